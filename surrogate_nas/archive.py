@@ -1,0 +1,265 @@
+"""The training archive: one SQLite file that survives being killed, and can be read while it is written.
+
+A listing never reads arrays; they have their own table, as compressed `.npy` bytes. Nothing is ever unpickled.
+"""
+
+import io
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.cost import ImageShape
+from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
+from surrogate_nas.space import Architecture, SearchSpace, SpaceSpec, parse_spec
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE proposals (
+    id TEXT PRIMARY KEY, round INTEGER NOT NULL, rank INTEGER NOT NULL, origin TEXT NOT NULL,
+    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT,
+    UNIQUE (round, rank)
+);
+CREATE TABLE records (
+    id TEXT PRIMARY KEY REFERENCES proposals, failure_kind TEXT, failure_message TEXT,
+    seconds REAL NOT NULL, provenance TEXT NOT NULL
+);
+CREATE TABLE arrays (
+    id TEXT NOT NULL REFERENCES records, name TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, name)
+);
+"""
+_PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a study can never change."""
+
+    space: SpaceSpec
+    data: str
+    """Name of the data set."""
+    fingerprint: str
+    """Of its images and labels."""
+    shape: ImageShape
+    seed: int
+    """Of the splits, and of everything else that is drawn."""
+    tune_share: float
+    """Of the training data, held out for choosing."""
+    test_share: float
+    """Of all data, held out first where there is no official test split; 0 where there is one."""
+
+    def to_json(self) -> str:
+        """As stored."""
+        return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json")})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Header":
+        """As stored by `to_json`."""
+        values = json.loads(text)
+        return cls(**{**values, "space": parse_spec(values["space"]), "shape": ImageShape(**values["shape"])})
+
+
+class Archive:
+    """A study's proposals and records.
+
+    Open one with `Archive.create` or `Archive.open`; both are context managers' material: `close` it when done.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self.space = SearchSpace(header.space)
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> "Archive":
+        """A new, empty archive at `path`; raises `InputError` if something is there."""
+        if path.exists():
+            raise InputError(f"{path} exists already")
+        connection = _connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _transaction(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        return cls(path, connection, header)
+
+    @classmethod
+    def open(cls, path: Path) -> "Archive":
+        """The archive at `path`.
+
+        Raises:
+            InputError: if there is none, it is not an archive, or a newer version of this package wrote it.
+        """
+        if not path.is_file():
+            raise InputError(f"no archive at {path}")
+        connection = _connect(path)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != SCHEMA_VERSION:
+                raise InputError(f"{path} has schema version {version}; this package reads {SCHEMA_VERSION}")
+            header = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{path} is not a readable archive: {error}") from None
+        return cls(path, connection, Header.from_json(header))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    # ------------------------------------------------------------------ writing
+
+    def propose(self, proposals: Iterable[Proposal]) -> None:
+        """Store decisions before they are carried out; those already stored stay as they are."""
+        rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
+                 None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
+        with _transaction(self._connection):
+            self._connection.executemany(f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows)
+
+    def add(self, record: Record) -> None:
+        """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
+        failure = record.failure
+        row = (record.id, failure and failure.kind, failure and failure.message,
+               record.seconds, json.dumps(dict(record.provenance)))  # fmt: skip
+        arrays = _to_arrays(record.outputs) if record.outputs else {}
+        blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
+        self.propose([record.proposal])
+        with _transaction(self._connection):
+            if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
+                self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
+
+    # ------------------------------------------------------------------ reading
+
+    def proposals(self) -> list[Proposal]:
+        """Everything decided on, in (round, rank) order."""
+        return [_proposal(row) for row in self._connection.execute(
+            f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank")]  # fmt: skip
+
+    def pending(self) -> list[Proposal]:
+        """Proposals without a record, in order."""
+        return [_proposal(row) for row in self._connection.execute(
+            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank")]  # fmt: skip
+
+    def records(self, *, outputs: bool = False) -> list[Record]:
+        """All records in (round, rank) order; failures are among them. Arrays are read only for `outputs=True`."""
+        rows = self._connection.execute(
+            f"SELECT {_PROPOSAL}, failure_kind, failure_message, seconds, provenance "
+            "FROM records JOIN proposals USING (id) ORDER BY round, rank"
+        ).fetchall()
+        listed = [_record(row) for row in rows]
+        if not outputs:
+            return listed
+        return [r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed]
+
+    def find(self, id: str) -> Record:
+        """The record whose id starts with `id`, without outputs.
+
+        Raises:
+            InputError: if there is none, or more than one.
+        """
+        found = [r for r in self.records() if r.id.startswith(id)] if id else []
+        if len(found) != 1:
+            known = ", ".join(r.id for r in self.records()[:6])
+            raise InputError(f"{len(found)} records have an id that starts with {id!r}; ids here: {known or 'none'}, …")
+        return found[0]
+
+    def outputs(self, id: str) -> Outputs:
+        """Held-out outputs of a record.
+
+        Raises:
+            JobError: if it has none, being a failure.
+        """
+        rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
+        if not rows:
+            raise JobError(f"record {id} has no outputs")
+        return _from_arrays({name: _unpack(data) for name, data in rows})
+
+    def problems(self) -> list[str]:
+        """What is wrong with the file; empty if nothing is."""
+        found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        for record in self.records():
+            try:
+                self.space.indices([record.architecture])
+                if record.failure is None:
+                    outputs = self.outputs(record.id)
+                    for name, split in (("tune", outputs.tune), ("test", outputs.test)):
+                        measured = split.view("max_softmax")[0].shape
+                        expected = (len(record.architecture.exit_positions), len(split.labels))
+                        if measured != expected:
+                            found.append(f"record {record.id}: {name} outputs have shape {measured}, not {expected}")
+            except (InputError, JobError, ValueError, KeyError, zlib.error) as error:
+                found.append(f"record {record.id}: {error}")
+        return found
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _proposal(row: tuple[Any, ...]) -> Proposal:
+    round, rank, origin, architecture, seed, fidelity, prediction = row
+    parsed = None if prediction is None else json.loads(prediction)
+    return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    kind, message, seconds, provenance = row[7:]
+    failure = None if kind is None else Failure(kind, message)
+    return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
+
+
+def _to_arrays(outputs: Outputs) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for split, said in (("tune", outputs.tune), ("test", outputs.test)):
+        arrays[f"{split}/labels"] = said.labels
+        if said.logits is not None:
+            arrays[f"{split}/logits"] = said.logits
+        if said.correct is not None:
+            arrays[f"{split}/correct"] = said.correct
+        arrays.update({f"{split}/scores/{policy}": array for policy, array in said.scores.items()})
+    return arrays
+
+
+def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> Outputs:
+    def split(name: str) -> SplitOutputs:
+        prefix = f"{name}/scores/"
+        scores: dict[Any, Any] = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+        return SplitOutputs(
+            arrays[f"{name}/labels"], arrays.get(f"{name}/logits"), scores, arrays.get(f"{name}/correct")
+        )
+
+    return Outputs(split("tune"), split("test"))
+
+
+def _pack(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return zlib.compress(buffer.getvalue(), level=6)
+
+
+def _unpack(data: bytes) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+    return array

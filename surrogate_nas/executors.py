@@ -1,0 +1,208 @@
+"""Where trainings run: in this process, or each in a process of its own.
+
+A training computes with one thread wherever it runs, so its result does not depend on how many run beside it.
+"""
+
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from surrogate_nas import datasets, train
+from surrogate_nas.config import Recipe
+from surrogate_nas.errors import JobError
+from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where a worker finds the study's data, and how it is split."""
+
+    name: str
+    root: Path | None
+    seed: int
+    tune_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A proposal with all that a worker needs to carry it out."""
+
+    proposal: Proposal
+    source: DataSource
+    recipe: Recipe
+    device: str
+    checkpoint: Path
+    """Where the trained weights go, as safetensors."""
+
+
+OnProgress = Callable[[Proposal, float], None]
+"""Told a proposal and the share of its training that is done."""
+
+
+class Executor(Protocol):
+    """Carries out jobs and yields a record for each, in whatever order they finish."""
+
+    @property
+    def workers(self) -> int:
+        """Trainings at a time."""
+
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
+        """Every job's record; a failure is a record too."""
+
+
+def run_job(job: Job, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
+    """Train and measure one network in this process. Whatever goes wrong is in the record."""
+    start = time.monotonic()
+    outputs, failure = None, None
+    try:
+        outputs = _train_and_measure(job, on_epoch)
+    except train.TrainingFailure as error:
+        failure = Failure(error.kind, str(error))
+    except MemoryError as error:
+        failure = Failure("memory", str(error) or "out of memory")
+    except (RuntimeError, ValueError) as error:
+        failure = _failure(error)
+    return Record(job.proposal, outputs, failure, time.monotonic() - start, _provenance(job))
+
+
+def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
+    data = datasets.load(job.source.name, job.source.root)
+    splits = datasets.split(data, job.source.seed, job.source.tune_share)
+    device = train.resolve_device(job.device)
+    network = train.build(job.proposal.architecture, splits, len(data.classes), job.proposal.seed, device)
+    train.fit(network, splits.train, job.recipe, job.proposal.seed, flips=data.flips, on_epoch=on_epoch)
+    outputs = train.measure(network, splits)
+    _save(network, job.checkpoint)
+    return outputs
+
+
+def _save(network: torch.nn.Module, path: Path) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def _failure(error: Exception) -> Failure:
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    kind: FailureKind = "memory" if out_of_memory else "error"
+    return Failure(kind, f"{type(error).__name__}: {message}")
+
+
+def _provenance(job: Job) -> dict[str, str]:
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "machine": platform.machine(), "device": job.device,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """One training after the other in this process: for debugging, and where processes cannot be had."""
+
+    workers: int = 1
+
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
+        """Every job's record, in order."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for job in jobs:
+                yield run_job(job, lambda epoch, job=job: on_progress(job.proposal, epoch / job.recipe.epochs))  # type: ignore[misc]
+        finally:
+            torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProcesses:
+    """Up to `workers` trainings at a time, each in a process of its own: one that dies is one failed record."""
+
+    workers: int
+
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
+        """Every job's record, as they finish. Running trainings end when the iteration is abandoned."""
+        context = _context()
+        waiting, running = list(jobs), dict[Connection, tuple[Job, BaseProcess, float]]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    job = waiting.pop(0)
+                    receiver, sender = context.Pipe(duplex=False)
+                    process = context.Process(target=_work, args=(job, sender), daemon=True)
+                    process.start()
+                    sender.close()
+                    running[receiver] = (job, process, time.monotonic())
+                for ready in wait(list(running)):
+                    assert isinstance(ready, Connection)
+                    record = _receive(ready, *running[ready], on_progress)
+                    if record is not None:
+                        running.pop(ready)[1].join()
+                        ready.close()
+                        yield record
+        finally:
+            for _, process, _ in running.values():
+                process.kill()
+                process.join()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """A fork server that has imported torch once, so that a process starts at once; elsewhere plain `spawn`."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _work(job: Job, sender: Connection) -> None:
+    torch.set_num_threads(1)
+    try:
+        sender.send(run_job(job, sender.send))
+    except OSError as error:
+        sender.send(error)
+    except KeyboardInterrupt:
+        pass  # the parent, interrupted too, has nobody left to tell
+    finally:
+        sender.close()
+
+
+def _receive(
+    ready: Connection, job: Job, process: BaseProcess, start: float, on_progress: OnProgress
+) -> Record | None:
+    """The record if this message is one, or if there will be none."""
+    try:
+        message = ready.recv()
+    except EOFError:
+        process.join()
+        failure = Failure("crashed", f"the training process ended with exit code {process.exitcode}")
+        return Record(job.proposal, None, failure, time.monotonic() - start, _provenance(job))
+    if isinstance(message, OSError):
+        raise JobError(f"training {job.proposal.id} could not be kept: {message}")
+    if isinstance(message, Record):
+        return message
+    on_progress(job.proposal, message / job.recipe.epochs)
+    return None
+
+
+def make_executor(workers: int | None) -> Executor:
+    """`workers` processes; one per core for `None`; this process for 0."""
+    if workers == 0:
+        return InProcess()
+    return LocalProcesses(workers or available_cores())
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,130 @@
+"""What one training leaves behind. A measurement always carries its architecture."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.config import PolicyName
+from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.exits import POLICY_NAMES, Exits, scores
+from surrogate_nas.space import Architecture, Columns
+
+MOST_CLASSES_WITH_LOGITS = 20
+Split = Literal["tune", "test"]
+FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOutputs:
+    """What every exit of a network said of the N samples of one split. X is the number of exits that exist."""
+
+    labels: npt.NDArray[np.int64]
+    """(N,)."""
+    logits: npt.NDArray[np.float16] | None
+    """(X, N, C), or `None` above 20 classes."""
+    scores: Mapping[PolicyName, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Per policy (X, N); empty where there are logits, from which they follow."""
+    correct: npt.NDArray[np.bool_] | None = None
+    """(X, N); `None` where there are logits."""
+
+    @classmethod
+    def of(cls, logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> "SplitOutputs":
+        """From (X, N, C) logits of any float type."""
+        if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
+            return cls(labels, logits.astype(np.float16))
+        return cls(labels, None, {p: scores(p, logits) for p in POLICY_NAMES}, logits.argmax(axis=-1) == labels)
+
+    def view(self, policy: PolicyName) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """(X, N) scores under `policy`, and which answers are right."""
+        if self.logits is not None:
+            return scores(policy, self.logits), np.asarray(self.logits.argmax(axis=-1) == self.labels)
+        assert self.correct is not None
+        return self.scores[policy], self.correct
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Held-out outputs of one trained network."""
+
+    tune: SplitOutputs
+    """Read by everything that chooses."""
+    test: SplitOutputs
+    """Read by the report and the export alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a training gave no outputs."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A training that has been decided on. Its id follows from what is trained, not from when."""
+
+    round: int
+    """0 for the initial sample."""
+    rank: int
+    """Place within the round."""
+    origin: Literal["initial", "search", "user"]
+    architecture: Architecture
+    seed: int
+    fidelity: str
+    """The recipe's fidelity; see `Recipe.fidelity`."""
+    prediction: Mapping[str, Any] | None = None
+    """What the surrogate said of it when it was proposed."""
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits, the same in every study."""
+        text = f"{self.architecture}|{self.seed}|{self.fidelity}"
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A proposal and what came of it."""
+
+    proposal: Proposal
+    outputs: Outputs | None
+    """`None` for a failure, and where only the listing was read."""
+    failure: Failure | None
+    seconds: float
+    """Wall time of the training and its measurement."""
+    provenance: Mapping[str, Any]
+    """Versions, device, and what else explains the result."""
+
+    @property
+    def id(self) -> str:
+        """The proposal's id."""
+        return self.proposal.id
+
+    @property
+    def architecture(self) -> Architecture:
+        """What was trained."""
+        return self.proposal.architecture
+
+
+def exits_of(
+    architecture: Architecture, outputs: SplitOutputs, shape: ImageShape, policy: PolicyName = "max_softmax"
+) -> Exits:
+    """The view of one network's outputs that thresholds act on."""
+    E, where = architecture.positions, list(architecture.exit_positions)
+    score, right = outputs.view(policy)
+    all_scores = np.zeros((E, score.shape[1]), dtype=np.float32)
+    all_right = np.zeros((E, score.shape[1]), dtype=bool)
+    all_scores[where], all_right[where] = score, right
+    present = np.zeros(E, dtype=bool)
+    present[where] = True
+    return Exits(policy, present, all_scores, all_right, cost_of(architecture, shape))
+
+
+def cost_of(architecture: Architecture, shape: ImageShape) -> Cost:
+    """Cost of a single architecture (n = 1)."""
+    return count(Columns.of([architecture]), shape)

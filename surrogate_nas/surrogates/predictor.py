@@ -1,0 +1,222 @@
+"""A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from botorch.models.model import Model
+from torch import Tensor
+
+from surrogate_nas.config import Limits
+from surrogate_nas.surrogates.curves import Floats, Reach
+from surrogate_nas.surrogates.design import Candidates, DesignMatrix
+
+Kind = Literal["gp", "xgb"]
+POSTERIOR_CHUNK = 256
+COMPOSE_CHUNK = 200_000
+INTERVAL = 0.9
+QUERY_SAMPLES = 128
+SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far held-out trainings fell from their predictions."""
+
+    network_variance: Floats
+    """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
+    misses."""
+    residuals: Floats
+    """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
+
+    @classmethod
+    def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
+        """From (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
+
+        The network variance is the mean of what squared residuals exceed the two known variances by.
+        """
+        defined = np.isfinite(sampling)
+        known = variance + np.where(defined, sampling, 0.0)
+        excess = ((residual**2 - known) * defined).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+        network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
+        return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
+
+    def draw(self, samples: int, seed: int) -> Floats:
+        """(samples, m) standardised deviations of fresh trainings.
+
+        Whole rows are drawn with replacement, so that coefficients deviate together as they did; where a row has no
+        value, a standard normal one stands in.
+        """
+        rng = np.random.default_rng(seed)
+        drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
+        return np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Mean and 90 % interval of one quantity for n architectures."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, samples: Tensor) -> "Estimate":
+        """From (S, …) samples."""
+        tail = (1 - INTERVAL) / 2
+        values = samples.numpy()
+        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+        return cls(values.mean(axis=0), low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a fresh training of each of n architectures would measure at its operating point."""
+
+    thresholds: Floats
+    """(n, E − 1), ∞ for off."""
+    rates: Estimate
+    """(n, E) exit probabilities."""
+    exit_accuracy: Estimate
+    """(n, E) accuracy of those who leave there."""
+    accuracy: Estimate
+    """(n,)."""
+    expected_macs: Estimate
+    """(n,)."""
+    macs: npt.NDArray[np.int64]
+    """(n, E) exact."""
+    feasible: Floats
+    """(n,) probability that every limit holds."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its design matrix and calibration."""
+
+    kind: Kind
+    design: DesignMatrix
+    model: Model
+    """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
+    calibration: Calibration
+
+    @torch.no_grad()
+    def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
+        """(n, m) mean and variance of the targets, before the network variance."""
+        X = torch.from_numpy(self.design.inputs(candidates))
+        parts = [self.model.posterior(chunk) for chunk in X.split(POSTERIOR_CHUNK if self.kind == "gp" else len(X))]
+        return np.concatenate([p.mean.numpy() for p in parts]), np.concatenate([p.variance.numpy() for p in parts])
+
+    def coefficients(self, candidates: Candidates, samples: int, seed: int, *, fresh: bool) -> Floats:
+        """(samples, n, m) curve coefficients.
+
+        Args:
+            candidates: n architectures.
+            samples: number of draws; 0 gives the mean, with a leading dimension of 1.
+            seed: of the draws; architectures share them, so that comparisons are less noisy.
+            fresh: draws of what a fresh training would measure; otherwise of the mean over trainings.
+        """
+        mean, variance = self.posterior(candidates)
+        if samples == 0:
+            return self.design.coefficients(mean[None])
+        if fresh:
+            deviation = self.calibration.draw(samples, seed)
+            spread = np.sqrt(variance + self.calibration.network_variance)
+        else:
+            deviation = np.random.default_rng(seed).standard_normal((samples, mean.shape[1]))
+            spread = np.sqrt(variance)
+        return self.design.coefficients(mean + deviation[:, None, :] * spread)
+
+    def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
+        """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.
+
+        The rule is that of `Measurements.best`; where no setting is predicted to keep the limits, the one that
+        violates them least. Without limits on cost, no more accuracy is bought than half a point.
+        """
+        chosen = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
+        return np.concatenate(chosen)
+
+    def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
+        mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
+        curve, macs = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
+        accuracy, expected = curve.accuracy.numpy(), curve.expected_macs(macs).numpy()
+        violation = excess(accuracy, expected, macs[..., -1].numpy(), candidates.cost.parameters[:, None], limits)
+        capped = limits.max_macs is not None or limits.max_worst_macs is not None
+        floor = limits.min_accuracy if limits.min_accuracy is not None else accuracy.max(1, keepdims=True) - 0.005
+        utility = accuracy if capped else np.where(accuracy >= floor, 1 / expected, accuracy - 1)
+        best = np.lexsort((-utility, violation), axis=1)[:, 0]
+        return np.asarray(np.where(candidates.present[:, :-1], grid[best], np.inf))
+
+    def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
+        """Distributions of fresh trainings at (n, E − 1) thresholds, from 128 draws."""
+        parts = [self._predict(candidates[part], thresholds[part], limits, seed)
+                 for part in _chunks(len(candidates), QUERY_SAMPLES)]  # fmt: skip
+        return parts[0] if len(parts) == 1 else _concatenate(parts)
+
+    def _predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int) -> Prediction:
+        drawn = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
+        curve, macs = reach(self.design, candidates, drawn, thresholds)
+        curve = curve.measured(self.design.samples, torch.Generator().manual_seed(seed))
+        accuracy, expected = curve.accuracy, curve.expected_macs(macs)
+        violation = excess(accuracy.numpy(), expected.numpy(), macs[..., -1].numpy(), candidates.cost.parameters, limits)
+        on = np.isfinite(thresholds)
+        return Prediction(
+            thresholds, Estimate.of(curve.rates), Estimate.of(curve.exit_accuracy), Estimate.of(accuracy),
+            Estimate.of(expected), candidates.cost.macs(on), (violation <= 0).mean(axis=0),
+        )  # fmt: skip
+
+
+def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats) -> tuple[Reach, Tensor]:
+    """Curves and (…, E) exact MACs of n candidates.
+
+    Args:
+        design: for its basis.
+        candidates: n architectures.
+        coefficients: (S, n, m), or (n, 1, m) against (1, T, E − 1) thresholds.
+        thresholds: (n, E − 1), or (1, T, E − 1).
+    """
+    wide = thresholds.ndim == 3
+    present = torch.from_numpy(candidates.present)
+    backbone, branch = torch.from_numpy(candidates.cost.backbone), torch.from_numpy(candidates.cost.branch)
+    if wide:
+        present, backbone, branch = present[:, None], backbone[:, None], branch[:, None]
+    at = torch.from_numpy(thresholds)
+    macs = charged_macs(at, present, backbone, branch)
+    return design.basis.compose(coefficients, at, present), macs
+
+
+def charged_macs(thresholds: Tensor, present: Tensor, backbone: Tensor, branch: Tensor) -> Tensor:
+    """(…, E) MACs to each exit, every branch that is on and was run before charged. Leading shapes broadcast."""
+    on = torch.isfinite(thresholds) & present[..., :-1]
+    charged = torch.cat([branch[..., :-1] * on, torch.zeros_like(on[..., :1])], dim=-1)
+    return backbone + charged.cumsum(-1)
+
+
+def excess(
+    accuracy: Floats, expected: Floats, worst: npt.NDArray[np.int64] | Floats, parameters: npt.NDArray[np.int64], limits: Limits
+) -> Floats:
+    """Sum of relative excesses over the limits, 0 where all hold; shapes broadcast."""
+    total = np.zeros(np.broadcast_shapes(accuracy.shape, np.shape(worst), np.shape(parameters)))
+    for value, cap in ((expected, limits.max_macs), (worst, limits.max_worst_macs), (parameters, limits.max_params)):
+        if cap is not None:
+            total = total + np.maximum(value / cap - 1, 0)
+    if limits.min_accuracy is not None:
+        total = total + np.maximum(1 - accuracy / limits.min_accuracy, 0)
+    return total
+
+
+def _chunks(n: int, width: int) -> list[slice]:
+    step = max(COMPOSE_CHUNK // max(width, 1), 1)
+    return [slice(start, start + step) for start in range(0, n, step)] or [slice(0, 0)]
+
+
+def _concatenate(parts: list[Prediction]) -> Prediction:
+    def join(name: str) -> Estimate:
+        of = [getattr(part, name) for part in parts]
+        return Estimate(*(np.concatenate([getattr(e, field) for e in of]) for field in ("mean", "low", "high")))
+
+    return Prediction(
+        np.concatenate([p.thresholds for p in parts]), join("rates"), join("exit_accuracy"), join("accuracy"),
+        join("expected_macs"), np.concatenate([p.macs for p in parts]), np.concatenate([p.feasible for p in parts]),
+    )  # fmt: skip
