@@ -124,7 +124,9 @@ class Archive:
         rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
                  None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
         with _transaction(self._connection):
-            self._connection.executemany(f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany(
+                f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
+            )
 
     def add(self, record: Record) -> None:
         """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
@@ -159,7 +161,9 @@ class Archive:
         listed = [_record(row) for row in rows]
         if not outputs:
             return listed
-        return [r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed]
+        return [
+            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed
+        ]
 
     def find(self, id: str) -> Record:
         """The record whose id starts with `id`, without outputs.

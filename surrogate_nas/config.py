@@ -1,7 +1,7 @@
 """What a user may set: limits of the search, the training recipe, the settings of a study."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,7 +10,7 @@ from surrogate_nas.errors import InputError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(gt=0)]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 PolicyName = Literal["max_softmax", "margin", "entropy"]
@@ -18,7 +18,7 @@ SurrogateName = Literal["auto", "xgb", "gp"]
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Limits(_Config):
@@ -78,6 +78,10 @@ class Settings(_Config):
     surrogate: SurrogateName = "auto"
     policy: PolicyName = "max_softmax"
     """How an exit scores its own confidence."""
+    data_root: Path | None = None
+    """Folder of the data set's files; the embedded digits need none."""
+    download: bool = False
+    """Whether torchvision may fetch what is missing there."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Training processes; 0 trains in this one; `None` is one per core."""
     device: str = "auto"
@@ -116,11 +120,12 @@ class Settings(_Config):
         """With `changes` (nested for limits and recipe) validated and applied."""
         merged = self.model_dump()
         for name, value in changes.items():
-            merged[name] = {**merged[name], **value} if isinstance(value, dict) else value
+            before = merged.get(name)
+            merged[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
         return parse(Settings, merged, "settings")
 
 
-def parse(model: type[ConfigT], values: dict[str, Any], source: str) -> ConfigT:
+def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
     """Validate `values`.
 
     Raises:
@@ -136,13 +141,13 @@ def parse(model: type[ConfigT], values: dict[str, Any], source: str) -> ConfigT:
             raise InputError(f"{source}: unknown setting {where!r}; allowed: {allowed}") from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
-        got = "" if not where else f", got {first['input']!r}"
+        got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
         raise InputError(f"{source}: {where + ': ' if where else ''}{message}{got}") from None
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        model = annotation
+    for name in (part for part in path if isinstance(part, str)):  # a number is a place in a tuple of models
+        annotation = model.model_fields[name].annotation
+        inner = (annotation, *get_args(annotation))
+        model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
     return list(model.model_fields)

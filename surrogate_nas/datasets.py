@@ -66,8 +66,8 @@ class Dataset:
         digest = hashlib.sha256()
         for part in (self.train, self.test):
             if part is not None:
-                digest.update(np.ascontiguousarray(part.images))
-                digest.update(np.ascontiguousarray(part.labels))
+                digest.update(np.ascontiguousarray(part.images).data)
+                digest.update(np.ascontiguousarray(part.labels).data)
         return digest.hexdigest()
 
 
@@ -151,7 +151,9 @@ def _from_torchvision(name: str, class_name: str, flips: bool) -> Callable[[Path
         kind = getattr(import_torchvision(), class_name)
         parts = []
         for train in (True, False):
-            which: dict[str, Any] = {"split": "train" if train else "test"} if class_name == "SVHN" else {"train": train}
+            which: dict[str, Any] = (
+                {"split": "train" if train else "test"} if class_name == "SVHN" else {"train": train}
+            )
             try:
                 parts.append(kind(str(root), download=download, **which))
             except RuntimeError as error:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
@@ -50,6 +51,14 @@ OnProgress = Callable[[Proposal, float], None]
 """Told a proposal and the share of its training that is done."""
 
 
+MayStart = Callable[[], bool]
+"""Asked before each training; once it says no, those that run are finished and no other starts."""
+
+
+def _always() -> bool:
+    return True
+
+
 class Executor(Protocol):
     """Carries out jobs and yields a record for each, in whatever order they finish."""
 
@@ -57,8 +66,8 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Trainings at a time."""
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
-        """Every job's record; a failure is a record too."""
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
+        """The record of every job that was started; a failure is a record too."""
 
 
 def run_job(job: Job, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
@@ -114,12 +123,14 @@ class InProcess:
 
     workers: int = 1
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
-        """Every job's record, in order."""
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
+        """Their records, in order."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             for job in jobs:
+                if not may_start():
+                    return
                 yield run_job(job, lambda epoch, job=job: on_progress(job.proposal, epoch / job.recipe.epochs))  # type: ignore[misc]
         finally:
             torch.set_num_threads(threads)
@@ -131,16 +142,19 @@ class LocalProcesses:
 
     workers: int
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress) -> Iterator[Record]:
-        """Every job's record, as they finish. Running trainings end when the iteration is abandoned."""
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
+        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
         context = _context()
         waiting, running = list(jobs), dict[Connection, tuple[Job, BaseProcess, float]]()
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
+                    if not may_start():
+                        waiting.clear()
+                        break
                     job = waiting.pop(0)
                     receiver, sender = context.Pipe(duplex=False)
-                    process = context.Process(target=_work, args=(job, sender), daemon=True)
+                    process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
                     process.start()
                     sender.close()
                     running[receiver] = (job, process, time.monotonic())
@@ -157,12 +171,12 @@ class LocalProcesses:
                 process.join()
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> ForkServerContext | SpawnContext:
     """A fork server that has imported torch once, so that a process starts at once; elsewhere plain `spawn`."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["__main__", __name__])
     return context
 
 
@@ -178,9 +192,7 @@ def _work(job: Job, sender: Connection) -> None:
         sender.close()
 
 
-def _receive(
-    ready: Connection, job: Job, process: BaseProcess, start: float, on_progress: OnProgress
-) -> Record | None:
+def _receive(ready: Connection, job: Job, process: BaseProcess, start: float, on_progress: OnProgress) -> Record | None:
     """The record if this message is one, or if there will be none."""
     try:
         message = ready.recv()

@@ -7,7 +7,7 @@ exit at each. Thresholds in arrays are ∞ where an exit is off.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,7 @@ def _margin(probabilities: Array) -> Array:
 def _entropy(probabilities: Array) -> Array:
     tiny = np.finfo(np.float32).tiny
     entropy = -(probabilities * np.log(np.maximum(probabilities, tiny))).sum(axis=-1)
-    return np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1)
+    return np.asarray(np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1))
 
 
 _POLICIES: dict[PolicyName, Callable[[Array], Array]] = {
@@ -139,6 +139,11 @@ class Measurements:
         return Measurements(self.thresholds[index], self.leaving[index], self.correct[index],
                             self.expected_macs[index], self.worst_macs[index])  # fmt: skip
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Measurements"]) -> "Measurements":
+        """The operating points of several networks, in order."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
     @property
     def n(self) -> int:
         """Samples."""
@@ -147,7 +152,7 @@ class Measurements:
     @property
     def rates(self) -> Floats:
         """(T, E) exit probabilities p_e."""
-        return self.leaving / self.leaving.sum(axis=1, keepdims=True)
+        return np.asarray(self.leaving / self.leaving.sum(axis=1, keepdims=True))
 
     @property
     def exit_accuracy(self) -> Floats:
@@ -157,7 +162,7 @@ class Measurements:
     @property
     def accuracy(self) -> Floats:
         """(T,) Σ p_e a_e."""
-        return self.correct.sum(axis=1) / self.leaving.sum(axis=1)
+        return np.asarray(self.correct.sum(axis=1) / self.leaving.sum(axis=1))
 
     def feasible(self, limits: Limits, parameters: int) -> npt.NDArray[np.bool_]:
         """(T,) which operating points keep every limit."""

@@ -15,6 +15,7 @@ from surrogate_nas.space import Architecture, Columns
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
+Origin = Literal["initial", "search", "user"]
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 
@@ -72,7 +73,7 @@ class Proposal:
     """0 for the initial sample."""
     rank: int
     """Place within the round."""
-    origin: Literal["initial", "search", "user"]
+    origin: Origin
     architecture: Architecture
     seed: int
     fidelity: str

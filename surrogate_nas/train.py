@@ -59,7 +59,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = EarlyExitNetwork(architecture, shape, mean, std)
-    return network.to(device=device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def augment(images: Tensor, generator: torch.Generator, flips: bool) -> Tensor:
@@ -160,7 +160,8 @@ def measure(network: EarlyExitNetwork, splits: Splits) -> Outputs:
 
 def _measure(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
     batches = []
-    for images in torch.from_numpy(data.images).split(MEASURE_BATCH):
+    for at in range(0, len(data), MEASURE_BATCH):
+        images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])
         said = network(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
         batches.append(torch.stack(said).cpu().numpy())
     logits = np.concatenate(batches, axis=1)

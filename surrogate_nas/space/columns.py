@@ -40,7 +40,7 @@ class Columns:
     @property
     def positions(self) -> int:
         """Exit positions E = stages S."""
-        return self.depth.shape[1]
+        return int(self.depth.shape[1])
 
     @classmethod
     def of(cls, architectures: Sequence[Architecture]) -> "Columns":
@@ -60,7 +60,7 @@ class Columns:
         return cls(
             np.array([a.stem_width for a in architectures], dtype=np.int64),
             np.array([a.stem_stride for a in architectures], dtype=np.int64),
-            S[..., 0].astype(bool), *(S[..., i] for i in range(1, 6)),
+            S[..., 0].astype(bool), S[..., 1], S[..., 2], S[..., 3], S[..., 4], S[..., 5],
             B[..., 0].astype(bool), B[..., 1], B[..., 2].astype(bool), B[..., 3], B[..., 4],
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ equal architectures have equal rows.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -163,17 +164,20 @@ class SearchSpace:
 
     def architectures(self, indices: Ints) -> list[Architecture]:
         """The architectures of (n, G) choice indices."""
-        return [self._architecture([gene.values[i] for gene, i in zip(self.genes, row, strict=True)]) for row in indices]
+        return [
+            self._architecture([gene.values[i] for gene, i in zip(self.genes, row, strict=True)]) for row in indices
+        ]
 
-    def _architecture(self, values: Sequence[int | str]) -> Architecture:
+    def _architecture(self, values: Sequence[Any]) -> Architecture:
         stages: list[Stage] = []
         branches: list[Branch | None] = []
         for s, spec in enumerate(self.spec.stages):
             start = _STEM_GENES + s * _STRIDE_OF_GROUPS
-            stages.append(Stage(*values[start : start + _STAGE_GENES], spec.stride))  # type: ignore[arg-type]
+            block, depth, width, kernel, expansion = values[start : start + _STAGE_GENES]
+            stages.append(Stage(block, depth, width, kernel, expansion, spec.stride))
             if s < self.positions - 1:
                 exists, *branch = values[start + _STAGE_GENES : start + _STRIDE_OF_GROUPS]
-                branches.append(Branch(*branch) if exists else None)  # type: ignore[arg-type]
+                branches.append(Branch(*branch) if exists else None)
         return Architecture(int(values[0]), int(values[1]), tuple(stages), tuple(branches))
 
     def columns(self, indices: Ints) -> Columns:
@@ -222,7 +226,7 @@ class SearchSpace:
         """
         X = np.asarray(X, dtype=np.float64)
         if X.ndim != 2 or X.shape[1] != self.dimension:
-            raise InputError(f"space {self.spec.name!r} has encodings of {self.dimension} numbers, got {X.shape[-1]}")
+            raise InputError(f"space {self.spec.name!r} has encodings of shape (n, {self.dimension}), got {X.shape}")
         if not ((X >= 0) & (X <= 1)).all():
             raise InputError(f"encodings lie in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
         indices = np.zeros((len(X), len(self.genes)), dtype=np.int64)

@@ -5,8 +5,9 @@ from importlib import resources
 from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from surrogate_nas.config import parse
 from surrogate_nas.errors import InputError
 from surrogate_nas.space.architecture import Block, Layer
 
@@ -16,6 +17,8 @@ Positive = Annotated[int, Field(ge=1)]
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class _Choices(_Spec):
     @model_validator(mode="after")
     def _choices_are_distinct_and_ascending(self) -> Self:
         for name, values in self:
@@ -27,14 +30,14 @@ class _Spec(BaseModel):
         return self
 
 
-class StemSpec(_Spec):
+class StemSpec(_Choices):
     """Choices of the stem convolution."""
 
     width: tuple[Positive, ...]
     stride: tuple[Positive, ...] = (1,)
 
 
-class StageSpec(_Spec):
+class StageSpec(_Choices):
     """Choices of one backbone stage; its stride is part of the space, not a choice."""
 
     block: tuple[Block, ...]
@@ -51,7 +54,7 @@ class StageSpec(_Spec):
         return self
 
 
-class BranchSpec(_Spec):
+class BranchSpec(_Choices):
     """Choices of every early exit's branch."""
 
     depth: tuple[Annotated[int, Field(ge=0)], ...]
@@ -70,6 +73,12 @@ class SpaceSpec(_Spec):
     stem: StemSpec
     stages: tuple[StageSpec, ...] = Field(min_length=1)
     branch: BranchSpec
+
+    @model_validator(mode="after")
+    def _image_sizes_ascend(self) -> Self:
+        if self.image_sizes[0] > self.image_sizes[1]:
+            raise ValueError(f"image_sizes {list(self.image_sizes)} are not a smallest and a largest side")
+        return self
 
 
 def preset_names() -> list[str]:
@@ -101,9 +110,4 @@ def parse_spec(mapping: object) -> SpaceSpec:
     Raises:
         InputError: one line with the field, the value got and what is allowed.
     """
-    try:
-        return SpaceSpec.model_validate(mapping)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "space"
-        raise InputError(f"search space, {where}: {first['msg']}, got {first.get('input')!r}") from None
+    return parse(SpaceSpec, mapping, "search space")

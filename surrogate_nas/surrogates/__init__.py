@@ -1,0 +1,1 @@
+"""Surrogates that predict what each exit of an untrained network would do."""

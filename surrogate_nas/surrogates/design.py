@@ -11,49 +11,18 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import PolicyName
-from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.cost import Cost, ImageShape
 from surrogate_nas.errors import JobError
 from surrogate_nas.record import Record, exits_of
 from surrogate_nas.space import Architecture, SearchSpace
-from surrogate_nas.space.columns import Ints
 from surrogate_nas.surrogates.curves import CurveBasis, Floats, shared_thresholds
 
 GRID_SIZE = 64
 TREND_PENALTY = 1.0
 TREND_NOISE = 0.5
 FEWEST_NETWORKS = 8
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """n architectures with all that is known of them without training."""
-
-    indices: Ints
-    """(n, G) choice indices."""
-    encoding: Floats
-    """(n, d) in [0, 1]."""
-    cost: Cost
-    present: npt.NDArray[np.bool_]
-    """(n, E) which exits exist."""
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Candidates":
-        return Candidates(self.indices[index], self.encoding[index], self.cost[index], self.present[index])
-
-    @classmethod
-    def of_indices(cls, space: SearchSpace, indices: Ints, shape: ImageShape) -> "Candidates":
-        """From (n, G) canonical choice indices."""
-        columns = space.columns(indices)
-        present = np.concatenate([columns.exits, np.ones((len(indices), 1), dtype=bool)], axis=1)
-        return cls(indices, space.encode_indices(indices), count(columns, shape), present)
-
-    @classmethod
-    def of(cls, space: SearchSpace, architectures: Sequence[Architecture], shape: ImageShape) -> "Candidates":
-        """From architectures of the space."""
-        return cls.of_indices(space, space.indices(architectures), shape)
 
 
 @dataclass(frozen=True)

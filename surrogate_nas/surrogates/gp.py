@@ -3,7 +3,7 @@
 import warnings
 
 import torch
-from botorch.exceptions.warnings import OptimizationWarning
+from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
@@ -48,9 +48,10 @@ def build_gp(design: DesignMatrix) -> SingleTaskGP:
     likelihood = FixedNoiseGaussianLikelihood(
         noise=noise.T.contiguous(), learn_additional_noise=True, batch_shape=torch.Size([Y.shape[1]])
     )
-    return SingleTaskGP(
-        X, Y, likelihood=likelihood, mean_module=CostTrend(torch.from_numpy(design.trend)), outcome_transform=None
-    )
+    trend = CostTrend(torch.from_numpy(design.trend))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
+        return SingleTaskGP(X, Y, likelihood=likelihood, mean_module=trend, outcome_transform=None)
 
 
 def fit_gp(design: DesignMatrix, seed: int) -> Model:

@@ -9,9 +9,10 @@ import torch
 from botorch.models.model import Model
 from torch import Tensor
 
+from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
 from surrogate_nas.surrogates.curves import Floats, Reach
-from surrogate_nas.surrogates.design import Candidates, DesignMatrix
+from surrogate_nas.surrogates.design import DesignMatrix
 
 Kind = Literal["gp", "xgb"]
 POSTERIOR_CHUNK = 256

@@ -1,0 +1,105 @@
+"""Architectures with all that is known of them without training: valid, distinct, untrained, within exact limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.config import Limits
+from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.errors import InputError
+from surrogate_nas.space import Architecture, SearchSpace
+from surrogate_nas.space.columns import Ints
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLING_BATCH = 4096
+SAMPLING_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """n architectures with all that is known of them without training."""
+
+    indices: Ints
+    """(n, G) choice indices."""
+    encoding: Floats
+    """(n, d) in [0, 1]."""
+    cost: Cost
+    present: npt.NDArray[np.bool_]
+    """(n, E) which exits exist."""
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Candidates":
+        return Candidates(self.indices[index], self.encoding[index], self.cost[index], self.present[index])
+
+    @classmethod
+    def of_indices(cls, space: SearchSpace, indices: Ints, shape: ImageShape) -> "Candidates":
+        """From (n, G) canonical choice indices."""
+        columns = space.columns(indices)
+        present = np.concatenate([columns.exits, np.ones((len(indices), 1), dtype=bool)], axis=1)
+        return cls(indices, space.encode_indices(indices), count(columns, shape), present)
+
+    @classmethod
+    def of(cls, space: SearchSpace, architectures: Sequence[Architecture], shape: ImageShape) -> "Candidates":
+        """From architectures of the space."""
+        return cls.of_indices(space, space.indices(architectures), shape)
+
+
+def keeps_exact_limits(cost: Cost, present: npt.NDArray[np.bool_], limits: Limits) -> npt.NDArray[np.bool_]:
+    """(n,) whether some operating point can keep the limits, as far as costs alone can tell.
+
+    The cheapest average is that of everyone leaving at one exit with the other exits off; the cheapest worst case has
+    every early exit off.
+    """
+    keeps = np.ones(len(cost.parameters), dtype=bool)
+    if limits.max_params is not None:
+        keeps &= cost.parameters <= limits.max_params
+    if limits.max_worst_macs is not None:
+        keeps &= cost.backbone[:, -1] <= limits.max_worst_macs
+    if limits.max_macs is not None:
+        alone = np.where(present, cost.backbone + cost.branch, np.iinfo(np.int64).max)
+        keeps &= alone.min(axis=1) <= limits.max_macs
+    return keeps
+
+
+def untaken(space: SearchSpace, indices: Ints, shape: ImageShape, limits: Limits, taken: set[bytes]) -> Candidates:
+    """Those of (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in their order."""
+    _, first = np.unique(indices, axis=0, return_index=True)
+    rows = indices[np.sort(first)]
+    rows = rows[[row.tobytes() not in taken for row in rows]]
+    found = Candidates.of_indices(space, rows, shape)
+    return found[np.flatnonzero(keeps_exact_limits(found.cost, found.present, limits))]
+
+
+def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[bytes]:
+    """Rows of architectures that must not be proposed again."""
+    return {row.tobytes() for row in space.indices(architectures)}
+
+
+def sample_within(
+    space: SearchSpace, n: int, shape: ImageShape, limits: Limits, rng: np.random.Generator, taken: set[bytes]
+) -> list[Architecture]:
+    """n distinct architectures that keep the exact limits, each gene drawn uniformly.
+
+    Raises:
+        InputError: if the space, within these limits, does not give that many; the smallest costs seen are named.
+    """
+    found: list[Ints] = []
+    seen = set(taken)
+    for _ in range(SAMPLING_BATCHES):
+        drawn = space.sample_indices(SAMPLING_BATCH, rng)
+        new = untaken(space, drawn, shape, limits, seen).indices[: n - len(found)]
+        seen |= {row.tobytes() for row in new}
+        found += list(new)
+        if len(found) == n:
+            return space.architectures(np.stack(found)) if found else []
+    cost = Candidates.of_indices(space, drawn, shape).cost
+    raise InputError(
+        f"only {len(found)} of {n} new architectures of space {space.spec.name!r} were found within {limits}; smallest "
+        f"seen: {(cost.backbone + cost.branch).min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "
+        f"{cost.parameters.min():,} parameters"
+    )

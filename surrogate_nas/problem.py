@@ -1,0 +1,69 @@
+"""What is searched, and the decisions about it that need no surrogate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surrogate_nas.candidates import Candidates, sample_within, taken_rows
+from surrogate_nas.config import Settings
+from surrogate_nas.cost import ImageShape
+from surrogate_nas.exits import Measurements
+from surrogate_nas.record import Origin, Proposal, Record, exits_of
+from surrogate_nas.space import Architecture, SearchSpace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched, and under which settings."""
+
+    space: SearchSpace
+    shape: ImageShape
+    settings: Settings
+    seed: int
+
+    def seed_of(self, round: int, rank: int | None = None) -> int:
+        """The seed of a training, or of a round's own decisions; it follows from the study's seed."""
+        place = 0 if rank is None else rank + 1
+        return int(np.random.SeedSequence([self.seed, round, place]).generate_state(1)[0] >> 1)
+
+    def curves(self, records: Sequence[Record]) -> list[tuple[Record, Measurements]]:
+        """The tune curve of every record that has outputs."""
+        return [(r, exits_of(r.architecture, r.outputs.tune, self.shape, self.settings.policy).curve)
+                for r in records if r.outputs is not None]  # fmt: skip
+
+    def reference(self, records: Sequence[Record]) -> tuple[float, float]:
+        """(log₁₀ MACs, accuracy) that bound the hypervolume.
+
+        The MACs limit, or the largest worst case among the networks of the first round; the accuracy floor, or chance.
+        """
+        limits = self.settings.limits
+        first = min((r.proposal.round for r in records), default=0)
+        initial = [r.architecture for r in records if r.proposal.round == first]
+        macs = limits.max_macs or float(Candidates.of(self.space, initial, self.shape).cost.macs().max())
+        return float(np.log10(macs)), limits.min_accuracy or 1 / self.shape.classes
+
+
+def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
+    """n sampled architectures within the exact limits, none of them proposed before.
+
+    The k-th architecture of a round does not depend on n.
+    """
+    rng = np.random.default_rng(problem.seed_of(round))
+    rows = taken_rows(problem.space, [p.architecture for p in taken])
+    drawn = sample_within(problem.space, n, problem.shape, problem.settings.limits, rng, rows)
+    return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(drawn)]
+
+
+def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
+    """Architectures that a user asked for."""
+    return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
+
+
+def make_proposal(
+    problem: Problem, architecture: Architecture, round: int, rank: int, origin: Origin,
+    prediction: Mapping[str, Any] | None = None,
+) -> Proposal:  # fmt: skip
+    fidelity = problem.settings.recipe.fidelity
+    return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)

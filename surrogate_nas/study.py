@@ -1,0 +1,325 @@
+"""A study: the verbs of the package on one object."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from surrogate_nas.candidates import Candidates
+from surrogate_nas.config import Limits, Settings
+from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
+from surrogate_nas.folder import StudyFolder
+from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.progress import duration, say
+from surrogate_nas.record import Record, Split, exits_of
+from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.front import Front
+from surrogate_nas.search.loop import search
+from surrogate_nas.space import Architecture
+from surrogate_nas.surrogates import persistence
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.predictor import Estimate, Prediction
+from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
+
+SURROGATE = "surrogate"
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A trained network at one operating point on one split."""
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95 % Wilson interval."""
+    expected_macs: float
+    worst_macs: int
+    rates: tuple[float, ...]
+    """Exit probability of each position."""
+    exit_accuracy: tuple[float | None, ...]
+    """Accuracy of those who leave at each position; `None` where nobody does."""
+    n: int
+    """Samples of the split."""
+
+    @classmethod
+    def of(cls, measured: Measurements) -> "Measured":
+        """From measurements at a single operating point."""
+        interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
+        right = tuple(None if np.isnan(a) else float(a) for a in measured.exit_accuracy[0])
+        return cls(
+            float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
+            float(measured.expected_macs[0]), int(measured.worst_macs[0]),
+            tuple(float(p) for p in measured.rates[0]), right, measured.n,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A trained network with thresholds: chosen on tune, to be believed on test."""
+
+    record: Record
+    operating_point: OperatingPoint
+    parameters: int
+    tune: Measured
+    test: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is predicted of one architecture at one operating point, and what was measured if it was trained.
+
+    Intervals are (mean, low, high) with 90 % between low and high: of what a fresh training would measure on tune.
+    """
+
+    encoding: str
+    thresholds: str
+    accuracy: tuple[float, float, float]
+    expected_macs: tuple[float, float, float]
+    exit_probabilities: list[tuple[float, float, float]]
+    exit_accuracies: list[tuple[float, float, float]]
+    feasible_probability: float
+    macs: list[int]
+    """Exact, to each exit position."""
+    worst_macs: int
+    parameters: int
+    trained: list[dict[str, Any]]
+    """For each training of this architecture its id, seed and exact values on tune."""
+
+
+class Study:
+    """A study in a folder.
+
+    Whoever runs trainings from a script puts the calls under `if __name__ == "__main__":`, because each training has
+    a process of its own.
+    """
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, data: str = "digits", space: str = "tiny", seed: int = 0, **settings: Any
+    ) -> "Study":
+        """A new study.
+
+        Args:
+            path: a folder that does not exist yet, or is empty.
+            data: a data set's name.
+            space: a preset's name.
+            seed: of everything that is drawn.
+            settings: fields of `Settings`; `limits` and `recipe` are mappings.
+
+        Raises:
+            InputError: one line with the value got and those allowed; nothing has been written then.
+        """
+        return cls(StudyFolder.create(Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings)))
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Study":
+        """The study at `path`; raises `InputError` if there is none."""
+        return cls(StudyFolder.open(Path(path)))
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self.folder.path
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in force."""
+        return self.folder.settings
+
+    def records(self) -> list[Record]:
+        """All records with their outputs, in the order they were proposed."""
+        return self.folder.archive.records(outputs=True)
+
+    # ------------------------------------------------------------------ verbs
+
+    def collect(self, n: int) -> list[Record]:
+        """Train n more sampled architectures."""
+        return self.folder.collect(n)
+
+    def fit(self, *, again: bool = False) -> Fitted:
+        """The surrogate of everything trained so far: the stored one if it still fits, or a new one.
+
+        Raises:
+            JobError: if fewer than eight networks have been trained.
+        """
+        return self._fit(self.records(), again=again)
+
+    def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
+        problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
+        design = DesignMatrix.build(records, problem.space, problem.shape, self.settings.policy)
+        stored = None if again else persistence.load(design, asked, folder)
+        if stored is not None:
+            return stored
+        start = time.monotonic()
+        exits = [self.exits(r, "tune") for r in records if r.outputs is not None]
+        fitted = fit_surrogate(design, exits, asked, problem.seed)
+        persistence.save(fitted, asked, folder)
+        _say_fit(fitted, time.monotonic() - start)
+        return fitted
+
+    def search(self, rounds: int | None = None) -> list[Record]:
+        """Propose, train and refit, for so many rounds or until the budget is spent."""
+        self.folder.finish_pending()
+        proposals = self.folder.archive.proposals()
+        return search(self.folder.problem, self.records(), proposals, self.folder.evaluate, self._fit, rounds=rounds)
+
+    def run(self) -> list[Record]:
+        """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
+        self.folder.set_deadline()
+        self.folder.finish_pending()
+        missing = self.settings.initial - len(self.folder.archive.proposals())
+        if missing > 0:
+            self.collect(missing)
+        return self.search()
+
+    # ------------------------------------------------------------------ answers
+
+    def exits(self, record: Record, split: Split) -> Exits:
+        """One network's exits on one split, under the study's policy."""
+        outputs = record.outputs or self.folder.archive.outputs(record.id)
+        said = outputs.tune if split == "tune" else outputs.test
+        return exits_of(record.architecture, said, self.folder.shape, self.settings.policy)
+
+    def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
+        """A trained network at an operating point, on both splits."""
+        tune, test = self.exits(record, "tune"), self.exits(record, "test")
+        return Solution(
+            record, operating_point, tune.parameters,
+            Measured.of(tune.at(operating_point)), Measured.of(test.at(operating_point)),
+        )  # fmt: skip
+
+    def front(self) -> list[Solution]:
+        """All solutions within the limits that no other beats on tune, cheapest first, measured on both splits.
+
+        Empty if no trained network can keep the limits; `nearest` then says how close one comes.
+        """
+        owner, settings = self._feasible()
+        if not len(settings):
+            return []
+        order = pareto_order(settings.accuracy, settings.expected_macs)
+        records = [r for r in self.records() if r.outputs is not None]
+        return [self.solution(records[owner[i]], OperatingPoint.from_array(settings.thresholds[i], self.settings.policy))
+                for i in order]  # fmt: skip
+
+    def _feasible(self) -> tuple[npt.NDArray[np.int64], Measurements]:
+        """Every curve point on tune within the limits, and the index of its network among the trained."""
+        curves = self.folder.problem.curves(self.records())
+        if not curves:
+            raise JobError("nothing has been trained yet")
+        parameters = [self.exits(r, "tune").parameters for r, _ in curves]
+        keeps = [m[m.feasible(self.settings.limits, p)] for (_, m), p in zip(curves, parameters, strict=True)]
+        owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(keeps)])
+        return owner, Measurements.concatenate(keeps)
+
+    def nearest(self) -> Solution:
+        """The trained network and thresholds that come nearest to keeping the limits on tune."""
+        curves = self.folder.problem.curves(self.records())
+        limits = self.settings.limits
+        violation = [m.violation(limits, self.exits(r, "tune").parameters) for r, m in curves]
+        best = int(np.argmin([v.min() for v in violation]))
+        record, measured = curves[best]
+        point = OperatingPoint.from_array(measured.thresholds[int(violation[best].argmin())], self.settings.policy)
+        return self.solution(record, point)
+
+    def hypervolume(self) -> list[float]:
+        """Dominated area of (accuracy, log₁₀ expected MACs) on tune after each training, in order; 0 for a failure's."""
+        records, problem = self.records(), self.folder.problem
+        front = Front.of(np.array([]), np.array([]), *problem.reference(records))
+        volumes = []
+        for record in records:
+            if record.outputs is not None:
+                exits = self.exits(record, "tune")
+                curve = exits.curve[exits.curve.feasible(self.settings.limits, exits.parameters)]
+                front = front.with_points(np.log10(curve.expected_macs), curve.accuracy)
+            volumes.append(front.hypervolume)
+        return volumes
+
+    def tune(self, id: str, limits: Limits) -> Solution:
+        """The best thresholds of one trained network within `limits`, chosen on tune.
+
+        Raises:
+            InputError: if there is no such record.
+            JobError: if no thresholds keep the limits; the nearest are named.
+        """
+        record = self.folder.archive.find(id)
+        exits = self.exits(record, "tune")
+        best = exits.curve.best(limits, exits.parameters)
+        return self.solution(record, OperatingPoint.from_array(exits.curve.thresholds[best], self.settings.policy))
+
+    def network(self, id: str) -> EarlyExitNetwork:
+        """The trained `nn.Module` of a record, in evaluation mode."""
+        return self.folder.network(id)
+
+    def query(
+        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None
+    ) -> list[Answer]:
+        """What is predicted of architectures, trained or not.
+
+        Without an operating point each answers at the one predicted best for the study's limits.
+
+        Raises:
+            InputError: for an architecture outside the space, or a wrong number of thresholds.
+            JobError: if fewer than eight networks have been trained.
+        """
+        space, limits = self.folder.space, self.settings.limits
+        candidates = Candidates.of(space, architectures, self.folder.shape)
+        if operating_point is not None and len(operating_point.thresholds) != space.positions - 1:
+            got = len(operating_point.thresholds)
+            raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
+        predictor = self.fit().predictor
+        if operating_point is None:
+            thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(space.positions))
+        else:
+            shared = np.broadcast_to(operating_point.array(), (len(candidates), space.positions - 1))
+            thresholds = np.where(candidates.present[:, :-1], shared, np.inf)
+        prediction = predictor.predict(candidates, thresholds, limits)
+        return self._answers(architectures, candidates, prediction)
+
+    def _answers(
+        self, architectures: Sequence[Architecture], candidates: Candidates, said: Prediction
+    ) -> list[Answer]:
+        trained: dict[Architecture, list[Record]] = {}
+        for record in self.folder.archive.records():
+            if record.failure is None:
+                trained.setdefault(record.architecture, []).append(record)
+        accuracy, macs = _triples(said.accuracy), _triples(said.expected_macs)
+        rates, right = _triples(said.rates), _triples(said.exit_accuracy)
+        answers = []
+        for i, architecture in enumerate(architectures):
+            point = OperatingPoint.from_array(said.thresholds[i], self.settings.policy)
+            measured = [
+                {"id": r.id, "seed": r.proposal.seed, **_as_dict(Measured.of(self.exits(r, "tune").at(point)))}
+                for r in trained.get(architecture, [])
+            ]
+            answers.append(Answer(
+                str(architecture), str(point), accuracy[i], macs[i], rates[i], right[i], float(said.feasible[i]),
+                said.macs[i].tolist(), int(said.macs[i, -1]), int(candidates.cost.parameters[i]), measured,
+            ))  # fmt: skip
+        return answers
+
+
+def _triples(estimate: Estimate) -> list[Any]:
+    """Per architecture (mean, low, high), or a list of them per exit."""
+    stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
+    return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
+
+
+def _as_dict(measured: Measured) -> dict[str, Any]:
+    return {name: getattr(measured, name) for name in Measured.__slots__}
+
+
+def _say_fit(fitted: Fitted, seconds: float) -> None:
+    score = next(v for v in fitted.validations if v.kind == fitted.predictor.kind).accuracy
+    say(
+        f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "
+        f"held-out accuracy: τ {score.tau:.2f}, RMSE {score.rmse:.3f}, 90 % interval covers {score.coverage:.0%}"
+    )

@@ -1,0 +1,66 @@
+"""What the tests share: spaces, one small architecture, and the digits cut into a study's splits."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from surrogate_nas import datasets
+from surrogate_nas.datasets import Splits
+from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
+
+settings.register_profile("laws", deadline=None, max_examples=30, derandomize=True, database=None)
+settings.load_profile("laws")
+
+USER_SPACE: dict[str, Any] = {
+    "name": "user",
+    "image_sizes": [8, 8],
+    "stem": {"width": [4]},
+    "stages": [
+        {"block": ["residual"], "depth": [1], "width": [4, 8], "kernel": [3], "stride": 1},
+        {"block": ["residual", "inverted"], "depth": [1], "width": [8], "kernel": [3, 5], "expansion": [1, 3],
+         "stride": 2},
+        {"block": ["inverted"], "depth": [2], "width": [8], "kernel": [3], "stride": 2},
+    ],
+    "branch": {"depth": [0, 1], "layer": ["separable"], "channels": [8, 16], "pool": [2]},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def user_mapping() -> dict[str, Any]:
+    """What a user's space file says, to be spoilt."""
+    return deepcopy(USER_SPACE)
+
+
+@pytest.fixture(scope="session")
+def user_space() -> SearchSpace:
+    """192 architectures; most of its genes have a single value."""
+    return SearchSpace(parse_spec(USER_SPACE))
+
+
+@pytest.fixture(scope="session", params=[*preset_names(), "user"])
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    """Every preset, and a space of a user's own."""
+    return SearchSpace(parse_spec(USER_SPACE) if request.param == "user" else preset(request.param))
+
+
+@pytest.fixture(scope="session")
+def architecture() -> Architecture:
+    """Three exits, for 8×8 images; trains in seconds."""
+    return Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/inv-d1-w16-k3-e2-s2@conv-d1-c8-p2/res-d1-w16-k3-s2")
+
+
+@pytest.fixture(scope="session")
+def digits() -> Splits:
+    return datasets.split(datasets.load("digits"), seed=0)

@@ -1,0 +1,127 @@
+"""Settings: what is refused, and how it is said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surrogate_nas.config import Limits, Recipe, Settings, parse
+from surrogate_nas.errors import InputError
+
+RECIPE = Recipe()
+
+
+def test_no_settings_are_valid_settings() -> None:
+    assert parse(Settings, {}, "here") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"budgt": 3}, "unknown setting 'budgt'; allowed: budget, initial, batch, limits, recipe,"),
+        (
+            {"limits": {"max_mac": 1}},
+            "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_params, min_accuracy",
+        ),
+        ({"recipe": {"epoch": 1}}, "unknown setting 'recipe.epoch'; allowed: epochs, batch_size,"),
+        ({"budget": 0}, "budget: input should be greater than or equal to 1, got 0"),
+        ({"budget": 10, "initial": 11}, "initial 11 exceeds the budget of 10 trainings"),
+        ({"limits": {"max_macs": -1}}, "limits.max_macs: input should be greater than 0, got -1"),
+        ({"limits": {"min_accuracy": 90}}, "limits.min_accuracy: input should be less than or equal to 1, got 90"),
+        ({"limits": None}, "limits: input should be a valid dictionary or instance of Limits, got None"),
+        ({"surrogate": "rf"}, "surrogate: input should be 'auto', 'xgb' or 'gp', got 'rf'"),
+        ({"policy": "patience"}, "policy: input should be 'max_softmax', 'margin' or 'entropy', got 'patience'"),
+        ({"workers": -1}, "workers: input should be greater than or equal to 0, got -1"),
+        ({1: 2}, "1: keys should be strings, got 1"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_says_what_it_got_and_what_is_allowed(
+    values: dict[Any, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(Settings, values, "config.yaml")
+    assert str(caught.value).startswith(f"config.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay", "label_smoothing", "early_exit_weight"])
+def test_a_recipe_has_finite_numbers(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"recipe: {name}: .*, got {value}"):
+        parse(Recipe, {name: value}, "recipe")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0])
+@pytest.mark.parametrize("name", list(Limits.model_fields))
+def test_a_limit_is_a_positive_finite_number(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"limits: {name}: .*, got {value}"):
+        parse(Limits, {name: value}, "limits")
+
+
+def test_limits_say_what_they_are() -> None:
+    assert str(Limits(max_macs=2e5, min_accuracy=0.9)) == "expected MACs ≤ 200,000, accuracy ≥ 0.9"
+    assert str(Limits()) == "no limits"
+
+
+def test_saved_settings_load_as_they_were(tmp_path: Path) -> None:
+    settings = Settings(
+        budget=7, initial=3, limits=Limits(max_macs=2e5), recipe=Recipe(epochs=2, max_seconds=60), workers=0
+    )
+    settings.save(tmp_path / "config.yaml")
+    assert Settings.load(tmp_path / "config.yaml") == settings
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    assert Settings.load(tmp_path / "config.yaml") == Settings()
+
+
+@pytest.mark.parametrize(
+    "text", [b"budget: [1", b"- budget", b"budget", b"\xff\xfe\x00", b"budget: !!python/object:os.system 1", b"budgt: 1"]
+)
+def test_a_file_that_holds_no_settings_is_refused_by_name(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text)
+    with pytest.raises(InputError) as caught:
+        Settings.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="config.yaml: .*No such file"):
+        Settings.load(tmp_path / "config.yaml")
+
+
+def test_an_update_changes_what_it_names_and_nothing_else() -> None:
+    settings = Settings(limits=Limits(max_macs=2e5, min_accuracy=0.9))
+    updated = settings.updated({"batch": 2, "limits": {"max_macs": 1e5}})
+    assert updated == Settings(batch=2, limits=Limits(max_macs=1e5, min_accuracy=0.9))
+    assert settings.batch == Settings().batch
+
+
+@pytest.mark.parametrize("changes", [{"limit": {"max_macs": 1}}, {"budget": {"all": 1}}, {"budget": 1}])
+def test_an_update_is_validated(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Settings().updated(changes)
+
+
+def test_a_time_limit_is_not_part_of_the_fidelity() -> None:
+    assert RECIPE.model_copy(update={"max_seconds": 5.0}).fidelity == RECIPE.fidelity
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 21}, {"batch_size": 65}, {"learning_rate": 0.2}, {"momentum": 0.8}, {"weight_decay": 0.0},
+        {"label_smoothing": 0.0}, {"schedule": "cosine"}, {"early_exit_weight": 0.5}, {"augment": False},
+    ],
+)  # fmt: skip
+def test_everything_else_in_a_recipe_is_part_of_the_fidelity(change: dict[str, Any]) -> None:
+    assert Recipe(**change).fidelity != RECIPE.fidelity
+
+
+def test_every_setting_of_a_recipe_is_known_to_change_the_fidelity_or_not() -> None:
+    """A new setting has to be added to the two tests above."""
+    assert len(Recipe.model_fields) == 10
