@@ -144,13 +144,15 @@ class Archive:
 
     def proposals(self) -> list[Proposal]:
         """Everything decided on, in (round, rank) order."""
-        return [_proposal(row) for row in self._connection.execute(
-            f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank")]  # fmt: skip
+        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank")
+        return [_proposal(row) for row in rows]
 
     def pending(self) -> list[Proposal]:
         """Proposals without a record, in order."""
-        return [_proposal(row) for row in self._connection.execute(
-            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank")]  # fmt: skip
+        rows = self._connection.execute(
+            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank"
+        )
+        return [_proposal(row) for row in rows]
 
     def records(self, *, outputs: bool = False) -> list[Record]:
         """All records in (round, rank) order; failures are among them. Arrays are read only for `outputs=True`."""

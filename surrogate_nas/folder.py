@@ -61,15 +61,15 @@ class StudyFolder:
         loaded = datasets.load(data, settings.data_root, settings.download)
         low, high = spec.image_sizes
         if not low <= loaded.shape.size <= high:
-            raise InputError(f"space {space!r} is for images of {low} to {high} pixels, {data!r} has {loaded.shape.size}")
+            raise InputError(
+                f"space {space!r} is for images of {low} to {high} pixels, {data!r} has {loaded.shape.size}"
+            )
         train.resolve_device(settings.device)
         problem = Problem(SearchSpace(spec), loaded.shape, settings, seed)
         initial_proposals(problem, settings.initial, [], 0)  # whether the limits leave anything
         if path.exists() and (not path.is_dir() or any(p.name != SETTINGS for p in path.iterdir())):
             raise InputError(f"{path} is not a study, and not an empty folder to make one in")
-        header = Header(
-            spec, data, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share
-        )
+        header = Header(spec, data, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share)
         try:
             (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
             settings.save(path / SETTINGS)

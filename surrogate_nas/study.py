@@ -118,7 +118,9 @@ class Study:
         Raises:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
-        return cls(StudyFolder.create(Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings)))
+        return cls(
+            StudyFolder.create(Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings))
+        )
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
@@ -207,8 +209,8 @@ class Study:
             return []
         order = pareto_order(settings.accuracy, settings.expected_macs)
         records = [r for r in self.records() if r.outputs is not None]
-        return [self.solution(records[owner[i]], OperatingPoint.from_array(settings.thresholds[i], self.settings.policy))
-                for i in order]  # fmt: skip
+        points = [OperatingPoint.from_array(settings.thresholds[i], self.settings.policy) for i in order]
+        return [self.solution(records[owner[i]], point) for i, point in zip(order, points, strict=True)]
 
     def _feasible(self) -> tuple[npt.NDArray[np.int64], Measurements]:
         """Every curve point on tune within the limits, and the index of its network among the trained."""
@@ -231,7 +233,7 @@ class Study:
         return self.solution(record, point)
 
     def hypervolume(self) -> list[float]:
-        """Dominated area of (accuracy, log₁₀ expected MACs) on tune after each training, in order; 0 for a failure's."""
+        """Area of (accuracy, log₁₀ expected MACs) on tune that the front dominates after each training, in order."""
         records, problem = self.records(), self.folder.problem
         front = Front.of(np.array([]), np.array([]), *problem.reference(records))
         volumes = []
@@ -284,9 +286,7 @@ class Study:
         prediction = predictor.predict(candidates, thresholds, limits)
         return self._answers(architectures, candidates, prediction)
 
-    def _answers(
-        self, architectures: Sequence[Architecture], candidates: Candidates, said: Prediction
-    ) -> list[Answer]:
+    def _answers(self, architectures: Sequence[Architecture], candidates: Candidates, said: Prediction) -> list[Answer]:
         trained: dict[Architecture, list[Record]] = {}
         for record in self.folder.archive.records():
             if record.failure is None:

@@ -65,7 +65,9 @@ def threshold_grid(positions: int) -> Floats:
     """(T, E − 1) settings at which sampled curves are read: equal thresholds for every subset of exits, and others."""
     subsets = np.stack(np.meshgrid(*[[True, False]] * (positions - 1), indexing="ij"), -1).reshape(-1, positions - 1)
     equal = [np.where(subset, t, OFF) for subset in subsets[:-1] for t in EQUAL_THRESHOLDS]
-    return np.concatenate([np.stack([*equal, np.full(positions - 1, OFF)]), shared_thresholds(positions, RANDOM_THRESHOLDS)])
+    return np.concatenate(
+        [np.stack([*equal, np.full(positions - 1, OFF)]), shared_thresholds(positions, RANDOM_THRESHOLDS)]
+    )
 
 
 def select(
@@ -94,6 +96,7 @@ def _pool(
     taken: set[bytes], rng: np.random.Generator,
 ) -> Candidates:  # fmt: skip
     """Random architectures, mutants and children of the front, then neighbours of the most promising."""
+
     def parents(n: int) -> Ints:
         return known.parents[rng.integers(len(known.parents), size=n)]
 
@@ -187,7 +190,8 @@ class _CurveInputs(Model):  # type: ignore[misc]
         """None: the batched outputs of a GP are not a batch of models."""
         return torch.Size()
 
-    def posterior(self, X: Tensor, **options: object) -> Posterior:  # noqa: D102
+    def posterior(self, X: Tensor, **options: object) -> Posterior:
+        """Of the targets."""
         return self.model.posterior(X[..., : self.columns], **options)
 
 
@@ -209,7 +213,7 @@ def _rescore(
 
     def objectives(samples: Tensor, X: Tensor | None = None) -> Tensor:
         """(…, 2): accuracy and −log₁₀ expected MACs, from curve targets and exact outputs."""
-        targets, setting, present, backbone, branch = samples.split([m, E - 1, E, E, E], dim=-1)
+        targets, setting, present, backbone, branch = torch.split(samples, [m, E - 1, E, E, E], dim=-1)
         macs = charged_macs(setting, present > 0, backbone, branch)
         coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
         curve = design.basis.compose(coefficients, setting, present > 0)

@@ -238,6 +238,22 @@ class SearchSpace:
         """Architectures nearest to (n, d) vectors; raises as `decode_indices`."""
         return self.architectures(self.decode_indices(X))
 
+    def parse(self, text: str) -> Architecture:
+        """An architecture from its text form, or from its vector as numbers between commas.
+
+        Raises:
+            InputError: for anything else, and for an architecture outside the space.
+        """
+        if "/" in text:
+            architecture = Architecture.parse(text)
+            self.indices([architecture])
+            return architecture
+        try:
+            vector = [float(word) for word in text.strip().strip("[]").split(",")]
+        except ValueError:
+            raise InputError(f"encoding {text.strip()!r} is neither a text form nor numbers between commas") from None
+        return self.decode(np.array([vector]))[0]
+
     # ------------------------------------------------------------------ moves
 
     def sample_indices(self, n: int, rng: np.random.Generator) -> Ints:

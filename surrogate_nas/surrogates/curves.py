@@ -111,7 +111,7 @@ class CurveBasis:
     @property
     def size(self) -> int:
         """Number m of coefficients."""
-        return self.right[-1].stop
+        return int(self.right[-1].stop)
 
     def defined(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """(n, m) which coefficients exist for networks with (n, E) exits."""
@@ -133,8 +133,7 @@ class CurveBasis:
         on = torch.isfinite(thresholds) & present[..., :-1]
         t = torch.where(on, thresholds, 1.0)
         u = nines(t)
-        shape = torch.broadcast_shapes(coefficients.shape[:-1], on.shape[:-1])
-        inside = coefficients.new_ones(shape)
+        inside = torch.ones_like(coefficients[..., 0] * t[..., 0])
         rates, accuracy = [], []
         for e in range(self.positions):
             r = torch.log10(inside.clamp_min(FEWEST_ARRIVALS))
@@ -230,4 +229,4 @@ def _binomial_regression(
         gradient = share * F.T @ (hits - trials * p) - (beta - prior) / prior_sd**2
         step = np.linalg.solve(hessian, gradient)
         beta = beta + step * min(1.0, 3.0 / max(float(np.abs(step).max()), 1e-12))
-    return beta, np.linalg.inv(hessian)
+    return beta, np.asarray(np.linalg.inv(hessian), dtype=np.float64)

@@ -60,7 +60,9 @@ class DesignMatrix:
         """
         trained = [r for r in records if r.outputs is not None]
         if len(trained) < FEWEST_NETWORKS:
-            raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
+            raise JobError(
+                f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
+            )
         exits = [exits_of(r.architecture, r.outputs.tune, shape, policy) for r in trained if r.outputs]
         basis = CurveBasis(space.positions)
         values, covariance = basis.fit(exits, shared_thresholds(space.positions, GRID_SIZE))
@@ -139,7 +141,8 @@ def _axes(
 
 def _log_costs(cost: Cost) -> Floats:
     """(n, E + 1): log₁₀ of MACs through each stage, and of the parameters."""
-    return np.log10(np.concatenate([cost.backbone, cost.parameters[:, None]], axis=1))
+    logs: Floats = np.log10(np.concatenate([cost.backbone, cost.parameters[:, None]], axis=1))
+    return logs
 
 
 def _inputs(candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:

@@ -23,7 +23,9 @@ FORMAT = 1
 
 def fingerprint(design: DesignMatrix, surrogate: str) -> str:
     """What a fit depends on: the rows, their targets, the surrogate asked for, and the versions of its libraries."""
-    digest = hashlib.sha256(json.dumps([FORMAT, design.records, surrogate, torch.__version__, xgboost.__version__]).encode())
+    digest = hashlib.sha256(
+        json.dumps([FORMAT, design.records, surrogate, torch.__version__, xgboost.__version__]).encode()
+    )
     digest.update(design.Y.tobytes())
     return digest.hexdigest()
 

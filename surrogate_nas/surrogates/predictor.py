@@ -106,7 +106,10 @@ class Predictor:
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
         X = torch.from_numpy(self.design.inputs(candidates))
-        parts = [self.model.posterior(chunk) for chunk in X.split(POSTERIOR_CHUNK if self.kind == "gp" else len(X))]
+        parts = [
+            self.model.posterior(chunk)
+            for chunk in torch.split(X, POSTERIOR_CHUNK if self.kind == "gp" else max(len(X), 1))
+        ]
         return np.concatenate([p.mean.numpy() for p in parts]), np.concatenate([p.variance.numpy() for p in parts])
 
     def coefficients(self, candidates: Candidates, samples: int, seed: int, *, fresh: bool) -> Floats:
@@ -160,7 +163,9 @@ class Predictor:
         curve, macs = reach(self.design, candidates, drawn, thresholds)
         curve = curve.measured(self.design.samples, torch.Generator().manual_seed(seed))
         accuracy, expected = curve.accuracy, curve.expected_macs(macs)
-        violation = excess(accuracy.numpy(), expected.numpy(), macs[..., -1].numpy(), candidates.cost.parameters, limits)
+        violation = excess(
+            accuracy.numpy(), expected.numpy(), macs[..., -1].numpy(), candidates.cost.parameters, limits
+        )
         on = np.isfinite(thresholds)
         return Prediction(
             thresholds, Estimate.of(curve.rates), Estimate.of(curve.exit_accuracy), Estimate.of(accuracy),
@@ -168,7 +173,9 @@ class Predictor:
         )  # fmt: skip
 
 
-def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats) -> tuple[Reach, Tensor]:
+def reach(
+    design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats
+) -> tuple[Reach, Tensor]:
     """Curves and (…, E) exact MACs of n candidates.
 
     Args:
@@ -195,7 +202,11 @@ def charged_macs(thresholds: Tensor, present: Tensor, backbone: Tensor, branch: 
 
 
 def excess(
-    accuracy: Floats, expected: Floats, worst: npt.NDArray[np.int64] | Floats, parameters: npt.NDArray[np.int64], limits: Limits
+    accuracy: Floats,
+    expected: Floats,
+    worst: npt.NDArray[np.int64] | Floats,
+    parameters: npt.NDArray[np.int64],
+    limits: Limits,
 ) -> Floats:
     """Sum of relative excesses over the limits, 0 where all hold; shapes broadcast."""
     total = np.zeros(np.broadcast_shapes(accuracy.shape, np.shape(worst), np.shape(parameters)))

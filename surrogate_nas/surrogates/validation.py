@@ -109,7 +109,7 @@ def validate(design: DesignMatrix, exits: list[Exits], kind: Kind, seed: int) ->
         spread = np.sqrt(variance[test] + calibration.network_variance)
         samples[:, test] = mean[test] + calibration.draw(QUERY_SAMPLES, seed)[:, None] * spread
     scores = _scores(design, exits, mean, samples)
-    size = design.candidates.cost.macs()[:, -1]
+    size = design.candidates.cost.macs()[:, -1].astype(np.float64)
     cost_tau = np.mean([_tau(size, m) for m in _measured(design, exits, REFERENCE_THRESHOLDS)["accuracy"]])
     return Validation(kind, scores, float(cost_tau), Calibration.of(residual, variance, design.Yvar))
 

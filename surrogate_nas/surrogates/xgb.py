@@ -59,7 +59,9 @@ def _booster(
     used = weight.any(axis=1)
     rows, target, weight = xgboost.DMatrix(X[used], Y[used], nthread=1), Y[used], weight[used]
 
-    def squared_error(predicted: npt.NDArray[np.float32], _: xgboost.DMatrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def squared_error(
+        predicted: npt.NDArray[np.float32], _: xgboost.DMatrix
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         return weight * (predicted.reshape(target.shape) - target), weight
 
     return xgboost.train({**PARAMETERS, "seed": seed}, rows, ROUNDS, obj=squared_error)

@@ -1,0 +1,32 @@
+# Two commands matter: `make run` and `make test`. Both make the environment first.
+PYTHON ?= python3
+BIN := .venv/bin
+STUDY ?= studies/digits
+
+.PHONY: run test test-all lint bench clean
+
+run: .venv/installed
+	$(BIN)/surrogate-nas run $(STUDY) --data digits --space tiny --budget 32 --initial 20 --batch 4 \
+	  --max-macs 200e3 --min-accuracy 0.9 --seed 0
+
+test: .venv/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python scripts/bench_cost.py
+	$(BIN)/python scripts/bench_query.py $(STUDY)
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

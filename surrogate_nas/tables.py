@@ -1,0 +1,267 @@
+"""What commands print: JSON documents, and the same as tables for people."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from surrogate_nas.cost import ImageShape, count
+from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.record import Record, cost_of
+from surrogate_nas.space import SearchSpace, preset, preset_names
+
+if TYPE_CHECKING:
+    from surrogate_nas.folder import StudyFolder
+    from surrogate_nas.study import Answer, Measured, Solution, Study
+    from surrogate_nas.surrogates.validation import Fitted
+
+MOST_ROWS = 12
+SPACE_SAMPLE = 20_000
+WIDTH_OF_FILES = 180
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
+    """Numbers are aligned to the right; all columns but the first may wrap."""
+    table = Table(
+        title=title, title_justify="left", caption=note or None, caption_justify="left", box=None, pad_edge=False
+    )
+    for i, column in enumerate(columns):
+        numeric = all(str(row[i])[:1].isdigit() or str(row[i]) in ("", "–") for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)
+
+
+def spread(n: int, most: int = MOST_ROWS) -> list[int]:
+    """At most so many of n indices, evenly, the first and the last among them.
+
+    >>> spread(3), spread(100, 4)
+    ([0, 1, 2], [0, 33, 66, 99])
+    """
+    return list(range(n)) if n <= most else sorted({round(i) for i in np.linspace(0, n - 1, most)})
+
+
+# ---------------------------------------------------------------------- solutions
+
+
+def measured_document(measured: "Measured") -> dict[str, Any]:
+    """One split's figures."""
+    return {name: getattr(measured, name) for name in measured.__slots__}
+
+
+def solution_document(solution: "Solution") -> dict[str, Any]:
+    """A network with thresholds."""
+    return {
+        "id": solution.record.id, "encoding": str(solution.record.architecture), "seed": solution.record.proposal.seed,
+        "origin": solution.record.proposal.origin, "thresholds": str(solution.operating_point),
+        "policy": solution.operating_point.policy, "parameters": solution.parameters,
+        "tune": measured_document(solution.tune), "test": measured_document(solution.test),
+    }  # fmt: skip
+
+
+def front_document(study: "Study", page: Path) -> dict[str, Any]:
+    """The end of a run."""
+    records, front = study.folder.archive.records(), study.front()
+    return {
+        "study": str(study.path), "report": str(page), "limits": study.settings.limits.model_dump(),
+        "trainings": len(records), "searched": sum(r.proposal.origin == "search" for r in records),
+        "failed": sum(r.failure is not None for r in records),
+        "hypervolume": study.hypervolume()[-1], "front": [solution_document(s) for s in front],
+        "nearest": None if front else solution_document(study.nearest()),
+    }  # fmt: skip
+
+
+def print_front(study: "Study", page: Path) -> None:
+    """The verified front on the test split."""
+    records, front = study.folder.archive.records(), study.front()
+    searched = sum(r.proposal.origin == "search" for r in records)
+    failed = sum(r.failure is not None for r in records)
+    console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed")
+    if front:
+        shown = [front[i] for i in spread(len(front))]
+        print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")
+    else:
+        console.print(f"No trained network keeps {study.settings.limits}.")
+        print_solutions([study.nearest()], "The nearest")
+    console.print(f"report: {page}", soft_wrap=True)
+
+
+def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
+    """Test figures of networks with thresholds."""
+    rows = []
+    for s in solutions:
+        low, high = s.test.accuracy_interval
+        rates = " ".join(f"{100 * rate:.0f}" for rate in s.test.rates)
+        rows.append((
+            s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
+            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", rates, s.operating_point,
+        ))  # fmt: skip
+    columns = ("network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
+               "exit rates %", "thresholds")  # fmt: skip
+    note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
+    _print_table(title, columns, rows, note)
+
+
+def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
+    """A network's accuracy–MACs curve on tune, cheapest first."""
+    curve = study.exits(study.folder.archive.find(id), "tune").curve
+    return [
+        {
+            "thresholds": str(OperatingPoint.from_array(t)),
+            "accuracy": float(a),
+            "expected_macs": float(m),
+            "worst_macs": int(w),
+        }
+        for t, a, m, w in zip(curve.thresholds, curve.accuracy, curve.expected_macs, curve.worst_macs, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------------- records
+
+
+def record_rows(folder: "StudyFolder", records: Sequence[Record]) -> list[dict[str, Any]]:
+    """A line per record."""
+    return [
+        {
+            "id": r.id, "round": r.proposal.round, "origin": r.proposal.origin,
+            "status": "trained" if r.failure is None else r.failure.kind, "seconds": round(r.seconds, 1),
+            "last_exit_macs": int(cost_of(r.architecture, folder.shape).macs()[0, -1]),
+            "parameters": int(cost_of(r.architecture, folder.shape).parameters[0]), "encoding": str(r.architecture),
+        }
+        for r in records
+    ]  # fmt: skip
+
+
+def print_records(rows: Sequence[dict[str, Any]]) -> None:
+    """A table of records."""
+    columns = ("network", "round", "origin", "status", "seconds", "MACs to the end", "parameters", "encoding")
+    cells = [(r["id"], r["round"], r["origin"], r["status"], r["seconds"], f"{r['last_exit_macs']:,}",
+              f"{r['parameters']:,}", r["encoding"]) for r in rows]  # fmt: skip
+    _print_table(f"{len(rows)} records", columns, cells)
+
+
+def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
+    """All that is known of a record but its outputs."""
+    cost, proposal = cost_of(record.architecture, folder.shape), record.proposal
+    return {
+        "id": record.id, "round": proposal.round, "rank": proposal.rank, "origin": proposal.origin,
+        "encoding": str(record.architecture), "seed": proposal.seed, "fidelity": proposal.fidelity,
+        "macs": cost.macs()[0].tolist(), "parameters": int(cost.parameters[0]),
+        "exits": [e + 1 for e in record.architecture.exit_positions], "prediction": proposal.prediction,
+        "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
+        "seconds": record.seconds, "provenance": dict(record.provenance),
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- surrogates
+
+
+def fit_document(fitted: "Fitted") -> dict[str, Any]:
+    """How each surrogate did on networks that it never saw."""
+    return {
+        "used": fitted.predictor.kind, "networks": len(fitted.predictor.design),
+        "surrogates": [
+            {"surrogate": v.kind, "tau_of_sorting_by_macs": v.cost_tau,
+             "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores]}
+            for v in fitted.validations
+        ],
+    }  # fmt: skip
+
+
+def print_fit(fitted: "Fitted") -> None:
+    """The same as a table."""
+    rows = [(v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""), s.target, s.n, f"{s.tau:.2f}",
+             f"{s.rmse:.4f}", f"{s.coverage:.0%}") for v in fitted.validations for s in v.scores]  # fmt: skip
+    size = fitted.validations[0].cost_tau
+    note = (f"5-fold cross-validation over architectures, at thresholds 0.5, 0.8 and 0.95; RMSE of MACs is relative; "
+            f"sorting by MACs ranks accuracy with τ {size:.2f}")  # fmt: skip
+    columns = ("surrogate", "target", "n", "τ", "RMSE", "90 % covers")
+    _print_table("Surrogates on networks they never saw", columns, rows, note)
+    used = next(v for v in fitted.validations if v.kind == fitted.predictor.kind).accuracy
+    if used.tau <= size:
+        console.print("warning: the surrogate ranks accuracy no better than sorting by MACs; train more networks")
+
+
+def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
+    """One object per architecture."""
+    return [{name: getattr(a, name) for name in a.__slots__} for a in answers]
+
+
+def print_answers(answers: Sequence["Answer"]) -> None:
+    """One architecture in full, or a table of the first ones."""
+    if len(answers) == 1:
+        _print_answer(answers[0])
+        return
+    rows = [(_interval(a.accuracy, ".3f"), _interval(a.expected_macs, ",.0f"), f"{a.worst_macs:,}", f"{a.parameters:,}",
+             f"{a.feasible_probability:.2f}", a.thresholds, "yes" if a.trained else "", a.encoding)
+            for a in answers[:MOST_ROWS]]  # fmt: skip
+    columns = ("accuracy [90 %]", "expected MACs [90 %]", "worst MACs", "parameters", "P(feasible)", "thresholds",
+               "trained", "encoding")  # fmt: skip
+    _print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows)
+
+
+def _print_answer(answer: "Answer") -> None:
+    console.print(f"{answer.encoding}\nthresholds {answer.thresholds}", soft_wrap=True)
+    console.print(
+        f"predicted: accuracy {_interval(answer.accuracy, '.3f')}, "
+        f"expected MACs {_interval(answer.expected_macs, ',.0f')}, P(feasible) {answer.feasible_probability:.2f}; "
+        f"exact: worst-case MACs {answer.worst_macs:,}, parameters {answer.parameters:,}",
+        soft_wrap=True,
+    )
+    exits = zip(answer.macs, answer.exit_probabilities, answer.exit_accuracies, strict=True)
+    rows = [(e, f"{macs:,}", _interval(p, ".3f"), _interval(a, ".3f")) for e, (macs, p, a) in enumerate(exits, 1)]
+    _print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
+    for known in answer.trained:
+        rates = " ".join(f"{rate:.3f}" for rate in known["rates"])
+        console.print(
+            f"trained as {known['id']} with seed {known['seed']}: accuracy {known['accuracy']:.4f}, expected MACs "
+            f"{known['expected_macs']:,.0f}, exit rates {rates} on {known['n']} tune images", soft_wrap=True,
+        )  # fmt: skip
+
+
+def _interval(values: tuple[float, float, float], form: str) -> str:
+    mean, low, high = values
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
+# ---------------------------------------------------------------------- what there is
+
+
+def space_rows() -> list[dict[str, Any]]:
+    """The presets, with ranges of MACs over 20,000 random architectures at the smallest and largest images."""
+    rows = []
+    for name in preset_names():
+        spec = preset(name)
+        space = SearchSpace(spec)
+        columns = space.columns(space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0)))
+        low, high = (count(columns, ImageShape(3, size, 10)).macs()[:, -1] for size in spec.image_sizes)
+        rows.append({
+            "space": name, "about": spec.about, "networks": space.size, "genes": space.dimension,
+            "exits": space.positions, "image_sizes": list(spec.image_sizes),
+            "macs": [int(low.min()), int(high.max())], "sample": str(space.sample(1, np.random.default_rng(0))[0]),
+        })  # fmt: skip
+    return rows
+
+
+def dataset_rows() -> list[dict[str, Any]]:
+    """The data sets that can be named."""
+    return [
+        {"data": "digits", "images": "1,797 grey 8×8", "classes": 10, "needs": "nothing: embedded"},
+        {"data": "fashion-mnist", "images": "70,000 grey 28×28", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "cifar10", "images": "60,000 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "cifar100", "images": "60,000 colour 32×32", "classes": 100, "needs": "--data-root, torchvision"},
+        {"data": "svhn", "images": "99,289 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
+    ]
+
+
+def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Any rows as a table."""
+    cells = [[f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v
+              for v in row.values()] for row in rows]  # fmt: skip
+    _print_table(title, [name.replace("_", " ") for name in rows[0]], cells)

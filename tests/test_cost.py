@@ -1,0 +1,136 @@
+"""The cost model: equal, as integers, to what a profiler counts on the built network."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.errors import InputError
+from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.record import cost_of
+from surrogate_nas.space import Architecture, Columns, SearchSpace, preset
+
+SHAPES = [
+    ("tiny", ImageShape(1, 8, 10)),
+    ("tiny", ImageShape(3, 13, 100)),
+    ("compact", ImageShape(3, 32, 10)),
+    ("compact", ImageShape(1, 28, 37)),
+]
+Counter = Callable[[str], int]
+per_preset = pytest.mark.parametrize(("name", "shape"), SHAPES)
+
+
+def images(shape: ImageShape) -> torch.Tensor:
+    return torch.zeros(1, shape.channels, shape.size, shape.size)
+
+
+def profiled(network: EarlyExitNetwork) -> Counter:
+    """The profiler's count of convolutions and linear layers in a module of that name."""
+    analysis = FlopCountAnalysis(network.eval(), images(network.shape))
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    by_module = analysis.by_module_and_operator()
+    return lambda module: int(by_module[module].get("conv", 0) + by_module[module].get("linear", 0))
+
+
+def assert_equal_to_the_profiler(architecture: Architecture, shape: ImageShape) -> None:
+    network, cost = EarlyExitNetwork(architecture, shape), cost_of(architecture, shape)
+    macs = profiled(network)
+    spent = 0
+    for e in range(architecture.positions):
+        spent += macs(f"segments.{e}")
+        spent += macs(f"heads.{e}") if e in architecture.exit_positions else 0
+        assert cost.macs()[0, e] == spent, f"{architecture}, exit {e}"
+    assert cost.parameters[0] == sum(p.numel() for p in network.parameters()), architecture
+
+
+def sample(name: str, n: int) -> list[Architecture]:
+    return SearchSpace(preset(name)).sample(n, np.random.default_rng(n))
+
+
+@per_preset
+def test_macs_to_every_exit_and_parameters_equal_the_profilers_count(name: str, shape: ImageShape) -> None:
+    for architecture in sample(name, 6):
+        assert_equal_to_the_profiler(architecture, shape)
+
+
+@pytest.mark.slow
+@per_preset
+def test_macs_and_parameters_of_hundreds_of_networks_equal_the_profilers_count(name: str, shape: ImageShape) -> None:
+    for architecture in sample(name, 150):
+        assert_equal_to_the_profiler(architecture, shape)
+
+
+@per_preset
+def test_torchs_own_counter_finds_twice_the_macs(name: str, shape: ImageShape) -> None:
+    for architecture in sample(name, 3):
+        with FlopCounterMode(display=False) as counter:
+            EarlyExitNetwork(architecture, shape).eval()(images(shape))
+        assert counter.get_total_flops() == 2 * cost_of(architecture, shape).macs()[0, -1]
+
+
+def test_a_linear_exit_costs_what_can_be_counted_by_hand() -> None:
+    architecture = Architecture.parse("stem-w8-s2/res-d1-w8-k3-s1@linear/inv-d1-w16-k5-e4-s2")
+    cost = cost_of(architecture, ImageShape(3, 32, 10))
+    stem, first = 9 * 3 * 8 * 16**2, 2 * 9 * 8 * 8 * 16**2
+    second = 8 * 32 * 16**2 + (25 * 32 + 32 * 16) * 8**2
+    assert cost.backbone.tolist() == [[stem + first, stem + first + second + 16 * 10]]
+    assert cost.branch.tolist() == [[8 * 10, 0]]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_macs_increase_from_exit_to_exit(space: SearchSpace, seed: int) -> None:
+    cost = counted(space, seed)
+    assert (np.diff(cost.macs(), axis=1) > 0).all()
+    assert (np.diff(cost.backbone, axis=1) > 0).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), data=st.data())
+def test_switching_an_exit_off_never_raises_a_cost(space: SearchSpace, seed: int, data: st.DataObject) -> None:
+    cost = counted(space, seed)
+    on = np.array(data.draw(st.lists(st.booleans(), min_size=space.positions - 1, max_size=space.positions - 1)))
+    switched = data.draw(st.integers(0, space.positions - 2))
+    off = on.copy()
+    off[switched] = False
+    assert (cost.macs(off) <= cost.macs(on)).all()
+    saved = cost.macs(on) - cost.macs(off)
+    np.testing.assert_array_equal(saved[:, switched:], saved[:, -1:].repeat(space.positions - switched, axis=1))
+    assert (saved[:, :switched] == 0).all()
+
+
+def test_with_every_exit_off_only_the_backbone_is_charged(space: SearchSpace) -> None:
+    cost = counted(space, 0)
+    np.testing.assert_array_equal(cost.macs(np.zeros(space.positions - 1, dtype=bool)), cost.backbone)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_choice_indices_cost_what_their_architectures_cost(space: SearchSpace, seed: int) -> None:
+    indices = space.sample_indices(20, np.random.default_rng(seed))
+    shape = ImageShape(3, 32, 10)
+    fast, plain = count(space.columns(indices), shape), count(Columns.of(space.architectures(indices)), shape)
+    np.testing.assert_array_equal(fast.backbone, plain.backbone)
+    np.testing.assert_array_equal(fast.branch, plain.branch)
+    np.testing.assert_array_equal(fast.parameters, plain.parameters)
+
+
+def counted(space: SearchSpace, seed: int) -> Cost:
+    return count(space.columns(space.sample_indices(20, np.random.default_rng(seed))), ImageShape(3, 32, 10))
+
+
+def test_pooling_a_feature_map_away_is_refused() -> None:
+    architecture = Architecture.parse("stem-w8-s2/res-d1-w8-k3-s2@conv-d1-c8-p2/res-d1-w8-k3-s1")
+    with pytest.raises(InputError, match="exit 1 pools by up to 2 a feature map of side 1"):
+        cost_of(architecture, ImageShape(1, 4, 10))
+
+
+def test_columns_need_architectures_of_one_number_of_stages() -> None:
+    two, one = "stem-w8-s1/res-d1-w8-k3-s1/res-d1-w8-k3-s1", "stem-w8-s1/res-d1-w8-k3-s1"
+    with pytest.raises(InputError, match=r"one number of stages, got \[1, 2\]"):
+        Columns.of([Architecture.parse(two), Architecture.parse(one)])
+    with pytest.raises(InputError, match="got none"):
+        Columns.of([])
