@@ -7,8 +7,8 @@ import io
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ CREATE TABLE arrays (
 );
 """
 _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
+_RECORDS = (
+    f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance "
+    "FROM records JOIN proposals USING (id) ORDER BY round, rank"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +86,18 @@ class Archive:
 
     @classmethod
     def create(cls, path: Path, header: Header) -> "Archive":
-        """A new, empty archive at `path`; raises `InputError` if something is there."""
+        """A new, empty archive at `path`, whole or not at all; raises `InputError` if something is there."""
         if path.exists():
             raise InputError(f"{path} exists already")
-        connection = _connect(path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        with _transaction(connection):
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        return cls(path, connection, header)
+        partial = path.with_suffix(".partial")
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+            empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
+            empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
+            partial.write_bytes(empty.serialize())
+        partial.replace(path)
+        archive = cls.open(path)
+        archive._connection.execute("PRAGMA journal_mode = WAL")
+        return archive
 
     @classmethod
     def open(cls, path: Path) -> "Archive":
@@ -105,13 +110,10 @@ class Archive:
             raise InputError(f"no archive at {path}")
         connection = _connect(path)
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != SCHEMA_VERSION:
-                raise InputError(f"{path} has schema version {version}; this package reads {SCHEMA_VERSION}")
-            header = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{path} is not a readable archive: {error}") from None
-        return cls(path, connection, Header.from_json(header))
+            return cls(path, connection, _header(path, connection))
+        except BaseException:
+            connection.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -156,11 +158,7 @@ class Archive:
 
     def records(self, *, outputs: bool = False) -> list[Record]:
         """All records in (round, rank) order; failures are among them. Arrays are read only for `outputs=True`."""
-        rows = self._connection.execute(
-            f"SELECT {_PROPOSAL}, failure_kind, failure_message, seconds, provenance "
-            "FROM records JOIN proposals USING (id) ORDER BY round, rank"
-        ).fetchall()
-        listed = [_record(row) for row in rows]
+        listed = [_record(row) for row in self._connection.execute(f"SELECT {_RECORDS}")]
         if not outputs:
             return listed
         return [
@@ -193,19 +191,26 @@ class Archive:
     def problems(self) -> list[str]:
         """What is wrong with the file; empty if nothing is."""
         found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        for record in self.records():
+        for id, *row in self._connection.execute(f"SELECT id, {_RECORDS}").fetchall():
             try:
-                self.space.indices([record.architecture])
-                if record.failure is None:
-                    outputs = self.outputs(record.id)
-                    for name, split in (("tune", outputs.tune), ("test", outputs.test)):
-                        measured = split.view("max_softmax")[0].shape
-                        expected = (len(record.architecture.exit_positions), len(split.labels))
-                        if measured != expected:
-                            found.append(f"record {record.id}: {name} outputs have shape {measured}, not {expected}")
-            except (InputError, JobError, ValueError, KeyError, zlib.error) as error:
-                found.append(f"record {record.id}: {error}")
+                self._check(id, _record(row))
+            except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
+                found.append(f"record {id}: {error}")
         return found
+
+    def _check(self, id: str, record: Record) -> None:
+        """Raise if a record, or what belongs to it, is not as it was added."""
+        if record.id != id:
+            raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
+        self.space.indices([record.architecture])
+        if record.failure is not None:
+            return
+        outputs = self.outputs(id)
+        for name, split in (("tune", outputs.tune), ("test", outputs.test)):
+            measured = split.view("max_softmax")[0].shape
+            expected = (len(record.architecture.exit_positions), len(split.labels))
+            if measured != expected:
+                raise JobError(f"{name} outputs have shape {measured}, not {expected}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -225,13 +230,26 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _proposal(row: tuple[Any, ...]) -> Proposal:
+def _header(path: Path, connection: sqlite3.Connection) -> Header:
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema version {version}; this package reads {SCHEMA_VERSION}")
+        row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{path} is not a readable archive: {error}") from None
+    if row is None:
+        raise InputError(f"{path} is not a readable archive: it has no header")
+    return Header.from_json(row[0])
+
+
+def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
     parsed = None if prediction is None else json.loads(prediction)
     return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def _record(row: Sequence[Any]) -> Record:
     kind, message, seconds, provenance = row[7:]
     failure = None if kind is None else Failure(kind, message)
     return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
@@ -253,9 +271,9 @@ def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> Outputs:
     def split(name: str) -> SplitOutputs:
         prefix = f"{name}/scores/"
         scores: dict[Any, Any] = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-        return SplitOutputs(
-            arrays[f"{name}/labels"], arrays.get(f"{name}/logits"), scores, arrays.get(f"{name}/correct")
-        )
+        logits = arrays.get(f"{name}/logits")
+        correct = arrays[f"{name}/correct"] if logits is None else None
+        return SplitOutputs(arrays[f"{name}/labels"], logits, scores, correct)
 
     return Outputs(split("tune"), split("test"))
 

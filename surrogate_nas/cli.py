@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from surrogate_nas.space import Architecture
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
+DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 LIMITS = ("max_macs", "max_worst_macs", "max_params", "min_accuracy")
 RECIPE = ("epochs", "max_seconds")
 SETTINGS = (
@@ -104,11 +105,16 @@ def collect(
         raise InputError("collect needs either --n or --encoding")
     if n is not None and n < 1:
         raise InputError(f"--n {n} is not a positive number")
-    folder = _open_or_create(study, data, space, seed, _changes(locals()))
+    changes = _changes(locals())
     from surrogate_nas import tables
+    from surrogate_nas.folder import ARCHIVE
+    from surrogate_nas.space import SearchSpace, preset
 
-    folder.set_deadline()
+    if not (study / ARCHIVE).is_file():  # a wrong encoding must not leave an empty study behind
+        _ = [SearchSpace(preset(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
+    folder = _open_or_create(study, data, space, seed, changes)
     architectures = [folder.space.parse(text) for text in encoding or []]
+    folder.set_deadline()
     folder.finish_pending()
     records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
     rows = tables.record_rows(folder, records)
@@ -321,7 +327,8 @@ def _open_or_create(
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         settings = start.updated(changes)
-        return StudyFolder.create(path, data=data or "digits", space=space or "tiny", seed=seed or 0, settings=settings)
+        data, space = data or DEFAULT_DATA, space or DEFAULT_SPACE
+        return StudyFolder.create(path, data=data, space=space, seed=seed or 0, settings=settings)
     folder = StudyFolder.open(path)
     header = folder.archive.header
     asked = {"data": (data, header.data), "space": (space, header.space.name), "seed": (seed, header.seed)}
@@ -376,10 +383,21 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        _fail(error.format_message(), BAD_INPUT)  # typer's own: an unknown option, a missing argument
+        _fail(_usage(error), BAD_INPUT)  # typer's own: an unknown option, a missing argument
     sys.exit(code)
 
 
+def _usage(error: Any) -> str:
+    """typer's message, with the commands there are or where to read on."""
+    context, message = getattr(error, "ctx", None), error.format_message().rstrip(".")
+    if context is None or not message:  # without a message, help has been shown
+        return str(message)
+    if message.startswith("No such command"):
+        return f"{message}; allowed: {', '.join(context.command.list_commands(context))}"
+    return f"{message}; see {context.command_path} --help"
+
+
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    if message:
+        sys.stderr.write(f"error: {' '.join(message.split())}\n")
     sys.exit(code)

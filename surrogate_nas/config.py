@@ -32,6 +32,15 @@ class Limits(_Config):
     min_accuracy: Share | None = None
     """Accuracy floor, a fraction."""
 
+    @model_validator(mode="after")
+    def _average_below_worst_case(self) -> Self:
+        if self.max_macs is not None and self.max_worst_macs is not None and self.max_macs > self.max_worst_macs:
+            raise ValueError(
+                f"max_macs {self.max_macs:g} is above max_worst_macs {self.max_worst_macs:g}, "
+                "but no average exceeds the worst case"
+            )
+        return self
+
     def __str__(self) -> str:
         words = {"max_macs": "expected MACs ≤", "max_worst_macs": "worst-case MACs ≤",
                  "max_params": "parameters ≤", "min_accuracy": "accuracy ≥"}  # fmt: skip

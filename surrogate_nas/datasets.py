@@ -156,9 +156,9 @@ def _from_torchvision(name: str, class_name: str, flips: bool) -> Callable[[Path
             )
             try:
                 parts.append(kind(str(root), download=download, **which))
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())
-                raise InputError(f"data set {name!r} is not in {root}: {reason}") from None
+            except (RuntimeError, ValueError, AssertionError, OSError) as error:  # missing, or of the wrong content
+                reason = " ".join(str(error).split()) or "a file is damaged"
+                raise InputError(f"data set {name!r} cannot be read from {root}: {reason}") from None
         train_part, test_part = (_to_arrays(part) for part in parts)
         classes = getattr(parts[0], "classes", None) or [str(c) for c in range(int(train_part.labels.max()) + 1)]
         return Dataset(name, train_part, test_part, tuple(classes), flips)

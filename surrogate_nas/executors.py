@@ -151,14 +151,14 @@ class LocalProcesses:
                 while waiting and len(running) < self.workers:
                     if not may_start():
                         waiting.clear()
-                        break
+                        continue
                     job = waiting.pop(0)
                     receiver, sender = context.Pipe(duplex=False)
                     process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
                     process.start()
                     sender.close()
                     running[receiver] = (job, process, time.monotonic())
-                for ready in wait(list(running)):
+                for ready in wait(list(running)) if running else ():
                     assert isinstance(ready, Connection)
                     record = _receive(ready, *running[ready], on_progress)
                     if record is not None:

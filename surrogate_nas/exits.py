@@ -275,20 +275,22 @@ class Exits:
         levels = min(20, int(MAX_GRID_CELLS ** (1 / len(early))) - 1)
         grids = [_quantile_grid(self.scores[e], levels) for e in early]
         shape = tuple(len(grid) + 1 for grid in grids)
-        N = self.scores.shape[1]
         level = [np.searchsorted(grid, self.scores[e], side="right") for grid, e in zip(grids, early, strict=True)]
 
         correct = np.zeros(shape)
-        macs = np.full(shape, float(self.cost.backbone[0, -1]))
+        backbone, branch = self.cost.backbone[0], self.cost.branch[0]
+        macs = np.full(
+            shape, float(self.scores.shape[1] * backbone[-1])
+        )  # of all samples: whole numbers, so ties are seen
         for i, e in enumerate(early):
             inside, right = (
                 _cumulative_histogram(level[: i + 1], shape[: i + 1], weights) for weights in (None, self.correct[e])
             )
             reached = inside[..., -1:]
             correct += _padded(right[..., -1:] - right, len(shape))
-            macs -= _padded((reached - inside) / N * (self.cost.backbone[0, -1] - self.cost.backbone[0, e]), len(shape))
+            macs -= _padded((reached - inside) * (backbone[-1] - backbone[e]), len(shape))
             on = np.arange(shape[i]) < shape[i] - 1
-            macs += _padded(reached / N * self.cost.branch[0, e] * on, len(shape))
+            macs += _padded(reached * branch[e] * on, len(shape))
         correct += _cumulative_histogram(level, shape, self.correct[-1])
 
         index = pareto_order(correct.ravel(), macs.ravel())

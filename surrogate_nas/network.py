@@ -168,7 +168,8 @@ class EarlyExitNetwork(nn.Module):
             if str(e) not in self.heads or threshold is None:
                 continue
             said = self.heads[str(e)](x)
-            sure = scores(operating_point.policy, said.cpu().numpy()) >= threshold
+            score = scores(operating_point.policy, said.cpu().numpy())
+            sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e

@@ -133,8 +133,8 @@ def fit(
         norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
         optimizer.step()
         if (step + 1) % per_epoch == 0:
-            if not math.isfinite(float(loss.detach())) or not math.isfinite(float(norm)):
-                raise TrainingFailure("diverged", f"loss {float(loss):g} in epoch {step // per_epoch + 1}")
+            if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
+                raise TrainingFailure("diverged", f"loss {last:g} in epoch {step // per_epoch + 1}")
             on_epoch((step + 1) // per_epoch)
         if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
             raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {step // per_epoch + 1}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import settings
 from surrogate_nas import datasets
 from surrogate_nas.datasets import Splits
 from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
+from surrogate_nas.study import Study
+from tests.synthetic import SMALL_STUDY
 
 settings.register_profile("laws", deadline=None, max_examples=30, derandomize=True, database=None)
 settings.load_profile("laws")
@@ -64,3 +67,13 @@ def architecture() -> Architecture:
 @pytest.fixture(scope="session")
 def digits() -> Splits:
     return datasets.split(datasets.load("digits"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small, complete, real study of the digits. Tests read it; those that write take a copy."""
+    path = tmp_path_factory.mktemp("shared") / "study"
+    study = Study.create(path, seed=3, **SMALL_STUDY)
+    study.run()
+    study.fit()
+    return path

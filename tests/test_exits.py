@@ -132,9 +132,7 @@ def two_early_exits() -> Exits:
         ("0,0.8", 110, 430, 1 / 4),  # and in the worst case, so is one that nobody reaches
     ],
 )
-def test_branches_are_charged_when_they_are_run(
-    thresholds: str, expected: float, worst: int, accuracy: float
-) -> None:
+def test_branches_are_charged_when_they_are_run(thresholds: str, expected: float, worst: int, accuracy: float) -> None:
     measured = two_early_exits().at(OperatingPoint.parse(thresholds, 3))
     assert (measured.expected_macs[0], measured.worst_macs[0], measured.accuracy[0]) == (expected, worst, accuracy)
 
@@ -152,7 +150,9 @@ def test_thresholds_for_another_number_of_exits_are_refused() -> None:
 def settings_of_the_grid(exits: Exits) -> list[OperatingPoint]:
     """Every combination of 20 score quantiles, rounded to six decimals, and off."""
     levels = [np.quantile(s.astype(np.float64), np.linspace(0, 1, 20)).round(6) for s in exits.scores[:-1]]
-    choices = [[*map(float, np.unique(q)), None] if on else [None] for q, on in zip(levels, exits.present, strict=False)]
+    choices = [
+        [*map(float, np.unique(q)), None] if on else [None] for q, on in zip(levels, exits.present, strict=False)
+    ]
     return [OperatingPoint(thresholds) for thresholds in itertools.product(*choices)]
 
 
@@ -173,6 +173,14 @@ def test_the_curve_equals_brute_force_over_the_grid(exits: Exits) -> None:
     curve = exits.curve
     found = zip((curve.expected_macs * curve.n).round().astype(int), curve.correct.sum(axis=1), strict=True)
     assert list(found) == undominated({in_total(exits, point) for point in settings_of_the_grid(exits)})
+
+
+def test_thresholds_that_cost_the_same_to_the_last_mac_are_one_point_of_the_curve() -> None:
+    score = np.array([[0.0, 1.0, 0.0], [1.0, 0.5, 0.5], [0.0, 0.0, 0.0]], dtype=np.float32)
+    right = np.array([[0, 1, 0], [1, 0, 1], [1, 0, 1]], dtype=bool)
+    curve = Exits("max_softmax", np.ones(3, bool), score, right, cost([3, 8, 13], [3, 4, 0])).curve
+    assert (curve.expected_macs * 3).tolist() == [18, 36]
+    assert curve.correct.sum(axis=1).tolist() == [1, 3]
 
 
 @given(exits=some_exits(most_positions=5))

@@ -146,6 +146,18 @@ def test_an_architecture_needs_a_branch_or_none_after_every_stage_but_the_last()
         Architecture(8, 1, (stage, stage), ())
 
 
+@given(data=st.data())
+def test_a_space_reads_the_text_form_and_the_vector(space: SearchSpace, data: st.DataObject) -> None:
+    a = drawn(space, data)
+    assert space.parse(str(a)) == space.parse(str(space.encode([a])[0].tolist())) == a
+
+
+@pytest.mark.parametrize("text", ["", "linear", "0.5,zero", "0.5", "stem-w8-s1/res-d1-w8-k3-s1"])
+def test_a_space_refuses_a_text_that_is_no_encoding_of_its_own(space: SearchSpace, text: str) -> None:
+    with pytest.raises(InputError):
+        space.parse(text)
+
+
 # ---------------------------------------------------------------------- size and samples
 
 

@@ -229,8 +229,9 @@ def _rescore(
     baseline = _points(design, known.points, known.thresholds)
     points = _points(design, finalists, thresholds)
     picked: list[int] = []
-    with _plain_qlognehvi(), warnings.catch_warnings():
+    with _plain_qlognehvi(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", NumericalWarning)
+        torch.manual_seed(seed)  # pruning the baseline draws from the global generator
         sampler = get_sampler(model.posterior(baseline), torch.Size([ACQUISITION_SAMPLES]), seed=seed)
         for _ in range(min(q, len(finalists))):
             acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(

@@ -133,7 +133,7 @@ class CurveBasis:
         on = torch.isfinite(thresholds) & present[..., :-1]
         t = torch.where(on, thresholds, 1.0)
         u = nines(t)
-        inside = torch.ones_like(coefficients[..., 0] * t[..., 0])
+        inside = torch.ones_like(coefficients[..., 0] + t.sum(-1) + present[..., -1])
         rates, accuracy = [], []
         for e in range(self.positions):
             r = torch.log10(inside.clamp_min(FEWEST_ARRIVALS))

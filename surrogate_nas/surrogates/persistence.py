@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import xgboost
 from botorch.models.model import Model
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -67,7 +68,7 @@ def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
         tensors = load_file(folder / "tensors.safetensors")
         validations = tuple(_validation(v, tensors) for v in described["validations"])
         model = _model(described["kind"], design, tensors, folder)
-    except (OSError, ValueError, KeyError, RuntimeError, xgboost.core.XGBoostError):
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):
         return None
     calibration = next(v.calibration for v in validations if v.kind == described["kind"])
     return Fitted(Predictor(described["kind"], design, model, calibration), validations)

@@ -1,0 +1,37 @@
+"""The front as CSV, every value as measured."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from surrogate_nas.study import Solution
+
+COLUMNS = (
+    "id", "encoding", "thresholds", "policy", "seed", "origin", "parameters", "tune_accuracy", "tune_expected_macs",
+    "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_expected_macs", "worst_macs",
+)  # fmt: skip
+
+
+def front_csv(front: Sequence[Solution], positions: int) -> str:
+    """A header, and a line for each solution in order.
+
+    Args:
+        front: solutions.
+        positions: exit positions E of the space; each has a column for its exit rate, counted from 1, and one for the
+            accuracy of those who leave there, which is empty where nobody does.
+    """
+    places = range(1, positions + 1)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"test_exit_rate_{e}" for e in places), *(f"test_exit_accuracy_{e}" for e in places)])
+    writer.writerows(_row(solution) for solution in front)
+    return text.getvalue()
+
+
+def _row(solution: Solution) -> list[object]:
+    record, point, tune, test = solution.record, solution.operating_point, solution.tune, solution.test
+    return [
+        record.id, record.architecture, point, point.policy, record.proposal.seed, record.proposal.origin,
+        solution.parameters, tune.accuracy, tune.expected_macs, test.accuracy, *test.accuracy_interval,
+        test.expected_macs, test.worst_macs, *test.rates, *test.exit_accuracy,
+    ]  # fmt: skip

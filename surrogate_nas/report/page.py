@@ -1,0 +1,111 @@
+"""The page: its sections in order, from a study's contents. Nothing on it is loaded from anywhere."""
+
+from collections import Counter
+
+from plotly.offline import get_plotlyjs
+
+from surrogate_nas.progress import duration
+from surrogate_nas.report import figures
+from surrogate_nas.report.assets import SCRIPT, STYLE
+from surrogate_nas.report.contents import Contents, Network
+from surrogate_nas.report.solutions import front_section
+from surrogate_nas.report.text import count, entry, escape, limits_text, origin, paragraph, percent, section, table
+from surrogate_nas.report.trust import predictions_section, trust_section
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""Content security policy under which a browser refuses every request to another host."""
+
+
+def page(contents: Contents) -> str:
+    """The whole document."""
+    title = f"Early-exit networks for {escape(contents.header.data)}"
+    parts = [header(contents), front_section(contents), predictions_section(contents), trust_section(contents),
+             progress_section(contents), networks_section(contents)]  # fmt: skip
+    return "\n".join([
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{title}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
+        f"<h1>{title}</h1>", *parts, f"<script>{SCRIPT}</script>\n</body>\n</html>\n",
+    ])  # fmt: skip
+
+
+def header(contents: Contents) -> str:
+    """What was studied, how much was trained, and what the numbers below rest on."""
+    study, shape, splits = contents.header, contents.header.shape, contents.splits
+    sizes = ", ".join(
+        f"{name} {'unknown' if size is None else count(size)}"
+        for name, size in (("train", splits.train), ("tune", splits.tune), ("test", splits.test))
+    )
+    entries = {
+        "Data set": f"{study.data}, images of {shape.size} × {shape.size} pixels with {_channels(shape.channels)}, "
+                    f"{shape.classes} classes",
+        "Images": sizes,
+        "Search space": study.space.name,
+        "Seed": study.seed,
+        "Limits": limits_text(contents.limits),
+        "Trainings": trainings_text(contents),
+        "Time spent training": f"{duration(sum(r.seconds for r in contents.records))}, summed over workers",
+        "Generated": f"{contents.generated:%Y-%m-%d %H:%M} UTC by surrogate-nas {contents.version}",
+    }  # fmt: skip
+    listed = "\n".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in entries.items())
+    chosen = (
+        "Thresholds and membership of the front were chosen on the tune split; accuracies are of the test split, which "
+        "chose nothing, except where they say tune."
+    )
+    return f"<header>\n<dl>\n{listed}\n</dl>\n{paragraph(chosen)}\n</header>"
+
+
+def _channels(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
+
+
+def trainings_text(contents: Contents) -> str:
+    """How many trainings there were, from where, and how many failed."""
+    origins = Counter(r.proposal.origin for r in contents.records)
+    parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
+    if origins["user"]:
+        parts.append(f"{origins['user']} asked for")
+    return f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failed)} failed"
+
+
+def progress_section(contents: Contents) -> str:
+    """Hypervolume after each training."""
+    title = "Hypervolume per training"
+    if not contents.records:
+        return section(title, paragraph("Nothing has been trained yet."))
+    caption = (
+        "Area that the front on tune dominates within the limits, after each training in the order of proposal; a "
+        "line that has gone flat means that further training has stopped to help."
+    )
+    return section(title, figures.captioned(figures.hypervolume_figure(contents), "hypervolume", caption))
+
+
+def networks_section(contents: Contents) -> str:
+    """Every training, the failed ones apart."""
+    parts = []
+    if contents.networks:
+        on_front = Counter(s.record.id for s in contents.front)
+        columns = ("id", "from", "round", "parameters", "MACs of last exit", "test accuracy of last exit",
+                   "solutions on the front")  # fmt: skip
+        bodies = [_network_row(n, on_front[n.record.id]) for n in contents.networks]
+        note = "MACs and accuracy of the last exit are those with every early exit off."
+        parts += [paragraph(note, "note"), table("All trained networks", columns, bodies, "trained")]
+    if contents.failed:
+        bodies = [
+            entry([escape(r.id), origin(r), str(r.proposal.round), escape(r.failure.kind), escape(r.failure.message)],
+                  encoding=str(r.architecture))
+            for r in contents.failed if r.failure is not None
+        ]  # fmt: skip
+        parts += ["<h3>Failed trainings</h3>",
+                  table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed")]  # fmt: skip
+    return section("All networks", *(parts or [paragraph("Nothing has been trained yet.")]))
+
+
+def _network_row(network: Network, on_front: int) -> str:
+    record, last = network.record, network.to_the_end
+    cells = [
+        escape(record.id), origin(record), str(record.proposal.round), count(network.parameters),
+        count(last.worst_macs), percent(last.accuracy), str(on_front or "–"),
+    ]  # fmt: skip
+    return entry(cells, encoding=str(record.architecture))

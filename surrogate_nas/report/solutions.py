@@ -1,0 +1,108 @@
+"""The section of the front: what solves the problem, or how near anything comes."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from surrogate_nas.config import Limits
+from surrogate_nas.report import figures
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
+from surrogate_nas.study import Solution
+
+MOST_SOLUTIONS = 12
+"""In the page's table; `front.csv` has all."""
+
+
+def front_section(contents: Contents) -> str:
+    """The figure of the front, and its table."""
+    if not contents.networks:
+        return section("The front", paragraph("No network has been trained successfully yet.", "warning"))
+    caption = _caption(contents.limits)
+    figure = figures.captioned(figures.front_figure(contents), "front", caption)
+    answer = _front_table(contents.front) if contents.front else _infeasible(contents)
+    return section("The front", figure, answer)
+
+
+def _caption(limits: Limits) -> str:
+    caption = (
+        "Upwards is more accurate, to the left takes fewer multiply-accumulates (MACs): each solution is a trained "
+        "network with thresholds, its bar the 95 % interval of its test accuracy"
+    )
+    if limits.max_macs is not None or limits.min_accuracy is not None:
+        caption += "; limits are judged on tune, so a solution may lie slightly outside the shaded region on test"
+    if limits.max_worst_macs is not None or limits.max_params is not None:
+        caption += "; limits on worst-case MACs and parameters cannot be drawn here"
+    return caption + "."
+
+
+def _front_table(front: Sequence[Solution]) -> str:
+    shown = evenly_by_cost(front, MOST_SOLUTIONS)
+    few = f"{len(shown)} of {len(front)}, spread evenly over the front; all are in <code>front.csv</code>. "
+    intro = ("" if len(shown) == len(front) else few) + (
+        "Exit rates and expected MACs are of the test split. Thresholds are one per early exit position; "
+        "<code>off</code> where the exit is off or does not exist."
+    )
+    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(shown)])
+
+
+def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
+    """At most so many solutions, the first and the last among them, spread over log MACs, in their order.
+
+    Each that is added is the one farthest from those already chosen, so that gaps in the front crowd nothing.
+    """
+    if len(front) <= most:
+        return list(front)
+    cost = np.log10([s.tune.expected_macs for s in front])
+    chosen = [0, len(front) - 1]
+    while len(chosen) < most:
+        chosen.append(int(np.abs(cost[:, None] - cost[chosen]).min(axis=1).argmax()))
+    return [front[i] for i in sorted(chosen)]
+
+
+def _solutions_table(solutions: Sequence[Solution]) -> str:
+    columns = ("id", "test accuracy", "95 % interval", "tune accuracy", "expected MACs", "worst-case MACs",
+               "parameters", "exit rates (%)", "thresholds")  # fmt: skip
+    networks = [list(group) for _, group in groupby(solutions, key=lambda s: s.record.id)]
+    bodies = [entry(*map(_cells, group), encoding=str(group[0].record.architecture)) for group in networks]
+    return table("Solutions", columns, bodies)
+
+
+def _cells(solution: Solution) -> list[str]:
+    test = solution.test
+    low, high = test.accuracy_interval
+    return [
+        escape(solution.record.id), percent(test.accuracy), f"{100 * low:.1f} – {100 * high:.1f}",
+        percent(solution.tune.accuracy), count(test.expected_macs), count(test.worst_macs),
+        count(solution.parameters), rates(test), f"<code>{escape(solution.operating_point)}</code>",
+    ]  # fmt: skip
+
+
+def _infeasible(contents: Contents) -> str:
+    nearest = contents.nearest
+    assert nearest is not None
+    excesses = "".join(f"<li>{line}</li>" for line in excess_lines(nearest, contents.limits))
+    return "\n".join([
+        paragraph(f"No trained network keeps the limits ({escape(limits_text(contents.limits))}) on tune, at any "
+                  "thresholds. There is no solution.", "warning"),
+        "<h3>Nearest to the limits</h3>",
+        paragraph("It is not a solution: on tune it misses"), f"<ul>{excesses}</ul>", _solutions_table([nearest]),
+    ])  # fmt: skip
+
+
+def excess_lines(solution: Solution, limits: Limits) -> list[str]:
+    """By how much a solution violates each limit that it violates, on tune."""
+    tune = solution.tune
+    amounts = (("expected MACs", tune.expected_macs, limits.max_macs),
+               ("worst-case MACs", tune.worst_macs, limits.max_worst_macs),
+               ("parameters", solution.parameters, limits.max_params))  # fmt: skip
+    lines = [
+        f"{name}: {count(value)}, {percent(value / cap - 1)} over the limit of {count(cap)}"
+        for name, value, cap in amounts if cap is not None and value > cap
+    ]  # fmt: skip
+    floor = limits.min_accuracy
+    if floor is not None and tune.accuracy < floor:
+        short = 100 * (floor - tune.accuracy)
+        lines.append(f"accuracy: {percent(tune.accuracy)}, {short:.1f} points below the floor of {percent(floor)}")
+    return lines

@@ -1,0 +1,99 @@
+"""Numbers for people, and the small pieces of HTML."""
+
+import html
+from collections.abc import Iterable, Sequence
+
+from surrogate_nas.config import Limits
+from surrogate_nas.record import Record
+from surrogate_nas.study import Measured
+
+ORIGINS = {"initial": "initial sample", "search": "search", "user": "asked for"}
+
+
+def count(value: float) -> str:
+    """
+    >>> count(1234567.8)
+    '1,234,568'
+    """
+    return f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """With one decimal and a space that does not break.
+
+    >>> percent(0.90833) == "90.8\\N{NO-BREAK SPACE}%"
+    True
+    """
+    return f"{share:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def rates(measured: Measured) -> str:
+    """Exit rates in percent, one per position: `21.7 / 77.5 / 0.8`."""
+    return " / ".join(f"{100 * rate:.1f}" for rate in measured.rates)
+
+
+def escape(value: object) -> str:
+    """Text that shows as it is, in an element or an attribute.
+
+    >>> escape("<b>&")
+    '&lt;b&gt;&amp;'
+    """
+    return html.escape(str(value))
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of HTML, with a CSS class or none."""
+    return f'<p class="{kind}">{text}</p>' if kind else f"<p>{text}</p>"
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading with what belongs to it."""
+    return "\n".join([f"<section>\n<h2>{title}</h2>", *parts, "</section>"])
+
+
+def table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
+    """A table that scrolls sideways where the page is too narrow.
+
+    Args:
+        label: what it holds, for those who do not see it.
+        columns: headings, as HTML.
+        bodies: what `entry` returns.
+        kind: CSS class.
+    """
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return "\n".join([
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">',
+        f"<thead><tr>{head}</tr></thead>", *bodies, "</table></div>",
+    ])  # fmt: skip
+
+
+def entry(*rows: Sequence[str], encoding: str = "") -> str:
+    """Rows of HTML cells that belong together, and below them the encoding that they share, to be copied.
+
+    The first cell of a row names it.
+    """
+    lines = [f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) for first, *cells in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    if encoding:
+        body += f'\n<tr class="encoding"><td colspan="{len(rows[0])}">{copyable(encoding)}</td></tr>'
+    return f"<tbody>{body}</tbody>"
+
+
+def copyable(text: str) -> str:
+    """Text with a button that copies it."""
+    return f'<code>{escape(text)}</code> <button type="button" class="copy">copy</button>'
+
+
+def origin(record: Record) -> str:
+    """Where a training came from."""
+    return ORIGINS[record.proposal.origin]
+
+
+def limits_text(limits: Limits) -> str:
+    """Limits for people."""
+    amounts = (("expected MACs", limits.max_macs), ("worst-case MACs", limits.max_worst_macs),
+               ("parameters", limits.max_params))  # fmt: skip
+    given = [f"{name} ≤ {count(cap)}" for name, cap in amounts if cap is not None]
+    if limits.min_accuracy is not None:
+        given.append(f"accuracy ≥ {percent(limits.min_accuracy)}")
+    return ", ".join(given) or "none"

@@ -1,0 +1,89 @@
+"""The sections that say how far predictions are to be believed."""
+
+from collections.abc import Mapping
+
+from surrogate_nas.report import figures
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
+from surrogate_nas.surrogates.design import FEWEST_NETWORKS
+from surrogate_nas.surrogates.predictor import Kind
+from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, Score, Validation
+
+NAMES: Mapping[Kind, str] = {"gp": "Gaussian process (gp)", "xgb": "XGBoost ensemble (xgb)"}
+FEW_NETWORKS = 30
+"""Below this many networks, held-out scores are themselves uncertain."""
+
+
+def predictions_section(contents: Contents) -> str:
+    """What was predicted of the searched networks, against what their training measured."""
+    title = "Predicted against verified"
+    n = len(contents.verified)
+    if n == 0:
+        return section(title, paragraph("No network proposed by the search has been trained yet."))
+    inside_accuracy = sum(v.accuracy.inside for v in contents.verified)
+    inside_macs = sum(v.expected_macs.inside for v in contents.verified)
+    summary = (
+        f"Of {n} networks that the search proposed and then trained, {inside_accuracy} accuracies and {inside_macs} "
+        "expected MACs lie inside their 90 % interval."
+    )
+    return section(
+        title, paragraph(summary), '<div class="pair">',
+        figures.captioned(figures.accuracy_figure(contents), "predicted-accuracy",
+                "Accuracy on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
+        figures.captioned(figures.macs_figure(contents), "predicted-macs",
+                "Expected MACs on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
+        "</div>",
+    )  # fmt: skip
+
+
+def trust_section(contents: Contents) -> str:
+    """Held-out scores of every surrogate that was tried, and what they do not support."""
+    title = "How far to trust the surrogate"
+    if contents.fitted is None:
+        trained = len(contents.networks)
+        why = f"There is no surrogate yet: it needs {FEWEST_NETWORKS} trained networks, and there are {trained}."
+        return section(title, paragraph(why, "warning"))
+    used = contents.fitted.predictor.kind
+    *most, last = [f"{t:g}" for t in REFERENCE_THRESHOLDS]
+    intro = (
+        f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
+        f"{', '.join(most)} and {last}. τ is Kendall's rank correlation: 1 is the measured order, 0 is chance. RMSE is "
+        "the typical error, in percentage points or in percent of the measured MACs. A 90 % interval should cover 90 %."
+    )
+    validations = contents.fitted.validations
+    cautions = [paragraph(text, "warning") for v in validations if v.kind == used for text in warnings(v)]
+    tables = [_validation(v, used=v.kind == used) for v in validations]
+    return section(title, *cautions, paragraph(intro, "note"), '<div class="pair">', *tables, "</div>")
+
+
+def warnings(used: Validation) -> list[str]:
+    """What speaks against the surrogate in use, in plain sentences."""
+    tau, n = used.accuracy.tau, used.accuracy.n
+    found = []
+    if tau <= used.cost_tau:
+        found.append(
+            f"Sorting the networks by their size ranks their accuracies no worse than the surrogate does (τ = "
+            f"{used.cost_tau:.2f} against {tau:.2f}): do not rely on its order of accuracies."
+        )
+    if n < FEW_NETWORKS:
+        found.append(f"The surrogate was judged on only {n} networks, so the scores below are themselves uncertain.")
+    return found
+
+
+def _validation(validation: Validation, *, used: bool) -> str:
+    bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
+    columns = ("quantity", "networks", "τ", "RMSE", "90 % interval covers")
+    return "\n".join([
+        f"<div><h3>{NAMES[validation.kind]}{' – the one used' if used else ''}</h3>",
+        table(f"Held-out scores of {validation.kind}", columns, bodies),
+        paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
+        "</div>",
+    ])  # fmt: skip
+
+
+def score_texts(score: Score) -> tuple[str, str, str]:
+    """τ, RMSE (in points of a share, in percent of measured MACs) and coverage; dashes where nothing was judged."""
+    if score.n == 0:
+        return "–", "–", "–"
+    error = percent(score.rmse) if "MACs" in score.target else f"{100 * score.rmse:.1f} points"
+    return f"{score.tau:.2f}", error, percent(score.coverage)

@@ -1,0 +1,242 @@
+"""The command line: what it prints, and that bad input is one line, exit code 2, and leaves nothing behind."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surrogate_nas import cli
+from surrogate_nas.archive import Archive
+from surrogate_nas.folder import ARCHIVE
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["surrogate-nas", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+BAD_ARGUMENTS = {
+    "--data nope": "unknown data set 'nope'; allowed: cifar10, cifar100, digits",
+    "--space nope": "unknown search space 'nope'; allowed: compact, tiny",
+    "--budget 0": "budget: input should be greater than or equal to 1, got 0",
+    "--budget x": "'x' is not a valid int",
+    "--initial 40": "initial 40 exceeds the budget of 32",
+    "--max-macs -5": "limits.max_macs: input should be greater than 0, got -5",
+    "--max-macs nan": "limits.max_macs: input should be a finite number, got nan",
+    "--max-macs 100": "smallest seen",
+    "--max-macs 2e5 --max-worst-macs 1e5": "no average exceeds the worst case",
+    "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
+    "--surrogate rf": "input should be 'auto', 'xgb' or 'gp', got 'rf'",
+    "--policy sure": "input should be 'max_softmax', 'margin' or 'entropy', got 'sure'",
+    "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
+    "--workers -1": "workers: input should be greater than or equal to 0, got -1",
+    "--device warp": "device 'warp' cannot be used here",
+    "--epochs 0": "recipe.epochs: input should be greater than or equal to 1, got 0",
+    "--seed -1": "seed -1 is negative",
+    "--data cifar10": "data set 'cifar10' needs --data-root",
+    "--budgt 3": "No such option: --budgt",
+    "--config missing.yaml": "missing.yaml",
+}
+
+
+@pytest.mark.parametrize("words", BAD_ARGUMENTS)
+def test_bad_arguments_are_one_line_and_write_nothing(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = call(capsys, monkeypatch, "run", tmp_path / "study", *words.split())
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert BAD_ARGUMENTS[words] in err
+    assert not (tmp_path / "study").exists()
+
+
+BAD_CONFIGURATIONS = {
+    "bugdet: 3": "unknown setting 'bugdet'; allowed: budget, initial",
+    "limits: {max_mac: 3}": "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs",
+    "recipe: {epoch: 3}": "unknown setting 'recipe.epoch'; allowed: epochs, batch_size",
+    "budget: many": "budget: input should be a valid integer",
+    "- 3": "a mapping of settings is needed, got list",
+    "budget: [": "while parsing",
+}
+
+
+@pytest.mark.parametrize("text", BAD_CONFIGURATIONS)
+def test_a_bad_configuration_is_one_line_and_writes_nothing(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    code, out, err = call(
+        capsys, monkeypatch, "run", tmp_path / "study", "--config", tmp_path / "settings.yaml"
+    )
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert BAD_CONFIGURATIONS[text] in err
+    assert not (tmp_path / "study").exists()
+
+
+BAD_QUESTIONS = {
+    "query STUDY --sample 3 --thresholds 0.5": "3 exits need 2 thresholds, got 1",
+    "query STUDY --sample 3 --thresholds 0.5,1.5": "threshold 1.5 is not in [0, 1]",
+    "query STUDY --sample 3 --thresholds 0.5,on": "each is a number in [0, 1] or off",
+    "query STUDY --sample 0": "--sample 0 is not a positive number",
+    "query STUDY": "one of --encoding, --file and --sample",
+    "query STUDY --file missing": "missing cannot be read",
+    "query STUDY --encoding abc": "'abc' is neither a text form nor numbers",
+    "query STUDY --encoding 0,0.5": "encodings",
+    "query STUDY --encoding stem-w8-s1/res-d9-w8-k3-s1/res-d1-w8-k3-s2/res-d1-w12-k3-s2": "depth 9 is not one of 1, 2",
+    "query STUDY --encoding stem-w8-s1/res-d1-w8-k3-s1": "3 stages, the encoding has 1",
+    "query NOWHERE --sample 1": "no study at NOWHERE",
+    "tune STUDY zzzz --max-macs 1e5": "0 records have an id that starts with 'zzzz'",
+    "tune STUDY zzzz --min-accuracy 7": "min_accuracy: input should be less than or equal to 1, got 7",
+    "run STUDY --seed 4": "has seed 3, got --seed 4",
+    "run STUDY --space compact": "has space tiny, got --space compact",
+    "run STUDY --epochs 9": "another recipe needs a study of its own",
+    "search STUDY": "the budget of 12 trainings is spent",
+    "search STUDY --rounds 0": "--rounds 0 is not a positive number",
+    "collect STUDY": "either --n or --encoding",
+    "collect STUDY --n 0": "--n 0 is not a positive number",
+    "collect NOWHERE --encoding abc": "neither a text form nor numbers",
+    "archive show STUDY zzzz": "0 records have an id",
+    "frobnicate": "allowed: run, collect, fit, search, query",
+}
+
+
+@pytest.mark.parametrize("words", BAD_QUESTIONS)
+def test_bad_questions_are_one_line_and_change_nothing(
+    words: str, study_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name}
+    code, out, err = call(
+        capsys, monkeypatch, *[study_path if word == "STUDY" else word for word in words.split()]
+    )
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert BAD_QUESTIONS[words] in err
+    assert {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name} == before
+    assert not Path("NOWHERE").exists()
+
+
+def test_a_folder_that_is_no_study_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    code, _, err = call(capsys, monkeypatch, "run", tmp_path)
+    assert code == 2
+    assert "not a study, and not an empty folder" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_query_answers_in_json_alone(
+    study_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = call(capsys, monkeypatch, "query", study_path, "--sample", 5, "--thresholds", "0.8,off", "--json")
+    answers = json.loads(out)
+    assert code == 0
+    assert len(answers) == 5
+    assert all(abs(sum(mean for mean, _, _ in a["exit_probabilities"]) - 1) < 1e-9 for a in answers)
+
+
+def test_query_reads_text_and_vector_encodings_from_a_file(
+    study_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Archive.open(study_path / ARCHIVE).space
+    first, second = space.sample(2, np.random.default_rng(0))
+    vector = ",".join(str(x) for x in space.encode([second])[0])
+    (tmp_path / "encodings").write_text(f"{first}\n\n[{vector}]\n")
+    _, out, _ = call(capsys, monkeypatch, "query", study_path, "--file", tmp_path / "encodings", "--json")
+    assert [a["encoding"] for a in json.loads(out)] == [str(first), str(second)]
+
+
+def test_tables_for_people_name_what_they_show(
+    study_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Archive.open(study_path / ARCHIVE).records()[0]
+    for words, expected in {
+        f"query STUDY --encoding {record.architecture}": f"trained as {record.id}",
+        "query STUDY --sample 3": "3 of 3 architectures",
+        "fit STUDY": "Surrogates on networks they never saw",
+        f"tune STUDY {record.id[:6]} --max-macs 1e6": record.id,
+        "archive list STUDY": "12 records",
+        f"archive show STUDY {record.id}": str(record.architecture),
+        "archive validate STUDY": "12 records, sound",
+        "spaces": "compact",
+        "datasets": "digits",
+    }.items():
+        code, out, err = call(capsys, monkeypatch, *[study_path if w == "STUDY" else w for w in words.split()])
+        assert code == 0, err
+        assert expected in out
+
+
+def test_every_json_document_is_the_only_thing_on_stdout(
+    study_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Archive.open(study_path / ARCHIVE).records()[0]
+    for words in ("fit STUDY", f"tune STUDY {record.id} --max-macs 1e6", "archive list STUDY", "archive validate STUDY",
+                  f"archive show STUDY {record.id}", "spaces", "datasets", "doctor"):  # fmt: skip
+        _, out, _ = call(capsys, monkeypatch, *[study_path if w == "STUDY" else w for w in words.split()], "--json")
+        assert json.loads(out)
+
+
+def test_a_dump_has_a_line_for_each_record(
+    study_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, out, _ = call(capsys, monkeypatch, "archive", "dump", study_path)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len({line["id"] for line in lines}) == 12
+    assert sum(line["prediction"] is not None for line in lines) == 2
+
+
+def test_an_unsound_archive_fails_validation(
+    study_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shutil.copytree(study_path, tmp_path / "copy")
+    archive = Archive.open(path / ARCHIVE)
+    archive._connection.execute("UPDATE arrays SET data = x'00' WHERE name = 'tune/logits'")
+    archive.close()
+    code, out, err = call(capsys, monkeypatch, "archive", "validate", path)
+    assert code == 1
+    assert out.count("record ") == 12
+    assert "12 problems" in err
+
+
+def test_a_run_in_small_ends_with_a_front_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "--budget 3 --initial 3 --epochs 1 --workers 2 --max-macs 3e5 --json"
+    code, out, err = call(capsys, monkeypatch, "run", tmp_path / "study", *words.split())
+    document = json.loads(out)
+    assert code == 0, err
+    assert document["trainings"] == 3
+    assert document["front"]
+    assert Path(document["report"]).is_file()
+    assert "estimated time" in err
+    assert "[3/3]" in err
+
+
+def test_help_loads_no_heavy_library() -> None:
+    script = "import sys; sys.argv = ['surrogate-nas', '--help']\nfrom surrogate_nas.cli import main\n" \
+        "try: main()\nexcept SystemExit: pass\n" \
+        "sys.exit(', '.join({'torch', 'numpy', 'botorch', 'sklearn', 'xgboost', 'plotly'} & set(sys.modules)))"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["folder", "archive"])
+def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision(module: str) -> None:
+    script = f"import sys, surrogate_nas.{module}\n" \
+        "sys.exit(', '.join({'botorch', 'xgboost', 'torchvision', 'fvcore', 'gpytorch'} & set(sys.modules)))"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_listing_needs_no_torch() -> None:
+    script = "import sys, surrogate_nas.archive, surrogate_nas.space\nsys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

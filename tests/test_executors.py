@@ -1,0 +1,223 @@
+"""Executors: one contract for all of them, and what only processes of their own can survive."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from surrogate_nas import datasets, train
+from surrogate_nas.config import Recipe
+from surrogate_nas.datasets import Splits
+from surrogate_nas.errors import JobError
+from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, available_cores, make_executor
+from surrogate_nas.record import Proposal, Record
+from surrogate_nas.space import Architecture
+
+QUICK = Recipe(epochs=1, batch_size=128)
+ENDLESS = Recipe(epochs=10_000)
+DIGITS = DataSource("digits", None, seed=0, tune_share=0.1)
+
+executors = pytest.mark.parametrize(
+    "executor", [InProcess(), LocalProcesses(1), LocalProcesses(2)], ids=["in process", "one process", "two processes"]
+)
+processes = pytest.mark.parametrize("executor", [LocalProcesses(1), LocalProcesses(2)], ids=["one", "two"])
+
+
+class Jobs:
+    """Makes jobs of one architecture, each with a seed of its own."""
+
+    def __init__(self, architecture: Architecture, folder: Path) -> None:
+        self.architecture, self.folder = architecture, folder
+
+    def __call__(self, seed: int, recipe: Recipe = QUICK, source: DataSource = DIGITS) -> Job:
+        proposal = Proposal(0, seed, "initial", self.architecture, seed, recipe.fidelity)
+        return Job(proposal, source, recipe, "cpu", self.folder / f"{proposal.id}.safetensors")
+
+
+@pytest.fixture
+def job(architecture: Architecture, tmp_path: Path) -> Jobs:
+    return Jobs(architecture, tmp_path)
+
+
+def quiet(proposal: Proposal, share: float) -> None:
+    pass
+
+
+def by_seed(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.proposal.seed)
+
+
+# ---------------------------------------------------------------------- the contract
+
+
+@executors
+def test_every_job_becomes_a_record_with_the_outputs_of_training_it_here(
+    executor: Executor, job: Jobs, digits: Splits
+) -> None:
+    jobs = [job(seed) for seed in range(3)]
+    records = by_seed(executor.run(jobs, quiet))
+    assert [r.proposal for r in records] == [j.proposal for j in jobs]
+    for record in records:
+        network = train.build(record.architecture, digits, 10, record.proposal.seed, torch.device("cpu"))
+        train.fit(network, digits.train, QUICK, record.proposal.seed, flips=False)
+        assert record.failure is None
+        assert record.outputs is not None
+        np.testing.assert_equal(asdict(record.outputs), asdict(train.measure(network, digits)))
+        assert record.seconds > 0
+        assert record.provenance["torch"] == torch.__version__
+
+
+@executors
+def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
+    executor: Executor, job: Jobs, digits: Splits, tmp_path: Path
+) -> None:
+    (record,) = executor.run([job(0)], quiet)
+    network = train.build(record.architecture, digits, 10, 99, torch.device("cpu"))
+    network.load_state_dict(load_file(job(0).checkpoint), strict=True)
+    assert record.outputs is not None
+    np.testing.assert_equal(asdict(train.measure(network, digits)), asdict(record.outputs))
+    assert [path.name for path in tmp_path.iterdir()] == [job(0).checkpoint.name]
+
+
+@executors
+def test_progress_goes_from_epoch_to_epoch_to_the_whole(executor: Executor, job: Jobs) -> None:
+    told: list[tuple[int, float]] = []
+    jobs = [job(seed, replace_recipe(epochs=2)) for seed in range(2)]
+    list(executor.run(jobs, lambda proposal, share: told.append((proposal.seed, share))))
+    assert sorted(told) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
+
+
+@executors
+def test_a_job_that_cannot_be_done_is_a_failed_record_and_the_others_go_on(executor: Executor, job: Jobs) -> None:
+    jobs = [
+        job(0, source=replace(DIGITS, name="mnist")),
+        job(1, replace_recipe(learning_rate=1e30)),
+        job(2, replace_recipe(epochs=10_000, max_seconds=0.2)),
+        job(3),
+    ]
+    records = by_seed(executor.run(jobs, quiet))
+    assert [r.failure and r.failure.kind for r in records] == ["error", "diverged", "time", None]
+    assert records[0].failure is not None
+    assert "unknown data set 'mnist'" in records[0].failure.message
+    assert [r.outputs is None for r in records] == [True, True, True, False]
+    assert [j.checkpoint.exists() for j in jobs] == [False, False, False, True]
+
+
+@executors
+def test_a_checkpoint_that_cannot_be_kept_is_an_error_and_not_a_record(
+    executor: Executor, job: Jobs, tmp_path: Path
+) -> None:
+    homeless = replace(job(0), checkpoint=tmp_path / "missing" / "0.safetensors")
+    with pytest.raises(JobError, match=f"training {homeless.proposal.id} could not be kept: .*missing"):
+        list(executor.run([homeless], quiet))
+
+
+@executors
+def test_once_it_may_not_start_what_runs_is_finished_and_nothing_else_starts(executor: Executor, job: Jobs) -> None:
+    answers = iter([True, True, False])
+    records = list(executor.run([job(seed) for seed in range(5)], quiet, lambda: next(answers)))
+    assert {r.proposal.seed for r in records} == {0, 1}
+    assert all(r.failure is None for r in records)
+
+
+@executors
+def test_no_jobs_are_no_records(executor: Executor) -> None:
+    assert list(executor.run([], quiet)) == []
+
+
+def replace_recipe(**changes: float) -> Recipe:
+    return QUICK.model_copy(update=changes)
+
+
+def test_the_number_of_torch_threads_is_as_it_was_after_training_in_this_process(job: Jobs) -> None:
+    torch.set_num_threads(2)
+    try:
+        list(InProcess().run([job(0)], quiet))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+# ---------------------------------------------------------------------- processes that end
+
+
+def kill_children() -> None:
+    for child in multiprocessing.active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+
+
+@processes
+def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(executor: Executor, job: Jobs) -> None:
+    records: list[Record] = []
+    victim, others = job(0, ENDLESS), [job(1), job(2)]
+
+    def kill_when_alone(proposal: Proposal, share: float) -> None:
+        alone = len(multiprocessing.active_children()) == 1
+        if proposal == victim.proposal and alone:
+            kill_children()
+
+    for record in executor.run([victim, *others], kill_when_alone):
+        records.append(record)
+    crashed, *finished = by_seed(records)
+    assert crashed.failure is not None
+    assert (crashed.failure.kind, crashed.outputs) == ("crashed", None)
+    assert "exit code -9" in crashed.failure.message
+    assert [r.failure for r in finished] == [None, None]
+
+
+def test_a_process_that_is_killed_while_it_hands_over_its_record_is_a_crashed_record(job: Jobs) -> None:
+    """Half of the data held out makes the record larger than a pipe, so that it cannot be handed over unread."""
+    large = job(1, source=replace(DIGITS, tune_share=0.5))
+    running = LocalProcesses(2).run([job(0, replace_recipe(epochs=5)), large], quiet)
+    first = next(running)
+    wait_for(large.checkpoint if first.proposal.seed == 0 else job(0, replace_recipe(epochs=5)).checkpoint)
+    time.sleep(0.3)
+    kill_children()
+    (last,) = running
+    assert last.failure is not None
+    assert last.failure.kind == "crashed"
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path} after a minute"
+        time.sleep(0.01)
+
+
+@processes
+def test_abandoning_the_records_ends_the_trainings_that_run(executor: Executor, job: Jobs) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(proposal: Proposal, share: float) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        list(executor.run([job(seed, ENDLESS) for seed in range(3)], interrupt))
+    assert multiprocessing.active_children() == []
+
+
+# ---------------------------------------------------------------------- which one
+
+
+@pytest.mark.parametrize(
+    ("workers", "executor"),
+    [(0, InProcess()), (1, LocalProcesses(1)), (3, LocalProcesses(3)), (None, LocalProcesses(available_cores()))],
+)
+def test_workers_choose_the_executor(workers: int | None, executor: Executor) -> None:
+    assert make_executor(workers) == executor
+    assert make_executor(workers).workers == max(executor.workers, 1)
+
+
+def test_digits_are_the_data_of_these_jobs(digits: Splits) -> None:
+    np.testing.assert_equal(asdict(datasets.split(datasets.load("digits"), DIGITS.seed, DIGITS.tune_share)), asdict(digits))

@@ -1,0 +1,204 @@
+"""Laws of the curve basis, and one contract that every surrogate passes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau
+
+from surrogate_nas.candidates import Candidates
+from surrogate_nas.config import Limits
+from surrogate_nas.errors import JobError
+from surrogate_nas.exits import Exits
+from surrogate_nas.record import exits_of
+from surrogate_nas.surrogates import persistence
+from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.validation import SURROGATES, Fitted, fit_surrogate, folds
+from tests.synthetic import SHAPE, problem, records, verify
+
+PROBLEM = problem()
+RECORDS = records(PROBLEM, 41)
+
+
+def tune_exits() -> list[Exits]:
+    return [exits_of(r.architecture, r.outputs.tune, SHAPE) for r in RECORDS if r.outputs]
+
+
+@pytest.fixture(scope="module")
+def design() -> DesignMatrix:
+    return DesignMatrix.build(RECORDS, PROBLEM.space, SHAPE, "max_softmax")
+
+
+@pytest.fixture(scope="module", params=list(SURROGATES))
+def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> Fitted:
+    return fit_surrogate(design, tune_exits(), request.param, seed=0)
+
+
+@pytest.fixture
+def predictor(fitted: Fitted) -> Predictor:
+    return fitted.predictor
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Candidates:
+    return Candidates.of_indices(PROBLEM.space, PROBLEM.space.sample_indices(60, np.random.default_rng(9)), SHAPE)
+
+
+threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
+
+
+@given(st.integers(1, 6).flatmap(lambda E: st.tuples(
+    arrays(np.float64, CurveBasis(E).size, elements=st.floats(-1e6, 1e6)),
+    st.lists(threshold, min_size=E - 1, max_size=E - 1), st.lists(st.booleans(), min_size=E - 1, max_size=E - 1))))  # fmt: skip
+def test_exit_probabilities_are_a_distribution_whatever_the_coefficients(case: tuple) -> None:
+    coefficients, thresholds, early = case
+    basis, present = CurveBasis(len(early) + 1), torch.tensor([*early, True])
+    curve = basis.compose(torch.from_numpy(coefficients), torch.tensor(thresholds, dtype=torch.float64), present)
+    assert abs(float(curve.rates.sum()) - 1) < 1e-12
+    assert ((curve.rates >= 0) & (curve.rates <= 1)).all()
+    assert ((curve.exit_accuracy >= 0) & (curve.exit_accuracy <= 1)).all()
+    off = [e for e, t in enumerate(thresholds) if np.isinf(t) or not early[e]]
+    assert (curve.rates[off] == 0).all()
+
+
+def test_the_fitted_curves_give_back_what_was_measured() -> None:
+    basis, exits = CurveBasis(3), tune_exits()
+    values, _ = basis.fit(exits, shared_thresholds(3, 64))
+    grid = shared_thresholds(3, 50, seed=1)
+    present = torch.from_numpy(np.array([e.present for e in exits]))
+    curve = basis.compose(torch.from_numpy(values)[:, None], torch.from_numpy(grid)[None], present[:, None])
+    measured = np.array([e.measure(grid).accuracy for e in exits])
+    rates = np.array([e.measure(grid).rates for e in exits])
+    assert np.sqrt(np.mean((curve.accuracy.numpy() - measured) ** 2)) < 0.02
+    assert np.sqrt(np.mean((curve.rates.numpy() - rates) ** 2)) < 0.05
+
+
+def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: DesignMatrix) -> None:
+    assert len(design) == len(RECORDS) - 1
+    known = np.isfinite(design.Yvar)
+    assert (design.Y[~known] == 0).all()
+    assert ((design.X >= 0) & (design.X <= 1)).all()
+    spread = np.array([design.Y[known[:, j], j].std() for j in range(design.Y.shape[1])])
+    constant = spread < 1e-6  # at the first exit nobody has left before
+    assert np.allclose(spread[~constant], 1, atol=1e-6)
+    assert constant.sum() <= 3
+
+
+def test_targets_turn_back_into_the_coefficients_they_came_from(design: DesignMatrix) -> None:
+    values, _ = design.basis.fit(tune_exits(), shared_thresholds(3, 64))
+    known = np.isfinite(design.Yvar)
+    assert np.allclose(design.coefficients(design.Y)[known], values[known], atol=1e-6)
+
+
+def test_too_few_networks_are_refused_with_their_number() -> None:
+    with pytest.raises(JobError, match="at least 8 trained networks, the archive has 6"):
+        DesignMatrix.build(RECORDS[:6], PROBLEM.space, SHAPE, "max_softmax")
+
+
+def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:
+    doubled = design.rows(np.repeat(np.arange(len(design)), 3))
+    fold = folds(doubled, seed=5).reshape(-1, 3)
+    assert (fold == fold[:, :1]).all()
+    assert set(fold[:, 0]) == {0, 1, 2, 3, 4}
+
+
+def test_a_posterior_has_one_finite_mean_and_variance_per_target(predictor: Predictor, unseen: Candidates) -> None:
+    mean, variance = predictor.posterior(unseen)
+    assert mean.shape == variance.shape == (len(unseen), predictor.design.basis.size)
+    assert np.isfinite(mean).all()
+    assert (variance >= 0).all()
+
+
+def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, unseen: Candidates) -> None:
+    X = torch.from_numpy(predictor.design.inputs(unseen))[:6].reshape(3, 2, -1)
+    posterior = predictor.model.posterior(X)
+    assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.basis.size)
+
+
+def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, unseen: Candidates) -> None:
+    thresholds = np.where(unseen.present[:, :-1], 0.8, np.inf)
+    predicted = predictor.predict(unseen, thresholds, Limits())
+    proposals = [r.proposal for r in RECORDS[:1]]
+    architectures = PROBLEM.space.architectures(unseen.indices)
+    trained = verify([type(proposals[0])(1, i, "user", a, i, "f") for i, a in enumerate(architectures)])
+    measured = [exits_of(r.architecture, r.outputs.tune, SHAPE).measure(thresholds[i : i + 1])
+                for i, r in enumerate(trained) if r.outputs]  # fmt: skip
+    assert kendalltau(predicted.accuracy.mean, [m.accuracy[0] for m in measured]).statistic > 0.5
+    assert kendalltau(predicted.expected_macs.mean, [m.expected_macs[0] for m in measured]).statistic > 0.8
+    inside = [low <= m.accuracy[0] <= high
+              for m, low, high in zip(measured, predicted.accuracy.low, predicted.accuracy.high, strict=True)]  # fmt: skip
+    assert np.mean(inside) > 0.7
+
+
+def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
+    said = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
+    for estimate in (said.accuracy, said.expected_macs, said.rates, said.exit_accuracy):
+        assert (estimate.low <= estimate.high).all()
+    assert (said.rates.high[~unseen.present] == 0).all()
+    assert np.allclose(said.rates.mean.sum(axis=1), 1, atol=1e-12)
+    assert (said.macs == unseen.cost.macs()).all()
+
+
+def test_exact_limits_are_certain(predictor: Predictor, unseen: Candidates) -> None:
+    thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
+    median = float(np.median(unseen.cost.parameters))
+    said = predictor.predict(unseen, thresholds, Limits(max_params=median))
+    assert (said.feasible == (unseen.cost.parameters <= median)).all()
+
+
+def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
+    predictor: Predictor, unseen: Candidates
+) -> None:
+    cheapest = np.where(unseen.present, unseen.cost.backbone + unseen.cost.branch, np.iinfo(np.int64).max).min(axis=1)
+    cap = float(np.quantile(unseen.cost.macs()[:, -1], 0.3))
+    grid = np.concatenate([shared_thresholds(3, 40), [[0.0, 0.0], [np.inf, 0.0], [np.inf, np.inf]]])
+    said = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
+    within = said.expected_macs.mean <= 1.1 * cap
+    assert within[cheapest <= 0.8 * cap].mean() > 0.9
+
+
+def test_fitting_again_predicts_the_same(fitted: Fitted, design: DesignMatrix, unseen: Candidates) -> None:
+    again = fit_surrogate(design, tune_exits(), fitted.predictor.kind, seed=0).predictor
+    assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
+
+
+def test_a_stored_surrogate_predicts_the_same(
+    fitted: Fitted, design: DesignMatrix, unseen: Candidates, tmp_path: Path
+) -> None:
+    kind = fitted.predictor.kind
+    persistence.save(fitted, kind, tmp_path / "surrogate")
+    loaded = persistence.load(design, kind, tmp_path / "surrogate")
+    assert loaded is not None
+    assert loaded.validations[0].scores == fitted.validations[0].scores
+    thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
+    ours, theirs = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
+    assert np.allclose(ours.accuracy.low, theirs.accuracy.low, atol=1e-9)
+
+
+def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, design: DesignMatrix, tmp_path: Path) -> None:
+    kind, folder = fitted.predictor.kind, tmp_path / "surrogate"
+    assert persistence.load(design, kind, folder) is None
+    persistence.save(fitted, kind, folder)
+    assert persistence.load(design.rows(np.arange(20)), kind, folder) is None
+    (folder / "tensors.safetensors").write_bytes(b"nonsense")
+    assert persistence.load(design, kind, folder) is None
+
+
+def test_auto_takes_the_surrogate_that_ranks_held_out_accuracies_best(design: DesignMatrix) -> None:
+    chosen = fit_surrogate(design, tune_exits(), "auto", seed=0)
+    best = max(chosen.validations, key=lambda v: v.accuracy.tau)
+    assert {v.kind for v in chosen.validations} == set(SURROGATES)
+    assert chosen.predictor.kind == best.kind
+
+
+def test_scores_count_the_networks_they_were_judged_on(fitted: Fitted, design: DesignMatrix) -> None:
+    scores = {s.target: s for s in fitted.validations[0].scores}
+    assert scores["accuracy"].n == len(design)
+    assert scores["exit probability 1"].n == design.candidates.present[:, 0].sum()
+    assert 0.75 < scores["accuracy"].coverage <= 1

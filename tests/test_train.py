@@ -1,0 +1,233 @@
+"""Training and measuring one network."""
+
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from surrogate_nas import train
+from surrogate_nas.config import Recipe
+from surrogate_nas.datasets import Splits
+from surrogate_nas.errors import InputError
+from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.record import Outputs
+from surrogate_nas.space import Architecture
+from surrogate_nas.train import TrainingFailure, augment, joint_loss, learning_rate
+
+CPU = torch.device("cpu")
+QUICK = Recipe(epochs=1, batch_size=64)
+
+
+def untrained(architecture: Architecture, splits: Splits, seed: int = 0) -> EarlyExitNetwork:
+    return train.build(architecture, splits, 10, seed, CPU)
+
+
+def trained(architecture: Architecture, splits: Splits, recipe: Recipe, seed: int) -> Outputs:
+    network = untrained(architecture, splits, seed)
+    train.fit(network, splits.train, recipe, seed, flips=False)
+    return train.measure(network, splits)
+
+
+# ---------------------------------------------------------------------- outcomes
+
+
+def test_two_epochs_teach_every_exit_more_than_chance(architecture: Architecture, digits: Splits) -> None:
+    outputs = trained(architecture, digits, Recipe(epochs=2, batch_size=32), seed=0)
+    for split, data in ((outputs.tune, digits.tune), (outputs.test, digits.test)):
+        _, correct = split.view("max_softmax")
+        assert correct.shape == (3, len(data))
+        assert (correct.mean(axis=1) > [0.15, 0.3, 0.5]).all()
+        np.testing.assert_array_equal(split.labels, data.labels)
+
+
+def test_the_same_seed_gives_the_same_outputs_to_the_bit(architecture: Architecture, digits: Splits) -> None:
+    first, again, other = (asdict(trained(architecture, digits, QUICK, seed)) for seed in (1, 1, 2))
+    np.testing.assert_equal(again, first)
+    assert not np.array_equal(first["tune"]["logits"], other["tune"]["logits"])
+
+
+def test_training_leaves_the_global_generator_alone(architecture: Architecture, digits: Splits) -> None:
+    before = torch.get_rng_state()
+    trained(architecture, digits, QUICK, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_finished_epoch_is_told(architecture: Architecture, digits: Splits) -> None:
+    told: list[int] = []
+    recipe = Recipe(epochs=3, batch_size=512)
+    train.fit(untrained(architecture, digits), digits.train, recipe, 0, flips=False, on_epoch=told.append)
+    assert told == [1, 2, 3]
+
+
+def test_a_data_set_smaller_than_a_batch_can_be_learned(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    before = network.heads["2"].get_parameter("linear.weight").clone()
+    train.fit(network, digits.train[np.arange(20)], QUICK, 0, flips=False)
+    assert not torch.equal(network.heads["2"].get_parameter("linear.weight"), before)
+
+
+# ---------------------------------------------------------------------- failures
+
+
+def failure(network: EarlyExitNetwork, digits: Splits, recipe: Recipe) -> TrainingFailure:
+    with pytest.raises(TrainingFailure) as caught:
+        train.fit(network, digits.train, recipe, 0, flips=False)
+    return caught.value
+
+
+def test_a_huge_learning_rate_diverges(architecture: Architecture, digits: Splits) -> None:
+    found = failure(untrained(architecture, digits), digits, replace_recipe(learning_rate=1e30))
+    assert found.kind == "diverged"
+    assert "epoch 1" in str(found)
+
+
+def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    network.mean.fill_(math.nan)
+    assert failure(network, digits, QUICK).kind == "diverged"
+    with pytest.raises(TrainingFailure, match="logits are not finite"):
+        train.measure(network, digits)
+
+
+def test_a_training_that_takes_too_long_fails_for_time(architecture: Architecture, digits: Splits) -> None:
+    found = failure(untrained(architecture, digits), digits, replace_recipe(epochs=1000, max_seconds=0.05))
+    assert found.kind == "time"
+    assert "0.05 s" in str(found)
+
+
+def replace_recipe(**changes: float) -> Recipe:
+    return QUICK.model_copy(update=changes)
+
+
+def test_a_device_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
+        train.resolve_device("abacus")
+
+
+# ---------------------------------------------------------------------- building
+
+
+def test_a_network_is_normalised_by_its_training_images(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    normal = network.normalize(torch.from_numpy(digits.train.images))
+    assert float(normal.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(normal.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_channel_that_never_varies_stays_finite(architecture: Architecture, digits: Splits) -> None:
+    black = replace(digits, train=replace(digits.train, images=np.zeros_like(digits.train.images)))
+    assert torch.isfinite(untrained(architecture, black).normalize(torch.from_numpy(digits.tune.images))).all()
+
+
+def test_initial_weights_follow_from_the_seed(architecture: Architecture, digits: Splits) -> None:
+    first, again, other = (untrained(architecture, digits, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+    assert not all(torch.equal(other[name], tensor) for name, tensor in first.items())
+
+
+# ---------------------------------------------------------------------- augmentation
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def ramps(n: int, channels: int = 1, size: int = 16) -> Tensor:
+    """Every pixel holds its column, so a row ascends exactly if it is not mirrored."""
+    return torch.arange(size, dtype=torch.uint8).expand(n, channels, size, size).contiguous()
+
+
+@given(size=st.integers(1, 20), channels=st.integers(1, 3), seed=st.integers(0, 99), flips=st.booleans())
+def test_augmented_images_keep_their_shape_and_have_no_other_pixels(
+    size: int, channels: int, seed: int, flips: bool
+) -> None:
+    images = torch.randint(0, 256, (5, channels, size, size), dtype=torch.uint8, generator=generator(seed))
+    augmented = augment(images, generator(seed + 1), flips)
+    assert (augmented.shape, augmented.dtype) == (images.shape, images.dtype)
+    for before, after in zip(images.flatten(0, 1), augmented.flatten(0, 1), strict=True):
+        assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
+
+
+def test_images_are_never_mirrored_where_that_is_not_allowed_and_half_of_them_where_it_is() -> None:
+    images = ramps(400)
+    rises = (augment(images, generator(0), flips=False)[..., -1] > images[..., 0]).all(dim=(1, 2))
+    assert rises.all()
+    mirrored = (augment(images, generator(0), flips=True).int().diff(dim=-1) <= 0).all(dim=(1, 2, 3))
+    assert 0.4 < float(mirrored.float().mean()) < 0.6
+
+
+def test_images_shift_by_up_to_an_eighth_of_their_side_and_repeat_their_edge() -> None:
+    shifted = augment(ramps(400), generator(0), flips=False)[:, 0, 0].int()
+    found = {tuple(row) for row in shifted.tolist()}
+    assert found == {tuple(np.clip(np.arange(16) + by, 0, 15).tolist()) for by in (-2, -1, 0, 1, 2)}
+
+
+def test_augmentation_follows_from_its_generator() -> None:
+    first, again, other = (augment(ramps(50), generator(seed), flips=True) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_channels_move_together() -> None:
+    augmented = augment(ramps(50, channels=3), generator(0), flips=True)
+    assert torch.equal(augmented[:, 0], augmented[:, 1])
+    assert torch.equal(augmented[:, 0], augmented[:, 2])
+
+
+# ---------------------------------------------------------------------- loss and schedule
+
+
+def cross_entropy_by_hand(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    log_p = logits - logits.exp().sum(dim=1, keepdim=True).log()
+    target = torch.full_like(logits, smoothing / logits.shape[1])
+    target[range(len(labels)), labels] += 1 - smoothing
+    return -(target * log_p).sum(dim=1).mean()
+
+
+@given(weight=st.floats(0, 3), smoothing=st.floats(0, 0.5), exits=st.integers(1, 4))
+def test_the_joint_loss_is_the_weighted_mean_of_the_exits_cross_entropies(
+    weight: float, smoothing: float, exits: int
+) -> None:
+    logits = list(torch.randn(exits, 6, 5, generator=generator(0), dtype=torch.float64))
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    by_exit = [cross_entropy_by_hand(said, labels, smoothing) for said in logits]
+    expected = (sum(weight * loss for loss in by_exit[:-1]) + by_exit[-1]) / (weight * (exits - 1) + 1)
+    recipe = Recipe(early_exit_weight=weight, label_smoothing=smoothing)
+    torch.testing.assert_close(joint_loss(logits, labels, recipe), expected)
+
+
+def test_the_joint_loss_teaches_every_head(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
+    joint_loss(network(images), labels, Recipe()).backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
+
+
+def test_without_a_weight_early_exits_are_not_taught(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
+    joint_loss(network(images), labels, Recipe(early_exit_weight=0)).backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is None or not p.grad.any() for e in "01" for p in network.heads[e].parameters())
+
+
+@pytest.mark.parametrize("steps", [10, 37, 1000])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_the_learning_rate_peaks_at_the_recipes_value_and_ends_near_zero(schedule: str, steps: int) -> None:
+    recipe = Recipe.model_validate({"learning_rate": 0.4, "schedule": schedule})
+    rates = [learning_rate(step, steps, recipe) for step in range(steps)]
+    peak = int(np.argmax(rates))
+    assert rates[peak] == pytest.approx(0.4, rel=0.05)
+    assert max(rates) <= 0.4
+    assert peak == (0 if schedule == "cosine" else math.ceil(0.3 * steps))
+    assert 0 <= rates[-1] < 0.05 * 0.4 + 0.4 / steps
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+
+
+def test_a_single_step_has_a_learning_rate() -> None:
+    assert learning_rate(0, 1, Recipe()) > 0
