@@ -394,7 +394,16 @@ def _usage(error: Any) -> str:
         return str(message)
     if message.startswith("No such command"):
         return f"{message}; allowed: {', '.join(context.command.list_commands(context))}"
-    return f"{message}; see {context.command_path} --help"
+    return f"{message}{_value_of(getattr(error, 'param', None))}; see {context.command_path} --help"
+
+
+def _value_of(option: Any) -> str:
+    """What was typed for an option that typer could not read; its message does not say."""
+    for i, word in enumerate(sys.argv):
+        name, equals, value = word.partition("=")
+        if name in getattr(option, "opts", ()):
+            return f", got {(value if equals else ' '.join(sys.argv[i + 1 : i + 2]))!r}"
+    return ""
 
 
 def _fail(message: str, code: int) -> None:

@@ -48,7 +48,8 @@ def trust_section(contents: Contents) -> str:
     intro = (
         f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
         f"{', '.join(most)} and {last}. τ is Kendall's rank correlation: 1 is the measured order, 0 is chance. RMSE is "
-        "the typical error, in percentage points or in percent of the measured MACs. A 90 % interval should cover 90 %."
+        "the typical error, in percentage points or in percent of the measured MACs. Coverage is the share of "
+        "measured values inside their 90 % interval, and should be 90 %."
     )
     validations = contents.fitted.validations
     cautions = [paragraph(text, "warning") for v in validations if v.kind == used for text in warnings(v)]
@@ -72,7 +73,7 @@ def warnings(used: Validation) -> list[str]:
 
 def _validation(validation: Validation, *, used: bool) -> str:
     bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
-    columns = ("quantity", "networks", "τ", "RMSE", "90 % interval covers")
+    columns = ("quantity", "networks", "τ", "RMSE", "coverage")
     return "\n".join([
         f"<div><h3>{NAMES[validation.kind]}{' – the one used' if used else ''}</h3>",
         table(f"Held-out scores of {validation.kind}", columns, bodies),
