@@ -31,7 +31,7 @@ def main() -> None:
         gains = [row[f"search_{split}"] / row[f"random_{split}"] - 1 for row in rows]
         spread = f" ± {stdev(gains):.1%} (sd over {len(gains)} seeds)" if len(gains) > 1 else ""
         won = sum(gain > 0 for gain in gains)
-        print(f"{split}: search over random {mean(gains):+.1%}{spread} in hypervolume; search ahead in {won} of {len(gains)}")
+        print(f"{split}: hypervolume of search over random {mean(gains):+.1%}{spread}; ahead in {won} of {len(gains)}")
 
 
 def compare(arguments: argparse.Namespace, seed: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from surrogate_nas import datasets, train
 from surrogate_nas.config import Recipe
@@ -46,6 +46,9 @@ class Job:
     checkpoint: Path
     """Where the trained weights go, as safetensors."""
 
+
+IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
+"""The first optimiser of a process imports it, which takes 2 s."""
 
 OnProgress = Callable[[Proposal, float], None]
 """Told a proposal and the share of its training that is done."""
@@ -99,7 +102,7 @@ def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
 def _save(network: torch.nn.Module, path: Path) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, partial)
+    partial.write_bytes(save(tensors))
     partial.replace(path)
 
 
@@ -117,6 +120,17 @@ def _provenance(job: Job) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _not_kept(job: Job, error: OSError) -> JobError:
+    return JobError(f"training {job.proposal.id} could not be kept: {error}")
+
+
+def _run_here(job: Job, on_progress: OnProgress) -> Record:
+    try:
+        return run_job(job, lambda epoch: on_progress(job.proposal, epoch / job.recipe.epochs))
+    except OSError as error:
+        raise _not_kept(job, error) from None
+
+
 @dataclass(frozen=True, slots=True)
 class InProcess:
     """One training after the other in this process: for debugging, and where processes cannot be had."""
@@ -131,7 +145,7 @@ class InProcess:
             for job in jobs:
                 if not may_start():
                     return
-                yield run_job(job, lambda epoch, job=job: on_progress(job.proposal, epoch / job.recipe.epochs))  # type: ignore[misc]
+                yield _run_here(job, on_progress)
         finally:
             torch.set_num_threads(threads)
 
@@ -176,7 +190,7 @@ def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__])
+    context.set_forkserver_preload(["__main__", __name__, IMPORTED_BY_OPTIMIZERS])
     return context
 
 
@@ -196,12 +210,12 @@ def _receive(ready: Connection, job: Job, process: BaseProcess, start: float, on
     """The record if this message is one, or if there will be none."""
     try:
         message = ready.recv()
-    except EOFError:
+    except (EOFError, OSError):  # it ended between two messages, or within one
         process.join()
         failure = Failure("crashed", f"the training process ended with exit code {process.exitcode}")
         return Record(job.proposal, None, failure, time.monotonic() - start, _provenance(job))
     if isinstance(message, OSError):
-        raise JobError(f"training {job.proposal.id} could not be kept: {message}")
+        raise _not_kept(job, message)
     if isinstance(message, Record):
         return message
     on_progress(job.proposal, message / job.recipe.epochs)

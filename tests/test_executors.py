@@ -153,11 +153,11 @@ def kill_children() -> None:
     for child in multiprocessing.active_children():
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
+        child.join()
 
 
 @processes
 def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(executor: Executor, job: Jobs) -> None:
-    records: list[Record] = []
     victim, others = job(0, ENDLESS), [job(1), job(2)]
 
     def kill_when_alone(proposal: Proposal, share: float) -> None:
@@ -165,9 +165,7 @@ def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(ex
         if proposal == victim.proposal and alone:
             kill_children()
 
-    for record in executor.run([victim, *others], kill_when_alone):
-        records.append(record)
-    crashed, *finished = by_seed(records)
+    crashed, *finished = by_seed(executor.run([victim, *others], kill_when_alone))
     assert crashed.failure is not None
     assert (crashed.failure.kind, crashed.outputs) == ("crashed", None)
     assert "exit code -9" in crashed.failure.message
@@ -176,15 +174,15 @@ def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(ex
 
 def test_a_process_that_is_killed_while_it_hands_over_its_record_is_a_crashed_record(job: Jobs) -> None:
     """Half of the data held out makes the record larger than a pipe, so that it cannot be handed over unread."""
-    large = job(1, source=replace(DIGITS, tune_share=0.5))
-    running = LocalProcesses(2).run([job(0, replace_recipe(epochs=5)), large], quiet)
-    first = next(running)
-    wait_for(large.checkpoint if first.proposal.seed == 0 else job(0, replace_recipe(epochs=5)).checkpoint)
-    time.sleep(0.3)
+    large = job(1, replace_recipe(epochs=20), replace(DIGITS, tune_share=0.5))
+    running = LocalProcesses(2).run([job(0), large], quiet)
+    assert next(running).proposal == job(0).proposal
+    wait_for(large.checkpoint)
+    time.sleep(0.5)
     kill_children()
-    (last,) = running
-    assert last.failure is not None
-    assert last.failure.kind == "crashed"
+    (record,) = running
+    assert record.failure is not None
+    assert record.failure.kind == "crashed"
 
 
 def wait_for(path: Path) -> None:
@@ -220,4 +218,6 @@ def test_workers_choose_the_executor(workers: int | None, executor: Executor) ->
 
 
 def test_digits_are_the_data_of_these_jobs(digits: Splits) -> None:
-    np.testing.assert_equal(asdict(datasets.split(datasets.load("digits"), DIGITS.seed, DIGITS.tune_share)), asdict(digits))
+    np.testing.assert_equal(
+        asdict(datasets.split(datasets.load("digits"), DIGITS.seed, DIGITS.tune_share)), asdict(digits)
+    )

@@ -9,7 +9,7 @@ from surrogate_nas.archive import Header
 from surrogate_nas.config import Limits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Measurements, OperatingPoint
-from surrogate_nas.record import Record
+from surrogate_nas.record import Record, exits_of
 from surrogate_nas.study import Measured, Solution, Study
 from surrogate_nas.surrogates.validation import Fitted
 
@@ -131,8 +131,10 @@ def _network(study: Study, record: Record) -> Network:
 def _verified(study: Study, record: Record) -> Verified:
     said = record.proposal.prediction
     assert said is not None
-    point = OperatingPoint(tuple(said["thresholds"]), study.settings.policy)
-    measured = Measured.of(study.exits(record, "tune").at(point))
+    assert record.outputs is not None
+    point = OperatingPoint(tuple(said["thresholds"]), said["policy"])
+    exits = exits_of(record.architecture, record.outputs.tune, study.folder.shape, point.policy)
+    measured = Measured.of(exits.at(point))
     accuracy = Compared.of(said["accuracy"], measured.accuracy)
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
 

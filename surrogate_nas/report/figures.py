@@ -79,9 +79,7 @@ def _front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float,
     return (min(macs) / 1.2, max(macs) * 1.2), (max(min(low) - 0.06, 0.0), 1.01)
 
 
-def _draw_limits(
-    figure: go.Figure, limits: Limits, x_range: tuple[float, float], y_range: tuple[float, float]
-) -> None:
+def _draw_limits(figure: go.Figure, limits: Limits, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
     """Shade where the limits on expected MACs and accuracy hold, and draw the limits themselves."""
     cap, floor = limits.max_macs, limits.min_accuracy
     if cap is None and floor is None:

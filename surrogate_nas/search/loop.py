@@ -55,7 +55,8 @@ def propose(
     for rank, (candidate, thresholds) in enumerate(chosen):
         said = predictor.predict(candidate, thresholds[None], limits, problem.seed_of(round))
         prediction = {
-            "surrogate": predictor.kind, "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
+            "surrogate": predictor.kind, "policy": problem.settings.policy,
+            "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
             "accuracy": _interval(said.accuracy), "expected_macs": _interval(said.expected_macs),
             "feasible": float(said.feasible[0]),
         }  # fmt: skip

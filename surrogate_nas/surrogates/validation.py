@@ -140,6 +140,8 @@ def _scores(design: DesignMatrix, exits: list[Exits], mean: Floats, samples: Flo
         tail = (1 - INTERVAL) / 2
         low, high = np.quantile(np.array([d[target] for d in drawn]), [tail, 1 - tail], axis=1)
         known = np.isfinite(values)
+        if not known.any():  # no network has this exit, or nobody leaves there
+            continue
         error = (predicted - values) / (values if target == "expected MACs" else 1)
         inside = (values >= low - 1e-9) & (values <= high + 1e-9)
         scores.append(Score(
