@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import sys
 import warnings
 from pathlib import Path
@@ -376,7 +377,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error), BAD_INPUT)
-    except (JobError, OSError) as error:
+    except (JobError, OSError, sqlite3.Error) as error:
         _fail(str(error), FAILED_JOB)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; the same command continues", INTERRUPTED)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
-from surrogate_nas.config import Settings
+from surrogate_nas.config import Recipe, Settings
 from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import Dataset, LabeledImages, Splits
 from surrogate_nas.errors import InputError, JobError
@@ -221,7 +222,7 @@ class StudyFolder:
         some = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
         steps = max(len(some) // recipe.batch_size, 1)
         trial = recipe.model_copy(update={"epochs": 1, "max_seconds": None})
-        per_step = min(_timed(network, some, trial, recipe.learning_rate) for _ in range(2)) / steps
+        per_step = min(_timed(network, some, trial) for _ in range(2)) / steps
         per_step *= float(macs.mean() / np.median(macs))
         held_out = (len(splits.tune) + len(splits.test)) / 3
         training = (len(splits.train) * recipe.epochs + held_out) / recipe.batch_size * per_step
@@ -247,12 +248,14 @@ class StudyFolder:
             self.deadline = time.monotonic() + 3600 * self.settings.max_hours
 
 
-def _timed(network: EarlyExitNetwork, data: LabeledImages, recipe: Any, learning_rate: float) -> float:
+def _timed(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
+    """Seconds that a training takes on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         start = time.monotonic()
-        train.fit(network, data, recipe, 0, flips=False)
+        with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
+            train.fit(network, data, recipe, 0, flips=False)
         return time.monotonic() - start
     finally:
         torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from surrogate_nas import datasets, train
+from surrogate_nas import train
 from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import JobError
@@ -214,10 +214,3 @@ def test_abandoning_the_records_ends_the_trainings_that_run(executor: Executor, 
 )
 def test_workers_choose_the_executor(workers: int | None, executor: Executor) -> None:
     assert make_executor(workers) == executor
-    assert make_executor(workers).workers == max(executor.workers, 1)
-
-
-def test_digits_are_the_data_of_these_jobs(digits: Splits) -> None:
-    np.testing.assert_equal(
-        asdict(datasets.split(datasets.load("digits"), DIGITS.seed, DIGITS.tune_share)), asdict(digits)
-    )

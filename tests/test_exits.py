@@ -1,6 +1,7 @@
 """Exits: scores, operating points, and what follows from a choice of thresholds."""
 
 import itertools
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ def test_branches_are_charged_when_they_are_run(thresholds: str, expected: float
     assert (measured.expected_macs[0], measured.worst_macs[0], measured.accuracy[0]) == (expected, worst, accuracy)
 
 
+def test_measurements_of_several_networks_stand_one_after_the_other() -> None:
+    first, second = two_early_exits().curve, two_early_exits().measure(np.full((2, 2), 0.8))
+    both = Measurements.concatenate([first, second])
+    assert len(both) == len(first) + 2
+    np.testing.assert_equal(asdict(both[: len(first)]), asdict(first))
+    np.testing.assert_equal(asdict(both[len(first) :]), asdict(second))
+
+
 def test_thresholds_for_another_number_of_exits_are_refused() -> None:
     with pytest.raises(InputError, match="3 exits need 2 thresholds, got 1"):
         two_early_exits().at(OperatingPoint((0.5,)))
@@ -241,6 +250,7 @@ def curve_of_three() -> Measurements:
         (Limits(max_worst_macs=445), 2),
         (Limits(max_macs=399, max_worst_macs=445), 1),
         (Limits(max_macs=300, min_accuracy=0.5), 1),
+        (Limits(max_worst_macs=445, min_accuracy=0.5), 2),
         (Limits(min_accuracy=0.5), 0),
         (Limits(min_accuracy=0.51), 1),
         (Limits(min_accuracy=0.9), 2),

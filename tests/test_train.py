@@ -51,6 +51,15 @@ def test_the_same_seed_gives_the_same_outputs_to_the_bit(architecture: Architect
     assert not np.array_equal(first["tune"]["logits"], other["tune"]["logits"])
 
 
+def test_what_is_measured_of_an_image_does_not_depend_on_the_others(architecture: Architecture, digits: Splits) -> None:
+    network = untrained(architecture, digits)
+    whole = train.measure(network.train(), digits).tune
+    alone = train.measure(network.train(), replace(digits, tune=digits.tune[np.arange(1)])).tune
+    assert whole.logits is not None
+    assert alone.logits is not None
+    np.testing.assert_allclose(alone.logits[:, 0], whole.logits[:, 0], atol=2e-3)
+
+
 def test_training_leaves_the_global_generator_alone(architecture: Architecture, digits: Splits) -> None:
     before = torch.get_rng_state()
     trained(architecture, digits, QUICK, seed=1)
