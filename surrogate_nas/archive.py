@@ -26,8 +26,7 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
     id TEXT PRIMARY KEY, round INTEGER NOT NULL, rank INTEGER NOT NULL, origin TEXT NOT NULL,
-    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT,
-    UNIQUE (round, rank)
+    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT
 );
 CREATE TABLE records (
     id TEXT PRIMARY KEY REFERENCES proposals, failure_kind TEXT, failure_message TEXT,
@@ -40,7 +39,7 @@ CREATE TABLE arrays (
 _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
 _RECORDS = (
     f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance "
-    "FROM records JOIN proposals USING (id) ORDER BY round, rank"
+    "FROM records JOIN proposals USING (id) ORDER BY round, rank, id"
 )
 
 
@@ -146,13 +145,13 @@ class Archive:
 
     def proposals(self) -> list[Proposal]:
         """Everything decided on, in (round, rank) order."""
-        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank")
+        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank, id")
         return [_proposal(row) for row in rows]
 
     def pending(self) -> list[Proposal]:
         """Proposals without a record, in order."""
         rows = self._connection.execute(
-            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank"
+            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank, id"
         )
         return [_proposal(row) for row in rows]
 

@@ -231,6 +231,16 @@ def test_writers_at_the_same_time_lose_nothing_and_double_nothing(archive: Archi
     assert archive.problems() == []
 
 
+def test_two_commands_that_number_their_rounds_alike_both_keep_their_records(archive: Archive) -> None:
+    with closing(Archive.open(archive.path)) as other:
+        archive.propose([proposal(0)])
+        alike = replace(record(1), proposal=replace(proposal(1), round=0, rank=0))
+        other.propose([alike.proposal])
+        other.add(alike)
+        archive.add(record(0))
+    assert {r.id for r in archive.records()} == {record(0).id, alike.id}
+
+
 # ---------------------------------------------------------------------- what is not an archive, or not sound
 
 

@@ -39,7 +39,8 @@ class Front:
     def hypervolume(self) -> float:
         """Area that the front dominates.
 
-        >>> Front.of(np.array([1.0, 2.0]), np.array([0.5, 0.9]), 3.0, 0.1).hypervolume
+        >>> front = Front.of(np.array([1.0, 2.0]), np.array([0.5, 0.9]), 3.0, 0.1)
+        >>> round(front.hypervolume, 6)
         1.2
         """
         widths = np.diff(np.append(self.cost, self.reference_cost))
