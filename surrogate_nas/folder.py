@@ -27,7 +27,7 @@ from surrogate_nas.space import Architecture, SearchSpace, preset
 
 SETTINGS, ARCHIVE, CHECKPOINTS = "config.yaml", "archive.sqlite", "checkpoints"
 TRIAL_STEPS = 6
-SECONDS_PER_FIT_AND_ROUND = 0.5  # per trained network, both surrogates cross-validated: measured on two slow cores
+SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
 
 
 @dataclass

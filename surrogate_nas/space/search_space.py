@@ -258,8 +258,11 @@ class SearchSpace:
 
     def sample_indices(self, n: int, rng: np.random.Generator) -> Ints:
         """(n, G) canonical rows, each gene uniform over its values; rows may repeat."""
-        columns = [rng.integers(len(gene.values), size=n) for gene in self.genes]
-        return self.canonical(np.stack(columns, axis=1))
+        return self.canonical(self._draw(n, rng))
+
+    def _draw(self, n: int, rng: np.random.Generator) -> Ints:
+        """(n, G) uniform values in every gene, also where one does not apply."""
+        return np.stack([rng.integers(len(gene.values), size=n) for gene in self.genes], axis=1)
 
     def sample(self, n: int, rng: np.random.Generator) -> list[Architecture]:
         """n distinct architectures.
@@ -276,10 +279,14 @@ class SearchSpace:
         return self.architectures(np.stack(list(seen.values()))) if n else []
 
     def mutate_indices(self, indices: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
-        """Each gene redrawn with probability `rate`, and one gene that applies changed for certain."""
-        redrawn = np.where(rng.random(indices.shape) < rate, self.sample_indices(len(indices), rng), indices)
-        active = self.active(redrawn) & np.isin(np.arange(len(self.genes)), self.encoded_genes)
-        gene = np.argmax(np.where(active, rng.random(indices.shape), -1.0), axis=1)
+        """Each gene redrawn with probability `rate`, and one gene that applies changed for certain.
+
+        Genes that a change makes apply are drawn uniformly.
+        """
+        applies = self.active(indices)
+        redrawn = np.where(applies & (rng.random(indices.shape) >= rate), indices, self._draw(len(indices), rng))
+        can_change = applies & np.isin(np.arange(len(self.genes)), self.encoded_genes)
+        gene = np.argmax(np.where(can_change, rng.random(indices.shape), -1.0), axis=1)
         choices = np.array([len(gene.values) for gene in self.genes])[gene]
         rows = np.arange(len(indices))
         step = rng.integers(1, np.maximum(choices, 2))
