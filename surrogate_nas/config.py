@@ -13,6 +13,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Amount = Annotated[float, Field(gt=0)]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+FEWEST_NETWORKS = 8
+"""Trained networks that a surrogate needs at least."""
 PolicyName = Literal["max_softmax", "margin", "entropy"]
 SurrogateName = Literal["auto", "xgb", "gp"]
 
@@ -98,9 +100,13 @@ class Settings(_Config):
     """Start no training after this time."""
 
     @model_validator(mode="after")
-    def _initial_within_budget(self) -> Self:
+    def _initial_fits_the_budget(self) -> Self:
         if self.initial > self.budget:
             raise ValueError(f"initial {self.initial} exceeds the budget of {self.budget} trainings")
+        if self.initial < min(self.budget, FEWEST_NETWORKS):
+            raise ValueError(
+                f"initial {self.initial} is too few to search from; surrogates need at least {FEWEST_NETWORKS} networks"
+            )
         return self
 
     @classmethod

@@ -63,7 +63,7 @@ def test_limits_say_what_they_are() -> None:
 
 def test_saved_settings_load_as_they_were(tmp_path: Path) -> None:
     settings = Settings(
-        budget=7, initial=3, limits=Limits(max_macs=2e5), recipe=Recipe(epochs=2, max_seconds=60), workers=0
+        budget=17, initial=9, limits=Limits(max_macs=2e5), recipe=Recipe(epochs=2, max_seconds=60), workers=0
     )
     settings.save(tmp_path / "config.yaml")
     assert Settings.load(tmp_path / "config.yaml") == settings

@@ -5,9 +5,9 @@ from collections import Counter
 from plotly.offline import get_plotlyjs
 
 from surrogate_nas.progress import duration
-from surrogate_nas.report import figures
 from surrogate_nas.report.assets import SCRIPT, STYLE
 from surrogate_nas.report.contents import Contents, Network
+from surrogate_nas.report.figures import captioned, hypervolume_figure
 from surrogate_nas.report.solutions import front_section
 from surrogate_nas.report.text import count, entry, escape, limits_text, origin, paragraph, percent, section, table
 from surrogate_nas.report.trust import predictions_section, trust_section
@@ -78,7 +78,7 @@ def progress_section(contents: Contents) -> str:
         "Area that the front on tune dominates within the limits, after each training in the order of proposal; a "
         "line that has gone flat means that further training has stopped to help."
     )
-    return section(title, figures.captioned(figures.hypervolume_figure(contents), "hypervolume", caption))
+    return section(title, captioned(hypervolume_figure(contents), "hypervolume", caption))
 
 
 def networks_section(contents: Contents) -> str:

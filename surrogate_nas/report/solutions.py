@@ -6,8 +6,8 @@ from itertools import groupby
 import numpy as np
 
 from surrogate_nas.config import Limits
-from surrogate_nas.report import figures
 from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.figures import captioned, front_figure
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
 from surrogate_nas.study import Solution
 
@@ -20,7 +20,7 @@ def front_section(contents: Contents) -> str:
     if not contents.networks:
         return section("The front", paragraph("No network has been trained successfully yet.", "warning"))
     caption = _caption(contents.limits)
-    figure = figures.captioned(figures.front_figure(contents), "front", caption)
+    figure = captioned(front_figure(contents), "front", caption)
     answer = _front_table(contents.front) if contents.front else _infeasible(contents)
     return section("The front", figure, answer)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from surrogate_nas.report import figures
+from surrogate_nas.config import FEWEST_NETWORKS
 from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.figures import accuracy_figure, captioned, macs_figure
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
-from surrogate_nas.surrogates.design import FEWEST_NETWORKS
 from surrogate_nas.surrogates.predictor import Kind
 from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, Score, Validation
 
@@ -28,9 +28,9 @@ def predictions_section(contents: Contents) -> str:
     )
     return section(
         title, paragraph(summary), '<div class="pair">',
-        figures.captioned(figures.accuracy_figure(contents), "predicted-accuracy",
+        captioned(accuracy_figure(contents), "predicted-accuracy",
                 "Accuracy on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
-        figures.captioned(figures.macs_figure(contents), "predicted-macs",
+        captioned(macs_figure(contents), "predicted-macs",
                 "Expected MACs on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
         "</div>",
     )  # fmt: skip

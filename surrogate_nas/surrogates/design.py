@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.candidates import Candidates
-from surrogate_nas.config import PolicyName
+from surrogate_nas.config import FEWEST_NETWORKS, PolicyName
 from surrogate_nas.cost import Cost, ImageShape
 from surrogate_nas.errors import JobError
 from surrogate_nas.record import Record, exits_of
@@ -22,7 +22,6 @@ from surrogate_nas.surrogates.curves import CurveBasis, Floats, shared_threshold
 GRID_SIZE = 64
 TREND_PENALTY = 1.0
 TREND_NOISE = 0.5
-FEWEST_NETWORKS = 8
 
 
 @dataclass(frozen=True)
