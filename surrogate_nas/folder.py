@@ -136,10 +136,10 @@ class StudyFolder:
 
     # ------------------------------------------------------------------ training
 
-    def collect(self, n: int) -> list[Record]:
-        """Train n more sampled architectures."""
+    def collect(self, n: int, planned: int | None = None) -> list[Record]:
+        """Train n more sampled architectures; `planned` as for `evaluate`."""
         taken = self.archive.proposals()
-        return self.evaluate(initial_proposals(self.problem, n, taken, self.next_round(taken)))
+        return self.evaluate(initial_proposals(self.problem, n, taken, self.next_round(taken)), planned)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these; an architecture that has been trained is trained again with another seed."""
@@ -153,12 +153,16 @@ class StudyFolder:
 
     def finish_pending(self) -> list[Record]:
         """Train what was proposed before an interruption."""
-        return self.evaluate(self.archive.pending())
+        return self.evaluate(self.archive.pending(), self.settings.budget)
 
-    def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
+    def evaluate(self, proposals: Sequence[Proposal], planned: int | None = None) -> list[Record]:
         """Store the proposals, train those without a record, and return the records in the proposals' order.
 
         After the deadline no training starts, and what was not trained is missing from the answer.
+
+        Args:
+            proposals: what to train.
+            planned: trainings in all, for the progress shown; these are the last by default.
         """
         if not proposals:
             return []
@@ -167,9 +171,8 @@ class StudyFolder:
         waiting = {p.id for p in self.archive.pending()}
         jobs = [self._job(p) for p in proposals if p.id in waiting]
         executor = make_executor(self.settings.workers)
-        planned = max(self.settings.budget, len(self.archive.proposals()))
-        done = len(self.archive.proposals()) - len(waiting)
-        progress = TrainingProgress(len(jobs), executor.workers, done, planned)
+        done = len(self.archive.records())
+        progress = TrainingProgress(len(jobs), done, planned or done + len(jobs))
         with progress.shown():
             for record in executor.run(jobs, progress.advance, self._may_start):
                 self.archive.add(record)

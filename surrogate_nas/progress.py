@@ -34,12 +34,11 @@ def duration(seconds: float) -> str:
 class TrainingProgress:
     """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
 
-    def __init__(self, total: int, workers: int, done_before: int, planned: int) -> None:
+    def __init__(self, total: int, done_before: int, planned: int) -> None:
         """`planned` trainings in all, of which `done_before` are done; this batch has `total`."""
-        self._workers, self._first, self._planned = workers, done_before, planned
+        self._first, self._planned = done_before, planned
         self._share: dict[str, float] = {}
         self._ended = 0
-        self._total = total
         self._start = time.monotonic()
         self._bar = Progress(
             TextColumn("training {task.fields[running]}"), BarColumn(), TextColumn("{task.fields[left]}"),
@@ -72,7 +71,7 @@ class TrainingProgress:
         if done <= 0:
             return "time left unknown"
         rate = done / (time.monotonic() - self._start)
-        remaining = self._planned - self._first - done
+        remaining = max(self._planned - self._first - done, 0)
         return f"about {duration(remaining / rate)} of training left"
 
     def _refresh(self) -> None:

@@ -172,7 +172,10 @@ class Study:
         """Propose, train and refit, for so many rounds or until the budget is spent."""
         self.folder.finish_pending()
         proposals = self.folder.archive.proposals()
-        return search(self.folder.problem, self.records(), proposals, self.folder.evaluate, self._fit, rounds=rounds)
+        folder, budget = self.folder, self.settings.budget
+        return search(
+            folder.problem, self.records(), proposals, lambda p: folder.evaluate(p, budget), self._fit, rounds=rounds
+        )
 
     def run(self) -> list[Record]:
         """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
@@ -180,7 +183,7 @@ class Study:
         self.folder.finish_pending()
         missing = self.settings.initial - len(self.folder.archive.proposals())
         if missing > 0:
-            self.collect(missing)
+            self.folder.collect(missing, self.settings.budget)
         return self.search()
 
     # ------------------------------------------------------------------ answers

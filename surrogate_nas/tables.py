@@ -143,7 +143,7 @@ def print_records(rows: Sequence[dict[str, Any]]) -> None:
     columns = ("network", "round", "origin", "status", "seconds", "MACs to the end", "parameters", "encoding")
     cells = [(r["id"], r["round"], r["origin"], r["status"], r["seconds"], f"{r['last_exit_macs']:,}",
               f"{r['parameters']:,}", r["encoding"]) for r in rows]  # fmt: skip
-    _print_table(f"{len(rows)} records", columns, cells)
+    _print_table(f"{len(rows)} record{'' if len(rows) == 1 else 's'}", columns, cells)
 
 
 def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
