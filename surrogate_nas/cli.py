@@ -375,6 +375,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # newer versions of typer return what older ones raise
+            raise KeyboardInterrupt
     except InputError as error:
         _fail(str(error), BAD_INPUT)
     except (JobError, OSError, sqlite3.Error) as error:

@@ -1,7 +1,9 @@
 """The command line: what it prints, and that bad input is one line, exit code 2, and leaves nothing behind."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -232,3 +234,21 @@ def test_a_run_needs_no_torchvision() -> None:
 
 def test_a_listing_needs_no_torch() -> None:
     assert loaded("import surrogate_nas.archive") == {"numpy"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so_and_continues(tmp_path: Path) -> None:
+    words = ["--budget", "8", "--initial", "8", "--epochs", "20", "--workers", "2"]
+    command = [sys.executable, "-m", "surrogate_nas", "run", str(tmp_path / "study"), *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    while "[1/8]" not in process.stderr.readline():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: interrupted; the same command continues" in err
+    before = len(Archive.open(tmp_path / "study" / ARCHIVE).records())
+    assert 1 <= before < 8
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(Archive.open(tmp_path / "study" / ARCHIVE).records()) == 8
