@@ -82,7 +82,8 @@ class Answer:
     accuracy: tuple[float, float, float]
     expected_macs: tuple[float, float, float]
     exit_probabilities: list[tuple[float, float, float]]
-    exit_accuracies: list[tuple[float, float, float]]
+    exit_accuracies: list[tuple[float, float, float] | None]
+    """`None` where there is no exit or it is off."""
     feasible_probability: float
     macs: list[int]
     """Exact, to each exit position."""
@@ -296,6 +297,7 @@ class Study:
                 trained.setdefault(record.architecture, []).append(record)
         accuracy, macs = _triples(said.accuracy), _triples(said.expected_macs)
         rates, right = _triples(said.rates), _triples(said.exit_accuracy)
+        on = np.isfinite(said.thresholds) & candidates.present[:, :-1]
         answers = []
         for i, architecture in enumerate(architectures):
             point = OperatingPoint.from_array(said.thresholds[i], self.settings.policy)
@@ -303,8 +305,9 @@ class Study:
                 {"id": r.id, "seed": r.proposal.seed, **_as_dict(Measured.of(self.exits(r, "tune").at(point)))}
                 for r in trained.get(architecture, [])
             ]
+            right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
             answers.append(Answer(
-                str(architecture), str(point), accuracy[i], macs[i], rates[i], right[i], float(said.feasible[i]),
+                str(architecture), str(point), accuracy[i], macs[i], rates[i], right_where_on, float(said.feasible[i]),
                 said.macs[i].tolist(), int(said.macs[i, -1]), int(candidates.cost.parameters[i]), measured,
             ))  # fmt: skip
         return answers

@@ -215,7 +215,10 @@ def _print_answer(answer: "Answer") -> None:
         soft_wrap=True,
     )
     exits = zip(answer.macs, answer.exit_probabilities, answer.exit_accuracies, strict=True)
-    rows = [(e, f"{macs:,}", _interval(p, ".3f"), _interval(a, ".3f")) for e, (macs, p, a) in enumerate(exits, 1)]
+    rows = [
+        (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))
+        for e, (macs, p, a) in enumerate(exits, 1)
+    ]
     _print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
     for known in answer.trained:
         rates = " ".join(f"{rate:.3f}" for rate in known["rates"])

@@ -110,9 +110,12 @@ def test_a_query_answers_for_untrained_encodings_too(study: Study) -> None:
 
 def _is_consistent(answer: Answer) -> None:
     assert abs(sum(mean for mean, _, _ in answer.exit_probabilities) - 1) < 1e-9
-    for mean, low, high in [*answer.exit_probabilities, *answer.exit_accuracies, answer.accuracy]:
+    defined = [a for a in answer.exit_accuracies if a is not None]
+    for mean, low, high in [*answer.exit_probabilities, *defined, answer.accuracy]:
         assert 0 <= low <= high <= 1
         assert 0 <= mean <= 1
+    for probability, accuracy in zip(answer.exit_probabilities, answer.exit_accuracies, strict=True):
+        assert accuracy is not None or probability == (0, 0, 0)
     assert answer.expected_macs[2] <= answer.worst_macs
     assert answer.macs == sorted(answer.macs)
     assert 0 <= answer.feasible_probability <= 1
