@@ -174,13 +174,14 @@ class StudyFolder:
         done = len(self.archive.records())
         progress = TrainingProgress(len(jobs), done, planned or done + len(jobs))
         with progress.shown():
-            for record in executor.run(jobs, progress.advance, self._may_start):
+            for record in executor.run(jobs, progress.advance, self.may_start):
                 self.archive.add(record)
                 progress.ended(record)
         ids = {p.id: i for i, p in enumerate(proposals)}
         return sorted((r for r in self.archive.records(outputs=True) if r.id in ids), key=lambda r: ids[r.id])
 
-    def _may_start(self) -> bool:
+    def may_start(self) -> bool:
+        """Whether the deadline lets another training start."""
         return self.deadline is None or time.monotonic() < self.deadline
 
     def _job(self, proposal: Proposal) -> Job:

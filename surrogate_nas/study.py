@@ -170,10 +170,13 @@ class Study:
         return fitted
 
     def search(self, rounds: int | None = None) -> list[Record]:
-        """Propose, train and refit, for so many rounds or until the budget is spent."""
-        self.folder.finish_pending()
-        proposals = self.folder.archive.proposals()
+        """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
         folder, budget = self.folder, self.settings.budget
+        folder.finish_pending()
+        if not folder.may_start():
+            say("the time limit is reached; the same command continues")
+            return self.records()
+        proposals = folder.archive.proposals()
         return search(
             folder.problem, self.records(), proposals, lambda p: folder.evaluate(p, budget), self._fit, rounds=rounds
         )

@@ -175,6 +175,7 @@ def test_no_training_starts_after_the_deadline(tmp_path: Path) -> None:
     study.folder.set_deadline()
     assert study.collect(3) == []
     assert len(study.folder.archive.pending()) == 3
+    assert study.run() == []
 
 
 def test_a_study_of_other_data_is_refused(copy: Study) -> None:
