@@ -62,7 +62,7 @@ BAD_ARGUMENTS = {
     "--epochs 0": "recipe.epochs: input should be greater than or equal to 1, got 0",
     "--seed -1": "seed -1 is negative",
     "--data cifar10": "data set 'cifar10' needs --data-root",
-    "--budgt 3": "No such option: --budgt",
+    "--budgt 3": "--budgt",
     "--config missing.yaml": "missing.yaml",
 }
 

@@ -166,4 +166,4 @@ def test_a_round_that_comes_back_incomplete_ends_the_search() -> None:
 
 def test_no_kernel_is_compiled(limited: tuple[Problem, list[Record]]) -> None:
     assert limited
-    assert logei._C is None
+    assert getattr(logei, "_C", None) is None  # older versions have no kernel to compile
