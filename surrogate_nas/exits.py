@@ -117,6 +117,21 @@ class OperatingPoint:
         return ",".join("off" if t is None else f"{t:g}" for t in self.thresholds)
 
 
+def excess(accuracy: Array, expected_macs: Array, worst_macs: Array, parameters: Array | int, limits: Limits) -> Floats:
+    """Sum of relative excesses over the limits, 0 where all hold; shapes broadcast.
+
+    Measured and predicted values are held against the limits by this one rule.
+    """
+    total = np.zeros(np.broadcast_shapes(accuracy.shape, worst_macs.shape, np.shape(parameters)))
+    caps = ((expected_macs, limits.max_macs), (worst_macs, limits.max_worst_macs), (parameters, limits.max_params))
+    for value, cap in caps:
+        if cap is not None:
+            total = total + np.maximum(value / cap - 1, 0)
+    if limits.min_accuracy is not None:
+        total = total + np.maximum(1 - accuracy / limits.min_accuracy, 0)
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Measurements:
     """One network at T operating points."""
@@ -170,14 +185,7 @@ class Measurements:
 
     def violation(self, limits: Limits, parameters: int) -> Floats:
         """(T,) sum of relative excesses over the limits; 0 where every limit holds."""
-        total = np.zeros(len(self))
-        for value, cap in ((self.expected_macs, limits.max_macs), (self.worst_macs, limits.max_worst_macs),
-                           (parameters, limits.max_params)):  # fmt: skip
-            if cap is not None:
-                total += np.maximum(value / cap - 1, 0)
-        if limits.min_accuracy is not None:
-            total += np.maximum(1 - self.accuracy / limits.min_accuracy, 0)
-        return total
+        return excess(self.accuracy, self.expected_macs, self.worst_macs, parameters, limits)
 
     def best(self, limits: Limits, parameters: int) -> int:
         """Index of the best operating point within the limits.
@@ -281,7 +289,7 @@ class Exits:
         backbone, branch = self.cost.backbone[0], self.cost.branch[0]
         macs = np.full(
             shape, float(self.scores.shape[1] * backbone[-1])
-        )  # of all samples: whole numbers, so ties are seen
+        )  # summed over samples: exact, so ties are seen
         for i, e in enumerate(early):
             inside, right = (
                 _cumulative_histogram(level[: i + 1], shape[: i + 1], weights) for weights in (None, self.correct[e])

@@ -17,6 +17,7 @@ from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Proposal, Record, exits_of
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import known_front, search
+from surrogate_nas.space import SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from tests.synthetic import SHAPE, problem, verify
@@ -167,3 +168,11 @@ def test_a_round_that_comes_back_incomplete_ends_the_search() -> None:
 def test_no_kernel_is_compiled(limited: tuple[Problem, list[Record]]) -> None:
     assert limited
     assert getattr(logei, "_C", None) is None  # older versions have no kernel to compile
+
+
+def test_a_space_that_is_used_up_proposes_nothing_and_ends_the_search(user_space: SearchSpace) -> None:
+    task = Problem(user_space, SHAPE, problem(budget=200, initial=16).settings, 0)
+    start = initial_proposals(task, 16, [], 0)
+    everything = initial_proposals(task, user_space.size, [], 0)
+    found = search(task, verify(start), everything, verify, lambda records: fit(task, records))
+    assert [r.proposal for r in found] == start

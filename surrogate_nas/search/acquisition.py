@@ -28,13 +28,13 @@ from torch import Tensor
 from surrogate_nas.candidates import Candidates, untaken
 from surrogate_nas.config import Limits
 from surrogate_nas.cost import ImageShape
-from surrogate_nas.exits import OFF
+from surrogate_nas.exits import OFF, excess
 from surrogate_nas.search.front import Floats, Front
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.space.columns import Ints
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Predictor, charged_macs, excess, reach
+from surrogate_nas.surrogates.predictor import Predictor, charged_macs, reach
 
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -74,13 +74,18 @@ def select(
     predictor: Predictor, space: SearchSpace, shape: ImageShape, limits: Limits, known: Known,
     taken: set[bytes], q: int, seed: int,
 ) -> list[tuple[Candidates, Floats]]:  # fmt: skip
-    """Up to q architectures (n = 1 each) with the (E − 1,) thresholds at which each promises most."""
+    """Up to q architectures (n = 1 each) with the (E − 1,) thresholds at which each promises most.
+
+    Fewer, or none, where all that keep the exact limits have been taken.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order on every machine
     try:
         rng = np.random.default_rng(seed)
         score = _CurveScore(predictor, known.front, limits, threshold_grid(space.positions), seed)
         pool = _pool(score, space, shape, limits, known, taken, rng)
+        if len(pool) == 0:
+            return []
         value, setting = score(pool)
         best = np.argsort(-value, kind="stable")[:SEMIFINALISTS]
         best = best[score.complementary(pool[best], FINALISTS_PER_PICK * q)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
+from surrogate_nas.exits import excess
 from surrogate_nas.surrogates.curves import Floats, Reach
 from surrogate_nas.surrogates.design import DesignMatrix
 
@@ -199,23 +200,6 @@ def charged_macs(thresholds: Tensor, present: Tensor, backbone: Tensor, branch: 
     on = torch.isfinite(thresholds) & present[..., :-1]
     charged = torch.cat([branch[..., :-1] * on, torch.zeros_like(on[..., :1])], dim=-1)
     return backbone + charged.cumsum(-1)
-
-
-def excess(
-    accuracy: Floats,
-    expected: Floats,
-    worst: npt.NDArray[np.int64] | Floats,
-    parameters: npt.NDArray[np.int64],
-    limits: Limits,
-) -> Floats:
-    """Sum of relative excesses over the limits, 0 where all hold; shapes broadcast."""
-    total = np.zeros(np.broadcast_shapes(accuracy.shape, np.shape(worst), np.shape(parameters)))
-    for value, cap in ((expected, limits.max_macs), (worst, limits.max_worst_macs), (parameters, limits.max_params)):
-        if cap is not None:
-            total = total + np.maximum(value / cap - 1, 0)
-    if limits.min_accuracy is not None:
-        total = total + np.maximum(1 - accuracy / limits.min_accuracy, 0)
-    return total
 
 
 def _chunks(n: int, width: int) -> list[slice]:
