@@ -5,6 +5,7 @@ A listing never reads arrays; they have their own table, as compressed `.npy` by
 
 import io
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +19,11 @@ import numpy.typing as npt
 
 from surrogate_nas.cost import ImageShape
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
+from surrogate_nas.record import BASELINE, Failure, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import Architecture, SearchSpace, SpaceSpec, parse_spec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: baselines may be among the records; readers of version 1 would take them for part of the search."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -37,10 +39,8 @@ CREATE TABLE arrays (
 );
 """
 _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
-_RECORDS = (
-    f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance "
-    "FROM records JOIN proposals USING (id) ORDER BY round, rank, id"
-)
+_RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
+_IN_ORDER = "ORDER BY round, rank, id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Header:
     """Of the training data, held out for choosing."""
     test_share: float
     """Of all data, held out first where there is no official test split; 0 where there is one."""
+    source_stamp: str | None = None
+    """Of the files that the images came from, by which it is seen that they are the same without reading them."""
 
     def to_json(self) -> str:
         """As stored."""
@@ -102,6 +104,8 @@ class Archive:
     def open(cls, path: Path) -> "Archive":
         """The archive at `path`.
 
+        One of an older version is brought up to date. Where nothing can be written, it can still be read.
+
         Raises:
             InputError: if there is none, it is not an archive, or a newer version of this package wrote it.
         """
@@ -141,23 +145,44 @@ class Archive:
             if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
                 self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
+    def retry(self, ids: Iterable[str]) -> None:
+        """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
+        with _transaction(self._connection):
+            self._connection.executemany(
+                "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL", [(id,) for id in ids]
+            )
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget these failed trainings and that they were proposed. Those that did not fail stay as they are."""
+        ids = list(ids)
+        self.retry(ids)
+        with _transaction(self._connection):
+            self._connection.executemany(
+                "DELETE FROM proposals WHERE id = ? AND id NOT IN (SELECT id FROM records)", [(id,) for id in ids]
+            )
+
     # ------------------------------------------------------------------ reading
 
     def proposals(self) -> list[Proposal]:
-        """Everything decided on, in (round, rank) order."""
-        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals ORDER BY round, rank, id")
+        """Everything that the search decided on, in (round, rank) order."""
+        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_of(False)} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
-    def pending(self) -> list[Proposal]:
-        """Proposals without a record, in order."""
+    def pending(self, *, baselines: bool = False) -> list[Proposal]:
+        """Proposals without a record, in order: those of the search, or the baselines."""
         rows = self._connection.execute(
-            f"SELECT {_PROPOSAL} FROM proposals WHERE id NOT IN (SELECT id FROM records) ORDER BY round, rank, id"
+            f"SELECT {_PROPOSAL} FROM proposals WHERE {_of(baselines)} "
+            f"AND id NOT IN (SELECT id FROM records) {_IN_ORDER}"
         )
         return [_proposal(row) for row in rows]
 
-    def records(self, *, outputs: bool = False) -> list[Record]:
-        """All records in (round, rank) order; failures are among them. Arrays are read only for `outputs=True`."""
-        listed = [_record(row) for row in self._connection.execute(f"SELECT {_RECORDS}")]
+    def records(self, *, outputs: bool = False, baselines: bool = False) -> list[Record]:
+        """Records in (round, rank) order, failures among them: those of the search, or the baselines.
+
+        Arrays are read only for `outputs=True`.
+        """
+        rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_of(baselines)} {_IN_ORDER}")
+        listed = [_record(row) for row in rows]
         if not outputs:
             return listed
         return [
@@ -165,14 +190,15 @@ class Archive:
         ]
 
     def find(self, id: str) -> Record:
-        """The record whose id starts with `id`, without outputs.
+        """The record, a baseline's too, whose id starts with `id`, without outputs.
 
         Raises:
             InputError: if there is none, or more than one.
         """
-        found = [r for r in self.records() if r.id.startswith(id)] if id else []
+        everything = self.records() + self.records(baselines=True)
+        found = [r for r in everything if r.id.startswith(id)] if id else []
         if len(found) != 1:
-            known = ", ".join(r.id for r in self.records()[:6])
+            known = ", ".join(r.id for r in everything[:6])
             raise InputError(f"{len(found)} records have an id that starts with {id!r}; ids here: {known or 'none'}, …")
         return found[0]
 
@@ -190,7 +216,7 @@ class Archive:
     def problems(self) -> list[str]:
         """What is wrong with the file; empty if nothing is."""
         found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        for id, *row in self._connection.execute(f"SELECT id, {_RECORDS}").fetchall():
+        for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
             try:
                 self._check(id, _record(row))
             except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
@@ -201,7 +227,8 @@ class Archive:
         """Raise if a record, or what belongs to it, is not as it was added."""
         if record.id != id:
             raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
-        self.space.indices([record.architecture])
+        if record.proposal.origin != BASELINE:  # baselines need not be of the space
+            self.space.indices([record.architecture])
         if record.failure is not None:
             return
         outputs = self.outputs(id)
@@ -212,10 +239,27 @@ class Archive:
                 raise JobError(f"{name} outputs have shape {measured}, not {expected}")
 
 
+def _of(baselines: bool) -> str:
+    """Which proposals: a condition."""
+    return f"origin {'=' if baselines else '!='} '{BASELINE}'"
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?mode={'rw' if _writable(path) else 'ro'}"
+    if not _writable(path) and not _has_wal(path):
+        uri += "&immutable=1"  # else SQLite wants to write beside a file that nobody can write
+    connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.is_file() and wal.stat().st_size > 0
 
 
 @contextmanager
@@ -231,15 +275,27 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _header(path: Path, connection: sqlite3.Connection) -> Header:
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise InputError(f"{path} has schema version {version}; this package reads {SCHEMA_VERSION}")
+        version, pages, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "page_count", "page_size")
+        )
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
+                "a newer surrogate-nas wrote it"
+            )
         row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
-    except sqlite3.DatabaseError as error:
+        if row is None:
+            raise InputError(f"{path} is not a readable archive: it has no header")
+        if not _has_wal(path) and path.stat().st_size < pages * size:
+            raise InputError(f"{path} is not a readable archive: it has been cut short")
+        header = Header.from_json(row[0])
+        if version < SCHEMA_VERSION and _writable(path):
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError) or "locked" in str(error):
+            raise
         raise InputError(f"{path} is not a readable archive: {error}") from None
-    if row is None:
-        raise InputError(f"{path} is not a readable archive: it has no header")
-    return Header.from_json(row[0])
+    return header
 
 
 def _proposal(row: Sequence[Any]) -> Proposal:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import sys
 import warnings
@@ -21,17 +22,9 @@ DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 LIMITS = ("max_macs", "max_worst_macs", "max_params", "min_accuracy")
 RECIPE = ("epochs", "max_seconds")
 SETTINGS = (
-    "budget",
-    "initial",
-    "batch",
-    "surrogate",
-    "policy",
-    "workers",
-    "device",
-    "data_root",
-    "download",
-    "max_hours",
-)
+    "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
+    "download", "max_hours",
+)  # fmt: skip
 
 app = typer.Typer(
     name="surrogate-nas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -39,11 +32,21 @@ app = typer.Typer(
 )  # fmt: skip
 archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive.")
 app.add_typer(archive_app, name="archive")
+datasets_app = typer.Typer(help="List the data sets, or show one: a name, a folder of images by class, an .npz.")
+app.add_typer(datasets_app, name="datasets", invoke_without_command=True)
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
+Networks = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; all that failed by default.")]
 Network = Annotated[str, typer.Argument(metavar="NETWORK", help="A record's id, or how it starts.")]
 Json = Annotated[bool, typer.Option("--json", help="One machine-readable document on stdout.")]
-Data = Annotated[str | None, typer.Option(help="Data set of a new study (digits by default); see `datasets`.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Images of a new study: a data set's name (digits by default), a folder by class, an .npz."),
+]
+ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which a new study's images are brought.")]
+Flips = Annotated[
+    bool | None, typer.Option("--flips/--no-flips", help="Whether a mirror image is still of its class (new study).")
+]
 Space = Annotated[str | None, typer.Option(help="Search space of a new study (tiny by default); see `spaces`.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a new study (0 by default).")]
 Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]
@@ -58,8 +61,11 @@ Surrogate = Annotated[str | None, typer.Option(help="auto, xgb or gp.")]
 Policy = Annotated[str | None, typer.Option(help="Confidence of an exit: max_softmax, margin or entropy.")]
 Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder with the files of a named data set.")]
 Download = Annotated[bool | None, typer.Option("--download", help="Let torchvision fetch a missing data set.")]
+MaxMemory = Annotated[float | None, typer.Option(help="A training that uses more (in GB) is a failure.")]
+Keep = Annotated[str | None, typer.Option(help="Whose trained weights are kept: all, front or none.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for another command that works on the study.")]
 MaxHours = Annotated[float | None, typer.Option(help="Start no training after so many hours.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes longer is a failure.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a study's config.yaml.")]
@@ -75,19 +81,21 @@ def run(
     initial: Initial = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
     max_params: MaxParams = None, min_accuracy: MinAccuracy = None, epochs: Epochs = None, surrogate: Surrogate = None,
     policy: Policy = None, workers: Workers = None, device: Device = None, data_root: DataRoot = None,
-    download: Download = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, config: Config = None,
-    as_json: Json = False,
+    download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
+    max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, config: Config = None,
+    wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
-    folder = _open_or_create(study, data, space, seed, _changes(locals()))
+    folder = _open_or_create(study, locals())
     from surrogate_nas import tables
     from surrogate_nas.report import write_report
     from surrogate_nas.study import Study
 
     whole = Study(folder)
-    folder.announce()
-    whole.run()
-    page = write_report(whole)
+    with folder.changing():
+        folder.announce()
+        whole.run()
+        page = write_report(whole)
     _print(tables.front_document(whole, page), as_json, lambda: tables.print_front(whole, page))
 
 
@@ -98,26 +106,28 @@ def collect(
     encoding: Encodings = None, data: Data = None, space: Space = None, seed: Seed = None, budget: Budget = None,
     max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_params: MaxParams = None,
     min_accuracy: MinAccuracy = None, epochs: Epochs = None, policy: Policy = None, workers: Workers = None,
-    device: Device = None, data_root: DataRoot = None, download: Download = None, max_hours: MaxHours = None,
-    max_seconds: MaxSeconds = None, config: Config = None, as_json: Json = False,
+    device: Device = None, data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None,
+    flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
+    keep: Keep = None, config: Config = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train sampled networks, or those of given encodings, into the archive."""
     if (n is None) == (encoding is None):
         raise InputError("collect needs either --n or --encoding")
     if n is not None and n < 1:
         raise InputError(f"--n {n} is not a positive number")
-    changes = _changes(locals())
+    options = locals()
     from surrogate_nas import tables
     from surrogate_nas.folder import ARCHIVE
     from surrogate_nas.space import SearchSpace, preset
 
     if not (study / ARCHIVE).is_file():  # a wrong encoding must not leave an empty study behind
         _ = [SearchSpace(preset(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
-    folder = _open_or_create(study, data, space, seed, changes)
+    folder = _open_or_create(study, options)
     architectures = [folder.space.parse(text) for text in encoding or []]
-    folder.set_deadline()
-    folder.finish_pending()
-    records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
+    with folder.changing():
+        folder.set_deadline()
+        folder.finish_pending()
+        records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
     rows = tables.record_rows(folder, records)
     _print(rows, as_json, lambda: tables.print_records(rows))
 
@@ -144,12 +154,12 @@ def search(
     budget: Budget = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
     max_params: MaxParams = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
     workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
-    as_json: Json = False,
+    max_memory_gb: MaxMemory = None, keep: Keep = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:
         raise InputError(f"--rounds {rounds} is not a positive number")
-    folder = _open(study, _changes(locals()))
+    folder = _open(study, _changes(locals()), wait)
     from surrogate_nas import tables
     from surrogate_nas.study import Study
 
@@ -204,13 +214,28 @@ def tune(
 
 
 @app.command()
-def report(study: StudyPath, as_json: Json = False) -> None:
-    """Write front.csv and report.html."""
+def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
+    folder = _open(study, _changes(locals()), wait)
+    from surrogate_nas import tables
+    from surrogate_nas.study import Study
+
+    rows = tables.baseline_rows(folder, Study(folder).train_baselines())
+    _print(rows, as_json, lambda: tables.print_records(rows))
+
+
+@app.command()
+def report(
+    study: StudyPath,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write to; the study's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write report.html, front.csv, and the figures as SVG and PNG."""
     folder = _open(study, {})
     from surrogate_nas.report import write_report
     from surrogate_nas.study import Study
 
-    page = write_report(Study(folder))
+    page = write_report(Study(folder), output)
     _print({"report": str(page), "front": str(page.parent / "front.csv")}, as_json, lambda: typer.echo(page))
 
 
@@ -218,13 +243,37 @@ def report(study: StudyPath, as_json: Json = False) -> None:
 
 
 @archive_app.command("list")
-def archive_list(study: StudyPath, as_json: Json = False) -> None:
+def archive_list(
+    study: StudyPath,
+    failed: Annotated[bool, typer.Option("--failed", help="Only trainings that failed, and why.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="The baselines instead of the search.")] = False,
+    as_json: Json = False,
+) -> None:
     """List every record."""
     folder = _open(study, {})
     from surrogate_nas import tables
 
-    rows = tables.record_rows(folder, folder.archive.records())
+    records = folder.archive.records(baselines=baselines)
+    rows = tables.record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
     _print(rows, as_json, lambda: tables.print_records(rows))
+
+
+@archive_app.command("retry")
+def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Let failed trainings be done again, by the next run, search or collect."""
+    folder = _open(study, {}, wait)
+    ids = folder.retry(networks or [])
+    again = f"{len(ids)} failed trainings are pending again: {' '.join(ids)}" if ids else "no training failed"
+    _print(ids, as_json, lambda: typer.echo(again))
+
+
+@archive_app.command("drop")
+def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Forget failed trainings, as if they had never been proposed."""
+    folder = _open(study, {}, wait)
+    ids = folder.drop(networks or [])
+    gone = f"{len(ids)} failed trainings are dropped: {' '.join(ids)}" if ids else "no training failed"
+    _print(ids, as_json, lambda: typer.echo(gone))
 
 
 @archive_app.command("show")
@@ -271,13 +320,29 @@ def spaces(as_json: Json = False) -> None:
     _print(rows, as_json, lambda: tables.print_rows(rows, "Search spaces"))
 
 
-@app.command()
-def datasets(as_json: Json = False) -> None:
-    """List the data sets."""
+@datasets_app.callback()
+def datasets(context: typer.Context, as_json: Json = False) -> None:
+    """List the data sets, or show one."""
+    if context.invoked_subcommand is not None:
+        return
     from surrogate_nas import tables
 
     rows = tables.dataset_rows()
     _print(rows, as_json, lambda: tables.print_rows(rows, "Data sets"))
+
+
+@datasets_app.command("show")
+def datasets_show(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A name, a folder of images by class, or an .npz.")],
+    data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None, flips: Flips = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
+    from surrogate_nas import tables
+    from surrogate_nas.datasets import card, load
+
+    shown = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
+    _print(shown.document(), as_json, lambda: tables.print_card(shown))
 
 
 @app.command()
@@ -311,31 +376,34 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return {**changes, **given}
 
 
-def _open(path: Path, changes: dict[str, Any]) -> "StudyFolder":
+def _open(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFolder":
     from surrogate_nas.folder import StudyFolder
 
     folder = StudyFolder.open(path)
+    folder.wait = wait
     folder.update(changes)
     return folder
 
 
-def _open_or_create(
-    path: Path, data: str | None, space: str | None, seed: int | None, changes: dict[str, Any]
-) -> "StudyFolder":
+def _open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
     from surrogate_nas.config import Settings
     from surrogate_nas.folder import ARCHIVE, SETTINGS, StudyFolder
 
+    changes = _changes(options)
+    data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
-        settings = start.updated(changes)
-        data, space = data or DEFAULT_DATA, space or DEFAULT_SPACE
-        return StudyFolder.create(path, data=data, space=space, seed=seed or 0, settings=settings)
+        return StudyFolder.create(
+            path, data=data or DEFAULT_DATA, space=space or DEFAULT_SPACE, seed=seed or 0,
+            settings=start.updated(changes), image_size=image_size, flips=options["flips"],
+        )  # fmt: skip
     folder = StudyFolder.open(path)
+    folder.wait = options["wait"]
     header = folder.archive.header
-    asked = {"data": (data, header.data), "space": (space, header.space.name), "seed": (seed, header.seed)}
-    for name, (given, stored) in asked.items():
+    for name, given, stored in (("space", space, header.space.name), ("seed", seed, header.seed)):
         if given is not None and given != stored:
             raise InputError(f"study {path} has {name} {stored}, got --{name} {given}; that needs a study of its own")
+    folder.require_data(data, image_size, options["flips"])
     folder.update(changes)
     return folder
 
@@ -373,14 +441,17 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")  # botorch's, at import
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # newer versions of typer return what older ones raise
             raise KeyboardInterrupt
     except InputError as error:
         _fail(str(error), BAD_INPUT)
-    except (JobError, OSError, sqlite3.Error) as error:
+    except (JobError, OSError, sqlite3.OperationalError) as error:
         _fail(str(error), FAILED_JOB)
+    except sqlite3.DatabaseError as error:
+        _fail(f"the archive is damaged: {error}", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; the same command continues", INTERRUPTED)
     except Exception as error:
@@ -388,6 +459,10 @@ def main() -> None:
             raise
         _fail(_usage(error), BAD_INPUT)  # typer's own: an unknown option, a missing argument
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _usage(error: Any) -> str:

@@ -16,6 +16,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 FEWEST_NETWORKS = 8
 """Trained networks that a surrogate needs at least."""
 PolicyName = Literal["max_softmax", "margin", "entropy"]
+KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["auto", "xgb", "gp"]
 
 
@@ -90,11 +91,16 @@ class Settings(_Config):
     policy: PolicyName = "max_softmax"
     """How an exit scores its own confidence."""
     data_root: Path | None = None
-    """Folder of the data set's files; the embedded digits need none."""
+    """Where the data set comes from: torchvision's folder, the folder of images, or the `.npz`; digits need none."""
     download: bool = False
     """Whether torchvision may fetch what is missing there."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Training processes; 0 trains in this one; `None` is one per core."""
+    max_memory_gb: Amount | None = None
+    """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
+    free."""
+    keep: KeepName = "front"
+    """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
     device: str = "auto"
     max_hours: Amount | None = None
     """Start no training after this time."""

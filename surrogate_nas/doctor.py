@@ -8,7 +8,7 @@ from typing import Any
 
 from surrogate_nas.datasets import import_torchvision
 from surrogate_nas.errors import JobError, SurrogateNASError
-from surrogate_nas.executors import available_cores
+from surrogate_nas.machine import available_cores
 from surrogate_nas.train import resolve_device
 
 LIBRARIES = ("torch", "torchvision", "botorch", "gpytorch", "scikit-learn", "fvcore", "plotly", "pydantic")

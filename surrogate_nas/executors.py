@@ -6,8 +6,10 @@ A training computes with one thread wherever it runs, so its result does not dep
 import multiprocessing
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -16,21 +18,24 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import psutil
 import torch
-from safetensors.torch import save
 
 from surrogate_nas import datasets, train
 from surrogate_nas.config import Recipe
+from surrogate_nas.datasets import store
 from surrogate_nas.errors import JobError
+from surrogate_nas.machine import amount, available_cores, available_memory
 from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
+from surrogate_nas.unfinished import write
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
     """Where a worker finds the study's data, and how it is split."""
 
-    name: str
-    root: Path | None
+    path: Path
+    """The study's own copy; see `datasets.store`."""
     seed: int
     tune_share: float
 
@@ -45,8 +50,15 @@ class Job:
     device: str
     checkpoint: Path
     """Where the trained weights go, as safetensors."""
+    unfinished: Path
+    """Where the state between two epochs is kept; see `unfinished`."""
 
 
+WATCH_EVERY = 0.2
+"""Seconds between two looks at what the trainings use."""
+TIME_TO_STOP = 20.0
+"""Seconds past its time limit after which a training that has not stopped by itself is killed."""
+KILLED = -9
 IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
 """The first optimiser of a process imports it, which takes 2 s."""
 
@@ -89,21 +101,17 @@ def run_job(job: Job, on_epoch: Callable[[int], None] = lambda epoch: None) -> R
 
 
 def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
-    data = datasets.load(job.source.name, job.source.root)
+    data = store.load(job.source.path)
     splits = datasets.split(data, job.source.seed, job.source.tune_share)
     device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, len(data.classes), job.proposal.seed, device)
-    train.fit(network, splits.train, job.recipe, job.proposal.seed, flips=data.flips, on_epoch=on_epoch)
+    train.fit(
+        network, splits.train, job.recipe, job.proposal.seed, flips=data.flips, on_epoch=on_epoch,
+        unfinished=job.unfinished,
+    )  # fmt: skip
     outputs = train.measure(network, splits)
-    _save(network, job.checkpoint)
+    write(job.checkpoint, network.state_dict())
     return outputs
-
-
-def _save(network: torch.nn.Module, path: Path) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    partial.write_bytes(save(tensors))
-    partial.replace(path)
 
 
 def _failure(error: Exception) -> Failure:
@@ -151,38 +159,84 @@ class InProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A training in a process of its own."""
+
+    job: Job
+    process: BaseProcess
+    start: float
+
+    @property
+    def seconds(self) -> float:
+        """That it has run."""
+        return time.monotonic() - self.start
+
+    def failed(self, kind: FailureKind, message: str) -> Record:
+        """Its record, if it will not give one itself."""
+        return Record(self.job.proposal, None, Failure(kind, message), self.seconds, _provenance(self.job))
+
+    def excess(self, max_memory: int) -> Record | None:
+        """A failure if it takes more time or memory than it may."""
+        limit = self.job.recipe.max_seconds
+        if limit is not None and self.seconds > limit + TIME_TO_STOP:
+            return self.failed("time", f"more than {limit:g} s, and it did not stop by itself")
+        with suppress(psutil.Error):  # it has just ended
+            used = psutil.Process(self.process.pid).memory_info().rss
+            if used > max_memory:
+                return self.failed("memory", f"used {amount(used)}, more than the {amount(max_memory)} it may")
+        return None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+
+
+@dataclass(frozen=True, slots=True)
 class LocalProcesses:
     """Up to `workers` trainings at a time, each in a process of its own: one that dies is one failed record."""
 
     workers: int
+    max_memory: int | None = None
+    """Bytes that each training may use; `None` shares out what is free when the first one starts."""
 
     def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
-        context = _context()
-        waiting, running = list(jobs), dict[Connection, tuple[Job, BaseProcess, float]]()
+        context, max_memory = _context(), self.max_memory or available_memory() // self.workers
+        waiting, running = list(jobs), dict[Connection, Running]()
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     if not may_start():
                         waiting.clear()
                         continue
-                    job = waiting.pop(0)
-                    receiver, sender = context.Pipe(duplex=False)
-                    process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
-                    process.start()
-                    sender.close()
-                    running[receiver] = (job, process, time.monotonic())
-                for ready in wait(list(running)) if running else ():
+                    receiver, started = _start(context, waiting.pop(0))
+                    running[receiver] = started
+                for ready in wait(list(running), timeout=WATCH_EVERY) if running else ():
                     assert isinstance(ready, Connection)
-                    record = _receive(ready, *running[ready], on_progress)
+                    record = _receive(ready, running[ready], on_progress)
                     if record is not None:
-                        running.pop(ready)[1].join()
+                        running.pop(ready).process.join()
                         ready.close()
                         yield record
+                for receiver, started in list(running.items()):
+                    record = started.excess(max_memory)
+                    if record is not None:
+                        started.kill()
+                        del running[receiver]
+                        receiver.close()
+                        yield record
         finally:
-            for _, process, _ in running.values():
-                process.kill()
-                process.join()
+            for started in running.values():
+                started.kill()
+
+
+def _start(context: ForkServerContext | SpawnContext, job: Job) -> tuple[Connection, Running]:
+    receiver, sender = context.Pipe(duplex=False)
+    process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
+    process.start()
+    sender.close()
+    return receiver, Running(job, process, time.monotonic())
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -195,6 +249,8 @@ def _context() -> ForkServerContext | SpawnContext:
 
 
 def _work(job: Job, sender: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _offer_to_the_kernel()
     torch.set_num_threads(1)
     try:
         sender.send(run_job(job, sender.send))
@@ -206,29 +262,39 @@ def _work(job: Job, sender: Connection) -> None:
         sender.close()
 
 
-def _receive(ready: Connection, job: Job, process: BaseProcess, start: float, on_progress: OnProgress) -> Record | None:
+def _end_with_parent() -> None:
+    """A parent that was killed could not end its trainings, and the next command will run them again."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _offer_to_the_kernel() -> None:
+    """Where memory runs out, Linux ends this process, which is one failed record, and not the parent."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+
+
+def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Record | None:
     """The record if this message is one, or if there will be none."""
     try:
         message = ready.recv()
     except (EOFError, OSError):  # it ended between two messages, or within one
-        process.join()
-        failure = Failure("crashed", f"the training process ended with exit code {process.exitcode}")
-        return Record(job.proposal, None, failure, time.monotonic() - start, _provenance(job))
+        running.process.join()
+        code = running.process.exitcode
+        hint = ", as when the machine has no memory left" if code == KILLED else ""
+        return running.failed("crashed", f"the training process ended with exit code {code}{hint}")
     if isinstance(message, OSError):
-        raise _not_kept(job, message)
+        raise _not_kept(running.job, message)
     if isinstance(message, Record):
         return message
-    on_progress(job.proposal, message / job.recipe.epochs)
+    on_progress(running.job.proposal, message / running.job.recipe.epochs)
     return None
 
 
-def make_executor(workers: int | None) -> Executor:
-    """`workers` processes; one per core for `None`; this process for 0."""
+def make_executor(workers: int | None, max_memory: int | None = None) -> Executor:
+    """`workers` processes of at most `max_memory` bytes; one per core for `None`; this process, unwatched, for 0."""
     if workers == 0:
         return InProcess()
-    return LocalProcesses(workers or available_cores())
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return LocalProcesses(workers or available_cores(), max_memory)

@@ -1,33 +1,35 @@
 """A study's folder, and the verbs that need no surrogate: create, open, collect, train what was proposed."""
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors.torch import load_file
 
 from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
-from surrogate_nas.config import Recipe, Settings
+from surrogate_nas.config import Settings
 from surrogate_nas.cost import ImageShape
-from surrogate_nas.datasets import Dataset, LabeledImages, Splits
+from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.executors import DataSource, Executor, Job, make_executor
+from surrogate_nas.lock import HOLDER, LOCK, StudyLock
+from surrogate_nas.machine import amount, size_of
 from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.problem import Problem, initial_proposals, user_proposals
+from surrogate_nas.plan import Plan, seconds
+from surrogate_nas.problem import Problem, baseline_proposals, initial_proposals, user_proposals
 from surrogate_nas.progress import TrainingProgress, duration, say
-from surrogate_nas.record import Proposal, Record, cost_of
+from surrogate_nas.record import BASELINE, Proposal, Record
 from surrogate_nas.space import Architecture, SearchSpace, preset
+from surrogate_nas.weights import on_front, prune, unfinished_path, weights_path
 
-SETTINGS, ARCHIVE, CHECKPOINTS = "config.yaml", "archive.sqlite", "checkpoints"
-TRIAL_STEPS = 6
-SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
+SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
+ENDED = ("diverged", "error")
+"""Failures that a training gives again however far it had come."""
 
 
 @dataclass
@@ -39,42 +41,56 @@ class StudyFolder:
     settings: Settings
     deadline: float | None = None
     """`time.monotonic()` after which no training starts."""
+    wait: bool = False
+    """Whether to wait for another command that works on the study, instead of giving up."""
 
     # ------------------------------------------------------------------ opening
 
     @classmethod
-    def create(cls, path: Path, *, data: str, space: str, seed: int, settings: Settings) -> "StudyFolder":
+    def create(
+        cls, path: Path, *, data: str | Path | Dataset, space: str, seed: int, settings: Settings,
+        image_size: int | None = None, flips: bool | None = None,
+    ) -> "StudyFolder":  # fmt: skip
         """A new study. Everything that can be checked is checked before anything is written.
 
         Args:
             path: a folder that does not exist or is empty.
-            data: a data set's name.
+            data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
             space: a preset's name.
             seed: of splits, sampling, training and search.
             settings: what may change later.
+            image_size: side in pixels to which images are brought; by default they stay as they are.
+            flips: whether mirror images are still of their class; the data set's own default for `None`.
 
         Raises:
             InputError: naming the value got and those allowed.
         """
         if seed < 0:
             raise InputError(f"seed {seed} is negative")
+        if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
+            raise InputError(f"{path} is not a study, and not an empty folder to make one in")
         spec = preset(space)
-        loaded = datasets.load(data, settings.data_root, settings.download)
+        loaded = _load(data, settings, image_size, flips)
         low, high = spec.image_sizes
         if not low <= loaded.shape.size <= high:
             raise InputError(
-                f"space {space!r} is for images of {low} to {high} pixels, {data!r} has {loaded.shape.size}"
+                f"space {space!r} is for images of {low} to {high} pixels, {loaded.name!r} has {loaded.shape.size}"
             )
         train.resolve_device(settings.device)
         problem = Problem(SearchSpace(spec), loaded.shape, settings, seed)
         initial_proposals(problem, settings.initial, [], 0)  # whether the limits leave anything
-        if path.exists() and (not path.is_dir() or any(p.name != SETTINGS for p in path.iterdir())):
-            raise InputError(f"{path} is not a study, and not an empty folder to make one in")
-        header = Header(spec, data, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share)
+        Plan.of(problem, datasets.split(loaded, seed), settings.budget).check(path)
+        stamp = None
+        if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
+            settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
+        header = Header(spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE,
+                        loaded.test_share, stamp)  # fmt: skip
         try:
             (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            settings.save(path / SETTINGS)
-            return cls(path, Archive.create(path / ARCHIVE, header), settings)
+            with StudyLock(path).held():
+                store.save(loaded, path / DATA)
+                settings.save(path / SETTINGS)
+                return cls(path, Archive.create(path / ARCHIVE, header), settings)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -85,6 +101,20 @@ class StudyFolder:
             raise InputError(f"no study at {path}")
         settings = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         return cls(path, Archive.open(path / ARCHIVE), settings)
+
+    @cached_property
+    def _lock(self) -> StudyLock:
+        return StudyLock(self.path)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the right to change the study inside the block.
+
+        Raises:
+            InputError: if another command has it, and this one is not to wait.
+        """
+        with self._lock.held(wait=self.wait):
+            yield
 
     def update(self, changes: dict[str, Any]) -> None:
         """Change settings, and keep them.
@@ -100,8 +130,9 @@ class StudyFolder:
             raise InputError(
                 f"this study's networks were trained with {min(trained)}; another recipe needs a study of its own"
             )
+        with self.changing():
+            settings.save(self.path / SETTINGS)
         self.settings = settings
-        settings.save(self.path / SETTINGS)
 
     @property
     def problem(self) -> Problem:
@@ -123,12 +154,47 @@ class StudyFolder:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The study's data set; raises `InputError` if it is not the one that the study was made with."""
-        header = self.archive.header
-        loaded = datasets.load(header.data, self.settings.data_root, self.settings.download)
+        """The study's own copy of its images, or, should that be gone, what it was made of, read again.
+
+        Raises:
+            InputError: if neither is there, or it is not what the study was made with.
+        """
+        header, copy = self.archive.header, self.path / DATA
+        source = self._source
+        loaded = store.load(copy) if copy.is_file() else _load(source, self.settings, header.shape.size, None)
         if loaded.fingerprint() != header.fingerprint:
-            raise InputError(f"data set {header.data!r} differs from the one that {self.path} was made with")
+            raise InputError(f"data set {loaded.name!r} is not the one that {self.path} was made with")
+        if not copy.is_file():
+            with suppress(OSError):  # where nothing can be written it is read again each time
+                store.save(loaded, copy)
         return loaded
+
+    @property
+    def _source(self) -> str:
+        name = self.archive.header.data
+        return name if name in datasets.dataset_names() else str(self.settings.data_root or name)
+
+    def require_data(self, data: str | None, image_size: int | None, flips: bool | None) -> None:
+        """Raise `InputError` if this asks for other images than those of the study; `None` asks for nothing."""
+        header = self.archive.header
+        if image_size not in (None, header.shape.size):
+            raise InputError(
+                f"study {self.path} has images of {header.shape.size} pixels, got --image-size {image_size}"
+            )
+        if flips not in (None, self.dataset.flips):
+            was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
+            raise InputError(f"study {self.path} was made with --{was}flips, got --{got}flips")
+        if data in (None, header.data):
+            return
+        other = InputError(
+            f"study {self.path} has data {header.data}, got --data {data}; that needs a study of its own"
+        )
+        if data in datasets.dataset_names():
+            raise other
+        if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
+            return
+        if _load(data, self.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+            raise other
 
     def splits(self) -> Splits:
         """Train, tune and test."""
@@ -145,6 +211,10 @@ class StudyFolder:
         """Train these; an architecture that has been trained is trained again with another seed."""
         self.space.indices(architectures)
         return self.evaluate(user_proposals(self.problem, architectures, self.next_round(self.archive.proposals())))
+
+    def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
+        """Train these once, outside the search."""
+        return self.evaluate(baseline_proposals(self.problem, architectures))
 
     @staticmethod
     def next_round(proposals: Sequence[Proposal]) -> int:
@@ -167,18 +237,36 @@ class StudyFolder:
         if not proposals:
             return []
         _ = self.dataset  # the right data is there, before anything is decided
-        self.archive.propose(proposals)
-        waiting = {p.id for p in self.archive.pending()}
-        jobs = [self._job(p) for p in proposals if p.id in waiting]
-        executor = make_executor(self.settings.workers)
+        with self.changing():
+            self.archive.propose(proposals)
+            asked = {p.id for p in proposals}
+            self._train([p for p in self._pending() if p.id in asked], planned)
+            self.prune()
+        order = {p.id: i for i, p in enumerate(proposals)}
+        baselines = proposals[0].origin == BASELINE
+        found = self.archive.records(outputs=True, baselines=baselines)
+        return sorted((r for r in found if r.id in order), key=lambda r: order[r.id])
+
+    def _train(self, proposals: Sequence[Proposal], planned: int | None) -> None:
+        """Carry out proposals, and store each record as it comes."""
+        if not proposals:
+            return
+        plan = self.plan(len(proposals))
+        plan.check(self.path)
         done = len(self.archive.records())
-        progress = TrainingProgress(len(jobs), done, planned or done + len(jobs))
+        progress = TrainingProgress(len(proposals), done, planned or done + len(proposals))
+        jobs = [self._job(p) for p in proposals]
         with progress.shown():
-            for record in executor.run(jobs, progress.advance, self.may_start):
+            for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self.archive.add(record)
+                if record.failure is None or record.failure.kind in ENDED:
+                    unfinished_path(self.path / CHECKPOINTS, record.id).unlink(missing_ok=True)
                 progress.ended(record)
-        ids = {p.id: i for i, p in enumerate(proposals)}
-        return sorted((r for r in self.archive.records(outputs=True) if r.id in ids), key=lambda r: ids[r.id])
+
+    def _executor(self, plan: Plan) -> Executor:
+        limit = self.settings.max_memory_gb
+        workers = 0 if self.settings.workers == 0 else plan.workers
+        return make_executor(workers, None if limit is None else round(limit * 1e9))
 
     def may_start(self) -> bool:
         """Whether the deadline lets another training start."""
@@ -186,12 +274,13 @@ class StudyFolder:
 
     def _job(self, proposal: Proposal) -> Job:
         header, settings = self.archive.header, self.settings
-        source = DataSource(header.data, settings.data_root, header.seed, header.tune_share)
-        return Job(proposal, source, settings.recipe, settings.device, self.checkpoint(proposal.id))
+        source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
+        return Job(proposal, source, settings.recipe, settings.device, weights_path(weights, proposal.id),
+                   unfinished_path(weights, proposal.id))  # fmt: skip
 
     def checkpoint(self, id: str) -> Path:
         """Where the weights of a record are."""
-        return self.path / CHECKPOINTS / f"{id}.safetensors"
+        return weights_path(self.path / CHECKPOINTS, id)
 
     def network(self, id: str) -> EarlyExitNetwork:
         """The trained network of a record, in evaluation mode, on the CPU.
@@ -205,45 +294,84 @@ class StudyFolder:
         if record.failure is not None:
             raise JobError(f"training {record.id} failed ({record.failure.kind}: {record.failure.message})")
         if not path.is_file():
-            raise JobError(f"the weights of {record.id} are not at {path}")
+            raise JobError(
+                f"the weights of {record.id} are not at {path}: this study keeps those of {self.settings.keep}; "
+                f"train it again with --keep all"
+            )
         network = EarlyExitNetwork(record.architecture, self.shape)
         network.load_state_dict(load_file(path))
         return network.eval()
 
+    # ------------------------------------------------------------------ what is kept
+
+    def prune(self) -> None:
+        """Remove trained weights that the setting `keep` does not name."""
+        records = [r for which in (False, True) for r in self.archive.records(baselines=which)]
+        failed, pending = {r.id for r in records if r.failure}, {p.id for p in self._pending()}
+        prune(self.path / CHECKPOINTS, self._kept(records), pending | failed)
+
+    def _kept(self, records: Sequence[Record]) -> set[str]:
+        """Records whose weights are kept."""
+        match self.settings.keep:
+            case "none":
+                return set()
+            case "all":
+                return {r.id for r in records}
+            case "front":
+                baselines = {r.id for r in records if r.proposal.origin == BASELINE}
+                return baselines | on_front(self.problem, self.archive.records(outputs=True))
+
+    def _pending(self) -> list[Proposal]:
+        return self.archive.pending() + self.archive.pending(baselines=True)
+
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        """Make failed trainings pending again, all of them if none is named; returns which."""
+        failed = self._failed(ids)
+        with self.changing():
+            self.archive.retry(failed)
+        return failed
+
+    def drop(self, ids: Sequence[str]) -> list[str]:
+        """Forget failed trainings, all of them if none is named; the budget has room again. Returns which."""
+        failed = self._failed(ids)
+        with self.changing():
+            self.archive.drop(failed)
+            self.prune()
+        return failed
+
+    def _failed(self, ids: Sequence[str]) -> list[str]:
+        """Full ids of failed records.
+
+        Raises:
+            InputError: for one that is not there or did not fail.
+        """
+        if not ids:
+            return [r.id for which in (False, True) for r in self.archive.records(baselines=which) if r.failure]
+        found = [self.archive.find(id) for id in ids]
+        for record in found:
+            if record.failure is None:
+                raise InputError(f"training {record.id} did not fail; allowed: failed ones (archive list --failed)")
+        return [record.id for record in found]
+
     # ------------------------------------------------------------------ planning
 
-    def estimate(self) -> float:
-        """Seconds that the rest of the budget will take, from a few timed steps of one network."""
-        left = self.settings.budget - len(self.archive.records())
-        if left <= 0:
-            return 0.0
-        splits, recipe = self.splits(), self.settings.recipe
-        sample = self.space.sample(min(self.space.size, 64), np.random.default_rng(0))
-        macs = np.array([int(cost_of(a, self.shape).macs()[0, -1]) for a in sample])
-        typical = sample[int(np.argsort(macs)[len(macs) // 2])]
-        device = train.resolve_device(self.settings.device)
-        network = train.build(typical, splits, self.shape.classes, 0, device)
-        some = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
-        steps = max(len(some) // recipe.batch_size, 1)
-        trial = recipe.model_copy(update={"epochs": 1, "max_seconds": None})
-        per_step = min(_timed(network, some, trial) for _ in range(2)) / steps
-        per_step *= float(macs.mean() / np.median(macs))
-        held_out = (len(splits.tune) + len(splits.test)) / 3
-        training = (len(splits.train) * recipe.epochs + held_out) / recipe.batch_size * per_step
-        executor: Executor = make_executor(self.settings.workers)
-        rounds = max(self.settings.budget - max(self.settings.initial, len(self.archive.records())), 0)
-        rounds = -(-rounds // self.settings.batch) + 1
-        fits = rounds * SECONDS_PER_FIT_AND_ROUND * self.settings.budget
-        return left * training / min(executor.workers, left) + fits
+    def plan(self, trainings: int) -> Plan:
+        """What so many trainings take."""
+        return Plan.of(self.problem, self.splits(), trainings)
 
     def announce(self) -> None:
-        """Say what is about to happen, and how long it will take."""
-        header, settings = self.archive.header, self.settings
-        executor = make_executor(settings.workers)
+        """Say what is about to happen, and what it takes."""
+        header, settings, done = self.archive.header, self.settings, len(self.archive.records())
+        plan = self.plan(max(settings.budget - done, 0))
+        time_left = seconds(self.problem, self.splits(), plan, done)
         say(
             f"study {self.path}: data {header.data}, space {header.space.name}, seed {header.seed}, {settings.limits}; "
-            f"{len(self.archive.records())} of {settings.budget} trainings done, {executor.workers} at a time; "
-            f"estimated time: {duration(self.estimate())}"
+            f"{done} of {settings.budget} trainings done, {plan.workers} at a time; "
+            f"estimated time: {duration(time_left)}"
+        )
+        say(
+            f"disk: {amount(size_of(self.path))} used, at most {amount(plan.disk)} more (weights kept: "
+            f"{settings.keep}); memory: about {amount(plan.memory)} per training"
         )
 
     def set_deadline(self) -> None:
@@ -252,14 +380,17 @@ class StudyFolder:
             self.deadline = time.monotonic() + 3600 * self.settings.max_hours
 
 
-def _timed(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
-    """Seconds that a training takes on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        start = time.monotonic()
-        with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
-            train.fit(network, data, recipe, 0, flips=False)
-        return time.monotonic() - start
-    finally:
-        torch.set_num_threads(threads)
+def _left_by_creation(path: Path) -> bool:
+    """Whether a creation that was cut short may have left this."""
+    if path.name == CHECKPOINTS:
+        return path.is_dir() and not any(path.iterdir())
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA) or path.suffix == ".partial"
+
+
+def _load(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    loaded = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
+    for note in loaded.notes:
+        say(f"data {loaded.name}: {note}")
+    return loaded

@@ -10,8 +10,11 @@ from surrogate_nas.candidates import Candidates, sample_within, taken_rows
 from surrogate_nas.config import Settings
 from surrogate_nas.cost import ImageShape
 from surrogate_nas.exits import Measurements
-from surrogate_nas.record import Origin, Proposal, Record, exits_of
+from surrogate_nas.record import BASELINE, Origin, Proposal, Record, exits_of
 from surrogate_nas.space import Architecture, SearchSpace
+
+BASELINE_ROUND = 1_000_000
+"""Beyond every round of a search."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
 def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
     """Architectures that a user asked for."""
     return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
+
+
+def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
+    """Networks to compare with. They leave the search as it is: its rounds and seeds do not know of them."""
+    return [make_proposal(problem, a, BASELINE_ROUND, rank, BASELINE) for rank, a in enumerate(architectures)]
 
 
 def make_proposal(

@@ -15,7 +15,9 @@ from surrogate_nas.space import Architecture, Columns
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
-Origin = Literal["initial", "search", "user"]
+Origin = Literal["initial", "search", "user", "baseline"]
+BASELINE: Origin = "baseline"
+"""Trained to be compared with; not part of the search, and not necessarily of its space."""
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 

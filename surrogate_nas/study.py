@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
+from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits, Settings
+from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
 from surrogate_nas.folder import StudyFolder
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.progress import duration, say
-from surrogate_nas.record import Record, Split, exits_of
+from surrogate_nas.record import Record, Split, cost_of, exits_of
 from surrogate_nas.search.acquisition import threshold_grid
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
@@ -29,6 +32,7 @@ from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 
 SURROGATE = "surrogate"
 CONFIDENCE = 0.95
+SPLITS: tuple[Split, Split] = ("tune", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,35 @@ class Measured:
     """Exit probability of each position."""
     exit_accuracy: tuple[float | None, ...]
     """Accuracy of those who leave at each position; `None` where nobody does."""
+    class_accuracy: tuple[float | None, ...]
+    """Accuracy of the samples of each class; `None` for a class that the split has none of."""
+    balanced_accuracy: float
+    """Mean of the accuracies of the classes: each class counts as much as any other, however rare it is."""
     n: int
     """Samples of the split."""
 
     @classmethod
-    def of(cls, measured: Measurements) -> "Measured":
-        """From measurements at a single operating point."""
+    def of(
+        cls, exits: Exits, labels: npt.NDArray[np.int64], classes: int, operating_point: OperatingPoint
+    ) -> "Measured":
+        """At one operating point.
+
+        Args:
+            exits: of the network on a split.
+            labels: (N,) of that split.
+            classes: that there are.
+            operating_point: under the exits' policy.
+        """
+        measured = exits.at(operating_point)
         interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
-        right = tuple(None if np.isnan(a) else float(a) for a in measured.exit_accuracy[0])
+        right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
+        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
+        per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
             float(measured.expected_macs[0]), int(measured.worst_macs[0]),
-            tuple(float(p) for p in measured.rates[0]), right, measured.n,
+            tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
+            _or_none(per_class), float(np.nanmean(per_class)), measured.n,
         )  # fmt: skip
 
 
@@ -105,23 +126,29 @@ class Study:
 
     @classmethod
     def create(
-        cls, path: str | Path, *, data: str = "digits", space: str = "tiny", seed: int = 0, **settings: Any
-    ) -> "Study":
+        cls, path: str | Path, *, data: str | Path | Dataset = "digits", space: str = "tiny", seed: int = 0,
+        image_size: int | None = None, flips: bool | None = None, **settings: Any,
+    ) -> "Study":  # fmt: skip
         """A new study.
 
         Args:
             path: a folder that does not exist yet, or is empty.
-            data: a data set's name.
+            data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory,
+                as `datasets.from_torch` makes one of any `torch.utils.data.Dataset`.
             space: a preset's name.
             seed: of everything that is drawn.
+            image_size: side in pixels to which images are brought; by default they stay as they are.
+            flips: whether mirror images are still of their class; the data set's own default for `None`.
             settings: fields of `Settings`; `limits` and `recipe` are mappings.
 
         Raises:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
-        return cls(
-            StudyFolder.create(Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings))
-        )
+        folder = StudyFolder.create(
+            Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings),
+            image_size=image_size, flips=flips,
+        )  # fmt: skip
+        return cls(folder)
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
@@ -165,12 +192,17 @@ class Study:
         start = time.monotonic()
         exits = [self.exits(r, "tune") for r in records if r.outputs is not None]
         fitted = fit_surrogate(design, exits, asked, problem.seed)
-        persistence.save(fitted, asked, folder)
+        with suppress(OSError):  # where nothing can be written it is fitted again each time
+            persistence.save(fitted, asked, folder)
         _say_fit(fitted, time.monotonic() - start)
         return fitted
 
     def search(self, rounds: int | None = None) -> list[Record]:
         """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
+        with self.folder.changing():
+            return self._search(rounds)
+
+    def _search(self, rounds: int | None) -> list[Record]:
         folder, budget = self.folder, self.settings.budget
         folder.finish_pending()
         if not folder.may_start():
@@ -183,12 +215,29 @@ class Study:
 
     def run(self) -> list[Record]:
         """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
-        self.folder.set_deadline()
-        self.folder.finish_pending()
-        missing = self.settings.initial - len(self.folder.archive.proposals())
-        if missing > 0:
-            self.folder.collect(missing, self.settings.budget)
-        return self.search()
+        with self.folder.changing():
+            self.folder.set_deadline()
+            self.folder.finish_pending()
+            missing = self.settings.initial - len(self.folder.archive.proposals())
+            if missing > 0:
+                self.folder.collect(missing, self.settings.budget)
+            return self._search(None)
+
+    def train_baselines(self) -> list[Record]:
+        """Train what a front is compared with: ResNet-8, its BranchyNet, and the best network of the front cut back.
+
+        Each is trained once; what an earlier call has trained is not trained again.
+
+        Raises:
+            JobError: if nothing has been trained yet.
+        """
+        front = self.front()
+        best = front[-1] if front else self.nearest()
+        return self.folder.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
+
+    def baselines(self) -> list[Record]:
+        """The trained baselines with their outputs; none of them is part of the search or its front."""
+        return self.folder.archive.records(outputs=True, baselines=True)
 
     # ------------------------------------------------------------------ answers
 
@@ -200,11 +249,16 @@ class Study:
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
         """A trained network at an operating point, on both splits."""
-        tune, test = self.exits(record, "tune"), self.exits(record, "test")
-        return Solution(
-            record, operating_point, tune.parameters,
-            Measured.of(tune.at(operating_point)), Measured.of(test.at(operating_point)),
-        )  # fmt: skip
+        parameters = int(cost_of(record.architecture, self.folder.shape).parameters[0])
+        tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
+        return Solution(record, operating_point, parameters, tune, test)
+
+    def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
+        """A trained network at one operating point, under that point's policy, on one split."""
+        outputs = record.outputs or self.folder.archive.outputs(record.id)
+        said = outputs.tune if split == "tune" else outputs.test
+        exits = exits_of(record.architecture, said, self.folder.shape, operating_point.policy)
+        return Measured.of(exits, said.labels, self.folder.shape.classes, operating_point)
 
     def front(self) -> list[Solution]:
         """All solutions within the limits that no other beats on tune, cheapest first, measured on both splits.
@@ -305,7 +359,7 @@ class Study:
         for i, architecture in enumerate(architectures):
             point = OperatingPoint.from_array(said.thresholds[i], self.settings.policy)
             measured = [
-                {"id": r.id, "seed": r.proposal.seed, **_as_dict(Measured.of(self.exits(r, "tune").at(point)))}
+                {"id": r.id, "seed": r.proposal.seed, **_as_dict(self.measured(r, "tune", point))}
                 for r in trained.get(architecture, [])
             ]
             right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
@@ -320,6 +374,10 @@ def _triples(estimate: Estimate) -> list[Any]:
     """Per architecture (mean, low, high), or a list of them per exit."""
     stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
     return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
+
+
+def _or_none(values: npt.NDArray[np.float64]) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(v) else float(v) for v in values)
 
 
 def _as_dict(measured: Measured) -> dict[str, Any]:

@@ -9,12 +9,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from surrogate_nas.baselines import name_of
 from surrogate_nas.cost import ImageShape, count
 from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.machine import amount
 from surrogate_nas.record import Record, cost_of
 from surrogate_nas.space import SearchSpace, preset, preset_names
 
 if TYPE_CHECKING:
+    from surrogate_nas.datasets import DataCard
     from surrogate_nas.folder import StudyFolder
     from surrogate_nas.study import Answer, Measured, Solution, Study
     from surrogate_nas.surrogates.validation import Fitted
@@ -125,25 +128,42 @@ def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------- records
 
 
-def record_rows(folder: "StudyFolder", records: Sequence[Record]) -> list[dict[str, Any]]:
-    """A line per record."""
+def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool = False) -> list[dict[str, Any]]:
+    """A line per record, with why it failed if that is asked for."""
     return [
         {
             "id": r.id, "round": r.proposal.round, "origin": r.proposal.origin,
             "status": "trained" if r.failure is None else r.failure.kind, "seconds": round(r.seconds, 1),
             "last_exit_macs": int(cost_of(r.architecture, folder.shape).macs()[0, -1]),
-            "parameters": int(cost_of(r.architecture, folder.shape).parameters[0]), "encoding": str(r.architecture),
+            "parameters": int(cost_of(r.architecture, folder.shape).parameters[0]),
+            **({"message": r.failure.message} if why and r.failure else {}), "encoding": str(r.architecture),
         }
         for r in records
     ]  # fmt: skip
 
 
+def baseline_rows(folder: "StudyFolder", records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The same for baselines, with their names."""
+    rows = record_rows(folder, records)
+    return [
+        {"name": name_of(r.architecture), **{n: v for n, v in row.items() if n != "round"}}
+        for r, row in zip(records, rows, strict=True)
+    ]
+
+
+RECORD_COLUMNS = {
+    "name": "baseline", "id": "network", "round": "round", "origin": "origin", "status": "status",
+    "seconds": "seconds", "last_exit_macs": "MACs to the end", "parameters": "parameters", "message": "why",
+    "encoding": "encoding",
+}  # fmt: skip
+
+
 def print_records(rows: Sequence[dict[str, Any]]) -> None:
-    """A table of records."""
-    columns = ("network", "round", "origin", "status", "seconds", "MACs to the end", "parameters", "encoding")
-    cells = [(r["id"], r["round"], r["origin"], r["status"], r["seconds"], f"{r['last_exit_macs']:,}",
-              f"{r['parameters']:,}", r["encoding"]) for r in rows]  # fmt: skip
-    _print_table(f"{len(rows)} record{'' if len(rows) == 1 else 's'}", columns, cells)
+    """A table of records, with the columns that its rows have."""
+    title = f"{len(rows)} record{'' if len(rows) == 1 else 's'}"
+    names = [name for name in RECORD_COLUMNS if rows and name in rows[0]]
+    cells = [[f"{r[n]:,}" if n in ("last_exit_macs", "parameters") else r[n] for n in names] for r in rows]
+    _print_table(title, [RECORD_COLUMNS[name] for name in names], cells)
 
 
 def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
@@ -260,7 +280,26 @@ def dataset_rows() -> list[dict[str, Any]]:
         {"data": "cifar10", "images": "60,000 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
         {"data": "cifar100", "images": "60,000 colour 32×32", "classes": 100, "needs": "--data-root, torchvision"},
         {"data": "svhn", "images": "99,289 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "DIR", "images": "a folder of images by class", "classes": "its folders", "needs": "--image-size"},
+        {"data": "FILE.npz", "images": "arrays images, labels", "classes": "the labels", "needs": "nothing"},
     ]
+
+
+def print_card(card: "DataCard") -> None:
+    """A data set on one screen."""
+    channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
+    even = "the same for every class" if card.balance == 1 else f"smallest class / largest: {card.balance:.2f}"
+    lines = {
+        "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
+        "pixels": f"{card.size} × {card.size}, {'grey' if card.channels == 1 else 'colour'}; mean ± sd {channels}",
+        "classes": f"{len(card.classes)}; {even}", "memory": amount(card.bytes),
+        "mirrored": "in training, half of them" if card.flips else "never (--no-flips)",
+        "fingerprint": card.fingerprint, **{f"note {i}": note for i, note in enumerate(card.notes, 1)},
+    }  # fmt: skip
+    for name, value in lines.items():
+        console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
+    rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]
+    _print_table(card.name, ("class", "train and tune", "test"), rows)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:

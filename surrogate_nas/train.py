@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.record import FailureKind, Outputs, SplitOutputs
 from surrogate_nas.space import Architecture
+from surrogate_nas.unfinished import keep, restore
 
 SHIFT_SHARE = 1 / 8  # of the image's side: 4 pixels at 32, as usual for CIFAR; 1 at 8
 WARM_UP_SHARE = 0.3
@@ -93,7 +95,7 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 
 def fit(
     network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    on_epoch: Callable[[int], None] = lambda epoch: None, unfinished: Path | None = None,
 ) -> None:  # fmt: skip
     """Train in place, by stochastic gradient descent with Nesterov momentum.
 
@@ -104,6 +106,8 @@ def fit(
         seed: of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
         on_epoch: told the number of finished epochs.
+        unfinished: file that keeps the state after each epoch. If it is there, training goes on from it, and ends
+            with the same weights, to the bit, as if it had never stopped.
 
     Raises:
         TrainingFailure: if the loss stops being finite or the recipe's time is over.
@@ -117,9 +121,11 @@ def fit(
         nesterov=recipe.momentum > 0,
     )  # fmt: skip
     per_epoch = max(len(data) // recipe.batch_size, 1)
-    steps, start = per_epoch * recipe.epochs, time.monotonic()
+    steps = per_epoch * recipe.epochs
+    done, seconds = restore(unfinished, network, optimizer, generator) if unfinished else (0, 0.0)
+    start = time.monotonic() - seconds
     network.train()
-    for step in range(steps):
+    for step in range(done * per_epoch, steps):
         if step % per_epoch == 0:
             order = torch.randperm(len(data), generator=generator)
         at = (step % per_epoch) * recipe.batch_size
@@ -133,9 +139,12 @@ def fit(
         norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
         optimizer.step()
         if (step + 1) % per_epoch == 0:
+            done += 1
             if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
-                raise TrainingFailure("diverged", f"loss {last:g} in epoch {step // per_epoch + 1}")
-            on_epoch((step + 1) // per_epoch)
+                raise TrainingFailure("diverged", f"loss {last:g} in epoch {done}")
+            if unfinished:
+                keep(unfinished, network, optimizer, generator, done, time.monotonic() - start)
+            on_epoch(done)
         if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
             raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {step // per_epoch + 1}")
 

@@ -2,28 +2,33 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from surrogate_nas import executors as executors_module
 from surrogate_nas import train
 from surrogate_nas.config import Recipe
-from surrogate_nas.datasets import Splits
+from surrogate_nas.datasets import Splits, load, store
 from surrogate_nas.errors import JobError
-from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, available_cores, make_executor
+from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, make_executor
+from surrogate_nas.machine import available_cores
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.space import Architecture
 
 QUICK = Recipe(epochs=1, batch_size=128)
 ENDLESS = Recipe(epochs=10_000)
-DIGITS = DataSource("digits", None, seed=0, tune_share=0.1)
 
 executors = pytest.mark.parametrize(
     "executor", [InProcess(), LocalProcesses(1), LocalProcesses(2)], ids=["in process", "one process", "two processes"]
@@ -34,17 +39,26 @@ processes = pytest.mark.parametrize("executor", [LocalProcesses(1), LocalProcess
 class Jobs:
     """Makes jobs of one architecture, each with a seed of its own."""
 
-    def __init__(self, architecture: Architecture, folder: Path) -> None:
-        self.architecture, self.folder = architecture, folder
+    def __init__(self, architecture: Architecture, source: DataSource, folder: Path) -> None:
+        self.architecture, self.source, self.folder = architecture, source, folder
 
-    def __call__(self, seed: int, recipe: Recipe = QUICK, source: DataSource = DIGITS) -> Job:
+    def __call__(self, seed: int, recipe: Recipe = QUICK, source: DataSource | None = None) -> Job:
         proposal = Proposal(0, seed, "initial", self.architecture, seed, recipe.fidelity)
-        return Job(proposal, source, recipe, "cpu", self.folder / f"{proposal.id}.safetensors")
+        home = self.folder / proposal.id
+        weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
+        return Job(proposal, source or self.source, recipe, "cpu", weights, unfinished)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    path = tmp_path_factory.mktemp("data") / "data.safetensors"
+    store.save(load("digits"), path)
+    return DataSource(path, seed=0, tune_share=0.1)
 
 
 @pytest.fixture
-def job(architecture: Architecture, tmp_path: Path) -> Jobs:
-    return Jobs(architecture, tmp_path)
+def job(architecture: Architecture, source: DataSource, tmp_path: Path) -> Jobs:
+    return Jobs(architecture, source, tmp_path)
 
 
 def quiet(proposal: Proposal, share: float) -> None:
@@ -84,7 +98,7 @@ def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
     network.load_state_dict(load_file(job(0).checkpoint), strict=True)
     assert record.outputs is not None
     np.testing.assert_equal(asdict(train.measure(network, digits)), asdict(record.outputs))
-    assert [path.name for path in tmp_path.iterdir()] == [job(0).checkpoint.name]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".unfinished"}
 
 
 @executors
@@ -96,9 +110,11 @@ def test_progress_goes_from_epoch_to_epoch_to_the_whole(executor: Executor, job:
 
 
 @executors
-def test_a_job_that_cannot_be_done_is_a_failed_record_and_the_others_go_on(executor: Executor, job: Jobs) -> None:
+def test_a_job_that_cannot_be_done_is_a_failed_record_and_the_others_go_on(
+    executor: Executor, job: Jobs, tmp_path: Path
+) -> None:
     jobs = [
-        job(0, source=replace(DIGITS, name="mnist")),
+        job(0, source=replace(job.source, path=tmp_path / "nothing")),
         job(1, replace_recipe(learning_rate=1e30)),
         job(2, replace_recipe(epochs=10_000, max_seconds=0.2)),
         job(3),
@@ -106,7 +122,7 @@ def test_a_job_that_cannot_be_done_is_a_failed_record_and_the_others_go_on(execu
     records = by_seed(executor.run(jobs, quiet))
     assert [r.failure and r.failure.kind for r in records] == ["error", "diverged", "time", None]
     assert records[0].failure is not None
-    assert "unknown data set 'mnist'" in records[0].failure.message
+    assert "no data at" in records[0].failure.message
     assert [r.outputs is None for r in records] == [True, True, True, False]
     assert [j.checkpoint.exists() for j in jobs] == [False, False, False, True]
 
@@ -174,7 +190,7 @@ def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(ex
 
 def test_a_process_that_is_killed_while_it_hands_over_its_record_is_a_crashed_record(job: Jobs) -> None:
     """Half of the data held out makes the record larger than a pipe, so that it cannot be handed over unread."""
-    large = job(1, replace_recipe(epochs=20), replace(DIGITS, tune_share=0.5))
+    large = job(1, replace_recipe(epochs=20), replace(job.source, tune_share=0.5))
     running = LocalProcesses(2).run([job(0), large], quiet)
     assert next(running).proposal == job(0).proposal
     wait_for(large.checkpoint)
@@ -203,6 +219,85 @@ def test_abandoning_the_records_ends_the_trainings_that_run(executor: Executor, 
     with pytest.raises(Interrupted):
         list(executor.run([job(seed, ENDLESS) for seed in range(3)], interrupt))
     assert multiprocessing.active_children() == []
+
+
+@processes
+def test_a_training_that_takes_more_memory_than_it_may_is_killed_and_recorded(executor: Executor, job: Jobs) -> None:
+    assert isinstance(executor, LocalProcesses)
+    records = by_seed(replace(executor, max_memory=1_000_000).run([job(0, ENDLESS), job(1, ENDLESS)], quiet))
+    assert [r.failure and r.failure.kind for r in records] == ["memory", "memory"]
+    assert records[0].failure is not None
+    assert "more than the 1.0 MB it may" in records[0].failure.message
+    assert multiprocessing.active_children() == []
+
+
+def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stopped, as by a device that does not answer, cannot look at the clock."""
+    monkeypatch.setattr(executors_module, "TIME_TO_STOP", 0.5)
+    stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 1.0}))
+
+    def stop(proposal: Proposal, share: float) -> None:
+        if proposal == stuck.proposal:
+            for child in multiprocessing.active_children():
+                assert child.pid is not None
+                os.kill(child.pid, signal.SIGSTOP)
+
+    hung, other = by_seed(LocalProcesses(1).run([stuck, job(1)], stop))
+    assert hung.failure is not None
+    assert (hung.failure.kind, other.failure) == ("time", None)
+    assert "did not stop by itself" in hung.failure.message
+
+
+def test_trainings_end_with_a_command_that_is_killed(job: Jobs, tmp_path: Path) -> None:
+    """Whoever is killed cannot tidy up, and the next command trains the same networks again."""
+    program = (
+        "import multiprocessing, pickle, sys\n"
+        "from surrogate_nas.executors import LocalProcesses\n"
+        "def show(proposal, share):\n"
+        "    print(*[c.pid for c in multiprocessing.active_children()], flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    list(LocalProcesses(2).run(pickle.load(sys.stdin.buffer), show))\n"
+    )
+    (tmp_path / "command.py").write_text(program)
+    command = subprocess.Popen(
+        [sys.executable, tmp_path / "command.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert command.stdin is not None
+    assert command.stdout is not None
+    command.stdin.write(pickle.dumps([job(0, ENDLESS), job(1, ENDLESS)]))
+    command.stdin.close()
+    while len(children := [int(word) for word in command.stdout.readline().split()]) < 2:
+        assert command.poll() is None
+    family = [psutil.Process(pid) for pid in children]
+    command.kill()
+    command.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for pipe in (command.stdout, command.stderr):
+        assert pipe is not None
+        pipe.close()
+    assert alive == []
+
+
+@executors
+def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor, job: Jobs) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(proposal: Proposal, share: float) -> None:
+        if share >= 0.5:
+            raise Interrupted
+
+    recipe, told = QUICK.model_copy(update={"epochs": 4}), list[float]()
+    (whole,) = InProcess().run([replace(job(0, recipe), unfinished=job.folder / "elsewhere")], quiet)
+    with pytest.raises(Interrupted):
+        list(executor.run([job(0, recipe)], interrupt))
+    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
+    assert told[0] > 0.5
+    assert whole.outputs is not None
+    assert continued.outputs is not None
+    np.testing.assert_equal(asdict(continued.outputs), asdict(whole.outputs))
 
 
 # ---------------------------------------------------------------------- which one

@@ -182,7 +182,7 @@ def test_a_study_of_other_data_is_refused(copy: Study) -> None:
     connection = copy.folder.archive._connection
     fingerprint = copy.folder.archive.header.fingerprint
     connection.execute("UPDATE meta SET value = replace(value, ?, 'other')", (fingerprint,))
-    with pytest.raises(InputError, match="data set 'digits' differs"):
+    with pytest.raises(InputError, match="data set 'digits' is not the one that"):
         Study.open(copy.path).collect(1)
 
 

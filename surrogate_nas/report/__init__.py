@@ -1,18 +1,20 @@
-"""The report: one offline page a person can look at, and the front as a table a program can read."""
+"""The report: one offline page a person can look at, figures for print, and the front as a table a program can read."""
 
 from pathlib import Path
 
 from surrogate_nas.errors import InputError
 from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.front_table import front_csv
 from surrogate_nas.report.page import page
+from surrogate_nas.report.static import static_figures
 from surrogate_nas.study import Study
 
 FRONT, REPORT = "front.csv", "report.html"
 
 
 def write_report(study: Study, folder: Path | None = None) -> Path:
-    """Write `front.csv` and `report.html`, each whole or not at all.
+    """Write `front.csv`, `report.html` and `figures/`, each file whole or not at all.
 
     Any study can be reported: without a search yet, with failures, or with no solution within its limits.
 
@@ -28,16 +30,19 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     """
     folder = study.path if folder is None else folder
     contents = Contents.of(study)
+    files = {f"{FIGURES}/{name}": drawn for name, drawn in static_figures(contents).items()}
+    files[FRONT] = front_csv(contents.front, contents.positions, contents.header.shape.classes).encode()
+    files[REPORT] = page(contents).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / FRONT, front_csv(contents.front, contents.positions))
-        _write(folder / REPORT, page(contents))
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _write(folder / name, content)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from None
     return folder / REPORT
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8", newline="")
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
     partial.replace(path)

@@ -7,7 +7,8 @@ body { margin: 0 auto; padding: 1rem; max-width: 1100px; color: #1a1a1a; backgro
 h1 { margin: .5rem 0 1rem; font-size: 1.6rem; line-height: 1.2; }
 h2 { margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 1px solid #ccc; font-size: 1.25rem; }
 h3 { margin: 1.5rem 0 .25rem; font-size: 1rem; }
-p { margin: .5rem 0; max-width: 46rem; }
+p, li { margin: .5rem 0; max-width: 46rem; }
+ul { padding-left: 1.25rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 0 0 1rem; }
 dt { color: #555; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -30,11 +31,29 @@ code { font: .8rem/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberatio
   overflow-wrap: anywhere; }
 button.copy { padding: 0 .4rem; border: 1px solid #aaa; border-radius: .25rem; background: #f6f6f6; color: #333;
   font: inherit; font-size: .75rem; cursor: pointer; }
+.mix { margin: 1.1rem 0; break-inside: avoid; }
+.mix p { margin: 0 0 .2rem; max-width: none; font-size: .9rem; overflow-wrap: anywhere; }
+.mix ul { display: flex; flex-wrap: wrap; gap: .15rem 1.2rem; margin: .3rem 0 0; padding: 0; list-style: none;
+  font-size: .8rem; }
+.mix li { margin: 0; }
+.bar { display: flex; height: 1.5rem; border: 1px solid #333; }
+.bar span { flex: 0 1 0; min-width: 0; overflow: hidden; font-size: .8rem; line-height: 1.5rem; text-align: center;
+  white-space: nowrap; }
+.bar span + span { border-left: 2px solid #fff; }
+.key { display: inline-block; min-width: 1.1rem; border: 1px solid #333; text-align: center; line-height: 1.1rem; }
+.images { display: flex; flex-wrap: wrap; gap: .6rem; margin: .5rem 0; }
+.images figure { width: 4.5rem; margin: 0; }
+.images img { display: block; width: 4.5rem; height: 4.5rem; border: 1px solid #ccc; image-rendering: pixelated; }
+.images figcaption { color: #1a1a1a; font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
+.heat { display: block; padding: 0 .4rem; }
+.classes tbody tr > * { border: 0; padding-top: .1rem; padding-bottom: .1rem; }
+.bar span, .key, .heat { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 @media (max-width: 600px) {
   body { padding: .75rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }
   th, td { padding-right: .6rem; }
+  tbody th:first-child { max-width: 7rem; white-space: normal; }
   tr.encoding code { display: block; max-width: calc(100vw - 2rem); }
 }
 @media print {

@@ -1,15 +1,21 @@
 """All that a report shows, read from the study once. What follows from it needs no study."""
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
+
 from surrogate_nas.archive import Header
+from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
+from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Measurements, OperatingPoint
-from surrogate_nas.record import Record, exits_of
+from surrogate_nas.record import Record
+from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study import Measured, Solution, Study
 from surrogate_nas.surrogates.validation import Fitted
 
@@ -27,6 +33,35 @@ class Network:
     """At the thresholds of its tune curve, cheapest on tune first."""
     to_the_end: Measured
     """With every early exit off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A hand-made network, trained to compare the front with."""
+
+    name: str
+    """With the id where two have the same."""
+    exits_off: Solution
+    """With every early exit off."""
+    most_accurate: Solution
+    """At the thresholds that are most accurate on tune."""
+    curve: Measurements
+    """On test, at the thresholds of its tune curve, cheapest on tune first."""
+
+    @property
+    def has_exits(self) -> bool:
+        """Whether it has an exit before the last."""
+        return len(self.exits_off.record.architecture.exit_positions) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes, and how many images of each the test split has."""
+
+    names: tuple[str, ...]
+    """Their numbers where the data set cannot be read."""
+    images: tuple[int, ...]
+    """Empty until a network has been trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +125,10 @@ class Contents:
     """`None` while too few networks have been trained."""
     hypervolume: tuple[float, ...]
     """After each of the records."""
+    baselines: tuple[Baseline, ...]
+    failed_baselines: tuple[Record, ...]
+    classes: Classes
+    examples: Examples
     splits: SplitSizes
     generated: datetime
     version: str
@@ -97,9 +136,11 @@ class Contents:
     @classmethod
     def of(cls, study: Study) -> "Contents":
         """Read a study, and fit its surrogate if that is not up to date."""
-        records = study.records()
+        records, baselines = study.records(), study.baselines()
         trained = [r for r in records if r.outputs is not None]
         front = tuple(study.front()) if trained else ()
+        nearest = study.nearest() if trained and not front else None
+        splits = _splits(study)
         return cls(
             header=study.folder.archive.header,
             positions=study.folder.space.positions,
@@ -107,11 +148,15 @@ class Contents:
             records=tuple(records),
             networks=tuple(_network(study, r) for r in trained),
             front=front,
-            nearest=study.nearest() if trained and not front else None,
+            nearest=nearest,
             verified=tuple(_verified(study, r) for r in trained if r.proposal.prediction is not None),
             fitted=_fitted(study),
             hypervolume=tuple(study.hypervolume()) if records else (),
-            splits=_split_sizes(study, trained),
+            baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
+            failed_baselines=tuple(r for r in baselines if r.failure is not None),
+            classes=_classes(study, [*trained, *baselines]),
+            examples=Examples.of([nearest] if nearest else front, splits, study.folder.shape),
+            splits=_split_sizes(splits, trained),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
         )
@@ -123,18 +168,48 @@ class Contents:
 
 
 def _network(study: Study, record: Record) -> Network:
-    tune, test = study.exits(record, "tune"), study.exits(record, "test")
-    none_on = OperatingPoint((None,) * (test.positions - 1), test.policy)
-    return Network(record, test.parameters, test.measure(tune.curve.thresholds), Measured.of(test.at(none_on)))
+    test = study.exits(record, "test")
+    to_the_end = study.measured(record, "test", _all_off(study, record))
+    return Network(record, test.parameters, _curve(study, record), to_the_end)
+
+
+def _all_off(study: Study, record: Record) -> OperatingPoint:
+    return OperatingPoint((None,) * (record.architecture.positions - 1), study.settings.policy)
+
+
+def _curve(study: Study, record: Record) -> Measurements:
+    return study.exits(record, "test").measure(study.exits(record, "tune").curve.thresholds)
+
+
+def _baselines(study: Study, trained: Sequence[Record]) -> tuple[Baseline, ...]:
+    names = Counter(name_of(r.architecture) for r in trained)
+    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in trained)
+
+
+def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
+    name, curve = name_of(record.architecture), _curve(study, record)
+    best = OperatingPoint.from_array(curve.thresholds[-1], study.settings.policy)  # on tune, where it was ordered
+    return Baseline(
+        name if unique else f"{name} {record.id}", study.solution(record, _all_off(study, record)),
+        study.solution(record, best), curve,
+    )  # fmt: skip
+
+
+def _classes(study: Study, records: Sequence[Record]) -> Classes:
+    n = study.folder.shape.classes
+    try:
+        names = study.folder.dataset.classes
+    except (InputError, JobError):
+        names = tuple(str(c) for c in range(n))
+    labels = next((r.outputs.test.labels for r in records if r.outputs is not None), None)
+    return Classes(names, () if labels is None else tuple(np.bincount(labels, minlength=n).tolist()))
 
 
 def _verified(study: Study, record: Record) -> Verified:
     said = record.proposal.prediction
     assert said is not None
-    assert record.outputs is not None
     point = OperatingPoint(tuple(said["thresholds"]), said["policy"])
-    exits = exits_of(record.architecture, record.outputs.tune, study.folder.shape, point.policy)
-    measured = Measured.of(exits.at(point))
+    measured = study.measured(record, "tune", point)
     accuracy = Compared.of(said["accuracy"], measured.accuracy)
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
 
@@ -146,10 +221,15 @@ def _fitted(study: Study) -> Fitted | None:
         return None
 
 
-def _split_sizes(study: Study, trained: Sequence[Record]) -> SplitSizes:
+def _splits(study: Study) -> Splits | None:
     try:
-        splits = study.folder.splits()
+        return study.folder.splits()
     except (InputError, JobError):  # a study may be reported where its images are not
+        return None
+
+
+def _split_sizes(splits: Splits | None, trained: Sequence[Record]) -> SplitSizes:
+    if splits is None:
         outputs = trained[0].outputs if trained else None
         return SplitSizes(None, *((len(outputs.tune.labels), len(outputs.test.labels)) if outputs else (None, None)))
     return SplitSizes(len(splits.train), len(splits.tune), len(splits.test))

@@ -8,23 +8,30 @@ from surrogate_nas.study import Solution
 
 COLUMNS = (
     "id", "encoding", "thresholds", "policy", "seed", "origin", "parameters", "tune_accuracy", "tune_expected_macs",
-    "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_expected_macs", "worst_macs",
+    "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_balanced_accuracy", "test_expected_macs",
+    "worst_macs",
 )  # fmt: skip
+MOST_CLASSES = 100
+"""Beyond which accuracies of classes have no columns."""
 
 
-def front_csv(front: Sequence[Solution], positions: int) -> str:
+def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
     """A header, and a line for each solution in order.
 
     Args:
         front: solutions.
         positions: exit positions E of the space; each has a column for its exit rate, counted from 1, and one for the
             accuracy of those who leave there, which is empty where nobody does.
+        classes: that there are; up to 100 of them have columns for their accuracies at the end, counted from 0.
     """
-    places = range(1, positions + 1)
+    places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"test_exit_rate_{e}" for e in places), *(f"test_exit_accuracy_{e}" for e in places)])
-    writer.writerows(_row(solution) for solution in front)
+    writer.writerow([
+        *COLUMNS, *(f"test_exit_rate_{e}" for e in places), *(f"test_exit_accuracy_{e}" for e in places),
+        *(f"test_class_accuracy_{c}" for c in indices),
+    ])  # fmt: skip
+    writer.writerows([*_row(s), *s.test.class_accuracy[: len(indices)]] for s in front)
     return text.getvalue()
 
 
@@ -33,5 +40,5 @@ def _row(solution: Solution) -> list[object]:
     return [
         record.id, record.architecture, point, point.policy, record.proposal.seed, record.proposal.origin,
         solution.parameters, tune.accuracy, tune.expected_macs, test.accuracy, *test.accuracy_interval,
-        test.expected_macs, test.worst_macs, *test.rates, *test.exit_accuracy,
+        test.balanced_accuracy, test.expected_macs, test.worst_macs, *test.rates, *test.exit_accuracy,
     ]  # fmt: skip

@@ -6,9 +6,12 @@ from plotly.offline import get_plotlyjs
 
 from surrogate_nas.progress import duration
 from surrogate_nas.report.assets import SCRIPT, STYLE
+from surrogate_nas.report.classes import classes_section
 from surrogate_nas.report.contents import Contents, Network
+from surrogate_nas.report.examples import examples_section
+from surrogate_nas.report.exit_mix import exit_mix_section
 from surrogate_nas.report.figures import captioned, hypervolume_figure
-from surrogate_nas.report.solutions import front_section
+from surrogate_nas.report.solutions import front_section, static_links
 from surrogate_nas.report.text import count, entry, escape, limits_text, origin, paragraph, percent, section, table
 from surrogate_nas.report.trust import predictions_section, trust_section
 
@@ -19,7 +22,8 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 def page(contents: Contents) -> str:
     """The whole document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
-    parts = [header(contents), front_section(contents), predictions_section(contents), trust_section(contents),
+    parts = [header(contents), front_section(contents), exit_mix_section(contents), examples_section(contents),
+             classes_section(contents), predictions_section(contents), trust_section(contents),
              progress_section(contents), networks_section(contents)]  # fmt: skip
     return "\n".join([
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -66,7 +70,8 @@ def trainings_text(contents: Contents) -> str:
     parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
     if origins["user"]:
         parts.append(f"{origins['user']} asked for")
-    return f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failed)} failed"
+    text = f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failed)} failed"
+    return f"{text}; besides them {len(contents.baselines)} baselines" if contents.baselines else text
 
 
 def progress_section(contents: Contents) -> str:
@@ -78,7 +83,8 @@ def progress_section(contents: Contents) -> str:
         "Area that the front on tune dominates within the limits, after each training in the order of proposal; a "
         "line that has gone flat means that further training has stopped to help."
     )
-    return section(title, captioned(hypervolume_figure(contents), "hypervolume", caption))
+    figure = captioned(hypervolume_figure(contents), "hypervolume", caption)
+    return section(title, figure, static_links("hypervolume"))
 
 
 def networks_section(contents: Contents) -> str:

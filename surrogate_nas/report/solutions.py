@@ -6,8 +6,11 @@ from itertools import groupby
 import numpy as np
 
 from surrogate_nas.config import Limits
+from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.figures import captioned, front_figure
+from surrogate_nas.report.drawing import FIGURES, KINDS
+from surrogate_nas.report.figures import captioned
+from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
 from surrogate_nas.study import Solution
 
@@ -21,8 +24,21 @@ def front_section(contents: Contents) -> str:
         return section("The front", paragraph("No network has been trained successfully yet.", "warning"))
     caption = _caption(contents.limits)
     figure = captioned(front_figure(contents), "front", caption)
-    answer = _front_table(contents.front) if contents.front else _infeasible(contents)
-    return section("The front", figure, answer)
+    answer = _front_table(contents) if contents.front else _infeasible(contents)
+    return section("The front", figure, static_links("front"), answer, baselines_part(contents))
+
+
+def static_links(name: str) -> str:
+    """Where the same figure lies for a paper or a slide."""
+    files = " or ".join(f'<a href="{FIGURES}/{name}.{kind}">{FIGURES}/{name}.{kind}</a>' for kind in KINDS)
+    return paragraph(f"For a paper or a slide: {files}.", "note")
+
+
+def shown(contents: Contents) -> list[Solution]:
+    """The solutions in the page's table: of the front, or else the nearest."""
+    if contents.nearest is not None:
+        return [contents.nearest]
+    return evenly_by_cost(contents.front, MOST_SOLUTIONS)
 
 
 def _caption(limits: Limits) -> str:
@@ -37,14 +53,14 @@ def _caption(limits: Limits) -> str:
     return caption + "."
 
 
-def _front_table(front: Sequence[Solution]) -> str:
-    shown = evenly_by_cost(front, MOST_SOLUTIONS)
-    few = f"{len(shown)} of {len(front)}, spread evenly over the front; all are in <code>front.csv</code>. "
-    intro = ("" if len(shown) == len(front) else few) + (
+def _front_table(contents: Contents) -> str:
+    some, n = shown(contents), len(contents.front)
+    few = f"{len(some)} of {n}, spread evenly over the front; all are in <code>front.csv</code>. "
+    intro = ("" if len(some) == n else few) + (
         "Exit rates and expected MACs are of the test split. Thresholds are one per early exit position; "
         "<code>off</code> where the exit is off or does not exist."
     )
-    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(shown)])
+    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(some)])
 
 
 def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from surrogate_nas.config import Limits
 from surrogate_nas.record import Record
-from surrogate_nas.study import Measured
+from surrogate_nas.study import Measured, Solution
 
-ORIGINS = {"initial": "initial sample", "search": "search", "user": "asked for"}
+ORIGINS = {"initial": "initial sample", "search": "search", "user": "asked for", "baseline": "baseline"}
 
 
 def count(value: float) -> str:
@@ -30,6 +30,19 @@ def percent(share: float) -> str:
 def rates(measured: Measured) -> str:
     """Exit rates in percent, one per position: `21.7 / 77.5 / 0.8`."""
     return " / ".join(f"{100 * rate:.1f}" for rate in measured.rates)
+
+
+def exit_name(position: int, last: int) -> str:
+    """
+    >>> exit_name(0, 2), exit_name(2, 2)
+    ('exit 1', 'exit 3, the last')
+    """
+    return f"exit {position + 1}" + (", the last" if position == last else "")
+
+
+def at(solution: Solution) -> str:
+    """A solution's id and thresholds, as HTML."""
+    return f"<strong>{escape(solution.record.id)}</strong> at <code>{escape(solution.operating_point)}</code>"
 
 
 def escape(value: object) -> str:

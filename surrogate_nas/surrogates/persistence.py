@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 import xgboost
 from botorch.models.model import Model
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
 
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.gp import build_gp
@@ -20,6 +22,7 @@ from surrogate_nas.surrogates.validation import Fitted, Score, Validation
 from surrogate_nas.surrogates.xgb import MEMBERS, XGBoostEnsemble
 
 FORMAT = 1
+NAME_DIGITS = 16
 
 
 def fingerprint(design: DesignMatrix, surrogate: str) -> str:
@@ -32,10 +35,29 @@ def fingerprint(design: DesignMatrix, surrogate: str) -> str:
 
 
 def save(fitted: Fitted, surrogate: str, folder: Path) -> None:
-    """Write `folder`, whole or not at all."""
-    partial = folder.with_suffix(".partial")
+    """Keep a fit in `folder`, whole or not at all, in place of those before it.
+
+    Each fit has a folder of its own, named after what it depends on, so that whoever reads it meanwhile reads one fit.
+    """
+    identity = fingerprint(fitted.predictor.design, surrogate)
+    home = folder / identity[:NAME_DIGITS]
+    partial = folder / f"{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+        _write(fitted, identity, partial)
+        shutil.rmtree(home, ignore_errors=True)
+        partial.rename(home)
+    except (OSError, xgboost.core.XGBoostError) as error:  # XGBoost writes its files itself
+        shutil.rmtree(partial, ignore_errors=True)
+        if not home.is_dir():  # unless another command has just kept the same fit
+            raise OSError(f"surrogate not kept: {str(error).splitlines()[0]}") from None
+    for other in folder.iterdir():
+        if other != home:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _write(fitted: Fitted, identity: str, folder: Path) -> None:
     predictor = fitted.predictor
     tensors: dict[str, torch.Tensor] = {}
     for validation in fitted.validations:
@@ -44,30 +66,30 @@ def save(fitted: Fitted, surrogate: str, folder: Path) -> None:
         tensors[f"calibration.{validation.kind}.residuals"] = torch.from_numpy(calibration.residuals)
     if isinstance(predictor.model, XGBoostEnsemble):
         for i, booster in enumerate(predictor.model.boosters):
-            booster.save_model(partial / f"member-{i:02d}.ubj")
+            booster.save_model(folder / f"member-{i:02d}.ubj")
     else:
         state = predictor.model.state_dict()
         tensors.update({f"model.{name}": tensor.contiguous() for name, tensor in state.items()})
-    save_file(tensors, partial / "tensors.safetensors")
+    (folder / "tensors.safetensors").write_bytes(save_tensors(tensors))
     described = {
-        "fingerprint": fingerprint(predictor.design, surrogate), "kind": predictor.kind,
+        "fingerprint": identity, "kind": predictor.kind,
         "validations": [{"kind": v.kind, "cost_tau": v.cost_tau, "scores": [asdict(s) for s in v.scores]}
                         for v in fitted.validations],
     }  # fmt: skip
-    (partial / "surrogate.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    (folder / "surrogate.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
 def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
     """The surrogate of exactly these rows, or `None` if it was never fitted, is stale, or is damaged."""
+    identity = fingerprint(design, surrogate)
+    home = folder / identity[:NAME_DIGITS]
     try:
-        described = json.loads((folder / "surrogate.json").read_text(encoding="utf-8"))
-        if described["fingerprint"] != fingerprint(design, surrogate):
+        described = json.loads((home / "surrogate.json").read_text(encoding="utf-8"))
+        if described["fingerprint"] != identity:
             return None
-        tensors = load_file(folder / "tensors.safetensors")
+        tensors = load_file(home / "tensors.safetensors")
         validations = tuple(_validation(v, tensors) for v in described["validations"])
-        model = _model(described["kind"], design, tensors, folder)
+        model = _model(described["kind"], design, tensors, home)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):
         return None
     calibration = next(v.calibration for v in validations if v.kind == described["kind"])

@@ -1,0 +1,106 @@
+"""What there is to know about a data set at a glance."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages, split
+
+BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
+BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """A class, and how many images of it a study has."""
+
+    name: str
+    images: int
+    """For training and tuning."""
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """A data set in numbers, as a study cuts it."""
+
+    name: str
+    train: int
+    """Images that fit weights."""
+    tune: int
+    """Images that everything which chooses reads."""
+    test: int
+    """Images that the report alone reads."""
+    channels: int
+    size: int
+    """Side in pixels."""
+    classes: tuple[ClassCount, ...]
+    balance: float
+    """Images of the smallest class, for training and tuning, divided by those of the largest."""
+    bytes: int
+    """Of all images and labels in memory."""
+    fingerprint: str
+    """SHA-256 in hexadecimal digits."""
+    flips: bool
+    notes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of each channel's pixels, 0 to 255, over all images that are not an official test split."""
+    deviation: tuple[float, ...]
+    """Standard deviation of the same pixels."""
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        described = asdict(self)
+        for field in ("classes", "notes", "mean", "deviation"):
+            described[field] = list(described[field])
+        return described
+
+
+def card(dataset: Dataset, seed: int = 0) -> DataCard:
+    """Describe a data set as a study with this seed cuts it.
+
+    Raises:
+        InputError: if it has too few images to be cut.
+    """
+    counts = _cut(dataset, seed)
+    classes = tuple(
+        ClassCount(name, int(counts["train"][c] + counts["tune"][c]), int(counts["test"][c]))
+        for c, name in enumerate(dataset.classes)
+    )
+    each = [c.images for c in classes]
+    mean, deviation = _moments(dataset.train.images)
+    parts = [part for part in (dataset.train, dataset.test) if part is not None]
+    return DataCard(
+        name=dataset.name,
+        train=int(counts["train"].sum()), tune=int(counts["tune"].sum()), test=int(counts["test"].sum()),
+        channels=dataset.shape.channels, size=dataset.shape.size,
+        classes=classes, balance=min(each) / max(each),
+        bytes=sum(part.images.nbytes + part.labels.nbytes for part in parts),
+        fingerprint=dataset.fingerprint(), flips=dataset.flips, notes=dataset.notes, mean=mean, deviation=deviation,
+    )  # fmt: skip
+
+
+def _cut(dataset: Dataset, seed: int) -> dict[str, npt.NDArray[np.int64]]:
+    """(C,) images of each class, by split."""
+
+    def bare(part: LabeledImages) -> LabeledImages:  # without pixels, which would be copied
+        return LabeledImages(part.images[:, :0], part.labels)
+
+    test = None if dataset.test is None else bare(dataset.test)
+    splits = split(replace(dataset, train=bare(dataset.train), test=test), seed)
+    parts = {"train": splits.train, "tune": splits.tune, "test": splits.test}
+    return {name: np.bincount(part.labels, minlength=len(dataset.classes)) for name, part in parts.items()}
+
+
+def _moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, from how often it has each of the 256 values."""
+    counts = np.zeros((images.shape[1], BYTES), dtype=np.int64)
+    for start in range(0, len(images), BLOCK):
+        for c, channel in enumerate(counts):
+            channel += np.bincount(images[start : start + BLOCK, c].ravel(), minlength=BYTES)
+    share, value = counts / counts.sum(axis=1, keepdims=True), np.arange(BYTES)
+    mean = share @ value
+    deviation = np.sqrt((share * (value - mean[:, None]) ** 2).sum(axis=1))
+    return tuple(mean.tolist()), tuple(deviation.tolist())

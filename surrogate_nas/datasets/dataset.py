@@ -1,0 +1,183 @@
+"""What a data set is: images held in memory as uint8, their classes, and a study's splits of them."""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from surrogate_nas.cost import ImageShape
+from surrogate_nas.errors import InputError
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+TUNE_SHARE = 0.1
+TEST_SHARE = 0.2
+SMALLEST_SIZE, LARGEST_SIZE = 4, 256
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledImages:
+    """N images with their classes."""
+
+    images: Images
+    """(N, channels, size, size)."""
+    labels: Labels
+    """(N,) class indices."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: npt.NDArray[np.int64]) -> "LabeledImages":
+        return LabeledImages(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set as it comes, before the study's splits.
+
+    Raises:
+        InputError: for fewer than two classes, a label that is none of them, or a class without training images.
+    """
+
+    name: str
+    train: LabeledImages
+    test: LabeledImages | None
+    """The official test split, or `None` where there is none."""
+    classes: tuple[str, ...]
+    flips: bool
+    """Whether a mirror image is still an image of its class."""
+    notes: tuple[str, ...] = ()
+    """What was done to the images, in sentences for people."""
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            got = f"one class, {self.classes[0]!r}" if self.classes else "no classes"
+            raise InputError(f"data set {self.name!r} has {got}; at least two are needed")
+        counts = self._count("training", self.train)
+        if not counts.all():
+            raise InputError(
+                f"class {self.classes[counts.argmin()]!r} of data set {self.name!r} has no training images"
+            )
+        if self.test is not None:
+            self._count("test", self.test)
+
+    def _count(self, role: str, part: LabeledImages) -> npt.NDArray[np.int64]:
+        """(C,) images of each class."""
+        if not len(part) or len(part.images) != len(part.labels):
+            raise InputError(
+                f"data set {self.name!r} has {len(part.images)} {role} images and {len(part.labels)} labels of them"
+            )
+        low, high = int(part.labels.min()), int(part.labels.max())
+        if low < 0 or high >= len(self.classes):
+            label = low if low < 0 else high
+            raise InputError(
+                f"data set {self.name!r} has the {role} label {label}; allowed: 0 to {len(self.classes) - 1}"
+            )
+        return np.bincount(part.labels, minlength=len(self.classes))
+
+    @property
+    def shape(self) -> ImageShape:
+        """What a network for this data is built for."""
+        return ImageShape(self.train.images.shape[1], self.train.images.shape[2], len(self.classes))
+
+    @property
+    def test_share(self) -> float:
+        """Share of the data that a study holds out for the test split."""
+        return TEST_SHARE if self.test is None else 0.0
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every image and label, in order."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            if part is not None:
+                digest.update(np.ascontiguousarray(part.images).data)
+                digest.update(np.ascontiguousarray(part.labels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """A study's three splits: train fits weights, tune chooses, test is reported."""
+
+    train: LabeledImages
+    tune: LabeledImages
+    test: LabeledImages
+
+
+def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits:
+    """Cut a data set, class by class, the same way for the same seed.
+
+    Without an official test split, 20 % of the data is held out first; then `tune_share` of the training data.
+
+    Raises:
+        InputError: where a class, or the whole data set, has too few images to be cut so.
+    """
+    _check_that_it_can_be_cut(dataset, tune_share)
+    train, test = dataset.train, dataset.test
+    if test is None:
+        train, test = _cut(train, TEST_SHARE, seed)
+    train, tune = _cut(train, tune_share, seed)
+    return Splits(train, tune, test)
+
+
+def _cut(data: LabeledImages, share: float, seed: int) -> tuple[LabeledImages, LabeledImages]:
+    kept, held_out = train_test_split(np.arange(len(data)), test_size=share, random_state=seed, stratify=data.labels)
+    return data[np.sort(kept)], data[np.sort(held_out)]
+
+
+def _check_that_it_can_be_cut(dataset: Dataset, tune_share: float) -> None:
+    if not 0 < tune_share < 1:
+        raise InputError(f"tune share {tune_share} is not between 0 and 1")
+    parts, shares = ("train and tune", [tune_share])
+    if dataset.test is None:
+        parts, shares = ("train, tune and test", [TEST_SHARE, tune_share])
+    classes, counts = len(dataset.classes), np.bincount(dataset.train.labels)
+    rarest = int(counts.argmin())
+    if counts[rarest] < len(shares) + 1:
+        raise InputError(
+            f"class {dataset.classes[rarest]!r} of data set {dataset.name!r} has too few images, {counts[rarest]}; "
+            f"at least {len(shares) + 1} are needed, for {parts}"
+        )
+    if not _has_room(len(dataset.train), classes, shares):
+        needed = next(n for n in itertools.count(classes) if _has_room(n, classes, shares))
+        raise InputError(
+            f"data set {dataset.name!r} has too few training images, {len(dataset.train)}; "
+            f"at least {needed} are needed, so that {parts} have room for each of {classes} classes"
+        )
+
+
+def _has_room(n: int, classes: int, shares: Sequence[float]) -> bool:
+    """Whether every part of n images, cut as scikit-learn cuts them, holds at least as many images as classes."""
+    for share in shares:
+        held_out = math.ceil(share * n)
+        n -= held_out
+        if held_out < classes:
+            return False
+    return n >= classes
+
+
+def check_image_size(size: int | None) -> None:
+    """Raises `InputError` for a side in pixels, if one is asked for, that no image is resized to."""
+    if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise InputError(f"image size {size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE} pixels")
+
+
+def numbered_classes(labels: Labels, what: str) -> tuple[str, ...]:
+    """Names of classes that have only numbers: "0", "1", …
+
+    Raises:
+        InputError: for a number below 0, or one that no image has although there are greater ones; `what` says where.
+    """
+    distinct = np.unique(labels)
+    if distinct[0] < 0:
+        raise InputError(f"{what} are class numbers from 0 on, got {distinct[0]}")
+    if distinct[-1] != len(distinct) - 1:
+        missing = int(np.flatnonzero(distinct != np.arange(len(distinct)))[0])
+        raise InputError(f"{what} are class numbers from 0 on without a gap; {distinct[-1]} is there, {missing} is not")
+    return tuple(str(c) for c in range(len(distinct)))

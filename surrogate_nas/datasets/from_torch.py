@@ -1,0 +1,98 @@
+"""Any PyTorch data set, or list of pairs, as a `Dataset`. Needs no torch itself."""
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
+from surrogate_nas.datasets.notes import untested
+from surrogate_nas.errors import InputError
+
+
+class Pairs(Protocol):
+    """A `torch.utils.data.Dataset` with a length, or a sequence: each item begins with an image and its label."""
+
+    def __len__(self) -> int:
+        """Number of items."""
+
+    def __getitem__(self, index: int, /) -> Any:
+        """The item at `index`."""
+
+
+def from_torch(
+    train: Pairs,
+    test: Pairs | None = None,
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    image_size: int | None = None,
+    flips: bool = True,
+) -> Dataset:
+    """Read every item once. Random transforms should be left out: a study shifts and mirrors images on its own.
+
+    Args:
+        train: items of an image and a class number from 0 on. An image is one of Pillow's, or an array or tensor
+            (channels, H, W), (H, W) or (H, W, channels) with 1 or 3 channels, of bytes or of floats in [0, 1].
+        test: the official test split, if there is one.
+        name: by default `torch:` and the name of the class of `train`.
+        classes: the classes' names; by default `train.classes`, else their numbers.
+        image_size: side in pixels that the images' central squares are resized to; by default they must be squares of
+            one size.
+        flips: whether a mirror image is still an image of its class.
+
+    Raises:
+        InputError: for data without a length, and naming an item that cannot be used.
+    """
+    # Pillow is needed only where images are made, so that start-up stays light.
+    from surrogate_nas.datasets import pixels
+
+    check_image_size(image_size)
+    parts = {"train": train} if test is None else {"train": train, "test": test}
+    for role, part in parts.items():
+        _check_length(role, part)
+    labels: list[int] = []
+
+    def images() -> Iterator[pixels.Pixels]:
+        for role, part in parts.items():
+            for i in range(len(part)):
+                where = f"item {i} of {role}"
+                image, label = _pair(part, i, where)
+                labels.append(label)
+                yield pixels.of_any(image, image_size, where)
+
+    gathered, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
+    numbers, cut = np.array(labels, dtype=np.int64), len(train)
+    names = _class_names(train, classes, numbers[:cut])
+    notes = tally.sentences(gathered.shape[2], gathered.shape[1])
+    held_out = None
+    if test is not None:
+        held_out = LabeledImages(gathered[cut:], numbers[cut:])
+        notes = (*notes, *untested(names, held_out.labels))
+    data = LabeledImages(gathered[:cut], numbers[:cut])
+    return Dataset(name or f"torch:{type(train).__name__}", data, held_out, names, flips, notes)
+
+
+def _check_length(role: str, data: Pairs) -> None:
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise InputError(f"{role} is a {type(data).__name__}; a data set with a length and numbered items is needed")
+    if not len(data):
+        raise InputError(f"{role} is empty")
+
+
+def _pair(data: Pairs, i: int, where: str) -> tuple[Any, int]:
+    item = data[i]
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise InputError(f"{where} is a {type(item).__name__}; a pair of an image and its label is needed")
+    try:
+        return item[0], operator.index(item[1])
+    except TypeError:
+        raise InputError(f"{where} has the label {item[1]!r}; allowed: integers from 0 on") from None
+
+
+def _class_names(train: Pairs, classes: Sequence[str] | None, labels: Labels) -> tuple[str, ...]:
+    numbered = numbered_classes(labels, "labels of train")
+    if classes is None:
+        classes = getattr(train, "classes", None)
+    return numbered if classes is None else tuple(str(c) for c in classes)

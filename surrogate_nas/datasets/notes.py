@@ -1,0 +1,96 @@
+"""What was done to images while they were read, counted and said in sentences for people."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from surrogate_nas.datasets.dataset import Labels
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+Trait = Literal["animated", "transparent", "sixteen bits", "unit range", "fractions", "grey"]
+
+MOST_NAMED = 3
+MOST_ALLOWED = 12
+
+_SENTENCES: dict[Trait, tuple[str, str]] = {
+    "animated": ("1 animated image: its first frame was taken", "{} animated images: their first frames were taken"),
+    "transparent": (
+        "1 image with transparency was laid over white",
+        "{} images with transparency were laid over white",
+    ),
+    "sixteen bits": ("1 image of 16 bits was reduced to 8", "{} images of 16 bits were reduced to 8"),
+    "unit range": (
+        "1 image of values from 0 to 1 was scaled by 255",
+        "{} images of values from 0 to 1 were scaled by 255",
+    ),
+    "fractions": ("1 image of fractional values was rounded", "{} images of fractional values were rounded"),
+    "grey": ("1 grey image among colour ones was made RGB", "{} grey images among colour ones were made RGB"),
+}
+
+
+@dataclass
+class Tally:
+    """Counts the images that were read."""
+
+    sizes: Counter[Size] = field(default_factory=Counter)
+    """Images of each size before they were resized."""
+    traits: Counter[Trait] = field(default_factory=Counter)
+
+    def add(self, size: Size, traits: Iterable[Trait], images: int = 1) -> None:
+        """That many more images, all alike."""
+        self.sizes[size] += images
+        for trait in traits:
+            self.traits[trait] += images
+
+    def sentences(self, side: int, channels: int) -> tuple[str, ...]:
+        """What it took to make all of them images of `channels` × `side` × `side` bytes."""
+        said = [_resizing(self.sizes, side)] if any(size != (side, side) for size in self.sizes) else []
+        for trait, (one, many) in _SENTENCES.items():
+            count = self.traits[trait]
+            if count and (trait != "grey" or channels > 1):
+                said.append(one if count == 1 else many.format(f"{count:,}"))
+        return tuple(said)
+
+
+def _resizing(sizes: Counter[Size], side: int) -> str:
+    changed = Counter({size: count for size, count in sizes.items() if size != (side, side)})
+    named = some([f"{width}×{height}" for (width, height), _ in changed.most_common()])
+    which = named if len(changed) == 1 else f"{len(changed):,} sizes ({named})"
+    one = changed.total() == 1
+    steps = []
+    if any(width != height for width, height in changed):
+        steps.append(f"cropped to {'its' if one else 'their'} central square")
+    if any(min(size) != side for size in changed):
+        steps.append(f"resized to {side}×{side}")
+    who = f"1 image of {which} was" if one else f"{changed.total():,} images of {which} were"
+    return f"{who} {' and '.join(steps)}"
+
+
+def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """The first names.
+
+    >>> some("abc"), some("abcd")
+    ('a, b, c', 'a, b, c, …')
+    """
+    return ", ".join((*names[:most], "…") if len(names) > most else names)
+
+
+def hidden_files(count: int) -> tuple[str, ...]:
+    """Says that files which are not meant to be seen were not read; nothing if there are none."""
+    if not count:
+        return ()
+    return ("1 hidden file was left out" if count == 1 else f"{count:,} hidden files were left out",)
+
+
+def untested(classes: tuple[str, ...], test_labels: Labels) -> tuple[str, ...]:
+    """Says which classes the test split lacks; nothing if it has all."""
+    lacking = [repr(classes[c]) for c in np.setdiff1d(np.arange(len(classes)), test_labels)]
+    if not lacking:
+        return ()
+    if len(lacking) == 1:
+        return (f"class {lacking[0]} has no test images",)
+    return (f"{len(lacking):,} classes have no test images ({some(lacking)})",)

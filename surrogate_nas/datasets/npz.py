@@ -1,0 +1,193 @@
+"""Images and labels in an .npz file of numpy. Nothing in it is ever unpickled."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from surrogate_nas.datasets.arrays import Array, channels_first, to_bytes
+from surrogate_nas.datasets.dataset import (
+    LARGEST_SIZE,
+    SMALLEST_SIZE,
+    Dataset,
+    Images,
+    LabeledImages,
+    Labels,
+    numbered_classes,
+)
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, some, untested
+from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resized
+from surrogate_nas.errors import InputError
+
+SPELLINGS = {
+    "images": ("images", "train_images", "x_train", "x"),
+    "labels": ("labels", "train_labels", "y_train", "y"),
+    "test_images": ("test_images", "x_test"),
+    "test_labels": ("test_labels", "y_test"),
+    "classes": ("classes",),
+}
+
+
+def read_npz(path: Path, image_size: int | None) -> Dataset:
+    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they are there.
+
+    Other spellings, in any case: `x_train`, `y_train`, `x_test`, `y_test`; `train_images`, `train_labels`; `X`, `y`.
+
+    Args:
+        path: the file. Images as for `channels_first` and `to_bytes`; labels are (N,) or (N, 1) class numbers from 0
+            on, or the classes' names.
+        image_size: side in pixels that the images' central squares are resized to; by default their smaller side.
+
+    Raises:
+        InputError: naming the array, what it holds and what is allowed.
+    """
+    arrays, left_out = _arrays(path)
+    labels, classes = _labels(arrays)
+    _check_lengths(arrays)
+    images, notes = _images(arrays, image_size)
+    train = LabeledImages(images["images"], labels["labels"])
+    test = None
+    if "test_images" in images:
+        test = LabeledImages(images["test_images"], labels["test_labels"])
+        notes = (*notes, *untested(classes, test.labels))
+    if left_out:
+        notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
+    return Dataset(f"npz:{path.stem}", train, test, classes, flips=True, notes=notes)
+
+
+def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
+    """The arrays by the names used here, and the names of those of no use."""
+    try:
+        with path.open("rb") as file:  # numpy would leave it open if it is damaged
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds one array; an .npz file with images and labels is needed")
+            names = _names(path, stored.files)
+            arrays = {role: _array(stored, name, path) for role, name in names.items()}
+            return arrays, sorted(set(stored.files) - set(names.values()))
+    except InputError:
+        raise
+    except Exception:  # on damaged bytes, numpy and zipfile raise whatever they happen to stumble over
+        raise InputError(f"{path} is not a readable .npz file") from None
+
+
+def _names(path: Path, found: list[str]) -> dict[str, str]:
+    """Under which name the file has each array."""
+    names = {}
+    for role, spellings in SPELLINGS.items():
+        fitting = [name for name in found if name.lower() in spellings]
+        if len(fitting) > 1:
+            raise InputError(f"{path} has {' and '.join(fitting)}, which mean the same; one of them is needed")
+        if fitting:
+            names[role] = fitting[0]
+    for role in ("images", "labels"):
+        if role not in names:
+            raise InputError(f"{path} has no array {role}, but {', '.join(found) or 'none at all'}")
+    if ("test_images" in names) != ("test_labels" in names):
+        there, lacking = sorted(("test_images", "test_labels"), key=lambda role: role not in names)
+        raise InputError(f"{path} has {names[there]} but no {lacking}")
+    return names
+
+
+def _array(stored: Mapping[str, Array], name: str, path: Path) -> Array:
+    try:
+        array = stored[name]
+    except MemoryError:
+        raise InputError(f"{name} in {path} does not fit into memory") from None
+    except Exception as error:  # as above
+        if "allow_pickle" in str(error):
+            raise InputError(f"{name} in {path} holds Python objects, which are not read; save it as numbers") from None
+        raise InputError(f"{name} in {path} is damaged") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{name} in {path} is not an array of numpy")
+    return array
+
+
+# ---------------------------------------------------------------------- labels
+
+
+def _labels(arrays: Mapping[str, Array]) -> tuple[dict[str, Labels], tuple[str, ...]]:
+    """(N,) class indices of each array of labels, and the classes' names."""
+    given = {name: _flat(arrays[name], name) for name in ("labels", "test_labels") if name in arrays}
+    kinds = {values.dtype.kind in "US" for values in given.values()}
+    if len(kinds) > 1:
+        raise InputError("labels and test_labels are numbers and names; both must be of one kind")
+    classes = tuple(_texts(_flat(arrays["classes"], "classes"), "classes")) if "classes" in arrays else None
+    if kinds == {True}:
+        texts = {name: _texts(values, name) for name, values in given.items()}
+        classes = classes or tuple(sorted(set(texts["labels"])))
+        return {name: _indices(values, classes, name) for name, values in texts.items()}, classes
+    numbers = {name: _numbers(values, name) for name, values in given.items()}
+    found = numbered_classes(numbers["labels"], "labels")
+    return numbers, classes or found
+
+
+def _flat(values: Array, name: str) -> Array:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or not len(values):
+        raise InputError(f"{name} has the shape {values.shape}; allowed: (N,) with at least one entry")
+    return values
+
+
+def _numbers(values: Array, name: str) -> Labels:
+    if values.dtype.kind not in "buif":
+        raise InputError(f"{name} is of type {values.dtype}; allowed: integers, or the names of classes")
+    odd = ~np.isfinite(values) | (values != np.floor(values)) if values.dtype.kind == "f" else np.zeros(1, np.bool_)
+    if odd.any():
+        raise InputError(f"{name} has the value {values[odd.argmax()]}; allowed: integers from 0 on")
+    if values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+        value = values.min() if values.min() < 0 else values.max()
+        raise InputError(f"{name} has the value {value}; allowed: integers from 0 on")
+    return values.astype(np.int64)
+
+
+def _texts(values: Array, name: str) -> list[str]:
+    try:
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
+    except UnicodeDecodeError:
+        raise InputError(f"{name} has text that is not UTF-8") from None
+
+
+def _indices(texts: list[str], classes: tuple[str, ...], name: str) -> Labels:
+    index = {text: i for i, text in enumerate(classes)}
+    for text in texts:
+        if text not in index:
+            raise InputError(f"{name} has the class {text!r}; allowed: {some(classes, MOST_ALLOWED)}")
+    return np.array([index[text] for text in texts], dtype=np.int64)
+
+
+# ---------------------------------------------------------------------- images
+
+
+def _check_lengths(arrays: Mapping[str, Array]) -> None:
+    for images, labels in (("images", "labels"), ("test_images", "test_labels")):
+        if images in arrays and arrays[images].shape[:1] != arrays[labels].shape[:1]:
+            raise InputError(
+                f"{images} has the shape {arrays[images].shape} and {labels} {arrays[labels].shape}; "
+                "both must begin with the same length"
+            )
+
+
+def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[str, Images], tuple[str, ...]]:
+    """(N, channels, size, size) of each array of images, and what was done to them."""
+    shaped = {str(name): channels_first(arrays[name], name) for name in ("images", "test_images") if name in arrays}
+    channels = {name: values.shape[1] for name, values in shaped.items()}
+    if len(set(channels.values())) > 1:
+        raise InputError("images and test_images differ in channels, {images} and {test_images}".format(**channels))
+    side = _own_side(shaped) if image_size is None else image_size
+    images, traits = to_bytes(shaped)
+    tally = Tally()
+    for name, values in images.items():
+        tally.add((values.shape[3], values.shape[2]), traits[name], len(values))
+    return {name: resized(values, side) for name, values in images.items()}, tally.sentences(side, channels["images"])
+
+
+def _own_side(shaped: Mapping[str, Array]) -> int:
+    """The side of the central squares, which must be one."""
+    side = min(shaped["images"].shape[2:])
+    for name, values in shaped.items():
+        height, width = values.shape[2:]
+        if min(height, width) != side or not SMALLEST_SIZE <= side <= LARGEST_SIZE:
+            raise InputError(f"{name} are of {width}×{height} pixels; {HOW_TO_RESIZE}")
+    return int(side)

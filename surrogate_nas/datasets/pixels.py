@@ -1,0 +1,207 @@
+"""One image of any kind as bytes: grey or RGB, upright, its central square, resized."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from surrogate_nas.datasets.arrays import item_to_bytes
+from surrogate_nas.datasets.dataset import LARGEST_SIZE, SMALLEST_SIZE, Images
+from surrogate_nas.datasets.notes import Size, Tally, Trait
+from surrogate_nas.errors import InputError
+from surrogate_nas.progress import duration, say
+
+# Formats of pixels alone. Others run programs (EPS) or have no signature to be known by (TGA); AVIF is last because an
+# older Pillow does not know it.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+GREY_MODES = ("1", "L", "LA")
+SIXTEEN_BITS = 65535
+WORD_STEP = 257  # 65535 / 255
+DRAFT = 2  # a JPEG is decoded at no less than this multiple of the size asked for
+SECONDS_BETWEEN_LINES = 5.0
+HOW_TO_RESIZE = f"choose one size for all with --image-size (image_size), {SMALLEST_SIZE} to {LARGEST_SIZE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """An image that has been read."""
+
+    values: Images
+    """(channels, size, size); 1 channel if it is grey, else 3."""
+    size: Size
+    """As it was found."""
+    traits: tuple[Trait, ...] = ()
+
+
+def read(path: Path, side: int | None) -> Pixels:
+    """The image in a file; JPEG files are decoded no finer than needed.
+
+    Raises:
+        InputError: if the file is no image, is damaged, too large, of floats, or (without `side`) of no usable size.
+    """
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise InputError(f"{path} is not a readable image")
+        with Image.open(path, formats=FORMATS) as image:
+            found = image.size
+            if side is not None:
+                image.draft(None, (DRAFT * side, DRAFT * side))
+            return replace(of_image(image, side, str(path)), size=found)
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path} is too large an image; allowed: {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+    except Exception:  # on damaged bytes, decoders raise whatever they happen to stumble over
+        raise InputError(f"{path} is not a readable image") from None
+
+
+def of_image(image: Image.Image, side: int | None, where: str) -> Pixels:
+    """An opened image; `where` names it in errors.
+
+    Its EXIF orientation is applied, transparency is laid over white, 16 bits are reduced to 8, and its central square
+    is resized to `side` pixels by Pillow's bilinear filter, which averages over all pixels when it shrinks.
+
+    Raises:
+        InputError: for pixels that are floats or beyond 16 bits, or if its own size is to be kept and cannot be.
+    """
+    if side is None:
+        side = _own_side(image.size, where)
+    animated = getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with its preview
+    plain, traits = _to_bytes(ImageOps.exif_transpose(image), where)
+    if plain.mode == "L":
+        traits = (*traits, "grey")
+    return Pixels(_to_array(_fitted(plain, side)), plain.size, (*traits, "animated") if animated else traits)
+
+
+def of_any(image: object, side: int | None, where: str) -> Pixels:
+    """An image of Pillow's, or as for `item_to_bytes`, whose central square is resized in the same way.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(image, Image.Image):
+        return of_image(image, side, where)
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError):  # on another device, or of a type that numpy lacks
+        array = np.array(None)
+    if array.dtype == object:
+        raise InputError(f"{where} has a {type(image).__name__}; allowed: images of Pillow, arrays, tensors on the CPU")
+    values, traits = item_to_bytes(array, where)
+    channels, height, width = values.shape
+    if side is None:
+        side = _own_side((width, height), where)
+    if (height, width) != (side, side):
+        values = _to_array(_fitted(_to_image(values), side))
+    return Pixels(values, (width, height), (*traits, "grey") if channels == 1 else traits)
+
+
+def resized(images: Images, side: int) -> Images:
+    """The central squares of (N, channels, height, width) images, as (N, channels, side, side)."""
+    if images.shape[2:] == (side, side):
+        return images
+    out = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
+    for i, values in enumerate(images):
+        out[i] = _to_array(_fitted(_to_image(values), side))
+    return out
+
+
+def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
+    """n images as one array, with what was found in them; how far it is is said on stderr.
+
+    Returns:
+        (n, channels, size, size), with one channel if every image is grey, else 3; and the tally.
+
+    Raises:
+        InputError: if they differ in size.
+    """
+    tally, reading = Tally(), _Reading(n)
+    out: Images = np.empty((0, 1, 0, 0), dtype=np.uint8)
+    for i, pixels in enumerate(images):
+        channels, side, _ = pixels.values.shape
+        if i == 0:
+            out = np.empty((n, channels, side, side), dtype=np.uint8)
+        if side != out.shape[2]:
+            raise InputError(
+                f"there are images of {out.shape[2]}×{out.shape[2]} and {side}×{side} pixels; {HOW_TO_RESIZE}"
+            )
+        if channels > out.shape[1]:
+            out = np.repeat(out, channels, axis=1)
+        out[i] = pixels.values
+        tally.add(pixels.size, pixels.traits)
+        reading.advance(i + 1)
+    return out, tally
+
+
+def _own_side(size: Size, where: str) -> int:
+    width, height = size
+    if width != height or not SMALLEST_SIZE <= width <= LARGEST_SIZE:
+        raise InputError(f"{where} is {width}×{height} pixels; {HOW_TO_RESIZE}")
+    return width
+
+
+def _to_bytes(image: Image.Image, where: str) -> tuple[Image.Image, tuple[Trait, ...]]:
+    """The image in mode L or RGB."""
+    if image.mode == "F":
+        raise InputError(f"{where} has pixels of floating-point numbers; allowed: integers of 1, 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return _from_words(np.asarray(image), where), ("sixteen bits",)
+    traits: tuple[Trait, ...] = ()
+    mode, grey = image.mode, image.mode in GREY_MODES
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            traits = ("transparent",)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if mode in ("P", "PA"):
+        image = image.convert("RGB")
+        grey = _without_colour(image)
+    return image.convert("L" if grey else "RGB"), traits
+
+
+def _from_words(values: npt.NDArray[np.integer], where: str) -> Image.Image:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > SIXTEEN_BITS:
+        raise InputError(f"{where} has pixels from {low} to {high}; allowed: 0 to {SIXTEEN_BITS}")
+    return Image.fromarray(np.rint(values / WORD_STEP).astype(np.uint8))
+
+
+def _without_colour(image: Image.Image) -> bool:
+    values = np.asarray(image)
+    return bool((values == values[..., :1]).all())
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + edge, top + edge))
+
+
+def _to_image(values: Images) -> Image.Image:
+    return Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0)))
+
+
+def _to_array(image: Image.Image) -> Images:
+    """(channels, height, width)."""
+    values: Images = np.asarray(image)
+    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+class _Reading:
+    """Says every few seconds how many of the images have been read."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._start = self._said = time.monotonic()
+
+    def advance(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._said < SECONDS_BETWEEN_LINES or done == self._total:
+            return
+        self._said = now
+        left = duration((now - self._start) / done * (self._total - done))
+        say(f"reading images: {done:,} of {self._total:,}, about {left} left")

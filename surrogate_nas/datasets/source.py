@@ -1,0 +1,111 @@
+"""Where a data set comes from: a name, a folder of images, or an .npz file."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages, check_image_size
+from surrogate_nas.datasets.named import dataset_names, read_named
+from surrogate_nas.datasets.notes import Tally
+from surrogate_nas.datasets.tree import files_below
+from surrogate_nas.errors import InputError
+
+NPZ = ".npz"
+
+
+def load(
+    data: str,
+    root: Path | None = None,
+    download: bool = False,
+    *,
+    image_size: int | None = None,
+    flips: bool | None = None,
+) -> Dataset:
+    """Read a data set into memory.
+
+    Args:
+        data: one of `dataset_names()`, of which `digits` is embedded and the others are read in torchvision's layout;
+            or the path of a folder of images by class (`files.read_folder`) or of an .npz file (`npz.read_npz`).
+        root: folder that holds the files of a named set; needed for all but `digits`.
+        download: whether torchvision may fetch what is missing.
+        image_size: side in pixels that all images are resized to; by default they are kept as they are.
+        flips: whether a mirror image is still an image of its class; by default what is known of a named set, else yes.
+
+    Raises:
+        InputError: for an unknown name, a missing root, or files that are absent or damaged.
+        JobError: if torchvision is needed and cannot be imported.
+    """
+    check_image_size(image_size)
+    if data in dataset_names():
+        dataset = _resized(read_named(data, root, download), image_size)
+    else:
+        dataset = _from_path(data, image_size)
+    return dataset if flips is None else replace(dataset, flips=flips)
+
+
+def source_stamp(data: str) -> str | None:
+    """Changes when a folder or .npz file does: a digest of its files' paths, sizes and times, none of which is read.
+
+    `None` for a named set, and where there is nothing at that path.
+    """
+    path = _path(data)
+    if path is None:
+        return None
+    files = files_below(path)[0] if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            state = file.stat()
+        except OSError:  # a link to nowhere
+            state = file.lstat()
+        digest.update(
+            f"{file.relative_to(path).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(
+                "utf-8", "surrogateescape"
+            )
+        )
+    return digest.hexdigest()
+
+
+def _path(data: str) -> Path | None:
+    """The folder or .npz file that is meant, if it is there."""
+    if not data or data in dataset_names():
+        return None
+    try:
+        path = Path(data).expanduser()
+    except RuntimeError:  # no such user's home
+        return None
+    return path if path.is_dir() or (path.suffix.lower() == NPZ and path.is_file()) else None
+
+
+def _from_path(data: str, image_size: int | None) -> Dataset:
+    path = _path(data)
+    if path is None:
+        if data.startswith((".", "~")) or data.lower().endswith(NPZ) or any(s in data for s in ("/", os.sep)):
+            raise InputError(f"no folder or {NPZ} file at {data!r}")
+        raise InputError(
+            f"unknown data set {data!r}; allowed: {', '.join(dataset_names())}, "
+            f"or the path of a folder of images or of an {NPZ} file"
+        )
+    # Pillow is imported only for images that need it, so that start-up stays light.
+    if path.is_dir():
+        from surrogate_nas.datasets.files import read_folder
+
+        return read_folder(path, image_size)
+    from surrogate_nas.datasets.npz import read_npz
+
+    return read_npz(path, image_size)
+
+
+def _resized(dataset: Dataset, side: int | None) -> Dataset:
+    if side is None or dataset.shape.size == side:
+        return dataset
+    from surrogate_nas.datasets.pixels import resized  # late, as above
+
+    tally, size = Tally(), (dataset.shape.size,) * 2
+    parts = [part for part in (dataset.train, dataset.test) if part is not None]
+    for part in parts:
+        tally.add(size, (), len(part))
+    train, *test = (LabeledImages(resized(part.images, side), part.labels) for part in parts)
+    notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
+    return replace(dataset, train=train, test=test[0] if test else None, notes=notes)

@@ -1,0 +1,61 @@
+"""The files below a folder, in an order that does not depend on the disk."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrogate_nas.errors import InputError
+
+JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What people see directly in a folder, sorted by name."""
+
+    folders: tuple[Path, ...]
+    files: tuple[Path, ...]
+    hidden: int
+    """Entries that are left out: names with a leading dot, and what Windows and macOS add on their own."""
+
+
+def listing(folder: Path) -> Listing:
+    """Raises `InputError` if the folder cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
+    shown = [entry for entry in entries if not (entry.name.startswith(".") or entry.name.lower() in JUNK)]
+    folders = tuple(folder / entry.name for entry in shown if _is_folder(entry))
+    files = tuple(folder / entry.name for entry in shown if not _is_folder(entry))
+    return Listing(folders, files, len(entries) - len(shown))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def files_below(top: Path, entered: frozenset[Path] = frozenset()) -> tuple[list[Path], int]:
+    """Every file below a folder, sorted by path, and how many entries were hidden.
+
+    Links to folders are followed, but no folder is entered twice, nor any of `entered`: so links that go round end.
+
+    Raises:
+        InputError: if a folder cannot be read.
+    """
+    files: list[Path] = []
+    hidden, waiting, known = 0, [top], set(entered)
+    while waiting:
+        folder = waiting.pop()
+        if (real := folder.resolve()) in known:
+            continue
+        known.add(real)
+        here = listing(folder)
+        waiting += here.folders
+        files += here.files
+        hidden += here.hidden
+    return sorted(files, key=Path.as_posix), hidden

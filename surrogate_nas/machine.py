@@ -1,0 +1,53 @@
+"""What this machine has to give: cores, memory, disk."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Version 2; a container's limits, of which the machine's own figures know nothing."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes that can be used without swapping, within a container's limit."""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # no such limit
+        limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(limit - used, 0))
+    return free
+
+
+def free_disk(path: Path) -> int:
+    """Bytes that can be written at `path`, which need not exist yet."""
+    while not path.exists():
+        path = path.absolute().parent
+    return shutil.disk_usage(path).free
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    sizes = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # gone in the meantime
+            sizes += path.stat().st_size if path.is_file() else 0
+    return sizes
+
+
+def amount(count: float) -> str:
+    """Bytes for people.
+
+    >>> amount(812), amount(47_040_016), amount(2.5e9)
+    ('812 B', '47.0 MB', '2.5 GB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"

@@ -1,0 +1,152 @@
+"""Hand-made baselines against the front: which solutions to compare is decided on tune, what is said is of test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from surrogate_nas.baselines import name_of
+from surrogate_nas.config import Limits
+from surrogate_nas.exits import excess
+from surrogate_nas.report.contents import Baseline, Contents
+from surrogate_nas.report.text import at, count, entry, escape, limits_text, paragraph, percent, table
+from surrogate_nas.study import Measured, Solution
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the front has to set against a baseline. Chosen on tune."""
+
+    baseline: Solution
+    as_accurate: Solution | None
+    """The cheapest that is at least as accurate."""
+    as_cheap: Solution | None
+    """The most accurate that costs no more."""
+
+    @classmethod
+    def of(cls, baseline: Solution, front: Sequence[Solution]) -> "Comparison":
+        """Of a baseline at an operating point with a front."""
+        tune = baseline.tune
+        as_accurate = [s for s in front if s.tune.accuracy >= tune.accuracy]
+        as_cheap = [s for s in front if s.tune.expected_macs <= tune.expected_macs]
+        return cls(
+            baseline, min(as_accurate, key=lambda s: s.tune.expected_macs, default=None),
+            max(as_cheap, key=lambda s: s.tune.accuracy, default=None),
+        )  # fmt: skip
+
+    def sentences(self) -> str:
+        """Both answers, as HTML."""
+        same = self.as_accurate is not None and self.as_accurate is self.as_cheap
+        if same and self.as_accurate is not None:
+            return (
+                f"On tune one solution is both the cheapest that is at least as accurate and the most accurate that "
+                f"costs no more, {self._against(self.as_accurate)}."
+            )
+        first = "No solution on the front is as accurate on tune."
+        if self.as_accurate is not None:
+            first = f"The cheapest solution at least as accurate on tune is {self._against(self.as_accurate)}."
+        second = "No solution on the front costs as little on tune."
+        if self.as_cheap is not None:
+            second = f"The most accurate solution that costs no more on tune is {self._against(self.as_cheap)}."
+        return f"{first} {second}"
+
+    def _against(self, solution: Solution) -> str:
+        ours, theirs = solution.test, self.baseline.test
+        overlap = "; the 95 % intervals overlap" if overlapping(ours, theirs) else ""
+        return (
+            f"{at(solution)}: on test it takes {times_text(theirs.expected_macs, ours.expected_macs)} "
+            f"({count(ours.expected_macs)}) and is "
+            f"{points_text(ours.accuracy - theirs.accuracy)} ({percent(ours.accuracy)}{overlap})"
+        )
+
+
+def overlapping(a: Measured, b: Measured) -> bool:
+    """Whether the 95 % intervals of two accuracies have anything in common."""
+    return max(a.accuracy_interval[0], b.accuracy_interval[0]) <= min(a.accuracy_interval[1], b.accuracy_interval[1])
+
+
+def times_text(theirs: float, ours: float) -> str:
+    """
+    >>> times_text(300.0, 100.0), times_text(100.0, 150.0), times_text(100.0, 101.0)
+    ('3.0 times fewer expected MACs', '1.5 times as many expected MACs', 'as many expected MACs')
+    """
+    fewer, more = f"{theirs / ours:.1f}", f"{ours / theirs:.1f}"
+    if fewer == "1.0" or more == "1.0":
+        return "as many expected MACs"
+    return f"{fewer} times fewer expected MACs" if ours < theirs else f"{more} times as many expected MACs"
+
+
+def points_text(difference: float) -> str:
+    """
+    >>> points_text(0.0123), points_text(-0.3), points_text(0.0004)
+    ('1.2 points more accurate', '30.0 points less accurate', 'as accurate')
+    """
+    points = f"{100 * abs(difference):.1f}"
+    if points == "0.0":
+        return "as accurate"
+    return f"{points} points {'more' if difference > 0 else 'less'} accurate"
+
+
+def baselines_part(contents: Contents) -> str:
+    """A table of the baselines, and a sentence for each."""
+    title = "<h3>Hand-made baselines</h3>"
+    failures = [paragraph(f"The training of {escape(name_of(r.architecture))} failed: {escape(r.failure.message)}.",
+                "warning") for r in contents.failed_baselines if r.failure is not None]  # fmt: skip
+    if not contents.baselines:
+        none = "No baseline has been trained; <code>surrogate-nas baselines STUDY</code> trains them."
+        return "\n".join([title, *failures, paragraph(none)])
+    note = (
+        "Trained by the same recipe on the same images; not part of the search. The static network is the backbone of "
+        "the solution that was the most accurate then, trained without early exits."
+    )
+    return "\n".join([title, *failures, paragraph(note, "note"), _table(contents), _compared(contents)])
+
+
+def _table(contents: Contents) -> str:
+    limits = limits_text(contents.limits) if contents.limits != Limits() else ""
+    columns = ["baseline", "thresholds", "test accuracy", "95 % interval", "expected MACs", "parameters"]
+    bodies = [
+        entry(*(_cells(b.name, point, contents.limits) for point in points(b)),
+              encoding=str(b.exits_off.record.architecture))
+        for b in contents.baselines
+    ]  # fmt: skip
+    return table("Baselines", [*columns, *(["within the limits"] if limits else [])], bodies)
+
+
+def points(baseline: Baseline) -> list[Solution]:
+    """With its exits off, and at its most accurate thresholds where those are others."""
+    off, best = baseline.exits_off, baseline.most_accurate
+    return [off] if best.operating_point == off.operating_point else [off, best]
+
+
+def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
+    (low, high), test = point.test.accuracy_interval, point.test
+    cells = [
+        escape(name), f"<code>{escape(point.operating_point)}</code>", percent(test.accuracy),
+        f"{100 * low:.1f} – {100 * high:.1f}", count(test.expected_macs), count(point.parameters),
+    ]  # fmt: skip
+    return cells if limits == Limits() else [*cells, "yes" if _within(point, limits) else "no"]
+
+
+def _within(point: Solution, limits: Limits) -> bool:
+    """Whether a baseline would have kept the limits, judged on tune as every solution is."""
+    accuracy, macs, worst = map(np.array, (point.tune.accuracy, point.tune.expected_macs, point.tune.worst_macs))
+    return bool(excess(accuracy, macs, worst, point.parameters, limits) <= 0)
+
+
+def _compared(contents: Contents) -> str:
+    if not contents.front:
+        return paragraph("There is no solution to compare them with.")
+    lines = "".join(f"<li>{_line(b, contents.front)}</li>" for b in contents.baselines)
+    note = (
+        "Which solution is compared is decided on tune, the split that chooses everything; the figures are of test, so "
+        "a solution may come out less accurate there than it was chosen to be."
+    )
+    return f"<ul>{lines}</ul>\n{paragraph(note, 'note')}"
+
+
+def _line(baseline: Baseline, front: Sequence[Solution]) -> str:
+    best = baseline.most_accurate
+    how = f" at <code>{escape(best.operating_point)}</code>, its most accurate thresholds on tune"
+    sentences = Comparison.of(best, front).sentences()
+    return f"<strong>{escape(baseline.name)}</strong>{how if baseline.has_exits else ''}: {sentences}"

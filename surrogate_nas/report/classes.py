@@ -1,0 +1,128 @@
+"""The section of the classes: how accurate some solutions and the baselines are for each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from surrogate_nas.report.contents import Classes, Contents
+from surrogate_nas.report.front_table import MOST_CLASSES
+from surrogate_nas.report.solutions import evenly_by_cost
+from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+from surrogate_nas.study import Measured
+
+ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
+"""Up to so many classes all are in the table; of more, the worst and the best."""
+IMBALANCED = 1.5
+"""Images of the largest class, as a multiple of the smallest, from which on the data are called imbalanced."""
+DARKEST, LIGHTEST = 0.55, 0.05
+"""Opacity of the colour of the table's lowest accuracy, on which text stays legible, unless that is above 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A network at an operating point, on test."""
+
+    heading: str
+    """HTML."""
+    test: Measured
+
+    @property
+    def lowest(self) -> float:
+        """Accuracy of the worst class."""
+        return min(a for a in self.test.class_accuracy if a is not None)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether one class is worse than another."""
+        return any(a is not None and a > self.lowest for a in self.test.class_accuracy)
+
+
+def classes_section(contents: Contents) -> str:
+    """Accuracy per class of the cheapest, a middle and the most accurate solution, and of every baseline."""
+    title, classes = "Accuracy per class", contents.classes
+    columns = [*solution_columns(contents), *_baseline_columns(contents)]
+    if not columns:
+        return section(title, paragraph("Nothing has been trained yet."))
+    listed = listed_classes(contents, columns)
+    headings = ("class", "test images", *(column.heading for column in columns))
+    lowest = min(column.lowest for column in columns)
+    rows = [*_summary(columns), *(_class_row(c, classes, columns, lowest) for c in listed)]
+    notes = [paragraph(balance_text(classes)), paragraph(_intro(len(listed), len(classes.images)), "note")]
+    return section(title, *notes, table("Accuracy per class", headings, rows, "classes"))
+
+
+def solution_columns(contents: Contents) -> list[Column]:
+    """Solutions from the cheapest to the most accurate, at most three; the nearest where there is none."""
+    if contents.nearest is not None:
+        return [Column(f"nearest to the limits<br>{escape(contents.nearest.record.id)}", contents.nearest.test)]
+    some = evenly_by_cost(contents.front, 3)
+    names = {1: ["the only solution"], 2: ["cheapest", "most accurate"], 3: ["cheapest", "middle", "most accurate"]}
+    return [Column(f"{name}<br>{escape(s.record.id)}", s.test)
+            for name, s in zip(names.get(len(some), []), some, strict=True)]  # fmt: skip
+
+
+def _baseline_columns(contents: Contents) -> list[Column]:
+    """Each at the thresholds that are most accurate on tune."""
+    return [Column(f"baseline<br>{escape(b.name)}", b.most_accurate.test) for b in contents.baselines]
+
+
+def listed_classes(contents: Contents, columns: Sequence[Column]) -> list[int]:
+    """All classes in order, or of many the worst and then the best of the most accurate solution, worst first."""
+    leading = columns[len(solution_columns(contents)) - 1] if solution_columns(contents) else columns[0]
+    accuracy = leading.test.class_accuracy
+    if len(accuracy) <= ALL_SHOWN:
+        return list(range(len(accuracy)))
+    known = [c for c, a in enumerate(accuracy) if a is not None]
+    order = sorted(known, key=lambda c: accuracy[c] or 0.0)
+    return [*order[:WORST_SHOWN], *order[WORST_SHOWN:][-BEST_SHOWN:]]
+
+
+def balance_text(classes: Classes) -> str:
+    """How many images the classes have in the test split, and whether that is uneven."""
+    smallest, largest = (f(range(len(classes.images)), key=classes.images.__getitem__) for f in (min, max))
+    least, most = classes.images[smallest], classes.images[largest]
+    spread = f"{count(least)}" if least == most else f"{count(least)} to {count(most)}"
+    text = f"Each class has {spread} images in the test split."
+    if most < IMBALANCED * least:
+        return text
+    return (
+        f"{text} The data are imbalanced: {escape(classes.names[largest])} has {count(most)} images, "
+        f"{escape(classes.names[smallest])} has {count(least)}. Plain accuracy counts every image the same, "
+        "class-balanced accuracy every class."
+    )
+
+
+def _intro(listed: int, n: int) -> str:
+    text = (
+        "Share of the test images of each class that is answered right; the darker, the worse. Class-balanced accuracy "
+        "is the mean over the classes. Baselines are at the thresholds most accurate on tune."
+    )
+    if listed == n:
+        return text
+    few = f"Shown are the {WORST_SHOWN} worst and the {BEST_SHOWN} best of {n} classes for the most accurate solution"
+    return f"{text} {few}; all are in {_where_all_are(n)}."
+
+
+def _where_all_are(n: int) -> str:
+    return ("<code>front.csv</code> and " if n <= MOST_CLASSES else "") + "what <code>--json</code> prints"
+
+
+def _summary(columns: Sequence[Column]) -> list[str]:
+    lines = [("accuracy", [c.test.accuracy for c in columns]),
+             ("class-balanced accuracy", [c.test.balanced_accuracy for c in columns])]  # fmt: skip
+    return [entry([name, count(columns[0].test.n), *map(percent, values)]) for name, values in lines]
+
+
+def _class_row(index: int, classes: Classes, columns: Sequence[Column], lowest: float) -> str:
+    cells = [_cell(column, index, lowest) for column in columns]
+    return entry([escape(classes.names[index]), count(classes.images[index]), *cells])
+
+
+def _cell(column: Column, index: int, lowest: float) -> str:
+    accuracy = column.test.class_accuracy[index]
+    if accuracy is None:
+        return "–"
+    text = percent(accuracy)
+    if column.uneven and accuracy == column.lowest:
+        text = f"<strong>worst {text}</strong>"
+    opacity = DARKEST * (1 - accuracy) / max(1 - lowest, LIGHTEST)
+    return f'<span class="heat" style="background: rgba(213, 94, 0, {opacity:.3f})">{text}</span>'

@@ -1,0 +1,83 @@
+"""What the page's figures and those for print share: colours, marks, axis ranges.
+
+Colours are Okabe and Ito's, which the colour-blind can tell apart; shapes, dashes and text carry the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.record import Origin
+from surrogate_nas.report.contents import Baseline, Contents
+
+BLUE, VERMILLION, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
+SKY, YELLOW = "#56B4E9", "#F0E442"
+GREY = "#8A8A8A"
+FIGURES, KINDS = "figures", ("svg", "png")
+"""The folder of the figures for print, and their forms."""
+POINTS_PER_LINE = 60  # of a network's curve that are drawn; more cannot be told apart
+MARGIN = 0.06
+"""Of accuracy, below the lowest point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a point looks, in plotly's and in matplotlib's words."""
+
+    plotly: str
+    matplotlib: str
+    colour: str
+
+
+MARKS: dict[Origin, Mark] = {
+    "initial": Mark("circle", "o", BLUE), "search": Mark("diamond", "D", VERMILLION), "user": Mark("square", "s", GREEN)
+}  # fmt: skip
+NEAREST = Mark("x", "X", VERMILLION)
+_BASELINES = (("star", "*"), ("triangle-up", "^"), ("triangle-down", "v"), ("hexagon", "h"), ("cross", "P"))
+
+EXIT_COLOURS = ((YELLOW, BLACK), (SKY, BLACK), (GREEN, BLACK), (BLUE, "#FFFFFF"), (BLACK, "#FFFFFF"))
+"""Of the exits in order, and of text on them; each is darker than the one before, in grey too."""
+HATCHES = ("", "//", "..", "xx", "")
+
+
+def baseline_mark(index: int) -> Mark:
+    """Of the baseline with that place among the baselines."""
+    return Mark(*_BASELINES[index % len(_BASELINES)], BLACK)
+
+
+def exit_colour(position: int) -> tuple[str, str]:
+    """Of an exit, and of text on it."""
+    return EXIT_COLOURS[position % len(EXIT_COLOURS)]
+
+
+def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ranges of expected MACs and of accuracy that show what matters.
+
+    The feet of the curves, near chance, are left to those who zoom out, but for those of the baselines.
+    """
+    limits, shown = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
+    macs = [float(n.curve.expected_macs.min()) for n in contents.networks]
+    macs += [n.to_the_end.expected_macs for n in contents.networks]
+    low = [float(np.quantile([n.to_the_end.accuracy for n in contents.networks], 0.1))]
+    low += [s.test.accuracy_interval[0] for s in shown]
+    for baseline in contents.baselines:
+        macs += [baseline.exits_off.test.expected_macs, float(baseline.curve.expected_macs.min())]
+        low += [baseline.exits_off.test.accuracy_interval[0], float(baseline.curve.accuracy.min())]
+    if limits.max_macs is not None:
+        macs.append(limits.max_macs)
+    if limits.min_accuracy is not None:
+        low.append(limits.min_accuracy)
+    return (min(macs) / 1.2, max(macs) * 1.2), (max(min(low) - MARGIN, 0.0), 1.01)
+
+
+def evenly(n: int) -> npt.NDArray[np.int64]:
+    """Which of a curve's n points are drawn."""
+    return np.unique(np.linspace(0, n - 1, min(n, POINTS_PER_LINE)).round().astype(np.int64))
+
+
+def label_places(baselines: Sequence[Baseline]) -> list[int]:
+    """How many labels of baselines stand above that of each: the most accurate has the highest."""
+    order = sorted(range(len(baselines)), key=lambda i: -baselines[i].exits_off.test.accuracy)
+    return [order.index(i) for i in range(len(baselines))]

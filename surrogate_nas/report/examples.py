@@ -1,0 +1,70 @@
+"""The section that shows images that leave early and late."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from surrogate_nas.datasets import Images
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example, Leaving
+from surrogate_nas.report.text import at, count, escape, exit_name, paragraph, percent, section
+
+LARGEST = 96
+"""Pixels of a side; larger images are reduced, so that the page stays small."""
+WRONG = "✗"
+
+
+def examples_section(contents: Contents) -> str:
+    """For one solution a row of images for each of its exits."""
+    title, examples = "Images that leave early and late", contents.examples
+    if examples.solution is None or examples.missing:
+        return section(title, paragraph(examples.missing))
+    solution = examples.solution
+    which = "nearest to the limits but not a solution, which lets"
+    if contents.front:
+        which = "the solution most accurate on tune among those that let"
+    intro = (
+        f"Test images of {at(solution)}, {which} at least {FEWEST_EARLY_TEXT} of the test images leave early. "
+        f"Up to {MOST_IMAGES} of each exit, drawn at random (always the same), not chosen. Below each its class; "
+        f"{WRONG} marks a wrong answer{_what_follows(examples.leaving)}."
+    )
+    rows = [_row(leaving, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
+            for leaving in examples.leaving]  # fmt: skip
+    return section(title, paragraph(intro, "note"), *rows)
+
+
+def _what_follows(leaving: Sequence[Leaving]) -> str:
+    known = any(example.answer is not None for row in leaving for example in row.drawn)
+    return ", which follows it" if known else "; which it was is not stored for so many classes"
+
+
+def _row(leaving: Leaving, n: int, last: int, names: Sequence[str]) -> str:
+    name = exit_name(leaving.position, last)
+    heading = f"<h3>{name[0].upper()}{name[1:]}</h3>"
+    if leaving.count == 0:
+        return f"{heading}\n{paragraph('No test image leaves here.')}"
+    share = f"{count(leaving.count)} of {count(n)} test images leave here ({percent(leaving.count / n)})."
+    drawn = "\n".join(_figure(example, names, name) for example in leaving.drawn)
+    return f'{heading}\n{paragraph(share)}\n<div class="images">{drawn}</div>'
+
+
+def _figure(example: Example, names: Sequence[str], exit_: str) -> str:
+    label = names[example.label]
+    answer = "" if example.answer is None else names[example.answer]
+    said = "answered right" if example.right else f"answered wrong {answer}".strip()
+    caption = escape(label) if example.right else f"{escape(label)} <b>{WRONG}\N{NO-BREAK SPACE}{escape(answer)}</b>"
+    alt = escape(f"test image of class {label}, {said}, leaves at {exit_}")
+    return f'<figure><img src="{data_uri(example.image)}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+
+
+def data_uri(image: Images) -> str:
+    """A (channels, size, size) image as PNG; in grey where its channels are not red, green and blue."""
+    pixels = image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0).round().astype(np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((LARGEST, LARGEST))
+    file = io.BytesIO()
+    picture.save(file, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

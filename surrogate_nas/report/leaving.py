@@ -1,0 +1,121 @@
+"""Where images leave: how many at each exit, and a few of them drawn by lot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.cost import ImageShape
+from surrogate_nas.datasets import Images, LabeledImages, Splits
+from surrogate_nas.record import cost_of, exits_of
+from surrogate_nas.study import Solution
+
+FEWEST_EARLY = 0.05
+"""Share of the test images that must leave early for a network to be worth showing."""
+FEWEST_EARLY_TEXT = f"{100 * FEWEST_EARLY:.0f}\N{NO-BREAK SPACE}%"
+MOST_IMAGES = 12
+"""Of each exit."""
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExitShare:
+    """An exit that is on, and what the test split does there."""
+
+    position: int
+    rate: float
+    accuracy: float | None
+    """Of those who leave there; `None` where nobody does."""
+    macs: int
+    """Of an image that leaves there."""
+
+
+def exit_shares(solution: Solution, shape: ImageShape) -> list[ExitShare]:
+    """The exits of a solution that are on, in order."""
+    architecture, test = solution.record.architecture, solution.test
+    macs = cost_of(architecture, shape).macs(np.isfinite(solution.operating_point.array()))[0]
+    return [ExitShare(e, test.rates[e], test.exit_accuracy[e], int(macs[e])) for e in exits_on(solution)]
+
+
+def exits_on(solution: Solution) -> list[int]:
+    """Positions of the exits that exist and are on, the last among them."""
+    architecture, thresholds = solution.record.architecture, (*solution.operating_point.thresholds, 0.0)
+    return [e for e in architecture.exit_positions if thresholds[e] is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An image of the test split, and what the exit at which it leaves says of it."""
+
+    image: Images
+    """(channels, size, size)."""
+    label: int
+    answer: int | None
+    """`None` where only is known whether it is right."""
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An exit that is on, and some of the images that leave there."""
+
+    position: int
+    count: int
+    """Of all that leave there."""
+    drawn: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Images that leave one solution at each of its exits."""
+
+    solution: Solution | None
+    leaving: tuple[Leaving, ...]
+    missing: str = ""
+    """Why there are none: a sentence."""
+
+    @classmethod
+    def of(cls, solutions: Sequence[Solution], splits: Splits | None, shape: ImageShape) -> "Examples":
+        """Of the solution most accurate on tune among those that let at least 5 % of the test images leave early.
+
+        Args:
+            solutions: to choose from.
+            splits: the study's; `None` where they cannot be read.
+            shape: the study's.
+        """
+        early = [s for s in solutions if 1 - s.test.rates[-1] >= FEWEST_EARLY]
+        if not early:
+            return cls(
+                None,
+                (),
+                f"No solution lets {100 * FEWEST_EARLY:.0f}\N{NO-BREAK SPACE}% of the test images or more leave early.",
+            )
+        best = max(early, key=lambda s: s.tune.accuracy)
+        assert best.record.outputs is not None
+        if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
+            return cls(best, (), "The study's images cannot be read any more, so none are shown.")
+        return cls(best, _leaving(best, splits.test, shape))
+
+
+def _leaving(solution: Solution, test: LabeledImages, shape: ImageShape) -> tuple[Leaving, ...]:
+    record, point = solution.record, solution.operating_point
+    assert record.outputs is not None
+    exits = exits_of(record.architecture, record.outputs.test, shape, point.policy)
+    route = exits.route(point)
+    found = []
+    for e in exits_on(solution):
+        here = np.flatnonzero(route == e)
+        lot = np.random.default_rng((SEED, e)).permutation(len(here))[:MOST_IMAGES]
+        drawn = tuple(_example(solution, test, e, int(i), bool(exits.correct[e, i])) for i in here[lot])
+        found.append(Leaving(e, len(here), drawn))
+    return tuple(found)
+
+
+def _example(solution: Solution, test: LabeledImages, position: int, index: int, right: bool) -> Example:
+    assert solution.record.outputs is not None
+    logits: npt.NDArray[np.float16] | None = solution.record.outputs.test.logits
+    answer = None
+    if logits is not None:
+        answer = int(logits[solution.record.architecture.exit_positions.index(position), index].argmax())
+    return Example(test.images[index], int(test.labels[index]), answer, right)
