@@ -275,9 +275,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _header(path: Path, connection: sqlite3.Connection) -> Header:
     try:
-        version, pages, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "page_count", "page_size")
-        )
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise InputError(
                 f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
@@ -286,8 +284,6 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
         row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
         if row is None:
             raise InputError(f"{path} is not a readable archive: it has no header")
-        if not _has_wal(path) and path.stat().st_size < pages * size:
-            raise InputError(f"{path} is not a readable archive: it has been cut short")
         header = Header.from_json(row[0])
         if version < SCHEMA_VERSION and _writable(path):
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

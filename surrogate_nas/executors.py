@@ -58,6 +58,7 @@ WATCH_EVERY = 0.2
 """Seconds between two looks at what the trainings use."""
 TIME_TO_STOP = 20.0
 """Seconds past its time limit after which a training that has not stopped by itself is killed."""
+TIME_TO_START = 60.0
 KILLED = -9
 IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
 """The first optimiser of a process imports it, which takes 2 s."""
@@ -291,6 +292,19 @@ def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Re
         return message
     on_progress(running.job.proposal, message / running.job.recipe.epochs)
     return None
+
+
+def start_and_end_a_process() -> None:
+    """What every training needs; raises `JobError` if it cannot be done here."""
+    try:
+        process: BaseProcess = _context().Process(target=os.getpid, daemon=True)
+        process.start()
+        process.join(TIME_TO_START)
+    except OSError as error:
+        raise JobError(f"no process can be started: {error}; train in this one with --workers 0") from None
+    if process.exitcode != 0:
+        process.kill()
+        raise JobError(f"a process ended with exit code {process.exitcode}; train in this one with --workers 0")
 
 
 def make_executor(workers: int | None, max_memory: int | None = None) -> Executor:

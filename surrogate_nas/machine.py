@@ -12,8 +12,12 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, within a container's limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no such limit
+        quota, period = (int(word) for word in (CGROUP / "cpu.max").read_text().split())
+        cores = min(cores, max(round(quota / period), 1))
+    return cores
 
 
 def available_memory() -> int:

@@ -1,6 +1,8 @@
 """The archive: never a lost record, never half of one, readable while it is written."""
 
+import json
 import multiprocessing
+import os
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from surrogate_nas.cost import ImageShape
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import POLICY_NAMES
 from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
-from surrogate_nas.space import SearchSpace, preset
+from surrogate_nas.space import Architecture, SearchSpace, preset
 
 SPACE = SearchSpace(preset("tiny"))
 HEADER = Header(SPACE.spec, "digits", "0123", ImageShape(1, 8, 10), seed=1, tune_share=0.1, test_share=0.2)
@@ -267,7 +269,9 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 
 def test_an_archive_of_a_newer_schema_is_refused(archive: Archive) -> None:
     spoil(archive, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(InputError, match=f"schema version {SCHEMA_VERSION + 1}; this package reads up to {SCHEMA_VERSION}"):
+    with pytest.raises(
+        InputError, match=f"schema version {SCHEMA_VERSION + 1}; this package reads up to {SCHEMA_VERSION}"
+    ):
         Archive.open(archive.path)
 
 
@@ -318,3 +322,70 @@ def test_a_spoilt_record_is_named(archive: Archive, statement: str) -> None:
 def test_the_archive_needs_no_torch() -> None:
     program = "import sys, surrogate_nas.archive; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# ---------------------------------------------------------------------- failures, baselines, older and unwritable files
+
+
+def test_a_failed_training_that_is_retried_is_pending_again_and_the_others_stay(archive: Archive) -> None:
+    for each in (record(0), failed(1), failed(2)):
+        archive.add(each)
+    archive.retry([record(0).id, failed(1).id])
+    assert archive.pending() == [proposal(1)]
+    assert [r.id for r in archive.records()] == [record(0).id, failed(2).id]
+    assert archive.outputs(record(0).id)
+
+
+def test_a_failed_training_that_is_dropped_was_never_proposed_and_the_others_stay(archive: Archive) -> None:
+    for each in (record(0), failed(1), failed(2)):
+        archive.add(each)
+    archive.propose([proposal(3)])
+    archive.drop([record(0).id, failed(1).id, proposal(3).id])
+    assert sorted(p.id for p in archive.proposals()) == sorted([record(0).id, failed(2).id])
+    assert archive.problems() == []
+
+
+def baseline(i: int) -> Record:
+    """A network that is not of the space."""
+    made = record(i)
+    architecture = Architecture.parse("stem-w6-s1/res-d1-w6-k3-s1")
+    outputs = SplitOutputs.of(np.zeros((1, 50, 10)), np.zeros(50, dtype=np.int64))
+    proposal = replace(made.proposal, origin="baseline", architecture=architecture, round=1_000_000)
+    return replace(made, proposal=proposal, outputs=Outputs(outputs, outputs))
+
+
+def test_baselines_are_no_part_of_the_search(archive: Archive) -> None:
+    archive.add(record(0))
+    archive.add(baseline(1))
+    archive.propose([baseline(2).proposal])
+    assert [p.id for p in archive.proposals()] == [r.id for r in archive.records()] == [record(0).id]
+    assert archive.pending() == []
+    assert [r.id for r in archive.records(baselines=True)] == [baseline(1).id]
+    assert archive.pending(baselines=True) == [baseline(2).proposal]
+    assert archive.find(baseline(1).id).proposal.origin == "baseline"
+    assert archive.problems() == []
+
+
+def test_an_older_archive_is_read_and_brought_up_to_date(archive: Archive) -> None:
+    archive.add(record(0))
+    header = json.loads(archive.header.to_json())
+    del header["source_stamp"]  # version 1 had none
+    spoil(archive, "UPDATE meta SET value = ?", json.dumps(header))
+    spoil(archive, "PRAGMA user_version = 1")
+    with closing(Archive.open(archive.path)) as opened:
+        assert [r.id for r in opened.records()] == [record(0).id]
+        assert opened.header == HEADER
+    with closing(sqlite3.connect(archive.path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_an_archive_where_nothing_can_be_written_can_be_read(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.add(record(0))
+    archive.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as on a read-only mount, which needs root to make
+    before = set(archive.path.parent.iterdir())
+    with closing(Archive.open(archive.path)) as opened:
+        assert [r.id for r in opened.records()] == [record(0).id]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            opened.add(record(1))
+    assert set(archive.path.parent.iterdir()) == before

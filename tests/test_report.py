@@ -18,29 +18,28 @@ from surrogate_nas.config import Limits
 from surrogate_nas.errors import InputError
 from surrogate_nas.record import Failure, Record
 from surrogate_nas.report import FRONT, REPORT, write_report
-from surrogate_nas.report.contents import Compared, Contents
-from surrogate_nas.report.figures import front_figure
-from surrogate_nas.report.front_table import front_csv
+from surrogate_nas.report.contents import Classes, Compared, Contents
+from surrogate_nas.report.drawing import FIGURES, KINDS
+from surrogate_nas.report.front_figure import front_figure
+from surrogate_nas.report.front_table import MOST_CLASSES, front_csv
+from surrogate_nas.report.leaving import Examples
 from surrogate_nas.report.page import header, page
 from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, excess_lines
+from surrogate_nas.report.static import static_figures
 from surrogate_nas.report.trust import score_texts, warnings
 from surrogate_nas.study import Study
 from surrogate_nas.surrogates.validation import Score
 
 EXTERNAL = re.compile(r"(?:(?:src|href|action)\s*=|url\()\s*[\"']?\s*(?:https?:)?//|@import", re.IGNORECASE)
 HOSTILE = """<script>alert("x")</script>&'"""
+CLASSES = 10
 UNREACHABLE = {"min_accuracy": 1.0, "max_macs": 6000}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Eight sampled networks and one round of search, trained for six epochs."""
-    study = Study.create(
-        tmp_path_factory.mktemp("report") / "study", data="digits", space="tiny", seed=1, budget=10, initial=8, batch=2,
-        surrogate="xgb", workers=2, recipe={"epochs": 6, "batch_size": 128},
-    )  # fmt: skip
-    study.run()
-    return study
+def study(study_path: Path) -> Study:
+    """Ten sampled networks and one round of search."""
+    return Study.open(study_path)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +88,12 @@ def rows_of(text: str) -> list[dict[str, str]]:
 # ---------------------------------------------------------------------- files
 
 
-def test_it_writes_both_files_and_leaves_no_other(study: Study, tmp_path: Path) -> None:
+def test_it_writes_its_files_and_leaves_no_other(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "report"
     assert write_report(study, folder) == folder / REPORT
-    assert {p.name for p in folder.iterdir()} == {FRONT, REPORT}
+    assert {p.name for p in folder.iterdir()} == {FIGURES, FRONT, REPORT}
+    names = {f"{name}.{kind}" for name in ("front", "exit_mix", "hypervolume") for kind in KINDS}
+    assert {p.name for p in (folder / FIGURES).iterdir()} == names
 
 
 def test_it_goes_into_the_study_unless_told_otherwise(few: Study) -> None:
@@ -124,8 +125,8 @@ def test_plotly_is_there_exactly_once(text: str) -> None:
 
 def test_the_sections_stand_in_order(text: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
-        "The front", "Predicted against verified", "How far to trust the surrogate", "Hypervolume per training",
-        "All networks",
+        "The front", "Where images leave", "Images that leave early and late", "Accuracy per class",
+        "Predicted against verified", "How far to trust the surrogate", "Hypervolume per training", "All networks",
     ]  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def test_names_from_outside_are_escaped(contents: Contents) -> None:
 
 def test_the_header_says_what_was_studied(contents: Contents) -> None:
     said = header(replace(contents, generated=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
-    for expected in ("digits", "tiny", "8 sampled, 2 from the search; 0 failed", "8 × 8", "2026-01-02 03:04 UTC",
+    for expected in ("digits", "tiny", "10 sampled, 2 from the search; 0 failed", "8 × 8", "2026-01-02 03:04 UTC",
                      "train 1,293, tune 144, test 360", "chosen on the tune split"):  # fmt: skip
         assert expected in said
 
@@ -168,10 +169,13 @@ def test_failures_are_listed_and_counted(contents: Contents) -> None:
 
 def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
     records = tuple(failed(r, "out of memory") for r in contents.records)
-    bare = replace(contents, records=records, networks=(), front=(), nearest=None, verified=(), fitted=None)
+    none = Examples(None, (), "No solution.")
+    bare = replace(contents, records=records, networks=(), front=(), nearest=None, verified=(), fitted=None,
+                   examples=none, classes=Classes(contents.classes.names, ()))  # fmt: skip
     said = without_plotly(page(bare))
     assert "No network has been trained successfully yet" in said
     assert said.count("out of memory") == len(records)
+    assert set(static_figures(bare)) == {"hypervolume.svg", "hypervolume.png"}
 
 
 def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
@@ -191,7 +195,10 @@ def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> No
 def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     elsewhere = Study.open(few.path)
     elsewhere.folder.archive.header = replace(few.folder.archive.header, fingerprint="another")
-    assert "train unknown, tune 144, test 360" in header(Contents.of(elsewhere))
+    contents = Contents.of(elsewhere)
+    assert "train unknown, tune 144, test 360" in header(contents)
+    assert contents.classes.names == tuple("0123456789")
+    assert "images cannot be read any more" in page(contents)
 
 
 def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasible: Study) -> None:
@@ -288,7 +295,7 @@ def test_solutions_from_sample_and_search_have_markers_of_their_own(contents: Co
 
 
 def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> None:
-    rows = rows_of(front_csv(contents.front, contents.positions))
+    rows = rows_of(front_csv(contents.front, contents.positions, CLASSES))
     front = study.front()
     assert len(rows) == len(front) > 0
     for row, solution in zip(rows, front, strict=True):
@@ -298,18 +305,20 @@ def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> N
             "policy": solution.operating_point.policy, "seed": record.proposal.seed, "origin": record.proposal.origin,
             "parameters": solution.parameters, "tune_accuracy": tune.accuracy, "tune_expected_macs": tune.expected_macs,
             "test_accuracy": test.accuracy, "test_accuracy_low": test.accuracy_interval[0],
-            "test_accuracy_high": test.accuracy_interval[1], "test_expected_macs": test.expected_macs,
-            "worst_macs": test.worst_macs,
+            "test_accuracy_high": test.accuracy_interval[1], "test_balanced_accuracy": test.balanced_accuracy,
+            "test_expected_macs": test.expected_macs, "worst_macs": test.worst_macs,
         }  # fmt: skip
         for e, (rate, accuracy) in enumerate(zip(test.rates, test.exit_accuracy, strict=True), start=1):
             expected[f"test_exit_rate_{e}"] = rate
             expected[f"test_exit_accuracy_{e}"] = "" if accuracy is None else accuracy
+        for c, accuracy in enumerate(test.class_accuracy):
+            expected[f"test_class_accuracy_{c}"] = accuracy
         assert row == {name: str(value) for name, value in expected.items()}
 
 
 def test_exit_rates_in_the_csv_sum_to_one_and_compose_the_accuracy(contents: Contents) -> None:
     places = range(1, contents.positions + 1)
-    for row in rows_of(front_csv(contents.front, contents.positions)):
+    for row in rows_of(front_csv(contents.front, contents.positions, CLASSES)):
         rates = [float(row[f"test_exit_rate_{e}"]) for e in places]
         right = [float(row[f"test_exit_accuracy_{e}"] or 0) for e in places]
         assert sum(rates) == pytest.approx(1)
@@ -317,4 +326,11 @@ def test_exit_rates_in_the_csv_sum_to_one_and_compose_the_accuracy(contents: Con
 
 
 def test_the_csv_of_no_solutions_is_a_header(contents: Contents) -> None:
-    assert front_csv((), contents.positions).count("\n") == 1
+    assert front_csv((), contents.positions, CLASSES).count("\n") == 1
+
+
+def test_the_csv_has_the_classes_last_and_leaves_out_very_many(contents: Contents) -> None:
+    columns = front_csv((), contents.positions, 3).strip().split(",")
+    assert columns.index("test_balanced_accuracy") == columns.index("test_accuracy_high") + 1
+    assert columns[-3:] == [f"test_class_accuracy_{c}" for c in range(3)]
+    assert "class" not in front_csv(contents.front, contents.positions, MOST_CLASSES + 1)

@@ -1,5 +1,6 @@
 """The report: one offline page a person can look at, figures for print, and the front as a table a program can read."""
 
+import os
 from pathlib import Path
 
 from surrogate_nas.errors import InputError
@@ -43,6 +44,6 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_bytes(content)
     partial.replace(path)

@@ -58,7 +58,7 @@ button.copy { padding: 0 .4rem; border: 1px solid #aaa; border-radius: .25rem; b
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt; }
-  figure, .warning { break-inside: avoid; }
+  figure, .warning, .leaving { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; }
   .pair { display: block; }

@@ -48,14 +48,14 @@ def _row(leaving: Leaving, n: int, last: int, names: Sequence[str]) -> str:
         return f"{heading}\n{paragraph('No test image leaves here.')}"
     share = f"{count(leaving.count)} of {count(n)} test images leave here ({percent(leaving.count / n)})."
     drawn = "\n".join(_figure(example, names, name) for example in leaving.drawn)
-    return f'{heading}\n{paragraph(share)}\n<div class="images">{drawn}</div>'
+    return f'<div class="leaving">\n{heading}\n{paragraph(share)}\n<div class="images">{drawn}</div></div>'
 
 
 def _figure(example: Example, names: Sequence[str], exit_: str) -> str:
     label = names[example.label]
-    answer = "" if example.answer is None else names[example.answer]
-    said = "answered right" if example.right else f"answered wrong {answer}".strip()
-    caption = escape(label) if example.right else f"{escape(label)} <b>{WRONG}\N{NO-BREAK SPACE}{escape(answer)}</b>"
+    answer = "" if example.answer is None else f"\N{NO-BREAK SPACE}{names[example.answer]}"
+    said = "answered right" if example.right else f"answered wrong{answer}"
+    caption = escape(label) if example.right else f"{escape(label)} <b>{WRONG}{escape(answer)}</b>"
     alt = escape(f"test image of class {label}, {said}, leaves at {exit_}")
     return f'<figure><img src="{data_uri(example.image)}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
 
