@@ -117,7 +117,7 @@ def collect(
         raise InputError(f"--n {n} is not a positive number")
     options = locals()
     from surrogate_nas import tables
-    from surrogate_nas.folder import ARCHIVE
+    from surrogate_nas.creation import ARCHIVE
     from surrogate_nas.space import SearchSpace, preset
 
     if not (study / ARCHIVE).is_file():  # a wrong encoding must not leave an empty study behind
@@ -263,7 +263,7 @@ def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = Fals
     """Let failed trainings be done again, by the next run, search or collect."""
     folder = _open(study, {}, wait)
     ids = folder.retry(networks or [])
-    again = f"{len(ids)} failed trainings are pending again: {' '.join(ids)}" if ids else "no training failed"
+    again = f"pending again, for the next run, search or collect: {' '.join(ids)}" if ids else "no training failed"
     _print(ids, as_json, lambda: typer.echo(again))
 
 
@@ -272,7 +272,7 @@ def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False
     """Forget failed trainings, as if they had never been proposed."""
     folder = _open(study, {}, wait)
     ids = folder.drop(networks or [])
-    gone = f"{len(ids)} failed trainings are dropped: {' '.join(ids)}" if ids else "no training failed"
+    gone = f"dropped: {' '.join(ids)}" if ids else "no training failed"
     _print(ids, as_json, lambda: typer.echo(gone))
 
 
@@ -387,7 +387,8 @@ def _open(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFold
 
 def _open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
     from surrogate_nas.config import Settings
-    from surrogate_nas.folder import ARCHIVE, SETTINGS, StudyFolder
+    from surrogate_nas.creation import ARCHIVE, SETTINGS
+    from surrogate_nas.folder import StudyFolder
 
     changes = _changes(options)
     data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))

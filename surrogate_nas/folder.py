@@ -10,24 +10,24 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from surrogate_nas import datasets, train
-from surrogate_nas.archive import Archive, Header
+from surrogate_nas import datasets
+from surrogate_nas.archive import Archive
 from surrogate_nas.config import Settings
 from surrogate_nas.cost import ImageShape
+from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, DATA, SETTINGS, create, read
 from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.executors import DataSource, Executor, Job, make_executor
-from surrogate_nas.lock import HOLDER, LOCK, StudyLock
+from surrogate_nas.lock import StudyLock
 from surrogate_nas.machine import amount, size_of
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.plan import Plan, seconds
 from surrogate_nas.problem import Problem, baseline_proposals, initial_proposals, user_proposals
 from surrogate_nas.progress import TrainingProgress, duration, say
 from surrogate_nas.record import BASELINE, Proposal, Record
-from surrogate_nas.space import Architecture, SearchSpace, preset
+from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.weights import on_front, prune, unfinished_path, weights_path
 
-SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
 ENDED = ("diverged", "error")
 """Failures that a training gives again however far it had come."""
 
@@ -65,34 +65,8 @@ class StudyFolder:
         Raises:
             InputError: naming the value got and those allowed.
         """
-        if seed < 0:
-            raise InputError(f"seed {seed} is negative")
-        if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
-            raise InputError(f"{path} is not a study, and not an empty folder to make one in")
-        spec = preset(space)
-        loaded = _load(data, settings, image_size, flips)
-        low, high = spec.image_sizes
-        if not low <= loaded.shape.size <= high:
-            raise InputError(
-                f"space {space!r} is for images of {low} to {high} pixels, {loaded.name!r} has {loaded.shape.size}"
-            )
-        train.resolve_device(settings.device)
-        problem = Problem(SearchSpace(spec), loaded.shape, settings, seed)
-        initial_proposals(problem, settings.initial, [], 0)  # whether the limits leave anything
-        Plan.of(problem, datasets.split(loaded, seed), settings.budget).check(path)
-        stamp = None
-        if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
-            settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
-        header = Header(spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE,
-                        loaded.test_share, stamp)  # fmt: skip
-        try:
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            with StudyLock(path).held():
-                store.save(loaded, path / DATA)
-                settings.save(path / SETTINGS)
-                return cls(path, Archive.create(path / ARCHIVE, header), settings)
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}") from None
+        archive, settings = create(path, data, space, seed, settings, image_size, flips)
+        return cls(path, archive, settings)
 
     @classmethod
     def open(cls, path: Path) -> "StudyFolder":
@@ -161,7 +135,7 @@ class StudyFolder:
         """
         header, copy = self.archive.header, self.path / DATA
         source = self._source
-        loaded = store.load(copy) if copy.is_file() else _load(source, self.settings, header.shape.size, None)
+        loaded = store.load(copy) if copy.is_file() else read(source, self.settings, header.shape.size, None)
         if loaded.fingerprint() != header.fingerprint:
             raise InputError(f"data set {loaded.name!r} is not the one that {self.path} was made with")
         if not copy.is_file():
@@ -193,7 +167,7 @@ class StudyFolder:
             raise other
         if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
             return
-        if _load(data, self.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+        if read(data, self.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
             raise other
 
     def splits(self) -> Splits:
@@ -378,19 +352,3 @@ class StudyFolder:
         """Start the clock of `max_hours`."""
         if self.settings.max_hours is not None:
             self.deadline = time.monotonic() + 3600 * self.settings.max_hours
-
-
-def _left_by_creation(path: Path) -> bool:
-    """Whether a creation that was cut short may have left this."""
-    if path.name == CHECKPOINTS:
-        return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA) or path.suffix == ".partial"
-
-
-def _load(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    loaded = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
-    for note in loaded.notes:
-        say(f"data {loaded.name}: {note}")
-    return loaded

@@ -17,9 +17,10 @@ from surrogate_nas.record import Record, cost_of
 from surrogate_nas.space import SearchSpace, preset, preset_names
 
 if TYPE_CHECKING:
+    from surrogate_nas.answers import Answer, Measured, Solution
     from surrogate_nas.datasets import DataCard
     from surrogate_nas.folder import StudyFolder
-    from surrogate_nas.study import Answer, Measured, Solution, Study
+    from surrogate_nas.study import Study
     from surrogate_nas.surrogates.validation import Fitted
 
 MOST_ROWS = 12
@@ -85,7 +86,8 @@ def print_front(study: "Study", page: Path) -> None:
     records, front = study.folder.archive.records(), study.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
-    console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed")
+    why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
+    console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     if front:
         shown = [front[i] for i in spread(len(front))]
         print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")

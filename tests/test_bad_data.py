@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from surrogate_nas.archive import SCHEMA_VERSION, Archive
-from surrogate_nas.folder import ARCHIVE, DATA
+from surrogate_nas.creation import ARCHIVE, DATA
 from tests.test_cli import Command, assert_refused, command
 
 __all__ = ["command"]  # a fixture

@@ -14,7 +14,7 @@ import pytest
 
 from surrogate_nas import cli
 from surrogate_nas.archive import Archive
-from surrogate_nas.folder import ARCHIVE
+from surrogate_nas.creation import ARCHIVE
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -234,6 +234,69 @@ def test_a_run_needs_no_torchvision() -> None:
 
 def test_a_listing_needs_no_torch() -> None:
     assert loaded("import surrogate_nas.archive") == {"numpy"}
+
+
+# ---------------------------------------------------------------------- failures, baselines, data, two at once
+
+
+def test_failed_trainings_are_listed_with_the_reason_retried_and_dropped(tmp_path: Path, command: Command) -> None:
+    study = tmp_path / "study"
+    words = ["collect", study, "--n", 2, "--epochs", 1, "--workers", 0]
+    assert command(*words, "--max-seconds", 1e-9)[0] == 0
+    _, out, _ = command("archive", "list", study, "--failed", "--json")
+    failed = json.loads(out)
+    assert [row["status"] for row in failed] == ["time", "time"]
+    assert "more than 1e-09 s" in failed[0]["message"]
+    _, out, _ = command("archive", "retry", study, failed[0]["id"])
+    assert out == f"pending again, for the next run, search or collect: {failed[0]['id']}\n"
+    _, out, _ = command("archive", "drop", study)
+    assert out == f"dropped: {failed[1]['id']}\n"
+    assert command("collect", study, "--n", 1, "--max-seconds", 1000)[0] == 0
+    _, out, _ = command("archive", "list", study, "--json")
+    rows = json.loads(out)
+    assert [row["status"] for row in rows] == ["trained", "trained"]
+    assert rows[0]["id"] == failed[0]["id"]
+
+
+def test_baselines_are_trained_listed_and_reported(study_path: Path, tmp_path: Path, command: Command) -> None:
+    study = shutil.copytree(study_path, tmp_path / "study")
+    code, out, err = command("baselines", study, "--json")
+    assert code == 0, err
+    assert [row["name"] for row in json.loads(out)] == ["ResNet-8", "BranchyNet of ResNet-8", "static network"]
+    _, out, _ = command("archive", "list", study, "--baselines")
+    assert "3 records" in out
+    _, out, _ = command("report", study, "--output", tmp_path / "elsewhere", "--json")
+    assert "BranchyNet of ResNet-8" in Path(json.loads(out)["report"]).read_text()
+    assert not (study / "report.html").exists()
+
+
+def test_a_data_card_has_what_a_study_would_see(command: Command) -> None:
+    _, out, _ = command("datasets", "show", "digits", "--image-size", 16, "--json")
+    card = json.loads(out)
+    assert (card["train"], card["tune"], card["test"], card["size"]) == (1293, 144, 360, 16)
+    assert sum(c["images"] + c["test"] for c in card["classes"]) == 1797
+    assert "resized to 16×16" in card["notes"][0]
+    _, out, _ = command("datasets", "show", "digits")
+    assert "train 1,293, tune 144, test 360" in out
+
+
+def test_while_one_command_works_another_says_so_or_waits_and_readers_read(tmp_path: Path, command: Command) -> None:
+    study = tmp_path / "study"
+    words = ["run", str(study), "--budget", "8", "--initial", "8", "--epochs", "6", "--workers", "1"]
+    first = subprocess.Popen([sys.executable, "-m", "surrogate_nas", *words], stderr=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    while "[1/8]" not in first.stderr.readline():
+        assert first.poll() is None
+    assert_refused(command(*words), f"another command is working on study {study} (process {first.pid}, run since")
+    assert_refused(command(*words, "--budget", 9), "another command is working")
+    assert command("archive", "list", study)[0] == 0
+    assert first.poll() is None
+    code, _, err = command("collect", study, "--n", "1", "--wait")
+    assert code == 0, err
+    assert "waiting for it to end" in err
+    first.communicate()
+    assert first.returncode == 0
+    assert len(Archive.open(study / ARCHIVE).records()) == 9
 
 
 @pytest.mark.slow

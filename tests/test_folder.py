@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from surrogate_nas import InputError, JobError, Study, datasets, machine, plan
 from surrogate_nas.baselines import HAND_MADE, name_of
-from surrogate_nas.folder import CHECKPOINTS
+from surrogate_nas.creation import CHECKPOINTS
 from surrogate_nas.lock import StudyLock
 from surrogate_nas.record import Failure, Record
 from surrogate_nas.report import write_report

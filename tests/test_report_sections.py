@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.config import Limits
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.record import Failure
@@ -35,7 +36,7 @@ from surrogate_nas.report.leaving import MOST_IMAGES, Example, Examples, exit_sh
 from surrogate_nas.report.page import page
 from surrogate_nas.report.solutions import shown
 from surrogate_nas.report.text import percent
-from surrogate_nas.study import Measured, Solution, Study
+from surrogate_nas.study import Study
 
 HOSTILE = "<b>&cat'\""
 ResNet, Branchy, Static = "ResNet-8", "BranchyNet of ResNet-8", "static network"

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
+from surrogate_nas.answers import Answer, Solution
 from surrogate_nas.archive import Archive
-from surrogate_nas.folder import ARCHIVE
-from surrogate_nas.study import Answer, Solution
+from surrogate_nas.creation import ARCHIVE
 from tests.synthetic import SMALL_STUDY
 
 

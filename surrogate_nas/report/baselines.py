@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
 from surrogate_nas.exits import excess
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.text import at, count, entry, escape, limits_text, paragraph, percent, table
-from surrogate_nas.study import Measured, Solution
 
 
 @dataclass(frozen=True, slots=True)

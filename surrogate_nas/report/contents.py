@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.archive import Header
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
@@ -16,7 +17,7 @@ from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Measurements, OperatingPoint
 from surrogate_nas.record import Record
 from surrogate_nas.report.leaving import Examples
-from surrogate_nas.study import Measured, Solution, Study
+from surrogate_nas.study import Study
 from surrogate_nas.surrogates.validation import Fitted
 
 PACKAGE = "surrogate-nas"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from surrogate_nas.answers import Solution
 from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import Images, LabeledImages, Splits
 from surrogate_nas.record import cost_of, exits_of
-from surrogate_nas.study import Solution
 
 FEWEST_EARLY = 0.05
 """Share of the test images that must leave early for a network to be worth showing."""

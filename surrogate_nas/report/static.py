@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
+from surrogate_nas.answers import Solution
 from surrogate_nas.config import Limits
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.drawing import (
@@ -32,7 +33,6 @@ from surrogate_nas.report.drawing import (
 from surrogate_nas.report.leaving import exit_shares
 from surrogate_nas.report.solutions import shown
 from surrogate_nas.report.text import ORIGINS, exit_name
-from surrogate_nas.study import Solution
 
 SIZE = (6.5, 4.5)
 """Inches: the text width of a paper."""

@@ -1,0 +1,84 @@
+"""Making a study's folder. Everything that can be checked is checked before anything is written."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from surrogate_nas import datasets, train
+from surrogate_nas.archive import Archive, Header
+from surrogate_nas.config import Settings
+from surrogate_nas.datasets import Dataset, store
+from surrogate_nas.errors import InputError
+from surrogate_nas.lock import HOLDER, LOCK, StudyLock
+from surrogate_nas.plan import Plan
+from surrogate_nas.problem import Problem, initial_proposals
+from surrogate_nas.progress import say
+from surrogate_nas.space import SearchSpace, SpaceSpec, preset
+
+SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
+
+
+def create(
+    path: Path, data: str | Path | Dataset, space: str, seed: int, settings: Settings,
+    image_size: int | None, flips: bool | None,
+) -> tuple[Archive, Settings]:  # fmt: skip
+    """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
+
+    Returns:
+        Its archive, and the settings with the place that its images came from.
+
+    Raises:
+        InputError: naming the value got and those allowed.
+    """
+    if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
+        raise InputError(f"{path} is not a study, and not an empty folder to make one in")
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative")
+    spec = preset(space)
+    loaded = read(data, settings, image_size, flips)
+    _check(path, spec, loaded, settings, seed)
+    stamp = None
+    if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
+        settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
+    header = Header(spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE,
+                    loaded.test_share, stamp)  # fmt: skip
+    try:
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        with StudyLock(path).held():
+            store.save(loaded, path / DATA)
+            settings.save(path / SETTINGS)
+            return Archive.create(path / ARCHIVE, header), settings
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int) -> None:
+    """Whether the space fits the images, the device is there, the limits leave anything, and the machine suffices."""
+    low, high = spec.image_sizes
+    if not low <= data.shape.size <= high:
+        raise InputError(
+            f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
+        )
+    train.resolve_device(settings.device)
+    problem = Problem(SearchSpace(spec), data.shape, settings, seed)
+    initial_proposals(problem, settings.initial, [], 0)
+    Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
+
+
+def _left_by_creation(path: Path) -> bool:
+    """Whether a creation that was cut short may have left this."""
+    if path.name == CHECKPOINTS:
+        return path.is_dir() and not any(path.iterdir())
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA) or path.suffix == ".partial"
+
+
+def read(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
+    """The images that are meant; what was done to them is said."""
+    if isinstance(data, Dataset):
+        if image_size not in (None, data.shape.size):
+            size = data.shape.size
+            raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
+        return data if flips is None else replace(data, flips=flips)
+    loaded = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
+    for note in loaded.notes:
+        say(f"data {loaded.name}: {note}")
+    return loaded
