@@ -159,7 +159,11 @@ def search(
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:
         raise InputError(f"--rounds {rounds} is not a positive number")
-    folder = _open(study, _changes(locals()), wait)
+    changes = _changes(locals())
+    folder = _open(study, {}, wait)
+    if budget is not None and 0 < budget < folder.settings.initial:
+        changes["initial"] = budget  # a setting of `run`; here what has been collected is the initial sample
+    folder.update(changes)
     from surrogate_nas import tables
     from surrogate_nas.study import Study
 

@@ -27,7 +27,7 @@ from surrogate_nas.datasets import store
 from surrogate_nas.errors import JobError
 from surrogate_nas.machine import amount, available_cores, available_memory
 from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
-from surrogate_nas.unfinished import write
+from surrogate_nas.unfinished import seconds_before, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Executor(Protocol):
 
 def run_job(job: Job, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
     """Train and measure one network in this process. Whatever goes wrong is in the record."""
-    start = time.monotonic()
+    start = time.monotonic() - seconds_before(job.unfinished)
     outputs, failure = None, None
     try:
         outputs = _train_and_measure(job, on_epoch)

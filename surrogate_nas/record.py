@@ -99,7 +99,7 @@ class Record:
     """`None` for a failure, and where only the listing was read."""
     failure: Failure | None
     seconds: float
-    """Wall time of the training and its measurement."""
+    """Wall time of the training and its measurement, of all its lives if it was interrupted."""
     provenance: Mapping[str, Any]
     """Versions, device, and what else explains the result."""
 

@@ -52,6 +52,15 @@ def restore(
     return epochs, seconds
 
 
+def seconds_before(path: Path) -> float:
+    """Seconds that the training had taken when its state was kept; 0 if it was not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return float(file.metadata()[SECONDS])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return 0.0
+
+
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, whole or not at all."""
     partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -26,6 +26,7 @@ from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalP
 from surrogate_nas.machine import available_cores
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.space import Architecture
+from surrogate_nas.unfinished import write
 
 QUICK = Recipe(epochs=1, batch_size=128)
 ENDLESS = Recipe(epochs=10_000)
@@ -293,8 +294,11 @@ def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor,
     (whole,) = InProcess().run([replace(job(0, recipe), unfinished=job.folder / "elsewhere")], quiet)
     with pytest.raises(Interrupted):
         list(executor.run([job(0, recipe)], interrupt))
+    state = load_file(job(0, recipe).unfinished)
+    write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000"})
     (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
     assert told[0] > 0.5
+    assert continued.seconds > 1000
     assert whole.outputs is not None
     assert continued.outputs is not None
     np.testing.assert_equal(asdict(continued.outputs), asdict(whole.outputs))
