@@ -106,7 +106,9 @@ class StudyFolder:
             )
         with self.changing():
             settings.save(self.path / SETTINGS)
-        self.settings = settings
+            self.settings = settings
+            if "keep" in changes:
+                self.prune()
 
     @property
     def problem(self) -> Problem:
@@ -139,7 +141,7 @@ class StudyFolder:
         if loaded.fingerprint() != header.fingerprint:
             raise InputError(f"data set {loaded.name!r} is not the one that {self.path} was made with")
         if not copy.is_file():
-            with suppress(OSError):  # where nothing can be written it is read again each time
+            with suppress(InputError):  # where nothing can be written it is read again each time
                 store.save(loaded, copy)
         return loaded
 
@@ -178,13 +180,16 @@ class StudyFolder:
 
     def collect(self, n: int, planned: int | None = None) -> list[Record]:
         """Train n more sampled architectures; `planned` as for `evaluate`."""
-        taken = self.archive.proposals()
-        return self.evaluate(initial_proposals(self.problem, n, taken, self.next_round(taken)), planned)
+        with self.changing():
+            taken = self.archive.proposals()
+            return self.evaluate(initial_proposals(self.problem, n, taken, self.next_round(taken)), planned)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these; an architecture that has been trained is trained again with another seed."""
         self.space.indices(architectures)
-        return self.evaluate(user_proposals(self.problem, architectures, self.next_round(self.archive.proposals())))
+        with self.changing():
+            round = self.next_round(self.archive.proposals())
+            return self.evaluate(user_proposals(self.problem, architectures, round))
 
     def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these once, outside the search."""

@@ -82,7 +82,6 @@ def test_less_to_keep_needs_less_disk(copy: Study) -> None:
 def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
     before = weights(copy)
     copy.folder.update({"keep": "front"})
-    copy.folder.prune()
     kept = weights(copy)
     assert {s.record.id for s in copy.front()} <= kept < before
     copy.folder.update({"limits": {"max_macs": None, "min_accuracy": None}})
