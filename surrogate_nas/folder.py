@@ -235,6 +235,8 @@ class StudyFolder:
         done = len(self.archive.records())
         progress = TrainingProgress(len(proposals), done, planned or done + len(proposals))
         jobs = [self._job(p) for p in proposals]
+        if begun := sum(job.unfinished.is_file() for job in jobs):
+            say(f"{begun} of {len(jobs)} trainings go on from their last epoch")
         with progress.shown():
             for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self.archive.add(record)
