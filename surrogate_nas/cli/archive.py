@@ -1,0 +1,79 @@
+"""The commands that look into an archive, and those that deal with its failures."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait
+from surrogate_nas.cli.output import answer
+from surrogate_nas.cli.studies import open_study
+from surrogate_nas.errors import JobError
+
+archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive.")
+
+
+@archive_app.command("list")
+def archive_list(
+    study: StudyPath,
+    failed: Annotated[bool, typer.Option("--failed", help="Only trainings that failed, and why.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="The baselines instead of the search.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List every record."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+
+    records = folder.archive.records(baselines=baselines)
+    rows = tables.record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
+    answer(rows, as_json, lambda: tables.print_records(rows))
+
+
+@archive_app.command("retry")
+def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Let failed trainings be done again, by the next run, search or collect."""
+    folder = open_study(study, {}, wait)
+    ids = folder.retry(networks or [])
+    again = f"pending again, for the next run, search or collect: {' '.join(ids)}" if ids else "no training failed"
+    answer(ids, as_json, lambda: typer.echo(again))
+
+
+@archive_app.command("drop")
+def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Forget failed trainings, as if they had never been proposed."""
+    folder = open_study(study, {}, wait)
+    ids = folder.drop(networks or [])
+    gone = f"dropped: {' '.join(ids)}" if ids else "no training failed"
+    answer(ids, as_json, lambda: typer.echo(gone))
+
+
+@archive_app.command("show")
+def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> None:
+    """Show one record: what was trained, how, and what each exit does."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+
+    document = tables.record_document(folder, folder.archive.find(network))
+    answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
+
+
+@archive_app.command("dump")
+def archive_dump(study: StudyPath) -> None:
+    """Write every record, without its outputs, as a line of JSON."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+
+    for record in folder.archive.records():
+        typer.echo(json.dumps(tables.record_document(folder, record)))
+
+
+@archive_app.command("validate")
+def archive_validate(study: StudyPath, as_json: Json = False) -> None:
+    """Check that the archive is sound."""
+    folder = open_study(study, {})
+    problems = folder.archive.problems()
+    records = len(folder.archive.records())
+    sound = f"{folder.archive.path}: {records} records, sound"
+    answer({"records": records, "problems": problems}, as_json, lambda: typer.echo("\n".join(problems) or sound))
+    if problems:
+        raise JobError(f"{folder.archive.path} has {len(problems)} problems")

@@ -1,0 +1,58 @@
+"""The commands that say what there is: search spaces, data sets, the installation."""
+
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json
+from surrogate_nas.cli.output import answer
+from surrogate_nas.errors import JobError
+
+app = typer.Typer()
+datasets_app = typer.Typer(help="List the data sets, or show one: a name, a folder of images by class, an .npz.")
+
+
+@app.command()
+def spaces(as_json: Json = False) -> None:
+    """List the search spaces."""
+    from surrogate_nas import tables
+
+    rows = tables.space_rows()
+    answer(rows, as_json, lambda: tables.print_rows(rows, "Search spaces"))
+
+
+@datasets_app.callback()
+def datasets(context: typer.Context, as_json: Json = False) -> None:
+    """List the data sets, or show one."""
+    if context.invoked_subcommand is not None:
+        return
+    from surrogate_nas import tables
+
+    rows = tables.dataset_rows()
+    answer(rows, as_json, lambda: tables.print_rows(rows, "Data sets"))
+
+
+@datasets_app.command("show")
+def datasets_show(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A name, a folder of images by class, or an .npz.")],
+    data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None, flips: Flips = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
+    from surrogate_nas import tables
+    from surrogate_nas.datasets import card, load
+
+    shown = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
+    answer(shown.document(), as_json, lambda: tables.print_card(shown))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check the installation and say what to do about what is wrong."""
+    from surrogate_nas.doctor import check
+
+    checks = check()
+    lines = [f"{'ok  ' if c['ok'] else 'FAIL'}  {c['what']}: {c['found']}" for c in checks]
+    answer(checks, as_json, lambda: typer.echo("\n".join(lines)))
+    if not all(c["ok"] for c in checks):
+        raise JobError("the installation has problems")

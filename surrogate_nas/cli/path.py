@@ -1,0 +1,213 @@
+"""The commands that do the work, in the order of the path."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.options import (
+    LIMITS,
+    Batch,
+    Budget,
+    Config,
+    Data,
+    DataRoot,
+    Device,
+    Download,
+    Encodings,
+    Epochs,
+    Flips,
+    ImageSize,
+    Initial,
+    Json,
+    Keep,
+    MaxHours,
+    MaxMacs,
+    MaxMemory,
+    MaxParams,
+    MaxSeconds,
+    MaxWorstMacs,
+    MinAccuracy,
+    Network,
+    Policy,
+    Seed,
+    Space,
+    StudyPath,
+    Surrogate,
+    Wait,
+    Workers,
+    changes_of,
+)
+from surrogate_nas.cli.output import answer
+from surrogate_nas.cli.studies import DEFAULT_SPACE, architectures_of, open_or_create, open_study
+from surrogate_nas.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    study: StudyPath, data: Data = None, space: Space = None, seed: Seed = None, budget: Budget = None,
+    initial: Initial = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
+    max_params: MaxParams = None, min_accuracy: MinAccuracy = None, epochs: Epochs = None, surrogate: Surrogate = None,
+    policy: Policy = None, workers: Workers = None, device: Device = None, data_root: DataRoot = None,
+    download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
+    max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, config: Config = None,
+    wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
+    folder = open_or_create(study, locals())
+    from surrogate_nas import tables
+    from surrogate_nas.report import write_report
+    from surrogate_nas.study import Study
+
+    whole = Study(folder)
+    with folder.changing():
+        folder.announce()
+        whole.run()
+        page = write_report(whole)
+    answer(tables.front_document(whole, page), as_json, lambda: tables.print_front(whole, page))
+
+
+@app.command()
+def collect(
+    study: StudyPath,
+    n: Annotated[int | None, typer.Option(help="Networks to sample and train.")] = None,
+    encoding: Encodings = None, data: Data = None, space: Space = None, seed: Seed = None, budget: Budget = None,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_params: MaxParams = None,
+    min_accuracy: MinAccuracy = None, epochs: Epochs = None, policy: Policy = None, workers: Workers = None,
+    device: Device = None, data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None,
+    flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
+    keep: Keep = None, config: Config = None, wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train sampled networks, or those of given encodings, into the archive."""
+    if (n is None) == (encoding is None):
+        raise InputError("collect needs either --n or --encoding")
+    if n is not None and n < 1:
+        raise InputError(f"--n {n} is not a positive number")
+    options = locals()
+    from surrogate_nas import tables
+    from surrogate_nas.creation import ARCHIVE
+    from surrogate_nas.space import SearchSpace, preset
+
+    if not (study / ARCHIVE).is_file():  # a wrong encoding must not leave an empty study behind
+        _ = [SearchSpace(preset(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
+    folder = open_or_create(study, options)
+    architectures = [folder.space.parse(text) for text in encoding or []]
+    with folder.changing():
+        folder.set_deadline()
+        folder.finish_pending()
+        records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
+    rows = tables.record_rows(folder, records)
+    answer(rows, as_json, lambda: tables.print_records(rows))
+
+
+@app.command()
+def fit(
+    study: StudyPath, surrogate: Surrogate = None,
+    again: Annotated[bool, typer.Option("--again", help="Fit anew even if the stored surrogate is current.")] = False,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Fit surrogates to the archive and judge them on networks they never saw."""
+    folder = open_study(study, changes_of(locals()))
+    from surrogate_nas import tables
+    from surrogate_nas.study import Study
+
+    fitted = Study(folder).fit(again=again)
+    answer(tables.fit_document(fitted), as_json, lambda: tables.print_fit(fitted))
+
+
+@app.command()
+def search(
+    study: StudyPath,
+    rounds: Annotated[int | None, typer.Option(help="Rounds; until the budget is spent by default.")] = None,
+    budget: Budget = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
+    max_params: MaxParams = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
+    workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
+    max_memory_gb: MaxMemory = None, keep: Keep = None, wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Propose, train and refit: for some rounds, or until the budget is spent."""
+    if rounds is not None and rounds < 1:
+        raise InputError(f"--rounds {rounds} is not a positive number")
+    changes = changes_of(locals())
+    folder = open_study(study, {}, wait)
+    if budget is not None and 0 < budget < folder.settings.initial:
+        changes["initial"] = budget  # a setting of `run`; here what has been collected is the initial sample
+    folder.update(changes)
+    from surrogate_nas import tables
+    from surrogate_nas.study import Study
+
+    folder.set_deadline()
+    before = {r.id for r in folder.archive.records()}
+    if len(before) >= folder.settings.budget:
+        raise InputError(f"the budget of {folder.settings.budget} trainings is spent; give a larger --budget")
+    new = [r for r in Study(folder).search(rounds) if r.id not in before]
+    rows = tables.record_rows(folder, new)
+    answer(rows, as_json, lambda: tables.print_records(rows))
+
+
+@app.command()
+def query(
+    study: StudyPath, encoding: Encodings = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one encoding per line.")] = None,
+    sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
+    thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals."""
+    folder = open_study(study, {})
+    architectures = architectures_of(folder, encoding, file, sample)
+    from surrogate_nas import tables
+    from surrogate_nas.exits import OperatingPoint
+    from surrogate_nas.study import Study
+
+    positions = folder.space.positions
+    point = None if thresholds is None else OperatingPoint.parse(thresholds, positions, folder.settings.policy)
+    answers = Study(folder).query(architectures, point)
+    answer(tables.answers_document(answers), as_json, lambda: tables.print_answers(answers))
+
+
+@app.command()
+def tune(
+    study: StudyPath, network: Network,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_params: MaxParams = None,
+    min_accuracy: MinAccuracy = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Choose thresholds of a trained network for given limits, without training."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+    from surrogate_nas.config import Limits, parse
+    from surrogate_nas.study import Study
+
+    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    whole = Study(folder)
+    solution = whole.tune(network, limits)
+    curve = tables.curve_document(whole, network)
+    document = {"limits": limits.model_dump(), **tables.solution_document(solution), "curve": curve}
+    answer(document, as_json, lambda: tables.print_solutions([solution], f"{network} within {limits}"))
+
+
+@app.command()
+def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
+    folder = open_study(study, changes_of(locals()), wait)
+    from surrogate_nas import tables
+    from surrogate_nas.study import Study
+
+    rows = tables.baseline_rows(folder, Study(folder).train_baselines())
+    answer(rows, as_json, lambda: tables.print_records(rows))
+
+
+@app.command()
+def report(
+    study: StudyPath,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write to; the study's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write report.html, front.csv, and the figures as SVG and PNG."""
+    folder = open_study(study, {})
+    from surrogate_nas.report import write_report
+    from surrogate_nas.study import Study
+
+    page = write_report(Study(folder), output)
+    answer({"report": str(page), "front": str(page.parent / "front.csv")}, as_json, lambda: typer.echo(page))

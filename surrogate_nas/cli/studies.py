@@ -1,0 +1,67 @@
+"""From what a command was given to the study and the architectures that it is about."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surrogate_nas.cli.options import changes_of
+from surrogate_nas.errors import InputError
+
+if TYPE_CHECKING:
+    from surrogate_nas.folder import StudyFolder
+    from surrogate_nas.space import Architecture
+
+DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
+
+
+def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFolder":
+    from surrogate_nas.folder import StudyFolder
+
+    folder = StudyFolder.open(path)
+    folder.wait = wait
+    folder.update(changes)
+    return folder
+
+
+def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
+    from surrogate_nas.config import Settings
+    from surrogate_nas.creation import ARCHIVE, SETTINGS
+    from surrogate_nas.folder import StudyFolder
+
+    changes = changes_of(options)
+    data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
+    if not (path / ARCHIVE).is_file():
+        start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
+        return StudyFolder.create(
+            path, data=data or DEFAULT_DATA, space=space or DEFAULT_SPACE, seed=seed or 0,
+            settings=start.updated(changes), image_size=image_size, flips=options["flips"],
+        )  # fmt: skip
+    folder = StudyFolder.open(path)
+    folder.wait = options["wait"]
+    header = folder.archive.header
+    for name, given, stored in (("space", space, header.space.name), ("seed", seed, header.seed)):
+        if given is not None and given != stored:
+            raise InputError(f"study {path} has {name} {stored}, got --{name} {given}; that needs a study of its own")
+    folder.require_data(data, image_size, options["flips"])
+    folder.update(changes)
+    return folder
+
+
+def architectures_of(
+    folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None
+) -> list["Architecture"]:
+    import numpy as np
+
+    if (encoding is not None) + (file is not None) + (sample is not None) != 1:
+        raise InputError("query needs one of --encoding, --file and --sample")
+    if sample is not None:
+        if sample < 1:
+            raise InputError(f"--sample {sample} is not a positive number")
+        return folder.space.sample(sample, np.random.default_rng(folder.archive.header.seed))
+    if file is not None:
+        try:
+            encoding = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file} cannot be read: {error}") from None
+    if not encoding:
+        raise InputError(f"{file} has no encodings")
+    return [folder.space.parse(text) for text in encoding]
