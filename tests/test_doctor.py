@@ -43,7 +43,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
 
 
 def test_this_installation_is_sound() -> None:
-    assert [c for c in doctor.check() if not c["ok"]] == []
+    of_the_machine = {"memory", "disk here", "file system here"}  # which may be short of something without being wrong
+    assert [c for c in doctor.check() if not c["ok"] and c["what"] not in of_the_machine] == []
 
 
 def test_every_library_that_the_package_needs_is_checked() -> None:
