@@ -76,4 +76,5 @@ def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = Study.create(path, seed=3, **SMALL_STUDY)
     study.run()
     study.fit()
+    study.folder.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
     return path
