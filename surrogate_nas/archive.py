@@ -148,18 +148,18 @@ class Archive:
     def retry(self, ids: Iterable[str]) -> None:
         """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
         with _transaction(self._connection):
-            self._connection.executemany(
-                "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL", [(id,) for id in ids]
-            )
+            self._forget_failures(ids)
 
     def drop(self, ids: Iterable[str]) -> None:
         """Forget these failed trainings and that they were proposed. Those that did not fail stay as they are."""
-        ids = list(ids)
-        self.retry(ids)
         with _transaction(self._connection):
-            self._connection.executemany(
-                "DELETE FROM proposals WHERE id = ? AND id NOT IN (SELECT id FROM records)", [(id,) for id in ids]
-            )
+            failed = self._forget_failures(ids)
+            self._connection.executemany("DELETE FROM proposals WHERE id = ?", [(id,) for id in failed])
+
+    def _forget_failures(self, ids: Iterable[str]) -> list[str]:
+        """Which of these were failures."""
+        statement = "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL"
+        return [id for id in ids if self._connection.execute(statement, (id,)).rowcount]
 
     # ------------------------------------------------------------------ reading
 

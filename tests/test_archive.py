@@ -341,7 +341,7 @@ def test_a_failed_training_that_is_dropped_was_never_proposed_and_the_others_sta
         archive.add(each)
     archive.propose([proposal(3)])
     archive.drop([record(0).id, failed(1).id, proposal(3).id])
-    assert sorted(p.id for p in archive.proposals()) == sorted([record(0).id, failed(2).id])
+    assert sorted(p.id for p in archive.proposals()) == sorted([record(0).id, failed(2).id, proposal(3).id])
     assert archive.problems() == []
 
 
