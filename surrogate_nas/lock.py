@@ -56,7 +56,11 @@ class StudyLock:
             self._lock.acquire(timeout=-1)
         if self._lock.lock_counter == 1:
             since, command = f"{datetime.now():%Y-%m-%d %H:%M}", " ".join(sys.argv[1:2])
-            (self._folder / HOLDER).write_text(f"process {os.getpid()}, {command} since {since}", encoding="utf-8")
+            try:
+                (self._folder / HOLDER).write_text(f"process {os.getpid()}, {command} since {since}", encoding="utf-8")
+            except OSError:
+                self._lock.release()
+                raise
 
     def _holder(self) -> str:
         try:

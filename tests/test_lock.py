@@ -78,3 +78,14 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match="cannot be changed: "), StudyLock(tmp_path / "file").held():
         pass
+
+
+def test_who_cannot_say_that_it_has_it_does_not_keep_it(tmp_path: Path) -> None:
+    """As where the disk is full."""
+    (tmp_path / HOLDER).mkdir()
+    lock = StudyLock(tmp_path)
+    with pytest.raises(JobError, match="cannot be changed"), lock.held():
+        pass
+    (tmp_path / HOLDER).rmdir()
+    with StudyLock(tmp_path).held():  # while the first one is still there
+        pass
