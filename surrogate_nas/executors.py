@@ -111,7 +111,7 @@ def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
         unfinished=job.unfinished,
     )  # fmt: skip
     outputs = train.measure(network, splits)
-    write(job.checkpoint, network.state_dict())
+    write(job.checkpoint, network.state_dict(), durable=True)  # before its record is stored
     return outputs
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from surrogate_nas import datasets
@@ -268,7 +269,7 @@ class StudyFolder:
 
         Raises:
             InputError: if there is no such record.
-            JobError: if its weights are gone.
+            JobError: if its weights are gone or damaged.
         """
         record = self.archive.find(id)
         path = self.checkpoint(record.id)
@@ -280,7 +281,11 @@ class StudyFolder:
                 f"train it again with --keep all"
             )
         network = EarlyExitNetwork(record.architecture, self.shape)
-        network.load_state_dict(load_file(path))
+        try:
+            network.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise JobError(f"the weights of {record.id} at {path} are damaged: {reason}") from None
         return network.eval()
 
     # ------------------------------------------------------------------ what is kept

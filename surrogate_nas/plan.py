@@ -62,10 +62,13 @@ class Plan:
             raise InputError(
                 f"{self.trainings} trainings write up to {amount(self.disk)} at {path}, where {amount(free)} are free"
             )
-        if self.memory * min(self.workers, self.trainings) > memory:
+        at_a_time = min(self.workers, self.trainings)
+        if self.memory * at_a_time > memory:
+            fitting = memory // self.memory
+            cure = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some"
             raise InputError(
-                f"{self.workers} trainings at a time need about {amount(self.memory)} of memory each, and "
-                f"{amount(memory)} are free; allowed: --workers up to {memory // self.memory}, or smaller batches"
+                f"{at_a_time} trainings at a time need about {amount(self.memory)} of memory each, and "
+                f"{amount(memory)} are free; {cure}, or use smaller batches"
             )
 
 

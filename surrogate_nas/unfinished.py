@@ -61,11 +61,17 @@ def seconds_before(path: Path) -> float:
         return 0.0
 
 
-def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, whole or not at all."""
+def write(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
+) -> None:
+    """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        partial.write_bytes(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))
+        with partial.open("wb") as file:
+            file.write(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)

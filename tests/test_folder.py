@@ -47,6 +47,10 @@ def test_memory_that_will_not_do_is_refused_with_the_workers_that_fit(
     monkeypatch.setattr(plan, "available_memory", lambda: 1_500_000_000)
     with pytest.raises(InputError, match=r"8 trainings at a time need about .*; allowed: --workers up to 2"):
         Study.create(tmp_path / "study", workers=8)
+    monkeypatch.setattr(plan, "available_memory", lambda: 1_000_000)
+    with pytest.raises(InputError, match="not even one fits"):
+        Study.create(tmp_path / "study", workers=1)
+    monkeypatch.setattr(plan, "available_memory", lambda: 1_500_000_000)
     assert Study.create(tmp_path / "study", workers=2).settings.workers == 2
 
 
@@ -104,6 +108,13 @@ def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -
     before = weights(copy)
     copy.folder.prune()
     assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
+
+
+def test_damaged_weights_are_said(copy: Study) -> None:
+    id = copy.records()[0].id
+    copy.folder.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file
+    with pytest.raises(JobError, match=f"the weights of {id} at .* are damaged"):
+        copy.network(id)
 
 
 # ---------------------------------------------------------------------- failures
