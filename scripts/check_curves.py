@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from surrogate_nas import Study
+from surrogate_nas.candidates import Candidates
 from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
 from surrogate_nas.surrogates.design import GRID_SIZE
-from surrogate_nas.surrogates.predictor import charged_macs
+from surrogate_nas.surrogates.predictor import reach
 
 
 def main() -> None:
@@ -22,14 +23,13 @@ def main() -> None:
     E = study.folder.space.positions
     basis, grid = CurveBasis(E), shared_thresholds(E, 100, seed=1)
     coefficients, _ = basis.fit(exits, shared_thresholds(E, GRID_SIZE))
-    present = torch.from_numpy(np.array([view.present for view in exits]))[:, None]
-    thresholds = torch.from_numpy(grid)[None]
-    curve = basis.compose(torch.from_numpy(coefficients)[:, None], thresholds, present)
-    backbone, branch = (torch.from_numpy(np.stack([getattr(view.cost, name)[0] for view in exits]))[:, None]
-                        for name in ("backbone", "branch"))  # fmt: skip
-    macs = curve.expected_macs(charged_macs(thresholds, present, backbone, branch)).numpy()
+    records = [record for record in study.records() if record.outputs is not None]
+    candidates = Candidates.of(study.folder.space, [r.architecture for r in records], study.folder.costing)
+    design = study.fit().predictor.design
+    reached = reach(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
+    accuracy, macs = reached.accuracy, reached.figures.macs.expected
     measured = [view.measure(grid) for view in exits]
-    accuracy_error = curve.accuracy.numpy() - np.array([m.accuracy for m in measured])
+    accuracy_error = accuracy - np.array([m.accuracy for m in measured])
     macs_error = macs / np.array([m.expected_macs for m in measured]) - 1
     rmse_accuracy, rmse_macs = (np.sqrt(np.mean(error**2)) for error in (accuracy_error, macs_error))
     print(f"{len(exits)} networks × {len(grid)} operating points: RMSE of accuracy {100 * rmse_accuracy:.2f} points, "

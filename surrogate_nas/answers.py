@@ -1,5 +1,6 @@
 """What a study answers: of a network that was trained what was measured, of any other what is predicted."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from surrogate_nas.exits import Exits, OperatingPoint
+from surrogate_nas.config import Limits
+from surrogate_nas.exits import Exits, OperatingPoint, Spent
 from surrogate_nas.record import Record
 
 CONFIDENCE = 0.95
@@ -21,6 +23,8 @@ class Measured:
     accuracy_interval: tuple[float, float]
     """95 % Wilson interval."""
     expected_macs: float
+    p95_macs: int
+    """What 95 % of the samples do not exceed."""
     worst_macs: int
     rates: tuple[float, ...]
     """Exit probability of each position."""
@@ -32,6 +36,13 @@ class Measured:
     """Mean of the accuracies of the classes: each class counts as much as any other, however rare it is."""
     n: int
     """Samples of the split."""
+    parameters: int
+    weight_bytes: int
+    """As deployed."""
+    activation_bytes: int
+    """Alive at the worst moment at batch 1, of the exits that are on."""
+    cost: tuple[float, float, float] | None
+    """By the study's cost table: expected, 95th percentile, worst case."""
 
     @classmethod
     def of(
@@ -46,16 +57,33 @@ class Measured:
             operating_point: under the exits' policy.
         """
         measured = exits.at(operating_point)
+        figures = measured.figures
         interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
         right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
-            float(measured.expected_macs[0]), int(measured.worst_macs[0]),
+            float(figures.macs.expected[0]), int(figures.macs.p95[0]), int(figures.macs.worst[0]),
             tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
-            _or_none(per_class), float(np.nanmean(per_class)), measured.n,
+            _or_none(per_class), float(np.nanmean(per_class)), measured.n, int(measured.parameters[0]),
+            int(measured.weight_bytes[0]), int(measured.activation_bytes[0]), _cost(figures.cost),
         )  # fmt: skip
+
+    def limited(self, limits: Limits) -> list[tuple[str, float, float]]:
+        """Everything beside accuracy that has a limit: its name, value, and cap."""
+        expected, p95, worst = self.cost or (math.nan,) * 3
+        amounts = (
+            ("expected MACs", self.expected_macs, limits.max_macs),
+            ("95 % of MACs", self.p95_macs, limits.max_p95_macs),
+            ("worst-case MACs", self.worst_macs, limits.max_worst_macs),
+            ("parameters", self.parameters, limits.max_params),
+            ("bytes of weights", self.weight_bytes, limits.max_weight_bytes),
+            ("bytes of activations", self.activation_bytes, limits.max_activation_bytes),
+            ("expected cost", expected, limits.max_cost), ("95 % of cost", p95, limits.max_p95_cost),
+            ("worst-case cost", worst, limits.max_worst_cost),
+        )  # fmt: skip
+        return [(name, value, cap) for name, value, cap in amounts if cap is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +92,13 @@ class Solution:
 
     record: Record
     operating_point: OperatingPoint
-    parameters: int
     tune: Measured
     test: Measured
+
+    @property
+    def parameters(self) -> int:
+        """Of the network."""
+        return self.tune.parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +120,16 @@ class Answer:
     """Exact, to each exit position."""
     worst_macs: int
     parameters: int
+    weight_bytes: int
+    activation_bytes: int
+    cost: tuple[float, float, float] | None
+    """Expected cost by the study's cost table, if it has one."""
     trained: list[dict[str, Any]]
     """For each training of this architecture its id, seed and exact values on tune."""
+
+
+def _cost(spent: Spent | None) -> tuple[float, float, float] | None:
+    return None if spent is None else (float(spent.expected[0]), float(spent.p95[0]), float(spent.worst[0]))
 
 
 def _or_none(values: npt.NDArray[np.float64]) -> tuple[float | None, ...]:

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.record import BASELINE, Failure, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import Architecture, SearchSpace, SpaceSpec, parse_spec
+from surrogate_nas.units import ImageShape
 
-SCHEMA_VERSION = 2
-"""2: baselines may be among the records; readers of version 1 would take them for part of the search."""
+SCHEMA_VERSION = 3
+"""2: baselines may be among the records; readers of version 1 would take them for part of the search.
+3: spaces have more kinds of stages, branches and accounting than readers of version 2 know."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -314,6 +315,8 @@ def _to_arrays(outputs: Outputs) -> dict[str, npt.NDArray[Any]]:
             arrays[f"{split}/logits"] = said.logits
         if said.correct is not None:
             arrays[f"{split}/correct"] = said.correct
+        if said.gates is not None:
+            arrays[f"{split}/gates"] = said.gates
         arrays.update({f"{split}/scores/{policy}": array for policy, array in said.scores.items()})
     return arrays
 
@@ -324,7 +327,7 @@ def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> Outputs:
         scores: dict[Any, Any] = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
         logits = arrays.get(f"{name}/logits")
         correct = arrays[f"{name}/correct"] if logits is None else None
-        return SplitOutputs(arrays[f"{name}/labels"], logits, scores, correct)
+        return SplitOutputs(arrays[f"{name}/labels"], logits, scores, correct, arrays.get(f"{name}/gates"))
 
     return Outputs(split("tune"), split("test"))
 

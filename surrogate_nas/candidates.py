@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.config import Limits
-from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.space import Architecture, SearchSpace
-from surrogate_nas.space.columns import Ints
+from surrogate_nas.space.search_space import Ints
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,16 +37,15 @@ class Candidates:
         return Candidates(self.indices[index], self.encoding[index], self.cost[index], self.present[index])
 
     @classmethod
-    def of_indices(cls, space: SearchSpace, indices: Ints, shape: ImageShape) -> "Candidates":
+    def of_indices(cls, space: SearchSpace, indices: Ints, costing: Costing) -> "Candidates":
         """From (n, G) canonical choice indices."""
-        columns = space.columns(indices)
-        present = np.concatenate([columns.exits, np.ones((len(indices), 1), dtype=bool)], axis=1)
-        return cls(indices, space.encode_indices(indices), count(columns, shape), present)
+        cost = costing.of_indices(space, indices)
+        return cls(indices, space.encode_indices(indices), cost, space.present(indices))
 
     @classmethod
-    def of(cls, space: SearchSpace, architectures: Sequence[Architecture], shape: ImageShape) -> "Candidates":
+    def of(cls, space: SearchSpace, architectures: Sequence[Architecture], costing: Costing) -> "Candidates":
         """From architectures of the space."""
-        return cls.of_indices(space, space.indices(architectures), shape)
+        return cls.of_indices(space, space.indices(architectures), costing)
 
 
 def keeps_exact_limits(cost: Cost, present: npt.NDArray[np.bool_], limits: Limits) -> npt.NDArray[np.bool_]:
@@ -55,23 +54,31 @@ def keeps_exact_limits(cost: Cost, present: npt.NDArray[np.bool_], limits: Limit
     The cheapest average is that of everyone leaving at one exit with the other exits off; the cheapest worst case has
     every early exit off.
     """
-    keeps = np.ones(len(cost.parameters), dtype=bool)
-    if limits.max_params is not None:
-        keeps &= cost.parameters <= limits.max_params
-    if limits.max_worst_macs is not None:
-        keeps &= cost.backbone[:, -1] <= limits.max_worst_macs
-    if limits.max_macs is not None:
-        alone = np.where(present, cost.backbone + cost.branch, np.iinfo(np.int64).max)
-        keeps &= alone.min(axis=1) <= limits.max_macs
+    off = np.zeros(present.shape[1] - 1, dtype=bool)
+    sizes = ((cost.parameters, limits.max_params), (cost.weight_bytes, limits.max_weight_bytes),
+             (cost.memory(off), limits.max_activation_bytes))  # fmt: skip
+    keeps = np.ones(len(cost), dtype=bool)
+    for size, cap in sizes:
+        if cap is not None:
+            keeps &= size <= cap
+    for spent, name in (((cost.backbone, cost.branch), "macs"), (cost.other, "cost")):
+        if spent is None:
+            continue
+        alone = np.where(present, spent[0] + spent[1], np.inf).min(axis=1)
+        least = {"max": alone, "max_p95": alone, "max_worst": spent[0][:, -1]}
+        for statistic, value in least.items():
+            cap = getattr(limits, f"{statistic}_{name}")
+            if cap is not None:
+                keeps &= value <= cap
     return keeps
 
 
-def untaken(space: SearchSpace, indices: Ints, shape: ImageShape, limits: Limits, taken: set[bytes]) -> Candidates:
+def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits, taken: set[bytes]) -> Candidates:
     """Those of (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in their order."""
     _, first = np.unique(indices, axis=0, return_index=True)
     rows = indices[np.sort(first)]
     rows = rows[[row.tobytes() not in taken for row in rows]]
-    found = Candidates.of_indices(space, rows, shape)
+    found = Candidates.of_indices(space, rows, costing)
     return found[np.flatnonzero(keeps_exact_limits(found.cost, found.present, limits))]
 
 
@@ -81,7 +88,7 @@ def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[byt
 
 
 def sample_within(
-    space: SearchSpace, n: int, shape: ImageShape, limits: Limits, rng: np.random.Generator, taken: set[bytes]
+    space: SearchSpace, n: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
 ) -> list[Architecture]:
     """n distinct architectures that keep the exact limits, each gene drawn uniformly.
 
@@ -92,12 +99,12 @@ def sample_within(
     seen = set(taken)
     for _ in range(SAMPLING_BATCHES):
         drawn = space.sample_indices(SAMPLING_BATCH, rng)
-        new = untaken(space, drawn, shape, limits, seen).indices[: n - len(found)]
+        new = untaken(space, drawn, costing, limits, seen).indices[: n - len(found)]
         seen |= {row.tobytes() for row in new}
         found += list(new)
         if len(found) == n:
             return space.architectures(np.stack(found)) if found else []
-    cost = Candidates.of_indices(space, drawn, shape).cost
+    cost = Candidates.of_indices(space, drawn, costing).cost
     raise InputError(
         f"only {len(found)} of {n} new architectures of space {space.spec.name!r} were found within {limits}; smallest "
         f"seen: {(cost.backbone + cost.branch).min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "

@@ -1,5 +1,6 @@
 """What a user may set: limits of the search, the training recipe, the settings of a study."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -15,7 +16,11 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 FEWEST_NETWORKS = 8
 """Trained networks that a surrogate needs at least."""
-PolicyName = Literal["max_softmax", "margin", "entropy"]
+PolicyName = Literal["max_softmax", "margin", "entropy", "gate"]
+ChargeHeads = Literal["all", "own"]
+"""`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
+only reproduces the figures of NACHOS."""
+Objective = Literal["macs", "cost"]
 KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["auto", "xgb", "gp"]
 
@@ -31,22 +36,52 @@ class Limits(_Config):
     """Expected (average) multiply-accumulates per image."""
     max_worst_macs: Amount | None = None
     """Multiply-accumulates of an image that goes to the last exit."""
+    max_p95_macs: Amount | None = None
+    """Multiply-accumulates that 95 % of the images do not exceed."""
     max_params: Amount | None = None
+    max_weight_bytes: Amount | None = None
+    """Of the whole network as deployed."""
+    max_activation_bytes: Amount | None = None
+    """Activations alive at the worst moment, for one image."""
+    max_cost: Amount | None = None
+    """Expected (average) cost per image by the study's cost table."""
+    max_worst_cost: Amount | None = None
+    """The same of an image that goes to the last exit."""
+    max_p95_cost: Amount | None = None
+    """The same that 95 % of the images do not exceed."""
     min_accuracy: Share | None = None
     """Accuracy floor, a fraction."""
 
     @model_validator(mode="after")
     def _average_below_worst_case(self) -> Self:
-        if self.max_macs is not None and self.max_worst_macs is not None and self.max_macs > self.max_worst_macs:
-            raise ValueError(
-                f"max_macs {self.max_macs:g} is above max_worst_macs {self.max_worst_macs:g}, "
-                "but no average exceeds the worst case"
-            )
+        for mean, worst in (("max_macs", "max_worst_macs"), ("max_cost", "max_worst_cost")):
+            average, cap = getattr(self, mean), getattr(self, worst)
+            if average is not None and cap is not None and average > cap:
+                raise ValueError(f"{mean} {average:g} is above {worst} {cap:g}, but no average exceeds the worst case")
         return self
+
+    @property
+    def limits_cost(self) -> bool:
+        """Whether anything is limited that only a cost table can tell."""
+        return any(cap is not None for cap in (self.max_cost, self.max_worst_cost, self.max_p95_cost))
+
+    @property
+    def limits_spending(self) -> bool:
+        """Whether anything is limited that thresholds decide, beside accuracy."""
+        caps = (self.max_macs, self.max_p95_macs, self.max_worst_macs, self.max_activation_bytes)
+        return self.limits_cost or any(cap is not None for cap in caps)
+
+    def only_cuts(self, objective: Objective) -> bool:
+        """Whether the best points within these limits are those of the unlimited front that keep them."""
+        cut = {"min_accuracy", "max_params", "max_weight_bytes", "max_macs" if objective == "macs" else "max_cost"}
+        return all(cap is None for name, cap in self if name not in cut)
 
     def __str__(self) -> str:
         words = {"max_macs": "expected MACs ≤", "max_worst_macs": "worst-case MACs ≤",
-                 "max_params": "parameters ≤", "min_accuracy": "accuracy ≥"}  # fmt: skip
+                 "max_p95_macs": "95 % of images' MACs ≤", "max_params": "parameters ≤",
+                 "max_weight_bytes": "bytes of weights ≤", "max_activation_bytes": "bytes of activations ≤",
+                 "max_cost": "expected cost ≤", "max_worst_cost": "worst-case cost ≤",
+                 "max_p95_cost": "95 % of images' cost ≤", "min_accuracy": "accuracy ≥"}  # fmt: skip
         given = [f"{words[name]} {value:,g}" for name, value in self if value is not None]
         return ", ".join(given) or "no limits"
 
@@ -88,8 +123,12 @@ class Settings(_Config):
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     surrogate: SurrogateName = "auto"
-    policy: PolicyName = "max_softmax"
-    """How an exit scores its own confidence."""
+    policy: PolicyName | None = None
+    """How an exit scores its own confidence; `None` leaves it to the space."""
+    charge_heads: ChargeHeads | None = None
+    """Which branches a sample is charged for; `None` leaves it to the space."""
+    objective: Objective = "macs"
+    """What is minimised beside maximising accuracy: expected MACs, or the expected cost by the study's cost table."""
     data_root: Path | None = None
     """Where the data set comes from: torchvision's folder, the folder of images, or the `.npz`; digits need none."""
     download: bool = False
@@ -156,9 +195,10 @@ def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        path, at = _resolve(model, first["loc"])
+        where = ".".join(path)
         if first["type"] == "extra_forbidden":
-            allowed = ", ".join(_fields_at(model, first["loc"][:-1]))
+            allowed = ", ".join(at.model_fields)
             raise InputError(f"{source}: unknown setting {where!r}; allowed: {allowed}") from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
@@ -166,9 +206,25 @@ def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
         raise InputError(f"{source}: {where + ': ' if where else ''}{message}{got}") from None
 
 
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for name in (part for part in path if isinstance(part, str)):  # a number is a place in a tuple of models
-        annotation = model.model_fields[name].annotation
-        inner = (annotation, *get_args(annotation))
-        model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
-    return list(model.model_fields)
+def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The path that a user wrote, and the model whose field it names: a union's tag is no part of the path."""
+    path: list[str] = []
+    choices: tuple[type[BaseModel], ...] = (model,)
+    for part in location:
+        if isinstance(part, str) and len(choices) > 1:
+            choices = tuple(m for m in choices if part in get_args(m.model_fields["kind"].annotation))
+            continue
+        path.append(str(part))
+        if isinstance(part, str) and part in choices[0].model_fields:
+            inner = tuple(_models_in(choices[0].model_fields[part].annotation))
+            model, choices = choices[0], inner or choices
+        else:
+            model = choices[0]
+    return path, model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

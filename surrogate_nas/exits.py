@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.config import Limits, PolicyName
-from surrogate_nas.cost import Cost
+from surrogate_nas.cost import Cost, charged
 from surrogate_nas.errors import InputError, JobError
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 
 OFF = math.inf
 THRESHOLD_DECIMALS = 6
+P95 = 0.95
+ROUNDING = 1e-9
 MAX_GRID_CELLS = 1_000_000
 
 
@@ -57,6 +59,7 @@ _POLICIES: dict[PolicyName, Callable[[Array], Array]] = {
     "entropy": _entropy,  # 1 − entropy / log C (after BranchyNet, arXiv 1709.01686)
 }
 POLICY_NAMES: tuple[PolicyName, ...] = tuple(_POLICIES)
+"""Policies that need logits only; `gate` needs what a branch says beside them."""
 
 
 def scores(policy: PolicyName, logits: Array) -> npt.NDArray[np.float32]:
@@ -66,6 +69,12 @@ def scores(policy: PolicyName, logits: Array) -> npt.NDArray[np.float32]:
     [0.0, 1.0]
     """
     return _POLICIES[policy](softmax(logits)).astype(np.float32)
+
+
+def gate_scores(gates: Array) -> npt.NDArray[np.float32]:
+    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
+    clipped = np.clip(gates.astype(np.float32), -80, 80)
+    return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +126,68 @@ class OperatingPoint:
         return ",".join("off" if t is None else f"{t:g}" for t in self.thresholds)
 
 
-def excess(accuracy: Array, expected_macs: Array, worst_macs: Array, parameters: Array | int, limits: Limits) -> Floats:
-    """Sum of relative excesses over the limits, 0 where all hold; shapes broadcast.
+@dataclass(frozen=True)
+class Spent:
+    """What samples spend of one cost."""
 
-    Measured and predicted values are held against the limits by this one rule.
-    """
-    total = np.zeros(np.broadcast_shapes(accuracy.shape, worst_macs.shape, np.shape(parameters)))
-    caps = ((expected_macs, limits.max_macs), (worst_macs, limits.max_worst_macs), (parameters, limits.max_params))
-    for value, cap in caps:
-        if cap is not None:
+    rates: Array
+    """(…, E) exit probabilities."""
+    costs: Array
+    """(…, E) of leaving at each position; shapes broadcast."""
+
+    @cached_property
+    def expected(self) -> Array:
+        """(…) Σ p_e M_e."""
+        return np.asarray((self.rates * self.costs).sum(axis=-1))
+
+    @cached_property
+    def worst(self) -> Array:
+        """(…) the most that any sample can spend: M_E, where every branch before is charged."""
+        return np.asarray(self.costs.max(axis=-1))
+
+    @cached_property
+    def p95(self) -> Array:
+        """(…) the least cost that 95 % of the samples keep to."""
+        p95: Array = np.full(np.broadcast_shapes(self.rates.shape, self.costs.shape)[:-1], np.inf)
+        for e in range(self.costs.shape[-1]):
+            cost = self.costs[..., e]
+            covered = (self.rates * (self.costs <= cost[..., None])).sum(axis=-1)
+            p95 = np.minimum(p95, np.where(covered >= P95 - ROUNDING, cost, np.inf))
+        return p95
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Everything that limits speak of; shapes broadcast. Measured and predicted values are held against them alike."""
+
+    accuracy: Array
+    macs: Spent
+    parameters: Array
+    weight_bytes: Array
+    activation_bytes: Array
+    cost: Spent | None = None
+    """Of the study's cost table, if it has one."""
+
+    def capped(self, limits: Limits) -> list[tuple[Array, float]]:
+        """Each value that has a limit, with it."""
+        sizes = ((self.parameters, limits.max_params), (self.weight_bytes, limits.max_weight_bytes),
+                 (self.activation_bytes, limits.max_activation_bytes))  # fmt: skip
+        pairs = [(value, cap) for value, cap in sizes if cap is not None]
+        for spent, end in ((self.macs, "macs"), (self.cost, "cost")):
+            for statistic, start in (("expected", "max"), ("p95", "max_p95"), ("worst", "max_worst")):
+                cap = getattr(limits, f"{start}_{end}")
+                if spent is not None and cap is not None:
+                    pairs.append((getattr(spent, statistic), cap))
+        return pairs
+
+    def excess(self, limits: Limits) -> Floats:
+        """Sum of relative excesses over the limits, 0 where all hold."""
+        total = np.zeros(np.broadcast_shapes(self.accuracy.shape, np.shape(self.parameters)))
+        for value, cap in self.capped(limits):
             total = total + np.maximum(value / cap - 1, 0)
-    if limits.min_accuracy is not None:
-        total = total + np.maximum(1 - accuracy / limits.min_accuracy, 0)
-    return total
+        if limits.min_accuracy is not None:
+            total = total + np.maximum(1 - self.accuracy / limits.min_accuracy, 0)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +200,24 @@ class Measurements:
     """(T, E) samples that leave at each position."""
     correct: npt.NDArray[np.int64]
     """(T, E) of those, the ones classified correctly."""
-    expected_macs: Floats
-    """(T,) Σ p_e M_e."""
-    worst_macs: npt.NDArray[np.int64]
-    """(T,) M_E."""
+    macs: npt.NDArray[np.int64]
+    """(T, E) M_e; see `Cost.macs`."""
+    costs: Floats
+    """(T, E) the same of the study's cost table; NaN without one."""
+    objective: Floats
+    """(T,) expected cost that is to be minimised."""
+    parameters: npt.NDArray[np.int64]
+    """(T,)."""
+    weight_bytes: npt.NDArray[np.int64]
+    """(T,)."""
+    activation_bytes: npt.NDArray[np.int64]
+    """(T,) alive at the worst moment, of what is on."""
 
     def __len__(self) -> int:
         return len(self.thresholds)
 
     def __getitem__(self, index: Array | slice) -> "Measurements":
-        return Measurements(self.thresholds[index], self.leaving[index], self.correct[index],
-                            self.expected_macs[index], self.worst_macs[index])  # fmt: skip
+        return Measurements(*(getattr(self, name)[index] for name in self.__slots__))
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measurements"]) -> "Measurements":
@@ -179,33 +244,50 @@ class Measurements:
         """(T,) Σ p_e a_e."""
         return np.asarray(self.correct.sum(axis=1) / self.leaving.sum(axis=1))
 
-    def feasible(self, limits: Limits, parameters: int) -> npt.NDArray[np.bool_]:
+    @property
+    def expected_macs(self) -> Floats:
+        """(T,) Σ p_e M_e."""
+        return np.asarray((self.leaving * self.macs).sum(axis=1) / self.leaving.sum(axis=1))
+
+    @property
+    def worst_macs(self) -> npt.NDArray[np.int64]:
+        """(T,) of an image that goes where it costs most: to the last exit, where every branch before is charged."""
+        return np.asarray(self.macs.max(axis=1))
+
+    @property
+    def figures(self) -> Figures:
+        """(T,) what limits speak of."""
+        cost = None if np.isnan(self.costs).any() else Spent(self.rates, self.costs)
+        return Figures(self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes,
+                       self.activation_bytes, cost)  # fmt: skip
+
+    def feasible(self, limits: Limits) -> npt.NDArray[np.bool_]:
         """(T,) which operating points keep every limit."""
-        return np.asarray(self.violation(limits, parameters) <= 0)
+        return np.asarray(self.violation(limits) <= 0)
 
-    def violation(self, limits: Limits, parameters: int) -> Floats:
+    def violation(self, limits: Limits) -> Floats:
         """(T,) sum of relative excesses over the limits; 0 where every limit holds."""
-        return excess(self.accuracy, self.expected_macs, self.worst_macs, parameters, limits)
+        return self.figures.excess(limits)
 
-    def best(self, limits: Limits, parameters: int) -> int:
+    def best(self, limits: Limits) -> int:
         """Index of the best operating point within the limits.
 
-        The most accurate one when average or worst-case MACs are limited, or when nothing is; the cheapest one when
-        only an accuracy floor is given.
+        The most accurate one when some cost is limited, or when nothing is; the cheapest one when only an accuracy
+        floor is given.
 
         Raises:
             JobError: if none keeps the limits; the message shows the nearest.
         """
-        violation = self.violation(limits, parameters)
+        violation = self.violation(limits)
         if (violation > 0).all():
             nearest = int(violation.argmin())
             raise JobError(
                 f"no thresholds keep {limits}; nearest: accuracy {self.accuracy[nearest]:.4f}, "
                 f"expected MACs {self.expected_macs[nearest]:,.0f}, worst-case MACs {self.worst_macs[nearest]:,}, "
-                f"parameters {parameters:,}"
+                f"parameters {self.parameters[nearest]:,}"
             )
-        cheapest = limits.min_accuracy is not None and limits.max_macs is None and limits.max_worst_macs is None
-        order = (-self.accuracy, self.expected_macs) if cheapest else (self.expected_macs, -self.accuracy)
+        cheapest = limits.min_accuracy is not None and not limits.limits_spending
+        order = (-self.accuracy, self.objective) if cheapest else (self.objective, -self.accuracy)
         ranked = np.lexsort((*order, violation > 0))
         return int(ranked[0])
 
@@ -228,11 +310,6 @@ class Exits:
     def positions(self) -> int:
         """Exit positions E."""
         return len(self.present)
-
-    @property
-    def parameters(self) -> int:
-        """Parameters of the network."""
-        return int(self.cost.parameters[0])
 
     def _only_present(self, thresholds: Floats) -> Floats:
         if thresholds.ndim != 2 or thresholds.shape[1] != self.positions - 1:
@@ -263,49 +340,83 @@ class Exits:
         return self.measure(operating_point.array()[None])
 
     def _measurements(self, thresholds: Floats, leaving: Array, correct: Array) -> Measurements:
-        on = np.isfinite(thresholds)
-        charged = np.concatenate([np.where(on, self.cost.branch[0, :-1], 0), np.zeros((len(on), 1), np.int64)], axis=1)
-        macs = self.cost.backbone[0] + np.cumsum(charged, axis=1)  # (T, E)
-        expected = (leaving * macs).sum(axis=1) / leaving.sum(axis=1)
-        return Measurements(thresholds, leaving, correct, expected, macs[:, -1])
+        cost, T, on = self.cost, len(thresholds), np.isfinite(thresholds)
+        macs, others = cost.macs(on), cost.others(on)
+        costs = np.full(macs.shape, np.nan) if others is None else others
+        priced = charged(*cost.priced, on, cost.charge_heads)
+        return Measurements(
+            thresholds, leaving, correct, macs, costs, (leaving * priced).sum(axis=1) / leaving.sum(axis=1),
+            np.repeat(cost.parameters, T), np.repeat(cost.weight_bytes, T), cost.memory(on),
+        )  # fmt: skip
 
     @cached_property
     def curve(self) -> Measurements:
-        """The accuracy–MACs curve over thresholds and exits off: Pareto-optimal points, cheapest first.
+        """The accuracy–cost curve over thresholds and exits off: Pareto-optimal points, cheapest first.
 
         Exhaustive over a grid of score quantiles (20 levels and `off` per exit; fewer where there would be more than
-        a million settings). One joint histogram of the samples over the grid answers for all settings at once: the
-        samples still inside after exit e are a cumulative sum over its first e axes.
+        a million settings).
+        """
+        return self._pareto(Limits())
+
+    def within(self, limits: Limits) -> Measurements:
+        """Pareto-optimal points among the settings of the grid that keep the limits, cheapest first; perhaps none.
+
+        Limits on accuracy and on the expected objective only cut the curve; under others, points that are not on the
+        curve may be on this one.
+        """
+        if limits.only_cuts(self.cost.objective):
+            return self.curve[self.curve.feasible(limits)]
+        return self._pareto(limits)
+
+    def best(self, limits: Limits) -> Measurements:
+        """The best operating point within the limits (T = 1); see `Measurements.best`.
+
+        Raises:
+            JobError: if none keeps the limits; the message shows the nearest.
+        """
+        points = self.within(limits)
+        points = points if len(points) else self.curve
+        return points[np.array([points.best(limits)])]
+
+    def _pareto(self, limits: Limits) -> Measurements:
+        grids, leaving, correct = self._settings
+        shape = tuple(len(grid) for grid in grids.values())
+        thresholds = np.full((len(leaving), self.positions - 1), OFF)
+        for (e, grid), k in zip(grids.items(), np.indices(shape), strict=True):
+            thresholds[:, e] = grid[k.ravel()]
+        priced = charged(*self.cost.priced, np.isfinite(thresholds), self.cost.charge_heads)
+        spent = (leaving * priced).sum(axis=1)  # over samples: for integers exact, so ties are seen
+        rows = np.arange(len(leaving))
+        if limits != Limits():
+            right = np.zeros_like(leaving)
+            right[:, 0] = correct  # only the sum matters for limits
+            rows = np.flatnonzero(self._measurements(thresholds, leaving, right).feasible(limits))
+        return self.measure(thresholds[rows[pareto_order(correct[rows], spent[rows])]])
+
+    @cached_property
+    def _settings(self) -> tuple[dict[int, Floats], Array, Floats]:
+        """The thresholds of each early exit, and for all their settings (E of them) who leaves where, and who is right.
+
+        One joint histogram of the samples over the grid answers for all settings at once: the samples still inside
+        after exit e are a cumulative sum over its first e axes.
         """
         early = np.flatnonzero(self.present[:-1])
-        if len(early) == 0:
-            return self.measure(np.full((1, self.positions - 1), OFF))
-        levels = min(20, int(MAX_GRID_CELLS ** (1 / len(early))) - 1)
-        grids = [_quantile_grid(self.scores[e], levels) for e in early]
-        shape = tuple(len(grid) + 1 for grid in grids)
-        level = [np.searchsorted(grid, self.scores[e], side="right") for grid, e in zip(grids, early, strict=True)]
-
-        correct = np.zeros(shape)
-        backbone, branch = self.cost.backbone[0], self.cost.branch[0]
-        macs = np.full(
-            shape, float(self.scores.shape[1] * backbone[-1])
-        )  # summed over samples: exact, so ties are seen
-        for i, e in enumerate(early):
+        levels = min(20, int(MAX_GRID_CELLS ** (1 / max(len(early), 1))) - 1)
+        grids = {int(e): _quantile_grid(self.scores[e], levels) for e in early}
+        shape = tuple(len(grid) + 1 for grid in grids.values())
+        level = [np.searchsorted(grid, self.scores[e], side="right") for e, grid in grids.items()]
+        leaving, correct = np.zeros((*shape, self.positions), dtype=np.int64), np.zeros(shape)
+        inside: Array = np.full((1,) * len(shape), self.scores.shape[1])
+        for i, e in enumerate(grids):
             inside, right = (
                 _cumulative_histogram(level[: i + 1], shape[: i + 1], weights) for weights in (None, self.correct[e])
             )
-            reached = inside[..., -1:]
+            leaving[..., e] = _padded(inside[..., -1:] - inside, len(shape))
             correct += _padded(right[..., -1:] - right, len(shape))
-            macs -= _padded((reached - inside) * (backbone[-1] - backbone[e]), len(shape))
-            on = np.arange(shape[i]) < shape[i] - 1
-            macs += _padded(reached * branch[e] * on, len(shape))
-        correct += _cumulative_histogram(level, shape, self.correct[-1])
-
-        index = pareto_order(correct.ravel(), macs.ravel())
-        thresholds = np.full((len(index), self.positions - 1), OFF)
-        for grid, e, k in zip(grids, early, np.unravel_index(index, shape), strict=True):
-            thresholds[:, e] = np.append(grid, OFF)[k]
-        return self.measure(thresholds)
+        leaving[..., -1] = inside
+        correct += _cumulative_histogram(level, shape, self.correct[-1]) if level else self.correct[-1].sum()
+        thresholds = {e: np.append(grid, OFF) for e, grid in grids.items()}
+        return thresholds, leaving.reshape(-1, self.positions), correct.ravel()
 
 
 def _quantile_grid(values: Array, levels: int) -> Floats:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from surrogate_nas import datasets
 from surrogate_nas.archive import Archive
 from surrogate_nas.config import Settings
-from surrogate_nas.cost import ImageShape
+from surrogate_nas.cost import Costing
 from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, DATA, SETTINGS, create, read
 from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
@@ -27,6 +27,7 @@ from surrogate_nas.problem import Problem, baseline_proposals, initial_proposals
 from surrogate_nas.progress import TrainingProgress, duration, say
 from surrogate_nas.record import BASELINE, Proposal, Record
 from surrogate_nas.space import Architecture, SearchSpace
+from surrogate_nas.units import ImageShape
 from surrogate_nas.weights import on_front, prune, unfinished_path, weights_path
 
 ENDED = ("diverged", "error")
@@ -116,6 +117,11 @@ class StudyFolder:
         """What is searched, under the settings in force."""
         header = self.archive.header
         return Problem(self.archive.space, header.shape, self.settings, header.seed)
+
+    @property
+    def costing(self) -> Costing:
+        """How costs are counted."""
+        return self.problem.costing
 
     @property
     def space(self) -> SearchSpace:

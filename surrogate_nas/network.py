@@ -1,6 +1,6 @@
 """An architecture made into a PyTorch module that can really stop early."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,81 +9,119 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surrogate_nas.cost import BRANCH_KERNEL, STEM_KERNEL, ImageShape
+from surrogate_nas.config import PolicyName
+from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
-from surrogate_nas.exits import OperatingPoint, scores
-from surrogate_nas.space import Architecture, Branch, Stage
+from surrogate_nas.exits import OperatingPoint, gate_scores, scores
+from surrogate_nas.space import Architecture
+from surrogate_nas.space.architecture import Activation
+from surrogate_nas.space.spec import BackboneSpec
+from surrogate_nas.units import AnyUnit, Conv, ImageShape, Layer, Linear, Map, Reshape, SqueezeExcite, Unit
 
 
-def _conv(width_in: int, width: int, kernel: int, stride: int = 1, *, groups: int = 1) -> list[nn.Module]:
-    convolution = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return [convolution, nn.BatchNorm2d(width)]
-
-
-class ResidualBlock(nn.Module):
-    """Two k×k convolutions and a shortcut (He et al., arXiv 1512.03385)."""
-
-    def __init__(self, width_in: int, width: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            *_conv(width_in, width, kernel, stride), nn.ReLU(inplace=True), *_conv(width, width, kernel)
-        )
-        same = stride == 1 and width_in == width
-        self.shortcut = nn.Identity() if same else nn.Sequential(*_conv(width_in, width, 1, stride))
+class GlobalPool(nn.Module):
+    """Mean over the map, kept as a 1×1 map."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.shortcut(x))
+        return x.mean(dim=(2, 3), keepdim=True)
 
 
-class InvertedBlock(nn.Module):
-    """Expand, depthwise k×k, project (Sandler et al., arXiv 1801.04381)."""
+class Resize(nn.Module):
+    """To a square map of a fixed side: maps bicubically, as AEBNAS does, images bilinearly and without aliasing."""
 
-    def __init__(self, width_in: int, width: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, side: int, *, image: bool) -> None:
         super().__init__()
-        hidden = width_in * expansion
-        expand = [*_conv(width_in, hidden, 1), nn.ReLU(inplace=True)] if expansion > 1 else []
-        self.body = nn.Sequential(
-            *expand,
-            *_conv(hidden, hidden, kernel, stride, groups=hidden), nn.ReLU(inplace=True),
-            *_conv(hidden, width, 1),
-        )  # fmt: skip
-        self.adds = stride == 1 and width_in == width
+        self.size, self.image = (side, side), image
+
+    def forward(self, x: Tensor) -> Tensor:
+        mode = "bilinear" if self.image else "bicubic"
+        return functional.interpolate(x, self.size, mode=mode, align_corners=False, antialias=self.image)
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale channels by what a bottleneck says of their means (Hu et al., arXiv 1709.01507)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        return x * functional.hardsigmoid(self.up(functional.relu(self.down(mean))))
+
+
+def _activation(name: Activation) -> nn.Module:
+    return nn.ReLU(inplace=True) if name == "relu" else nn.Hardswish(inplace=True)
+
+
+def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
+    """What carries out a layer that reads maps like `x`."""
+    match layer:
+        case Conv():
+            yield nn.Conv2d(
+                x.channels, layer.width, layer.kernel, layer.stride, padding=layer.kernel // 2 if layer.padded else 0,
+                groups=x.channels if layer.depthwise else 1, bias=layer.bias,
+            )  # fmt: skip
+            if layer.norm:
+                yield nn.BatchNorm2d(layer.width)
+            if layer.activation:
+                yield _activation(layer.activation)
+        case SqueezeExcite():
+            yield SqueezeExcitation(x.channels, layer.hidden)
+        case Linear():
+            yield nn.Linear(x.elements, layer.width)
+        case Reshape(kind="avg pool"):
+            yield nn.AvgPool2d(layer.size)
+        case Reshape(kind="max pool"):
+            yield nn.MaxPool2d(layer.size)
+        case Reshape(kind="global pool"):
+            yield GlobalPool()
+        case Reshape(kind="resize" | "rescale"):
+            yield Resize(layer.size, image=layer.kind == "rescale")
+        case Reshape(kind="relu"):
+            yield nn.ReLU()  # not in place: the backbone reads the same map
+
+
+def _sequence(layers: Sequence[Layer], x: Map) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for layer in layers:
+        modules += _modules(layer, x)
+        x = layer.out(x)
+    return nn.Sequential(*modules)
+
+
+class Block(nn.Module):
+    """A unit of the backbone: layers, and what goes around them."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self.body = _sequence(unit.layers, unit.input)
+        self.shortcut = None if unit.shortcut is None else _shortcut(unit)
+        self.activation = unit.activation
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
-        return x + y if self.adds else y
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return y if self.activation is None else _activation(self.activation)(y)
+
+
+def _shortcut(unit: Unit) -> nn.Module:
+    return _sequence(unit.shortcut, unit.input) if unit.shortcut else nn.Identity()
 
 
 class ExitBranch(nn.Module):
-    """Average pooling, 3×3 layers, global average pooling, a linear classifier."""
+    """A unit that ends in a linear layer, to (N, C) logits, or (N, C + 1) with a gate's logit last."""
 
-    def __init__(self, branch: Branch, width: int, classes: int) -> None:
+    def __init__(self, unit: Unit) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.AvgPool2d(branch.pool)] if branch.pool > 1 else []
-        for _ in range(branch.depth):
-            if branch.layer == "separable":
-                layers += [*_conv(width, width, BRANCH_KERNEL, groups=width), nn.ReLU(inplace=True)]
-                layers += _conv(width, branch.channels, 1)
-            else:
-                layers += _conv(width, branch.channels, BRANCH_KERNEL)
-            layers.append(nn.ReLU(inplace=True))
-            width = branch.channels
-        self.layers = nn.Sequential(*layers)
-        self.linear = nn.Linear(width, classes)
+        *layers, last = unit.layers
+        self.layers = _sequence(layers, unit.input)
+        (self.linear,) = _modules(last, unit.inputs[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.layers(x).mean(dim=(2, 3)))
-        return logits
-
-
-def _stage(stage: Stage, width_in: int) -> Iterator[nn.Module]:
-    for i in range(stage.depth):
-        stride = stage.stride if i == 0 else 1
-        if stage.block == "residual":
-            yield ResidualBlock(width_in, stage.width, stage.kernel, stride)
-        else:
-            yield InvertedBlock(width_in, stage.width, stage.kernel, stride, stage.expansion)
-        width_in = stage.width
+        said: Tensor = self.linear(self.layers(x).flatten(1))
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +143,29 @@ class EarlyExitNetwork(nn.Module):
         architecture: what to build.
         shape: images and classes.
         mean, std: per-channel pixel statistics of the training images; normalisation is part of the network.
+        backbone: the given backbone of the architecture's space, if it has one.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, architecture: Architecture, shape: ImageShape, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()
-    ) -> None:
+        self, architecture: Architecture, shape: ImageShape, mean: tuple[float, ...] = (), std: tuple[float, ...] = (),
+        backbone: BackboneSpec | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.architecture = architecture
         self.shape = shape
         self.register_buffer("mean", _per_channel(mean or (127.5,) * shape.channels, shape))
         self.register_buffer("std", _per_channel(std or (127.5,) * shape.channels, shape))
-        width = architecture.stem_width
-        stem = [*_conv(shape.channels, width, STEM_KERNEL, architecture.stem_stride), nn.ReLU(inplace=True)]
+        costing = Costing(shape, backbone=backbone)
+        heads = costing.heads(architecture)
         self.segments = nn.ModuleList()
         self.heads = nn.ModuleDict()
-        for e, stage in enumerate(architecture.stages):
-            self.segments.append(nn.Sequential(*(stem if e == 0 else []), *_stage(stage, width)))
-            width = stage.width
-            branch = architecture.branches[e] if e < len(architecture.branches) else None
-            if branch is not None:
-                self.heads[str(e)] = ExitBranch(branch, width, shape.classes)
-        self.heads[str(architecture.positions - 1)] = ExitBranch(Branch(0, "conv", 1, 1), width, shape.classes)
+        for e, units in enumerate(costing.units(architecture).segments):
+            self.segments.append(_segment(units, first=e == 0))
+            if e in heads:
+                self.heads[str(e)] = ExitBranch(heads[e])
 
     def normalize(self, x: Tensor) -> Tensor:
         """Pixels 0 … 255 of any dtype to the scale that the first convolution expects."""
@@ -136,13 +173,22 @@ class EarlyExitNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C) logits of every exit, in the order of `architecture.exit_positions`."""
+        return [logits for logits, _ in self.said(x)]
+
+    def said(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
         x = self.normalize(x)
-        logits = []
+        said = []
         for e, segment in enumerate(self.segments):
             x = segment(x)
             if str(e) in self.heads:
-                logits.append(self.heads[str(e)](x))
-        return logits
+                said.append(self._said(e, x))
+        return said
+
+    def _said(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        out: Tensor = self.heads[str(e)](x)
+        C = self.shape.classes
+        return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
 
     @torch.inference_mode()
     def predict(self, x: Tensor, operating_point: OperatingPoint) -> Prediction:
@@ -167,14 +213,30 @@ class EarlyExitNetwork(nn.Module):
             threshold = operating_point.thresholds[e] if e < E - 1 else 0.0
             if str(e) not in self.heads or threshold is None:
                 continue
-            said = self.heads[str(e)](x)
-            score = scores(operating_point.policy, said.cpu().numpy())
+            said, gate = self._said(e, x)
+            score = _scores(operating_point.policy, said, gate)
             sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e
             x, inside = x[~leaves], inside[~leaves]
         return Prediction(logits, positions, samples)
+
+
+def _scores(policy: PolicyName, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
+    """As `SplitOutputs.view` has them."""
+    if policy == "gate" and gate is not None:
+        return gate_scores(gate.cpu().numpy())
+    return scores("max_softmax" if policy == "gate" else policy, logits.cpu().numpy())
+
+
+def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
+    """Units in a row; the layers of the stem stand on their own."""
+    modules: list[nn.Module] = []
+    for i, unit in enumerate(units):
+        assert isinstance(unit, Unit)
+        modules += _sequence(unit.layers, unit.input) if first and i == 0 else [Block(unit)]
+    return nn.Sequential(*modules)
 
 
 def _per_channel(values: tuple[float, ...], shape: ImageShape) -> Tensor:

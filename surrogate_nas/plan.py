@@ -17,7 +17,7 @@ from surrogate_nas.errors import InputError
 from surrogate_nas.machine import amount, available_cores, available_memory, free_disk
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.problem import Problem
-from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS, cost_of
+from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.space import Architecture
 
 TRIAL_STEPS = 6
@@ -76,8 +76,10 @@ def _sample(problem: Problem) -> list[Architecture]:
     """Architectures that may be trained, the costliest last."""
     n = min(problem.space.size, SAMPLED)
     with suppress(InputError):
-        found = sample_within(problem.space, n, problem.shape, problem.settings.limits, np.random.default_rng(0), set())
-        return sorted(found, key=lambda a: int(cost_of(a, problem.shape).macs()[0, -1]))
+        found = sample_within(
+            problem.space, n, problem.costing, problem.settings.limits, np.random.default_rng(0), set()
+        )
+        return sorted(found, key=lambda a: int(problem.costing.of(a).macs()[0, -1]))
     return problem.space.sample(1, np.random.default_rng(0))
 
 
@@ -109,7 +111,7 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
     classes, held_out = problem.shape.classes, len(splits.tune) + len(splits.test)
     per_answer = 2 * classes if classes <= MOST_CLASSES_WITH_LOGITS else BYTES_OF_SCORES
     outputs = held_out * (problem.space.positions * per_answer + splits.tune.labels.itemsize)
-    weights = 4 * max(int(cost_of(a, problem.shape).parameters[0]) for a in typical)
+    weights = 4 * max(int(problem.costing.of(a).parameters[0]) for a in typical)
     kept = 0 if problem.settings.keep == "none" else weights
     return trainings * (outputs + kept) + workers * COPIES_OF_WEIGHTS * weights
 
@@ -127,7 +129,7 @@ def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
         return 0.0
     settings, sample = problem.settings, _sample(problem)
     recipe, middle = settings.recipe, sample[len(sample) // 2]
-    macs = np.array([int(cost_of(a, problem.shape).macs()[0, -1]) for a in sample])
+    macs = np.array([int(problem.costing.of(a).macs()[0, -1]) for a in sample])
     device = train.resolve_device(settings.device)
     network = train.build(middle, splits, problem.shape.classes, 0, device)
     some = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from surrogate_nas.candidates import Candidates, sample_within, taken_rows
-from surrogate_nas.config import Settings
-from surrogate_nas.cost import ImageShape
-from surrogate_nas.exits import Measurements
+from surrogate_nas.config import PolicyName, Settings
+from surrogate_nas.cost import Costing, CostModel, charged
+from surrogate_nas.exits import Exits
 from surrogate_nas.record import BASELINE, Origin, Proposal, Record, exits_of
 from surrogate_nas.space import Architecture, SearchSpace
+from surrogate_nas.units import ImageShape
 
 BASELINE_ROUND = 1_000_000
 """Beyond every round of a search."""
@@ -25,27 +27,44 @@ class Problem:
     shape: ImageShape
     settings: Settings
     seed: int
+    model: CostModel | None = None
+    """A cost beside MACs."""
+
+    @cached_property
+    def costing(self) -> Costing:
+        """How costs are counted."""
+        settings = self.settings
+        return Costing.of_space(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
+
+    @property
+    def policy(self) -> PolicyName:
+        """How exits score their confidence: as the settings say, else as the space does."""
+        return self.settings.policy or self.space.spec.policy
 
     def seed_of(self, round: int, rank: int | None = None) -> int:
         """The seed of a training, or of a round's own decisions; it follows from the study's seed."""
         place = 0 if rank is None else rank + 1
         return int(np.random.SeedSequence([self.seed, round, place]).generate_state(1)[0] >> 1)
 
-    def curves(self, records: Sequence[Record]) -> list[tuple[Record, Measurements]]:
-        """The tune curve of every record that has outputs."""
-        return [(r, exits_of(r.architecture, r.outputs.tune, self.shape, self.settings.policy).curve)
+    def views(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
+        """What the exits of every record with outputs do on tune."""
+        return [(r, exits_of(r.architecture, r.outputs.tune, self.costing, self.policy))
                 for r in records if r.outputs is not None]  # fmt: skip
 
     def reference(self, records: Sequence[Record]) -> tuple[float, float]:
-        """(log₁₀ MACs, accuracy) that bound the hypervolume.
+        """(log₁₀ cost, accuracy) that bound the hypervolume.
 
-        The MACs limit, or the largest worst case among the networks of the first round; the accuracy floor, or chance.
+        The limit on the objective, or the largest worst case among the networks of the first round; the accuracy
+        floor, or chance.
         """
         limits = self.settings.limits
         first = min((r.proposal.round for r in records), default=0)
         initial = [r.architecture for r in records if r.proposal.round == first]
-        macs = limits.max_macs or float(Candidates.of(self.space, initial, self.shape).cost.macs().max())
-        return float(np.log10(macs)), limits.min_accuracy or 1 / self.shape.classes
+        cap = limits.max_macs if self.settings.objective == "macs" else limits.max_cost
+        if cap is None:
+            cost = Candidates.of(self.space, initial, self.costing).cost
+            cap = float(charged(*cost.priced, None, cost.charge_heads).max())
+        return float(np.log10(cap)), limits.min_accuracy or 1 / self.shape.classes
 
 
 def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
@@ -55,7 +74,7 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
     """
     rng = np.random.default_rng(problem.seed_of(round))
     rows = taken_rows(problem.space, [p.architecture for p in taken])
-    drawn = sample_within(problem.space, n, problem.shape, problem.settings.limits, rng, rows)
+    drawn = sample_within(problem.space, n, problem.costing, problem.settings.limits, rng, rows)
     return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(drawn)]
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.config import PolicyName
-from surrogate_nas.cost import Cost, ImageShape, count
-from surrogate_nas.exits import POLICY_NAMES, Exits, scores
-from surrogate_nas.space import Architecture, Columns
+from surrogate_nas.cost import Costing
+from surrogate_nas.exits import POLICY_NAMES, Exits, gate_scores, scores
+from surrogate_nas.space import Architecture
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
@@ -33,20 +33,34 @@ class SplitOutputs:
     """Per policy (X, N); empty where there are logits, from which they follow."""
     correct: npt.NDArray[np.bool_] | None = None
     """(X, N); `None` where there are logits."""
+    gates: npt.NDArray[np.float16] | None = None
+    """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
 
     @classmethod
-    def of(cls, logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> "SplitOutputs":
-        """From (X, N, C) logits of any float type."""
+    def of(
+        cls, logits: npt.NDArray[Any], labels: npt.NDArray[np.int64], gates: npt.NDArray[Any] | None = None
+    ) -> "SplitOutputs":
+        """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
+        stored = None if gates is None else gates.astype(np.float16)
         if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
-            return cls(labels, logits.astype(np.float16))
-        return cls(labels, None, {p: scores(p, logits) for p in POLICY_NAMES}, logits.argmax(axis=-1) == labels)
+            return cls(labels, logits.astype(np.float16), gates=stored)
+        said = {p: scores(p, logits) for p in POLICY_NAMES}
+        return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
 
     def view(self, policy: PolicyName) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """(X, N) scores under `policy`, and which answers are right."""
+        """(X, N) scores under `policy`, and which answers are right.
+
+        A network without gates, as a baseline may be, is scored by `max_softmax` where others are by `gate`.
+        """
         if self.logits is not None:
-            return scores(policy, self.logits), np.asarray(self.logits.argmax(axis=-1) == self.labels)
-        assert self.correct is not None
-        return self.scores[policy], self.correct
+            right = np.asarray(self.logits.argmax(axis=-1) == self.labels)
+        else:
+            assert self.correct is not None
+            right = self.correct
+        if policy == "gate" and self.gates is not None:
+            return gate_scores(self.gates), right
+        named: PolicyName = "max_softmax" if policy == "gate" else policy
+        return self.scores[named] if self.logits is None else scores(named, self.logits), right
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +129,7 @@ class Record:
 
 
 def exits_of(
-    architecture: Architecture, outputs: SplitOutputs, shape: ImageShape, policy: PolicyName = "max_softmax"
+    architecture: Architecture, outputs: SplitOutputs, costing: Costing, policy: PolicyName = "max_softmax"
 ) -> Exits:
     """The view of one network's outputs that thresholds act on."""
     E, where = architecture.positions, list(architecture.exit_positions)
@@ -125,9 +139,4 @@ def exits_of(
     all_scores[where], all_right[where] = score, right
     present = np.zeros(E, dtype=bool)
     present[where] = True
-    return Exits(policy, present, all_scores, all_right, cost_of(architecture, shape))
-
-
-def cost_of(architecture: Architecture, shape: ImageShape) -> Cost:
-    """Cost of a single architecture (n = 1)."""
-    return count(Columns.of([architecture]), shape)
+    return Exits(policy, present, all_scores, all_right, costing.of(architecture))

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from surrogate_nas.answers import Answer, Measured, Solution
 from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.candidates import Candidates
-from surrogate_nas.config import Limits, Settings
+from surrogate_nas.config import Limits, PolicyName, Settings
 from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
 from surrogate_nas.folder import StudyFolder
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.progress import duration, say
-from surrogate_nas.record import Record, Split, cost_of, exits_of
+from surrogate_nas.record import Record, Split, exits_of
 from surrogate_nas.search.acquisition import threshold_grid
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
@@ -84,6 +84,11 @@ class Study:
         """Settings in force."""
         return self.folder.settings
 
+    @property
+    def policy(self) -> PolicyName:
+        """How exits score their confidence."""
+        return self.folder.problem.policy
+
     def records(self) -> list[Record]:
         """All records with their outputs, in the order they were proposed."""
         return self.folder.archive.records(outputs=True)
@@ -104,7 +109,7 @@ class Study:
 
     def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
         problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
-        design = DesignMatrix.build(records, problem.space, problem.shape, self.settings.policy)
+        design = DesignMatrix.build(records, problem.space, problem.costing, problem.policy)
         stored = None if again else persistence.load(design, asked, folder)
         if stored is not None:
             return stored
@@ -164,19 +169,18 @@ class Study:
         """One network's exits on one split, under the study's policy."""
         outputs = record.outputs or self.folder.archive.outputs(record.id)
         said = outputs.tune if split == "tune" else outputs.test
-        return exits_of(record.architecture, said, self.folder.shape, self.settings.policy)
+        return exits_of(record.architecture, said, self.folder.costing, self.policy)
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
         """A trained network at an operating point, on both splits."""
-        parameters = int(cost_of(record.architecture, self.folder.shape).parameters[0])
         tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
-        return Solution(record, operating_point, parameters, tune, test)
+        return Solution(record, operating_point, tune, test)
 
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
         """A trained network at one operating point, under that point's policy, on one split."""
         outputs = record.outputs or self.folder.archive.outputs(record.id)
         said = outputs.tune if split == "tune" else outputs.test
-        exits = exits_of(record.architecture, said, self.folder.shape, operating_point.policy)
+        exits = exits_of(record.architecture, said, self.folder.costing, operating_point.policy)
         return Measured.of(exits, said.labels, self.folder.shape.classes, operating_point)
 
     def front(self) -> list[Solution]:
@@ -187,41 +191,38 @@ class Study:
         owner, settings = self._feasible()
         if not len(settings):
             return []
-        order = pareto_order(settings.accuracy, settings.expected_macs)
+        order = pareto_order(settings.accuracy, settings.objective)
         records = [r for r in self.records() if r.outputs is not None]
-        points = [OperatingPoint.from_array(settings.thresholds[i], self.settings.policy) for i in order]
+        points = [OperatingPoint.from_array(settings.thresholds[i], self.policy) for i in order]
         return [self.solution(records[owner[i]], point) for i, point in zip(order, points, strict=True)]
 
     def _feasible(self) -> tuple[npt.NDArray[np.int64], Measurements]:
-        """Every curve point on tune within the limits, and the index of its network among the trained."""
-        curves = self.folder.problem.curves(self.records())
-        if not curves:
+        """Every network's best points on tune within the limits, and the index of its network among the trained."""
+        views = self.folder.problem.views(self.records())
+        if not views:
             raise JobError("nothing has been trained yet")
-        parameters = [self.exits(r, "tune").parameters for r, _ in curves]
-        keeps = [m[m.feasible(self.settings.limits, p)] for (_, m), p in zip(curves, parameters, strict=True)]
+        keeps = [exits.within(self.settings.limits) for _, exits in views]
         owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(keeps)])
         return owner, Measurements.concatenate(keeps)
 
     def nearest(self) -> Solution:
         """The trained network and thresholds that come nearest to keeping the limits on tune."""
-        curves = self.folder.problem.curves(self.records())
-        limits = self.settings.limits
-        violation = [m.violation(limits, self.exits(r, "tune").parameters) for r, m in curves]
+        curves = [(r, exits.curve) for r, exits in self.folder.problem.views(self.records())]
+        violation = [m.violation(self.settings.limits) for _, m in curves]
         best = int(np.argmin([v.min() for v in violation]))
         record, measured = curves[best]
-        point = OperatingPoint.from_array(measured.thresholds[int(violation[best].argmin())], self.settings.policy)
+        point = OperatingPoint.from_array(measured.thresholds[int(violation[best].argmin())], self.policy)
         return self.solution(record, point)
 
     def hypervolume(self) -> list[float]:
-        """Area of (accuracy, log₁₀ expected MACs) on tune that the front dominates after each training, in order."""
+        """Area of (accuracy, log₁₀ expected cost) on tune that the front dominates after each training, in order."""
         records, problem = self.records(), self.folder.problem
         front = Front.of(np.array([]), np.array([]), *problem.reference(records))
         volumes = []
         for record in records:
             if record.outputs is not None:
-                exits = self.exits(record, "tune")
-                curve = exits.curve[exits.curve.feasible(self.settings.limits, exits.parameters)]
-                front = front.with_points(np.log10(curve.expected_macs), curve.accuracy)
+                points = self.exits(record, "tune").within(self.settings.limits)
+                front = front.with_points(np.log10(points.objective), points.accuracy)
             volumes.append(front.hypervolume)
         return volumes
 
@@ -233,9 +234,8 @@ class Study:
             JobError: if no thresholds keep the limits; the nearest are named.
         """
         record = self.folder.archive.find(id)
-        exits = self.exits(record, "tune")
-        best = exits.curve.best(limits, exits.parameters)
-        return self.solution(record, OperatingPoint.from_array(exits.curve.thresholds[best], self.settings.policy))
+        best = self.exits(record, "tune").best(limits)
+        return self.solution(record, OperatingPoint.from_array(best.thresholds[0], self.policy))
 
     def network(self, id: str) -> EarlyExitNetwork:
         """The trained `nn.Module` of a record, in evaluation mode."""
@@ -253,7 +253,7 @@ class Study:
             JobError: if fewer than eight networks have been trained.
         """
         space, limits = self.folder.space, self.settings.limits
-        candidates = Candidates.of(space, architectures, self.folder.shape)
+        candidates = Candidates.of(space, architectures, self.folder.costing)
         if operating_point is not None and len(operating_point.thresholds) != space.positions - 1:
             got = len(operating_point.thresholds)
             raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
@@ -274,9 +274,11 @@ class Study:
         accuracy, macs = _triples(said.accuracy), _triples(said.expected_macs)
         rates, right = _triples(said.rates), _triples(said.exit_accuracy)
         on = np.isfinite(said.thresholds) & candidates.present[:, :-1]
+        costs = [None] * len(architectures) if said.cost is None else _triples(said.cost)
+        memory = candidates.cost.memory(on)
         answers = []
         for i, architecture in enumerate(architectures):
-            point = OperatingPoint.from_array(said.thresholds[i], self.settings.policy)
+            point = OperatingPoint.from_array(said.thresholds[i], self.policy)
             measured = [
                 {"id": r.id, "seed": r.proposal.seed, **_as_dict(self.measured(r, "tune", point))}
                 for r in trained.get(architecture, [])
@@ -284,7 +286,8 @@ class Study:
             right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
             answers.append(Answer(
                 str(architecture), str(point), accuracy[i], macs[i], rates[i], right_where_on, float(said.feasible[i]),
-                said.macs[i].tolist(), int(said.macs[i, -1]), int(candidates.cost.parameters[i]), measured,
+                said.macs[i].tolist(), int(said.macs[i].max()), int(candidates.cost.parameters[i]),
+                int(candidates.cost.weight_bytes[i]), int(memory[i]), costs[i], measured,
             ))  # fmt: skip
         return answers
 

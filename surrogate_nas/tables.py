@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from surrogate_nas.baselines import name_of
-from surrogate_nas.cost import ImageShape, count
+from surrogate_nas.cost import Costing
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.machine import amount
-from surrogate_nas.record import Record, cost_of
+from surrogate_nas.record import Record
 from surrogate_nas.space import SearchSpace, preset, preset_names
+from surrogate_nas.units import ImageShape
 
 if TYPE_CHECKING:
     from surrogate_nas.answers import Answer, Measured, Solution
@@ -136,8 +137,8 @@ def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool =
         {
             "id": r.id, "round": r.proposal.round, "origin": r.proposal.origin,
             "status": "trained" if r.failure is None else r.failure.kind, "seconds": round(r.seconds, 1),
-            "last_exit_macs": int(cost_of(r.architecture, folder.shape).macs()[0, -1]),
-            "parameters": int(cost_of(r.architecture, folder.shape).parameters[0]),
+            "last_exit_macs": int(folder.costing.of(r.architecture).macs()[0, -1]),
+            "parameters": int(folder.costing.of(r.architecture).parameters[0]),
             **({"message": r.failure.message} if why and r.failure else {}), "encoding": str(r.architecture),
         }
         for r in records
@@ -170,7 +171,7 @@ def print_records(rows: Sequence[dict[str, Any]]) -> None:
 
 def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
     """All that is known of a record but its outputs."""
-    cost, proposal = cost_of(record.architecture, folder.shape), record.proposal
+    cost, proposal = folder.costing.of(record.architecture), record.proposal
     return {
         "id": record.id, "round": proposal.round, "rank": proposal.rank, "origin": proposal.origin,
         "encoding": str(record.architecture), "seed": proposal.seed, "fidelity": proposal.fidelity,
@@ -264,8 +265,9 @@ def space_rows() -> list[dict[str, Any]]:
     for name in preset_names():
         spec = preset(name)
         space = SearchSpace(spec)
-        columns = space.columns(space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0)))
-        low, high = (count(columns, ImageShape(3, size, 10)).macs()[:, -1] for size in spec.image_sizes)
+        indices = space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0))
+        low, high = (Costing.of_space(space, ImageShape(3, size, 10)).of_indices(space, indices).macs()[:, -1]
+                     for size in spec.image_sizes)  # fmt: skip
         rows.append({
             "space": name, "about": spec.about, "networks": space.size, "genes": space.dimension,
             "exits": space.positions, "image_sizes": list(spec.image_sizes),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surrogate_nas.config import Recipe
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.record import FailureKind, Outputs, SplitOutputs
 from surrogate_nas.space import Architecture
 from surrogate_nas.unfinished import keep, restore
+from surrogate_nas.units import ImageShape
 
 SHIFT_SHARE = 1 / 8  # of the image's side: 4 pixels at 32, as usual for CIFAR; 1 at 8
 WARM_UP_SHARE = 0.3
@@ -77,12 +77,26 @@ def augment(images: Tensor, generator: torch.Generator, flips: bool) -> Tensor:
     return images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).reshape(images.shape)
 
 
-def joint_loss(logits: list[Tensor], labels: Tensor, recipe: Recipe) -> Tensor:
-    """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1)."""
-    weights = [recipe.early_exit_weight] * (len(logits) - 1) + [1.0]
-    losses = [functional.cross_entropy(said, labels, label_smoothing=recipe.label_smoothing) for said in logits]
+def joint_loss(said: Sequence[tuple[Tensor, Tensor | None]], labels: Tensor, recipe: Recipe) -> Tensor:
+    """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1).
+
+    Gates add the mean of BCE(c_e, 1[exit e is right]), by which NACHOS (arXiv 2401.13330) makes them confidences.
+
+    Args:
+        said: per exit (N, C) logits, and (N,) logits of its gate or `None`.
+        labels: (N,).
+        recipe: weights and label smoothing.
+    """
+    weights = [recipe.early_exit_weight] * (len(said) - 1) + [1.0]
+    losses = [functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing) for logits, _ in said]
     weighted = torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)])
-    return weighted.sum() / sum(weights)
+    total = weighted.sum() / sum(weights)
+    gated = [
+        functional.binary_cross_entropy_with_logits(gate, (logits.detach().argmax(1) == labels).to(gate.dtype))
+        for logits, gate in said
+        if gate is not None
+    ]
+    return total + torch.stack(gated).mean() if gated else total
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
@@ -133,7 +147,7 @@ def fit(
         batch = augment(images[chosen], generator, flips) if recipe.augment else images[chosen]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, recipe)
-        loss = joint_loss(network(batch.contiguous(memory_format=torch.channels_last)), labels[chosen], recipe)
+        loss = joint_loss(network.said(batch.contiguous(memory_format=torch.channels_last)), labels[chosen], recipe)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
@@ -168,13 +182,14 @@ def measure(network: EarlyExitNetwork, splits: Splits) -> Outputs:
 
 
 def _measure(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
-    batches = []
+    batches, gates = [], []
     for at in range(0, len(data), MEASURE_BATCH):
         images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])
-        said = network(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
-        batches.append(torch.stack(said).cpu().numpy())
-    logits = np.concatenate(batches, axis=1)
-    if not np.isfinite(logits).all():
+        said = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
+        batches.append(torch.stack([logits for logits, _ in said]).cpu().numpy())
+        gates.append(torch.stack([said[-1][0].new_zeros(len(images)) if g is None else g for _, g in said]))
+    logits, gate = np.concatenate(batches, axis=1), torch.cat(gates, dim=1).cpu().numpy()
+    if not np.isfinite(logits).all() or not np.isfinite(gate).all():
         raise TrainingFailure("diverged", "the trained network's logits are not finite")
-    limit = np.finfo(np.float16).max
-    return SplitOutputs.of(logits.clip(-limit, limit), data.labels)
+    limit, gated = np.finfo(np.float16).max, any(g is not None for _, g in said)
+    return SplitOutputs.of(logits.clip(-limit, limit), data.labels, gate.clip(-limit, limit) if gated else None)

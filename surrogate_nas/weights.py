@@ -7,7 +7,7 @@ import numpy as np
 
 from surrogate_nas.exits import Measurements, pareto_order
 from surrogate_nas.problem import Problem
-from surrogate_nas.record import Record, cost_of
+from surrogate_nas.record import Record
 
 WEIGHTS, UNFINISHED = ".safetensors", ".unfinished"
 
@@ -41,16 +41,14 @@ def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
 
     The front of all points has that of any limits on expected MACs and accuracy in it, so those may change later.
     """
-    curves = problem.curves(records)
-    parameters = [int(cost_of(r.architecture, problem.shape).parameters[0]) for r, _ in curves]
+    views = problem.views(records)
     limits = problem.settings.limits
-    within = [(r, m[m.feasible(limits, p)]) for (r, m), p in zip(curves, parameters, strict=True)]
-    return _front_of(curves) | _front_of(within)
+    return _front_of([(r, v.curve) for r, v in views]) | _front_of([(r, v.within(limits)) for r, v in views])
 
 
 def _front_of(curves: Sequence[tuple[Record, Measurements]]) -> set[str]:
     if not curves:
         return set()
-    accuracy, macs = (np.concatenate([getattr(m, name) for _, m in curves]) for name in ("accuracy", "expected_macs"))
+    accuracy, cost = (np.concatenate([getattr(m, name) for _, m in curves]) for name in ("accuracy", "objective"))
     owner = np.concatenate([np.full(len(m), i) for i, (_, m) in enumerate(curves)])
-    return {curves[i][0].id for i in owner[pareto_order(accuracy, macs)]}
+    return {curves[i][0].id for i in owner[pareto_order(accuracy, cost)]}

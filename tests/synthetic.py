@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.config import Settings
-from surrogate_nas.cost import ImageShape
+from surrogate_nas.cost import Costing
 from surrogate_nas.problem import Problem, initial_proposals
-from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs, cost_of
+from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import SearchSpace, preset
+from surrogate_nas.units import ImageShape
 
 SHAPE = ImageShape(1, 8, 10)
 SAMPLES = 400
@@ -31,7 +32,7 @@ def outputs(proposal: Proposal) -> SplitOutputs:
     labels = np.random.default_rng(0).integers(10, size=SAMPLES)
     hardness = np.random.default_rng(1).normal(size=SAMPLES)
     where = list(architecture.exit_positions)
-    size = np.log10(cost_of(architecture, SHAPE).macs()[0, where])
+    size = np.log10(Costing(SHAPE).of(architecture).macs()[0, where])
     strength = 1.2 * (size[:, None] - 4.5) - hardness + 0.2 * rng.normal(size=(len(where), SAMPLES))
     logits = rng.normal(size=(len(where), SAMPLES, 10))
     logits[:, np.arange(SAMPLES), labels] += 3 + 1.5 * strength

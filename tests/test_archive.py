@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 from surrogate_nas.archive import SCHEMA_VERSION, Archive, Header
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import POLICY_NAMES
 from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import Architecture, SearchSpace, preset
+from surrogate_nas.units import ImageShape
 
 SPACE = SearchSpace(preset("tiny"))
 HEADER = Header(SPACE.spec, "digits", "0123", ImageShape(1, 8, 10), seed=1, tune_share=0.1, test_share=0.2)

@@ -75,7 +75,7 @@ def test_bad_arguments_are_one_line_and_write_nothing(words: str, tmp_path: Path
 
 BAD_CONFIGURATIONS = {
     "bugdet: 3": "unknown setting 'bugdet'; allowed: budget, initial",
-    "limits: {max_mac: 3}": "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs",
+    "limits: {max_mac: 3}": "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_p95_macs",
     "recipe: {epoch: 3}": "unknown setting 'recipe.epoch'; allowed: epochs, batch_size",
     "budget: many": "budget: input should be a valid integer",
     "- 3": "a mapping of settings is needed, got list",

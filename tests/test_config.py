@@ -19,7 +19,7 @@ def test_no_settings_are_valid_settings() -> None:
         ({"budgt": 3}, "unknown setting 'budgt'; allowed: budget, initial, batch, limits, recipe,"),
         (
             {"limits": {"max_mac": 1}},
-            "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_params, min_accuracy",
+            "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_p95_macs",
         ),
         ({"recipe": {"epoch": 1}}, "unknown setting 'recipe.epoch'; allowed: epochs, batch_size,"),
         ({"budget": 0}, "budget: input should be greater than or equal to 1, got 0"),
@@ -28,7 +28,10 @@ def test_no_settings_are_valid_settings() -> None:
         ({"limits": {"min_accuracy": 90}}, "limits.min_accuracy: input should be less than or equal to 1, got 90"),
         ({"limits": None}, "limits: input should be a valid dictionary or instance of Limits, got None"),
         ({"surrogate": "rf"}, "surrogate: input should be 'auto', 'xgb' or 'gp', got 'rf'"),
-        ({"policy": "patience"}, "policy: input should be 'max_softmax', 'margin' or 'entropy', got 'patience'"),
+        (
+            {"policy": "patience"},
+            "policy: input should be 'max_softmax', 'margin', 'entropy' or 'gate', got 'patience'",
+        ),
         ({"workers": -1}, "workers: input should be greater than or equal to 0, got -1"),
         ({1: 2}, "1: keys should be strings, got 1"),
     ],

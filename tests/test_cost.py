@@ -1,6 +1,7 @@
 """The cost model: equal, as integers, to what a profiler counts on the built network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,17 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from surrogate_nas.cost import Cost, ImageShape, count
+from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.record import cost_of
-from surrogate_nas.space import Architecture, Columns, SearchSpace, preset
+from surrogate_nas.space import Architecture, SearchSpace, preset
+from surrogate_nas.units import ImageShape
 
 SHAPES = [
     ("tiny", ImageShape(1, 8, 10)),
     ("tiny", ImageShape(3, 13, 100)),
     ("compact", ImageShape(3, 32, 10)),
     ("compact", ImageShape(1, 28, 37)),
+    ("edanas", ImageShape(3, 32, 10)),
+    ("edanas", ImageShape(1, 28, 10)),
+    ("edanas-resolution", ImageShape(3, 32, 100)),
+    ("nachos", ImageShape(3, 32, 10)),
+    ("nachos", ImageShape(3, 64, 10)),
+    ("aebnas", ImageShape(3, 32, 10)),
 ]
 Counter = Callable[[str], int]
 per_preset = pytest.mark.parametrize(("name", "shape"), SHAPES)
@@ -39,7 +46,7 @@ def profiled(network: EarlyExitNetwork) -> Counter:
 
 
 def assert_equal_to_the_profiler(architecture: Architecture, shape: ImageShape) -> None:
-    network, cost = EarlyExitNetwork(architecture, shape), cost_of(architecture, shape)
+    network, cost = EarlyExitNetwork(architecture, shape), Costing(shape).of(architecture)
     macs = profiled(network)
     spent = 0
     for e in range(architecture.positions):
@@ -62,7 +69,7 @@ def test_macs_to_every_exit_and_parameters_equal_the_profilers_count(name: str, 
 @pytest.mark.slow
 @per_preset
 def test_macs_and_parameters_of_hundreds_of_networks_equal_the_profilers_count(name: str, shape: ImageShape) -> None:
-    for architecture in sample(name, 150):
+    for architecture in sample(name, 500):
         assert_equal_to_the_profiler(architecture, shape)
 
 
@@ -71,12 +78,12 @@ def test_torchs_own_counter_finds_twice_the_macs(name: str, shape: ImageShape) -
     for architecture in sample(name, 3):
         with FlopCounterMode(display=False) as counter:
             EarlyExitNetwork(architecture, shape).eval()(images(shape))
-        assert counter.get_total_flops() == 2 * cost_of(architecture, shape).macs()[0, -1]
+        assert counter.get_total_flops() == 2 * Costing(shape).of(architecture).macs()[0, -1]
 
 
 def test_a_linear_exit_costs_what_can_be_counted_by_hand() -> None:
     architecture = Architecture.parse("stem-w8-s2/res-d1-w8-k3-s1@linear/inv-d1-w16-k5-e4-s2")
-    cost = cost_of(architecture, ImageShape(3, 32, 10))
+    cost = Costing(ImageShape(3, 32, 10)).of(architecture)
     stem, first = 9 * 3 * 8 * 16**2, 2 * 9 * 8 * 8 * 16**2
     second = 8 * 32 * 16**2 + (25 * 32 + 32 * 16) * 8**2
     assert cost.backbone.tolist() == [[stem + first, stem + first + second + 16 * 10]]
@@ -88,6 +95,14 @@ def test_macs_increase_from_exit_to_exit(space: SearchSpace, seed: int) -> None:
     cost = counted(space, seed)
     assert (np.diff(cost.macs(), axis=1) > 0).all()
     assert (np.diff(cost.backbone, axis=1) > 0).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_charging_every_branch_is_never_cheaper_than_charging_ones_own(space: SearchSpace, seed: int) -> None:
+    every = counted(space, seed)
+    own = replace(every, charge_heads="own")
+    assert (every.macs() >= own.macs()).all()
+    np.testing.assert_array_equal(own.macs(), own.backbone + own.branch)
 
 
 @given(seed=st.integers(0, 2**32 - 1), data=st.data())
@@ -112,25 +127,22 @@ def test_with_every_exit_off_only_the_backbone_is_charged(space: SearchSpace) ->
 def test_choice_indices_cost_what_their_architectures_cost(space: SearchSpace, seed: int) -> None:
     indices = space.sample_indices(20, np.random.default_rng(seed))
     shape = ImageShape(3, 32, 10)
-    fast, plain = count(space.columns(indices), shape), count(Columns.of(space.architectures(indices)), shape)
-    np.testing.assert_array_equal(fast.backbone, plain.backbone)
-    np.testing.assert_array_equal(fast.branch, plain.branch)
-    np.testing.assert_array_equal(fast.parameters, plain.parameters)
+    costing = Costing.of_space(space, shape)
+    fast, plain = costing.of_indices(space, indices), [costing.of(a) for a in space.architectures(indices)]
+    assert_equal_costs(fast, Cost.concatenate(plain))
+
+
+def assert_equal_costs(a: Cost, b: Cost) -> None:
+    for name in ("backbone", "branch", "parameters", "weight_bytes", "backbone_memory", "branch_memory"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), name)
 
 
 def counted(space: SearchSpace, seed: int) -> Cost:
-    return count(space.columns(space.sample_indices(20, np.random.default_rng(seed))), ImageShape(3, 32, 10))
+    costing = Costing.of_space(space, ImageShape(3, 32, 10), "all")
+    return costing.of_indices(space, space.sample_indices(20, np.random.default_rng(seed)))
 
 
 def test_pooling_a_feature_map_away_is_refused() -> None:
     architecture = Architecture.parse("stem-w8-s2/res-d1-w8-k3-s2@conv-d1-c8-p2/res-d1-w8-k3-s1")
-    with pytest.raises(InputError, match="exit 1 pools by up to 2 a feature map of side 1"):
-        cost_of(architecture, ImageShape(1, 4, 10))
-
-
-def test_columns_need_architectures_of_one_number_of_stages() -> None:
-    two, one = "stem-w8-s1/res-d1-w8-k3-s1/res-d1-w8-k3-s1", "stem-w8-s1/res-d1-w8-k3-s1"
-    with pytest.raises(InputError, match=r"one number of stages, got \[1, 2\]"):
-        Columns.of([Architecture.parse(two), Architecture.parse(one)])
-    with pytest.raises(InputError, match="got none"):
-        Columns.of([])
+    with pytest.raises(InputError, match="branch conv-d1-c8-p2 pools a feature map of side 1 away"):
+        Costing(ImageShape(1, 4, 10)).of(architecture)

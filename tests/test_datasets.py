@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from surrogate_nas import datasets
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import Dataset, LabeledImages, Splits, card, load, source_stamp, split, store
 from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.units import ImageShape
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

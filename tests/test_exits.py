@@ -10,18 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from surrogate_nas.config import Limits, PolicyName
-from surrogate_nas.cost import Cost, ImageShape
+from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import OFF, POLICY_NAMES, Exits, Measurements, OperatingPoint, pareto_order, scores
 from surrogate_nas.record import SplitOutputs, exits_of
 from surrogate_nas.space import Architecture
+from surrogate_nas.units import ImageShape
 
 every_policy = pytest.mark.parametrize("policy", POLICY_NAMES)
 fractions = st.floats(0, 1, width=32)
 
 
 def cost(backbone: list[int], branch: list[int], parameters: int = 1000) -> Cost:
-    return Cost(np.array([backbone]), np.array([branch]), np.array([parameters]))
+    """Of one network; its memory is its MACs, whatever they mean."""
+    memory = np.array([np.maximum.accumulate(backbone)]), np.array([branch])
+    return Cost(np.array([backbone]), np.array([branch]), np.array([parameters]), np.array([4 * parameters]), *memory)
 
 
 @st.composite
@@ -237,8 +240,10 @@ def test_pareto_order_keeps_one_of_each_undominated_point(points: list[tuple[int
 def curve_of_three() -> Measurements:
     """Accuracy 0.5, 0.8 and 0.9 at 100, 200 and 400 expected MACs; worst cases 450, 440 and 400."""
     thresholds = np.array([[0.1], [0.5], [OFF]])
-    leaving, correct = np.array([[10, 0], [5, 5], [0, 10]]), np.array([[5, 0], [4, 4], [0, 9]])
-    return Measurements(thresholds, leaving, correct, np.array([100.0, 200.0, 400.0]), np.array([450, 440, 400]))
+    leaving, correct = np.array([[10, 0], [8, 2], [0, 10]]), np.array([[5, 0], [6, 2], [0, 9]])
+    macs, size = np.array([[100, 450], [140, 440], [100, 400]]), np.full(3, 1000)
+    costs, objective = np.full((3, 2), np.nan), np.array([100.0, 200.0, 400.0])
+    return Measurements(thresholds, leaving, correct, macs, costs, objective, size, 4 * size, size)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +264,8 @@ def curve_of_three() -> Measurements:
 )
 def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(limits: Limits, best: int) -> None:
     measured = curve_of_three()
-    assert measured.best(limits, parameters=1000) == best
-    assert measured.feasible(limits, parameters=1000)[best]
+    assert measured.best(limits) == best
+    assert measured.feasible(limits)[best]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +279,7 @@ def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(li
 )
 def test_limits_that_nothing_keeps_are_an_error_that_shows_the_nearest(limits: Limits, nearest: str) -> None:
     with pytest.raises(JobError) as caught:
-        curve_of_three().best(limits, parameters=1000)
+        curve_of_three().best(limits)
     assert nearest in str(caught.value)
 
 
@@ -300,7 +305,7 @@ def test_a_saturated_score_still_does_not_leave_through_an_exit_that_is_off(poli
     logits = np.full((2, 1, 3), -300.0, dtype=np.float32)
     logits[:, :, 0] = 300.0
     architecture = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/res-d1-w8-k3-s2")
-    exits = exits_of(architecture, SplitOutputs.of(logits, np.zeros(1, np.int64)), ImageShape(1, 8, 3), policy)
+    exits = exits_of(architecture, SplitOutputs.of(logits, np.zeros(1, np.int64)), Costing(ImageShape(1, 8, 3)), policy)
     assert exits.scores.tolist() == [[1.0], [1.0]]
     assert exits.route(OperatingPoint((None,))).tolist() == [1]
     assert exits.route(OperatingPoint((1.0,))).tolist() == [0]
@@ -309,7 +314,7 @@ def test_a_saturated_score_still_does_not_leave_through_an_exit_that_is_off(poli
 def test_exits_stand_at_their_positions() -> None:
     architecture = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1/res-d1-w8-k3-s2@linear/res-d1-w8-k3-s2")
     logits = np.array([[[9.0, 0.0], [0.0, 9.0]], [[0.0, 9.0], [0.0, 9.0]]])
-    exits = exits_of(architecture, SplitOutputs.of(logits, np.array([0, 1])), ImageShape(1, 8, 2))
+    exits = exits_of(architecture, SplitOutputs.of(logits, np.array([0, 1])), Costing(ImageShape(1, 8, 2)))
     assert exits.present.tolist() == [False, True, True]
     assert exits.correct[1:].tolist() == [[True, True], [False, True]]
 

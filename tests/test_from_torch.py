@@ -12,9 +12,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import from_torch, split
 from surrogate_nas.errors import InputError
+from surrogate_nas.units import ImageShape
 
 N, SIDE = 30, 6
 COLOUR = np.random.default_rng(0).integers(0, 256, (N, 3, SIDE, SIDE), np.uint8)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import Dataset, files, load, pixels, source_stamp
 from surrogate_nas.errors import InputError
+from surrogate_nas.units import ImageShape
 
 Bytes = npt.NDArray[np.uint8]
 SIDE = 8

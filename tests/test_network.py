@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from surrogate_nas.config import PolicyName
-from surrogate_nas.cost import ImageShape
+from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import POLICY_NAMES, Exits, OperatingPoint
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.record import SplitOutputs, exits_of
 from surrogate_nas.space import Architecture
+from surrogate_nas.units import ImageShape
 
 SHAPE = ImageShape(1, 8, 10)
 SMALLEST_GAP = 1e-5
@@ -35,7 +36,7 @@ def network(request: pytest.FixtureRequest, architecture: Architecture) -> Early
     absent = {"all exits": 0, "no first exit": 1, "no early exit": 2}[request.param]
     branches = (*[None] * absent, *architecture.branches[absent:])
     torch.manual_seed(0)
-    built = EarlyExitNetwork(Architecture(8, 1, architecture.stages, branches), SHAPE).eval()
+    built = EarlyExitNetwork(Architecture(architecture.stem, architecture.stages, branches), SHAPE).eval()
     for name, weights in built.named_parameters():
         if name.endswith("linear.weight"):
             nn.init.normal_(weights, std=3)
@@ -49,7 +50,7 @@ def cascade(network: EarlyExitNetwork, images: Tensor, policy: PolicyName) -> tu
     by_position = torch.full((network.architecture.positions, *said.shape[1:]), float("nan"))
     by_position[list(network.architecture.exit_positions)] = said
     outputs = SplitOutputs(np.zeros(len(images), np.int64), said.numpy())
-    return by_position, exits_of(network.architecture, outputs, SHAPE, policy)
+    return by_position, exits_of(network.architecture, outputs, Costing(SHAPE), policy)
 
 
 def between_scores(exits: Exits, e: int) -> list[float | None]:

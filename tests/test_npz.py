@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.datasets import Dataset, arrays, load, source_stamp
 from surrogate_nas.errors import InputError
+from surrogate_nas.units import ImageShape
 
 N, SIDE = 12, 6
 RNG = np.random.default_rng(0)

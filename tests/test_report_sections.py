@@ -99,7 +99,7 @@ def of_classes(like: Solution, *accuracy: float | None) -> Solution:
 
 def test_exit_shares_compose_what_was_measured(contents: Contents) -> None:
     for one in [*contents.front, *(p for b in contents.baselines for p in points(b))]:
-        shares = exit_shares(one, contents.header.shape)
+        shares = exit_shares(one, contents.costing)
         assert sum(s.rate for s in shares) == pytest.approx(1)
         assert sum(s.rate * s.macs for s in shares) == pytest.approx(one.test.expected_macs)
         assert sum(s.rate * (s.accuracy or 0) for s in shares) == pytest.approx(one.test.accuracy)
@@ -109,7 +109,7 @@ def test_exit_shares_compose_what_was_measured(contents: Contents) -> None:
 def test_bars_are_as_long_as_exit_rates_and_say_so_in_text(contents: Contents) -> None:
     text = exit_mix_section(contents)
     drawn = [float(x) for x in re.findall(r"flex-grow: ([\d.]+)", text)]
-    every = [s for one in shown(contents) for s in exit_shares(one, contents.header.shape)]
+    every = [s for one in shown(contents) for s in exit_shares(one, contents.costing)]
     assert drawn == pytest.approx([s.rate for s in every if s.rate > 0], abs=1e-6)
     last = contents.positions - 1
     assert [plain(x)[2:] for x in re.findall(r"<li>(.*?)</li>", text)] == [share_text(s, last) for s in every]
@@ -123,7 +123,7 @@ def test_an_exit_that_nobody_takes_is_named_and_has_no_bar(contents: Contents, w
 
 def test_an_exit_that_is_off_is_left_out(study: Study, contents: Contents, with_exits: Solution) -> None:
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
-    assert [s.position for s in exit_shares(off, contents.header.shape)] == [2]
+    assert [s.position for s in exit_shares(off, contents.costing)] == [2]
     assert "exit 1" not in exit_mix_section(replace(contents, front=(off,)))
 
 
@@ -138,13 +138,13 @@ def test_the_images_shown_are_of_the_most_accurate_solution_that_uses_its_exits(
         replace(one, tune=replace(one.tune, accuracy=accuracy))
         for one, accuracy in ((off, 0.9), (with_exits, 0.8), (with_exits, 0.7))
     )
-    assert Examples.of([fair, good, best], study.folder.splits(), study.folder.shape).solution is good
+    assert Examples.of([fair, good, best], study.folder.splits(), study.folder.costing).solution is good
 
 
 def test_images_are_drawn_from_those_that_leave_at_their_exit(study: Study, with_exits: Solution) -> None:
     point = OperatingPoint((0.5, 0.5))
     one, splits = study.solution(with_exits.record, point), study.folder.splits()
-    examples = Examples.of([one], splits, study.folder.shape)
+    examples = Examples.of([one], splits, study.folder.costing)
     route = study.exits(one.record, "test").route(point)
     assert [leaving.count for leaving in examples.leaving] == [int((route == e).sum()) for e in range(3)]
     for leaving in examples.leaving:
@@ -153,7 +153,7 @@ def test_images_are_drawn_from_those_that_leave_at_their_exit(study: Study, with
         assert len(leaving.drawn) == min(leaving.count, MOST_IMAGES)
         assert {(x.image.tobytes(), x.label) for x in leaving.drawn} <= known
         assert all((x.answer == x.label) is x.right for x in leaving.drawn)
-    assert drawn_images(examples) == drawn_images(Examples.of([one], splits, study.folder.shape))
+    assert drawn_images(examples) == drawn_images(Examples.of([one], splits, study.folder.costing))
 
 
 def drawn_images(examples: Examples) -> list[bytes]:
@@ -161,7 +161,7 @@ def drawn_images(examples: Examples) -> list[bytes]:
 
 
 def example_contents(study: Study, contents: Contents, one: Solution) -> Contents:
-    return replace(contents, examples=Examples.of([one], study.folder.splits(), study.folder.shape))
+    return replace(contents, examples=Examples.of([one], study.folder.splits(), study.folder.costing))
 
 
 def test_every_image_has_a_text_and_is_the_image_itself(study: Study, contents: Contents, with_exits: Solution) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from surrogate_nas.candidates import Candidates, keeps_exact_limits, sample_within
 from surrogate_nas.config import Limits
+from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Proposal, Record, exits_of
@@ -60,7 +61,7 @@ def test_improvement_is_vectorised_over_sets() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(3.5, 5.5))
 def test_exact_limits_reject_only_what_no_thresholds_could_save(seed: int, log_macs: float) -> None:
     space, cap = problem().space, 10**log_macs
-    found = Candidates.of_indices(space, space.sample_indices(3, np.random.default_rng(seed)), SHAPE)
+    found = Candidates.of_indices(space, space.sample_indices(3, np.random.default_rng(seed)), Costing(SHAPE))
     possible = []
     for i in range(3):
         settings = [np.array([a, b]) & found.present[i, :-1] for a in (False, True) for b in (False, True)]
@@ -71,8 +72,8 @@ def test_exact_limits_reject_only_what_no_thresholds_could_save(seed: int, log_m
 
 def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
     limits, space = Limits(max_worst_macs=2e4, max_params=4000), problem().space
-    drawn = sample_within(space, 50, SHAPE, limits, np.random.default_rng(0), set())
-    found = Candidates.of(space, drawn, SHAPE)
+    drawn = sample_within(space, 50, Costing(SHAPE), limits, np.random.default_rng(0), set())
+    found = Candidates.of(space, drawn, Costing(SHAPE))
     assert len(set(drawn)) == 50
     assert (found.cost.backbone[:, -1] <= 2e4).all()
     assert (found.cost.parameters <= 4000).all()
@@ -80,7 +81,7 @@ def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
 
 def test_limits_that_nothing_keeps_name_the_smallest_costs() -> None:
     with pytest.raises(InputError, match=r"only 0 of 5 .* parameters ≤ 10; smallest seen"):
-        sample_within(problem().space, 5, SHAPE, Limits(max_params=10), np.random.default_rng(0), set())
+        sample_within(problem().space, 5, Costing(SHAPE), Limits(max_params=10), np.random.default_rng(0), set())
 
 
 def test_a_longer_initial_sample_begins_with_the_shorter_one() -> None:
@@ -88,8 +89,8 @@ def test_a_longer_initial_sample_begins_with_the_shorter_one() -> None:
 
 
 def fit(task: Problem, records: Sequence[Record]) -> Fitted:
-    design = DesignMatrix.build(records, task.space, SHAPE, "max_softmax")
-    exits = [exits_of(r.architecture, r.outputs.tune, SHAPE) for r in records if r.outputs]
+    design = DesignMatrix.build(records, task.space, Costing(SHAPE), "max_softmax")
+    exits = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in records if r.outputs]
     return fit_surrogate(design, exits, "gp", task.seed)
 
 
@@ -116,7 +117,7 @@ def test_a_search_spends_its_budget_on_distinct_architectures(limited: tuple[Pro
 
 def test_no_proposal_breaks_an_exact_limit(limited: tuple[Problem, list[Record]]) -> None:
     task, records = limited
-    found = Candidates.of(task.space, [r.architecture for r in records], SHAPE)
+    found = Candidates.of(task.space, [r.architecture for r in records], Costing(SHAPE))
     assert keeps_exact_limits(found.cost, found.present, task.settings.limits).all()
 
 

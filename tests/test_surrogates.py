@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
+from surrogate_nas.cost import Costing
 from surrogate_nas.errors import JobError
 from surrogate_nas.exits import Exits
 from surrogate_nas.record import exits_of
@@ -27,12 +28,12 @@ RECORDS = records(PROBLEM, 41)
 
 
 def tune_exits() -> list[Exits]:
-    return [exits_of(r.architecture, r.outputs.tune, SHAPE) for r in RECORDS if r.outputs]
+    return [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in RECORDS if r.outputs]
 
 
 @pytest.fixture(scope="module")
 def design() -> DesignMatrix:
-    return DesignMatrix.build(RECORDS, PROBLEM.space, SHAPE, "max_softmax")
+    return DesignMatrix.build(RECORDS, PROBLEM.space, Costing(SHAPE), "max_softmax")
 
 
 @pytest.fixture(scope="module", params=list(SURROGATES))
@@ -47,7 +48,8 @@ def predictor(fitted: Fitted) -> Predictor:
 
 @pytest.fixture(scope="module")
 def unseen() -> Candidates:
-    return Candidates.of_indices(PROBLEM.space, PROBLEM.space.sample_indices(60, np.random.default_rng(9)), SHAPE)
+    drawn = PROBLEM.space.sample_indices(60, np.random.default_rng(9))
+    return Candidates.of_indices(PROBLEM.space, drawn, Costing(SHAPE))
 
 
 threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
@@ -103,7 +105,7 @@ def test_targets_turn_back_into_the_coefficients_they_came_from(design: DesignMa
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
     with pytest.raises(JobError, match="at least 8 trained networks, the archive has 6"):
-        DesignMatrix.build(RECORDS[:6], PROBLEM.space, SHAPE, "max_softmax")
+        DesignMatrix.build(RECORDS[:6], PROBLEM.space, Costing(SHAPE), "max_softmax")
 
 
 def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:
@@ -132,7 +134,7 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
     proposals = [r.proposal for r in RECORDS[:1]]
     architectures = PROBLEM.space.architectures(unseen.indices)
     trained = verify([type(proposals[0])(1, i, "user", a, i, "f") for i, a in enumerate(architectures)])
-    measured = [exits_of(r.architecture, r.outputs.tune, SHAPE).measure(thresholds[i : i + 1])
+    measured = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)).measure(thresholds[i : i + 1])
                 for i, r in enumerate(trained) if r.outputs]  # fmt: skip
     assert kendalltau(predicted.accuracy.mean, [m.accuracy[0] for m in measured]).statistic > 0.5
     assert kendalltau(predicted.expected_macs.mean, [m.expected_macs[0] for m in measured]).statistic > 0.8

@@ -207,20 +207,20 @@ def test_the_joint_loss_is_the_weighted_mean_of_the_exits_cross_entropies(
     by_exit = [cross_entropy_by_hand(said, labels, smoothing) for said in logits]
     expected = (sum(weight * loss for loss in by_exit[:-1]) + by_exit[-1]) / (weight * (exits - 1) + 1)
     recipe = Recipe(early_exit_weight=weight, label_smoothing=smoothing)
-    torch.testing.assert_close(joint_loss(logits, labels, recipe), expected)
+    torch.testing.assert_close(joint_loss([(said, None) for said in logits], labels, recipe), expected)
 
 
 def test_the_joint_loss_teaches_every_head(architecture: Architecture, digits: Splits) -> None:
     network = untrained(architecture, digits)
     images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
-    joint_loss(network(images), labels, Recipe()).backward()  # type: ignore[no-untyped-call]
+    joint_loss(network.said(images), labels, Recipe()).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
 
 
 def test_without_a_weight_early_exits_are_not_taught(architecture: Architecture, digits: Splits) -> None:
     network = untrained(architecture, digits)
     images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
-    joint_loss(network(images), labels, Recipe(early_exit_weight=0)).backward()  # type: ignore[no-untyped-call]
+    joint_loss(network.said(images), labels, Recipe(early_exit_weight=0)).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is None or not p.grad.any() for e in "01" for p in network.heads[e].parameters())
 
 

@@ -162,7 +162,7 @@ def query(
     from surrogate_nas.study import Study
 
     positions = folder.space.positions
-    point = None if thresholds is None else OperatingPoint.parse(thresholds, positions, folder.settings.policy)
+    point = None if thresholds is None else OperatingPoint.parse(thresholds, positions, folder.problem.policy)
     answers = Study(folder).query(architectures, point)
     answer(tables.answers_document(answers), as_json, lambda: tables.print_answers(answers))
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
-from surrogate_nas.cost import ImageShape
 from surrogate_nas.errors import InputError
+from surrogate_nas.units import ImageShape
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

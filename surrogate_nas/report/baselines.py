@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
-from surrogate_nas.exits import excess
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.text import at, count, entry, escape, limits_text, paragraph, percent, table
 
@@ -130,8 +127,8 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
 
 def _within(point: Solution, limits: Limits) -> bool:
     """Whether a baseline would have kept the limits, judged on tune as every solution is."""
-    accuracy, macs, worst = map(np.array, (point.tune.accuracy, point.tune.expected_macs, point.tune.worst_macs))
-    return bool(excess(accuracy, macs, worst, point.parameters, limits) <= 0)
+    floor = limits.min_accuracy or 0.0
+    return point.tune.accuracy >= floor and all(value <= cap for _, value, cap in point.tune.limited(limits))
 
 
 def _compared(contents: Contents) -> str:

@@ -12,6 +12,7 @@ from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.archive import Header
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
+from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Measurements, OperatingPoint
@@ -112,6 +113,7 @@ class Contents:
     """All that a report shows."""
 
     header: Header
+    costing: Costing
     positions: int
     """Exit positions of the space."""
     limits: Limits
@@ -144,6 +146,7 @@ class Contents:
         splits = _splits(study)
         return cls(
             header=study.folder.archive.header,
+            costing=study.folder.costing,
             positions=study.folder.space.positions,
             limits=study.settings.limits,
             records=tuple(records),
@@ -156,7 +159,7 @@ class Contents:
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
             classes=_classes(study, [*trained, *baselines]),
-            examples=Examples.of([nearest] if nearest else front, splits, study.folder.shape),
+            examples=Examples.of([nearest] if nearest else front, splits, study.folder.costing),
             splits=_split_sizes(splits, trained),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
@@ -171,11 +174,11 @@ class Contents:
 def _network(study: Study, record: Record) -> Network:
     test = study.exits(record, "test")
     to_the_end = study.measured(record, "test", _all_off(study, record))
-    return Network(record, test.parameters, _curve(study, record), to_the_end)
+    return Network(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
 
 
 def _all_off(study: Study, record: Record) -> OperatingPoint:
-    return OperatingPoint((None,) * (record.architecture.positions - 1), study.settings.policy)
+    return OperatingPoint((None,) * (record.architecture.positions - 1), study.folder.problem.policy)
 
 
 def _curve(study: Study, record: Record) -> Measurements:
@@ -189,7 +192,7 @@ def _baselines(study: Study, trained: Sequence[Record]) -> tuple[Baseline, ...]:
 
 def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
     name, curve = name_of(record.architecture), _curve(study, record)
-    best = OperatingPoint.from_array(curve.thresholds[-1], study.settings.policy)  # on tune, where it was ordered
+    best = OperatingPoint.from_array(curve.thresholds[-1], study.folder.problem.policy)  # on tune, where it was ordered
     return Baseline(
         name if unique else f"{name} {record.id}", study.solution(record, _all_off(study, record)),
         study.solution(record, best), curve,

@@ -1,7 +1,7 @@
 """The section that says where images leave: for each solution of the page a bar, and the same in words."""
 
 from surrogate_nas.answers import Solution
-from surrogate_nas.cost import ImageShape
+from surrogate_nas.cost import Costing
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import exit_colour
 from surrogate_nas.report.leaving import ExitShare, exit_shares
@@ -22,12 +22,12 @@ def exit_mix_section(contents: Contents) -> str:
         "on the right. Exits are numbered by their position in the network; those that are off or do not exist are "
         "left out. MACs are those of an image that leaves there, with every branch that it passed."
     )
-    bars = [_solution(s, contents.header.shape) for s in solutions]
+    bars = [_solution(s, contents.costing) for s in solutions]
     return section(title, paragraph(intro, "note"), *bars, static_links("exit_mix"))
 
 
-def _solution(solution: Solution, shape: ImageShape) -> str:
-    shares, test, last = exit_shares(solution, shape), solution.test, len(solution.test.rates) - 1
+def _solution(solution: Solution, costing: Costing) -> str:
+    shares, test, last = exit_shares(solution, costing), solution.test, len(solution.test.rates) - 1
     segments = "".join(_segment(s, last) for s in shares if s.rate > 0)
     words = "".join(f"<li>{_key(s)} {share_text(s, last)}</li>" for s in shares)
     name = f"{at(solution)}: {percent(test.accuracy)} accurate, {count(test.expected_macs)} expected MACs"

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.answers import Solution
-from surrogate_nas.cost import ImageShape
+from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Images, LabeledImages, Splits
-from surrogate_nas.record import cost_of, exits_of
+from surrogate_nas.record import exits_of
 
 FEWEST_EARLY = 0.05
 """Share of the test images that must leave early for a network to be worth showing."""
@@ -31,10 +31,10 @@ class ExitShare:
     """Of an image that leaves there."""
 
 
-def exit_shares(solution: Solution, shape: ImageShape) -> list[ExitShare]:
+def exit_shares(solution: Solution, costing: Costing) -> list[ExitShare]:
     """The exits of a solution that are on, in order."""
     architecture, test = solution.record.architecture, solution.test
-    macs = cost_of(architecture, shape).macs(np.isfinite(solution.operating_point.array()))[0]
+    macs = costing.of(architecture).macs(np.isfinite(solution.operating_point.array()))[0]
     return [ExitShare(e, test.rates[e], test.exit_accuracy[e], int(macs[e])) for e in exits_on(solution)]
 
 
@@ -76,13 +76,13 @@ class Examples:
     """Why there are none: a sentence."""
 
     @classmethod
-    def of(cls, solutions: Sequence[Solution], splits: Splits | None, shape: ImageShape) -> "Examples":
+    def of(cls, solutions: Sequence[Solution], splits: Splits | None, costing: Costing) -> "Examples":
         """Of the solution most accurate on tune among those that let at least 5 % of the test images leave early.
 
         Args:
             solutions: to choose from.
             splits: the study's; `None` where they cannot be read.
-            shape: the study's.
+            costing: the study's.
         """
         early = [s for s in solutions if 1 - s.test.rates[-1] >= FEWEST_EARLY]
         if not early:
@@ -95,13 +95,13 @@ class Examples:
         assert best.record.outputs is not None
         if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
             return cls(best, (), "The study's images cannot be read any more, so none are shown.")
-        return cls(best, _leaving(best, splits.test, shape))
+        return cls(best, _leaving(best, splits.test, costing))
 
 
-def _leaving(solution: Solution, test: LabeledImages, shape: ImageShape) -> tuple[Leaving, ...]:
+def _leaving(solution: Solution, test: LabeledImages, costing: Costing) -> tuple[Leaving, ...]:
     record, point = solution.record, solution.operating_point
     assert record.outputs is not None
-    exits = exits_of(record.architecture, record.outputs.test, shape, point.policy)
+    exits = exits_of(record.architecture, record.outputs.test, costing, point.policy)
     route = exits.route(point)
     found = []
     for e in exits_on(solution):

@@ -110,12 +110,9 @@ def _infeasible(contents: Contents) -> str:
 def excess_lines(solution: Solution, limits: Limits) -> list[str]:
     """By how much a solution violates each limit that it violates, on tune."""
     tune = solution.tune
-    amounts = (("expected MACs", tune.expected_macs, limits.max_macs),
-               ("worst-case MACs", tune.worst_macs, limits.max_worst_macs),
-               ("parameters", solution.parameters, limits.max_params))  # fmt: skip
     lines = [
         f"{name}: {count(value)}, {percent(value / cap - 1)} over the limit of {count(cap)}"
-        for name, value, cap in amounts if cap is not None and value > cap
+        for name, value, cap in tune.limited(limits) if value > cap
     ]  # fmt: skip
     floor = limits.min_accuracy
     if floor is not None and tune.accuracy < floor:

@@ -152,7 +152,7 @@ def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
     last, named = contents.positions - 1, set()
     for row, solution in enumerate(solutions):
         left = 0.0
-        for share in exit_shares(solution, contents.header.shape):
+        for share in exit_shares(solution, contents.costing):
             back, front = exit_colour(share.position)
             name = None if share.position in named else exit_name(share.position, last)
             named.add(share.position)

@@ -8,9 +8,11 @@ picked pending. Until something is known to keep the limits, the probability tha
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +28,15 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from surrogate_nas.candidates import Candidates, untaken
-from surrogate_nas.config import Limits
-from surrogate_nas.cost import ImageShape
-from surrogate_nas.exits import OFF, excess
+from surrogate_nas.config import Limits, Objective
+from surrogate_nas.cost import Cost, Costing, charged
+from surrogate_nas.exits import OFF, Spent
 from surrogate_nas.search.front import Floats, Front
 from surrogate_nas.space import SearchSpace
-from surrogate_nas.space.columns import Ints
-from surrogate_nas.surrogates.curves import shared_thresholds
+from surrogate_nas.space.search_space import Ints
+from surrogate_nas.surrogates.curves import Reach, shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Predictor, charged_macs, reach
+from surrogate_nas.surrogates.predictor import Predictor, reach
 
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -71,7 +73,7 @@ def threshold_grid(positions: int) -> Floats:
 
 
 def select(
-    predictor: Predictor, space: SearchSpace, shape: ImageShape, limits: Limits, known: Known,
+    predictor: Predictor, space: SearchSpace, costing: Costing, limits: Limits, known: Known,
     taken: set[bytes], q: int, seed: int,
 ) -> list[tuple[Candidates, Floats]]:  # fmt: skip
     """Up to q architectures (n = 1 each) with the (E − 1,) thresholds at which each promises most.
@@ -83,7 +85,7 @@ def select(
     try:
         rng = np.random.default_rng(seed)
         score = _CurveScore(predictor, known.front, limits, threshold_grid(space.positions), seed)
-        pool = _pool(score, space, shape, limits, known, taken, rng)
+        pool = _pool(score, space, costing, limits, known, taken, rng)
         if len(pool) == 0:
             return []
         value, setting = score(pool)
@@ -97,7 +99,7 @@ def select(
 
 
 def _pool(
-    score: "_CurveScore", space: SearchSpace, shape: ImageShape, limits: Limits, known: Known,
+    score: "_CurveScore", space: SearchSpace, costing: Costing, limits: Limits, known: Known,
     taken: set[bytes], rng: np.random.Generator,
 ) -> Candidates:  # fmt: skip
     """Random architectures, mutants and children of the front, then neighbours of the most promising."""
@@ -110,14 +112,14 @@ def _pool(
         space.mutate_indices(parents(POOL_MUTANTS), rng),
         space.mutate_indices(space.crossover_indices(parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng), rng, 0.02),
     ]
-    pool = untaken(space, np.concatenate(rows), shape, limits, taken)
+    pool = untaken(space, np.concatenate(rows), costing, limits, taken)
     for _ in range(LOCAL_STEPS):
         if len(pool) == 0:
             break
         value, _ = score(pool)
         starts = pool.indices[np.argsort(-value, kind="stable")[:LOCAL_STARTS]]
         around = [space.neighbor_indices(row) for row in starts]
-        pool = untaken(space, np.concatenate([pool.indices, *around]), shape, limits, taken)
+        pool = untaken(space, np.concatenate([pool.indices, *around]), costing, limits, taken)
     return pool
 
 
@@ -142,11 +144,9 @@ class _CurveScore:
     def _curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
         """(S, n, T) sampled log₁₀ MACs, accuracies and violations of the limits."""
         drawn = self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)  # (S, n, m)
-        curve, macs = reach(self.predictor.design, part, torch.from_numpy(drawn)[:, :, None], self.grid[None])
-        accuracy, expected = curve.accuracy.numpy(), curve.expected_macs(macs).numpy()
-        parameters = part.cost.parameters[:, None]
-        violation = excess(accuracy, expected, macs[..., -1].numpy(), parameters, self.limits)
-        return np.log10(expected), np.where(violation <= 0, accuracy, WORTHLESS), violation
+        reached = reach(self.predictor.design, part, torch.from_numpy(drawn)[:, :, None], self.grid[None])
+        violation = reached.excess(self.limits)
+        return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
 
     def _score(self, part: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
         cost, accuracy, violation = self._curves(part)
@@ -200,10 +200,37 @@ class _CurveInputs(Model):  # type: ignore[misc]
         return self.model.posterior(X[..., : self.columns], **options)
 
 
-def _points(design: DesignMatrix, part: Candidates, thresholds: Floats) -> Tensor:
-    """(n, inputs + 4 E − 1): inputs, thresholds, presence, backbone and branch MACs."""
-    columns = [design.inputs(part), thresholds, part.present, part.cost.backbone, part.cost.branch]
-    return torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float64))
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """A limit on what is spent, beside that on the expected cost to be minimised."""
+
+    of: Callable[[Cost], tuple[Any, Any]]
+    """Which cost: of backbone and branches."""
+    statistic: Literal["expected", "p95"]
+    cap: float
+
+
+def _capped(limits: Limits, objective: Objective) -> list[Capped]:
+    """Limits that exit probabilities decide; the worst case is exact, and was looked at when curves were scored."""
+    found = []
+    costs: dict[Objective, Callable[[Cost], Any]] = {
+        "macs": lambda cost: (cost.backbone, cost.branch), "cost": lambda cost: cost.other,
+    }  # fmt: skip
+    for name, of in costs.items():
+        expected, p95 = getattr(limits, f"max_{name}"), getattr(limits, f"max_p95_{name}")
+        if expected is not None and name != objective:
+            found.append(Capped(of, "expected", expected))
+        if p95 is not None:
+            found.append(Capped(of, "p95", p95))
+    return found
+
+
+def _points(design: DesignMatrix, part: Candidates, thresholds: Floats, capped: Sequence[Capped]) -> Tensor:
+    """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped costs."""
+    cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
+    spent = [cost.priced, *(c.of(cost) for c in capped)]
+    charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
+    return torch.from_numpy(np.concatenate([design.inputs(part), thresholds, part.present, *charges], axis=1))
 
 
 @torch.no_grad()
@@ -211,28 +238,39 @@ def _rescore(
     predictor: Predictor, finalists: Candidates, thresholds: Floats, limits: Limits, known: Known, q: int, seed: int
 ) -> list[int]:
     """Indices of q finalists, greedily by qLogNEHVI."""
-    design = predictor.design
+    design, objective = predictor.design, finalists.cost.objective
     inputs, m, E = design.X.shape[1], design.basis.size, design.basis.positions
-    exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=4 * E - 1)
+    capped = _capped(limits, objective)
+    exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(capped)) * E - 1)
     model = ModelList(_CurveInputs(predictor.model, inputs), exact)
 
-    def objectives(samples: Tensor, X: Tensor | None = None) -> Tensor:
-        """(…, 2): accuracy and −log₁₀ expected MACs, from curve targets and exact outputs."""
-        targets, setting, present, backbone, branch = torch.split(samples, [m, E - 1, E, E, E], dim=-1)
-        macs = charged_macs(setting, present > 0, backbone, branch)
+    def reached(samples: Tensor) -> tuple[Reach, list[Tensor]]:
+        """The curve, the cost to be minimised, and the capped costs."""
+        targets, setting, present, *costs = torch.split(samples, [m, E - 1, E, *[E] * (1 + len(capped))], dim=-1)
         coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
-        curve = design.basis.compose(coefficients, setting, present > 0)
-        return torch.stack([curve.accuracy, -curve.expected_macs(macs).log10()], dim=-1)
+        return design.basis.compose(coefficients, setting, present > 0), costs
 
-    constraints = []
+    def objectives(samples: Tensor, X: Tensor | None = None) -> Tensor:
+        """(…, 2): accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
+        curve, costs = reached(samples)
+        return torch.stack([curve.accuracy, -curve.expected(costs[0]).log10()], dim=-1)
+
+    def over(k: int, samples: Tensor) -> Tensor:
+        """How far capped cost k is above its cap, relatively; below 0 within."""
+        curve, costs = reached(samples)
+        spent = Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        return torch.from_numpy(getattr(spent, capped[k].statistic) / capped[k].cap - 1)
+
+    constraints: list[Callable[[Tensor], Tensor]] = []
     if limits.min_accuracy is not None:
         floor = limits.min_accuracy
         constraints.append(lambda samples: floor - objectives(samples)[..., 0])
-    if limits.max_macs is not None:
-        cap = float(np.log10(limits.max_macs))
-        constraints.append(lambda samples: -objectives(samples)[..., 1] - cap)
-    baseline = _points(design, known.points, known.thresholds)
-    points = _points(design, finalists, thresholds)
+    if (cheapest := limits.max_macs if objective == "macs" else limits.max_cost) is not None:
+        log_cap = float(np.log10(cheapest))
+        constraints.append(lambda samples: -objectives(samples)[..., 1] - log_cap)
+    constraints += [partial(over, k) for k in range(len(capped))]
+    baseline = _points(design, known.points, known.thresholds, capped)
+    points = _points(design, finalists, thresholds, capped)
     picked: list[int] = []
     with _plain_qlognehvi(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", NumericalWarning)

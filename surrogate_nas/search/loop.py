@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from surrogate_nas.candidates import Candidates, taken_rows
-from surrogate_nas.exits import pareto_order
+from surrogate_nas.exits import Measurements, pareto_order
 from surrogate_nas.problem import Problem, make_proposal
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.search.acquisition import Known, select
@@ -24,21 +24,20 @@ Fit = Callable[[Sequence[Record]], Fitted]
 
 def known_front(problem: Problem, records: Sequence[Record]) -> Known:
     """The feasible front of what has been trained."""
-    curves = problem.curves(records)
-    rows = Candidates.of(problem.space, [r.architecture for r, _ in curves], problem.shape)
-    violation = [m.violation(problem.settings.limits, int(p))
-                 for (_, m), p in zip(curves, rows.cost.parameters, strict=True)]  # fmt: skip
-    owner = np.concatenate([np.full(len(m), i) for i, (_, m) in enumerate(curves)])
-    thresholds = np.concatenate([m.thresholds for _, m in curves])
-    cost = np.log10(np.concatenate([m.expected_macs for _, m in curves]))
-    accuracy = np.concatenate([m.accuracy for _, m in curves])
+    views, limits = problem.views(records), problem.settings.limits
+    rows = Candidates.of(problem.space, [r.architecture for r, _ in views], problem.costing)
+    within = [exits.within(limits) for _, exits in views]
+    owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(within)])
+    points = Measurements.concatenate(within)
+    thresholds, cost, accuracy = points.thresholds, np.log10(points.objective), points.accuracy
     reference_cost, reference_accuracy = problem.reference(records)
-    counts = (np.concatenate(violation) <= 0) & (cost < reference_cost) & (accuracy > reference_accuracy)
+    counts = (cost < reference_cost) & (accuracy > reference_accuracy)
     on_front = np.flatnonzero(counts)[pareto_order(accuracy[counts], cost[counts])]
     front = Front(cost[on_front], accuracy[on_front], reference_cost, reference_accuracy)
     best = np.unique(owner[on_front])
     if len(best) == 0:
-        best = np.argsort([v.min() for v in violation], kind="stable")[:4]
+        nearest = [exits.curve.violation(limits).min() for _, exits in views]
+        best = np.argsort(nearest, kind="stable")[:4]
     return Known(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front])
 
 
@@ -49,13 +48,20 @@ def propose(
     limits = problem.settings.limits
     rows = taken_rows(problem.space, [p.architecture for p in taken])
     chosen = select(
-        predictor, problem.space, problem.shape, limits, known_front(problem, records), rows, q, problem.seed_of(round)
+        predictor,
+        problem.space,
+        problem.costing,
+        limits,
+        known_front(problem, records),
+        rows,
+        q,
+        problem.seed_of(round),
     )
     proposals = []
     for rank, (candidate, thresholds) in enumerate(chosen):
         said = predictor.predict(candidate, thresholds[None], limits, problem.seed_of(round))
         prediction = {
-            "surrogate": predictor.kind, "policy": problem.settings.policy,
+            "surrogate": predictor.kind, "policy": problem.policy,
             "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
             "accuracy": _interval(said.accuracy), "expected_macs": _interval(said.expected_macs),
             "feasible": float(said.feasible[0]),

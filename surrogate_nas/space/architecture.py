@@ -8,115 +8,158 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surrogate_nas.errors import InputError
+from surrogate_nas.space.branches import LINEAR, Branch, parse_branch, require_positive
 
 Block = Literal["residual", "inverted"]
-Layer = Literal["conv", "separable"]
+Activation = Literal["relu", "hswish"]
+ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
+BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
+"""Of weights and activations, where they are not 32-bit floats."""
 
-_STEM = re.compile(r"stem-w(\d+)-s(\d+)")
-_STAGE = re.compile(r"(res|inv)-d(\d+)-w(\d+)-k(\d+)(?:-e(\d+))?-s(\d+)")
-_BRANCH = re.compile(r"(linear)|(conv|sep)-d(\d+)-c(\d+)-p(\d+)")
+_INPUT = re.compile(r"in(?:-r(\d+))?(?:-q(\d+))?")
+_STEM = re.compile(r"stem-w(\d+)-s(\d+)(-block)?(-hs)?")
+_BACKBONE = re.compile(r"(tuned|frozen)-([\w.]+:[\w.]+)")
+_SEGMENT = re.compile(r"to-([\w.]+)")
+_NUMBERS = r"\d+(?:\.\d+)*"
+_STAGE = re.compile(rf"(res|inv)-d(\d+)-w(\d+)-k({_NUMBERS})(?:-e({_NUMBERS}))?-s(\d+)(-se)?(-hs)?")
 _FORM = "stem-w8-s1/res-d1-w8-k3-s1@conv-d1-c16-p2/inv-d2-w16-k3-e4-s2@linear/res-d1-w24-k3-s2"
 
 
-def _require_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(f"{name} {value} is not a positive number")
+def _flags(**present: bool) -> str:
+    return "".join(f"-{name}" for name, is_so in present.items() if is_so)
+
+
+def _each(values: tuple[int, ...]) -> str:
+    """`3` for blocks that are alike, `3.5.3` for others."""
+    return str(values[0]) if len(set(values)) == 1 else ".".join(map(str, values))
+
+
+def _require_activation(activation: str) -> None:
+    if activation not in ACTIVATIONS:
+        raise InputError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The 3×3 convolution that every network begins with."""
+
+    width: int
+    """Output channels."""
+    stride: int
+    block: bool = False
+    """Whether an inverted block of the same width, without expansion, follows."""
+    activation: Activation = "relu"
+    """Of the convolution; the block has ReLU."""
+
+    def __post_init__(self) -> None:
+        require_positive(stem_width=self.width, stem_stride=self.stride)
+        _require_activation(self.activation)
+
+    def __str__(self) -> str:
+        return f"stem-w{self.width}-s{self.stride}{_flags(block=self.block, hs=self.activation == 'hswish')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One backbone stage: `depth` blocks of one kind, the first of which carries the stride."""
+    """One backbone stage: blocks of one kind, the first of which carries the stride."""
 
     block: Block
     """`residual`: two k×k convolutions and a shortcut; `inverted`: expand, depthwise k×k, project."""
-    depth: int
-    """Blocks in the stage."""
     width: int
     """Output channels."""
-    kernel: int
-    """Side of the k×k convolutions; odd."""
-    expansion: int
-    """Hidden channels of an inverted block per input channel; 1 in a residual stage, where there are none."""
+    kernel: tuple[int, ...]
+    """Side of each block's k×k convolutions; odd. There are as many blocks as kernels."""
+    expansion: tuple[int, ...]
+    """Hidden channels of each inverted block per input channel; 1 in a residual stage, where there are none."""
     stride: int
-    """Stride of the stage's first block."""
+    """Stride of the first block."""
+    squeeze: bool = False
+    """Whether each inverted block has squeeze-and-excitation (arXiv 1709.01507) after its depthwise convolution."""
+    activation: Activation = "relu"
 
     def __post_init__(self) -> None:
         if self.block not in ("residual", "inverted"):
             raise InputError(f"block {self.block!r} is not one of residual, inverted")
-        _require_positive(depth=self.depth, width=self.width, expansion=self.expansion, stride=self.stride)
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise InputError(f"kernel {self.kernel} is not a positive odd number")
         if self.block == "residual":
-            object.__setattr__(self, "expansion", 1)
+            object.__setattr__(self, "expansion", (1,) * len(self.kernel))
+            object.__setattr__(self, "squeeze", False)
+        require_positive(depth=self.depth, width=self.width, stride=self.stride)
+        require_positive(expansion=min(self.expansion, default=0))
+        if len(self.expansion) != self.depth:
+            raise InputError(f"{self.depth} blocks need as many expansions, got {len(self.expansion)}")
+        if wrong := [k for k in self.kernel if k < 1 or k % 2 == 0]:
+            raise InputError(f"kernel {wrong[0]} is not a positive odd number")
+        _require_activation(self.activation)
+
+    @property
+    def depth(self) -> int:
+        """Blocks in the stage."""
+        return len(self.kernel)
 
     def __str__(self) -> str:
-        kind, expansion = ("inv", f"-e{self.expansion}") if self.block == "inverted" else ("res", "")
-        return f"{kind}-d{self.depth}-w{self.width}-k{self.kernel}{expansion}-s{self.stride}"
+        kind, expansion = ("inv", f"-e{_each(self.expansion)}") if self.block == "inverted" else ("res", "")
+        flags = _flags(se=self.squeeze, hs=self.activation == "hswish")
+        return f"{kind}-d{self.depth}-w{self.width}-k{_each(self.kernel)}{expansion}-s{self.stride}{flags}"
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """An exit branch: average pooling, `depth` 3×3 layers, global average pooling, a linear classifier.
+class Backbone:
+    """A network of the user's own, cut into segments; see `surrogate_nas.backbone`."""
 
-    With no layers the pooling changes nothing, so every branch of depth 0 is the same branch.
-
-    >>> Branch(0, "conv", 32, 2) == LINEAR
-    True
-    """
-
-    depth: int
-    """3×3 layers before the classifier; 0 makes a linear exit."""
-    layer: Layer
-    """`conv`: a full convolution; `separable`: depthwise, then pointwise."""
-    channels: int
-    """Output channels of each layer."""
-    pool: int
-    """Factor of the average pooling before the first layer; 1 for none."""
-
-    def __post_init__(self) -> None:
-        if self.layer not in ("conv", "separable"):
-            raise InputError(f"branch layer {self.layer!r} is not one of conv, separable")
-        if self.depth < 0:
-            raise InputError(f"branch depth {self.depth} is negative")
-        if self.depth == 0:
-            for name, value in (("layer", "conv"), ("channels", 1), ("pool", 1)):
-                object.__setattr__(self, name, value)
-        _require_positive(channels=self.channels, pool=self.pool)
+    factory: str
+    """`package.module:function` that makes it."""
+    frozen: bool
+    """Whether its weights stay as the function made them, and only the exit branches are trained."""
 
     def __str__(self) -> str:
-        if self.depth == 0:
-            return "linear"
-        return f"{'conv' if self.layer == 'conv' else 'sep'}-d{self.depth}-c{self.channels}-p{self.pool}"
+        return f"{'frozen' if self.frozen else 'tuned'}-{self.factory}"
 
 
-LINEAR = Branch(0, "conv", 1, 1)
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of such a network, up to and including a module."""
+
+    name: str
+    """Of the module, as in `named_modules`; `end` for the last segment."""
+
+    def __str__(self) -> str:
+        return f"to-{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A backbone and its exits. Equal networks are equal architectures.
 
-    >>> a = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/inv-d1-w16-k3-e4-s2")
+    >>> a = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/inv-d2-w16-k3.5-e4-s2")
     >>> a.exit_positions, str(a.stages[1])
-    ((0, 1), 'inv-d1-w16-k3-e4-s2')
+    ((0, 1), 'inv-d2-w16-k3.5-e4-s2')
     >>> Architecture.parse(str(a)) == a
     True
     """
 
-    stem_width: int
-    """Channels after the 3×3 stem convolution."""
-    stem_stride: int
-    stages: tuple[Stage, ...]
+    stem: Stem | Backbone
+    stages: tuple[Stage | Segment, ...]
+    """Stages after a stem, segments of a backbone."""
     branches: tuple[Branch | None, ...]
-    """The branch after each stage but the last; `None` where there is no exit. The classifier ends the last stage."""
+    """The branch after each stage but the last; `None` where there is no exit."""
+    classifier: Branch = LINEAR
+    """What follows the last stage; a backbone's last segment has its own."""
+    resolution: int | None = None
+    """Side to which images are resized first; `None` leaves them as they are."""
+    bits: int | None = None
+    """Bit width of weights and activations; `None` for 32-bit floats."""
 
     def __post_init__(self) -> None:
-        _require_positive(stem_width=self.stem_width, stem_stride=self.stem_stride, stages=len(self.stages))
+        require_positive(stages=len(self.stages), resolution=1 if self.resolution is None else self.resolution)
         if len(self.branches) != len(self.stages) - 1:
             raise InputError(
                 f"{len(self.stages)} stages need {len(self.stages) - 1} branches (or None), got {len(self.branches)}"
             )
+        kind = Segment if isinstance(self.stem, Backbone) else Stage
+        if not all(isinstance(stage, kind) for stage in self.stages):
+            raise InputError(f"after {self.stem} all stages are {kind.__name__.lower()}s")
+        if self.bits is not None and self.bits not in BIT_WIDTHS:
+            raise InputError(f"bits {self.bits} is not one of {', '.join(map(str, BIT_WIDTHS))}")
 
     @property
     def positions(self) -> int:
@@ -130,8 +173,11 @@ class Architecture:
         return (*early, self.positions - 1)
 
     def __str__(self) -> str:
-        parts = [f"stem-w{self.stem_width}-s{self.stem_stride}"]
-        for stage, branch in zip(self.stages, (*self.branches, None), strict=True):
+        size, bits = (f"-{letter}{v}" if v else "" for letter, v in (("r", self.resolution), ("q", self.bits)))
+        parts = [f"in{size}{bits}"] if size or bits else []
+        parts.append(str(self.stem))
+        last = None if self.classifier == LINEAR else self.classifier
+        for stage, branch in zip(self.stages, (*self.branches, last), strict=True):
             parts.append(str(stage) if branch is None else f"{stage}@{branch}")
         return "/".join(parts)
 
@@ -142,30 +188,50 @@ class Architecture:
         Raises:
             InputError: naming the part that does not fit, with an example of the form.
         """
-        stem, *rest = text.strip().split("/")
-        match = _STEM.fullmatch(stem)
-        if match is None or not rest:
+        first, *rest = text.strip().split("/")
+        resolution, bits = None, None
+        if match := _INPUT.fullmatch(first):
+            resolution, bits = (None if number is None else int(number) for number in match.groups())
+            first, rest = (rest[0], rest[1:]) if rest else ("", [])
+        stem = _parse_stem(first)
+        if stem is None or not rest:
             raise InputError(f"encoding {text.strip()!r} does not start with a stem and a stage; the form is {_FORM}")
         pairs = [part.partition("@") for part in rest]
-        stages = tuple(_parse_stage(stage) for stage, _, _ in pairs)
-        branches = tuple(_parse_branch(branch) if at else None for _, at, branch in pairs)
-        if branches[-1] is not None:
-            raise InputError(f"encoding {text.strip()!r} has an exit after the last stage, where the classifier stands")
-        return cls(int(match[1]), int(match[2]), stages, branches[:-1])
+        read = _parse_stage if isinstance(stem, Stem) else _parse_segment
+        stages = tuple(read(stage) for stage, _, _ in pairs)
+        branches = tuple(parse_branch(branch) if at else None for _, at, branch in pairs)
+        return cls(stem, stages, branches[:-1], branches[-1] or LINEAR, resolution, bits)
+
+
+def _parse_stem(text: str) -> Stem | Backbone | None:
+    if match := _BACKBONE.fullmatch(text):
+        return Backbone(match[2], match[1] == "frozen")
+    match = _STEM.fullmatch(text)
+    return match and Stem(int(match[1]), int(match[2]), bool(match[3]), "hswish" if match[4] else "relu")
+
+
+def _parse_segment(text: str) -> Segment:
+    match = _SEGMENT.fullmatch(text)
+    if match is None:
+        raise InputError(f"segment {text!r} is not of the form to-layer1")
+    return Segment(match[1])
 
 
 def _parse_stage(text: str) -> Stage:
     match = _STAGE.fullmatch(text)
-    if match is None or (match[1] == "inv") != (match[5] is not None):
-        raise InputError(f"stage {text!r} is not of the form res-d1-w8-k3-s1 or inv-d2-w16-k3-e4-s2")
+    if match is None or (match[1] == "inv") != (match[5] is not None) or (match[1] == "res" and match[7]):
+        raise InputError(f"stage {text!r} is not of the form res-d1-w8-k3-s1 or inv-d2-w16-k3.5-e4-s2-se-hs")
+    depth = int(match[2])
+    require_positive(depth=depth)
+    kernel, expansion = (_of_each(numbers, depth, text) for numbers in (match[4], match[5] or "1"))
     kind: Block = "inverted" if match[1] == "inv" else "residual"
-    return Stage(kind, int(match[2]), int(match[3]), int(match[4]), int(match[5] or 1), int(match[6]))
+    return Stage(
+        kind, int(match[3]), kernel, expansion, int(match[6]), bool(match[7]), "hswish" if match[8] else "relu"
+    )
 
 
-def _parse_branch(text: str) -> Branch:
-    match = _BRANCH.fullmatch(text)
-    if match is None:
-        raise InputError(f"exit branch {text!r} is not of the form linear, conv-d1-c16-p2 or sep-d1-c16-p2")
-    if match[1]:
-        return LINEAR
-    return Branch(int(match[3]), "conv" if match[2] == "conv" else "separable", int(match[4]), int(match[5]))
+def _of_each(numbers: str, depth: int, text: str) -> tuple[int, ...]:
+    values = tuple(int(number) for number in numbers.split("."))
+    if len(values) not in (1, depth):
+        raise InputError(f"stage {text!r} has {depth} blocks, and {len(values)} values in {numbers}")
+    return values * depth if len(values) == 1 else values

@@ -1,68 +1,37 @@
 """The search space: genes, their vector encoding, and moves from one architecture to others.
 
 Inside, n architectures are an (n, G) integer matrix of *choice indices*, one column per gene. A gene may hang on
-another (an expansion on an inverted block, a branch on its exit); a gene that does not apply holds index 0, so that
+others (an expansion on an inverted block, a branch on its exit); a gene that does not apply holds index 0, so that
 equal architectures have equal rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.errors import InputError
-from surrogate_nas.space.architecture import Architecture, Branch, Stage
-from surrogate_nas.space.columns import Bools, Columns, Ints
-from surrogate_nas.space.spec import SpaceSpec
+from surrogate_nas.space.architecture import Architecture, Backbone, Segment, Stage, Stem
+from surrogate_nas.space.branches import Branch
+from surrogate_nas.space.genes import (
+    Chosen,
+    Gene,
+    Key,
+    Value,
+    exit_values,
+    genes_of,
+    make_branch,
+    make_stage,
+    make_stem,
+    stage_values,
+)
+from surrogate_nas.space.spec import FLOAT_BITS, SpaceSpec
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Gene:
-    """One choice of the space."""
-
-    name: str
-    values: tuple[int | str, ...]
-    group: int
-    """Genes of one group (the stem, a stage, an exit with its branch) cross over together."""
-    parent: int | None = None
-    """The gene it hangs on, or `None`."""
-    when: tuple[int, ...] = ()
-    """Indices of the parent's values under which this gene applies."""
-
-
-def _genes(spec: SpaceSpec) -> tuple[Gene, ...]:
-    genes = [Gene("stem width", spec.stem.width, 0), Gene("stem stride", spec.stem.stride, 0)]
-    for s, stage in enumerate(spec.stages, start=1):
-        group, block = genes[-1].group + 1, len(genes)
-        inverted = tuple(i for i, b in enumerate(stage.block) if b == "inverted")
-        genes += [
-            Gene(f"stage {s} block", stage.block, group),
-            Gene(f"stage {s} depth", stage.depth, group),
-            Gene(f"stage {s} width", stage.width, group),
-            Gene(f"stage {s} kernel", stage.kernel, group),
-            Gene(f"stage {s} expansion", stage.expansion, group, block, inverted),
-        ]
-        if s == len(spec.stages):
-            break
-        exit_, depth = len(genes), len(genes) + 1
-        layered = tuple(i for i, d in enumerate(spec.branch.depth) if d > 0)
-        genes += [
-            Gene(f"exit {s}", (0, 1), group + 1),
-            Gene(f"exit {s} depth", spec.branch.depth, group + 1, exit_, (1,)),
-            Gene(f"exit {s} layer", spec.branch.layer, group + 1, depth, layered),
-            Gene(f"exit {s} channels", spec.branch.channels, group + 1, depth, layered),
-            Gene(f"exit {s} pool", spec.branch.pool, group + 1, depth, layered),
-        ]
-    return tuple(genes)
-
-
-_STEM_GENES, _STAGE_GENES, _EXIT_GENES = 2, 5, 5
-_STRIDE_OF_GROUPS = _STAGE_GENES + _EXIT_GENES
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -80,13 +49,23 @@ class SearchSpace:
 
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
-        """Every choice, single-valued ones included; a gene stands after the one it hangs on."""
-        return _genes(self.spec)
+        """Every choice; a gene stands after those it hangs on."""
+        return genes_of(self.spec)
+
+    @cached_property
+    def at(self) -> Mapping[Key, int]:
+        """Where each gene is."""
+        return {gene.key: g for g, gene in enumerate(self.genes)}
 
     @property
     def positions(self) -> int:
         """Exit positions E, the final classifier's included."""
-        return len(self.spec.stages)
+        return self.spec.positions
+
+    @cached_property
+    def exit_genes(self) -> dict[int, int]:
+        """Of each position that may have an early exit, the gene that says whether it has."""
+        return {e: self.at["exit", e] for e in self.spec.exit_places}
 
     @cached_property
     def encoded_genes(self) -> tuple[int, ...]:
@@ -99,36 +78,82 @@ class SearchSpace:
         return len(self.encoded_genes)
 
     def _can_apply(self, gene: int) -> bool:
-        parent = self.genes[gene].parent
-        return parent is None or (bool(self.genes[gene].when) and self._can_apply(parent))
+        return all(allowed and self._can_apply(parent) for parent, allowed in self.genes[gene].needs)
 
     @cached_property
     def size(self) -> int:
         """Number of distinct architectures."""
-        below: list[list[int]] = [[1] * len(gene.values) for gene in self.genes]
         total = 1
-        for g in reversed(range(len(self.genes))):
-            count, parent = sum(below[g]), self.genes[g].parent
-            if parent is None:
-                total *= count
-            else:
-                for value in self.genes[g].when:
-                    below[parent][value] *= count
-        return total
+        exits = set(self.exit_genes.values())
+        for group in self._independent_groups:
+            if not exits & set(group):
+                total *= self._count(group)
+        return total * self._count_exits()
+
+    @cached_property
+    def _independent_groups(self) -> list[list[int]]:
+        """Genes that hang on each other, directly or not."""
+        of = list(range(len(self.genes)))
+        for g, gene in enumerate(self.genes):
+            for parent, _ in gene.needs:
+                old, new = of[g], of[parent]
+                of = [new if root == old else root for root in of]
+        return [[g for g, root in enumerate(of) if root == r] for r in sorted(set(of))]
+
+    def _count(self, group: Sequence[int], fixed: Mapping[int, int] | None = None) -> int:
+        """Distinct canonical settings of a group of genes."""
+
+        def below(place: int, chosen: dict[int, int]) -> int:
+            if place == len(group):
+                return 1
+            g = group[place]
+            if not all(chosen[parent] in allowed for parent, allowed in self.genes[g].needs):
+                return below(place + 1, {**chosen, g: -1})
+            if not any(g == parent for h in group for parent, _ in self.genes[h].needs):  # nothing hangs on it
+                return len(self.genes[g].values) * below(place + 1, {**chosen, g: 0})
+            values = [fixed[g]] if fixed and g in fixed else range(len(self.genes[g].values))
+            return sum(below(place + 1, {**chosen, g: v}) for v in values)
+
+        return below(0, {})
+
+    def _count_exits(self) -> int:
+        """Settings of all exits together, of which a number must be there."""
+        with_exits = [1]  # entry k: settings with k exits
+        for gene in self.exit_genes.values():
+            group = next(group for group in self._independent_groups if gene in group)
+            there = self._count(group, {gene: 1}) if len(group) > 1 else 1
+            longer = [*with_exits, 0]
+            with_exits = [a + there * b for a, b in zip(longer, [0, *with_exits], strict=True)]
+        return sum(with_exits[self.spec.exits.at_least :])
 
     # ------------------------------------------------------------------ indices
 
     def active(self, indices: Ints) -> Bools:
         """(n, G): which genes apply."""
-        active = np.ones(indices.shape, dtype=bool)
+        active = np.ones(indices.shape, dtype=bool, order="F")
         for g, gene in enumerate(self.genes):
-            if gene.parent is not None:
-                active[:, g] = active[:, gene.parent] & np.isin(indices[:, gene.parent], gene.when)
+            for parent, allowed in gene.needs:
+                fits = np.isin(np.arange(len(self.genes[parent].values)), allowed)
+                active[:, g] &= active[:, parent] & fits[indices[:, parent]]
         return active
 
     def canonical(self, indices: Ints) -> Ints:
         """(n, G) with index 0 in every gene that does not apply."""
         return np.where(self.active(indices), indices, 0)
+
+    def valid(self, indices: Ints) -> Bools:
+        """(n,) whether there are as many early exits as there must be."""
+        if self.spec.exits.at_least == 0:
+            return np.ones(len(indices), dtype=bool)
+        return np.asarray(indices[:, list(self.exit_genes.values())].sum(axis=1) >= self.spec.exits.at_least)
+
+    def present(self, indices: Ints) -> Bools:
+        """(n, E): which exits exist; the last always does."""
+        present = np.zeros((len(indices), self.positions), dtype=bool)
+        present[:, -1] = True
+        for e, gene in self.exit_genes.items():
+            present[:, e] = indices[:, gene] == 1
+        return present
 
     def indices(self, architectures: Sequence[Architecture]) -> Ints:
         """(n, G) choice indices.
@@ -143,76 +168,99 @@ class SearchSpace:
             raise InputError(
                 f"space {self.spec.name!r} has {self.positions} stages, the encoding has {architecture.positions}"
             )
-        values: list[int | str | None] = [architecture.stem_width, architecture.stem_stride]
-        for s, stage in enumerate(architecture.stages):
-            if stage.stride != self.spec.stages[s].stride:
-                raise InputError(f"stage {s + 1} stride {stage.stride} is not one of {self.spec.stages[s].stride}")
-            expansion = stage.expansion if stage.block == "inverted" else None
-            values += [stage.block, stage.depth, stage.width, stage.kernel, expansion]
-            if s < self.positions - 1:
-                values += _branch_values(architecture.branches[s])
-        return [self._index(g, value) for g, value in enumerate(values)]
+        given = self._values(architecture)
+        row = [self._index(gene, given.pop(gene.key, None)) for gene in self.genes]
+        for key, value in given.items():  # what the space fixes
+            allowed = self._fixed.get(key)
+            if value is not None and value != allowed:
+                name = " ".join(str(part + 1 if isinstance(part, int) else part) for part in key)
+                raise InputError(f"{name} {value} is not one of {allowed} in space {self.spec.name!r}")
+        if not self.valid(np.array([row]))[0]:
+            raise InputError(
+                f"space {self.spec.name!r} has at least {self.spec.exits.at_least} early exits, the encoding has fewer"
+            )
+        return row
 
-    def _index(self, gene: int, value: int | str | None) -> int:
+    def _index(self, gene: Gene, value: Value | None) -> int:
         if value is None:
             return 0
-        choices = self.genes[gene].values
-        if value not in choices:
-            allowed = ", ".join(str(v) for v in choices)
-            raise InputError(f"{self.genes[gene].name} {value} is not one of {allowed} in space {self.spec.name!r}")
-        return choices.index(value)
+        if value not in gene.values:
+            allowed = ", ".join(str(v) for v in gene.values)
+            raise InputError(f"{gene.name} {value} is not one of {allowed} in space {self.spec.name!r}")
+        return gene.values.index(value)
+
+    def _values(self, architecture: Architecture) -> dict[Key, Value | None]:
+        """What an architecture says of every gene and of everything that a space may fix; `None` does not apply."""
+        values: dict[Key, Value | None] = {
+            ("resolution",): architecture.resolution, ("bits",): architecture.bits or FLOAT_BITS,
+            ("classifier",): None if self.spec.backbone else str(architecture.classifier),
+        }  # fmt: skip
+        stem = architecture.stem
+        if isinstance(stem, Stem):
+            values |= {("stem", name): getattr(stem, name) for name in ("width", "stride", "block", "activation")}
+        else:
+            values |= {("backbone",): str(stem)}
+        for s, stage in enumerate(architecture.stages):
+            values |= stage_values(s, stage, self.at)
+            if s < self.positions - 1:
+                values |= exit_values(s, architecture.branches[s], self.spec)
+        return values
+
+    @cached_property
+    def _fixed(self) -> dict[Key, Value]:
+        """What no gene chooses."""
+        spec = self.spec
+        fixed: dict[Key, Value] = {("classifier",): spec.classifier, ("bits",): spec.bits[0]}
+        if spec.resolution:
+            fixed["resolution",] = spec.resolution[0]
+        if spec.stem:
+            fixed |= {("stem", "block"): spec.stem.block, ("stem", "activation"): spec.stem.activation}
+        if spec.backbone:
+            fixed["backbone",] = str(self._backbone)
+            fixed |= {("segment", s): segment.name for s, segment in enumerate(spec.backbone.segments)}
+        for s, stage in enumerate(spec.stages):
+            fixed |= {("stage", s, "stride"): stage.stride, ("stage", s, "squeeze"): stage.squeeze[0],
+                      ("stage", s, "activation"): stage.activation[0]}  # fmt: skip
+        if spec.branch.kind == "gated":
+            fixed |= {("exit", e, "channels"): ".".join(map(str, spec.branch.channels)) for e in spec.exit_places}
+        return fixed
+
+    @property
+    def _backbone(self) -> Backbone:
+        assert self.spec.backbone is not None
+        return Backbone(self.spec.backbone.factory, self.spec.backbone.frozen)
 
     def architectures(self, indices: Ints) -> list[Architecture]:
         """The architectures of (n, G) choice indices."""
-        return [
-            self._architecture([gene.values[i] for gene, i in zip(self.genes, row, strict=True)]) for row in indices
-        ]
+        return [self._architecture(row) for row in indices.tolist()]
 
-    def _architecture(self, values: Sequence[Any]) -> Architecture:
-        stages: list[Stage] = []
+    def chosen(self, row: Sequence[int]) -> Chosen:
+        """What a row of choice indices says of any key: by its gene, or because the space fixes it."""
+        genes, at, fixed = self.genes, self.at, self._fixed
+        return lambda *key: genes[at[key]].values[row[at[key]]] if key in at else fixed.get(key)
+
+    def _architecture(self, row: Sequence[int]) -> Architecture:
+        spec, chosen = self.spec, self.chosen(row)
         branches: list[Branch | None] = []
-        for s, spec in enumerate(self.spec.stages):
-            start = _STEM_GENES + s * _STRIDE_OF_GROUPS
-            block, depth, width, kernel, expansion = values[start : start + _STAGE_GENES]
-            stages.append(Stage(block, depth, width, kernel, expansion, spec.stride))
-            if s < self.positions - 1:
-                exists, *branch = values[start + _STAGE_GENES : start + _STRIDE_OF_GROUPS]
-                branches.append(Branch(*branch) if exists else None)
-        return Architecture(int(values[0]), int(values[1]), tuple(stages), tuple(branches))
-
-    def columns(self, indices: Ints) -> Columns:
-        """What the cost model reads, without building an architecture."""
-        values = [np.array([v if isinstance(v, int) else 0 for v in gene.values])[indices[:, g]]
-                  for g, gene in enumerate(self.genes)]  # fmt: skip
-        S = self.positions
-        stage = [_STEM_GENES + s * _STRIDE_OF_GROUPS for s in range(S)]
-        exit_ = [start + _STAGE_GENES for start in stage[:-1]]
-
-        def stack(starts: list[int], offset: int) -> Ints:
-            if not starts:
-                return np.zeros((len(indices), 0), dtype=np.int64)
-            return np.stack([values[start + offset] for start in starts], axis=1)
-
-        def chosen(starts: list[int], offset: int, word: str) -> Bools:
-            flags = [np.array([v == word for v in self.genes[start + offset].values])[indices[:, start + offset]]
-                     for start in starts]  # fmt: skip
-            return np.stack(flags, axis=1) if flags else np.zeros((len(indices), 0), dtype=bool)
-
-        inverted = chosen(stage, 0, "inverted")
-        strides = np.broadcast_to([s.stride for s in self.spec.stages], inverted.shape).astype(np.int64)
-        return Columns(
-            values[0], values[1], inverted, stack(stage, 1), stack(stage, 2), stack(stage, 3),
-            np.where(inverted, stack(stage, 4), 1), strides,
-            stack(exit_, 0).astype(bool), stack(exit_, 1), chosen(exit_, 2, "separable"),
-            stack(exit_, 3), stack(exit_, 4),
+        for e in range(self.positions - 1):
+            there = e in self.exit_genes and row[self.exit_genes[e]] == 1
+            branches.append(make_branch(spec.branch, e, chosen) if there else None)
+        stages: Iterable[Stage | Segment]
+        if spec.backbone:
+            stages = (Segment(segment.name) for segment in spec.backbone.segments)
+        else:
+            stages = (make_stage(s, stage, chosen) for s, stage in enumerate(spec.stages))
+        stem, bits = self._backbone if spec.backbone else make_stem(chosen), chosen("bits")
+        return Architecture(
+            stem, tuple(stages), tuple(branches), spec.last_branch, chosen("resolution"),
+            None if bits == FLOAT_BITS else bits,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ vectors
 
     def encode_indices(self, indices: Ints) -> Floats:
         """(n, d) in [0, 1]: each choice's rank divided by the last rank; 0 where a gene does not apply."""
-        spread = np.array([len(self.genes[g].values) - 1 for g in self.encoded_genes], dtype=np.float64)
-        return indices[:, list(self.encoded_genes)] / spread
+        return indices[:, list(self.encoded_genes)] / self._spread
 
     def encode(self, architectures: Sequence[Architecture]) -> Floats:
         """(n, d) vector encodings in [0, 1]. Raises `InputError` for an architecture outside the space."""
@@ -225,14 +273,41 @@ class SearchSpace:
             InputError: for a wrong number of coordinates, or one outside [0, 1].
         """
         X = np.asarray(X, dtype=np.float64)
+        self.check_encodings(X)
+        return self._with_enough_exits(X, self.canonical(self.nearest_indices(X)))
+
+    def check_encodings(self, X: Floats) -> None:
+        """Raise `InputError` for a wrong number of coordinates, or one outside [0, 1]."""
         if X.ndim != 2 or X.shape[1] != self.dimension:
             raise InputError(f"space {self.spec.name!r} has encodings of shape (n, {self.dimension}), got {X.shape}")
         if not ((X >= 0) & (X <= 1)).all():
             raise InputError(f"encodings lie in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
-        indices = np.zeros((len(X), len(self.genes)), dtype=np.int64)
+
+    def nearest_indices(self, X: Floats) -> Ints:
+        """(n, G) index of the nearest choice of each gene, also where it does not apply; coordinates are trusted."""
+        indices = np.zeros((len(X), len(self.genes)), dtype=np.int64, order="F")
+        nearest = np.rint(X * self._spread)
         for column, g in enumerate(self.encoded_genes):
-            indices[:, g] = np.rint(X[:, column] * (len(self.genes[g].values) - 1))
-        return self.canonical(indices)
+            indices[:, g] = nearest[:, column]
+        return indices
+
+    @cached_property
+    def _spread(self) -> Floats:
+        """(d,) last index of each encoded gene."""
+        return np.array([len(self.genes[g].values) - 1 for g in self.encoded_genes], dtype=np.float64)
+
+    def _with_enough_exits(self, X: Floats, indices: Ints) -> Ints:
+        """Rows with too few early exits get those whose coordinates come nearest to being on."""
+        short = np.flatnonzero(~self.valid(indices))
+        if len(short) == 0:
+            return indices
+        genes = list(self.exit_genes.values())
+        order = np.argsort(-X[short][:, [self.encoded_genes.index(g) for g in genes]], axis=1, kind="stable")
+        free = self.nearest_indices(X[short])
+        for k in range(self.spec.exits.at_least):
+            free[np.arange(len(short)), np.array(genes)[order[:, k]]] = 1
+        indices[short] = self.canonical(free)
+        return indices
 
     def decode(self, X: Floats) -> list[Architecture]:
         """Architectures nearest to (n, d) vectors; raises as `decode_indices`."""
@@ -258,7 +333,14 @@ class SearchSpace:
 
     def sample_indices(self, n: int, rng: np.random.Generator) -> Ints:
         """(n, G) canonical rows, each gene uniform over its values; rows may repeat."""
-        return self.canonical(self._draw(n, rng))
+        return self._until_valid(n, lambda k: self.canonical(self._draw(k, rng)), self.valid)
+
+    def _until_valid(self, n: int, draw: Callable[[int], Ints], accept: Callable[[Ints], Bools]) -> Ints:
+        """n rows, drawn again where they are not accepted."""
+        rows = draw(n)
+        while len(bad := np.flatnonzero(~accept(rows))):
+            rows[bad] = draw(len(bad))
+        return rows
 
     def _draw(self, n: int, rng: np.random.Generator) -> Ints:
         """(n, G) uniform values in every gene, also where one does not apply."""
@@ -283,6 +365,12 @@ class SearchSpace:
 
         Genes that a change makes apply are drawn uniformly.
         """
+        mutants = self._mutated(indices, rng, rate)
+        while len(bad := np.flatnonzero(~self.valid(mutants))):
+            mutants[bad] = self._mutated(indices[bad], rng, rate)
+        return mutants
+
+    def _mutated(self, indices: Ints, rng: np.random.Generator, rate: float) -> Ints:
         applies = self.active(indices)
         redrawn = np.where(applies & (rng.random(indices.shape) >= rate), indices, self._draw(len(indices), rng))
         can_change = applies & np.isin(np.arange(len(self.genes)), self.encoded_genes)
@@ -294,10 +382,17 @@ class SearchSpace:
         return self.canonical(redrawn)
 
     def crossover_indices(self, left: Ints, right: Ints, rng: np.random.Generator) -> Ints:
-        """Each group of genes from either parent, so that an exit and its branch move together."""
+        """Each group of genes from either parent, so that an exit and its branch move together.
+
+        A child that would have too few early exits has all of its left parent's.
+        """
         groups = np.array([gene.group for gene in self.genes])
         from_left = rng.random((len(left), groups.max() + 1)) < 0.5
-        return self.canonical(np.where(from_left[:, groups], left, right))
+        children = np.where(from_left[:, groups], left, right)
+        if len(bad := np.flatnonzero(~self.valid(children))):
+            of_exits = np.isin(groups, groups[list(self.exit_genes.values())])
+            children[bad] = np.where(of_exits, left[bad], children[bad])
+        return self.canonical(children)
 
     def neighbor_indices(self, row: Ints) -> Ints:
         """(k, G): every row that differs from this (G,) row in one gene, genes that this makes apply being free.
@@ -305,25 +400,30 @@ class SearchSpace:
         The relation is symmetric, and never holds between a row and itself.
         """
         was = self.active(row[None])[0]
-        found: list[Ints] = []
-        for g in self.encoded_genes:
-            for value in range(len(self.genes[g].values)) if was[g] else ():
-                if value != row[g]:
-                    changed = row.copy()
-                    changed[g] = value
-                    found += self._completions(changed, was, 0)
-        return np.stack(found) if found else np.zeros((0, len(self.genes)), dtype=np.int64)
+        changed = []
+        for g in np.flatnonzero(was & np.isin(np.arange(len(row)), self.encoded_genes)):
+            others = np.delete(np.arange(len(self.genes[g].values)), row[g])
+            rows = np.repeat(row[None], len(others), axis=0)
+            rows[:, g] = others
+            changed.append(rows)
+        if not changed:
+            return np.zeros((0, len(self.genes)), dtype=np.int64)
+        found = self._completed(np.concatenate(changed), was)
+        return found[self.valid(found)]
 
-    def _completions(self, row: Ints, was: Bools, start: int) -> Iterator[Ints]:
-        row = self.canonical(row[None])[0]
-        active = self.active(row[None])[0]
-        fresh = next((g for g in range(start, len(row)) if active[g] and not was[g]), None)
-        if fresh is None:
-            yield row
-            return
-        for value in range(len(self.genes[fresh].values)):
-            row[fresh] = value
-            yield from self._completions(row.copy(), was, fresh + 1)
+    def _completed(self, rows: Ints, was: Bools) -> Ints:
+        """Each row with every setting of the genes that apply to it and did not before; the others as they were."""
+        active = np.ones(rows.shape, dtype=bool)
+        for g, gene in enumerate(self.genes):
+            for parent, allowed in gene.needs:
+                active[:, g] &= active[:, parent] & np.isin(rows[:, parent], allowed)
+            rows[~active[:, g], g] = 0
+            fresh = active[:, g] & ~was[g]
+            copies = np.where(fresh, len(gene.values), 1)
+            rows, active = np.repeat(rows, copies, axis=0), np.repeat(active, copies, axis=0)
+            place = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
+            rows[:, g] = np.where(np.repeat(fresh, copies), place, rows[:, g])
+        return rows
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator, rate: float = 0.1) -> Architecture:
         """Another architecture of the space; see `mutate_indices`."""
@@ -336,11 +436,3 @@ class SearchSpace:
     def neighbors(self, architecture: Architecture) -> list[Architecture]:
         """All architectures one gene away; see `neighbor_indices`."""
         return self.architectures(self.neighbor_indices(self.indices([architecture])[0]))
-
-
-def _branch_values(branch: Branch | None) -> list[int | str | None]:
-    if branch is None:
-        return [0, None, None, None, None]
-    if branch.depth == 0:
-        return [1, 0, None, None, None]
-    return [1, branch.depth, branch.layer, branch.channels, branch.pool]

@@ -1,17 +1,21 @@
-"""A search space as data: the choices that a YAML preset or a user's own mapping declares."""
+"""A search space as data: the choices that a YAML file declares."""
 
+import math
 from functools import cache
 from importlib import resources
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from surrogate_nas.config import parse
+from surrogate_nas.config import ChargeHeads, PolicyName, parse
 from surrogate_nas.errors import InputError
-from surrogate_nas.space.architecture import Block, Layer
+from surrogate_nas.space.architecture import BIT_WIDTHS, Activation, Block
+from surrogate_nas.space.branches import Branch, GatedBranch, Layer, parse_branch
 
 Positive = Annotated[int, Field(ge=1)]
+FLOAT_BITS = 32
+"""Bit width of what is not quantised."""
 
 
 class _Spec(BaseModel):
@@ -19,6 +23,14 @@ class _Spec(BaseModel):
 
 
 class _Choices(_Spec):
+    @model_validator(mode="before")
+    @classmethod
+    def _one_value_is_a_list_of_one(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
+        return {n: [v] if n in lists and isinstance(v, int | str) else v for n, v in values.items()}
+
     @model_validator(mode="after")
     def _choices_are_distinct_and_ascending(self) -> Self:
         for name, values in self:
@@ -30,11 +42,18 @@ class _Choices(_Spec):
         return self
 
 
+def _require_odd(kernels: tuple[int, ...]) -> None:
+    if even := [k for k in kernels if k % 2 == 0]:
+        raise ValueError(f"kernel {even[0]} is even; kernels are odd")
+
+
 class StemSpec(_Choices):
-    """Choices of the stem convolution."""
+    """Choices of the stem."""
 
     width: tuple[Positive, ...]
     stride: tuple[Positive, ...] = (1,)
+    block: bool = False
+    activation: Activation = "relu"
 
 
 class StageSpec(_Choices):
@@ -46,46 +65,237 @@ class StageSpec(_Choices):
     kernel: tuple[Positive, ...]
     expansion: tuple[Positive, ...] = (1,)
     stride: Positive
+    squeeze: tuple[bool, ...] = (False,)
+    activation: tuple[Activation, ...] = ("relu",)
+    per_block: bool = False
+    """Whether each block has its own kernel and expansion, instead of all blocks of the stage the same."""
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:
-        if even := [k for k in self.kernel if k % 2 == 0]:
-            raise ValueError(f"kernel {even[0]} is even; kernels are odd")
+        _require_odd(self.kernel)
         return self
 
 
-class BranchSpec(_Choices):
-    """Choices of every early exit's branch."""
+class ConvBranchSpec(_Choices):
+    """Choices of every early exit's branch; see `ConvBranch`."""
 
+    kind: Literal["conv"] = "conv"
     depth: tuple[Annotated[int, Field(ge=0)], ...]
     layer: tuple[Layer, ...] = ("conv",)
     channels: tuple[Positive, ...] = (1,)
     pool: tuple[Positive, ...] = (1,)
 
 
+class MobileBranchSpec(_Choices):
+    """See `MobileBranch`."""
+
+    kind: Literal["mobile"]
+    expand: tuple[Positive, ...] = (6,)
+    mix: tuple[Positive, ...] = (8,)
+
+
+class GatedBranchSpec(_Spec):
+    """See `GatedBranch`; there is nothing to choose."""
+
+    kind: Literal["gated"]
+    channels: tuple[Positive, ...] = Field(min_length=1)
+
+
+class ResizeModuleSpec(_Choices):
+    """Choices of one module; a side of 0 leaves it and those after it out."""
+
+    side: tuple[Annotated[int, Field(ge=0)], ...]
+    kernel: tuple[Positive, ...] = (3,)
+    multiplier: tuple[Positive, ...] = (1,)
+    pool: tuple[Positive, ...] = (1,)
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        _require_odd(self.kernel)
+        least = min((side for side in self.side if side), default=0)
+        if least and ((least - max(self.kernel)) // 2 + 1) // max(self.pool) < 1:
+            raise ValueError(
+                f"side {least} with kernel {max(self.kernel)} and pool {max(self.pool)} leaves a map below 1×1"
+            )
+        return self
+
+
+class ResizeBranchSpec(_Spec):
+    """See `ResizeBranch`."""
+
+    kind: Literal["resize"]
+    modules: tuple[ResizeModuleSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _the_first_module_exists(self) -> Self:
+        if 0 in self.modules[0].side:
+            raise ValueError("the first of the modules may not be left out: its side is never 0")
+        return self
+
+
+AnyBranchSpec = Annotated[
+    ConvBranchSpec | MobileBranchSpec | GatedBranchSpec | ResizeBranchSpec, Field(discriminator="kind")
+]
+
+
+class ExitsSpec(_Choices):
+    """Where exits may stand."""
+
+    at: tuple[Positive, ...] | None = None
+    """Stages, counted from 1, that an exit may follow; all but the last by default."""
+    at_least: Annotated[int, Field(ge=0)] = 0
+    """Early exits that every network has at least."""
+
+
+class SegmentSpec(_Spec):
+    """What a segment of a given backbone was counted to be, for one image."""
+
+    name: str
+    channels: Positive
+    side: Positive
+    """Of the feature map at its end."""
+    macs: Annotated[int, Field(ge=0)]
+    parameters: Annotated[int, Field(ge=0)]
+    weight_bytes: Annotated[int, Field(ge=0)]
+    peak_memory: Annotated[int, Field(ge=0)]
+    """Bytes of activations at the worst moment."""
+    held_memory: Annotated[int, Field(ge=0)]
+    """Bytes of activations that the rest of the backbone needs from here."""
+
+
+class BackboneSpec(_Spec):
+    """A network of the user's own that is searched for exits only."""
+
+    factory: str
+    """`package.module:function` that makes it."""
+    folder: str | None = None
+    """Where that module is found if it is not installed."""
+    frozen: bool = False
+    channels: Positive
+    side: Positive
+    """Of the images that it takes."""
+    classes: Positive
+    segments: tuple[SegmentSpec, ...] = Field(min_length=2)
+
+
 class SpaceSpec(_Spec):
-    """Everything that defines a search space. Every stage but the last may be followed by an exit."""
+    """Everything that defines a search space."""
 
     name: str
     about: str = ""
     image_sizes: tuple[Positive, Positive]
     """Smallest and largest side, in pixels, that the space is meant for."""
-    stem: StemSpec
-    stages: tuple[StageSpec, ...] = Field(min_length=1)
-    branch: BranchSpec
+    resolution: tuple[Positive, ...] = ()
+    """Sides to which images are resized first; none leaves them as they are."""
+    bits: tuple[int, ...] = (FLOAT_BITS,)
+    """Bit widths of weights and activations."""
+    stem: StemSpec | None = None
+    stages: tuple[StageSpec, ...] = ()
+    backbone: BackboneSpec | None = None
+    """Instead of a stem and stages."""
+    branch: AnyBranchSpec
+    exits: ExitsSpec = ExitsSpec()
+    classifier: str = "linear"
+    """What follows the last stage, as the text form of a branch."""
+    policy: PolicyName = "max_softmax"
+    """How exits score their confidence, unless a study says otherwise."""
+    charge_heads: ChargeHeads = "all"
+    """Which branches a sample is charged for, unless a study says otherwise."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _branches_are_conv_branches(cls, values: Any) -> Any:
+        branch = values.get("branch") if isinstance(values, dict) else None
+        if isinstance(branch, dict) and "kind" not in branch:
+            return {**values, "branch": {"kind": "conv", **branch}}
+        return values
+
+    @field_validator("resolution", "bits", mode="before")
+    @classmethod
+    def _one_value_is_a_list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @field_validator("resolution", "bits")
+    @classmethod
+    def _numbers_ascend(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if list(values) != sorted(set(values)):
+            raise ValueError(f"{list(values)} is not a list of distinct ascending numbers")
+        return values
+
+    @field_validator("bits")
+    @classmethod
+    def _bits_can_be_had(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if not values or (wrong := [b for b in values if b not in (*BIT_WIDTHS, FLOAT_BITS)]):
+            got = wrong[0] if values else "none"
+            raise ValueError(f"bits {got} is not one of {', '.join(map(str, (*BIT_WIDTHS, FLOAT_BITS)))}")
+        return values
+
+    @field_validator("classifier")
+    @classmethod
+    def _classifier_is_a_branch(cls, text: str) -> str:
+        if isinstance(parse_branch(text), GatedBranch):
+            raise ValueError(f"classifier {text}: a gate decides who goes on, and after the last stage nobody does")
+        return text
 
     @model_validator(mode="after")
-    def _image_sizes_ascend(self) -> Self:
+    def _hangs_together(self) -> Self:
         if self.image_sizes[0] > self.image_sizes[1]:
             raise ValueError(f"image_sizes {list(self.image_sizes)} are not a smallest and a largest side")
+        if self.backbone is None and (self.stem is None or not self.stages):
+            raise ValueError("stages: a stem and at least 1 stage are needed, or a backbone")
+        if self.backbone is not None and (self.stem is not None or self.stages):
+            raise ValueError("backbone: a space has either a backbone or a stem and stages")
+        for s in self.exits.at or ():
+            if s >= self.positions:
+                allowed = f"1 to {self.positions - 1}" if self.positions > 1 else "none"
+                raise ValueError(f"exits.at: stage {s} has no exit after it; allowed: {allowed}")
+        if self.exits.at_least > len(self.exit_places):
+            raise ValueError(
+                f"exits.at_least {self.exits.at_least} exceeds the {len(self.exit_places)} early positions"
+            )
+        self._require_room_to_pool()
         return self
+
+    def _require_room_to_pool(self) -> None:
+        if not isinstance(self.branch, ConvBranchSpec) or max(self.branch.depth) == 0:
+            return
+        for e in self.exit_places:
+            if self.smallest_side(e) < max(self.branch.pool):
+                raise ValueError(
+                    f"branch.pool {max(self.branch.pool)} exceeds the side {self.smallest_side(e)} that a feature map "
+                    f"may have at exit {e + 1}"
+                )
+
+    @property
+    def positions(self) -> int:
+        """Exit positions E, the final classifier's included."""
+        return len(self.backbone.segments) if self.backbone else len(self.stages)
+
+    @property
+    def exit_places(self) -> tuple[int, ...]:
+        """Positions, counted from 0, that an early exit may take."""
+        at = self.exits.at
+        return tuple(range(self.positions - 1)) if at is None else tuple(s - 1 for s in at)
+
+    def smallest_side(self, position: int) -> int:
+        """That the feature map after a stage may have, for the images that the space is meant for."""
+        if self.backbone:
+            return self.backbone.segments[position].side
+        assert self.stem is not None
+        side = -(-min(self.resolution or self.image_sizes) // max(self.stem.stride))
+        return -(-side // math.prod(stage.stride for stage in self.stages[: position + 1]))
+
+    @property
+    def last_branch(self) -> Branch:
+        """The classifier after the last stage."""
+        return parse_branch(self.classifier)
 
 
 def preset_names() -> list[str]:
     """Names of the spaces that come with the package.
 
     >>> preset_names()
-    ['compact', 'tiny']
+    ['aebnas', 'compact', 'edanas', 'edanas-resolution', 'nachos', 'tiny']
     """
     folder = resources.files(__package__) / "presets"
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
@@ -99,7 +309,9 @@ def preset(name: str) -> SpaceSpec:
         InputError: naming the presets there are.
     """
     if name not in preset_names():
-        raise InputError(f"unknown search space {name!r}; allowed: {', '.join(preset_names())}")
+        raise InputError(
+            f"unknown search space {name!r}; allowed: {', '.join(preset_names())}, or a file that ends with .yaml"
+        )
     text = (resources.files(__package__) / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     return parse_spec(yaml.safe_load(text))
 

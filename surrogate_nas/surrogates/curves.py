@@ -62,9 +62,9 @@ class Reach:
         """(…) Σ p_e a_e."""
         return (self.rates * self.exit_accuracy).sum(-1)
 
-    def expected_macs(self, macs: Tensor) -> Tensor:
-        """(…) Σ p_e M_e for (…, E) MACs."""
-        return (self.rates * macs).sum(-1)
+    def expected(self, costs: Tensor) -> Tensor:
+        """(…) Σ p_e M_e for (…, E) costs of leaving at each position."""
+        return (self.rates * costs).sum(-1)
 
     def measured(self, samples: int, generator: torch.Generator) -> "Reach":
         """What that many held-out samples would show of these probabilities: a draw of the counts.

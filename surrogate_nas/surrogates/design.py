@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import FEWEST_NETWORKS, PolicyName
-from surrogate_nas.cost import Cost, ImageShape
+from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import JobError
 from surrogate_nas.record import Record, exits_of
 from surrogate_nas.space import Architecture, SearchSpace
@@ -50,7 +50,7 @@ class DesignMatrix:
 
     @classmethod
     def build(
-        cls, records: Sequence[Record], space: SearchSpace, shape: ImageShape, policy: PolicyName
+        cls, records: Sequence[Record], space: SearchSpace, costing: Costing, policy: PolicyName
     ) -> "DesignMatrix":
         """From the records that have outputs; failures are left out.
 
@@ -62,10 +62,10 @@ class DesignMatrix:
             raise JobError(
                 f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
             )
-        exits = [exits_of(r.architecture, r.outputs.tune, shape, policy) for r in trained if r.outputs]
+        exits = [exits_of(r.architecture, r.outputs.tune, costing, policy) for r in trained if r.outputs]
         basis = CurveBasis(space.positions)
         values, covariance = basis.fit(exits, shared_thresholds(space.positions, GRID_SIZE))
-        candidates = Candidates.of(space, [r.architecture for r in trained], shape)
+        candidates = Candidates.of(space, [r.architecture for r in trained], costing)
         defined = basis.defined(candidates.present)
         center, rotation = _axes(basis, values, covariance, defined)
         inverse = np.linalg.inv(rotation)

@@ -1,7 +1,8 @@
 """A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
-from surrogate_nas.exits import excess
+from surrogate_nas.cost import charged
+from surrogate_nas.exits import Figures, Spent
 from surrogate_nas.surrogates.curves import Floats, Reach
 from surrogate_nas.surrogates.design import DesignMatrix
 
@@ -65,10 +67,9 @@ class Estimate:
     high: Floats
 
     @classmethod
-    def of(cls, samples: Tensor) -> "Estimate":
+    def of(cls, values: Floats) -> "Estimate":
         """From (S, …) samples."""
         tail = (1 - INTERVAL) / 2
-        values = samples.numpy()
         low, high = np.quantile(values, [tail, 1 - tail], axis=0)
         return cls(values.mean(axis=0), low, high)
 
@@ -87,6 +88,8 @@ class Prediction:
     """(n,)."""
     expected_macs: Estimate
     """(n,)."""
+    cost: Estimate | None
+    """(n,) expected cost by the study's cost table, if it has one."""
     macs: npt.NDArray[np.int64]
     """(n, E) exact."""
     feasible: Floats
@@ -144,10 +147,9 @@ class Predictor:
 
     def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
-        curve, macs = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
-        accuracy, expected = curve.accuracy.numpy(), curve.expected_macs(macs).numpy()
-        violation = excess(accuracy, expected, macs[..., -1].numpy(), candidates.cost.parameters[:, None], limits)
-        capped = limits.max_macs is not None or limits.max_worst_macs is not None
+        reached = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
+        accuracy, expected, violation = reached.accuracy, reached.objective, reached.excess(limits)
+        capped = limits.limits_spending
         floor = limits.min_accuracy if limits.min_accuracy is not None else accuracy.max(1, keepdims=True) - 0.005
         utility = accuracy if capped else np.where(accuracy >= floor, 1 / expected, accuracy - 1)
         best = np.lexsort((-utility, violation), axis=1)[:, 0]
@@ -161,23 +163,57 @@ class Predictor:
 
     def _predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int) -> Prediction:
         drawn = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
-        curve, macs = reach(self.design, candidates, drawn, thresholds)
-        curve = curve.measured(self.design.samples, torch.Generator().manual_seed(seed))
-        accuracy, expected = curve.accuracy, curve.expected_macs(macs)
-        violation = excess(
-            accuracy.numpy(), expected.numpy(), macs[..., -1].numpy(), candidates.cost.parameters, limits
-        )
-        on = np.isfinite(thresholds)
+        reached = reach(self.design, candidates, drawn, thresholds)
+        reached = reached.measured(self.design.samples, torch.Generator().manual_seed(seed))
+        curve, cost = reached.curve, reached.figures.cost
         return Prediction(
-            thresholds, Estimate.of(curve.rates), Estimate.of(curve.exit_accuracy), Estimate.of(accuracy),
-            Estimate.of(expected), candidates.cost.macs(on), (violation <= 0).mean(axis=0),
+            thresholds, Estimate.of(curve.rates.numpy()), Estimate.of(curve.exit_accuracy.numpy()),
+            Estimate.of(reached.accuracy), Estimate.of(reached.figures.macs.expected),
+            None if cost is None else Estimate.of(cost.expected), candidates.cost.macs(np.isfinite(thresholds)),
+            (reached.excess(limits) <= 0).mean(axis=0),
         )  # fmt: skip
 
 
-def reach(
-    design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats
-) -> tuple[Reach, Tensor]:
-    """Curves and (…, E) exact MACs of n candidates.
+@dataclass(frozen=True)
+class Reached:
+    """What n candidates do at thresholds: their curves, and the exact costs of leaving anywhere."""
+
+    curve: Reach
+    costs: Figures
+    """Without rates and accuracy: what is exact."""
+    priced: Floats
+    """(…, E) cost that is to be minimised."""
+
+    def measured(self, samples: int, generator: torch.Generator) -> "Reached":
+        """What that many held-out samples would show; see `Reach.measured`."""
+        return replace(self, curve=self.curve.measured(samples, generator))
+
+    @cached_property
+    def accuracy(self) -> Floats:
+        """(…) Σ p_e a_e."""
+        return np.asarray(self.curve.accuracy.numpy())
+
+    @cached_property
+    def objective(self) -> Floats:
+        """(…) expected cost that is to be minimised."""
+        return np.asarray(self.curve.expected(torch.from_numpy(self.priced)).numpy())
+
+    @cached_property
+    def figures(self) -> Figures:
+        """(…) what limits speak of."""
+        rates, cost = self.curve.rates.numpy(), self.costs.cost
+        return replace(
+            self.costs, accuracy=self.accuracy, macs=Spent(rates, self.costs.macs.costs),
+            cost=None if cost is None else Spent(rates, cost.costs),
+        )  # fmt: skip
+
+    def excess(self, limits: Limits) -> Floats:
+        """(…) over the limits; see `Figures.excess`."""
+        return self.figures.excess(limits)
+
+
+def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats) -> Reached:
+    """What n candidates do at thresholds.
 
     Args:
         design: for its basis.
@@ -185,21 +221,25 @@ def reach(
         coefficients: (S, n, m), or (n, 1, m) against (1, T, E − 1) thresholds.
         thresholds: (n, E − 1), or (1, T, E − 1).
     """
-    wide = thresholds.ndim == 3
-    present = torch.from_numpy(candidates.present)
-    backbone, branch = torch.from_numpy(candidates.cost.backbone), torch.from_numpy(candidates.cost.branch)
-    if wide:
-        present, backbone, branch = present[:, None], backbone[:, None], branch[:, None]
-    at = torch.from_numpy(thresholds)
-    macs = charged_macs(at, present, backbone, branch)
-    return design.basis.compose(coefficients, at, present), macs
+    cost, wide = candidates.cost, thresholds.ndim == 3
 
+    def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array[:, None] if wide else array
 
-def charged_macs(thresholds: Tensor, present: Tensor, backbone: Tensor, branch: Tensor) -> Tensor:
-    """(…, E) MACs to each exit, every branch that is on and was run before charged. Leading shapes broadcast."""
-    on = torch.isfinite(thresholds) & present[..., :-1]
-    charged = torch.cat([branch[..., :-1] * on, torch.zeros_like(on[..., :1])], dim=-1)
-    return backbone + charged.cumsum(-1)
+    present = shaped(candidates.present)
+    on = np.isfinite(thresholds) & present[..., :-1]
+
+    def spent(backbone: npt.NDArray[Any], branch: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return charged(shaped(backbone), shaped(branch), on, cost.charge_heads)
+
+    nothing = np.zeros(0)
+    memory = np.maximum(shaped(cost.backbone_memory[:, -1]), (shaped(cost.branch_memory)[..., :-1] * on).max(axis=-1))
+    costs = Figures(
+        nothing, Spent(nothing, spent(cost.backbone, cost.branch)), shaped(cost.parameters),
+        shaped(cost.weight_bytes), memory, None if cost.other is None else Spent(nothing, spent(*cost.other)),
+    )  # fmt: skip
+    curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
+    return Reached(curve, costs, spent(*cost.priced).astype(np.float64))
 
 
 def _chunks(n: int, width: int) -> list[slice]:
@@ -214,5 +254,6 @@ def _concatenate(parts: list[Prediction]) -> Prediction:
 
     return Prediction(
         np.concatenate([p.thresholds for p in parts]), join("rates"), join("exit_accuracy"), join("accuracy"),
-        join("expected_macs"), np.concatenate([p.macs for p in parts]), np.concatenate([p.feasible for p in parts]),
+        join("expected_macs"), None if parts[0].cost is None else join("cost"),
+        np.concatenate([p.macs for p in parts]), np.concatenate([p.feasible for p in parts]),
     )  # fmt: skip

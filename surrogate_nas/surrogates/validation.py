@@ -114,6 +114,10 @@ def validate(design: DesignMatrix, exits: list[Exits], kind: Kind, seed: int) ->
     return Validation(kind, scores, float(cost_tau), Calibration.of(residual, variance, design.Yvar))
 
 
+RELATIVE = ("expected MACs", "expected cost")
+"""Targets whose errors are relative."""
+
+
 def _measured(design: DesignMatrix, exits: list[Exits], thresholds: tuple[float, ...]) -> dict[str, Floats]:
     """(R, n) what was measured of each target at each of R reference thresholds; NaN where undefined."""
     grid = np.repeat(np.array(thresholds)[:, None], design.basis.positions - 1, axis=1)
@@ -122,6 +126,8 @@ def _measured(design: DesignMatrix, exits: list[Exits], thresholds: tuple[float,
         "accuracy": np.array([m.accuracy for m in measured]).T,
         "expected MACs": np.array([m.expected_macs for m in measured]).T,
     }
+    if design.candidates.cost.other is not None:
+        found["expected cost"] = np.array([m.figures.cost.expected for m in measured if m.figures.cost]).T
     present = design.candidates.present
     for e in range(design.basis.positions):
         rates = np.array([m.rates[:, e] for m in measured]).T
@@ -142,7 +148,7 @@ def _scores(design: DesignMatrix, exits: list[Exits], mean: Floats, samples: Flo
         known = np.isfinite(values)
         if not known.any():  # no network has this exit, or nobody leaves there
             continue
-        error = (predicted - values) / (values if target == "expected MACs" else 1)
+        error = (predicted - values) / (values if target in RELATIVE else 1)
         inside = (values >= low - 1e-9) & (values <= high + 1e-9)
         scores.append(Score(
             target, int(known.any(axis=0).sum()),
@@ -155,10 +161,13 @@ def _scores(design: DesignMatrix, exits: list[Exits], mean: Floats, samples: Flo
 def _composed(design: DesignMatrix, targets: Floats, threshold: float) -> dict[str, Floats]:
     """(S, n) every judged quantity, from (S, n, m) targets."""
     thresholds = np.full((len(design), design.basis.positions - 1), threshold)
-    curve, macs = reach(design, design.candidates, torch.from_numpy(design.coefficients(targets)), thresholds)
+    reached = reach(design, design.candidates, torch.from_numpy(design.coefficients(targets)), thresholds)
     if len(targets) > 1:
-        curve = curve.measured(design.samples, torch.Generator().manual_seed(0))
-    found = {"accuracy": curve.accuracy.numpy(), "expected MACs": curve.expected_macs(macs).numpy()}
+        reached = reached.measured(design.samples, torch.Generator().manual_seed(0))
+    curve, figures = reached.curve, reached.figures
+    found = {"accuracy": reached.accuracy, "expected MACs": figures.macs.expected}
+    if figures.cost is not None:
+        found["expected cost"] = figures.cost.expected
     for e in range(design.basis.positions):
         found[f"exit probability {e + 1}"] = curve.rates[..., e].numpy()
         found[f"exit accuracy {e + 1}"] = curve.exit_accuracy[..., e].numpy()
