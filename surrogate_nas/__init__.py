@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surrogate_nas.archive import Archive
+    from surrogate_nas.backbone import mount
     from surrogate_nas.config import Limits, Recipe, Settings
     from surrogate_nas.errors import InputError, JobError
     from surrogate_nas.exits import OperatingPoint
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "space", "Archive": "archive", "EarlyExitNetwork": "network", "InputError": "errors",
     "JobError": "errors", "Limits": "config", "OperatingPoint": "exits", "Recipe": "config", "Record": "record",
-    "SearchSpace": "space", "Settings": "config", "Study": "study",
+    "SearchSpace": "space", "Settings": "config", "Study": "study", "mount": "backbone",
 }  # fmt: skip
 
 __all__ = [
     "Architecture", "Archive", "EarlyExitNetwork", "InputError", "JobError", "Limits", "OperatingPoint", "Recipe",
-    "Record", "SearchSpace", "Settings", "Study",
+    "Record", "SearchSpace", "Settings", "Study", "mount",
 ]  # fmt: skip
 
 

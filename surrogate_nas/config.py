@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from surrogate_nas.errors import InputError
+from surrogate_nas.errors import FieldError, InputError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -23,6 +23,7 @@ only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
 KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["auto", "xgb", "gp"]
+SamplingName = Literal["uniform", "stratified", "space-filling"]
 
 
 class _Config(BaseModel):
@@ -118,6 +119,8 @@ class Settings(_Config):
     """Trainings in all."""
     initial: Count = 20
     """Trainings of sampled architectures before the search starts."""
+    sampling: SamplingName = "uniform"
+    """How those are drawn: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
     batch: Count = 4
     """Proposals per round."""
     limits: Limits = Limits()
@@ -141,8 +144,16 @@ class Settings(_Config):
     keep: KeepName = "front"
     """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
     device: str = "auto"
+    cost_table: Path | None = None
+    """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
     max_hours: Amount | None = None
     """Start no training after this time."""
+
+    @model_validator(mode="after")
+    def _costs_have_a_table(self) -> Self:
+        if self.cost_table is None and (self.limits.limits_cost or self.objective == "cost"):
+            raise ValueError("cost is limited or minimised, and there is no cost_table to tell it")
+        return self
 
     @model_validator(mode="after")
     def _initial_fits_the_budget(self) -> Self:
@@ -192,29 +203,49 @@ def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
         InputError: one line with the source, the field, the value got and what is allowed.
     """
     try:
+        return parse_fields(model, values)
+    except FieldError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
+    """Validate `values`.
+
+    Raises:
+        FieldError: with the path of the field that is wrong.
+    """
+    try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         path, at = _resolve(model, first["loc"])
-        where = ".".join(path)
+        where = ".".join(str(part) for part in path)
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(at.model_fields)
-            raise InputError(f"{source}: unknown setting {where!r}; allowed: {allowed}") from None
+            raise FieldError(f"unknown setting {where!r}; allowed: {allowed}", path) from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
-        got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-        raise InputError(f"{source}: {where + ': ' if where else ''}{message}{got}") from None
+        if first["type"] == "value_error":
+            return _refuse(message, where, path)
+        raise FieldError(f"{where + ': ' if where else ''}{message}, got {first['input']!r}", path) from None
 
 
-def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+def _refuse(message: str, where: str, path: list[str | int]) -> NoReturn:
+    """A check of our own: it names its field first where it looks at several."""
+    if not where:
+        path = list(message.partition(" ")[0].rstrip(":").split("."))
+    raise FieldError(f"{where + ': ' if where else ''}{message}", path) from None
+
+
+def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:
     """The path that a user wrote, and the model whose field it names: a union's tag is no part of the path."""
-    path: list[str] = []
+    path: list[str | int] = []
     choices: tuple[type[BaseModel], ...] = (model,)
     for part in location:
         if isinstance(part, str) and len(choices) > 1:
             choices = tuple(m for m in choices if part in get_args(m.model_fields["kind"].annotation))
             continue
-        path.append(str(part))
+        path.append(part)
         if isinstance(part, str) and part in choices[0].model_fields:
             inner = tuple(_models_in(choices[0].model_fields[part].annotation))
             model, choices = choices[0], inner or choices

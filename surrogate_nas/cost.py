@@ -99,7 +99,8 @@ class Cost:
 
     def memory(self, on: Bools | None = None) -> Ints:
         """(n,) bytes of activations at the worst moment at batch 1, `on` as for `macs`."""
-        return np.asarray(np.maximum(self.backbone_memory[:, -1], _where_on(self.branch_memory, on).max(axis=1)))
+        branch = self.branch_memory if on is None else _where_on(self.branch_memory, on)
+        return np.asarray(np.maximum(self.backbone_memory[:, -1], branch.max(axis=1)))
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -140,15 +141,13 @@ def charged(
         on: (…, E − 1) early exits that are switched on; default all.
         charge_heads: whether every branch before is charged, or the last alone. Shapes broadcast.
     """
-    branch = _where_on(branch, on)
+    branch = branch if on is None else _where_on(branch, on)
     return np.asarray(backbone + (np.cumsum(branch, axis=-1) if charge_heads == "all" else branch))
 
 
-def _where_on(branch: npt.NDArray[Number], on: Bools | None) -> npt.NDArray[Number]:
+def _where_on(branch: npt.NDArray[Number], on: Bools) -> npt.NDArray[Number]:
     """(…, E) 0 where an early exit is off."""
-    if on is None:
-        return branch
-    last = np.ones((*on.shape[:-1], 1), dtype=bool)
+    last = np.ones((*on.shape[:-1], 1), dtype=np.bool_)
     return np.where(np.concatenate([on, last], axis=-1), branch, branch.dtype.type(0))
 
 

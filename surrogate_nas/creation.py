@@ -5,20 +5,26 @@ from pathlib import Path
 
 from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
+from surrogate_nas.backbone import Mount
 from surrogate_nas.config import Settings
+from surrogate_nas.cost import Costing
+from surrogate_nas.cost_table import CostTable, require_all
 from surrogate_nas.datasets import Dataset, store
 from surrogate_nas.errors import InputError
 from surrogate_nas.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.plan import Plan
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.progress import say
-from surrogate_nas.space import SearchSpace, SpaceSpec, preset
+from surrogate_nas.space import SearchSpace, SpaceSpec
+from surrogate_nas.space.files import load_space
+from surrogate_nas.units import ImageShape
 
 SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
+COSTS = "costs.csv"
 
 
 def create(
-    path: Path, data: str | Path | Dataset, space: str, seed: int, settings: Settings,
+    path: Path, data: str | Path | Dataset, space: str | Path | Mount, seed: int, settings: Settings,
     image_size: int | None, flips: bool | None,
 ) -> tuple[Archive, Settings]:  # fmt: skip
     """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
@@ -33,9 +39,13 @@ def create(
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
     if seed < 0:
         raise InputError(f"seed {seed} is negative")
-    spec = preset(space)
+    spec = None if isinstance(space, Mount) else load_space(space)
     loaded = read(data, settings, image_size, flips)
-    _check(path, spec, loaded, settings, seed)
+    if isinstance(space, Mount):
+        spec = space.space(loaded.shape)
+    assert spec is not None
+    table = cost_table(settings, SearchSpace(spec), loaded.shape)
+    _check(path, spec, loaded, settings, seed, table)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
@@ -46,12 +56,23 @@ def create(
         with StudyLock(path).held():
             store.save(loaded, path / DATA)
             settings.save(path / SETTINGS)
+            if table is not None:
+                table.write(path / COSTS)
             return Archive.create(path / ARCHIVE, header), settings
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int) -> None:
+def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> CostTable | None:
+    """The table that the settings name; raises `InputError` if it is wrong or a unit of the space is not in it."""
+    if settings.cost_table is None:
+        return None
+    table = CostTable.read(settings.cost_table)
+    require_all(table, space, Costing.of_space(space, shape))
+    return table
+
+
+def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
     """Whether the space fits the images, the device is there, the limits leave anything, and the machine suffices."""
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
@@ -59,7 +80,10 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
             f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
         )
     train.resolve_device(settings.device)
-    problem = Problem(SearchSpace(spec), data.shape, settings, seed)
+    problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
+    gates = spec.branch.kind == "gated"
+    if problem.policy == "gate" and not gates:
+        raise InputError(f"policy gate needs branches with gates; those of space {spec.name!r} have none")
     initial_proposals(problem, settings.initial, [], 0)
     Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
 
@@ -68,7 +92,7 @@ def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA) or path.suffix == ".partial"
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == ".partial"
 
 
 def read(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:

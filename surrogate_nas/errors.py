@@ -11,3 +11,12 @@ class InputError(SurrogateNASError, ValueError):
 
 class JobError(SurrogateNASError, RuntimeError):
     """Valid input, but the job could not be done (exit code 1 on the command line)."""
+
+
+class FieldError(InputError):
+    """A field of a configuration that is wrong."""
+
+    def __init__(self, message: str, path: list[str | int]) -> None:
+        super().__init__(message)
+        self.path = path
+        """Names, and places in lists, that lead to the field."""

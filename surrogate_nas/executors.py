@@ -27,6 +27,7 @@ from surrogate_nas.datasets import store
 from surrogate_nas.errors import JobError
 from surrogate_nas.machine import amount, available_cores, available_memory
 from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
+from surrogate_nas.space.spec import BackboneSpec
 from surrogate_nas.unfinished import seconds_before, write
 
 
@@ -52,6 +53,8 @@ class Job:
     """Where the trained weights go, as safetensors."""
     unfinished: Path
     """Where the state between two epochs is kept; see `unfinished`."""
+    backbone: BackboneSpec | None = None
+    """The given backbone of the space, if it has one."""
 
 
 WATCH_EVERY = 0.2
@@ -105,7 +108,7 @@ def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
     data = store.load(job.source.path)
     splits = datasets.split(data, job.source.seed, job.source.tune_share)
     device = train.resolve_device(job.device)
-    network = train.build(job.proposal.architecture, splits, len(data.classes), job.proposal.seed, device)
+    network = train.build(job.proposal.architecture, splits, len(data.classes), job.proposal.seed, device, job.backbone)
     train.fit(
         network, splits.train, job.recipe, job.proposal.seed, flips=data.flips, on_epoch=on_epoch,
         unfinished=job.unfinished,

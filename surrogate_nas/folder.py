@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 
 from surrogate_nas import datasets
 from surrogate_nas.archive import Archive
+from surrogate_nas.backbone import Mount
 from surrogate_nas.config import Settings
 from surrogate_nas.cost import Costing
-from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, DATA, SETTINGS, create, read
+from surrogate_nas.cost_table import CostTable
+from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS, cost_table, create, read
 from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.executors import DataSource, Executor, Job, make_executor
@@ -50,7 +52,7 @@ class StudyFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, data: str | Path | Dataset, space: str, seed: int, settings: Settings,
+        cls, path: Path, *, data: str | Path | Dataset, space: str | Path | Mount, seed: int, settings: Settings,
         image_size: int | None = None, flips: bool | None = None,
     ) -> "StudyFolder":  # fmt: skip
         """A new study. Everything that can be checked is checked before anything is written.
@@ -58,7 +60,7 @@ class StudyFolder:
         Args:
             path: a folder that does not exist or is empty.
             data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
-            space: a preset's name.
+            space: a preset's name, a file, or a network of the user's own to mount exits on.
             seed: of splits, sampling, training and search.
             settings: what may change later.
             image_size: side in pixels to which images are brought; by default they stay as they are.
@@ -106,7 +108,11 @@ class StudyFolder:
             raise InputError(
                 f"this study's networks were trained with {min(trained)}; another recipe needs a study of its own"
             )
+        table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
         with self.changing():
+            if table is not None:
+                table.write(self.path / COSTS)
+                self.__dict__.pop("_costs", None)
             settings.save(self.path / SETTINGS)
             self.settings = settings
             if "keep" in changes:
@@ -116,7 +122,13 @@ class StudyFolder:
     def problem(self) -> Problem:
         """What is searched, under the settings in force."""
         header = self.archive.header
-        return Problem(self.archive.space, header.shape, self.settings, header.seed)
+        return Problem(self.archive.space, header.shape, self.settings, header.seed, self._costs)
+
+    @cached_property
+    def _costs(self) -> CostTable | None:
+        """The study's copy of its cost table."""
+        path = self.path / COSTS
+        return CostTable.read(path) if path.is_file() else None
 
     @property
     def costing(self) -> Costing:
@@ -264,7 +276,7 @@ class StudyFolder:
         header, settings = self.archive.header, self.settings
         source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
         return Job(proposal, source, settings.recipe, settings.device, weights_path(weights, proposal.id),
-                   unfinished_path(weights, proposal.id))  # fmt: skip
+                   unfinished_path(weights, proposal.id), self.space.spec.backbone)  # fmt: skip
 
     def checkpoint(self, id: str) -> Path:
         """Where the weights of a record are."""
@@ -286,7 +298,7 @@ class StudyFolder:
                 f"the weights of {record.id} are not at {path}: this study keeps those of {self.settings.keep}; "
                 f"train it again with --keep all"
             )
-        network = EarlyExitNetwork(record.architecture, self.shape)
+        network = EarlyExitNetwork(record.architecture, self.shape, backbone=self.space.spec.backbone)
         try:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:

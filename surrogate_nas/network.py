@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from surrogate_nas.backbone import make, split
 from surrogate_nas.config import PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint, gate_scores, scores
-from surrogate_nas.space import Architecture
+from surrogate_nas.space import Architecture, Backbone
 from surrogate_nas.space.architecture import Activation
 from surrogate_nas.space.spec import BackboneSpec
 from surrogate_nas.units import AnyUnit, Conv, ImageShape, Layer, Linear, Map, Reshape, SqueezeExcite, Unit
@@ -160,10 +161,12 @@ class EarlyExitNetwork(nn.Module):
         self.register_buffer("std", _per_channel(std or (127.5,) * shape.channels, shape))
         costing = Costing(shape, backbone=backbone)
         heads = costing.heads(architecture)
-        self.segments = nn.ModuleList()
+        self.given = backbone if isinstance(architecture.stem, Backbone) else None
+        self.segments = _given(self.given) if self.given else nn.ModuleList()
         self.heads = nn.ModuleDict()
         for e, units in enumerate(costing.units(architecture).segments):
-            self.segments.append(_segment(units, first=e == 0))
+            if self.given is None:
+                self.segments.append(_segment(units, first=e == 0))
             if e in heads:
                 self.heads[str(e)] = ExitBranch(heads[e])
 
@@ -177,18 +180,46 @@ class EarlyExitNetwork(nn.Module):
 
     def said(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
-        x = self.normalize(x)
+        values: tuple[Tensor, ...] = self._prepared(x)
         said = []
-        for e, segment in enumerate(self.segments):
-            x = segment(x)
-            if str(e) in self.heads:
-                said.append(self._said(e, x))
+        for e in range(self.architecture.positions):
+            values = self._step(e, values)
+            if self._has_exit(e):
+                said.append(self._said(e, values[0]))
         return said
 
+    def _prepared(self, x: Tensor) -> tuple[Tensor]:
+        """Normalised images, as a given backbone takes them: grey ones in all of its channels, and of its size."""
+        x = self.normalize(x)
+        if self.given is not None:
+            x = x.expand(-1, self.given.channels, -1, -1)
+            if self.given.side != self.shape.size:
+                x = Resize(self.given.side, image=True)(x)
+        return (x,)
+
+    def _step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Everything that later segments need after segment e, the feature map first."""
+        after = self.segments[e](*values)
+        return after if self.given is not None else (after,)
+
+    def _has_exit(self, e: int) -> bool:
+        return str(e) in self.heads or e == self.architecture.positions - 1
+
     def _said(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        if str(e) not in self.heads:  # the end of a given backbone
+            return x, None
+        if self.given is not None:
+            x = x.clone()  # what follows in the backbone may change the map in place
         out: Tensor = self.heads[str(e)](x)
         C = self.shape.classes
         return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
+
+    def train(self, mode: bool = True) -> "EarlyExitNetwork":
+        """As every module; a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.given is not None and self.given.frozen:
+            self.segments.eval()
+        return self
 
     @torch.inference_mode()
     def predict(self, x: Tensor, operating_point: OperatingPoint) -> Prediction:
@@ -204,22 +235,22 @@ class EarlyExitNetwork(nn.Module):
         logits = torch.zeros(len(x), self.shape.classes, device=x.device)
         positions = np.full(len(x), E - 1)
         samples = np.zeros(E, dtype=np.int64)
-        x = self.normalize(x)
-        for e, segment in enumerate(self.segments):
+        values: tuple[Tensor, ...] = self._prepared(x)
+        for e in range(E):
             if len(inside) == 0:
                 break
             samples[e] = len(inside)
-            x = segment(x)
+            values = self._step(e, values)
             threshold = operating_point.thresholds[e] if e < E - 1 else 0.0
-            if str(e) not in self.heads or threshold is None:
+            if not self._has_exit(e) or threshold is None:
                 continue
-            said, gate = self._said(e, x)
+            said, gate = self._said(e, values[0])
             score = _scores(operating_point.policy, said, gate)
             sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e
-            x, inside = x[~leaves], inside[~leaves]
+            values, inside = tuple(value[~leaves] for value in values), inside[~leaves]
         return Prediction(logits, positions, samples)
 
 
@@ -230,6 +261,13 @@ def _scores(policy: PolicyName, logits: Tensor, gate: Tensor | None) -> npt.NDAr
     return scores("max_softmax" if policy == "gate" else policy, logits.cpu().numpy())
 
 
+def module_of(unit: Unit) -> nn.Module:
+    """What runs a unit: a block, a branch, or the first layers of the stem."""
+    if isinstance(unit.layers[-1], Linear):
+        return ExitBranch(unit)
+    return Block(unit)
+
+
 def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
     """Units in a row; the layers of the stem stand on their own."""
     modules: list[nn.Module] = []
@@ -237,6 +275,13 @@ def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
         assert isinstance(unit, Unit)
         modules += _sequence(unit.layers, unit.input) if first and i == 0 else [Block(unit)]
     return nn.Sequential(*modules)
+
+
+def _given(backbone: BackboneSpec) -> nn.ModuleList:
+    """The segments of a given backbone, made anew by the user's function."""
+    made = make(backbone.factory, backbone.folder, backbone.classes)
+    segments = split(made, [segment.name for segment in backbone.segments[:-1]]).segments
+    return segments.requires_grad_(not backbone.frozen)
 
 
 def _per_channel(values: tuple[float, ...], shape: ImageShape) -> Tensor:

@@ -86,7 +86,7 @@ def _sample(problem: Problem) -> list[Architecture]:
 def _memory(problem: Problem, splits: Splits, typical: list[Architecture]) -> int:
     """Bytes of one training process."""
     data = sum(part.images.nbytes for part in (splits.train, splits.tune, splits.test))
-    network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"))
+    network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"), problem.costing.backbone)
     per_image = _activations(network, splits.train[np.arange(1)])
     batch = max(problem.settings.recipe.batch_size, train.MEASURE_BATCH / COPIES_OF_ACTIVATIONS)
     return round(BASE_MEMORY + COPIES_OF_DATA * data + COPIES_OF_ACTIVATIONS * batch * per_image)
@@ -97,8 +97,8 @@ def _activations(network: nn.Module, image: LabeledImages) -> int:
     """Bytes that all layers together give for one image."""
     sizes: list[int] = []
 
-    def count(layer: nn.Module, inputs: object, output: Tensor) -> None:
-        sizes.append(output.nbytes)
+    def count(layer: nn.Module, inputs: object, output: object) -> None:
+        sizes.append(output.nbytes if isinstance(output, Tensor) else 0)
 
     hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
     network.eval()(torch.from_numpy(image.images))
@@ -131,7 +131,7 @@ def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
     recipe, middle = settings.recipe, sample[len(sample) // 2]
     macs = np.array([int(problem.costing.of(a).macs()[0, -1]) for a in sample])
     device = train.resolve_device(settings.device)
-    network = train.build(middle, splits, problem.shape.classes, 0, device)
+    network = train.build(middle, splits, problem.shape.classes, 0, device, problem.costing.backbone)
     some = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
     steps = max(len(some) // recipe.batch_size, 1)
     trial = recipe.model_copy(update={"epochs": 1, "max_seconds": None})

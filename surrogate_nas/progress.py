@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from surrogate_nas.record import Proposal, Record
 
+SAY_EVERY = 5.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -29,6 +30,22 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+class Countdown:
+    """Says every few seconds how much of something is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._start = what, time.monotonic()
+        self._said = self._start
+
+    def at(self, done: int, of: int) -> None:
+        """So many of so many are done."""
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY or done == of:
+            self._said = now
+            left = (now - self._start) / done * (of - done)
+            say(f"{done:,} of {of:,} {self._what}; about {duration(left)} left")
 
 
 class TrainingProgress:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.answers import Answer, Measured, Solution
+from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits, PolicyName, Settings
@@ -45,8 +46,8 @@ class Study:
 
     @classmethod
     def create(
-        cls, path: str | Path, *, data: str | Path | Dataset = "digits", space: str = "tiny", seed: int = 0,
-        image_size: int | None = None, flips: bool | None = None, **settings: Any,
+        cls, path: str | Path, *, data: str | Path | Dataset = "digits", space: str | Path | Mount = "tiny",
+        seed: int = 0, image_size: int | None = None, flips: bool | None = None, **settings: Any,
     ) -> "Study":  # fmt: skip
         """A new study.
 
@@ -54,7 +55,7 @@ class Study:
             path: a folder that does not exist yet, or is empty.
             data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory,
                 as `datasets.from_torch` makes one of any `torch.utils.data.Dataset`.
-            space: a preset's name.
+            space: a preset's name, the path of a space's YAML file, or what `mount` makes of a network of your own.
             seed: of everything that is drawn.
             image_size: side in pixels to which images are brought; by default they stay as they are.
             flips: whether mirror images are still of their class; the data set's own default for `None`.

@@ -17,6 +17,7 @@ from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.record import FailureKind, Outputs, SplitOutputs
 from surrogate_nas.space import Architecture
+from surrogate_nas.space.spec import BackboneSpec
 from surrogate_nas.unfinished import keep, restore
 from surrogate_nas.units import ImageShape
 
@@ -51,16 +52,26 @@ def resolve_device(name: str) -> torch.device:
 
 
 def build(
-    architecture: Architecture, splits: Splits, classes: int, seed: int, device: torch.device
-) -> EarlyExitNetwork:
-    """An untrained network for this data; the same weights for the same seed."""
+    architecture: Architecture, splits: Splits, classes: int, seed: int, device: torch.device,
+    backbone: BackboneSpec | None = None,
+) -> EarlyExitNetwork:  # fmt: skip
+    """An untrained network for this data; the same weights for the same seed.
+
+    Args:
+        architecture: what to build.
+        splits: whose training images say how pixels are spread.
+        classes: that there are.
+        seed: of the weights.
+        device: where it goes.
+        backbone: the given backbone of the space, if it has one.
+    """
     images = splits.train.images
     shape = ImageShape(images.shape[1], images.shape[2], classes)
     mean = tuple(float(m) for m in images.mean(axis=(0, 2, 3)))
     std = tuple(max(float(s), 1.0) for s in images.std(axis=(0, 2, 3)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = EarlyExitNetwork(architecture, shape, mean, std)
+        network = EarlyExitNetwork(architecture, shape, mean, std, backbone)
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -139,34 +150,36 @@ def fit(
     done, seconds = restore(unfinished, network, optimizer, generator) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
     network.train()
-    for step in range(done * per_epoch, steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(data), generator=generator)
-        at = (step % per_epoch) * recipe.batch_size
-        chosen = order[at : at + recipe.batch_size].to(device)
-        batch = augment(images[chosen], generator, flips) if recipe.augment else images[chosen]
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe)
-        loss = joint_loss(network.said(batch.contiguous(memory_format=torch.channels_last)), labels[chosen], recipe)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-        optimizer.step()
-        if (step + 1) % per_epoch == 0:
-            done += 1
-            if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
-                raise TrainingFailure("diverged", f"loss {last:g} in epoch {done}")
-            if unfinished:
-                keep(unfinished, network, optimizer, generator, done, time.monotonic() - start)
-            on_epoch(done)
-        if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
-            raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {step // per_epoch + 1}")
+    with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
+        for step in range(done * per_epoch, steps):
+            if step % per_epoch == 0:
+                torch.manual_seed(seed + done)  # by epoch, which may be the first of a new life
+                order = torch.randperm(len(data), generator=generator)
+            at = (step % per_epoch) * recipe.batch_size
+            chosen = order[at : at + recipe.batch_size].to(device)
+            batch = augment(images[chosen], generator, flips) if recipe.augment else images[chosen]
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, recipe)
+            loss = joint_loss(network.said(batch.contiguous(memory_format=torch.channels_last)), labels[chosen], recipe)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+            optimizer.step()
+            if (step + 1) % per_epoch == 0:
+                done += 1
+                if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
+                    raise TrainingFailure("diverged", f"loss {last:g} in epoch {done}")
+                if unfinished:
+                    keep(unfinished, network, optimizer, generator, done, time.monotonic() - start)
+                on_epoch(done)
+            if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
+                raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {step // per_epoch + 1}")
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Biases and batch-norm parameters are not decayed."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    """Biases and batch-norm parameters are not decayed; what is frozen is left out."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 

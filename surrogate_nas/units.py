@@ -314,7 +314,8 @@ def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSp
     else:
         assert backbone is not None, "the segments of a backbone are in its space"
         segments = tuple((unit,) for unit in given_units(backbone))
-    branches = (*architecture.branches, None if backbone else architecture.classifier)
+    own = isinstance(architecture.stem, Stem)
+    branches = (*architecture.branches, architecture.classifier if own else None)
     heads = []
     for e, ((*_, after), branch) in enumerate(zip(segments, branches, strict=True)):
         held = after.held if isinstance(after, GivenUnit) else 0

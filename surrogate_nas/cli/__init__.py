@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from surrogate_nas.cli import catalogue, path
+from surrogate_nas.cli import catalogue, measure, path
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.errors import InputError, JobError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(path.app)
 app.add_typer(archive_app, name="archive")
+app.add_typer(measure.app)
 app.add_typer(catalogue.app)
 app.add_typer(catalogue.datasets_app, name="datasets", invoke_without_command=True)
 

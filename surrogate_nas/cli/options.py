@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-LIMITS = ("max_macs", "max_worst_macs", "max_params", "min_accuracy")
+LIMITS = (
+    "max_macs", "max_worst_macs", "max_p95_macs", "max_params", "max_weight_bytes", "max_activation_bytes", "max_cost",
+    "max_worst_cost", "max_p95_cost", "min_accuracy",
+)  # fmt: skip
 RECIPE = ("epochs", "max_seconds")
 SETTINGS = (
     "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
-    "download", "max_hours",
+    "download", "max_hours", "sampling", "charge_heads", "cost_table", "objective",
 )  # fmt: skip
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
@@ -24,18 +27,41 @@ ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which a n
 Flips = Annotated[
     bool | None, typer.Option("--flips/--no-flips", help="Whether a mirror image is still of its class (new study).")
 ]
-Space = Annotated[str | None, typer.Option(help="Search space of a new study (tiny by default); see `spaces`.")]
+Space = Annotated[
+    str | None, typer.Option(help="Search space of a new study (tiny by default): a name of `spaces`, or a YAML file.")
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(help="Instead of a space: a network of your own to mount exits on, package.module:function."),
+]
+Exits = Annotated[str | None, typer.Option(help="Its modules after which an exit may be mounted: layer1,layer2.")]
+BackboneInput = Annotated[
+    str | None, typer.Option(help="Channels, height and width that it takes: 3,64,64; the data's by default.")
+]
+Freeze = Annotated[bool, typer.Option("--freeze", help="Leave its weights as the function made them.")]
+Sampling = Annotated[str | None, typer.Option(help="How the first networks are drawn: uniform or stratified.")]
+ChargeHeads = Annotated[
+    str | None, typer.Option(help="Charge a sample for all branches that were run, or its own alone: all or own.")
+]
+CostTable = Annotated[Path | None, typer.Option(help="CSV with another cost per unit; see `measure`.")]
+Objective = Annotated[str | None, typer.Option(help="What to minimise: macs, or cost by the cost table.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a new study (0 by default).")]
 Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]
 Initial = Annotated[int | None, typer.Option(help="Trainings of sampled networks before the search.")]
 Batch = Annotated[int | None, typer.Option(help="Proposals per round.")]
 MaxMacs = Annotated[float | None, typer.Option(help="Limit on expected MACs per image.")]
 MaxWorstMacs = Annotated[float | None, typer.Option(help="Limit on the MACs of an image that goes to the last exit.")]
+MaxP95Macs = Annotated[float | None, typer.Option(help="Limit on MACs that 95 % of the images do not exceed.")]
 MaxParams = Annotated[float | None, typer.Option(help="Limit on parameters.")]
+MaxWeightBytes = Annotated[float | None, typer.Option(help="Limit on bytes of weights as deployed.")]
+MaxActivationBytes = Annotated[float | None, typer.Option(help="Limit on bytes of activations at batch 1.")]
+MaxCost = Annotated[float | None, typer.Option(help="Limit on the expected cost by the cost table.")]
+MaxWorstCost = Annotated[float | None, typer.Option(help="The same for an image that goes to the last exit.")]
+MaxP95Cost = Annotated[float | None, typer.Option(help="The same for 95 % of the images.")]
 MinAccuracy = Annotated[float | None, typer.Option(help="Accuracy floor, between 0 and 1.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of each training.")]
 Surrogate = Annotated[str | None, typer.Option(help="auto, xgb or gp.")]
-Policy = Annotated[str | None, typer.Option(help="Confidence of an exit: max_softmax, margin or entropy.")]
+Policy = Annotated[str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy or gate.")]
 Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the files of a named data set.")]

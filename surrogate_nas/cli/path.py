@@ -7,29 +7,43 @@ import typer
 
 from surrogate_nas.cli.options import (
     LIMITS,
+    Backbone,
+    BackboneInput,
     Batch,
     Budget,
+    ChargeHeads,
     Config,
+    CostTable,
     Data,
     DataRoot,
     Device,
     Download,
     Encodings,
     Epochs,
+    Exits,
     Flips,
+    Freeze,
     ImageSize,
     Initial,
     Json,
     Keep,
+    MaxActivationBytes,
+    MaxCost,
     MaxHours,
     MaxMacs,
     MaxMemory,
+    MaxP95Cost,
+    MaxP95Macs,
     MaxParams,
     MaxSeconds,
+    MaxWeightBytes,
+    MaxWorstCost,
     MaxWorstMacs,
     MinAccuracy,
     Network,
+    Objective,
     Policy,
+    Sampling,
     Seed,
     Space,
     StudyPath,
@@ -47,12 +61,17 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    study: StudyPath, data: Data = None, space: Space = None, seed: Seed = None, budget: Budget = None,
+    study: StudyPath, data: Data = None, space: Space = None, backbone: Backbone = None, exits: Exits = None,
+    backbone_input: BackboneInput = None, freeze: Freeze = False, seed: Seed = None, budget: Budget = None,
     initial: Initial = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
-    max_params: MaxParams = None, min_accuracy: MinAccuracy = None, epochs: Epochs = None, surrogate: Surrogate = None,
-    policy: Policy = None, workers: Workers = None, device: Device = None, data_root: DataRoot = None,
+    max_p95_macs: MaxP95Macs = None, max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, epochs: Epochs = None,
+    surrogate: Surrogate = None, policy: Policy = None, workers: Workers = None, device: Device = None,
+    data_root: DataRoot = None,
     download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
-    max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, config: Config = None,
+    max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, sampling: Sampling = None,
+    charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None, config: Config = None,
     wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
@@ -73,12 +92,18 @@ def run(
 def collect(
     study: StudyPath,
     n: Annotated[int | None, typer.Option(help="Networks to sample and train.")] = None,
-    encoding: Encodings = None, data: Data = None, space: Space = None, seed: Seed = None, budget: Budget = None,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_params: MaxParams = None,
+    encoding: Encodings = None, data: Data = None, space: Space = None, backbone: Backbone = None, exits: Exits = None,
+    backbone_input: BackboneInput = None, freeze: Freeze = False, seed: Seed = None, budget: Budget = None,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
     min_accuracy: MinAccuracy = None, epochs: Epochs = None, policy: Policy = None, workers: Workers = None,
     device: Device = None, data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None,
     flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
-    keep: Keep = None, config: Config = None, wait: Wait = False, as_json: Json = False,
+    keep: Keep = None, sampling: Sampling = None, charge_heads: ChargeHeads = None,
+    cost_table: CostTable = None, objective: Objective = None, config: Config = None,
+    wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train sampled networks, or those of given encodings, into the archive."""
     if (n is None) == (encoding is None):
@@ -88,10 +113,11 @@ def collect(
     options = locals()
     from surrogate_nas import tables
     from surrogate_nas.creation import ARCHIVE
-    from surrogate_nas.space import SearchSpace, preset
+    from surrogate_nas.space import SearchSpace
+    from surrogate_nas.space.files import load_space
 
-    if not (study / ARCHIVE).is_file():  # a wrong encoding must not leave an empty study behind
-        _ = [SearchSpace(preset(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
+    if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
+        _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
     folder = open_or_create(study, options)
     architectures = [folder.space.parse(text) for text in encoding or []]
     with folder.changing():
@@ -122,7 +148,9 @@ def search(
     study: StudyPath,
     rounds: Annotated[int | None, typer.Option(help="Rounds; until the budget is spent by default.")] = None,
     budget: Budget = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
-    max_params: MaxParams = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
+    max_p95_macs: MaxP95Macs = None, max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
     workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
     max_memory_gb: MaxMemory = None, keep: Keep = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -170,7 +198,10 @@ def query(
 @app.command()
 def tune(
     study: StudyPath, network: Network,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_params: MaxParams = None,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
     min_accuracy: MinAccuracy = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Choose thresholds of a trained network for given limits, without training."""

@@ -7,6 +7,7 @@ from surrogate_nas.cli.options import changes_of
 from surrogate_nas.errors import InputError
 
 if TYPE_CHECKING:
+    from surrogate_nas.backbone import Mount
     from surrogate_nas.folder import StudyFolder
     from surrogate_nas.space import Architecture
 
@@ -26,24 +27,52 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
     from surrogate_nas.config import Settings
     from surrogate_nas.creation import ARCHIVE, SETTINGS
     from surrogate_nas.folder import StudyFolder
+    from surrogate_nas.space.files import load_space
 
     changes = changes_of(options)
     data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
+    mounted = mount_of(options)
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         return StudyFolder.create(
-            path, data=data or DEFAULT_DATA, space=space or DEFAULT_SPACE, seed=seed or 0,
+            path, data=data or DEFAULT_DATA, space=mounted or space or DEFAULT_SPACE, seed=seed or 0,
             settings=start.updated(changes), image_size=image_size, flips=options["flips"],
         )  # fmt: skip
     folder = StudyFolder.open(path)
     folder.wait = options["wait"]
     header = folder.archive.header
-    for name, given, stored in (("space", space, header.space.name), ("seed", seed, header.seed)):
-        if given is not None and given != stored:
-            raise InputError(f"study {path} has {name} {stored}, got --{name} {given}; that needs a study of its own")
+    other = InputError(f"study {path} has space {header.space.name}, got another; that needs a study of its own")
+    if mounted is not None and not mounted.is_that_of(header.space):
+        raise other
+    if space is not None and load_space(space) != header.space:
+        raise other
+    if seed not in (None, header.seed):
+        raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
     folder.require_data(data, image_size, options["flips"])
     folder.update(changes)
     return folder
+
+
+def mount_of(options: dict[str, Any]) -> "Mount | None":
+    """The network of the user's own that a command was given."""
+    reference, exits, shape = (options[name] for name in ("backbone", "exits", "backbone_input"))
+    if reference is None:
+        given = [f"--{n.replace('_', '-')}" for n in ("exits", "backbone_input", "freeze") if options[n]]
+        if given:
+            raise InputError(f"{given[0]} needs --backbone package.module:function")
+        return None
+    if options["space"] is not None:
+        raise InputError(f"give either --space or --backbone, got --space {options['space']} --backbone {reference}")
+    if not exits:
+        raise InputError(f"--backbone {reference} needs --exits, the modules after which an exit may be mounted")
+    from surrogate_nas.backbone import mount
+
+    numbers = None if shape is None else shape.split(",")
+    if numbers is not None and (len(numbers) != 3 or not all(n.strip().isdigit() for n in numbers)):
+        raise InputError(f"--backbone-input {shape} is not of the form 3,64,64")
+    example = None if numbers is None else (int(numbers[0]), int(numbers[1]), int(numbers[2]))
+    names = [name.strip() for name in exits.split(",")]
+    return mount(reference, names, example=example, frozen=options["freeze"])
 
 
 def architectures_of(

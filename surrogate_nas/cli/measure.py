@@ -1,0 +1,48 @@
+"""The command that times the units of a space on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.options import Backbone, BackboneInput, Exits, Freeze, Json, Space
+from surrogate_nas.cli.output import answer
+from surrogate_nas.errors import InputError
+
+app = typer.Typer()
+Channels = Annotated[int, typer.Option(help="Of the images.")]
+Size = Annotated[int, typer.Option(help="Side of the images in pixels.")]
+Classes = Annotated[int, typer.Option(help="That there are.")]
+
+
+@app.command()
+def measure(
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write; what is in it already is kept.")],
+    space: Space = None, backbone: Backbone = None, exits: Exits = None, backbone_input: BackboneInput = None,
+    freeze: Freeze = False, image_size: Size = 32, channels: Channels = 3, classes: Classes = 10,
+    runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Time every distinct unit of a space on this machine, for --cost-table: one image, one thread, median."""
+    counts = {"--runs": runs, "--image-size": image_size, "--channels": channels, "--classes": classes}
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"{name} {value} is not a positive number")
+    from surrogate_nas.cli.studies import DEFAULT_SPACE, mount_of
+    from surrogate_nas.cost import Costing
+    from surrogate_nas.measure import MICROSECONDS, measure_space
+    from surrogate_nas.progress import Countdown
+    from surrogate_nas.space import SearchSpace
+    from surrogate_nas.space.files import load_space
+    from surrogate_nas.units import ImageShape
+
+    shape = ImageShape(channels, image_size, classes)
+    mounted = mount_of(locals())
+    searched = SearchSpace(mounted.space(shape) if mounted else load_space(space or DEFAULT_SPACE))
+    on_unit = Countdown("timings").at
+    table = measure_space(searched, Costing.of_space(searched, shape), output, runs=runs, on_unit=on_unit)
+    values = [entry.value for entry in table.entries.values()]
+    document = {
+        "table": str(output), "unit": MICROSECONDS, "units": len(values), "least": min(values), "most": max(values),
+    }  # fmt: skip
+    shown = f"{output}: {len(values)} units, {min(values):,.1f} to {max(values):,.1f} {MICROSECONDS} each"
+    answer(document, as_json, lambda: typer.echo(shown))
