@@ -8,14 +8,10 @@ import numpy.typing as npt
 
 from surrogate_nas.config import Limits
 from surrogate_nas.cost import Cost, Costing
-from surrogate_nas.errors import InputError
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.space.search_space import Ints
 
 Floats = npt.NDArray[np.float64]
-
-SAMPLING_BATCH = 4096
-SAMPLING_BATCHES = 50
 
 
 @dataclass(frozen=True)
@@ -85,28 +81,3 @@ def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits,
 def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[bytes]:
     """Rows of architectures that must not be proposed again."""
     return {row.tobytes() for row in space.indices(architectures)}
-
-
-def sample_within(
-    space: SearchSpace, n: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
-) -> list[Architecture]:
-    """n distinct architectures that keep the exact limits, each gene drawn uniformly.
-
-    Raises:
-        InputError: if the space, within these limits, does not give that many; the smallest costs seen are named.
-    """
-    found: list[Ints] = []
-    seen = set(taken)
-    for _ in range(SAMPLING_BATCHES):
-        drawn = space.sample_indices(SAMPLING_BATCH, rng)
-        new = untaken(space, drawn, costing, limits, seen).indices[: n - len(found)]
-        seen |= {row.tobytes() for row in new}
-        found += list(new)
-        if len(found) == n:
-            return space.architectures(np.stack(found)) if found else []
-    cost = Candidates.of_indices(space, drawn, costing).cost
-    raise InputError(
-        f"only {len(found)} of {n} new architectures of space {space.spec.name!r} were found within {limits}; smallest "
-        f"seen: {(cost.backbone + cost.branch).min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "
-        f"{cost.parameters.min():,} parameters"
-    )

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from surrogate_nas.candidates import Candidates, sample_within, taken_rows
+from surrogate_nas.candidates import Candidates, taken_rows
 from surrogate_nas.config import PolicyName, Settings
 from surrogate_nas.cost import Costing, CostModel, charged
 from surrogate_nas.exits import Exits
 from surrogate_nas.record import BASELINE, Origin, Proposal, Record, exits_of
+from surrogate_nas.sampling import sample_within
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.units import ImageShape
 
@@ -74,7 +75,8 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
     """
     rng = np.random.default_rng(problem.seed_of(round))
     rows = taken_rows(problem.space, [p.architecture for p in taken])
-    drawn = sample_within(problem.space, n, problem.costing, problem.settings.limits, rng, rows)
+    settings = problem.settings
+    drawn = sample_within(problem.space, n, problem.costing, settings.limits, rng, rows, settings.sampling)
     return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(drawn)]
 
 

@@ -10,12 +10,13 @@ from botorch.utils.multi_objective.hypervolume import Hypervolume
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogate_nas.candidates import Candidates, keeps_exact_limits, sample_within
+from surrogate_nas.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.config import Limits
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Proposal, Record, exits_of
+from surrogate_nas.sampling import sample_within
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import known_front, search
 from surrogate_nas.space import SearchSpace

@@ -381,6 +381,17 @@ class SearchSpace:
         redrawn[rows, gene] = (indices[rows, gene] + step) % choices
         return self.canonical(redrawn)
 
+    def step_indices(self, indices: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """One gene of each row changed, and the Metropolis–Hastings ratio under which uniform choices stay uniform.
+
+        Genes that come to apply are drawn uniformly, so only the numbers of genes to choose from differ: (n,) of the
+        row over that of the changed one. Changed rows need not be valid.
+        """
+        changed = self._mutated(indices, rng, 0.0)
+        free = np.isin(np.arange(len(self.genes)), self.encoded_genes)
+        before, after = ((self.active(rows) & free).sum(axis=1) for rows in (indices, changed))
+        return changed, np.asarray(before / np.maximum(after, 1))
+
     def crossover_indices(self, left: Ints, right: Ints, rng: np.random.Generator) -> Ints:
         """Each group of genes from either parent, so that an exit and its branch move together.
 
