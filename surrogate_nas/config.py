@@ -226,14 +226,15 @@ def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
         if first["type"] == "value_error":
-            return _refuse(message, where, path)
+            _refuse(message, where, path, at)
         raise FieldError(f"{where + ': ' if where else ''}{message}, got {first['input']!r}", path) from None
 
 
-def _refuse(message: str, where: str, path: list[str | int]) -> NoReturn:
+def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
     """A check of our own: it names its field first where it looks at several."""
-    if not where:
-        path = list(message.partition(" ")[0].rstrip(":").split("."))
+    first = message.partition(" ")[0].rstrip(":").split(".")
+    if first[0] in at.model_fields:
+        path = [*path, *first]
     raise FieldError(f"{where + ': ' if where else ''}{message}", path) from None
 
 

@@ -14,6 +14,7 @@ from surrogate_nas.config import PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint, gate_scores, scores
+from surrogate_nas.quantize import quantize
 from surrogate_nas.space import Architecture, Backbone
 from surrogate_nas.space.architecture import Activation
 from surrogate_nas.space.spec import BackboneSpec
@@ -104,7 +105,13 @@ class Block(nn.Module):
         y: Tensor = self.body(x)
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return y if self.activation is None else _activation(self.activation)(y)
+        match self.activation:
+            case None:
+                return y
+            case "relu":
+                return functional.relu(y)
+            case "hswish":
+                return functional.hardswish(y)
 
 
 def _shortcut(unit: Unit) -> nn.Module:
@@ -169,6 +176,7 @@ class EarlyExitNetwork(nn.Module):
                 self.segments.append(_segment(units, first=e == 0))
             if e in heads:
                 self.heads[str(e)] = ExitBranch(heads[e])
+        quantize(self, architecture.bits)
 
     def normalize(self, x: Tensor) -> Tensor:
         """Pixels 0 … 255 of any dtype to the scale that the first convolution expects."""

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from surrogate_nas.baselines import name_of
+from surrogate_nas.config import Limits
 from surrogate_nas.cost import Costing
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.machine import amount
 from surrogate_nas.record import Record
-from surrogate_nas.space import SearchSpace, preset, preset_names
+from surrogate_nas.space import SearchSpace, SpaceSpec, preset, preset_names
 from surrogate_nas.units import ImageShape
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 12
 SPACE_SAMPLE = 20_000
+CHECK_SAMPLE = 2000
 WIDTH_OF_FILES = 180
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
@@ -274,6 +276,60 @@ def space_rows() -> list[dict[str, Any]]:
             "macs": [int(low.min()), int(high.max())], "sample": str(space.sample(1, np.random.default_rng(0))[0]),
         })  # fmt: skip
     return rows
+
+
+def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
+    """What can be chosen, and what each choice hangs on."""
+    rows = []
+    for g in space.encoded_genes:
+        gene = space.genes[g]
+        needs = [
+            f"{space.genes[parent].name} {' or '.join(str(space.genes[parent].values[i]) for i in allowed)}"
+            for parent, allowed in gene.needs if len(allowed) < len(space.genes[parent].values)
+        ]  # fmt: skip
+        rows.append({"gene": gene.name, "choices": ", ".join(map(str, gene.values)), "only_with": "; ".join(needs)})
+    return rows
+
+
+def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
+    """The laws tried, and what networks cost at the smallest and the largest images."""
+    from surrogate_nas.laws import check_laws
+    from surrogate_nas.sampling import sample_within
+
+    space, rng = SearchSpace(spec), np.random.default_rng(0)
+    sizes = {}
+    for size in sorted({*spec.image_sizes}):
+        costing = Costing.of_space(space, ImageShape(channels, size, classes))
+        n = min(space.size, CHECK_SAMPLE)
+        drawn = sample_within(space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified")
+        cost = costing.of_indices(space, space.indices(drawn))
+        amounts = {"macs": cost.macs()[:, -1], "parameters": cost.parameters, "weight_bytes": cost.weight_bytes,
+                   "activation_bytes": cost.memory()}  # fmt: skip
+        sizes[str(size)] = {name: [int(values.min()), int(values.max())] for name, values in amounts.items()}
+    smallest = Costing.of_space(space, ImageShape(channels, spec.image_sizes[0], classes))
+    return {
+        "space": spec.name, "about": spec.about, "networks": space.size, "genes": space.dimension,
+        "exits": space.positions, "costs": sizes,
+        "laws": [{"law": r.law, "holds": r.holds, "tried": r.tried, "counterexample": r.counterexample}
+                 for r in check_laws(space, smallest, rng, samples)],
+        "sample": [str(a) for a in space.sample(min(3, space.size), rng)],
+    }  # fmt: skip
+
+
+def print_checked(document: dict[str, Any]) -> None:
+    """The same for people."""
+    console.print(f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
+                  f"{document['exits']} exit positions", soft_wrap=True)  # fmt: skip
+    rows = [(size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
+            for size, amounts in document["costs"].items()]  # fmt: skip
+    columns = ("images", "MACs to the end", "parameters", "bytes of weights", "bytes of activations")
+    _print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
+    for law in document["laws"]:
+        verdict = "ok  " if law["holds"] else "FAIL"
+        against = "" if law["holds"] else f"; not for {law['counterexample']}"
+        console.print(f"{verdict}  {law['law']} ({law['tried']} tried){against}", soft_wrap=True, markup=False)
+    for encoding in document["sample"]:
+        console.print(encoding, soft_wrap=True, markup=False)
 
 
 def dataset_rows() -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def assert_refused(answer: tuple[int, str, str], expected: str) -> None:
 
 BAD_ARGUMENTS = {
     "--data nope": "unknown data set 'nope'; allowed: cifar10, cifar100, digits",
-    "--space nope": "unknown search space 'nope'; allowed: compact, tiny",
+    "--space nope": "unknown search space 'nope'; allowed: aebnas, compact, edanas",
     "--budget 0": "budget: input should be greater than or equal to 1, got 0",
     "--budget x": "Invalid value for '--budget'",
     "--max-macs=many": "got 'many'",
@@ -51,11 +51,11 @@ BAD_ARGUMENTS = {
     "--initial 5": "initial 5 is too few to search from; surrogates need at least 8 networks",
     "--max-macs -5": "limits.max_macs: input should be greater than 0, got -5",
     "--max-macs nan": "limits.max_macs: input should be a finite number, got nan",
-    "--max-macs 100": "smallest seen",
+    "--max-macs 100": "smallest found",
     "--max-macs 2e5 --max-worst-macs 1e5": "no average exceeds the worst case",
     "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
     "--surrogate rf": "input should be 'auto', 'xgb' or 'gp', got 'rf'",
-    "--policy sure": "input should be 'max_softmax', 'margin' or 'entropy', got 'sure'",
+    "--policy sure": "input should be 'max_softmax', 'margin', 'entropy' or 'gate', got 'sure'",
     "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
     "--workers -1": "workers: input should be greater than or equal to 0, got -1",
     "--device warp": "device 'warp' cannot be used here",

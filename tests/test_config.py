@@ -16,7 +16,7 @@ def test_no_settings_are_valid_settings() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"budgt": 3}, "unknown setting 'budgt'; allowed: budget, initial, batch, limits, recipe,"),
+        ({"budgt": 3}, "unknown setting 'budgt'; allowed: budget, initial, sampling, batch, limits, recipe,"),
         (
             {"limits": {"max_mac": 1}},
             "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_p95_macs",

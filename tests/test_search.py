@@ -81,7 +81,7 @@ def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
 
 
 def test_limits_that_nothing_keeps_name_the_smallest_costs() -> None:
-    with pytest.raises(InputError, match=r"only 0 of 5 .* parameters ≤ 10; smallest seen"):
+    with pytest.raises(InputError, match=r"only 0 of 5 .* parameters ≤ 10; smallest found"):
         sample_within(problem().space, 5, Costing(SHAPE), Limits(max_params=10), np.random.default_rng(0), set())
 
 

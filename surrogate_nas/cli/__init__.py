@@ -11,6 +11,7 @@ import typer
 
 from surrogate_nas.cli import catalogue, measure, path
 from surrogate_nas.cli.archive import archive_app
+from surrogate_nas.cli.spaces import spaces_app
 from surrogate_nas.errors import InputError, JobError
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
@@ -23,6 +24,7 @@ app.add_typer(path.app)
 app.add_typer(archive_app, name="archive")
 app.add_typer(measure.app)
 app.add_typer(catalogue.app)
+app.add_typer(spaces_app, name="spaces", invoke_without_command=True)
 app.add_typer(catalogue.datasets_app, name="datasets", invoke_without_command=True)
 
 

@@ -1,4 +1,4 @@
-"""The commands that say what there is: search spaces, data sets, the installation."""
+"""The commands that say what there is: data sets, the installation."""
 
 from typing import Annotated
 
@@ -10,15 +10,6 @@ from surrogate_nas.errors import JobError
 
 app = typer.Typer()
 datasets_app = typer.Typer(help="List the data sets, or show one: a name, a folder of images by class, an .npz.")
-
-
-@app.command()
-def spaces(as_json: Json = False) -> None:
-    """List the search spaces."""
-    from surrogate_nas import tables
-
-    rows = tables.space_rows()
-    answer(rows, as_json, lambda: tables.print_rows(rows, "Search spaces"))
 
 
 @datasets_app.callback()

@@ -41,11 +41,10 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
     folder = StudyFolder.open(path)
     folder.wait = options["wait"]
     header = folder.archive.header
-    other = InputError(f"study {path} has space {header.space.name}, got another; that needs a study of its own")
-    if mounted is not None and not mounted.is_that_of(header.space):
-        raise other
-    if space is not None and load_space(space) != header.space:
-        raise other
+    got = f"--backbone {mounted.reference}" if mounted else f"--space {space}"
+    same = mounted.is_that_of(header.space) if mounted else space is None or load_space(space) == header.space
+    if not same:
+        raise InputError(f"study {path} has space {header.space.name}, got {got}; that needs a study of its own")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
     folder.require_data(data, image_size, options["flips"])

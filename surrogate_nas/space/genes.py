@@ -37,10 +37,18 @@ class Gene:
     needs: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """Genes it hangs on, each with the indices of its values under which this gene applies; all must hold."""
 
+    of_each: bool = False
+    """Whether each block or module has one of its own."""
+
     @property
     def name(self) -> str:
-        """As people read it: `stage 1 width`."""
-        return " ".join(str(part + 1 if isinstance(part, int) else part) for part in self.key)
+        """As people read it: `stage 1 width`, `stage 1 kernel 2`."""
+        return name_of(self.key if self.of_each else self.key[:3])
+
+
+def name_of(key: Key) -> str:
+    """As people read it, who count from 1."""
+    return " ".join(str(part + 1 if isinstance(part, int) else part) for part in key)
 
 
 def genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
@@ -48,7 +56,8 @@ def genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
     genes: list[Gene] = []
 
     def add(key: Key, values: tuple[Value, ...], group: int, *needs: tuple[int, tuple[int, ...]]) -> int:
-        genes.append(Gene(key, values, group, needs))
+        of_each = len(key) > 3 and (key[0] == "exit" or spec.stages[int(key[1])].per_block)
+        genes.append(Gene(key, values, group, needs, of_each))
         return len(genes) - 1
 
     group = 0

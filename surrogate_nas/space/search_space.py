@@ -25,6 +25,7 @@ from surrogate_nas.space.genes import (
     make_branch,
     make_stage,
     make_stem,
+    name_of,
     stage_values,
 )
 from surrogate_nas.space.spec import FLOAT_BITS, SpaceSpec
@@ -173,8 +174,7 @@ class SearchSpace:
         for key, value in given.items():  # what the space fixes
             allowed = self._fixed.get(key)
             if value is not None and value != allowed:
-                name = " ".join(str(part + 1 if isinstance(part, int) else part) for part in key)
-                raise InputError(f"{name} {value} is not one of {allowed} in space {self.spec.name!r}")
+                raise InputError(f"{name_of(key)} {value} is not one of {allowed} in space {self.spec.name!r}")
         if not self.valid(np.array([row]))[0]:
             raise InputError(
                 f"space {self.spec.name!r} has at least {self.spec.exits.at_least} early exits, the encoding has fewer"

@@ -1,0 +1,90 @@
+"""The commands about search spaces: those there are, a user's own, and genomes of published systems."""
+
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.options import Json
+from surrogate_nas.cli.output import answer
+from surrogate_nas.errors import InputError, JobError
+
+spaces_app = typer.Typer(help="List the search spaces; show or check one: a name or a YAML file of your own.")
+Which = Annotated[str, typer.Argument(metavar="SPACE", help="A name, or a YAML file of your own.")]
+Published = Annotated[str, typer.Argument(metavar="NAME", help="edanas, edanas-resolution, nachos or aebnas.")]
+
+
+@spaces_app.callback()
+def spaces(context: typer.Context, as_json: Json = False) -> None:
+    """List the search spaces."""
+    if context.invoked_subcommand is not None:
+        return
+    from surrogate_nas import tables
+
+    rows = tables.space_rows()
+    answer(rows, as_json, lambda: tables.print_rows(rows, "Search spaces"))
+
+
+@spaces_app.command("show")
+def show(space: Which, as_json: Json = False) -> None:
+    """Show what can be chosen in a space."""
+    from surrogate_nas import tables
+    from surrogate_nas.space import SearchSpace
+    from surrogate_nas.space.files import load_space
+
+    rows = tables.gene_rows(SearchSpace(load_space(space)))
+    answer(rows, as_json, lambda: tables.print_rows(rows, f"Choices of {space}"))
+
+
+@spaces_app.command("check")
+def check(
+    space: Which,
+    samples: Annotated[int, typer.Option(help="Random networks that the laws are tried on.")] = 200,
+    channels: Annotated[int, typer.Option(help="Of the images.")] = 3,
+    classes: Annotated[int, typer.Option(help="That there are.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Try the laws of search spaces on one; say how large it is, and what its networks cost."""
+    for name, value in (("--samples", samples), ("--channels", channels), ("--classes", classes)):
+        if value < 1:
+            raise InputError(f"{name} {value} is not a positive number")
+    from surrogate_nas import tables
+    from surrogate_nas.space.files import load_space
+
+    document = tables.checked_space(load_space(space), samples, channels, classes)
+    answer(document, as_json, lambda: tables.print_checked(document))
+    if not all(law["holds"] for law in document["laws"]):
+        raise JobError(f"space {space} breaks laws that searches rely on")
+
+
+@spaces_app.command("decode")
+def decode(
+    name: Published, genes: Annotated[str, typer.Argument(help="Integers between commas.")], as_json: Json = False
+) -> None:
+    """Read a genome as its authors' programs write it: the encoding and the thresholds that it stands for."""
+    from surrogate_nas.genomes import genome
+
+    try:
+        numbers = [int(word) for word in genes.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f"genes are integers between commas, got {genes!r}") from None
+    architecture, point = genome(name).decode(numbers)
+    document = {"encoding": str(architecture), "thresholds": None if point is None else str(point)}
+    lines = [f"encoding {architecture}", *([f"thresholds {point}"] if point else [])]
+    answer(document, as_json, lambda: typer.echo("\n".join(lines)))
+
+
+@spaces_app.command("encode")
+def encode(
+    name: Published,
+    encoding: Annotated[str, typer.Option(help="Text or vector form.")],
+    thresholds: Annotated[str | None, typer.Option(help="Such as 0.1,off,0.2,off, where they are genes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an encoding, with thresholds where they are genes, as its authors' programs would."""
+    from surrogate_nas.exits import OperatingPoint
+    from surrogate_nas.genomes import genome
+
+    codec = genome(name)
+    point = None if thresholds is None else OperatingPoint.parse(thresholds, codec.space.positions)
+    genes = codec.encode(codec.space.parse(encoding), point)
+    answer(list(genes), as_json, lambda: typer.echo(",".join(map(str, genes))))
