@@ -217,7 +217,8 @@ def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()  # a misspelt field is also a missing one
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         path, at = _resolve(model, first["loc"])
         where = ".".join(str(part) for part in path)
         if first["type"] == "extra_forbidden":

@@ -171,7 +171,7 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
     ("reference", "exits", "message"),
     [
         ("Shortcut", ["first"], "backbone 'Shortcut' is not of the form package.module:function"),
-        ("no_such_module_at_all:f", ["first"], "module 'no_such_module_at_all' cannot be imported: ModuleNotFoundError"),
+        ("no_such_module_at_all:f", ["first"], "module 'no_such_module_at_all' cannot be imported: ModuleNot"),
         (f"{HERE}:Shortcat", ["first"], "has no 'Shortcat'; did you mean Shortcut?"),
         (f"{HERE}:torch", ["first"], "is a module, not a function or class"),
         (f"{HERE}:broken", ["first"], "cannot be made: RuntimeError: no such"),
@@ -186,7 +186,7 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         (f"{HERE}:Dependent", ["first"], "torch.fx cannot follow its forward: TraceError"),
         (f"{HERE}:Counted", ["middle"], "exit 'middle': 8 is computed before it and read after it"),
         (f"{HERE}:Functional", ["first"], "calls dropout as a function; make it a module"),
-        ("torchvision.models:vit_b_16", ["encoder"], "its module gives (2, 5, 768), and (images, channels, side, side)"),
+        ("torchvision.models:vit_b_16", ["encoder"], "its module gives (2, 5, 768), and (images, channels,"),
     ],
 )  # fmt: skip
 def test_a_module_that_cannot_be_split_there_is_refused_with_the_reason(

@@ -31,17 +31,19 @@ def read_space(path: Path) -> SpaceSpec:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path}: {path.stat().st_size:,} bytes are no search space; at most {MOST_BYTES:,}")
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        if not isinstance(root, MappingNode):
+            raise InputError(f"{path}: a mapping with name, image_sizes, stem, stages and branch is needed")
+        _check_nodes(path, root)
+        mapping = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise InputError(f"{path}{_line(mark.line) if mark else ''}: {error.problem or error.context}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(root, MappingNode):
-        raise InputError(f"{path}: a mapping with name, image_sizes, stem, stages and branch is needed")
-    _check_nodes(path, root)
     try:
-        return parse_fields(SpaceSpec, yaml.safe_load(path.read_text(encoding="utf-8")))
+        return parse_fields(SpaceSpec, mapping)
     except FieldError as error:
         line = _line_of(root, error.path)
         raise InputError(f"{path}{'' if line is None else _line(line)}: {error}") from None
