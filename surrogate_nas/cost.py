@@ -112,6 +112,21 @@ class Cost:
             self.backbone_memory[index], self.branch_memory[index], self.charge_heads, other, self.objective,
         )  # fmt: skip
 
+    def room(self, n: int) -> "Cost":
+        """Unfilled arrays like these for n architectures."""
+        one = self[:1]
+        return one[np.zeros(n, dtype=np.int64)] if len(one) else self
+
+    def fill(self, start: int, part: "Cost") -> None:
+        """Set the entries from `start` on."""
+        for mine, given in zip(self._arrays, part._arrays, strict=True):
+            mine[start : start + len(part)] = given
+
+    @property
+    def _arrays(self) -> list[npt.NDArray[Any]]:
+        own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
+        return [*own, *(self.other or ())]
+
     @classmethod
     def concatenate(cls, parts: Sequence["Cost"]) -> "Cost":
         """The architectures of several, in order."""
@@ -196,10 +211,15 @@ class Costing:
         Raises:
             InputError: for a wrong number of coordinates, or one outside [0, 1].
         """
-        space.check_encodings(X)
-        tables = _tables(space, self._counted)
-        parts = (space.nearest_indices(X[start : start + CHUNK]) for start in range(0, max(len(X), 1), CHUNK))
-        return self._as_asked(Cost.concatenate([tables.cost(part) for part in parts]))
+        tables, whole = _tables(space, self._counted), None
+        for start in range(0, max(len(X), 1), CHUNK):
+            part = X[start : start + CHUNK]
+            space.check_encodings(part)
+            cost = tables.cost(space.nearest_indices(part))
+            whole = cost.room(len(X)) if whole is None else whole
+            whole.fill(start, cost)
+        assert whole is not None
+        return self._as_asked(whole)
 
     @cached_property
     def _counted(self) -> "Costing":
@@ -405,12 +425,17 @@ def _slot(
             f"{MOST_VARIANTS:,} are allowed: offer fewer choices that depend on each other"
         )
     row = np.zeros(len(space.genes), dtype=np.int64)
-    units = []
+    units: list[list[AnyUnit]] = []
+    counted: dict[int, list[list[int]]] = {}  # by the unit's identity: many settings give one and the same
+    amounts = []
     for setting in itertools.product(*map(range, sizes)):
         row[genes] = setting
         units.append(_alternatives(make(space.chosen(row.tolist())), alternatives))
-    amounts = [[(*_amounts_of([u]), u.memory) for u in options] for options in units]
-    other = np.array([[model.cost(u) for u in options] for options in units]) if model else None
+        key = id(units[-1][0])
+        if key not in counted:
+            counted[key] = [[*_amounts_of([unit]), unit.memory] for unit in units[-1]]
+        amounts.append(counted[key])
+    other = np.array([[model.cost(unit) for unit in options] for options in units]) if model else None
     strides = [int(np.prod(sizes[k + 1 :], dtype=np.int64)) for k in range(len(sizes))]
     mask = (space.at[there[0]], there[1]) if there else None
     return _Slot(position, tuple(genes), tuple(strides), mask, np.array(amounts).reshape(variants, -1), other)

@@ -102,7 +102,7 @@ def print_front(study: "Study", page: Path) -> None:
 
 def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
     """Test figures of networks with thresholds."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for s in solutions:
         low, high = s.test.accuracy_interval
         rates = " ".join(f"{100 * rate:.0f}" for rate in s.test.rates)
@@ -110,8 +110,11 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
             s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
             f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", rates, s.operating_point,
         ))  # fmt: skip
-    columns = ("network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
-               "exit rates %", "thresholds")  # fmt: skip
+    columns = ["network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
+               "exit rates %", "thresholds"]  # fmt: skip
+    if costs := [s.test.cost for s in solutions if s.test.cost]:
+        columns.insert(4, "expected cost")
+        rows = [(*row[:4], f"{cost[0]:,.1f}", *row[4:]) for row, cost in zip(rows, costs, strict=True)]
     note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
     _print_table(title, columns, rows, note)
 
@@ -236,9 +239,12 @@ def _print_answer(answer: "Answer") -> None:
     console.print(
         f"predicted: accuracy {_interval(answer.accuracy, '.3f')}, "
         f"expected MACs {_interval(answer.expected_macs, ',.0f')}, P(feasible) {answer.feasible_probability:.2f}; "
-        f"exact: worst-case MACs {answer.worst_macs:,}, parameters {answer.parameters:,}",
+        f"exact: worst-case MACs {answer.worst_macs:,}, parameters {answer.parameters:,}, "
+        f"bytes of weights {answer.weight_bytes:,} and of activations {answer.activation_bytes:,}",
         soft_wrap=True,
     )
+    if answer.cost is not None:
+        console.print(f"expected cost by the table {_interval(answer.cost, ',.1f')}")
     exits = zip(answer.macs, answer.exit_probabilities, answer.exit_accuracies, strict=True)
     rows = [
         (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))

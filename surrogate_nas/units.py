@@ -9,7 +9,7 @@ deployed, and pooling, resizing, activations and additions are not multiply-accu
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from surrogate_nas.errors import InputError
@@ -386,6 +386,7 @@ def squeezed(width: int) -> int:
     return rounded + multiple if 10 * rounded < 9 * quarter else rounded
 
 
+@lru_cache(maxsize=50_000)
 def head_units(
     branch: Branch, x: Map, classes: int, bits: int, *, held: int = 0, last: bool = False
 ) -> tuple[Unit, ...]:
