@@ -310,10 +310,14 @@ def describe(
     segments, values = [], (torch.zeros(1, *example),)
     for name, segment, shape in zip(backbone.names, backbone.segments, shapes, strict=True):
         assert isinstance(segment, fx.GraphModule)
-        after = segment(*values)
+        after, macs = segment(*values), _macs(segment, values)
+        if macs == 0:
+            raise InputError(
+                f"the backbone multiplies nothing between {name!r} and the exit before it, or its input: leave one out"
+            )
         parameters = sum(p.numel() for p in segment.parameters())
         segments.append(SegmentSpec(
-            name=name, channels=shape[1], side=shape[2] if len(shape) == 4 else 1, macs=_macs(segment, values),
+            name=name, channels=shape[1], side=shape[2] if len(shape) == 4 else 1, macs=macs,
             parameters=parameters, weight_bytes=_weight_bytes(segment), peak_memory=_peak(segment, values),
             held_memory=sum(value.nbytes for value in after),
         ))  # fmt: skip

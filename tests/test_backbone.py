@@ -182,6 +182,7 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         (f"{HERE}:Shortcut", ["first", "first"], "exit 'first' is named 2 times"),
         (f"{HERE}:Shortcut", ["first", "first.2"], "exits 'first' and 'first.2' stand at the same place"),
         (f"{HERE}:Shortcut", ["classifier"], "an exit after which nothing runs is the output itself"),
+        (f"{HERE}:Shortcut", ["first.0", "first"], "multiplies nothing between 'first' and the exit before it"),
         (f"{HERE}:Twice", ["middle"], "module 'middle' runs 2 times in the backbone's forward"),
         (f"{HERE}:Dependent", ["first"], "torch.fx cannot follow its forward: TraceError"),
         (f"{HERE}:Counted", ["middle"], "exit 'middle': 8 is computed before it and read after it"),

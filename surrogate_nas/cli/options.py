@@ -39,7 +39,9 @@ BackboneInput = Annotated[
     str | None, typer.Option(help="Channels, height and width that it takes: 3,64,64; the data's by default.")
 ]
 Freeze = Annotated[bool, typer.Option("--freeze", help="Leave its weights as the function made them.")]
-Sampling = Annotated[str | None, typer.Option(help="How the first networks are drawn: uniform or stratified.")]
+Sampling = Annotated[
+    str | None, typer.Option(help="How the first networks are drawn: uniform, stratified or space-filling.")
+]
 ChargeHeads = Annotated[
     str | None, typer.Option(help="Charge a sample for all branches that were run, or its own alone: all or own.")
 ]
