@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surrogate_nas.archive import Archive
     from surrogate_nas.backbone import mount
-    from surrogate_nas.config import Limits, Recipe, Settings
+    from surrogate_nas.config import Limits, Settings
     from surrogate_nas.errors import InputError, JobError
     from surrogate_nas.exits import OperatingPoint
     from surrogate_nas.network import EarlyExitNetwork
+    from surrogate_nas.recipe import Recipe
     from surrogate_nas.record import Record
     from surrogate_nas.space import Architecture, SearchSpace
     from surrogate_nas.study import Study
 
 _HOMES = {
     "Architecture": "space", "Archive": "archive", "EarlyExitNetwork": "network", "InputError": "errors",
-    "JobError": "errors", "Limits": "config", "OperatingPoint": "exits", "Recipe": "config", "Record": "record",
+    "JobError": "errors", "Limits": "config", "OperatingPoint": "exits", "Recipe": "recipe", "Record": "record",
     "SearchSpace": "space", "Settings": "config", "Study": "study", "mount": "backbone",
 }  # fmt: skip
 

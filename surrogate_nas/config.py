@@ -1,18 +1,14 @@
-"""What a user may set: limits of the search, the training recipe, the settings of a study."""
+"""What a user may set: limits of the search, and the settings of a study."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from surrogate_nas.errors import FieldError, InputError
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Amount = Annotated[float, Field(gt=0)]
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
+from surrogate_nas.errors import InputError
+from surrogate_nas.parsing import Amount, Config, Count, Share, parse
+from surrogate_nas.recipe import Recipe
 
 FEWEST_NETWORKS = 8
 """Trained networks that a surrogate needs at least."""
@@ -26,11 +22,7 @@ SurrogateName = Literal["auto", "xgb", "gp"]
 SamplingName = Literal["uniform", "stratified", "space-filling"]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Limits(_Config):
+class Limits(Config):
     """What every solution must keep to; `None` is no limit."""
 
     max_macs: Amount | None = None
@@ -87,32 +79,7 @@ class Limits(_Config):
         return ", ".join(given) or "no limits"
 
 
-class Recipe(_Config):
-    """How a network is trained. Two records are comparable when their recipes are equal."""
-
-    epochs: Count = 20
-    batch_size: Count = 64
-    learning_rate: Amount = 0.1
-    """Peak of the schedule."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Nesterov momentum."""
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    early_exit_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of each early exit's cross entropy in the joint loss; the last exit has 1."""
-    augment: bool = True
-    """Random shifts, and mirror images where the data set allows them."""
-    max_seconds: Amount | None = None
-    """A training that takes longer is recorded as a failure."""
-
-    @property
-    def fidelity(self) -> str:
-        """Names everything that influences a trained network (a time limit does not)."""
-        return self.model_dump_json(exclude={"max_seconds"})
-
-
-class Settings(_Config):
+class Settings(Config):
     """A study's `config.yaml`: what may change between two commands. What may not is in the archive."""
 
     budget: Count = 32
@@ -194,70 +161,3 @@ class Settings(_Config):
             before = merged.get(name)
             merged[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
         return parse(Settings, merged, "settings")
-
-
-def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
-    """Validate `values`.
-
-    Raises:
-        InputError: one line with the source, the field, the value got and what is allowed.
-    """
-    try:
-        return parse_fields(model, values)
-    except FieldError as error:
-        raise InputError(f"{source}: {error}") from None
-
-
-def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
-    """Validate `values`.
-
-    Raises:
-        FieldError: with the path of the field that is wrong.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        errors = error.errors()  # a misspelt field is also a missing one
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        path, at = _resolve(model, first["loc"])
-        where = ".".join(str(part) for part in path)
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(at.model_fields)
-            raise FieldError(f"unknown setting {where!r}; allowed: {allowed}", path) from None
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        if first["type"] == "value_error":
-            _refuse(message, where, path, at)
-        raise FieldError(f"{where + ': ' if where else ''}{message}, got {first['input']!r}", path) from None
-
-
-def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
-    """A check of our own: it names its field first where it looks at several."""
-    first = message.partition(" ")[0].rstrip(":").split(".")
-    if first[0] in at.model_fields:
-        path = [*path, *first]
-    raise FieldError(f"{where + ': ' if where else ''}{message}", path) from None
-
-
-def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:
-    """The path that a user wrote, and the model whose field it names: a union's tag is no part of the path."""
-    path: list[str | int] = []
-    choices: tuple[type[BaseModel], ...] = (model,)
-    for part in location:
-        if isinstance(part, str) and len(choices) > 1:
-            choices = tuple(m for m in choices if part in get_args(m.model_fields["kind"].annotation))
-            continue
-        path.append(part)
-        if isinstance(part, str) and part in choices[0].model_fields:
-            inner = tuple(_models_in(choices[0].model_fields[part].annotation))
-            model, choices = choices[0], inner or choices
-        else:
-            model = choices[0]
-    return path, model
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)

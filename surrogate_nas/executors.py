@@ -22,10 +22,10 @@ import psutil
 import torch
 
 from surrogate_nas import datasets, train
-from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import store
 from surrogate_nas.errors import JobError
 from surrogate_nas.machine import amount, available_cores, available_memory
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
 from surrogate_nas.space.spec import BackboneSpec
 from surrogate_nas.unfinished import seconds_before, write

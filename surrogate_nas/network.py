@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surrogate_nas.backbone import make, split
-from surrogate_nas.config import PolicyName
+from surrogate_nas.config import ChargeHeads, PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint, gate_scores, scores
@@ -221,6 +221,11 @@ class EarlyExitNetwork(nn.Module):
         out: Tensor = self.heads[str(e)](x)
         C = self.shape.classes
         return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
+
+    def exit_macs(self, charge_heads: ChargeHeads = "all") -> Tensor:
+        """(X,) multiply-accumulates of leaving at each exit that exists, with all of them on."""
+        macs = Costing(self.shape, charge_heads, backbone=self.given).of(self.architecture).macs()[0]
+        return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
         """As every module; a frozen backbone stays in evaluation mode."""

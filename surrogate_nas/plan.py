@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from surrogate_nas import train
-from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.machine import amount, available_cores, available_memory, free_disk
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.problem import Problem
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.sampling import sample_within
 from surrogate_nas.space import Architecture

@@ -2,29 +2,31 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from surrogate_nas.config import Recipe
+from surrogate_nas import augment, unfinished
+from surrogate_nas.config import ChargeHeads
 from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.losses import Objective
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.recipe import Nachos, Recipe
 from surrogate_nas.record import FailureKind, Outputs, SplitOutputs
 from surrogate_nas.space import Architecture
 from surrogate_nas.space.spec import BackboneSpec
-from surrogate_nas.unfinished import keep, restore
 from surrogate_nas.units import ImageShape
 
-SHIFT_SHARE = 1 / 8  # of the image's side: 4 pixels at 32, as usual for CIFAR; 1 at 8
 WARM_UP_SHARE = 0.3
 GRADIENT_NORM = 5.0
 MEASURE_BATCH = 500
+ADAM_BETA_2 = 0.999
 
 
 class TrainingFailure(JobError):
@@ -75,41 +77,6 @@ def build(
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def augment(images: Tensor, generator: torch.Generator, flips: bool) -> Tensor:
-    """Shift every image of an (n, C, size, size) batch by up to ⅛ of its side, edges repeated; mirror half of them."""
-    n, _, size, _ = images.shape
-    reach = max(round(size * SHIFT_SHARE), 1)
-    offset = torch.randint(-reach, reach + 1, (2, n, 1), generator=generator)
-    rows, columns = (torch.arange(size) + offset).clamp_(0, size - 1)  # (n, size) each
-    if flips:
-        mirrored = torch.rand(n, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    index = (rows[:, :, None] * size + columns[:, None, :]).reshape(n, 1, -1).to(images.device)
-    return images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).reshape(images.shape)
-
-
-def joint_loss(said: Sequence[tuple[Tensor, Tensor | None]], labels: Tensor, recipe: Recipe) -> Tensor:
-    """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1).
-
-    Gates add the mean of BCE(c_e, 1[exit e is right]), by which NACHOS (arXiv 2401.13330) makes them confidences.
-
-    Args:
-        said: per exit (N, C) logits, and (N,) logits of its gate or `None`.
-        labels: (N,).
-        recipe: weights and label smoothing.
-    """
-    weights = [recipe.early_exit_weight] * (len(said) - 1) + [1.0]
-    losses = [functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing) for logits, _ in said]
-    weighted = torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)])
-    total = weighted.sum() / sum(weights)
-    gated = [
-        functional.binary_cross_entropy_with_logits(gate, (logits.detach().argmax(1) == labels).to(gate.dtype))
-        for logits, gate in said
-        if gate is not None
-    ]
-    return total + torch.stack(gated).mean() if gated else total
-
-
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     """Of optimiser step `step` out of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
     warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
@@ -120,9 +87,10 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 
 def fit(
     network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
-    on_epoch: Callable[[int], None] = lambda epoch: None, unfinished: Path | None = None,
+    charge_heads: ChargeHeads = "all", on_epoch: Callable[[int], None] = lambda epoch: None,
+    unfinished: Path | None = None,
 ) -> None:  # fmt: skip
-    """Train in place, by stochastic gradient descent with Nesterov momentum.
+    """Train in place.
 
     Args:
         network: from `build`.
@@ -130,6 +98,7 @@ def fit(
         recipe: how.
         seed: of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
+        charge_heads: how the loss counts MACs, if it does.
         on_epoch: told the number of finished epochs.
         unfinished: file that keeps the state after each epoch. If it is there, training goes on from it, and ends
             with the same weights, to the bit, as if it had never stopped.
@@ -137,50 +106,130 @@ def fit(
     Raises:
         TrainingFailure: if the loss stops being finite or the recipe's time is over.
     """
-    device = network.mean.device
-    images = torch.from_numpy(data.images).to(device)
-    labels = torch.from_numpy(data.labels).to(device)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(
-        _parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate, momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-    )  # fmt: skip
-    per_epoch = max(len(data) // recipe.batch_size, 1)
-    steps = per_epoch * recipe.epochs
-    done, seconds = restore(unfinished, network, optimizer, generator) if unfinished else (0, 0.0)
+    training = _Training(network, data, recipe, seed, flips, charge_heads)
+    done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
-    network.train()
     with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
-        for step in range(done * per_epoch, steps):
-            if step % per_epoch == 0:
-                torch.manual_seed(seed + done)  # by epoch, which may be the first of a new life
-                order = torch.randperm(len(data), generator=generator)
-            at = (step % per_epoch) * recipe.batch_size
-            chosen = order[at : at + recipe.batch_size].to(device)
-            batch = augment(images[chosen], generator, flips) if recipe.augment else images[chosen]
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, recipe)
-            loss = joint_loss(network.said(batch.contiguous(memory_format=torch.channels_last)), labels[chosen], recipe)
-            optimizer.zero_grad(set_to_none=True)
+        for epoch in range(done, recipe.epochs):
+            torch.manual_seed(seed + epoch)  # by epoch, which may be the first of a new life
+            for _ in training.epoch(epoch):
+                if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
+                    raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {epoch + 1}")
+            if unfinished:
+                training.keep(unfinished, epoch + 1, time.monotonic() - start)
+            on_epoch(epoch + 1)
+    training.finish()
+
+
+class _Training:
+    """A network with what moves it: data, optimiser, random generator, and the average of its weights."""
+
+    def __init__(
+        self, network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, flips: bool,
+        charge_heads: ChargeHeads,
+    ) -> None:  # fmt: skip
+        self.network, self.recipe, self.flips = network, recipe, flips
+        self.device = network.mean.device
+        self.images = torch.from_numpy(data.images).to(self.device)
+        self.labels = torch.from_numpy(data.labels).to(self.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = _optimizer(network, recipe)
+        self.average = _average(network, recipe.ema) if recipe.ema else None
+        self.objective = Objective(recipe, network.exit_macs(charge_heads).to(self.device))
+
+    @property
+    def steps(self) -> int:
+        """Per epoch; what is left over of the images waits for another epoch's order."""
+        return max(len(self.labels) // self.recipe.batch_size, 1)
+
+    def epoch(self, epoch: int) -> Iterator[None]:
+        """Every batch once, yielding after each step."""
+        recipe, network = self.recipe, self.network
+        support = self._support() if self.objective.needs_support(epoch) else None
+        network.train()
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        for step in range(self.steps):
+            chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(self.device)
+            images, targets, labels = self._batch(chosen)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                said = network.said(images.contiguous(memory_format=torch.channels_last))
+            loss = self.objective([_in_float32(s) for s in said], targets, labels, epoch, support)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-            optimizer.step()
-            if (step + 1) % per_epoch == 0:
-                done += 1
-                if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
-                    raise TrainingFailure("diverged", f"loss {last:g} in epoch {done}")
-                if unfinished:
-                    keep(unfinished, network, optimizer, generator, done, time.monotonic() - start)
-                on_epoch(done)
-            if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
-                raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {step // per_epoch + 1}")
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(network)
+            yield
+        if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
+            raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, targets, and the class that each image shows most of."""
+        recipe, images, labels = self.recipe, self.images[chosen], self.labels[chosen]
+        if recipe.augment:
+            images = augment.shift(images, self.generator, self.flips)
+        if recipe.cutout:
+            images = augment.cutout(images, self.generator, recipe.cutout, self.network.mean.round())
+        if recipe.mixup:
+            return augment.mixup(images, labels, self.network.shape.classes, self.generator, recipe.mixup)
+        return images, labels, labels
+
+    @torch.no_grad()
+    def _support(self) -> Tensor:
+        """(C, X − 1) accuracy of each early exit on each class, on a class-balanced draw of the training images."""
+        assert isinstance(self.recipe.loss, Nachos)
+        classes, share = self.network.shape.classes, self.recipe.loss.support_share
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        of_class = [order[self.labels[order].cpu() == k] for k in range(classes)]
+        each = max(round(share * len(order) / classes), 1)
+        chosen = torch.cat([rows[:each] for rows in of_class]).to(self.device)
+        labels, right = self.labels[chosen], []
+        self.network.eval()
+        for at in range(0, len(chosen), MEASURE_BATCH):
+            batch = self.images[chosen[at : at + MEASURE_BATCH]].contiguous(memory_format=torch.channels_last)
+            said = self.network.said(batch)[:-1]
+            right.append(torch.stack([z.argmax(1) == labels[at : at + MEASURE_BATCH] for z, _ in said], dim=1))
+        correct = torch.cat(right).float()
+        return torch.stack([correct[labels == k].mean(dim=0) for k in range(classes)])
+
+    def finish(self) -> None:
+        """The network has the weights that are to be measured."""
+        if self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
+
+    def keep(self, path: Path, epochs: int, seconds: float) -> None:
+        """Write the state after so many epochs."""
+        unfinished.keep(path, self.network, self.average, self.optimizer, self.generator, epochs, seconds)
+
+    def restore(self, path: Path) -> tuple[int, float]:
+        """Finished epochs and seconds, if there is such a file, whose state is then this one's."""
+        return unfinished.restore(path, self.network, self.average, self.optimizer, self.generator)
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def _in_float32(said: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    logits, gate = said
+    return logits.float(), None if gate is None else gate.float()
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Biases and batch-norm parameters are not decayed; what is frozen is left out."""
     trained = [p for p in network.parameters() if p.requires_grad]
     matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0},
+    ]  # fmt: skip
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, ADAM_BETA_2))
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def _average(network: nn.Module, decay: float) -> AveragedModel:
+    """Of weights and of batch norm's statistics."""
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
 @torch.inference_mode()

@@ -8,48 +8,64 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-NETWORK, MOMENTUM, GENERATOR = "network.", "momentum.", "generator"
-EPOCHS, SECONDS = "epochs", "seconds"
+NETWORK, AVERAGE, OPTIMIZER, GENERATOR = "network.", "average.", "optimizer.", "generator"
+EPOCHS, SECONDS, KIND = "epochs", "seconds", "optimizer"
+Optimizer = torch.optim.Optimizer
 
 
 def keep(
-    path: Path, network: nn.Module, optimizer: torch.optim.SGD, generator: torch.Generator, epochs: int, seconds: float
-) -> None:
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator,
+    epochs: int, seconds: float,
+) -> None:  # fmt: skip
     """Write the state after so many epochs and seconds, whole or not at all."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        if state.get("momentum_buffer") is not None:
-            tensors[f"{MOMENTUM}{i}"] = state["momentum_buffer"]
+    if average is not None:
+        tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{OPTIMIZER}{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     tensors[GENERATOR] = generator.get_state()
-    write(path, tensors, {EPOCHS: str(epochs), SECONDS: str(seconds)})
+    write(path, tensors, {EPOCHS: str(epochs), SECONDS: str(seconds), KIND: type(optimizer).__name__})
 
 
 def restore(
-    path: Path, network: nn.Module, optimizer: torch.optim.SGD, generator: torch.Generator
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator
 ) -> tuple[int, float]:
     """Set everything to the state in the file.
 
     Returns:
-        Finished epochs, and seconds spent on them; zeros, and nothing has been changed, if there is no such file or
-        it is damaged.
+        Finished epochs, and seconds spent on them; zeros, and nothing has been changed, if there is no such file, it
+        is damaged, or it is another training's.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
         epochs, seconds = int(metadata[EPOCHS]), float(metadata[SECONDS])
-        weights = {name.removeprefix(NETWORK): t for name, t in tensors.items() if name.startswith(NETWORK)}
-        if weights.keys() != network.state_dict().keys():
+        weights, averaged, moved = (_below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER))
+        expected = {} if average is None else average.state_dict()
+        same = weights.keys() == network.state_dict().keys() and averaged.keys() == expected.keys()
+        if not same or metadata[KIND] != type(optimizer).__name__:
             return 0, 0.0
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return 0, 0.0
     network.load_state_dict(weights)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for i, parameter in enumerate(parameters):
-        if (momentum := tensors.get(f"{MOMENTUM}{i}")) is not None:  # in the parameter's own layout, as it was
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum).detach()
+    if average is not None:
+        average.load_state_dict(averaged)
+    for i, parameter in enumerate(_parameters(optimizer)):
+        for name, value in _below(f"{i}.", moved).items():  # in the parameter's own layout, as it was
+            like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
+            optimizer.state[parameter][name] = like.copy_(value)
     generator.set_state(tensors[GENERATOR])
     return epochs, seconds
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def seconds_before(path: Path) -> float:

@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 
 from surrogate_nas import executors as executors_module
 from surrogate_nas import train
-from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import Splits, load, store
 from surrogate_nas.errors import JobError
 from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, make_executor
 from surrogate_nas.machine import available_cores
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.space import Architecture
 from surrogate_nas.unfinished import write
@@ -295,7 +295,7 @@ def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor,
     with pytest.raises(Interrupted):
         list(executor.run([job(0, recipe)], interrupt))
     state = load_file(job(0, recipe).unfinished)
-    write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000"})
+    write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000", "optimizer": "SGD"})
     (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
     assert told[0] > 0.5
     assert continued.seconds > 1000

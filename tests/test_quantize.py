@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from surrogate_nas.config import Recipe
 from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.quantize import QuantizedConv2d, QuantizedLinear, quantize
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.space import Architecture
 from surrogate_nas.train import build, fit, measure
 from surrogate_nas.unfinished import write

@@ -6,18 +6,15 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
 
 from surrogate_nas import train
-from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs
 from surrogate_nas.space import Architecture
-from surrogate_nas.train import TrainingFailure, augment, joint_loss, learning_rate
+from surrogate_nas.train import TrainingFailure, learning_rate
 
 CPU = torch.device("cpu")
 QUICK = Recipe(epochs=1, batch_size=64)
@@ -139,89 +136,7 @@ def test_initial_weights_follow_from_the_seed(architecture: Architecture, digits
     assert not all(torch.equal(other[name], tensor) for name, tensor in first.items())
 
 
-# ---------------------------------------------------------------------- augmentation
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def ramps(n: int, channels: int = 1, size: int = 16) -> Tensor:
-    """Every pixel holds its column, so a row ascends exactly if it is not mirrored."""
-    return torch.arange(size, dtype=torch.uint8).expand(n, channels, size, size).contiguous()
-
-
-@given(size=st.integers(1, 20), channels=st.integers(1, 3), seed=st.integers(0, 99), flips=st.booleans())
-def test_augmented_images_keep_their_shape_and_have_no_other_pixels(
-    size: int, channels: int, seed: int, flips: bool
-) -> None:
-    images = torch.randint(0, 256, (5, channels, size, size), dtype=torch.uint8, generator=generator(seed))
-    augmented = augment(images, generator(seed + 1), flips)
-    assert (augmented.shape, augmented.dtype) == (images.shape, images.dtype)
-    for before, after in zip(images.flatten(0, 1), augmented.flatten(0, 1), strict=True):
-        assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
-
-
-def test_images_are_never_mirrored_where_that_is_not_allowed_and_half_of_them_where_it_is() -> None:
-    images = ramps(400)
-    rises = (augment(images, generator(0), flips=False)[..., -1] > images[..., 0]).all(dim=(1, 2))
-    assert rises.all()
-    mirrored = (augment(images, generator(0), flips=True).int().diff(dim=-1) <= 0).all(dim=(1, 2, 3))
-    assert 0.4 < float(mirrored.float().mean()) < 0.6
-
-
-def test_images_shift_by_up_to_an_eighth_of_their_side_and_repeat_their_edge() -> None:
-    shifted = augment(ramps(400), generator(0), flips=False)[:, 0, 0].int()
-    found = {tuple(row) for row in shifted.tolist()}
-    assert found == {tuple(np.clip(np.arange(16) + by, 0, 15).tolist()) for by in (-2, -1, 0, 1, 2)}
-
-
-def test_augmentation_follows_from_its_generator() -> None:
-    first, again, other = (augment(ramps(50), generator(seed), flips=True) for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_channels_move_together() -> None:
-    augmented = augment(ramps(50, channels=3), generator(0), flips=True)
-    assert torch.equal(augmented[:, 0], augmented[:, 1])
-    assert torch.equal(augmented[:, 0], augmented[:, 2])
-
-
-# ---------------------------------------------------------------------- loss and schedule
-
-
-def cross_entropy_by_hand(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    log_p = logits - logits.exp().sum(dim=1, keepdim=True).log()
-    target = torch.full_like(logits, smoothing / logits.shape[1])
-    target[range(len(labels)), labels] += 1 - smoothing
-    return -(target * log_p).sum(dim=1).mean()
-
-
-@given(weight=st.floats(0, 3), smoothing=st.floats(0, 0.5), exits=st.integers(1, 4))
-def test_the_joint_loss_is_the_weighted_mean_of_the_exits_cross_entropies(
-    weight: float, smoothing: float, exits: int
-) -> None:
-    logits = list(torch.randn(exits, 6, 5, generator=generator(0), dtype=torch.float64))
-    labels = torch.tensor([0, 1, 2, 3, 4, 0])
-    by_exit = [cross_entropy_by_hand(said, labels, smoothing) for said in logits]
-    expected = (sum(weight * loss for loss in by_exit[:-1]) + by_exit[-1]) / (weight * (exits - 1) + 1)
-    recipe = Recipe(early_exit_weight=weight, label_smoothing=smoothing)
-    torch.testing.assert_close(joint_loss([(said, None) for said in logits], labels, recipe), expected)
-
-
-def test_the_joint_loss_teaches_every_head(architecture: Architecture, digits: Splits) -> None:
-    network = untrained(architecture, digits)
-    images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
-    joint_loss(network.said(images), labels, Recipe()).backward()  # type: ignore[no-untyped-call]
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
-
-
-def test_without_a_weight_early_exits_are_not_taught(architecture: Architecture, digits: Splits) -> None:
-    network = untrained(architecture, digits)
-    images, labels = torch.from_numpy(digits.tune.images), torch.from_numpy(digits.tune.labels)
-    joint_loss(network.said(images), labels, Recipe(early_exit_weight=0)).backward()  # type: ignore[no-untyped-call]
-    assert all(p.grad is None or not p.grad.any() for e in "01" for p in network.heads[e].parameters())
+# ---------------------------------------------------------------------- schedule
 
 
 @pytest.mark.parametrize("steps", [10, 37, 1000])

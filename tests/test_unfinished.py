@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from surrogate_nas import train
-from surrogate_nas.config import Recipe
 from surrogate_nas.datasets import Splits
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.space import Architecture
 from surrogate_nas.train import TrainingFailure
 from surrogate_nas.unfinished import write
@@ -66,7 +66,7 @@ def test_a_damaged_or_foreign_state_is_a_training_from_the_start(
 ) -> None:
     file = tmp_path / "state.unfinished"
     if content is None:
-        write(file, {"network.other": torch.zeros(3)}, {"epochs": "2", "seconds": "1"})
+        write(file, {"network.other": torch.zeros(3)}, {"epochs": "2", "seconds": "1", "optimizer": "SGD"})
     else:
         file.write_bytes(content)
     whole, continued = untrained(architecture, digits), untrained(architecture, digits)

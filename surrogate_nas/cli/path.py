@@ -207,7 +207,8 @@ def tune(
     """Choose thresholds of a trained network for given limits, without training."""
     folder = open_study(study, {})
     from surrogate_nas import tables
-    from surrogate_nas.config import Limits, parse
+    from surrogate_nas.config import Limits
+    from surrogate_nas.parsing import parse
     from surrogate_nas.study import Study
 
     limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from surrogate_nas.config import parse_fields
 from surrogate_nas.errors import FieldError, InputError
+from surrogate_nas.parsing import parse_fields
 from surrogate_nas.space.spec import SpaceSpec, preset
 
 SUFFIXES = (".yaml", ".yml")

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from surrogate_nas.config import ChargeHeads, PolicyName, parse
+from surrogate_nas.config import ChargeHeads, PolicyName
 from surrogate_nas.errors import InputError
+from surrogate_nas.parsing import parse
 from surrogate_nas.space.architecture import BIT_WIDTHS, Activation, Block
 from surrogate_nas.space.branches import Branch, GatedBranch, Layer, parse_branch
 
