@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.record import BASELINE, Failure, Outputs, Proposal, Record, SplitOutputs
+from surrogate_nas.record import GROUPS, Failure, Group, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import Architecture, SearchSpace, SpaceSpec, parse_spec
 from surrogate_nas.units import ImageShape
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """2: baselines may be among the records; readers of version 1 would take them for part of the search.
-3: spaces have more kinds of stages, branches and accounting than readers of version 2 know."""
+3: spaces have more kinds of stages, branches and accounting than readers of version 2 know.
+4: finals may be among the records."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -42,6 +43,9 @@ CREATE TABLE arrays (
 _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
 _RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
 _IN_ORDER = "ORDER BY round, rank, id"
+_IN: dict[Group, str] = {
+    "search": "origin NOT IN ('baseline', 'final')", "baseline": "origin = 'baseline'", "final": "origin = 'final'",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,25 +168,24 @@ class Archive:
 
     # ------------------------------------------------------------------ reading
 
-    def proposals(self) -> list[Proposal]:
-        """Everything that the search decided on, in (round, rank) order."""
-        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_of(False)} {_IN_ORDER}")
+    def proposals(self, group: Group = "search") -> list[Proposal]:
+        """Everything that was decided on, in (round, rank) order."""
+        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
-    def pending(self, *, baselines: bool = False) -> list[Proposal]:
-        """Proposals without a record, in order: those of the search, or the baselines."""
+    def pending(self, group: Group = "search") -> list[Proposal]:
+        """Proposals without a record, in order."""
         rows = self._connection.execute(
-            f"SELECT {_PROPOSAL} FROM proposals WHERE {_of(baselines)} "
-            f"AND id NOT IN (SELECT id FROM records) {_IN_ORDER}"
+            f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} AND id NOT IN (SELECT id FROM records) {_IN_ORDER}"
         )
         return [_proposal(row) for row in rows]
 
-    def records(self, *, outputs: bool = False, baselines: bool = False) -> list[Record]:
-        """Records in (round, rank) order, failures among them: those of the search, or the baselines.
+    def records(self, group: Group = "search", *, outputs: bool = False) -> list[Record]:
+        """Records in (round, rank) order, failures among them.
 
         Arrays are read only for `outputs=True`.
         """
-        rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_of(baselines)} {_IN_ORDER}")
+        rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
         listed = [_record(row) for row in rows]
         if not outputs:
             return listed
@@ -191,12 +194,12 @@ class Archive:
         ]
 
     def find(self, id: str) -> Record:
-        """The record, a baseline's too, whose id starts with `id`, without outputs.
+        """The record of whatever group whose id starts with `id`, without outputs.
 
         Raises:
             InputError: if there is none, or more than one.
         """
-        everything = self.records() + self.records(baselines=True)
+        everything = [r for group in GROUPS for r in self.records(group)]
         found = [r for r in everything if r.id.startswith(id)] if id else []
         if len(found) != 1:
             known = ", ".join(r.id for r in everything[:6])
@@ -228,7 +231,7 @@ class Archive:
         """Raise if a record, or what belongs to it, is not as it was added."""
         if record.id != id:
             raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
-        if record.proposal.origin != BASELINE:  # baselines need not be of the space
+        if record.proposal.group != "baseline":  # which need not be of the space
             self.space.indices([record.architecture])
         if record.failure is not None:
             return
@@ -238,11 +241,6 @@ class Archive:
             expected = (len(record.architecture.exit_positions), len(split.labels))
             if measured != expected:
                 raise JobError(f"{name} outputs have shape {measured}, not {expected}")
-
-
-def _of(baselines: bool) -> str:
-    """Which proposals: a condition."""
-    return f"origin {'=' if baselines else '!='} '{BASELINE}'"
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,8 @@ from surrogate_nas.recipe import Recipe
 
 FEWEST_NETWORKS = 8
 """Trained networks that a surrogate needs at least."""
+FULL = 5
+"""Epochs of full fidelity for each of the search's, without other orders."""
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate"]
 ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
@@ -92,6 +94,8 @@ class Settings(Config):
     """Proposals per round."""
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
+    final: Recipe | None = None
+    """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
     surrogate: SurrogateName = "auto"
     policy: PolicyName | None = None
     """How an exit scores its own confidence; `None` leaves it to the space."""
@@ -131,6 +135,11 @@ class Settings(Config):
                 f"initial {self.initial} is too few to search from; surrogates need at least {FEWEST_NETWORKS} networks"
             )
         return self
+
+    @property
+    def full_recipe(self) -> Recipe:
+        """Of full fidelity."""
+        return self.final or self.recipe.model_copy(update={"epochs": FULL * self.recipe.epochs, "max_seconds": None})
 
     @classmethod
     def load(cls, path: Path) -> "Settings":

@@ -25,9 +25,10 @@ from surrogate_nas.lock import StudyLock
 from surrogate_nas.machine import amount, size_of
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.plan import Plan, seconds
-from surrogate_nas.problem import Problem, baseline_proposals, initial_proposals, user_proposals
+from surrogate_nas.problem import Problem, baseline_proposals, final_proposals, initial_proposals, user_proposals
 from surrogate_nas.progress import TrainingProgress, duration, say
-from surrogate_nas.record import BASELINE, Proposal, Record
+from surrogate_nas.recipe import Recipe
+from surrogate_nas.record import GROUPS, Proposal, Record
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.units import ImageShape
 from surrogate_nas.weights import on_front, prune, unfinished_path, weights_path
@@ -78,7 +79,9 @@ class StudyFolder:
         if not (path / ARCHIVE).is_file():
             raise InputError(f"no study at {path}")
         settings = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
-        return cls(path, Archive.open(path / ARCHIVE), settings)
+        folder = cls(path, Archive.open(path / ARCHIVE), settings)
+        folder._require_fidelity(settings)
+        return folder
 
     @cached_property
     def _lock(self) -> StudyLock:
@@ -103,11 +106,7 @@ class StudyFolder:
         if not changes:
             return
         settings = self.settings.updated(changes)
-        trained = {p.fidelity for p in self.archive.proposals()}
-        if trained and settings.recipe.fidelity not in trained:
-            raise InputError(
-                f"this study's networks were trained with {min(trained)}; another recipe needs a study of its own"
-            )
+        self._require_fidelity(settings)
         table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
         with self.changing():
             if table is not None:
@@ -117,6 +116,15 @@ class StudyFolder:
             self.settings = settings
             if "keep" in changes:
                 self.prune()
+
+    def _require_fidelity(self, settings: Settings) -> None:
+        """Raise `InputError` for a recipe other than that of networks already trained."""
+        trained = {p.fidelity for p in self.archive.proposals()}
+        if trained and settings.recipe.fidelity not in trained:
+            raise InputError(
+                f"this study's networks were trained with {min(trained)}, got {settings.recipe.fidelity}; another "
+                "recipe needs a study of its own"
+            )
 
     @property
     def problem(self) -> Problem:
@@ -210,6 +218,10 @@ class StudyFolder:
             round = self.next_round(self.archive.proposals())
             return self.evaluate(user_proposals(self.problem, architectures, round))
 
+    def collect_finals(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
+        """Train these at full fidelity, each with so many seeds; what has been trained is not trained again."""
+        return self.evaluate(final_proposals(self.problem, architectures, seeds))
+
     def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these once, outside the search."""
         return self.evaluate(baseline_proposals(self.problem, architectures))
@@ -241,8 +253,7 @@ class StudyFolder:
             self._train([p for p in self._pending() if p.id in asked], planned)
             self.prune()
         order = {p.id: i for i, p in enumerate(proposals)}
-        baselines = proposals[0].origin == BASELINE
-        found = self.archive.records(outputs=True, baselines=baselines)
+        found = self.archive.records(proposals[0].group, outputs=True)
         return sorted((r for r in found if r.id in order), key=lambda r: order[r.id])
 
     def _train(self, proposals: Sequence[Proposal], planned: int | None) -> None:
@@ -275,8 +286,13 @@ class StudyFolder:
     def _job(self, proposal: Proposal) -> Job:
         header, settings = self.archive.header, self.settings
         source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
-        return Job(proposal, source, settings.recipe, settings.device, weights_path(weights, proposal.id),
+        return Job(proposal, source, self._recipe(proposal), settings.device, weights_path(weights, proposal.id),
                    unfinished_path(weights, proposal.id), self.space.spec.backbone)  # fmt: skip
+
+    def _recipe(self, proposal: Proposal) -> Recipe:
+        """That of its fidelity, with the time limit of the setting that is meant."""
+        named = {r.fidelity: r for r in (self.settings.full_recipe, self.settings.recipe)}
+        return named.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 
     def checkpoint(self, id: str) -> Path:
         """Where the weights of a record are."""
@@ -310,7 +326,7 @@ class StudyFolder:
 
     def prune(self) -> None:
         """Remove trained weights that the setting `keep` does not name."""
-        records = [r for which in (False, True) for r in self.archive.records(baselines=which)]
+        records = [r for group in GROUPS for r in self.archive.records(group)]
         failed, pending = {r.id for r in records if r.failure}, {p.id for p in self._pending()}
         prune(self.path / CHECKPOINTS, self._kept(records), pending | failed)
 
@@ -318,15 +334,23 @@ class StudyFolder:
         """Records whose weights are kept."""
         match self.settings.keep:
             case "none":
-                return set()
+                return self._best_finals()
             case "all":
                 return {r.id for r in records}
             case "front":
-                baselines = {r.id for r in records if r.proposal.origin == BASELINE}
-                return baselines | on_front(self.problem, self.archive.records(outputs=True))
+                baselines = {r.id for r in records if r.proposal.group == "baseline"}
+                return baselines | on_front(self.problem, self.archive.records(outputs=True)) | self._best_finals()
+
+    def _best_finals(self) -> set[str]:
+        """Of each architecture at each full fidelity, the training that is most accurate on tune."""
+        best: dict[tuple[Architecture, str], tuple[float, str]] = {}
+        for record, exits in self.problem.views(self.archive.records("final", outputs=True)):
+            key = record.architecture, record.proposal.fidelity
+            best[key] = max(best.get(key, (-1.0, "")), (float(exits.curve.accuracy.max()), record.id))
+        return {id for _, id in best.values()}
 
     def _pending(self) -> list[Proposal]:
-        return self.archive.pending() + self.archive.pending(baselines=True)
+        return [p for group in GROUPS for p in self.archive.pending(group)]
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         """Make failed trainings pending again, all of them if none is named; returns which."""
@@ -350,7 +374,7 @@ class StudyFolder:
             InputError: for one that is not there or did not fail.
         """
         if not ids:
-            return [r.id for which in (False, True) for r in self.archive.records(baselines=which) if r.failure]
+            return [r.id for group in GROUPS for r in self.archive.records(group) if r.failure]
         found = [self.archive.find(id) for id in ids]
         for record in found:
             if record.failure is None:

@@ -11,12 +11,12 @@ from surrogate_nas.candidates import Candidates, taken_rows
 from surrogate_nas.config import PolicyName, Settings
 from surrogate_nas.cost import Costing, CostModel, charged
 from surrogate_nas.exits import Exits
-from surrogate_nas.record import BASELINE, Origin, Proposal, Record, exits_of
+from surrogate_nas.record import Origin, Proposal, Record, exits_of
 from surrogate_nas.sampling import sample_within
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.units import ImageShape
 
-BASELINE_ROUND = 1_000_000
+BASELINE_ROUND, FINAL_ROUND = 1_000_000, 2_000_000
 """Beyond every round of a search."""
 
 
@@ -87,7 +87,17 @@ def user_proposals(problem: Problem, architectures: Sequence[Architecture], roun
 
 def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
     """Networks to compare with. They leave the search as it is: its rounds and seeds do not know of them."""
-    return [make_proposal(problem, a, BASELINE_ROUND, rank, BASELINE) for rank, a in enumerate(architectures)]
+    return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
+
+
+def final_proposals(problem: Problem, architectures: Sequence[Architecture], seeds: int) -> list[Proposal]:
+    """Each architecture with so many seeds, at full fidelity; all of the first seed before those of the next."""
+    fidelity = problem.settings.full_recipe.fidelity
+    return [
+        Proposal(FINAL_ROUND + k, rank, "final", architecture, problem.seed_of(FINAL_ROUND, k), fidelity)
+        for k in range(seeds)
+        for rank, architecture in enumerate(architectures)
+    ]
 
 
 def make_proposal(

@@ -15,9 +15,12 @@ from surrogate_nas.space import Architecture
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
-Origin = Literal["initial", "search", "user", "baseline"]
-BASELINE: Origin = "baseline"
-"""Trained to be compared with; not part of the search, and not necessarily of its space."""
+Origin = Literal["initial", "search", "user", "baseline", "final"]
+Group = Literal["search", "baseline", "final"]
+"""What a training was for. Those of the `search` (sampled, proposed, or asked for) are what surrogates learn from and
+fronts are made of; a `baseline` is compared with, and not necessarily of the space; a `final` is a network of the front
+at full fidelity."""
+GROUPS: tuple[Group, ...] = ("search", "baseline", "final")
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 
@@ -96,6 +99,15 @@ class Proposal:
     """The recipe's fidelity; see `Recipe.fidelity`."""
     prediction: Mapping[str, Any] | None = None
     """What the surrogate said of it when it was proposed."""
+
+    @property
+    def group(self) -> Group:
+        """What it is for."""
+        match self.origin:
+            case "baseline" | "final":
+                return self.origin
+            case _:
+                return "search"
 
     @property
     def id(self) -> str:

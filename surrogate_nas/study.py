@@ -17,9 +17,11 @@ from surrogate_nas.config import Limits, PolicyName, Settings
 from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
+from surrogate_nas.finals import Final
 from surrogate_nas.folder import StudyFolder
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.progress import duration, say
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Record, Split, exits_of
 from surrogate_nas.search.acquisition import threshold_grid
 from surrogate_nas.search.front import Front
@@ -162,7 +164,80 @@ class Study:
 
     def baselines(self) -> list[Record]:
         """The trained baselines with their outputs; none of them is part of the search or its front."""
-        return self.folder.archive.records(outputs=True, baselines=True)
+        return self.folder.archive.records("baseline", outputs=True)
+
+    def finalize(
+        self, ids: Sequence[str] = (), *, at: Sequence[float] = (), seeds: int = 3, recipe: Recipe | None = None
+    ) -> list[Final]:
+        """Train networks at full fidelity, each with several seeds. What an earlier call has trained is kept.
+
+        Args:
+            ids: of records; by default the networks on the front.
+            at: budgets of expected MACs: instead of the whole front, the most accurate network on tune within each.
+            seeds: trainings of each network.
+            recipe: of full fidelity, kept in the settings; by default the one that is there.
+
+        Returns:
+            Those networks within the study's limits, the most accurate on tune first.
+
+        Raises:
+            InputError: for an unknown id, a budget below the front's cheapest, or a recipe like the search's.
+            JobError: if nothing keeps the limits.
+        """
+        if seeds < 1:
+            raise InputError(f"seeds {seeds} is not a positive number")
+        with self.folder.changing():
+            chosen = self._to_finalize(ids, at)
+            if recipe is not None:
+                self.folder.update({"final": recipe.model_dump()})
+            if self.settings.full_recipe.fidelity == self.settings.recipe.fidelity:
+                raise InputError(f"the final recipe is the search's: {self.settings.recipe.fidelity}; give more epochs")
+            self.folder.collect_finals(chosen, seeds)
+        return [f for f in self.finals() if f.architecture in chosen]
+
+    def _to_finalize(self, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
+        if ids:
+            return list(dict.fromkeys(self.folder.archive.find(id).architecture for id in ids))
+        front = self.front()
+        if not front:
+            raise JobError(f"no trained network keeps {self.settings.limits}: there is no front to finalize")
+        chosen = front
+        if at:
+            cheapest = front[0].tune.expected_macs
+            if min(at) < cheapest:
+                raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
+            chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
+        return list(dict.fromkeys(s.record.architecture for s in chosen))
+
+    def finals(self, limits: Limits | None = None) -> list[Final]:
+        """What was trained by the final recipe, within limits (the study's by default), most accurate on tune first.
+
+        Architectures that keep the limits with no seed are left out.
+        """
+        limits = self.settings.limits if limits is None else limits
+        fidelity = self.settings.full_recipe.fidelity
+        of: dict[Architecture, list[Record]] = {}
+        for record in self.folder.archive.records("final", outputs=True):
+            if record.outputs is not None and record.proposal.fidelity == fidelity:
+                of.setdefault(record.architecture, []).append(record)
+        low = {r.architecture: r for r in reversed(self.records()) if r.outputs is not None and r.architecture in of}
+        finals = []
+        for architecture, records in of.items():
+            kept = [s for r in records if (s := self._within(r, limits)) is not None]
+            searched = low.get(architecture)
+            before = None if searched is None else self._within(searched, limits)
+            if kept:
+                finals.append(Final(architecture, before, tuple(kept), len(records) - len(kept)))
+        return sorted(finals, key=lambda f: -f.tune_accuracy)
+
+    def _within(self, record: Record, limits: Limits) -> Solution | None:
+        """At its best thresholds on tune within limits, if there are any."""
+        exits = self.exits(record, "tune")
+        points = exits.within(limits)
+        if not len(points):
+            return None
+        best = points[np.array([points.best(limits)])]
+        return self.solution(record, OperatingPoint.from_array(best.thresholds[0], self.policy))
 
     # ------------------------------------------------------------------ answers
 

@@ -360,8 +360,8 @@ def test_baselines_are_no_part_of_the_search(archive: Archive) -> None:
     archive.propose([baseline(2).proposal])
     assert [p.id for p in archive.proposals()] == [r.id for r in archive.records()] == [record(0).id]
     assert archive.pending() == []
-    assert [r.id for r in archive.records(baselines=True)] == [baseline(1).id]
-    assert archive.pending(baselines=True) == [baseline(2).proposal]
+    assert [r.id for r in archive.records("baseline")] == [baseline(1).id]
+    assert archive.pending("baseline") == [baseline(2).proposal]
     assert archive.find(baseline(1).id).proposal.origin == "baseline"
     assert archive.problems() == []
 

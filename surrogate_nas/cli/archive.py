@@ -8,7 +8,7 @@ import typer
 from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait
 from surrogate_nas.cli.output import answer
 from surrogate_nas.cli.studies import open_study
-from surrogate_nas.errors import JobError
+from surrogate_nas.errors import InputError, JobError
 
 archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive.")
 
@@ -18,13 +18,16 @@ def archive_list(
     study: StudyPath,
     failed: Annotated[bool, typer.Option("--failed", help="Only trainings that failed, and why.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="The baselines instead of the search.")] = False,
+    finals: Annotated[bool, typer.Option("--finals", help="Trainings at full fidelity instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """List every record."""
+    if baselines and finals:
+        raise InputError("archive list takes one of --baselines and --finals")
     folder = open_study(study, {})
     from surrogate_nas import tables
 
-    records = folder.archive.records(baselines=baselines)
+    records = folder.archive.records("baseline" if baselines else "final" if finals else "search")
     rows = tables.record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
     answer(rows, as_json, lambda: tables.print_records(rows))
 
