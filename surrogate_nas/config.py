@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
-from surrogate_nas.errors import InputError
-from surrogate_nas.parsing import Amount, Config, Count, Share, parse
+from surrogate_nas.parsing import Amount, Config, Count, Share, parse, read_mapping
 from surrogate_nas.recipe import Recipe
 
 FEWEST_NETWORKS = 8
@@ -21,6 +20,7 @@ only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
 KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["auto", "xgb", "gp"]
+ExecutorName = Literal["processes", "ray"]
 SamplingName = Literal["uniform", "stratified", "space-filling"]
 
 
@@ -108,7 +108,13 @@ class Settings(Config):
     download: bool = False
     """Whether torchvision may fetch what is missing there."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Training processes; 0 trains in this one; `None` is one per core."""
+    """Trainings at a time; 0 trains in this process; `None` is one per core, or what Ray has room for."""
+    executor: ExecutorName = "processes"
+    """Where trainings run: in processes of this machine, or on a Ray cluster."""
+    ray_address: str | None = None
+    """Of the cluster; `None` starts one on this machine."""
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, else none."""
     max_memory_gb: Amount | None = None
     """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
     free."""
@@ -124,6 +130,13 @@ class Settings(Config):
     def _costs_have_a_table(self) -> Self:
         if self.cost_table is None and (self.limits.limits_cost or self.objective == "cost"):
             raise ValueError("cost is limited or minimised, and there is no cost_table to tell it")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_is_meant(self) -> Self:
+        for name in ("ray_address", "gpus_per_trial"):
+            if getattr(self, name) is not None and self.executor != "ray":
+                raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
         return self
 
     @model_validator(mode="after")
@@ -148,13 +161,7 @@ class Settings(Config):
         Raises:
             InputError: one line with the file, the field, the value got and what is allowed.
         """
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())}") from None
-        if not isinstance(loaded, dict | None):
-            raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
-        return parse(cls, loaded or {}, str(path))
+        return parse(cls, read_mapping(path), str(path))
 
     def save(self, path: Path) -> None:
         """Write `path`, whole or not at all."""

@@ -1,8 +1,10 @@
 """Values that a user may set: their types, and errors that name the field, the value got and what is allowed."""
 
 from collections.abc import Iterator
-from typing import Annotated, NoReturn, TypeVar, get_args
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from surrogate_nas.errors import FieldError, InputError
@@ -18,6 +20,21 @@ class Config(BaseModel):
     """A frozen mapping of known fields; no number is infinite or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says; nothing if it is empty.
+
+    Raises:
+        InputError: if it cannot be read or is not a mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict | None):
+        raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
+    return loaded or {}
 
 
 def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:

@@ -1,10 +1,11 @@
 """How a network is trained: one small frozen configuration."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.parsing import Amount, Config, Count, NotNegative, Share
+from surrogate_nas.parsing import Amount, Config, Count, NotNegative, Share, parse, read_mapping
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
@@ -120,3 +121,17 @@ class Recipe(Config):
 _NEUTRAL: dict[str, Any] = {
     "optimizer": "sgd", "cutout": 0.0, "mixup": 0.0, "ema": 0.0, "precision": "float32", "loss": Joint(),
 }  # fmt: skip
+
+
+def changed(recipe: Recipe, file: Path | None, epochs: int | None) -> Recipe:
+    """`recipe` with what a YAML file says, and then with other epochs.
+
+    Raises:
+        InputError: one line with the file, the field, the value got and what is allowed.
+    """
+    values = recipe.model_dump()
+    if file is not None:
+        values |= read_mapping(file)
+    if epochs is not None:
+        values["epochs"] = epochs
+    return parse(Recipe, values, "recipe" if file is None else str(file))

@@ -1,5 +1,6 @@
 """What commands print: JSON documents, and the same as tables for people."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from surrogate_nas.units import ImageShape
 if TYPE_CHECKING:
     from surrogate_nas.answers import Answer, Measured, Solution
     from surrogate_nas.datasets import DataCard
+    from surrogate_nas.finals import Final, Held
     from surrogate_nas.folder import StudyFolder
     from surrogate_nas.study import Study
     from surrogate_nas.surrogates.validation import Fitted
@@ -117,6 +119,57 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
         rows = [(*row[:4], f"{cost[0]:,.1f}", *row[4:]) for row, cost in zip(rows, costs, strict=True)]
     note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
     _print_table(title, columns, rows, note)
+
+
+def finals_document(
+    study: "Study", finals: Sequence["Final"], held: "Held | None", at: Sequence[float], page: Path | None
+) -> dict[str, Any]:
+    """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget."""
+    limits = study.settings.limits
+    budgets = {}
+    for budget in at:
+        within = study.finals(limits.model_copy(update={"max_macs": budget}))
+        budgets[f"{budget:g}"] = final_document(within[0]) if within else None
+    return {
+        "study": str(study.path), "report": None if page is None else str(page), "limits": limits.model_dump(),
+        "recipe": study.settings.full_recipe.model_dump(), "search_recipe": study.settings.recipe.model_dump(),
+        "finals": [final_document(f) for f in finals], "within_max_macs": budgets,
+        "ranking": None if held is None else {"tau": held.tau, "networks": held.n},
+    }  # fmt: skip
+
+
+def final_document(final: "Final") -> dict[str, Any]:
+    """One architecture at full fidelity."""
+    return {
+        "encoding": str(final.architecture), "seeds": len(final.solutions), "seeds_beyond_limits": final.beyond,
+        "test_accuracy": final.test_accuracy, "test_interval": list(final.test_interval),
+        "test_deviation": None if math.isnan(final.test_deviation) else final.test_deviation,
+        "test_expected_macs": final.test_macs, "tune_accuracy": final.tune_accuracy,
+        "low_fidelity": None if final.low is None else solution_document(final.low), "best": final.best.record.id,
+        "trainings": [solution_document(s) for s in final.solutions],
+    }  # fmt: skip
+
+
+def print_finals(document: dict[str, Any]) -> None:
+    """The same as a table."""
+    shown = [(f"{float(b):,.0f}", f) for b, f in document["within_max_macs"].items()]
+    shown = shown or [("of the study", f) for f in document["finals"]]
+    rows = [(budget, f["best"], f["seeds"], f"{f['test_accuracy']:.4f}",
+             f"[{f['test_interval'][0]:.4f}, {f['test_interval'][1]:.4f}]", f"{f['test_expected_macs']:,.0f}",
+             "–" if f["low_fidelity"] is None else f"{f['low_fidelity']['test']['accuracy']:.4f}", f["encoding"])
+            for budget, f in shown if f is not None]  # fmt: skip
+    columns = ("max MACs", "best seed", "seeds", "test accuracy", "95 % interval", "expected MACs", "in the search",
+               "encoding")  # fmt: skip
+    note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
+    _print_table("At full fidelity", columns, rows, note)
+    missing = [budget for budget, f in shown if f is None]
+    if missing:
+        console.print(f"No network keeps {' or '.join(missing)} expected MACs.")
+    if document["ranking"] is not None:
+        console.print(f"ranking of {document['ranking']['networks']} networks, search against full fidelity: "
+                      f"τ {document['ranking']['tau']:.2f}")  # fmt: skip
+    if document["report"] is not None:
+        console.print(f"report: {document['report']}", soft_wrap=True)
 
 
 def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:

@@ -9,14 +9,18 @@ LIMITS = (
     "max_macs", "max_worst_macs", "max_p95_macs", "max_params", "max_weight_bytes", "max_activation_bytes", "max_cost",
     "max_worst_cost", "max_p95_cost", "min_accuracy",
 )  # fmt: skip
-RECIPE = ("epochs", "max_seconds")
+RECIPE = ("epochs", "max_seconds", "loss")
 SETTINGS = (
     "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
-    "download", "max_hours", "sampling", "charge_heads", "cost_table", "objective",
+    "download", "max_hours", "executor", "ray_address", "gpus_per_trial", "sampling", "charge_heads", "cost_table",
+    "objective",
 )  # fmt: skip
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 Networks = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; all that failed by default.")]
+FrontNetworks = Annotated[
+    list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; the networks on the front by default.")
+]
 Network = Annotated[str, typer.Argument(metavar="NETWORK", help="A record's id, or how it starts.")]
 Json = Annotated[bool, typer.Option("--json", help="One machine-readable document on stdout.")]
 Data = Annotated[
@@ -62,9 +66,15 @@ MaxWorstCost = Annotated[float | None, typer.Option(help="The same for an image 
 MaxP95Cost = Annotated[float | None, typer.Option(help="The same for 95 % of the images.")]
 MinAccuracy = Annotated[float | None, typer.Option(help="Accuracy floor, between 0 and 1.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of each training.")]
+Loss = Annotated[
+    str | None, typer.Option(help="What networks are trained for: joint or distillation; nachos by --config.")
+]
 Surrogate = Annotated[str | None, typer.Option(help="auto, xgb or gp.")]
 Policy = Annotated[str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy or gate.")]
 Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
+Executor = Annotated[str | None, typer.Option(help="Where trainings run: processes (of this machine) or ray.")]
+RayAddress = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray starts one on this machine.")]
+GpusPerTrial = Annotated[float | None, typer.Option(help="Share of a GPU that each training gets from Ray: 0.25.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder with the files of a named data set.")]
 Download = Annotated[bool | None, typer.Option("--download", help="Let torchvision fetch a missing data set.")]

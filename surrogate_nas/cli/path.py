@@ -20,13 +20,17 @@ from surrogate_nas.cli.options import (
     Download,
     Encodings,
     Epochs,
+    Executor,
     Exits,
     Flips,
     Freeze,
+    FrontNetworks,
+    GpusPerTrial,
     ImageSize,
     Initial,
     Json,
     Keep,
+    Loss,
     MaxActivationBytes,
     MaxCost,
     MaxHours,
@@ -43,6 +47,7 @@ from surrogate_nas.cli.options import (
     Network,
     Objective,
     Policy,
+    RayAddress,
     Sampling,
     Seed,
     Space,
@@ -71,6 +76,7 @@ def run(
     data_root: DataRoot = None,
     download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
     max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, sampling: Sampling = None,
+    loss: Loss = None, executor: Executor = None, ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None,
     charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None, config: Config = None,
     wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -101,7 +107,8 @@ def collect(
     min_accuracy: MinAccuracy = None, epochs: Epochs = None, policy: Policy = None, workers: Workers = None,
     device: Device = None, data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None,
     flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
-    keep: Keep = None, sampling: Sampling = None, charge_heads: ChargeHeads = None,
+    keep: Keep = None, sampling: Sampling = None, loss: Loss = None, executor: Executor = None,
+    ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None, charge_heads: ChargeHeads = None,
     cost_table: CostTable = None, objective: Objective = None, config: Config = None,
     wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -152,7 +159,8 @@ def search(
     max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
     max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
     workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
-    max_memory_gb: MaxMemory = None, keep: Keep = None, wait: Wait = False, as_json: Json = False,
+    max_memory_gb: MaxMemory = None, keep: Keep = None, executor: Executor = None, ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:
@@ -217,6 +225,34 @@ def tune(
     curve = tables.curve_document(whole, network)
     document = {"limits": limits.model_dump(), **tables.solution_document(solution), "curve": curve}
     answer(document, as_json, lambda: tables.print_solutions([solution], f"{network} within {limits}"))
+
+
+@app.command()
+def finalize(
+    study: StudyPath, networks: FrontNetworks = None,
+    at: Annotated[
+        list[float] | None, typer.Option(help="Budget of expected MACs whose best network is meant; may be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Epochs at full fidelity; five times the search's.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML file with what differs from the search's recipe.")] = None,
+    workers: Workers = None, executor: Executor = None, ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None, device: Device = None, wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train the networks of the front, or those named, at full fidelity with several seeds."""
+    folder = open_study(study, changes_of({**locals(), "epochs": None}), wait)
+    from surrogate_nas import tables
+    from surrogate_nas.finals import Held
+    from surrogate_nas.recipe import changed
+    from surrogate_nas.report import write_report
+    from surrogate_nas.study import Study
+
+    settings, whole = folder.settings, Study(folder)
+    full = changed(settings.full_recipe, recipe, epochs) if recipe is not None or epochs is not None else None
+    finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
+    page = write_report(whole)
+    document = tables.finals_document(whole, finals, Held.of(finals), at or [], page)
+    answer(document, as_json, lambda: tables.print_finals(document))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Measurements, OperatingPoint
+from surrogate_nas.finals import Final
 from surrogate_nas.record import Record
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study import Study
@@ -130,6 +131,8 @@ class Contents:
     """After each of the records."""
     baselines: tuple[Baseline, ...]
     failed_baselines: tuple[Record, ...]
+    finals: tuple[Final, ...]
+    """At full fidelity, the most accurate on tune first."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -158,6 +161,7 @@ class Contents:
             hypervolume=tuple(study.hypervolume()) if records else (),
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
+            finals=tuple(study.finals()) if trained else (),
             classes=_classes(study, [*trained, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, study.folder.costing),
             splits=_split_sizes(splits, trained),

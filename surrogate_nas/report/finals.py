@@ -1,0 +1,39 @@
+"""The networks at full fidelity, if there are any."""
+
+import math
+
+from surrogate_nas.finals import Final, Held
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, section, table
+
+COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seeds", "expected MACs", "in the search")
+
+
+def finals_section(contents: Contents) -> str:
+    """Means over seeds, beside what the search had measured; nothing if nothing was finalized."""
+    if not contents.finals:
+        return ""
+    note = (
+        f"Networks trained again by the final recipe, within {limits_text(contents.limits)}. Each seed has the "
+        "thresholds that are best on its own tune outputs; figures are means over seeds on test, in the order of the "
+        "accuracy on tune."
+    )
+    rows = [_row(final) for final in contents.finals]
+    parts = [paragraph(note, "note"), table("Networks at full fidelity", COLUMNS, rows, "finals")]
+    held = Held.of(contents.finals)
+    if held is not None:
+        parts.append(paragraph(
+            f"How the ranking held: accuracies on tune in the search and at full fidelity agree with Kendall's τ "
+            f"{held.tau:.2f} over {held.n} networks."
+        ))  # fmt: skip
+    return section("At full fidelity", *parts)
+
+
+def _row(final: Final) -> str:
+    (low, high), deviation = final.test_interval, final.test_deviation
+    cells = [
+        escape(final.best.record.id), str(len(final.solutions)), percent(final.test_accuracy),
+        f"{100 * low:.1f} – {100 * high:.1f}", "–" if math.isnan(deviation) else f"{100 * deviation:.2f}",
+        count(final.test_macs), "–" if final.low is None else percent(final.low.test.accuracy),
+    ]  # fmt: skip
+    return entry(cells, encoding=str(final.architecture))
