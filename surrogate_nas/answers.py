@@ -10,7 +10,10 @@ from scipy.stats import binomtest
 
 from surrogate_nas.config import Limits
 from surrogate_nas.exits import Exits, OperatingPoint, Spent
-from surrogate_nas.record import Record
+from surrogate_nas.policies import calibration_error
+from surrogate_nas.record import Outputs, Record
+from surrogate_nas.space import Architecture
+from surrogate_nas.thresholds import bootstrap
 
 CONFIDENCE = 0.95
 
@@ -23,6 +26,8 @@ class Measured:
     accuracy_interval: tuple[float, float]
     """95 % Wilson interval."""
     expected_macs: float
+    expected_macs_interval: tuple[float, float]
+    """95 % over samples drawn anew; see `thresholds.bootstrap`."""
     p95_macs: int
     """What 95 % of the samples do not exceed."""
     worst_macs: int
@@ -58,13 +63,14 @@ class Measured:
         """
         measured = exits.at(operating_point)
         figures = measured.figures
+        _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
         interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
         right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
-            float(figures.macs.expected[0]), int(figures.macs.p95[0]), int(figures.macs.worst[0]),
+            float(figures.macs.expected[0]), macs_interval, int(figures.macs.p95[0]), int(figures.macs.worst[0]),
             tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
             _or_none(per_class), float(np.nanmean(per_class)), measured.n, int(measured.parameters[0]),
             int(measured.weight_bytes[0]), int(measured.activation_bytes[0]), _cost(figures.cost),
@@ -99,6 +105,43 @@ class Solution:
     def parameters(self) -> int:
         """Of the network."""
         return self.tune.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One setting of a ladder."""
+
+    budget: float
+    """What it may spend on average, in the study's objective."""
+    solution: Solution
+    test_accuracy_interval: tuple[float, float]
+    """95 % over samples drawn anew, as that of the expected MACs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far one exit's largest softmax probability is to be believed."""
+
+    position: int
+    """From 0."""
+    temperature: float
+    """Fitted on tune."""
+    error: float
+    """Expected calibration error on test."""
+    error_with_temperature: float
+
+    @classmethod
+    def of(cls, architecture: Architecture, outputs: Outputs) -> list["Calibration"]:
+        """Of each exit that exists; nothing above 20 classes, where logits are not kept."""
+        if outputs.tune.logits is None:
+            return []
+        fitted = outputs.tune.temperatures()
+        plain, cooled = (
+            [calibration_error(*said) for said in zip(*outputs.test.view("max_softmax", temperatures), strict=True)]
+            for temperatures in ((), fitted)
+        )
+        rows = zip(architecture.exit_positions, fitted, plain, cooled, strict=True)
+        return [cls(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ FEWEST_NETWORKS = 8
 """Trained networks that a surrogate needs at least."""
 FULL = 5
 """Epochs of full fidelity for each of the search's, without other orders."""
-PolicyName = Literal["max_softmax", "margin", "entropy", "gate"]
+PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
 ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
 only reproduces the figures of NACHOS."""
@@ -99,6 +99,8 @@ class Settings(Config):
     surrogate: SurrogateName = "auto"
     policy: PolicyName | None = None
     """How an exit scores its own confidence; `None` leaves it to the space."""
+    temperature: bool = False
+    """Whether each exit's logits are divided by a temperature fitted on tune before they are scored."""
     charge_heads: ChargeHeads | None = None
     """Which branches a sample is charged for; `None` leaves it to the space."""
     objective: Objective = "macs"
@@ -137,6 +139,10 @@ class Settings(Config):
         for name in ("ray_address", "gpus_per_trial"):
             if getattr(self, name) is not None and self.executor != "ray":
                 raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
+        if self.workers == 0 and self.executor == "ray":
+            raise ValueError(
+                "workers 0 trains in this process, and executor ray elsewhere; allowed: at least 1, or none"
+            )
         return self
 
     @model_validator(mode="after")

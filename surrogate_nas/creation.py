@@ -13,8 +13,10 @@ from surrogate_nas.datasets import Dataset, store
 from surrogate_nas.errors import InputError
 from surrogate_nas.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.plan import Plan
+from surrogate_nas.policies import GATE_POLICIES
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.progress import say
+from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.space import SearchSpace, SpaceSpec
 from surrogate_nas.space.files import load_space
 from surrogate_nas.units import ImageShape
@@ -79,11 +81,19 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
         raise InputError(
             f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
         )
-    train.resolve_device(settings.device)
+    if settings.executor == "processes":  # a cluster may have what this machine has not
+        train.resolve_device(settings.device)
     problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
     gates = spec.branch.kind == "gated"
-    if problem.policy == "gate" and not gates:
-        raise InputError(f"policy gate needs branches with gates; those of space {spec.name!r} have none")
+    if problem.policy in GATE_POLICIES and not gates:
+        raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
+    if settings.recipe.loss.kind == "nachos" and not gates:
+        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+    if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
+        raise InputError(
+            f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
+            f"{data.shape.classes}"
+        )
     initial_proposals(problem, settings.initial, [], 0)
     Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
 

@@ -1,7 +1,7 @@
 """A study's folder, and the verbs that need no surrogate: create, open, collect, train what was proposed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +48,8 @@ class StudyFolder:
     """`time.monotonic()` after which no training starts."""
     wait: bool = False
     """Whether to wait for another command that works on the study, instead of giving up."""
+    on_record: Callable[[Record], None] = lambda record: None
+    """Told of each record, with its outputs, once it is stored."""
 
     # ------------------------------------------------------------------ opening
 
@@ -273,11 +275,11 @@ class StudyFolder:
                 if record.failure is None or record.failure.kind in ENDED:
                     unfinished_path(self.path / CHECKPOINTS, record.id).unlink(missing_ok=True)
                 progress.ended(record)
+                self.on_record(record)
 
     def _executor(self, plan: Plan) -> Executor:
-        limit = self.settings.max_memory_gb
-        workers = 0 if self.settings.workers == 0 else plan.workers
-        return make_executor(workers, None if limit is None else round(limit * 1e9))
+        chosen_here = self.settings.executor == "ray" or self.settings.workers == 0
+        return make_executor(self.settings, None if chosen_here else plan.workers)
 
     def may_start(self) -> bool:
         """Whether the deadline lets another training start."""
@@ -287,7 +289,8 @@ class StudyFolder:
         header, settings = self.archive.header, self.settings
         source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
         return Job(proposal, source, self._recipe(proposal), settings.device, weights_path(weights, proposal.id),
-                   unfinished_path(weights, proposal.id), self.space.spec.backbone)  # fmt: skip
+                   unfinished_path(weights, proposal.id), self.space.spec.backbone,
+                   self.costing.charge_heads)  # fmt: skip
 
     def _recipe(self, proposal: Proposal) -> Recipe:
         """That of its fidelity, with the time limit of the setting that is meant."""

@@ -13,7 +13,8 @@ from surrogate_nas.backbone import make, split
 from surrogate_nas.config import ChargeHeads, PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
-from surrogate_nas.exits import OperatingPoint, gate_scores, scores
+from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.policies import GATE_POLICIES, gate_scores, having_left, scores
 from surrogate_nas.quantize import quantize
 from surrogate_nas.space import Architecture, Backbone
 from surrogate_nas.space.architecture import Activation
@@ -248,6 +249,7 @@ class EarlyExitNetwork(nn.Module):
         logits = torch.zeros(len(x), self.shape.classes, device=x.device)
         positions = np.full(len(x), E - 1)
         samples = np.zeros(E, dtype=np.int64)
+        left = np.zeros(len(x), dtype=np.float32)
         values: tuple[Tensor, ...] = self._prepared(x)
         for e in range(E):
             if len(inside) == 0:
@@ -258,20 +260,23 @@ class EarlyExitNetwork(nn.Module):
             if not self._has_exit(e) or threshold is None:
                 continue
             said, gate = self._said(e, values[0])
-            score = _scores(operating_point.policy, said, gate)
+            score = _scores(operating_point, e, said, gate)
+            if operating_point.policy == "cumulative_gate" and gate is not None:
+                score = left = having_left(left, score)
             sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e
-            values, inside = tuple(value[~leaves] for value in values), inside[~leaves]
+            values, inside, left = tuple(value[~leaves] for value in values), inside[~leaves], left[~sure]
         return Prediction(logits, positions, samples)
 
 
-def _scores(policy: PolicyName, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
+def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
     """As `SplitOutputs.view` has them."""
-    if policy == "gate" and gate is not None:
+    if point.policy in GATE_POLICIES and gate is not None:
         return gate_scores(gate.cpu().numpy())
-    return scores("max_softmax" if policy == "gate" else policy, logits.cpu().numpy())
+    policy: PolicyName = "max_softmax" if point.policy in GATE_POLICIES else point.policy
+    return scores(policy, logits.cpu().numpy(), point.temperature(position))
 
 
 def module_of(unit: Unit) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from surrogate_nas import train
 from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError
+from surrogate_nas.executors import make_executor
 from surrogate_nas.machine import amount, available_cores, available_memory, free_disk
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.problem import Problem
@@ -24,8 +25,9 @@ TRIAL_STEPS = 6
 SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
 SAMPLED = 64
 BASE_MEMORY = 500_000_000  # of a process with torch that trains digits, measured: 430 MB
-COPIES_OF_DATA = 3  # the file, the splits, and what torch makes of a batch
-COPIES_OF_ACTIVATIONS = 3  # forward, gradient, and the convolutions' work space
+COPIES_OF_DATA = 2  # the file while it is split, and the splits
+COPIES_IN_TRAINING = 2  # what layers keep for the gradient, and the gradient
+COPIES_IN_MEASURING = 3  # of one layer: what it is given, what it gives, and its work space
 COPIES_OF_WEIGHTS = 3  # in the state of a training between two epochs: weights, momentum, and a partial file
 BYTES_OF_SCORES = 13  # three policies in 32 bits, and whether the answer is right
 
@@ -38,18 +40,20 @@ class Plan:
     workers: int
     """Trainings at a time."""
     memory: int
-    """Bytes that each of them uses, about."""
+    """Bytes of this machine that each of them uses, about."""
     disk: int
     """Bytes that will be written and kept, at most."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
         """Without asking for workers, there are as many as there are cores, or as the memory suffices for."""
-        typical = _sample(problem)
-        memory, asked = _memory(problem, splits, typical), problem.settings.workers
-        fitting = max(min(available_cores(), available_memory() // memory), 1)
-        workers = 1 if asked == 0 else asked or fitting
-        return cls(trainings, workers, memory, _disk(problem, splits, typical, trainings, workers))
+        typical, settings = _sample(problem), problem.settings
+        memory, here = _memory(problem, splits, typical), settings.executor == "processes"
+        if here and settings.workers is None:
+            workers = max(min(available_cores(), available_memory() // memory), 1)
+        else:
+            workers = make_executor(settings).workers
+        return cls(trainings, workers, memory if here else 0, _disk(problem, splits, typical, trainings, workers))
 
     def check(self, path: Path) -> None:
         """Refuse what cannot be done.
@@ -87,14 +91,15 @@ def _memory(problem: Problem, splits: Splits, typical: list[Architecture]) -> in
     """Bytes of one training process."""
     data = sum(part.images.nbytes for part in (splits.train, splits.tune, splits.test))
     network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"), problem.costing.backbone)
-    per_image = _activations(network, splits.train[np.arange(1)])
-    batch = max(problem.settings.recipe.batch_size, train.MEASURE_BATCH / COPIES_OF_ACTIVATIONS)
-    return round(BASE_MEMORY + COPIES_OF_DATA * data + COPIES_OF_ACTIVATIONS * batch * per_image)
+    layers = _activations(network, splits.train[np.arange(1)])
+    training = problem.settings.recipe.batch_size * COPIES_IN_TRAINING * sum(layers)
+    measuring = train.MEASURE_BATCH * COPIES_IN_MEASURING * max(layers)
+    return BASE_MEMORY + COPIES_OF_DATA * data + max(training, measuring)
 
 
 @torch.inference_mode()
-def _activations(network: nn.Module, image: LabeledImages) -> int:
-    """Bytes that all layers together give for one image."""
+def _activations(network: nn.Module, image: LabeledImages) -> list[int]:
+    """Bytes that each layer gives for one image."""
     sizes: list[int] = []
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
@@ -104,7 +109,7 @@ def _activations(network: nn.Module, image: LabeledImages) -> int:
     network.eval()(torch.from_numpy(image.images))
     for hook in hooks:
         hook.remove()
-    return sum(sizes)
+    return sizes
 
 
 def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainings: int, workers: int) -> int:

@@ -11,7 +11,7 @@ from surrogate_nas.candidates import Candidates, taken_rows
 from surrogate_nas.config import PolicyName, Settings
 from surrogate_nas.cost import Costing, CostModel, charged
 from surrogate_nas.exits import Exits
-from surrogate_nas.record import Origin, Proposal, Record, exits_of
+from surrogate_nas.record import Origin, Outputs, Proposal, Record, Split, exits_of, temperatures_of
 from surrogate_nas.sampling import sample_within
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.units import ImageShape
@@ -49,8 +49,16 @@ class Problem:
 
     def views(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
         """What the exits of every record with outputs do on tune."""
-        return [(r, exits_of(r.architecture, r.outputs.tune, self.costing, self.policy))
-                for r in records if r.outputs is not None]  # fmt: skip
+        return [(r, self.view(r.architecture, r.outputs)) for r in records if r.outputs is not None]
+
+    def view(self, architecture: Architecture, outputs: Outputs, split: Split = "tune") -> Exits:
+        """What the exits of one network do."""
+        said = outputs.tune if split == "tune" else outputs.test
+        return exits_of(architecture, said, self.costing, self.policy, self.temperatures(architecture, outputs))
+
+    def temperatures(self, architecture: Architecture, outputs: Outputs) -> tuple[float, ...]:
+        """(E,) of one network, if the settings ask for them."""
+        return temperatures_of(architecture, outputs.tune) if self.settings.temperature else ()
 
     def reference(self, records: Sequence[Record]) -> tuple[float, float]:
         """(log₁₀ cost, accuracy) that bound the hypervolume.

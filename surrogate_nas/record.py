@@ -1,7 +1,7 @@
 """What one training leaves behind. A measurement always carries its architecture."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from surrogate_nas.config import PolicyName
 from surrogate_nas.cost import Costing
-from surrogate_nas.exits import POLICY_NAMES, Exits, gate_scores, scores
+from surrogate_nas.errors import InputError
+from surrogate_nas.exits import Exits
+from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES, fit_temperature, gate_scores, scores
 from surrogate_nas.space import Architecture
 
 MOST_CLASSES_WITH_LOGITS = 20
@@ -50,20 +52,47 @@ class SplitOutputs:
         said = {p: scores(p, logits) for p in POLICY_NAMES}
         return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
 
-    def view(self, policy: PolicyName) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """(X, N) scores under `policy`, and which answers are right.
+    def available(self, policy: PolicyName) -> PolicyName:
+        """A network without gates, as a baseline may be, is scored by `max_softmax` where others are by theirs."""
+        return "max_softmax" if policy in GATE_POLICIES and self.gates is None else policy
 
-        A network without gates, as a baseline may be, is scored by `max_softmax` where others are by `gate`.
-        """
-        if self.logits is not None:
-            right = np.asarray(self.logits.argmax(axis=-1) == self.labels)
-        else:
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """(X, N) which answers are right."""
+        if self.logits is None:
             assert self.correct is not None
-            right = self.correct
-        if policy == "gate" and self.gates is not None:
-            return gate_scores(self.gates), right
-        named: PolicyName = "max_softmax" if policy == "gate" else policy
-        return self.scores[named] if self.logits is None else scores(named, self.logits), right
+            return self.correct
+        return np.asarray(self.logits.argmax(axis=-1) == self.labels)
+
+    def view(
+        self, policy: PolicyName, temperatures: Sequence[float] = ()
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """(X, N) confidence of each exit by itself under `policy`, and which answers are right.
+
+        Args:
+            policy: how; see `available`.
+            temperatures: of each exit that exists; none is 1 everywhere. Gates have none.
+        """
+        policy = self.available(policy)
+        if policy in GATE_POLICIES:
+            assert self.gates is not None
+            return gate_scores(self.gates), self.right
+        if self.logits is None:
+            return self.scores[policy], self.right
+        if not temperatures:
+            return scores(policy, self.logits), self.right
+        cooled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
+        return np.stack(cooled), self.right
+
+    def temperatures(self) -> tuple[float, ...]:
+        """(X,) that calibrate each exit on these outputs; see `policies.fit_temperature`.
+
+        Raises:
+            InputError: where there are too many classes to keep logits.
+        """
+        if self.logits is None:
+            raise InputError(f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes only")
+        return tuple(fit_temperature(z, self.labels) for z in self.logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +170,21 @@ class Record:
 
 
 def exits_of(
-    architecture: Architecture, outputs: SplitOutputs, costing: Costing, policy: PolicyName = "max_softmax"
-) -> Exits:
-    """The view of one network's outputs that thresholds act on."""
+    architecture: Architecture, outputs: SplitOutputs, costing: Costing, policy: PolicyName = "max_softmax",
+    temperatures: Sequence[float] = (),
+) -> Exits:  # fmt: skip
+    """The view of one network's outputs that thresholds act on; temperatures are (E,), or none."""
     E, where = architecture.positions, list(architecture.exit_positions)
-    score, right = outputs.view(policy)
+    score, right = outputs.view(policy, [temperatures[e] for e in where] if temperatures else ())
     all_scores = np.zeros((E, score.shape[1]), dtype=np.float32)
     all_right = np.zeros((E, score.shape[1]), dtype=bool)
     all_scores[where], all_right[where] = score, right
     present = np.zeros(E, dtype=bool)
     present[where] = True
-    return Exits(policy, present, all_scores, all_right, costing.of(architecture))
+    return Exits(outputs.available(policy), present, all_scores, all_right, costing.of(architecture))
+
+
+def temperatures_of(architecture: Architecture, tune: SplitOutputs) -> tuple[float, ...]:
+    """(E,) temperatures fitted on tune; 1 where there is no exit."""
+    fitted = dict(zip(architecture.exit_positions, tune.temperatures(), strict=True))
+    return tuple(fitted.get(e, 1.0) for e in range(architecture.positions))

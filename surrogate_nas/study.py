@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.answers import Answer, Measured, Solution
+from surrogate_nas.answers import CONFIDENCE, Answer, Measured, Rung, Solution
 from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.candidates import Candidates
@@ -20,9 +20,10 @@ from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_orde
 from surrogate_nas.finals import Final
 from surrogate_nas.folder import StudyFolder
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say
 from surrogate_nas.recipe import Recipe
-from surrogate_nas.record import Record, Split, exits_of
+from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
 from surrogate_nas.search.acquisition import threshold_grid
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
@@ -31,6 +32,7 @@ from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Estimate, Prediction
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
+from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
 
 SURROGATE = "surrogate"
 SPLITS: tuple[Split, Split] = ("tune", "test")
@@ -112,13 +114,13 @@ class Study:
 
     def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
         problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
-        design = DesignMatrix.build(records, problem.space, problem.costing, problem.policy)
+        views = problem.views(records)
+        design = DesignMatrix.build(views, problem.space, problem.costing)
         stored = None if again else persistence.load(design, asked, folder)
         if stored is not None:
             return stored
         start = time.monotonic()
-        exits = [self.exits(r, "tune") for r in records if r.outputs is not None]
-        fitted = fit_surrogate(design, exits, asked, problem.seed)
+        fitted = fit_surrogate(design, [exits for _, exits in views], asked, problem.seed)
         with suppress(OSError):  # where nothing can be written it is fitted again each time
             persistence.save(fitted, asked, folder)
         _say_fit(fitted, time.monotonic() - start)
@@ -237,15 +239,24 @@ class Study:
         if not len(points):
             return None
         best = points[np.array([points.best(limits)])]
-        return self.solution(record, OperatingPoint.from_array(best.thresholds[0], self.policy))
+        return self.solution(record, self.operating_point(record, best.thresholds[0]))
 
     # ------------------------------------------------------------------ answers
 
     def exits(self, record: Record, split: Split) -> Exits:
         """One network's exits on one split, under the study's policy."""
-        outputs = record.outputs or self.folder.archive.outputs(record.id)
-        said = outputs.tune if split == "tune" else outputs.test
-        return exits_of(record.architecture, said, self.folder.costing, self.policy)
+        return self.folder.problem.view(record.architecture, self._outputs(record), split)
+
+    def _outputs(self, record: Record) -> Outputs:
+        return record.outputs or self.folder.archive.outputs(record.id)
+
+    def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
+        """(E − 1,) thresholds for a trained network, with the study's policy and the network's own temperatures."""
+        return OperatingPoint.from_array(thresholds, self.policy, self.temperatures(record))
+
+    def temperatures(self, record: Record) -> tuple[float, ...]:
+        """(E,) of a trained network, fitted on tune; none if the settings ask for none."""
+        return self.folder.problem.temperatures(record.architecture, self._outputs(record))
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
         """A trained network at an operating point, on both splits."""
@@ -254,9 +265,10 @@ class Study:
 
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
         """A trained network at one operating point, under that point's policy, on one split."""
-        outputs = record.outputs or self.folder.archive.outputs(record.id)
+        outputs = self._outputs(record)
         said = outputs.tune if split == "tune" else outputs.test
-        exits = exits_of(record.architecture, said, self.folder.costing, operating_point.policy)
+        policy, temperatures = operating_point.policy, operating_point.temperatures
+        exits = exits_of(record.architecture, said, self.folder.costing, policy, temperatures)
         return Measured.of(exits, said.labels, self.folder.shape.classes, operating_point)
 
     def front(self) -> list[Solution]:
@@ -269,8 +281,8 @@ class Study:
             return []
         order = pareto_order(settings.accuracy, settings.objective)
         records = [r for r in self.records() if r.outputs is not None]
-        points = [OperatingPoint.from_array(settings.thresholds[i], self.policy) for i in order]
-        return [self.solution(records[owner[i]], point) for i, point in zip(order, points, strict=True)]
+        found = [(records[owner[i]], settings.thresholds[i]) for i in order]
+        return [self.solution(record, self.operating_point(record, t)) for record, t in found]
 
     def _feasible(self) -> tuple[npt.NDArray[np.int64], Measurements]:
         """Every network's best points on tune within the limits, and the index of its network among the trained."""
@@ -287,8 +299,7 @@ class Study:
         violation = [m.violation(self.settings.limits) for _, m in curves]
         best = int(np.argmin([v.min() for v in violation]))
         record, measured = curves[best]
-        point = OperatingPoint.from_array(measured.thresholds[int(violation[best].argmin())], self.policy)
-        return self.solution(record, point)
+        return self.solution(record, self.operating_point(record, measured.thresholds[int(violation[best].argmin())]))
 
     def hypervolume(self) -> list[float]:
         """Area of (accuracy, log₁₀ expected cost) on tune that the front dominates after each training, in order."""
@@ -302,16 +313,70 @@ class Study:
             volumes.append(front.hypervolume)
         return volumes
 
-    def tune(self, id: str, limits: Limits) -> Solution:
+    def tune(self, id: str, limits: Limits, method: MethodName = "curve") -> Solution:
         """The best thresholds of one trained network within `limits`, chosen on tune.
 
+        Args:
+            id: of a record.
+            limits: what to keep to.
+            method: how they are chosen; see `thresholds`.
+
         Raises:
-            InputError: if there is no such record.
+            InputError: if there is no such record, or no such method.
+            JobError: if no thresholds keep the limits; the nearest are named.
+        """
+        if method not in METHODS:
+            raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
+        record = self.folder.archive.find(id)
+        best = METHODS[method](self.exits(record, "tune"), limits)
+        return self.solution(record, self.operating_point(record, best.thresholds[0]))
+
+    def ladder(self, id: str, limits: Limits, rungs: int = RUNGS) -> list[Rung]:
+        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `thresholds.ladder`.
+
+        Raises:
+            InputError: if there is no such record, or for fewer than two rungs.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
         record = self.folder.archive.find(id)
-        best = self.exits(record, "tune").best(limits)
-        return self.solution(record, OperatingPoint.from_array(best.thresholds[0], self.policy))
+        exits = self.exits(record, "tune")
+        budgets, settings = ladder(exits, limits, rungs)
+        if not len(settings):
+            exits.best(limits)  # says why
+        return [self._rung(record, float(b), t) for b, t in zip(budgets, settings.thresholds, strict=True)]
+
+    def _rung(self, record: Record, budget: float, thresholds: npt.NDArray[np.float64]) -> Rung:
+        solution = self.solution(record, self.operating_point(record, thresholds))
+        test = self.exits(record, "test").measure(thresholds[None])
+        interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
+        return Rung(budget, solution, interval)
+
+    def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
+        """One trained network under every exit policy that it can have, with and without temperatures.
+
+        Thresholds are chosen anew for each, on tune. A policy under which none keep the limits is left out.
+
+        Raises:
+            InputError: if there is no such record.
+            JobError: if no policy keeps the limits; the nearest thresholds are named.
+        """
+        record = self.folder.archive.find(id)
+        outputs, solutions, reasons = self._outputs(record), [], []
+        fitted = () if outputs.tune.logits is None else temperatures_of(record.architecture, outputs.tune)
+        cooled = [(), fitted] if fitted else [()]
+        views: list[tuple[PolicyName, tuple[float, ...]]] = [(p, t) for p in POLICY_NAMES for t in cooled]
+        views += [] if outputs.tune.gates is None else [(p, ()) for p in GATE_POLICIES]
+        for policy, temperatures in views:
+            exits = exits_of(record.architecture, outputs.tune, self.folder.costing, policy, temperatures)
+            try:
+                best = exits.best(limits)
+            except JobError as error:
+                reasons.append(error)
+                continue
+            solutions.append(self.solution(record, OperatingPoint.from_array(best.thresholds[0], policy, temperatures)))
+        if not solutions:
+            raise reasons[0]
+        return solutions
 
     def network(self, id: str) -> EarlyExitNetwork:
         """The trained `nn.Module` of a record, in evaluation mode."""
@@ -356,9 +421,10 @@ class Study:
         for i, architecture in enumerate(architectures):
             point = OperatingPoint.from_array(said.thresholds[i], self.policy)
             measured = [
-                {"id": r.id, "seed": r.proposal.seed, **_as_dict(self.measured(r, "tune", point))}
+                {"id": r.id, "seed": r.proposal.seed,
+                 **_as_dict(self.measured(r, "tune", self.operating_point(r, said.thresholds[i])))}
                 for r in trained.get(architecture, [])
-            ]
+            ]  # fmt: skip
             right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
             answers.append(Answer(
                 str(architecture), str(point), accuracy[i], macs[i], rates[i], right_where_on, float(said.feasible[i]),

@@ -20,7 +20,7 @@ from surrogate_nas.space import SearchSpace, SpaceSpec, preset, preset_names
 from surrogate_nas.units import ImageShape
 
 if TYPE_CHECKING:
-    from surrogate_nas.answers import Answer, Measured, Solution
+    from surrogate_nas.answers import Answer, Calibration, Measured, Rung, Solution
     from surrogate_nas.datasets import DataCard
     from surrogate_nas.finals import Final, Held
     from surrogate_nas.folder import StudyFolder
@@ -69,7 +69,8 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
     return {
         "id": solution.record.id, "encoding": str(solution.record.architecture), "seed": solution.record.proposal.seed,
         "origin": solution.record.proposal.origin, "thresholds": str(solution.operating_point),
-        "policy": solution.operating_point.policy, "parameters": solution.parameters,
+        "policy": solution.operating_point.policy, "temperatures": list(solution.operating_point.temperatures),
+        "parameters": solution.parameters,
         "tune": measured_document(solution.tune), "test": measured_document(solution.test),
     }  # fmt: skip
 
@@ -107,10 +108,10 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
     rows: list[tuple[object, ...]] = []
     for s in solutions:
         low, high = s.test.accuracy_interval
-        rates = " ".join(f"{100 * rate:.0f}" for rate in s.test.rates)
         rows.append((
             s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", rates, s.operating_point,
+            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", _percentages(s.test.rates),
+            s.operating_point,
         ))  # fmt: skip
     columns = ["network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
                "exit rates %", "thresholds"]  # fmt: skip
@@ -170,6 +171,57 @@ def print_finals(document: dict[str, Any]) -> None:
                       f"τ {document['ranking']['tau']:.2f}")  # fmt: skip
     if document["report"] is not None:
         console.print(f"report: {document['report']}", soft_wrap=True)
+
+
+def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
+    """One object per setting, cheapest first."""
+    return [
+        {"budget": r.budget, "test_accuracy_interval": list(r.test_accuracy_interval), **solution_document(r.solution)}
+        for r in rungs
+    ]
+
+
+def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
+    """Test figures of a ladder."""
+    rows = []
+    for r in rungs:
+        test = r.solution.test
+        rows.append((
+            f"{r.budget:,.0f}", r.solution.operating_point, f"{r.solution.tune.accuracy:.4f}",
+            f"{test.accuracy:.4f} [{r.test_accuracy_interval[0]:.4f}, {r.test_accuracy_interval[1]:.4f}]",
+            f"{test.expected_macs:,.0f} [{test.expected_macs_interval[0]:,.0f}, {test.expected_macs_interval[1]:,.0f}]",
+            _percentages(test.rates),
+        ))  # fmt: skip
+    columns = ("budget", "thresholds", "tune accuracy", "test accuracy [95 %]", "expected MACs [95 %]", "exit rates %")
+    _print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
+
+
+def print_policies(solutions: Sequence["Solution"], title: str) -> None:
+    """Test figures of one network under several policies."""
+    rows = []
+    for s in solutions:
+        point, test = s.operating_point, s.test
+        rows.append((
+            point.policy, " ".join(f"{T:.2f}" for T in point.temperatures) or "–", f"{s.tune.accuracy:.4f}",
+            f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
+            f"{test.expected_macs:,.0f}", _percentages(test.rates), point,
+        ))  # fmt: skip
+    columns = ("policy", "temperatures", "tune accuracy", "test accuracy [95 %]", "expected MACs", "exit rates %",
+               "thresholds")  # fmt: skip
+    _print_table(title, columns, rows, "each at the thresholds that are best on tune; all other figures are of test")
+
+
+def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]:
+    """One object per exit."""
+    return [
+        {"exit": c.position + 1, "temperature": c.temperature, "expected_calibration_error": c.error,
+         "expected_calibration_error_with_temperature": c.error_with_temperature}
+        for c in exits
+    ]  # fmt: skip
+
+
+def _percentages(rates: Sequence[float]) -> str:
+    return " ".join(f"{100 * rate:.0f}" for rate in rates)
 
 
 def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:

@@ -90,7 +90,18 @@ def fit(
     charge_heads: ChargeHeads = "all", on_epoch: Callable[[int], None] = lambda epoch: None,
     unfinished: Path | None = None,
 ) -> None:  # fmt: skip
-    """Train in place.
+    """Train in place, and tell `on_epoch` the number of finished epochs; for all else see `epochs`."""
+    for done in epochs(
+        network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished
+    ):  # fmt: skip
+        on_epoch(done)
+
+
+def epochs(
+    network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
+    charge_heads: ChargeHeads = "all", unfinished: Path | None = None,
+) -> Iterator[int]:  # fmt: skip
+    """Train in place, and yield the number of finished epochs after each.
 
     Args:
         network: from `build`.
@@ -99,7 +110,6 @@ def fit(
         seed: of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
         charge_heads: how the loss counts MACs, if it does.
-        on_epoch: told the number of finished epochs.
         unfinished: file that keeps the state after each epoch. If it is there, training goes on from it, and ends
             with the same weights, to the bit, as if it had never stopped.
 
@@ -109,15 +119,15 @@ def fit(
     training = _Training(network, data, recipe, seed, flips, charge_heads)
     done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
-    with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
-        for epoch in range(done, recipe.epochs):
+    for epoch in range(done, recipe.epochs):
+        with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
             torch.manual_seed(seed + epoch)  # by epoch, which may be the first of a new life
             for _ in training.epoch(epoch):
                 if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
                     raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {epoch + 1}")
-            if unfinished:
-                training.keep(unfinished, epoch + 1, time.monotonic() - start)
-            on_epoch(epoch + 1)
+        if unfinished:
+            training.keep(unfinished, epoch + 1, time.monotonic() - start)
+        yield epoch + 1
     training.finish()
 
 

@@ -81,10 +81,15 @@ def write(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
 ) -> None:
     """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
+    write_bytes(path, save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata), durable=durable)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all; `durable` waits until the disk has it."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))
+            file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

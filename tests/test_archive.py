@@ -20,7 +20,7 @@ import pytest
 
 from surrogate_nas.archive import SCHEMA_VERSION, Archive, Header
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import POLICY_NAMES
+from surrogate_nas.policies import POLICY_NAMES
 from surrogate_nas.record import Failure, Outputs, Proposal, Record, SplitOutputs
 from surrogate_nas.space import Architecture, SearchSpace, preset
 from surrogate_nas.units import ImageShape

@@ -32,7 +32,7 @@ def test_no_settings_are_valid_settings() -> None:
         ({"surrogate": "rf"}, "surrogate: input should be 'auto', 'xgb' or 'gp', got 'rf'"),
         (
             {"policy": "patience"},
-            "policy: input should be 'max_softmax', 'margin', 'entropy' or 'gate', got 'patience'",
+            "policy: input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'patience'",
         ),
         ({"workers": -1}, "workers: input should be greater than or equal to 0, got -1"),
         ({1: 2}, "1: keys should be strings, got 1"),

@@ -1,6 +1,7 @@
 """Exits: scores, operating points, and what follows from a choice of thresholds."""
 
 import itertools
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from surrogate_nas.config import Limits, PolicyName
 from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import OFF, POLICY_NAMES, Exits, Measurements, OperatingPoint, pareto_order, scores
+from surrogate_nas.exits import OFF, Exits, Measurements, OperatingPoint, pareto_order
+from surrogate_nas.policies import POLICY_NAMES, scores
 from surrogate_nas.record import SplitOutputs, exits_of
 from surrogate_nas.space import Architecture
 from surrogate_nas.units import ImageShape
@@ -159,11 +161,11 @@ def test_thresholds_for_another_number_of_exits_are_refused() -> None:
 # ---------------------------------------------------------------------- the curve
 
 
-def settings_of_the_grid(exits: Exits) -> list[OperatingPoint]:
-    """Every combination of 20 score quantiles, rounded to six decimals, and off."""
-    levels = [np.quantile(s.astype(np.float64), np.linspace(0, 1, 20)).round(6) for s in exits.scores[:-1]]
+def every_setting(exits: Exits) -> list[OperatingPoint]:
+    """One for each way of telling the samples apart: at each exit its scores as thresholds, and off."""
     choices = [
-        [*map(float, np.unique(q)), None] if on else [None] for q, on in zip(levels, exits.present, strict=False)
+        [*np.unique(said).astype(float).tolist(), None] if on else [None]
+        for said, on in zip(exits.scores[:-1], exits.present, strict=False)
     ]
     return [OperatingPoint(thresholds) for thresholds in itertools.product(*choices)]
 
@@ -181,10 +183,52 @@ def in_total(exits: Exits, point: OperatingPoint) -> tuple[int, int]:
 
 @settings(max_examples=60)
 @given(exits=some_exits(most_positions=3))
-def test_the_curve_equals_brute_force_over_the_grid(exits: Exits) -> None:
+def test_the_curve_of_few_samples_equals_brute_force(exits: Exits) -> None:
     curve = exits.curve
     found = zip((curve.expected_macs * curve.n).round().astype(int), curve.correct.sum(axis=1), strict=True)
-    assert list(found) == undominated({in_total(exits, point) for point in settings_of_the_grid(exits)})
+    assert list(found) == undominated({in_total(exits, point) for point in every_setting(exits)})
+
+
+def sensible(early: int, N: int, seed: int) -> Exits:
+    """Exits that are surer of what they get right, later ones of more."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(N)
+    ability = np.linspace(0.5, 0.9, early + 1)[:, None] + rng.normal(0, 0.2, (early + 1, N))
+    sure = 1 / (1 + np.exp(-4 * (ability - hard + rng.normal(0, 0.2, (early + 1, N)))))
+    steps = np.cumsum(rng.integers(10, 100, early + 1)).tolist()
+    branches = [*rng.integers(1, 10, early).tolist(), 0]
+    return Exits("max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard,
+                 cost(steps, branches))  # fmt: skip
+
+
+def exhaustive(exits: Exits, levels: int) -> Measurements:
+    """All combinations of so many score quantiles of each exit, and off."""
+    axes = [np.append(np.quantile(s.astype(np.float64), np.linspace(0, 1, levels)), OFF) for s in exits.scores[:-1]]
+    return exits.measure(np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1))
+
+
+def gap(exits: Exits, other: Measurements) -> float:
+    """How far the curve is below other settings at their cost, at most; negative if it is above all."""
+    curve = exits.curve
+    best = curve.accuracy[np.searchsorted(curve.expected_macs, other.expected_macs + 1e-9, side="right") - 1]
+    return float((other.accuracy - best).max())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("early", [1, 2, 3])
+def test_the_curve_is_nowhere_below_exhaustive_search_of_17_quantiles(early: int, seed: int) -> None:
+    exits = sensible(early, 1000, seed)
+    assert gap(exits, exhaustive(exits, 17)) <= 0.0
+
+
+def test_the_curve_of_six_exits_is_quick_and_near_to_exhaustive() -> None:
+    exits = sensible(5, 10_000, 0)
+    start = time.process_time()
+    _ = exits.curve
+    assert time.process_time() - start < 1.0
+    rng, grid = np.random.default_rng(0), np.linspace(0, 1, 17)
+    drawn = np.stack([np.append(np.quantile(s, grid), OFF)[rng.integers(0, 18, 20_000)] for s in exits.scores[:-1]])
+    assert gap(exits, exits.measure(drawn.T)) <= 0.001
 
 
 def test_thresholds_that_cost_the_same_to_the_last_mac_are_one_point_of_the_curve() -> None:

@@ -14,8 +14,9 @@ from surrogate_nas.config import PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
-from surrogate_nas.exits import POLICY_NAMES, Exits, OperatingPoint
+from surrogate_nas.exits import Exits, OperatingPoint
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.policies import POLICY_NAMES
 from surrogate_nas.record import SplitOutputs, exits_of
 from surrogate_nas.space import Architecture
 from surrogate_nas.units import ImageShape

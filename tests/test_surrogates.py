@@ -33,7 +33,7 @@ def tune_exits() -> list[Exits]:
 
 @pytest.fixture(scope="module")
 def design() -> DesignMatrix:
-    return DesignMatrix.build(RECORDS, PROBLEM.space, Costing(SHAPE), "max_softmax")
+    return DesignMatrix.build(PROBLEM.views(RECORDS), PROBLEM.space, Costing(SHAPE))
 
 
 @pytest.fixture(scope="module", params=list(SURROGATES))
@@ -105,7 +105,7 @@ def test_targets_turn_back_into_the_coefficients_they_came_from(design: DesignMa
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
     with pytest.raises(JobError, match="at least 8 trained networks, the archive has 6"):
-        DesignMatrix.build(RECORDS[:6], PROBLEM.space, Costing(SHAPE), "max_softmax")
+        DesignMatrix.build(PROBLEM.views(RECORDS[:6]), PROBLEM.space, Costing(SHAPE))
 
 
 def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:

@@ -55,8 +55,11 @@ def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> N
     """Show one record: what was trained, how, and what each exit does."""
     folder = open_study(study, {})
     from surrogate_nas import tables
+    from surrogate_nas.answers import Calibration
 
-    document = tables.record_document(folder, folder.archive.find(network))
+    record = folder.archive.find(network)
+    exits = [] if record.failure else Calibration.of(record.architecture, folder.archive.outputs(record.id))
+    document = {**tables.record_document(folder, record), "calibration": tables.calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 
 

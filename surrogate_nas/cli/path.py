@@ -209,8 +209,10 @@ def tune(
     max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
     max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
     max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None, as_json: Json = False,
+    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None,
+    method: Annotated[str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")]
+    = "curve",
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Choose thresholds of a trained network for given limits, without training."""
     folder = open_study(study, {})
@@ -221,10 +223,50 @@ def tune(
 
     limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
     whole = Study(folder)
-    solution = whole.tune(network, limits)
+    solution = whole.tune(network, limits, method)  # type: ignore[arg-type]  # which it checks
     curve = tables.curve_document(whole, network)
-    document = {"limits": limits.model_dump(), **tables.solution_document(solution), "curve": curve}
+    document = {"limits": limits.model_dump(), "method": method, **tables.solution_document(solution), "curve": curve}
     answer(document, as_json, lambda: tables.print_solutions([solution], f"{network} within {limits}"))
+
+
+@app.command()
+def ladder(
+    study: StudyPath, network: Network,
+    rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
+    max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None, max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Thresholds of a trained network for several budgets, for a device that changes them with its load."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+    from surrogate_nas.config import Limits
+    from surrogate_nas.parsing import parse
+    from surrogate_nas.study import Study
+
+    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    found = Study(folder).ladder(network, limits, rungs)
+    answer(tables.ladder_document(found), as_json, lambda: tables.print_ladder(found, f"{network} within {limits}"))
+
+
+@app.command()
+def policies(
+    study: StudyPath, network: Network,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
+    max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None, max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Compare exit policies on a trained network, each at its own best thresholds, without training."""
+    folder = open_study(study, {})
+    from surrogate_nas import tables
+    from surrogate_nas.config import Limits
+    from surrogate_nas.parsing import parse
+    from surrogate_nas.study import Study
+
+    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    found = Study(folder).compare_policies(network, limits)
+    document = [tables.solution_document(s) for s in found]
+    answer(document, as_json, lambda: tables.print_policies(found, f"{network} within {limits}"))
 
 
 @app.command()

@@ -196,7 +196,7 @@ def _baselines(study: Study, trained: Sequence[Record]) -> tuple[Baseline, ...]:
 
 def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
     name, curve = name_of(record.architecture), _curve(study, record)
-    best = OperatingPoint.from_array(curve.thresholds[-1], study.folder.problem.policy)  # on tune, where it was ordered
+    best = study.operating_point(record, curve.thresholds[-1])  # on tune, where it was ordered
     return Baseline(
         name if unique else f"{name} {record.id}", study.solution(record, _all_off(study, record)),
         study.solution(record, best), curve,
@@ -216,7 +216,8 @@ def _classes(study: Study, records: Sequence[Record]) -> Classes:
 def _verified(study: Study, record: Record) -> Verified:
     said = record.proposal.prediction
     assert said is not None
-    point = OperatingPoint(tuple(said["thresholds"]), said["policy"])
+    temperatures = study.temperatures(record)
+    point = OperatingPoint(tuple(said["thresholds"]), said["policy"], temperatures)
     measured = study.measured(record, "tune", point)
     accuracy = Compared.of(said["accuracy"], measured.accuracy)
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))

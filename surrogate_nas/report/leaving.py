@@ -101,7 +101,7 @@ class Examples:
 def _leaving(solution: Solution, test: LabeledImages, costing: Costing) -> tuple[Leaving, ...]:
     record, point = solution.record, solution.operating_point
     assert record.outputs is not None
-    exits = exits_of(record.architecture, record.outputs.test, costing, point.policy)
+    exits = exits_of(record.architecture, record.outputs.test, costing, point.policy, point.temperatures)
     route = exits.route(point)
     found = []
     for e in exits_on(solution):

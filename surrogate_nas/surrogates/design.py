@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.candidates import Candidates
-from surrogate_nas.config import FEWEST_NETWORKS, PolicyName
+from surrogate_nas.config import FEWEST_NETWORKS
 from surrogate_nas.cost import Cost, Costing
-from surrogate_nas.errors import JobError
-from surrogate_nas.record import Record, exits_of
+from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.exits import Exits
+from surrogate_nas.record import Record
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.surrogates.curves import CurveBasis, Floats, shared_thresholds
 
@@ -49,20 +50,20 @@ class DesignMatrix:
     """Held-out samples that each row was measured on."""
 
     @classmethod
-    def build(
-        cls, records: Sequence[Record], space: SearchSpace, costing: Costing, policy: PolicyName
-    ) -> "DesignMatrix":
-        """From the records that have outputs; failures are left out.
+    def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
+        """From the records that have outputs, and what their exits do on tune.
 
         Raises:
             JobError: if fewer than eight networks have been trained.
+            InputError: if their fidelities differ.
         """
-        trained = [r for r in records if r.outputs is not None]
+        trained, exits = [r for r, _ in views], [e for _, e in views]
+        if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
+            raise InputError(f"surrogates learn from networks of one fidelity, got {len(fidelities)}: {fidelities}")
         if len(trained) < FEWEST_NETWORKS:
             raise JobError(
                 f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
             )
-        exits = [exits_of(r.architecture, r.outputs.tune, costing, policy) for r in trained if r.outputs]
         basis = CurveBasis(space.positions)
         values, covariance = basis.fit(exits, shared_thresholds(space.positions, GRID_SIZE))
         candidates = Candidates.of(space, [r.architecture for r in trained], costing)

@@ -1,0 +1,119 @@
+"""How an exit scores its own confidence, and how far such scores are to be believed.
+
+Every policy gives a score in [0, 1], larger = surer, so that any of them can be compared with thresholds.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+from surrogate_nas.config import PolicyName
+
+Floats = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
+BINS = 15
+LARGEST_GATE_LOGIT = 80.0
+
+
+def softmax(logits: Array) -> Scores:
+    """Softmax over the last axis, in float32."""
+    shifted = logits.astype(np.float32)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    result: Scores = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def _max_softmax(probabilities: Array) -> Array:
+    return np.asarray(probabilities.max(axis=-1))
+
+
+def _margin(probabilities: Array) -> Array:
+    top = np.partition(probabilities, -2, axis=-1)[..., -2:]
+    return np.asarray(top[..., 1] - top[..., 0])
+
+
+def _entropy(probabilities: Array) -> Array:
+    tiny = np.finfo(np.float32).tiny
+    entropy = -(probabilities * np.log(np.maximum(probabilities, tiny))).sum(axis=-1)
+    return np.asarray(np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1))
+
+
+_OF_LOGITS: dict[PolicyName, Callable[[Array], Array]] = {
+    "max_softmax": _max_softmax,  # largest class probability
+    "margin": _margin,  # largest minus second largest (EDANAS, IJCNN 2023)
+    "entropy": _entropy,  # 1 − entropy / log C (after BranchyNet, arXiv 1709.01686)
+}
+POLICY_NAMES: tuple[PolicyName, ...] = tuple(_OF_LOGITS)
+"""Policies that need logits only."""
+GATE_POLICIES: tuple[PolicyName, ...] = ("gate", "cumulative_gate")
+"""Those that need what a branch says beside its logits: `gate` is an exit's own, `cumulative_gate` the probability of
+having left by then, Σ_{j≤e} g_j with g_j = c_j Π_{i<j} (1 − c_i) (NACHOS, arXiv 2401.13330)."""
+
+
+def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Scores:
+    """Confidence in [0, 1], larger = surer, of (…, C) logits divided by a temperature; shape (…).
+
+    >>> scores("margin", np.array([[0.0, 0.0], [9.0, -9.0]])).round(3).tolist()
+    [0.0, 1.0]
+    """
+    cooled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
+    return _OF_LOGITS[policy](softmax(cooled)).astype(np.float32)
+
+
+def gate_scores(gates: Array) -> Scores:
+    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
+    clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
+    return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
+
+
+def having_left(before: Scores | float, confidence: Scores) -> Scores:
+    """Probability of having left by an exit: 1 − (1 − before)(1 − c), which is Σ_{j≤e} g_j taken one exit further.
+
+    >>> having_left(np.float32(0.5), np.float32([0.0, 0.5])).tolist()
+    [0.5, 0.75]
+    """
+    return np.asarray(1 - (1 - np.asarray(before, np.float32)) * (1 - confidence), dtype=np.float32)
+
+
+# ---------------------------------------------------------------------- calibration
+
+
+def fit_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
+    """The T that minimises the mean cross entropy of logits / T (Guo et al., arXiv 1706.04599, sec. 4.2).
+
+    The loss has a single minimum in T; it is sought between 1/20 and 20.
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+    """
+    z = logits.astype(np.float64)
+    z = z - z.max(axis=1, keepdims=True)
+    right = z[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        T = math.exp(log_temperature)
+        return float((np.log(np.exp(z / T).sum(axis=1)) - right / T).mean())
+
+    bounds = (math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE))
+    return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
+
+
+def calibration_error(confidence: Array, correct: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+    """Expected calibration error: Σ_b n_b/N |accuracy_b − confidence_b| over bins of equal width (arXiv 1706.04599,
+    eq. 3).
+
+    >>> calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([True, True, False, False])).__round__(6)
+    0.1
+    """
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    sums = [np.bincount(bin_of, weights=w, minlength=bins) for w in (confidence, correct)]
+    return float(np.abs(sums[0] - sums[1]).sum() / len(correct))

@@ -1,0 +1,147 @@
+"""Thresholds chosen as the papers have it, ladders of settings for run time, and how sure measured figures are.
+
+The best thresholds are on `Exits.curve`; what is here is compared with it, or made of it.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.config import Limits
+from surrogate_nas.errors import InputError
+from surrogate_nas.exits import OFF, Exits, Measurements
+
+Floats = npt.NDArray[np.float64]
+
+MethodName = Literal["curve", "nachos", "aebnas"]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+
+NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
+AEBNAS_GRID = (0.1, 0.2, OFF)
+AEBNAS_WEIGHT = 0.1
+"""Points of accuracy that one per cent of deviation from the target costs."""
+MOST_AEBNAS_EXITS = 10
+RUNGS = 8
+DRAWS = 1000
+
+
+def by_curve(exits: Exits, limits: Limits) -> Measurements:
+    """The best point of the whole curve within limits (T = 1); see `Measurements.best`.
+
+    Raises:
+        JobError: if none keeps them; the message shows the nearest.
+    """
+    return exits.best(limits)
+
+
+def by_nachos(exits: Exits, limits: Limits) -> Measurements:
+    """NACHOS's sweep and repair (arXiv 2401.13330), T = 1.
+
+    One threshold for all early exits is swept over `NACHOS_SWEEP`, and the most accurate setting within the limits is
+    taken. If there is none, the most accurate of all is repaired: from the last early exit backwards, each threshold is
+    lowered along the sweep until the limits hold.
+
+    Raises:
+        JobError: if none keeps the limits; the message shows the nearest.
+    """
+    early = exits.positions - 1
+    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], early, axis=1))
+    if swept.feasible(limits).any() or not exits.early:
+        return _best(swept, limits)
+    row = swept.thresholds[int(swept.accuracy.argmax())].copy()
+    lowered = [row.copy()]
+    for e in reversed(exits.early):
+        for threshold in sorted(t for t in NACHOS_SWEEP if t < row[e])[::-1]:
+            row[e] = threshold
+            lowered.append(row.copy())
+    repaired = exits.measure(np.stack(lowered))
+    keeps = np.flatnonzero(repaired.feasible(limits))
+    return repaired[keeps[:1]] if len(keeps) else _best(repaired, limits)
+
+
+def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
+    """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: of {0.1, 0.2, off} per early exit, what maximises
+    accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
+
+    The target is the limit on expected MACs, and being cheaper is punished like being dearer; other limits are none of
+    its business.
+
+    Raises:
+        InputError: without a limit on expected MACs, or for more early exits than can be searched exhaustively.
+    """
+    if limits.max_macs is None:
+        raise InputError("method aebnas needs a target of expected MACs, got no max_macs")
+    if len(exits.early) > MOST_AEBNAS_EXITS:
+        raise InputError(f"method aebnas is for at most {MOST_AEBNAS_EXITS} early exits, got {len(exits.early)}")
+    grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
+    grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
+    measured = exits.measure(grid)
+    deviation = 100 * np.abs(measured.expected_macs / limits.max_macs - 1)
+    best = int((100 * measured.accuracy - AEBNAS_WEIGHT * deviation).argmax())
+    return measured[best : best + 1]
+
+
+METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {
+    "curve": by_curve, "nachos": by_nachos, "aebnas": by_aebnas,
+}  # fmt: skip
+
+
+def _best(measured: Measurements, limits: Limits) -> Measurements:
+    best = measured.best(limits)
+    return measured[best : best + 1]
+
+
+def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Measurements]:
+    """Settings between the cheapest and the most accurate, for a device that changes them with its load.
+
+    Budgets of the objective are evenly spaced on a logarithmic scale, and each has the most accurate setting within it;
+    a budget that buys no more than the one below has no rung.
+
+    Args:
+        exits: of the network on tune.
+        limits: that every rung keeps.
+        rungs: at most.
+
+    Returns:
+        (T,) budgets and the settings, cheapest first; none if nothing keeps the limits.
+
+    Raises:
+        InputError: for fewer than two rungs.
+    """
+    if rungs < 2:
+        raise InputError(f"a ladder has at least 2 rungs, got {rungs}")
+    points = exits.within(limits)
+    if not len(points):
+        return np.zeros(0), points
+    budgets = np.geomspace(points.objective[0], points.objective[-1], rungs)
+    budgets[-1] = points.objective[-1]  # geomspace ends a rounding error away
+    chosen = np.searchsorted(points.objective, budgets, side="right") - 1
+    chosen[0] = 0
+    kept = np.flatnonzero(np.diff(chosen, prepend=-1))
+    return budgets[kept], points[chosen[kept]]
+
+
+def bootstrap(
+    leaving: npt.NDArray[np.int64], correct: npt.NDArray[np.int64], costs: npt.NDArray[np.generic], confidence: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Percentile intervals of accuracy and of expected cost over samples drawn anew.
+
+    Only where a sample leaves and whether it is right matter, so drawing samples is drawing from 2 E cells.
+
+    Args:
+        leaving: (E,) samples that leave at each position.
+        correct: (E,) of those, who are right.
+        costs: (E,) of leaving there.
+        confidence: that the true value is in the interval.
+    """
+    n, E = int(leaving.sum()), len(leaving)
+    cells = np.concatenate([correct, leaving - correct]) / n
+    drawn = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
+    accuracy = drawn[:, :E].sum(axis=1) / n
+    cost = (drawn[:, :E] + drawn[:, E:]) @ costs.astype(np.float64) / n
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
