@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -17,11 +18,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from surrogate_nas import executors as executors_module
 from surrogate_nas import train
+from surrogate_nas.config import Settings
 from surrogate_nas.datasets import Splits, load, store
 from surrogate_nas.errors import JobError
-from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, make_executor
+from surrogate_nas.executors import DataSource, Executor, InProcess, Job, LocalProcesses, RayCluster, make_executor
+from surrogate_nas.executors import processes as processes_module
 from surrogate_nas.machine import available_cores
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Proposal, Record
@@ -236,7 +238,7 @@ def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
     job: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is stopped, as by a device that does not answer, cannot look at the clock."""
-    monkeypatch.setattr(executors_module, "TIME_TO_STOP", 0.5)
+    monkeypatch.setattr(processes_module, "TIME_TO_STOP", 0.5)
     stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 1.0}))
 
     def stop(proposal: Proposal, share: float) -> None:
@@ -308,8 +310,19 @@ def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor,
 
 
 @pytest.mark.parametrize(
-    ("workers", "executor"),
-    [(0, InProcess()), (1, LocalProcesses(1)), (3, LocalProcesses(3)), (None, LocalProcesses(available_cores()))],
+    ("settings", "executor"),
+    [
+        ({"workers": 0}, InProcess()),
+        ({"workers": 1}, LocalProcesses(1)),
+        ({}, LocalProcesses(available_cores())),
+        ({"workers": 3, "max_memory_gb": 2}, LocalProcesses(3, 2_000_000_000)),
+        ({"executor": "ray"}, RayCluster()),
+        ({"executor": "ray", "device": "cuda"}, RayCluster(gpus=1.0)),
+        (
+            {"executor": "ray", "workers": 8, "ray_address": "head:6379", "gpus_per_trial": 0.25},
+            RayCluster(8, "head:6379", 0.25),
+        ),
+    ],
 )
-def test_workers_choose_the_executor(workers: int | None, executor: Executor) -> None:
-    assert make_executor(workers) == executor
+def test_settings_choose_the_executor(settings: dict[str, Any], executor: Executor) -> None:
+    assert make_executor(Settings(**settings)) == executor

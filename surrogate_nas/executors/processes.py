@@ -1,146 +1,40 @@
-"""Where trainings run: in this process, or each in a process of its own.
-
-A training computes with one thread wherever it runs, so its result does not depend on how many run beside it.
-"""
+"""Trainings on this machine: in this process, or each in a process of its own."""
 
 import multiprocessing
 import os
-import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import psutil
 import torch
 
-from surrogate_nas import datasets, train
-from surrogate_nas.datasets import store
 from surrogate_nas.errors import JobError
-from surrogate_nas.machine import amount, available_cores, available_memory
-from surrogate_nas.recipe import Recipe
-from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
-from surrogate_nas.space.spec import BackboneSpec
-from surrogate_nas.unfinished import seconds_before, write
-
-
-@dataclass(frozen=True, slots=True)
-class DataSource:
-    """Where a worker finds the study's data, and how it is split."""
-
-    path: Path
-    """The study's own copy; see `datasets.store`."""
-    seed: int
-    tune_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A proposal with all that a worker needs to carry it out."""
-
-    proposal: Proposal
-    source: DataSource
-    recipe: Recipe
-    device: str
-    checkpoint: Path
-    """Where the trained weights go, as safetensors."""
-    unfinished: Path
-    """Where the state between two epochs is kept; see `unfinished`."""
-    backbone: BackboneSpec | None = None
-    """The given backbone of the space, if it has one."""
-
+from surrogate_nas.executors.jobs import (
+    TIME_TO_STOP,
+    Job,
+    MayStart,
+    OnProgress,
+    always,
+    carry_out,
+    not_kept,
+    provenance,
+)
+from surrogate_nas.machine import amount, available_memory
+from surrogate_nas.record import Failure, FailureKind, Record
 
 WATCH_EVERY = 0.2
 """Seconds between two looks at what the trainings use."""
-TIME_TO_STOP = 20.0
-"""Seconds past its time limit after which a training that has not stopped by itself is killed."""
 TIME_TO_START = 60.0
 KILLED = -9
 IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
 """The first optimiser of a process imports it, which takes 2 s."""
-
-OnProgress = Callable[[Proposal, float], None]
-"""Told a proposal and the share of its training that is done."""
-
-
-MayStart = Callable[[], bool]
-"""Asked before each training; once it says no, those that run are finished and no other starts."""
-
-
-def _always() -> bool:
-    return True
-
-
-class Executor(Protocol):
-    """Carries out jobs and yields a record for each, in whatever order they finish."""
-
-    @property
-    def workers(self) -> int:
-        """Trainings at a time."""
-
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
-        """The record of every job that was started; a failure is a record too."""
-
-
-def run_job(job: Job, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
-    """Train and measure one network in this process. Whatever goes wrong is in the record."""
-    start = time.monotonic() - seconds_before(job.unfinished)
-    outputs, failure = None, None
-    try:
-        outputs = _train_and_measure(job, on_epoch)
-    except train.TrainingFailure as error:
-        failure = Failure(error.kind, str(error))
-    except MemoryError as error:
-        failure = Failure("memory", str(error) or "out of memory")
-    except (RuntimeError, ValueError) as error:
-        failure = _failure(error)
-    return Record(job.proposal, outputs, failure, time.monotonic() - start, _provenance(job))
-
-
-def _train_and_measure(job: Job, on_epoch: Callable[[int], None]) -> Outputs:
-    data = store.load(job.source.path)
-    splits = datasets.split(data, job.source.seed, job.source.tune_share)
-    device = train.resolve_device(job.device)
-    network = train.build(job.proposal.architecture, splits, len(data.classes), job.proposal.seed, device, job.backbone)
-    train.fit(
-        network, splits.train, job.recipe, job.proposal.seed, flips=data.flips, on_epoch=on_epoch,
-        unfinished=job.unfinished,
-    )  # fmt: skip
-    outputs = train.measure(network, splits)
-    write(job.checkpoint, network.state_dict(), durable=True)  # before its record is stored
-    return outputs
-
-
-def _failure(error: Exception) -> Failure:
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
-    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-    kind: FailureKind = "memory" if out_of_memory else "error"
-    return Failure(kind, f"{type(error).__name__}: {message}")
-
-
-def _provenance(job: Job) -> dict[str, str]:
-    return {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "machine": platform.machine(), "device": job.device,
-    }  # fmt: skip
-
-
-def _not_kept(job: Job, error: OSError) -> JobError:
-    return JobError(f"training {job.proposal.id} could not be kept: {error}")
-
-
-def _run_here(job: Job, on_progress: OnProgress) -> Record:
-    try:
-        return run_job(job, lambda epoch: on_progress(job.proposal, epoch / job.recipe.epochs))
-    except OSError as error:
-        raise _not_kept(job, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +43,7 @@ class InProcess:
 
     workers: int = 1
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, in order."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -157,7 +51,14 @@ class InProcess:
             for job in jobs:
                 if not may_start():
                     return
-                yield _run_here(job, on_progress)
+                try:
+                    for message in carry_out(job):
+                        if isinstance(message, Record):
+                            yield message
+                        else:
+                            on_progress(job.proposal, message / job.recipe.epochs)
+                except OSError as error:
+                    raise not_kept(job, error) from None
         finally:
             torch.set_num_threads(threads)
 
@@ -177,7 +78,7 @@ class Running:
 
     def failed(self, kind: FailureKind, message: str) -> Record:
         """Its record, if it will not give one itself."""
-        return Record(self.job.proposal, None, Failure(kind, message), self.seconds, _provenance(self.job))
+        return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
 
     def excess(self, max_memory: int) -> Record | None:
         """A failure if it takes more time or memory than it may."""
@@ -204,7 +105,7 @@ class LocalProcesses:
     max_memory: int | None = None
     """Bytes that each training may use; `None` shares out what is free when the first one starts."""
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = _always) -> Iterator[Record]:
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
         context, max_memory = _context(), self.max_memory or available_memory() // self.workers
         waiting, running = list(jobs), dict[Connection, Running]()
@@ -257,7 +158,8 @@ def _work(job: Job, sender: Connection) -> None:
     _offer_to_the_kernel()
     torch.set_num_threads(1)
     try:
-        sender.send(run_job(job, sender.send))
+        for message in carry_out(job):
+            sender.send(message)
     except OSError as error:
         sender.send(error)
     except KeyboardInterrupt:
@@ -290,7 +192,7 @@ def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Re
         hint = ", as when the machine has no memory left" if code == KILLED else ""
         return running.failed("crashed", f"the training process ended with exit code {code}{hint}")
     if isinstance(message, OSError):
-        raise _not_kept(running.job, message)
+        raise not_kept(running.job, message)
     if isinstance(message, Record):
         return message
     on_progress(running.job.proposal, message / running.job.recipe.epochs)
@@ -308,10 +210,3 @@ def start_and_end_a_process() -> None:
     if process.exitcode != 0:
         process.kill()
         raise JobError(f"a process ended with exit code {process.exitcode}; train in this one with --workers 0")
-
-
-def make_executor(workers: int | None, max_memory: int | None = None) -> Executor:
-    """`workers` processes of at most `max_memory` bytes; one per core for `None`; this process, unwatched, for 0."""
-    if workers == 0:
-        return InProcess()
-    return LocalProcesses(workers or available_cores(), max_memory)
