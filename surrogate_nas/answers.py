@@ -70,7 +70,7 @@ class Measured:
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
-            float(figures.macs.expected[0]), macs_interval, int(figures.macs.p95[0]), int(figures.macs.worst[0]),
+            float(measured.expected_macs[0]), macs_interval, int(figures.macs.p95[0]), int(figures.macs.worst[0]),
             tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
             _or_none(per_class), float(np.nanmean(per_class)), measured.n, int(measured.parameters[0]),
             int(measured.weight_bytes[0]), int(measured.activation_bytes[0]), _cost(figures.cost),

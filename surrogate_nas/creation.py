@@ -16,6 +16,7 @@ from surrogate_nas.plan import Plan
 from surrogate_nas.policies import GATE_POLICIES
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.progress import say
+from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.space import SearchSpace, SpaceSpec
 from surrogate_nas.space.files import load_space
@@ -87,8 +88,7 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
     gates = spec.branch.kind == "gated"
     if problem.policy in GATE_POLICIES and not gates:
         raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
-    if settings.recipe.loss.kind == "nachos" and not gates:
-        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+    require_gates(spec, settings.recipe)
     if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
         raise InputError(
             f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
@@ -96,6 +96,12 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
         )
     initial_proposals(problem, settings.initial, [], 0)
     Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
+
+
+def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
+    """Raise `InputError` for a loss that needs gates where branches have none."""
+    if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
+        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
 
 
 def _left_by_creation(path: Path) -> bool:

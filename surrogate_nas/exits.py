@@ -45,7 +45,7 @@ class OperatingPoint:
     A sample leaves at the first exit whose score is at least its threshold, else at the last.
 
     >>> OperatingPoint.parse("0.8,off,0.6", positions=4)
-    OperatingPoint(thresholds=(0.8, None, 0.6), policy='max_softmax')
+    OperatingPoint(thresholds=(0.8, None, 0.6), policy='max_softmax', temperatures=())
     """
 
     thresholds: tuple[float | None, ...]

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 
 from surrogate_nas import datasets
 from surrogate_nas.archive import Archive
@@ -20,7 +19,7 @@ from surrogate_nas.cost_table import CostTable
 from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS, cost_table, create, read
 from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.executors import DataSource, Executor, Job, make_executor
+from surrogate_nas.executors import ARCHITECTURE, DataSource, Executor, Job, make_executor
 from surrogate_nas.lock import StudyLock
 from surrogate_nas.machine import amount, size_of
 from surrogate_nas.network import EarlyExitNetwork
@@ -318,11 +317,17 @@ class StudyFolder:
                 f"train it again with --keep all"
             )
         network = EarlyExitNetwork(record.architecture, self.shape, backbone=self.space.spec.backbone)
+        needed = str(record.architecture)
         try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise JobError(f"the weights of {record.id} at {path} are damaged: {reason}") from None
+            with safe_open(path, framework="pt") as file:
+                held = (file.metadata() or {}).get(ARCHITECTURE, "another network")
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
+        except (SafetensorError, OSError) as error:
+            raise JobError(f"the weights of {record.id} at {path} are damaged: {str(error).splitlines()[0]}") from None
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise JobError(f"{path} has the weights of {held}; those of {record.id} are of {needed}") from None
         return network.eval()
 
     # ------------------------------------------------------------------ what is kept

@@ -14,6 +14,7 @@ from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits, PolicyName, Settings
+from surrogate_nas.creation import require_gates
 from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
@@ -189,11 +190,12 @@ class Study:
         if seeds < 1:
             raise InputError(f"seeds {seeds} is not a positive number")
         with self.folder.changing():
-            chosen = self._to_finalize(ids, at)
+            chosen, full = self._to_finalize(ids, at), recipe or self.settings.full_recipe
+            if full.fidelity == self.settings.recipe.fidelity:
+                raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
+            require_gates(self.folder.space.spec, full)
             if recipe is not None:
                 self.folder.update({"final": recipe.model_dump()})
-            if self.settings.full_recipe.fidelity == self.settings.recipe.fidelity:
-                raise InputError(f"the final recipe is the search's: {self.settings.recipe.fidelity}; give more epochs")
             self.folder.collect_finals(chosen, seeds)
         return [f for f in self.finals() if f.architecture in chosen]
 

@@ -116,10 +116,10 @@ def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Me
     points = exits.within(limits)
     if not len(points):
         return np.zeros(0), points
-    budgets = np.geomspace(points.objective[0], points.objective[-1], rungs)
-    budgets[-1] = points.objective[-1]  # geomspace ends a rounding error away
+    cheapest, dearest = points.objective[0], points.objective[-1]
+    budgets = np.geomspace(cheapest, dearest, rungs).clip(cheapest, dearest)
+    budgets[-1] = dearest  # else a rounding error away
     chosen = np.searchsorted(points.objective, budgets, side="right") - 1
-    chosen[0] = 0
     kept = np.flatnonzero(np.diff(chosen, prepend=-1))
     return budgets[kept], points[chosen[kept]]
 

@@ -112,6 +112,15 @@ BAD_QUESTIONS = {
     "collect STUDY": "either --n or --encoding",
     "collect STUDY --n 0": "--n 0 is not a positive number",
     "collect NOWHERE --encoding abc": "neither a text form nor numbers",
+    "tune STUDY FIRST --max-macs 1e5 --method best": "method 'best' is not one of curve, nachos, aebnas",
+    "tune STUDY FIRST --method aebnas": "method aebnas needs a target of expected MACs, got no max_macs",
+    "ladder STUDY FIRST --rungs 1": "a ladder has at least 2 rungs, got 1",
+    "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
+    "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
+    "finalize STUDY --at 1": "budget 1 is below the cheapest solution's expected MACs",
+    "finalize STUDY --seeds 0": "seeds 0 is not a positive number",
+    "finalize STUDY --epochs 2": "the final recipe is the search's",
+    "finalize STUDY --recipe missing.yaml": "missing.yaml",
     "archive show STUDY zzzz": "0 records have an id",
     "frobnicate": "allowed: run, collect, fit, search, query",
 }
@@ -120,7 +129,9 @@ BAD_QUESTIONS = {
 @pytest.mark.parametrize("words", BAD_QUESTIONS)
 def test_bad_questions_are_one_line_and_change_nothing(words: str, study_path: Path, command: Command) -> None:
     before = {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name}
-    assert_refused(command(*[study_path if word == "STUDY" else word for word in words.split()]), BAD_QUESTIONS[words])
+    first = Archive.open(study_path / ARCHIVE).records()[0].id
+    meant = {"STUDY": study_path, "FIRST": first}
+    assert_refused(command(*[meant.get(word, word) for word in words.split()]), BAD_QUESTIONS[words])
     assert {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name} == before
     assert not Path("NOWHERE").exists()
 
@@ -157,6 +168,9 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
         "query STUDY --sample 3": "3 of 3 architectures",
         "fit STUDY": "Surrogates on networks they never saw",
         f"tune STUDY {record.id[:6]} --max-macs 1e6": record.id,
+        f"tune STUDY {record.id} --max-macs 2e5 --method aebnas": record.id,
+        f"ladder STUDY {record.id} --rungs 4": "test accuracy [95 %]",
+        f"policies STUDY {record.id}": "max_softmax",
         "archive list STUDY": "12 records",
         f"archive show STUDY {record.id}": str(record.architecture),
         "archive validate STUDY": "12 records, sound",
@@ -170,7 +184,8 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
 
 def test_every_json_document_is_the_only_thing_on_stdout(study_path: Path, command: Command) -> None:
     record = Archive.open(study_path / ARCHIVE).records()[0]
-    for words in ("fit STUDY", f"tune STUDY {record.id} --max-macs 1e6", "archive list STUDY", "archive validate STUDY",
+    for words in ("fit STUDY", f"tune STUDY {record.id} --max-macs 1e6", f"ladder STUDY {record.id}",
+                  f"policies STUDY {record.id}", "archive list STUDY", "archive validate STUDY",
                   f"archive show STUDY {record.id}", "spaces", "datasets", "doctor"):  # fmt: skip
         _, out, _ = command(*[study_path if w == "STUDY" else w for w in words.split()], "--json")
         assert json.loads(out)

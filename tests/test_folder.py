@@ -110,6 +110,18 @@ def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -
     assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
 
 
+def test_weights_of_another_architecture_are_said(copy: Study) -> None:
+    """As after files were moved by hand: whose they are is in the file, else it shows by their shapes."""
+    one, *others = [r for r in copy.records() if copy.folder.checkpoint(r.id).is_file()]
+    other = next(r for r in others if r.architecture != one.architecture)
+    shutil.copy(copy.folder.checkpoint(other.id), copy.folder.checkpoint(one.id))
+    with pytest.raises(JobError) as caught:
+        copy.network(one.id)
+    path = copy.folder.checkpoint(one.id)
+    said = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
+    assert str(caught.value) == said
+
+
 def test_damaged_weights_are_said(copy: Study) -> None:
     id = copy.records()[0].id
     copy.folder.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file

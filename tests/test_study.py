@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
-from surrogate_nas.answers import Answer, Solution
+from surrogate_nas.answers import Answer, Calibration, Solution
 from surrogate_nas.archive import Archive
 from surrogate_nas.creation import ARCHIVE
 from tests.synthetic import SMALL_STUDY
@@ -53,6 +53,57 @@ def test_the_front_keeps_the_limits_on_tune_and_rises(study: Study) -> None:
     macs = [s.tune.expected_macs for s in front]
     assert macs == sorted(macs)
     assert [s.tune.accuracy for s in front] == sorted(s.tune.accuracy for s in front)
+
+
+def test_policies_are_compared_at_their_own_best_thresholds_without_training(study: Study) -> None:
+    record, limits = study.records()[0], Limits(max_macs=1e5)
+    found = study.compare_policies(record.id, limits)
+    assert [s.operating_point.policy for s in found] == ["max_softmax"] * 2 + ["margin"] * 2 + ["entropy"] * 2
+    assert [bool(s.operating_point.temperatures) for s in found] == [False, True] * 3
+    for solution in found:
+        assert solution.tune.expected_macs <= 1e5
+    plain = study.tune(record.id, limits)
+    assert (found[0].operating_point, found[0].test) == (plain.operating_point, plain.test)
+    with pytest.raises(JobError, match="no thresholds keep expected MACs ≤ 1;"):
+        study.compare_policies(record.id, Limits(max_macs=1))
+
+
+def test_a_ladder_is_chosen_on_tune_and_measured_on_both_splits(study: Study) -> None:
+    id = study.records()[0].id
+    rungs = study.ladder(id, Limits(), 6)
+    curve = study.exits(study.records()[0], "tune").curve
+    assert [r.solution.tune.accuracy for r in rungs] == sorted(r.solution.tune.accuracy for r in rungs)
+    assert rungs[-1].solution.tune.accuracy == curve.accuracy[-1]
+    for rung in rungs:
+        test = rung.solution.test
+        assert rung.solution.tune.expected_macs <= rung.budget + 1e-6
+        assert rung.test_accuracy_interval[0] <= test.accuracy <= rung.test_accuracy_interval[1]
+        assert test.expected_macs_interval[0] <= test.expected_macs <= test.expected_macs_interval[1]
+    with pytest.raises(JobError, match="no thresholds keep accuracy ≥ 1;"):
+        study.ladder(id, Limits(min_accuracy=1.0))
+
+
+def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_points(copy: Study) -> None:
+    plain = copy.front()
+    copy.folder.update({"temperature": True})
+    front = copy.front()
+    assert all(s.operating_point.temperatures == copy.temperatures(s.record) for s in front)
+    assert all(len(s.operating_point.temperatures) == 3 for s in front)
+    for s in front:
+        view = copy.exits(s.record, "test")
+        assert float(view.at(s.operating_point).accuracy[0]) == s.test.accuracy
+        images = torch.from_numpy(copy.folder.splits().test.images)
+        left = copy.network(s.record.id).predict(images, s.operating_point).positions
+        np.testing.assert_allclose(np.bincount(left, minlength=3) / len(left), s.test.rates, atol=0.006)
+    assert plain[0].operating_point.temperatures == ()
+
+
+def test_calibration_is_measured_on_test_after_fitting_on_tune(study: Study) -> None:
+    record = study.records()[0]
+    exits = Calibration.of(record.architecture, study.folder.archive.outputs(record.id))
+    assert [c.position for c in exits] == list(record.architecture.exit_positions)
+    assert tuple(c.temperature for c in exits) == study.folder.archive.outputs(record.id).tune.temperatures()
+    assert all(0 <= c.error <= 1 and 0 <= c.error_with_temperature <= 1 for c in exits)
 
 
 def test_no_trained_operating_point_beats_the_front(study: Study) -> None:

@@ -1,13 +1,13 @@
 """Where trainings run: in this process, in processes of this machine, or on a Ray cluster."""
 
 from surrogate_nas.config import Settings
-from surrogate_nas.executors.jobs import DataSource, Executor, Job
+from surrogate_nas.executors.jobs import ARCHITECTURE, DataSource, Executor, Job
 from surrogate_nas.executors.processes import InProcess, LocalProcesses, start_and_end_a_process
 from surrogate_nas.executors.ray import RayCluster
 from surrogate_nas.machine import available_cores
 
 __all__ = [
-    "DataSource", "Executor", "InProcess", "Job", "LocalProcesses", "RayCluster", "make_executor",
+    "ARCHITECTURE", "DataSource", "Executor", "InProcess", "Job", "LocalProcesses", "RayCluster", "make_executor",
     "start_and_end_a_process",
 ]  # fmt: skip
 

@@ -19,6 +19,8 @@ from surrogate_nas.record import Failure, FailureKind, Outputs, Proposal, Record
 from surrogate_nas.space.spec import BackboneSpec
 from surrogate_nas.unfinished import seconds_before, write
 
+ARCHITECTURE = "architecture"
+"""Beside trained weights, whose they are."""
 TIME_TO_STOP = 20.0
 """Seconds past its time limit after which a training that has not stopped by itself is ended."""
 
@@ -115,7 +117,8 @@ def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, O
         unfinished=job.unfinished,
     )  # fmt: skip
     outputs = train.measure(network, splits)
-    write(job.checkpoint, network.state_dict(), durable=True)  # before its record is stored
+    described = {ARCHITECTURE: str(job.proposal.architecture)}
+    write(job.checkpoint, network.state_dict(), described, durable=True)  # before its record is stored
     return outputs
 
 
