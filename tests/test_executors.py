@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,22 @@ QUICK = Recipe(epochs=1, batch_size=128)
 ENDLESS = Recipe(epochs=10_000)
 
 executors = pytest.mark.parametrize(
-    "executor", [InProcess(), LocalProcesses(1), LocalProcesses(2)], ids=["in process", "one process", "two processes"]
-)
+    "executor",
+    [
+        pytest.param(InProcess(), id="in process"), pytest.param(LocalProcesses(1), id="one process"),
+        pytest.param(LocalProcesses(2), id="two processes"),
+        pytest.param(RayCluster(2), id="ray", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 processes = pytest.mark.parametrize("executor", [LocalProcesses(1), LocalProcesses(2)], ids=["one", "two"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_cluster_is_left() -> Iterator[None]:
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else they wait for whatever else the machine does
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 class Jobs:

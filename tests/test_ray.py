@@ -45,7 +45,8 @@ class TwoNodes:
 
 
 @pytest.fixture
-def nodes() -> Iterator[TwoNodes]:
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else they wait for whatever else the machine does
     nodes = TwoNodes()
     yield nodes
     ray.shutdown()
