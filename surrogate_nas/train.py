@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from surrogate_nas import augment, unfinished
+from surrogate_nas import augment, datasets, unfinished
 from surrogate_nas.config import ChargeHeads
 from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError, JobError
@@ -69,8 +69,8 @@ def build(
     """
     images = splits.train.images
     shape = ImageShape(images.shape[1], images.shape[2], classes)
-    mean = tuple(float(m) for m in images.mean(axis=(0, 2, 3)))
-    std = tuple(max(float(s), 1.0) for s in images.std(axis=(0, 2, 3)))
+    mean, deviation = datasets.moments(images)
+    std = tuple(max(s, 1.0) for s in deviation)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = EarlyExitNetwork(architecture, shape, mean, std, backbone)

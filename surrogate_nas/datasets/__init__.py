@@ -11,6 +11,7 @@ from surrogate_nas.datasets.dataset import (
     LabeledImages,
     Labels,
     Splits,
+    moments,
     split,
 )
 from surrogate_nas.datasets.from_torch import from_torch
@@ -19,6 +20,6 @@ from surrogate_nas.datasets.source import load, source_stamp
 
 __all__ = [
     "LARGEST_SIZE", "SMALLEST_SIZE", "TEST_SHARE", "TUNE_SHARE", "ClassCount", "DataCard", "Dataset", "Images",
-    "LabeledImages", "Labels", "Splits", "card", "dataset_names", "from_torch", "import_torchvision", "load",
+    "LabeledImages", "Labels", "Splits", "card", "dataset_names", "from_torch", "import_torchvision", "load", "moments",
     "source_stamp", "split",
 ]  # fmt: skip

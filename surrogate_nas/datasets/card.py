@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages, split
-
-BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
-BYTES = 256
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
         for c, name in enumerate(dataset.classes)
     )
     each = [c.images for c in classes]
-    mean, deviation = _moments(dataset.train.images)
+    mean, deviation = moments(dataset.train.images)
     parts = [part for part in (dataset.train, dataset.test) if part is not None]
     return DataCard(
         name=dataset.name,
@@ -92,15 +89,3 @@ def _cut(dataset: Dataset, seed: int) -> dict[str, npt.NDArray[np.int64]]:
     splits = split(replace(dataset, train=bare(dataset.train), test=test), seed)
     parts = {"train": splits.train, "tune": splits.tune, "test": splits.test}
     return {name: np.bincount(part.labels, minlength=len(dataset.classes)) for name, part in parts.items()}
-
-
-def _moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, from how often it has each of the 256 values."""
-    counts = np.zeros((images.shape[1], BYTES), dtype=np.int64)
-    for start in range(0, len(images), BLOCK):
-        for c, channel in enumerate(counts):
-            channel += np.bincount(images[start : start + BLOCK, c].ravel(), minlength=BYTES)
-    share, value = counts / counts.sum(axis=1, keepdims=True), np.arange(BYTES)
-    mean = share @ value
-    deviation = np.sqrt((share * (value - mean[:, None]) ** 2).sum(axis=1))
-    return tuple(mean.tolist()), tuple(deviation.tolist())

@@ -18,6 +18,8 @@ Labels = npt.NDArray[np.int64]
 
 TUNE_SHARE = 0.1
 TEST_SHARE = 0.2
+BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
+BYTES = 256
 SMALLEST_SIZE, LARGEST_SIZE = 4, 256
 
 
@@ -181,3 +183,15 @@ def numbered_classes(labels: Labels, what: str) -> tuple[str, ...]:
         missing = int(np.flatnonzero(distinct != np.arange(len(distinct)))[0])
         raise InputError(f"{what} are class numbers from 0 on without a gap; {distinct[-1]} is there, {missing} is not")
     return tuple(str(c) for c in range(len(distinct)))
+
+
+def moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, from how often it has each of the 256 values."""
+    counts = np.zeros((images.shape[1], BYTES), dtype=np.int64)
+    for start in range(0, len(images), BLOCK):
+        for c, channel in enumerate(counts):
+            channel += np.bincount(images[start : start + BLOCK, c].ravel(), minlength=BYTES)
+    pixels, value = counts.sum(axis=1), np.arange(BYTES)
+    mean = counts @ value / pixels
+    deviation = np.sqrt((counts * (value - mean[:, None]) ** 2).sum(axis=1) / pixels)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
