@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surrogate_nas.answers import Measured, Solution
+from surrogate_nas.answers import Calibration, Measured, Solution
 from surrogate_nas.config import Limits
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.record import Failure
 from surrogate_nas.report.baselines import Comparison, baselines_part, overlapping, points
+from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import (
     ALL_SHOWN,
     BEST_SHOWN,
@@ -125,6 +126,22 @@ def test_an_exit_that_is_off_is_left_out(study: Study, contents: Contents, with_
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
     assert [s.position for s in exit_shares(off, contents.costing)] == [2]
     assert "exit 1" not in exit_mix_section(replace(contents, front=(off,)))
+
+
+# ---------------------------------------------------------------------- calibration
+
+
+def test_every_exit_of_a_calibrated_network_is_a_row_with_its_errors(study: Study, contents: Contents) -> None:
+    assert 1 <= len(contents.calibration) <= 6
+    text = plain(calibration_section(contents))
+    for id, exits in contents.calibration:
+        record = study.folder.archive.find(id)
+        assert id in {s.record.id for s in contents.front}
+        assert list(exits) == Calibration.of(record.architecture, study.folder.archive.outputs(id))
+        for c in exits:
+            assert f"{c.temperature:.2f}" in text
+            assert percent(c.error) in text
+    assert calibration_section(replace(contents, calibration=())) == ""
 
 
 # ---------------------------------------------------------------------- images that leave early and late

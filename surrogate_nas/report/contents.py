@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from surrogate_nas.answers import Measured, Solution
+from surrogate_nas.answers import Calibration, Measured, Solution
 from surrogate_nas.archive import Header
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
@@ -23,6 +23,7 @@ from surrogate_nas.study import Study
 from surrogate_nas.surrogates.validation import Fitted
 
 PACKAGE = "surrogate-nas"
+MOST_CALIBRATED = 6
 ROUNDING = 1e-9  # a measured share may differ from an interval's end by rounding alone
 
 
@@ -133,6 +134,8 @@ class Contents:
     failed_baselines: tuple[Record, ...]
     finals: tuple[Final, ...]
     """At full fidelity, the most accurate on tune first."""
+    calibration: tuple[tuple[str, tuple[Calibration, ...]], ...]
+    """Of some networks of the front, by their ids: each exit's."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -162,6 +165,7 @@ class Contents:
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
             finals=tuple(study.finals()) if trained else (),
+            calibration=_calibration(front),
             classes=_classes(study, [*trained, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, study.folder.costing),
             splits=_split_sizes(splits, trained),
@@ -173,6 +177,16 @@ class Contents:
     def failed(self) -> tuple[Record, ...]:
         """Trainings that gave no outputs."""
         return tuple(r for r in self.records if r.failure is not None)
+
+
+def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[Calibration, ...]], ...]:
+    records = list({s.record.id: s.record for s in front}.values())
+    chosen = {round(i) for i in np.linspace(0, len(records) - 1, MOST_CALIBRATED)} if records else set()
+    return tuple(
+        (r.id, tuple(Calibration.of(r.architecture, r.outputs)))
+        for i, r in enumerate(records)
+        if i in chosen and r.outputs is not None
+    )
 
 
 def _network(study: Study, record: Record) -> Network:

@@ -6,6 +6,7 @@ from plotly.offline import get_plotlyjs
 
 from surrogate_nas.progress import duration
 from surrogate_nas.report.assets import SCRIPT, STYLE
+from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import classes_section
 from surrogate_nas.report.contents import Contents, Network
 from surrogate_nas.report.examples import examples_section
@@ -24,8 +25,9 @@ def page(contents: Contents) -> str:
     """The whole document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
     parts = [header(contents), front_section(contents), finals_section(contents), exit_mix_section(contents),
-             examples_section(contents), classes_section(contents), predictions_section(contents),
-             trust_section(contents), progress_section(contents), networks_section(contents)]  # fmt: skip
+             calibration_section(contents), examples_section(contents), classes_section(contents),
+             predictions_section(contents), trust_section(contents), progress_section(contents),
+             networks_section(contents)]  # fmt: skip
     return "\n".join([
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
