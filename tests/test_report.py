@@ -126,8 +126,8 @@ def test_plotly_is_there_exactly_once(text: str) -> None:
 def test_the_sections_stand_in_order(text: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
         "The front", "Where images leave", "How sure exits are", "Images that leave early and late",
-        "Accuracy per class", "Predicted against verified", "How far to trust the surrogate", "Hypervolume per training",
-        "All networks",
+        "Accuracy per class", "Predicted against verified", "How far to trust the surrogate",
+        "Hypervolume per training", "All networks",
     ]  # fmt: skip
 
 
