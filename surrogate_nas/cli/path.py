@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.options import (
-    LIMITS,
     Backbone,
     BackboneInput,
     Batch,
@@ -58,7 +57,7 @@ from surrogate_nas.cli.options import (
     changes_of,
 )
 from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import DEFAULT_SPACE, architectures_of, open_or_create, open_study
+from surrogate_nas.cli.studies import DEFAULT_SPACE, architectures_of, limits_of, open_or_create, open_study
 from surrogate_nas.errors import InputError
 
 app = typer.Typer()
@@ -215,13 +214,11 @@ def tune(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Choose thresholds of a trained network for given limits, without training."""
-    folder = open_study(study, {})
+    options, folder = locals(), open_study(study, {})
     from surrogate_nas import tables
-    from surrogate_nas.config import Limits
-    from surrogate_nas.parsing import parse
     from surrogate_nas.study import Study
 
-    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    limits = limits_of(options)
     whole = Study(folder)
     solution = whole.tune(network, limits, method)  # type: ignore[arg-type]  # which it checks
     curve = tables.curve_document(whole, network)
@@ -238,13 +235,11 @@ def ladder(
     min_accuracy: MinAccuracy = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Thresholds of a trained network for several budgets, for a device that changes them with its load."""
-    folder = open_study(study, {})
+    options, folder = locals(), open_study(study, {})
     from surrogate_nas import tables
-    from surrogate_nas.config import Limits
-    from surrogate_nas.parsing import parse
     from surrogate_nas.study import Study
 
-    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    limits = limits_of(options)
     found = Study(folder).ladder(network, limits, rungs)
     answer(tables.ladder_document(found), as_json, lambda: tables.print_ladder(found, f"{network} within {limits}"))
 
@@ -257,13 +252,11 @@ def policies(
     min_accuracy: MinAccuracy = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compare exit policies on a trained network, each at its own best thresholds, without training."""
-    folder = open_study(study, {})
+    options, folder = locals(), open_study(study, {})
     from surrogate_nas import tables
-    from surrogate_nas.config import Limits
-    from surrogate_nas.parsing import parse
     from surrogate_nas.study import Study
 
-    limits = parse(Limits, {name: value for name, value in locals().items() if name in LIMITS}, "limits")
+    limits = limits_of(options)
     found = Study(folder).compare_policies(network, limits)
     document = [tables.solution_document(s) for s in found]
     answer(document, as_json, lambda: tables.print_policies(found, f"{network} within {limits}"))

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.options import changes_of
+from surrogate_nas.cli.options import LIMITS, changes_of
 from surrogate_nas.errors import InputError
 
 if TYPE_CHECKING:
     from surrogate_nas.backbone import Mount
+    from surrogate_nas.config import Limits
     from surrogate_nas.folder import StudyFolder
     from surrogate_nas.space import Architecture
 
@@ -72,6 +73,14 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
     example = None if numbers is None else (int(numbers[0]), int(numbers[1]), int(numbers[2]))
     names = [name.strip() for name in exits.split(",")]
     return mount(reference, names, example=example, frozen=options["freeze"])
+
+
+def limits_of(options: dict[str, Any]) -> "Limits":
+    """Those that a command was given."""
+    from surrogate_nas.config import Limits
+    from surrogate_nas.parsing import parse
+
+    return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
 
 
 def architectures_of(
