@@ -40,18 +40,15 @@ def by_curve(exits: Exits, limits: Limits) -> Measurements:
 def by_nachos(exits: Exits, limits: Limits) -> Measurements:
     """NACHOS's sweep and repair (arXiv 2401.13330), T = 1.
 
-    One threshold for all early exits is swept over `NACHOS_SWEEP`, and the most accurate setting within the limits is
-    taken. If there is none, the most accurate of all is repaired: from the last early exit backwards, each threshold is
-    lowered along the sweep until the limits hold.
+    One threshold for all early exits is swept over `NACHOS_SWEEP`, and the most accurate setting is taken, whatever it
+    costs. It is repaired where it breaks the limits: from the last early exit backwards, each threshold is lowered
+    along the sweep until they hold.
 
     Raises:
-        JobError: if none keeps the limits; the message shows the nearest.
+        JobError: if they never do; the message shows the nearest.
     """
-    early = exits.positions - 1
-    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], early, axis=1))
-    if swept.feasible(limits).any() or not exits.early:
-        return _best(swept, limits)
-    row = swept.thresholds[int(swept.accuracy.argmax())].copy()
+    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
+    row = swept.thresholds[int(np.lexsort((swept.objective, -swept.accuracy))[0])].copy()
     lowered = [row.copy()]
     for e in reversed(exits.early):
         for threshold in sorted(t for t in NACHOS_SWEEP if t < row[e])[::-1]:
@@ -59,7 +56,9 @@ def by_nachos(exits: Exits, limits: Limits) -> Measurements:
             lowered.append(row.copy())
     repaired = exits.measure(np.stack(lowered))
     keeps = np.flatnonzero(repaired.feasible(limits))
-    return repaired[keeps[:1]] if len(keeps) else _best(repaired, limits)
+    if not len(keeps):
+        repaired.best(limits)  # says why
+    return repaired[keeps[:1]]
 
 
 def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
@@ -87,11 +86,6 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
 METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {
     "curve": by_curve, "nachos": by_nachos, "aebnas": by_aebnas,
 }  # fmt: skip
-
-
-def _best(measured: Measurements, limits: Limits) -> Measurements:
-    best = measured.best(limits)
-    return measured[best : best + 1]
 
 
 def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Measurements]:
