@@ -406,8 +406,8 @@ class StudyFolder:
             f"estimated time: {duration(time_left)}"
         )
         say(
-            f"disk: {amount(size_of(self.path))} used, at most {amount(plan.disk)} more (weights kept: "
-            f"{settings.keep}); memory: about {amount(plan.memory)} per training"
+            f"disk: {amount(size_of(self.path))} used, at most {amount(plan.disk)} more (weights kept: {settings.keep})"
+            + (f"; memory: about {amount(plan.memory)} per training" if plan.memory else "")
         )
 
     def set_deadline(self) -> None:

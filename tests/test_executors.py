@@ -247,6 +247,12 @@ def test_a_training_that_takes_more_memory_than_it_may_is_killed_and_recorded(ex
     assert multiprocessing.active_children() == []
 
 
+def test_memory_is_shared_by_the_trainings_that_there_are(job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes_module, "available_memory", lambda: 4_000_000_000)
+    records = list(LocalProcesses(64).run([job(0), job(1)], quiet))
+    assert [r.failure for r in records] == [None, None]
+
+
 def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
     job: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

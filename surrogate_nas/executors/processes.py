@@ -107,7 +107,10 @@ class LocalProcesses:
 
     def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
-        context, max_memory = _context(), self.max_memory or available_memory() // self.workers
+        if not jobs:
+            return
+        context = _context()
+        max_memory = self.max_memory or available_memory() // min(self.workers, len(jobs))
         waiting, running = list(jobs), dict[Connection, Running]()
         try:
             while waiting or running:
