@@ -70,7 +70,9 @@ Loss = Annotated[
     str | None, typer.Option(help="What networks are trained for: joint or distillation; nachos by --config.")
 ]
 Surrogate = Annotated[str | None, typer.Option(help="auto, xgb or gp.")]
-Policy = Annotated[str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")]
+Policy = Annotated[
+    str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")
+]
 Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
 Executor = Annotated[str | None, typer.Option(help="Where trainings run: processes (of this machine) or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray starts one on this machine.")]
