@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from surrogate_nas.cost import Cost
-from surrogate_nas.exits import OFF, Exits, Measurements
+from surrogate_nas.exits import OFF, Exits
+from surrogate_nas.measurements import Measurements
 
 SINGLY = 200
 MOST_EXHAUSTIVE = 2_000_000

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from surrogate_nas.config import Limits
-from surrogate_nas.exits import Exits, OperatingPoint, Spent
+from surrogate_nas.exits import Exits, OperatingPoint
+from surrogate_nas.measurements import Spent
 from surrogate_nas.policies import calibration_error
 from surrogate_nas.record import Outputs, Record
 from surrogate_nas.space import Architecture

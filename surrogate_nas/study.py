@@ -17,9 +17,10 @@ from surrogate_nas.config import Limits, PolicyName, Settings
 from surrogate_nas.creation import require_gates
 from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import Exits, Measurements, OperatingPoint, pareto_order
+from surrogate_nas.exits import Exits, OperatingPoint, pareto_order
 from surrogate_nas.finals import Final
 from surrogate_nas.folder import StudyFolder
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say

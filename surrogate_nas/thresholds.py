@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from surrogate_nas.config import Limits
 from surrogate_nas.errors import InputError
-from surrogate_nas.exits import OFF, Exits, Measurements
+from surrogate_nas.exits import OFF, Exits
+from surrogate_nas.measurements import Measurements
 
 Floats = npt.NDArray[np.float64]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from surrogate_nas.exits import Measurements, pareto_order
+from surrogate_nas.exits import pareto_order
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.problem import Problem
 from surrogate_nas.record import Record
 

@@ -11,8 +11,9 @@ from surrogate_nas.config import Limits, Settings
 from surrogate_nas.cost import Costing
 from surrogate_nas.cost_table import CostTable, Entry, require_all, units_in
 from surrogate_nas.errors import InputError
-from surrogate_nas.exits import Exits, Spent
+from surrogate_nas.exits import Exits
 from surrogate_nas.measure import MICROSECONDS, PASSES, measure_space
+from surrogate_nas.measurements import Spent
 from surrogate_nas.space import SearchSpace, parse_spec, preset, preset_names
 from surrogate_nas.study import Study
 from surrogate_nas.units import ImageShape

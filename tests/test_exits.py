@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from surrogate_nas.config import Limits, PolicyName
 from surrogate_nas.cost import Cost, Costing
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import OFF, Exits, Measurements, OperatingPoint, pareto_order
+from surrogate_nas.exits import OFF, Exits, OperatingPoint, pareto_order
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.policies import POLICY_NAMES, scores
 from surrogate_nas.record import SplitOutputs, exits_of
 from surrogate_nas.space import Architecture

@@ -15,8 +15,9 @@ from surrogate_nas.config import Limits
 from surrogate_nas.cost import Costing
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import Measurements, OperatingPoint
+from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.finals import Final
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.record import Record
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study import Study

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from surrogate_nas.answers import Measured, Solution
 from surrogate_nas.config import Limits
-from surrogate_nas.exits import Measurements, OperatingPoint
+from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.record import Record
 from surrogate_nas.report.contents import Baseline, Contents, Network
 from surrogate_nas.report.drawing import (

@@ -30,7 +30,8 @@ from torch import Tensor
 from surrogate_nas.candidates import Candidates, untaken
 from surrogate_nas.config import Limits, Objective
 from surrogate_nas.cost import Cost, Costing, charged
-from surrogate_nas.exits import OFF, Spent
+from surrogate_nas.exits import OFF
+from surrogate_nas.measurements import Spent
 from surrogate_nas.search.front import Floats, Front
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.space.search_space import Ints

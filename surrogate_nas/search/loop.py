@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from surrogate_nas.candidates import Candidates, taken_rows
-from surrogate_nas.exits import Measurements, pareto_order
+from surrogate_nas.exits import pareto_order
+from surrogate_nas.measurements import Measurements
 from surrogate_nas.problem import Problem, make_proposal
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.search.acquisition import Known, select

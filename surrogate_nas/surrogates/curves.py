@@ -21,7 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from surrogate_nas.exits import OFF, Exits, Measurements
+from surrogate_nas.exits import OFF, Exits
+from surrogate_nas.measurements import Measurements
 
 Floats = npt.NDArray[np.float64]
 

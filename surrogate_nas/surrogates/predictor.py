@@ -13,7 +13,7 @@ from torch import Tensor
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
 from surrogate_nas.cost import charged
-from surrogate_nas.exits import Figures, Spent
+from surrogate_nas.measurements import Figures, Spent
 from surrogate_nas.surrogates.curves import Floats, Reach
 from surrogate_nas.surrogates.design import DesignMatrix
 
