@@ -168,7 +168,9 @@ def draw(ledger: Ledger, path: Path) -> None:
         axes.plot(line["test"]["expected_macs"], 100 * line["test"]["accuracy"], "o", color=colour, markersize=5)
     for name, (macs, accuracy) in PUBLISHED.items():
         axes.plot(macs, 100 * accuracy, "k^", markersize=6)
-        axes.annotate(name, (macs, 100 * accuracy), xytext=(5, -11), textcoords="offset points", fontsize=8)
+        right = macs < 1e7  # of the mark; else the name would leave the picture
+        axes.annotate(name, (macs, 100 * accuracy), xytext=(5 if right else -5, -11), textcoords="offset points",
+                      ha="left" if right else "right", fontsize=8)  # fmt: skip
     axes.set_xscale("log")
     axes.set_ylim(bottom=60)
     axes.set_xlabel("expected MACs per image")
