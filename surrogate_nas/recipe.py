@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from surrogate_nas.parsing import Amount, Config, Count, NotNegative, Share, parse, read_mapping
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Joint(Config):
@@ -87,8 +88,9 @@ class Recipe(Config):
     """α of the Beta distribution that images of a batch are mixed by, in pairs (arXiv 1710.09412)."""
     ema: BelowOne = 0.0
     """Decay per step of the moving average of the weights that is measured in their place; 0 measures the weights."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and linear layers while training. bfloat16 pays on accelerators, not on CPUs."""
+    precision: Precision = "float32"
+    """Of convolutions and linear layers while training; see `precision`. bfloat16 pays on accelerators, and on CPUs
+    that have matrix units for it (AMX), not on others."""
     loss: Loss = Joint()
 
     @field_validator("loss", mode="before")

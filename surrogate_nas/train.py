@@ -17,6 +17,7 @@ from surrogate_nas.datasets import LabeledImages, Splits
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.losses import Objective
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.precision import autocast
 from surrogate_nas.recipe import Nachos, Recipe
 from surrogate_nas.record import FailureKind, Outputs, SplitOutputs
 from surrogate_nas.space import Architecture
@@ -163,7 +164,7 @@ class _Training:
             images, targets, labels = self._batch(chosen)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            with autocast(self.device, recipe.precision):
                 said = network.said(images.contiguous(memory_format=torch.channels_last))
             loss = self.objective([_in_float32(s) for s in said], targets, labels, epoch, support)
             self.optimizer.zero_grad(set_to_none=True)

@@ -6,11 +6,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from surrogate_nas import train
 from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.precision import autocast
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs
 from surrogate_nas.space import Architecture
@@ -155,3 +157,16 @@ def test_the_learning_rate_peaks_at_the_recipes_value_and_ends_near_zero(schedul
 
 def test_a_single_step_has_a_learning_rate() -> None:
     assert learning_rate(0, 1, Recipe()) > 0
+
+
+def test_bfloat16_on_a_cpu_is_for_dense_convolutions_and_linear_layers_alone():
+    dense, depthwise, linear = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 2)
+    x = torch.rand(2, 4, 5, 5)
+    exact = depthwise(x)
+    with autocast(CPU, "bfloat16"):
+        assert dense(x).dtype == torch.bfloat16
+        assert depthwise(dense(x)).dtype == torch.float32
+        assert linear(depthwise(x).mean(dim=(2, 3))).dtype == torch.bfloat16
+        torch.testing.assert_close(depthwise(x), exact)
+    with autocast(CPU, "float32"):
+        assert dense(x).dtype == linear(x.mean(dim=(2, 3))).dtype == torch.float32
