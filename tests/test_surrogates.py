@@ -19,7 +19,7 @@ from surrogate_nas.record import exits_of
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.predictor import Kind, Predictor
 from surrogate_nas.surrogates.validation import SURROGATES, Fitted, fit_surrogate, folds
 from tests.synthetic import SHAPE, problem, records, verify
 
@@ -140,6 +140,20 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
     assert kendalltau(predicted.expected_macs.mean, [m.expected_macs[0] for m in measured]).statistic > 0.8
     accuracy = np.array([m.accuracy[0] for m in measured])
     assert np.mean((accuracy >= predicted.accuracy.low) & (accuracy <= predicted.accuracy.high)) > 0.7
+
+
+@pytest.mark.parametrize("kind", list(SURROGATES))
+def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: Kind) -> None:
+    costing = Costing(SHAPE)
+    by_cost = sorted((r for r in RECORDS if r.outputs), key=lambda r: costing.of(r.architecture).macs()[0, -1])
+    cheap, views = by_cost[:10], PROBLEM.views(by_cost[10:])
+    design = DesignMatrix.build(views, PROBLEM.space, costing)
+    predictor = fit_surrogate(design, [e for _, e in views], kind, seed=0).predictor
+    candidates = Candidates.of(PROBLEM.space, [r.architecture for r in cheap], costing)
+    predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
+    measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views(cheap)])
+    assert abs(predicted.mean() - measured.mean()) < 0.02
+    assert kendalltau(predicted, measured).statistic > 0.7
 
 
 def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:

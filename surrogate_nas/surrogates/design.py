@@ -45,7 +45,8 @@ class DesignMatrix:
     rotation: Floats
     """(m, m): coefficients = center + Y @ rotation."""
     cost_range: tuple[Floats, Floats]
-    """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs to [0, 1]."""
+    """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs: to [0, 1] for the rows, and further
+    for what is cheaper or costlier than all of them."""
     samples: int
     """Held-out samples that each row was measured on."""
 
@@ -148,4 +149,4 @@ def _log_costs(cost: Cost) -> Floats:
 def _inputs(candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:
     low, high = span
     scaled = (_log_costs(candidates.cost) - low) / np.maximum(high - low, 1e-9)
-    return np.concatenate([candidates.encoding, np.clip(scaled, 0, 1)], axis=1)
+    return np.concatenate([candidates.encoding, scaled], axis=1)

@@ -21,7 +21,7 @@ from surrogate_nas.surrogates.predictor import Calibration, Kind, Predictor
 from surrogate_nas.surrogates.validation import Fitted, Score, Validation
 from surrogate_nas.surrogates.xgb import MEMBERS, XGBoostEnsemble
 
-FORMAT = 1
+FORMAT = 2
 NAME_DIGITS = 16
 
 
