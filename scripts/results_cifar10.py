@@ -9,11 +9,9 @@ import argparse
 import json
 import statistics
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ledger import Ledger, Line, Wanted, train_all
 from matplotlib.figure import Figure
 
@@ -22,45 +20,24 @@ from surrogate_nas.config import Limits
 from surrogate_nas.creation import ARCHIVE
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Record
-from surrogate_nas.sampling import sample_within
 from surrogate_nas.space import Architecture
 
 BUDGETS = {1.0e6: 30, 2.43e6: 40, 12.5e6: 24}
 """Expected MACs, and the epochs at full fidelity."""
-CANDIDATES = 2
-"""Networks per budget that are trained at full fidelity with one seed, before one of them is with all."""
+CANDIDATES = {1.0e6: 2, 2.43e6: 2, 12.5e6: 1}
+"""Networks of the search that are trained at full fidelity with one seed, before one of the candidates is with all."""
+BY_HAND = {
+    12.5e6: "stem-w16-s1/res-d1-w16-k3-s1@conv-d1-c16-p2/res-d2-w24-k3-s2@conv-d1-c32-p1/res-d3-w48-k3-s2@conv-d1-c32-p1/"
+            "res-d3-w64-k3-s2",
+}  # fmt: skip
+"""Further candidates: one epoch leaves networks as large as this one undertrained, so the search ranks them by chance."""
 MARGIN = 0.98
 """Of a budget is what thresholds may spend on tune, so that test images keep it."""
-MOST = {"max_macs": 12.5e6, "max_worst_macs": 30e6}
-RESNET_8_ACTIVATIONS = 196_608
-"""Bytes at its worst moment. Networks that need more are also slow to train."""
-DRAWN = 40
-"""Networks per initial one, of which those that cost enough are taken."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """A study at low fidelity, from which the networks for some budgets come."""
-
-    name: str
-    budgets: tuple[float, ...]
-    limits: dict[str, float]
-    recipe: dict[str, Any]
-    initial: int
-    least_worst_macs: float
-    """Sampled networks cost at least this much at their last exit."""
-    stages: tuple[tuple[int, float], ...]
-    """Numbers of trainings, and the accuracy floor until there are so many: raised as the front rises."""
-
-
-SEARCHES = (
-    Search("small", (1.0e6, 2.43e6), MOST, {"epochs": 1}, 12, 0, ((24, 0.3), (34, 0.57), (48, 0.62), (56, 0.65))),
-    # one epoch leaves networks of this size undertrained, and a cheaper last exit cannot spend the budget
-    Search("large", (12.5e6,), {**MOST, "max_activation_bytes": RESNET_8_ACTIVATIONS},
-           {"epochs": 2, "precision": "bfloat16"}, 8, 12.5e6, ((12, 0.7), (20, 0.72))),
-)  # fmt: skip
 FINAL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
 """What the recipe at full fidelity has beside its epochs."""
+SEARCH: dict[str, Any] = {"initial": 12, "batch": 4, "recipe": {"epochs": 1}, "keep": "none"}
+STAGES = ((24, 0.3), (34, 0.57), (48, 0.62), (56, 0.65))
+"""Budget of trainings, and the accuracy floor until it is spent: raised as the front rises."""
 PUBLISHED = {"EDANAS": (2.47e6, 0.6778), "NACHOS": (2.43e6, 0.7265), "AEBNAS, about": (17e6, 0.83),
              "MLPerf Tiny ResNet-8, target": (12.5e6, 0.85)}  # fmt: skip
 POINTS = 12
@@ -87,55 +64,27 @@ def main() -> None:
 
 
 def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
-    for search in SEARCHES:
-        study = open_study(arguments, search)
-        if not ledger.lines(kind="candidate", budget=search.budgets[0]):
-            carry_out(study, search)
-            land_search(study, search, ledger)
-        for budget in search.budgets:
-            train_finals(study, budget, arguments.seeds, ledger)
-
-
-def train_finals(study: Study, budget: float, seeds: int, ledger: Ledger) -> None:
-    """The candidates of a budget with one seed, then the most accurate of them with all."""
-    recipe = Recipe(epochs=BUDGETS[budget], **FINAL.get(budget, {}))
-    candidates = [line["network"] for line in ledger.lines(kind="candidate", budget=budget)]
-    for networks, n in ((candidates, 1), (None, seeds)):
-        wanted = [Wanted(f"{budget:g}", recipe, Architecture.parse(network))
-                  for network in networks or [chosen(ledger, budget)]]  # fmt: skip
-        train_all(study, wanted, n, ledger, lambda record, label: figures(study, record, float(label)))
-
-
-def open_study(arguments: argparse.Namespace, search: Search) -> Study:
-    """The study of a search, made if it is not there."""
     machine = {"workers": arguments.workers, "device": arguments.device}
-    path = arguments.study / search.name
-    if (path / ARCHIVE).is_file():
-        study = Study.open(path)
+    if (arguments.study / ARCHIVE).is_file():
+        study = Study.open(arguments.study)
         study.folder.update(machine)
-        return study
-    budget, floor = search.stages[0]
-    return Study.create(path, data="cifar10", space="compact", data_root=arguments.data_root,
-                        limits={**search.limits, "min_accuracy": floor}, budget=budget, initial=search.initial,
-                        batch=4, recipe=search.recipe, keep="none", **machine)  # fmt: skip
-
-
-def carry_out(study: Study, search: Search) -> None:
-    """Sample, then search under one floor after the other."""
-    if search.least_worst_macs and not study.folder.archive.proposals():
-        study.folder.collect_architectures(sampled(study, search))
-    for budget, floor in search.stages:
-        if len(study.folder.archive.records()) >= budget:
-            continue
-        study.folder.update({"budget": budget, "limits": {**search.limits, "min_accuracy": floor}})
-        study.run()
-
-
-def sampled(study: Study, search: Search) -> list[Architecture]:
-    """Its initial networks, that cost enough."""
-    rng, costing = np.random.default_rng(0), study.folder.costing
-    drawn = sample_within(study.folder.space, DRAWN * search.initial, costing, Limits(**search.limits), rng, set())
-    return [a for a in drawn if costing.of(a).macs()[0, -1] >= search.least_worst_macs][: search.initial]
+    else:
+        study = Study.create(arguments.study, data="cifar10", space="compact", data_root=arguments.data_root,
+                             limits=limits_of(STAGES[0][1]), budget=STAGES[0][0], **SEARCH, **machine)  # fmt: skip
+    if not ledger.lines(kind="candidate"):
+        for budget, floor in STAGES:
+            if len(study.folder.archive.records()) >= budget:
+                continue
+            study.folder.update({"budget": budget, "limits": limits_of(floor)})
+            study.run()
+        land_search(study, ledger)
+    for budget in BUDGETS:
+        recipe = Recipe(epochs=BUDGETS[budget], **FINAL.get(budget, {}))
+        candidates = [line["network"] for line in ledger.lines(kind="candidate", budget=budget)]
+        for networks, seeds in ((candidates, 1), (None, arguments.seeds)):
+            wanted = [Wanted(f"{budget:g}", recipe, Architecture.parse(network))
+                      for network in networks or [chosen(ledger, budget)]]  # fmt: skip
+            train_all(study, wanted, seeds, ledger, lambda record, label: figures(study, record, float(label)))
 
 
 def chosen(ledger: Ledger, budget: float) -> str | None:
@@ -146,9 +95,13 @@ def chosen(ledger: Ledger, budget: float) -> str | None:
     return max(first, key=lambda network: first[network]) if first else None
 
 
-def land_search(study: Study, search: Search, ledger: Ledger) -> None:
+def limits_of(floor: float) -> dict[str, float]:
+    return {"max_macs": 12.5e6, "max_worst_macs": 30e6, "min_accuracy": floor}
+
+
+def land_search(study: Study, ledger: Ledger) -> None:
     """What the search trained, and what it found within each budget."""
-    within: dict[float, list[tuple[float, Record]]] = {budget: [] for budget in search.budgets}
+    within: dict[float, list[tuple[float, Record]]] = {budget: [] for budget in BUDGETS}
     for record in study.records():
         at = {}
         if record.outputs is not None:
@@ -156,15 +109,16 @@ def land_search(study: Study, search: Search, ledger: Ledger) -> None:
                 points = study.exits(record, "tune").within(Limits(max_macs=budget))
                 if len(points):
                     at[budget] = float(points.accuracy.max())
-                    within.get(budget, []).append((at[budget], record))
-        ledger.add({"kind": "search", "search": search.name, "id": record.id, "origin": record.proposal.origin,
-                    "round": record.proposal.round, "network": str(record.architecture),
-                    "seconds": round(record.seconds, 1),
+                    within[budget].append((at[budget], record))
+        ledger.add({"kind": "search", "id": record.id, "origin": record.proposal.origin, "round": record.proposal.round,
+                    "network": str(record.architecture), "seconds": round(record.seconds, 1),
                     "tune_accuracy": {f"{budget:g}": round(a, 4) for budget, a in at.items()}})  # fmt: skip
     for budget, found in within.items():
-        for accuracy, record in sorted(found, key=lambda pair: -pair[0])[:CANDIDATES]:
+        for accuracy, record in sorted(found, key=lambda pair: -pair[0])[: CANDIDATES[budget]]:
             ledger.add({"kind": "candidate", "budget": budget, "id": record.id, "network": str(record.architecture),
                         "origin": record.proposal.origin, "tune_accuracy": round(accuracy, 4)})  # fmt: skip
+        if budget in BY_HAND:
+            ledger.add({"kind": "candidate", "budget": budget, "network": BY_HAND[budget], "origin": "user"})
 
 
 def figures(study: Study, record: Record, budget: float) -> Line:
