@@ -27,10 +27,10 @@ BUDGETS = {1.0e6: 30, 2.43e6: 40, 12.5e6: 24}
 CANDIDATES = {1.0e6: 2, 2.43e6: 2, 12.5e6: 1}
 """Networks of the search that are trained at full fidelity with one seed, before one of the candidates is with all."""
 BY_HAND = {
-    12.5e6: "stem-w16-s1/res-d1-w16-k3-s1@conv-d1-c16-p2/res-d2-w24-k3-s2@conv-d1-c32-p1/res-d3-w48-k3-s2@conv-d1-c32-p1/"
-            "res-d3-w64-k3-s2",
+    12.5e6: "stem-w16-s1/res-d1-w16-k3-s1@conv-d1-c16-p2/res-d2-w24-k3-s2@conv-d1-c32-p1/"
+            "res-d3-w48-k3-s2@conv-d1-c32-p1/res-d3-w64-k3-s2",
 }  # fmt: skip
-"""Further candidates: one epoch leaves networks as large as this one undertrained, so the search ranks them by chance."""
+"""Further candidates: one epoch leaves networks of this size undertrained, so the search ranks them by chance."""
 MARGIN = 0.98
 """Of a budget is what thresholds may spend on tune, so that test images keep it."""
 FINAL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
