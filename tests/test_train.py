@@ -13,7 +13,7 @@ from surrogate_nas.datasets import Splits
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.precision import autocast
-from surrogate_nas.recipe import Recipe
+from surrogate_nas.recipe import Precision, Recipe
 from surrogate_nas.record import Outputs
 from surrogate_nas.space import Architecture
 from surrogate_nas.train import TrainingFailure, learning_rate
@@ -44,8 +44,12 @@ def test_two_epochs_teach_every_exit_more_than_chance(architecture: Architecture
         np.testing.assert_array_equal(split.labels, data.labels)
 
 
-def test_the_same_seed_gives_the_same_outputs_to_the_bit(architecture: Architecture, digits: Splits) -> None:
-    first, again, other = (asdict(trained(architecture, digits, QUICK, seed)) for seed in (1, 1, 2))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_seed_gives_the_same_outputs_to_the_bit(
+    precision: Precision, architecture: Architecture, digits: Splits
+) -> None:
+    recipe = QUICK.model_copy(update={"precision": precision})
+    first, again, other = (asdict(trained(architecture, digits, recipe, seed)) for seed in (1, 1, 2))
     np.testing.assert_equal(again, first)
     assert not np.array_equal(first["tune"]["logits"], other["tune"]["logits"])
 
@@ -159,7 +163,7 @@ def test_a_single_step_has_a_learning_rate() -> None:
     assert learning_rate(0, 1, Recipe()) > 0
 
 
-def test_bfloat16_on_a_cpu_is_for_dense_convolutions_and_linear_layers_alone():
+def test_bfloat16_on_a_cpu_is_for_dense_convolutions_and_linear_layers_alone() -> None:
     dense, depthwise, linear = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 2)
     x = torch.rand(2, 4, 5, 5)
     exact = depthwise(x)
