@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ BY_HAND = {
 """Further candidates: one epoch leaves networks of this size undertrained, so the search ranks them by chance."""
 MARGIN = 0.98
 """Of a budget is what thresholds may spend on tune, so that test images keep it."""
-FINAL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
+FULL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
 """What the recipe at full fidelity has beside its epochs."""
+FINAL: dict[float, dict[str, Any]] = {12.5e6: {"early_exit_weight": 0.3}}
+"""And for the network that is chosen: the largest budget lets most images go to the end."""
 SEARCH: dict[str, Any] = {"initial": 12, "batch": 4, "recipe": {"epochs": 1}, "keep": "none"}
 STAGES = ((24, 0.3), (34, 0.57), (48, 0.62), (56, 0.65))
 """Budget of trainings, and the accuracy floor until it is spent: raised as the front rises."""
@@ -79,20 +82,38 @@ def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
             study.run()
         land_search(study, ledger)
     for budget in BUDGETS:
-        recipe = Recipe(epochs=BUDGETS[budget], **FINAL.get(budget, {}))
         candidates = [line["network"] for line in ledger.lines(kind="candidate", budget=budget)]
-        for networks, seeds in ((candidates, 1), (None, arguments.seeds)):
-            wanted = [Wanted(f"{budget:g}", recipe, Architecture.parse(network))
-                      for network in networks or [chosen(ledger, budget)]]  # fmt: skip
-            train_all(study, wanted, seeds, ledger, lambda record, label: figures(study, record, float(label)))
+        train_within(study, budget, candidates, 1, recipe_of(budget), ledger)
+        train_within(study, budget, [chosen(ledger, budget)], arguments.seeds, recipe_of(budget, final=True), ledger)
 
 
-def chosen(ledger: Ledger, budget: float) -> str | None:
+def train_within(
+    study: Study, budget: float, networks: Sequence[str], seeds: int, recipe: Recipe, ledger: Ledger
+) -> None:
+    wanted = [Wanted(f"{budget:g}", recipe, Architecture.parse(network)) for network in networks]
+    train_all(study, wanted, seeds, ledger, lambda record, label: figures(study, record, float(label)))
+
+
+def recipe_of(budget: float, *, final: bool = False) -> Recipe:
+    return Recipe(epochs=BUDGETS[budget], **FULL.get(budget, {}), **FINAL.get(budget, {}) if final else {})
+
+
+def chosen(ledger: Ledger, budget: float) -> str:
     """Of the candidates the most accurate on tune with the first seed, which all of them have."""
     first: dict[str, float] = {}
-    for line in ledger.lines(kind="training", budget=budget):
+    for line in trained(ledger, budget, recipe_of(budget)):
         first.setdefault(line["network"], line["tune"]["accuracy"])
-    return max(first, key=lambda network: first[network]) if first else None
+    return max(first, key=lambda network: first[network])
+
+
+def finals(ledger: Ledger, budget: float) -> list[Line]:
+    """Trainings of the chosen network, if there is one yet."""
+    lines = trained(ledger, budget, recipe_of(budget, final=True))
+    return [line for line in lines if line["network"] == chosen(ledger, budget)]
+
+
+def trained(ledger: Ledger, budget: float, recipe: Recipe) -> list[Line]:
+    return ledger.lines(kind="training", budget=budget, recipe=json.loads(recipe.fidelity))
 
 
 def limits_of(floor: float) -> dict[str, float]:
@@ -137,16 +158,15 @@ def figures(study: Study, record: Record, budget: float) -> Line:
 
 
 def print_table(ledger: Ledger) -> None:
-    searched, trained = ledger.lines(kind="search"), ledger.lines(kind="training")
-    hours = [sum(line["seconds"] for line in lines) / 3600 for lines in (searched, trained)]
-    print(f"search: {len(searched)} networks, {hours[0]:.1f} core-hours; full fidelity: {len(trained)} trainings, "
+    searched, full = ledger.lines(kind="search"), ledger.lines(kind="training")
+    hours = [sum(line["seconds"] for line in lines) / 3600 for lines in (searched, full)]
+    print(f"search: {len(searched)} networks, {hours[0]:.1f} core-hours; full fidelity: {len(full)} trainings, "
           f"{hours[1]:.1f} core-hours\n")  # fmt: skip
     print("| budget | test accuracy, each seed | mean ± sd | expected MACs, each seed | worst case | parameters | "
           "leave at each exit % | epochs | network |")  # fmt: skip
     print("|---" * 9 + "|")
     for budget in BUDGETS:
-        network = chosen(ledger, budget)
-        lines = ledger.lines(kind="training", budget=budget, network=network)
+        lines = finals(ledger, budget)
         if not lines:
             continue
         tests = [line["test"] for line in lines]
@@ -157,23 +177,20 @@ def print_table(ledger: Ledger) -> None:
               f"{statistics.mean(accuracy):.2f}{deviation} | "
               f"{', '.join(format(t['expected_macs'], ',') for t in tests)} | "
               f"{max(t['worst_macs'] for t in tests):,} | {lines[0]['parameters']:,} | {rates} | "
-              f"{lines[0]['recipe']['epochs']} | `{network}` |")  # fmt: skip
-    if trained:
-        print(f"\nrecipe: {json.dumps({**trained[0]['recipe'], 'epochs': '(as above)'})}")
+              f"{lines[0]['recipe']['epochs']} | `{lines[0]['network']}` |")  # fmt: skip
+    for budget in BUDGETS:
+        print(f"\nrecipe at {budget:,.0f}: {recipe_of(budget, final=True).fidelity}")
 
 
 def draw(ledger: Ledger, path: Path) -> None:
     """Test accuracy over expected MACs: a curve for each training, and what was published."""
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    budgets = list(BUDGETS)
-    for line in ledger.lines(kind="training"):
-        if "curve" not in line or line["network"] != chosen(ledger, line["budget"]):
-            continue
-        colour = f"C{budgets.index(line['budget'])}"
-        macs, accuracy = zip(*line["curve"], strict=True)
-        axes.plot(macs, [100 * a for a in accuracy], color=colour, linewidth=0.8, alpha=0.7)
-        axes.plot(line["test"]["expected_macs"], 100 * line["test"]["accuracy"], "o", color=colour, markersize=5)
+    for i, budget in enumerate(BUDGETS):
+        for line in finals(ledger, budget):
+            macs, accuracy = zip(*line["curve"], strict=True)
+            axes.plot(macs, [100 * a for a in accuracy], color=f"C{i}", linewidth=0.8, alpha=0.7)
+            axes.plot(line["test"]["expected_macs"], 100 * line["test"]["accuracy"], "o", color=f"C{i}", markersize=5)
     for name, (macs, accuracy) in PUBLISHED.items():
         axes.plot(macs, 100 * accuracy, "k^", markersize=6)
         right = macs < 1e7  # of the mark; else the name would leave the picture
