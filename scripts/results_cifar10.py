@@ -31,7 +31,7 @@ BY_HAND = {
     12.5e6: "stem-w16-s1/res-d1-w16-k3-s1@conv-d1-c16-p2/res-d2-w24-k3-s2@conv-d1-c32-p1/"
             "res-d3-w48-k3-s2@conv-d1-c32-p1/res-d3-w64-k3-s2",
 }  # fmt: skip
-"""Further candidates: one epoch leaves networks of this size undertrained, so the search ranks them by chance."""
+"""Further candidates, to see whether a search of one epoch each misjudges networks of this size."""
 MARGIN = 0.98
 """Of a budget is what thresholds may spend on tune, so that test images keep it."""
 FULL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
