@@ -4,8 +4,6 @@ Only what lies around the cuts is traced, by torch.fx; every module that has no 
 several values are needed further on, as around a shortcut, all of them cross the cut.
 """
 
-import difflib
-import importlib
 import inspect
 import itertools
 import sys
@@ -20,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from surrogate_nas.errors import InputError
 from surrogate_nas.graph_memory import peak_memory
+from surrogate_nas.references import close_to, line_of, load_function
 from surrogate_nas.space.spec import BackboneSpec, SegmentSpec, SpaceSpec, parse_spec
 from surrogate_nas.units import ImageShape
 
@@ -37,40 +36,6 @@ Factory = Callable[..., nn.Module]
 
 
 # ---------------------------------------------------------------------- the user's function
-
-
-def load_factory(reference: str, folder: str | None = None) -> Factory:
-    """The function or class that `package.module:name` names.
-
-    Args:
-        reference: where it is.
-        folder: where that module is found if it is not installed; the current folder for `None`.
-
-    Raises:
-        InputError: for what cannot be imported or called, with the reason.
-    """
-    module_name, colon, name = reference.partition(":")
-    if not (module_name and colon and name):
-        raise InputError(f"backbone {reference!r} is not of the form package.module:function")
-    _make_importable(folder or str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may raise anything
-        raise InputError(f"backbone {reference!r}: module {module_name!r} cannot be imported: {_line(error)}") from None
-    found: Any = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"backbone {reference!r}: {module_name!r} has no {part!r}{_close(part, dir(found))}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise InputError(f"backbone {reference!r} is a {type(found).__name__}, not a function or class")
-    factory: Factory = found
-    return factory
-
-
-def _make_importable(folder: str) -> None:
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def reference_of(factory: Factory) -> tuple[str, str | None]:
@@ -98,27 +63,17 @@ def make(reference: str, folder: str | None, classes: int) -> nn.Module:
     Raises:
         InputError: if the function fails, or gives something else.
     """
-    factory = load_factory(reference, folder)
+    factory = load_function(reference, "backbone", folder)
     try:
         taken = inspect.signature(factory).parameters
         passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
         name = next((n for n in ("num_classes", "classes") if n in taken), "num_classes" if passes_on else None)
         made = factory(**({name: classes} if name else {}))
     except Exception as error:  # the user's own code may raise anything
-        raise InputError(f"backbone {reference!r} cannot be made: {_line(error)}") from None
+        raise InputError(f"backbone {reference!r} cannot be made: {line_of(error)}") from None
     if not isinstance(made, nn.Module):
         raise InputError(f"backbone {reference!r} gives a {type(made).__name__}, not a torch.nn.Module")
     return made
-
-
-def _line(error: Exception) -> str:
-    """One line of an error."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")
-
-
-def _close(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, MOST_NAMES, cutoff=0.5)
-    return f"; did you mean {', '.join(close)}?" if close else ""
 
 
 # ---------------------------------------------------------------------- cutting
@@ -172,8 +127,8 @@ def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
         graph = tracer.trace(module)
     except Exception as error:  # whatever the user's forward does with a proxy
         raise InputError(
-            f"the backbone cannot be cut: torch.fx cannot follow its forward: {_line(error)}; what depends on the data "
-            "has to lie inside a module without an exit in it"
+            f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on the "
+            "data has to lie inside a module without an exit in it"
         ) from None
     cuts = _cuts(graph, tracer.given)
     _check_functions(graph)
@@ -188,7 +143,7 @@ def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
         raise InputError(f"a backbone needs at least one exit; its modules: {', '.join(names[:MOST_NAMES])}, …")
     for name in exits:
         if name not in names:
-            close = _close(name, names) or f"; its modules: {', '.join(names[:MOST_NAMES])}, …"
+            close = close_to(name, names) or f"; its modules: {', '.join(names[:MOST_NAMES])}, …"
             raise InputError(f"the backbone has no module {name!r}{close}")
         if exits.count(name) > 1:
             raise InputError(f"exit {name!r} is named {exits.count(name)} times")
@@ -354,7 +309,7 @@ def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int
             values = segment(*values)
         except Exception as error:  # the user's own code may raise anything
             raise InputError(
-                f"the backbone does not take images of {'×'.join(map(str, example))}: {_line(error)}"
+                f"the backbone does not take images of {'×'.join(map(str, example))}: {line_of(error)}"
             ) from None
         for value in values:
             if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != images:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from surrogate_nas.parsing import Amount, Config, Count, Share, parse, read_mapping
 from surrogate_nas.recipe import Recipe
@@ -19,7 +19,7 @@ ChargeHeads = Literal["all", "own"]
 only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
 KeepName = Literal["all", "front", "none"]
-SurrogateName = Literal["auto", "xgb", "gp"]
+SURROGATE_NAMES = ("auto", "stack", "gp", "xgb", "switching", "size")
 ExecutorName = Literal["processes", "ray"]
 SamplingName = Literal["uniform", "stratified", "space-filling"]
 
@@ -96,7 +96,8 @@ class Settings(Config):
     recipe: Recipe = Recipe()
     final: Recipe | None = None
     """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
-    surrogate: SurrogateName = "auto"
+    surrogate: str = "auto"
+    """One of `SURROGATE_NAMES`, or `package.module:function` that fits one of your own."""
     policy: PolicyName | None = None
     """How an exit scores its own confidence; `None` leaves it to the space."""
     temperature: bool = False
@@ -127,6 +128,15 @@ class Settings(Config):
     """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
     max_hours: Amount | None = None
     """Start no training after this time."""
+
+    @field_validator("surrogate")
+    @classmethod
+    def _a_known_surrogate(cls, name: str) -> str:
+        if name not in SURROGATE_NAMES and ":" not in name:
+            raise ValueError(
+                f"{name!r} is not a surrogate; allowed: {', '.join(SURROGATE_NAMES)}, package.module:function"
+            )
+        return name
 
     @model_validator(mode="after")
     def _costs_have_a_table(self) -> Self:

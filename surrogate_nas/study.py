@@ -32,7 +32,8 @@ from surrogate_nas.search.loop import search
 from surrogate_nas.space import Architecture
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Estimate, Prediction
+from surrogate_nas.surrogates.predictor import Prediction
+from surrogate_nas.surrogates.scores import Spread
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
 
@@ -124,7 +125,7 @@ class Study:
         start = time.monotonic()
         fitted = fit_surrogate(design, [exits for _, exits in views], asked, problem.seed)
         with suppress(OSError):  # where nothing can be written it is fitted again each time
-            persistence.save(fitted, asked, folder)
+            persistence.save(fitted, asked, problem.seed, folder)
         _say_fit(fitted, time.monotonic() - start)
         return fitted
 
@@ -437,7 +438,7 @@ class Study:
         return answers
 
 
-def _triples(estimate: Estimate) -> list[Any]:
+def _triples(estimate: Spread) -> list[Any]:
     """Per architecture (mean, low, high), or a list of them per exit."""
     stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
     return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
@@ -448,7 +449,7 @@ def _as_dict(measured: Measured) -> dict[str, Any]:
 
 
 def _say_fit(fitted: Fitted, seconds: float) -> None:
-    score = next(v for v in fitted.validations if v.kind == fitted.predictor.kind).accuracy
+    score = fitted.used.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "
         f"held-out accuracy: τ {score.tau:.2f}, RMSE {score.rmse:.3f}, 90 % interval covers {score.coverage:.0%}"

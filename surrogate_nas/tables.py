@@ -309,16 +309,18 @@ def fit_document(fitted: "Fitted") -> dict[str, Any]:
 
 def print_fit(fitted: "Fitted") -> None:
     """The same as a table."""
-    rows = [(v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""), s.target, s.n, f"{s.tau:.2f}",
-             f"{s.rmse:.4f}", f"{s.coverage:.0%}") for v in fitted.validations for s in v.scores]  # fmt: skip
-    size = fitted.validations[0].cost_tau
-    note = (f"5-fold cross-validation over architectures, at thresholds 0.5, 0.8 and 0.95; RMSE of MACs is relative; "
-            f"sorting by MACs ranks accuracy with τ {size:.2f}")  # fmt: skip
-    columns = ("surrogate", "target", "n", "τ", "RMSE", "90 % covers")
+    rows = [(v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""), s.target, s.n,
+             f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]", f"{s.rmse:.4f}", f"{s.coverage:.0%}", f"{s.nll:.2f}",
+             f"{s.regret:.4f}") for v in fitted.validations for s in v.scores]  # fmt: skip
+    note = (
+        "5-fold cross-validation over architectures, at thresholds 0.5, 0.8 and 0.95. NLL in nats; regret: what the "
+        "best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on MACs and "
+        f"parameters; sorting by MACs ranks accuracy with τ {fitted.used.cost_tau:.2f}"
+    )
+    columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
     _print_table("Surrogates on networks they never saw", columns, rows, note)
-    used = next(v for v in fitted.validations if v.kind == fitted.predictor.kind).accuracy
-    if used.tau <= size:
-        console.print("warning: the surrogate ranks accuracy no better than sorting by MACs; train more networks")
+    for caution in fitted.used.cautions:
+        console.print(f"warning: {caution}", soft_wrap=True)
 
 
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from surrogate_nas.backbone import SplitBackbone, describe, load_factory, mount, reference_of, space_of, split
+from surrogate_nas.backbone import SplitBackbone, describe, mount, reference_of, space_of, split
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.graph_memory import peak_memory
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.references import load_function
 from surrogate_nas.space import SearchSpace, preset
 from surrogate_nas.units import ImageShape, Unit
 from tests import nets_for_tests
@@ -39,7 +40,7 @@ def _quiet() -> Iterator[None]:
 
 def whole(reference: str) -> nn.Module:
     torch.manual_seed(0)
-    return load_factory(reference)(num_classes=10)
+    return load_function(reference, "backbone")(num_classes=10)
 
 
 def images(n: int = 4, size: int = 32) -> Tensor:
@@ -215,9 +216,9 @@ def test_a_function_that_no_other_process_could_import_is_refused() -> None:
 
 
 def test_a_function_is_found_again_by_its_reference(tmp_path: Path) -> None:
-    assert load_factory(reference_of(Shortcut)[0]) is nets_for_tests.Shortcut
+    assert load_function(reference_of(Shortcut)[0], "backbone") is nets_for_tests.Shortcut
     (tmp_path / "a_net_elsewhere.py").write_text("from tests.nets_for_tests import Shortcut as Net\n")
-    assert load_factory("a_net_elsewhere:Net", str(tmp_path)) is nets_for_tests.Shortcut
+    assert load_function("a_net_elsewhere:Net", "backbone", str(tmp_path)) is nets_for_tests.Shortcut
 
 
 def test_a_split_backbone_says_what_a_user_would_look_at() -> None:

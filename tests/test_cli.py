@@ -54,7 +54,7 @@ BAD_ARGUMENTS = {
     "--max-macs 100": "smallest found",
     "--max-macs 2e5 --max-worst-macs 1e5": "no average exceeds the worst case",
     "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
-    "--surrogate rf": "input should be 'auto', 'xgb' or 'gp', got 'rf'",
+    "--surrogate rf": "'rf' is not a surrogate; allowed: auto, stack, gp",
     "--policy sure": "input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'sure'",
     "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
     "--workers -1": "workers: input should be greater than or equal to 0, got -1",

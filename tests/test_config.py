@@ -29,7 +29,11 @@ def test_no_settings_are_valid_settings() -> None:
         ({"limits": {"max_macs": -1}}, "limits.max_macs: input should be greater than 0, got -1"),
         ({"limits": {"min_accuracy": 90}}, "limits.min_accuracy: input should be less than or equal to 1, got 90"),
         ({"limits": None}, "limits: input should be a valid dictionary or instance of Limits, got None"),
-        ({"surrogate": "rf"}, "surrogate: input should be 'auto', 'xgb' or 'gp', got 'rf'"),
+        (
+            {"surrogate": "rf"},
+            "surrogate: 'rf' is not a surrogate; allowed: auto, stack, gp, xgb, switching, size, "
+            "package.module:function",
+        ),
         (
             {"policy": "patience"},
             "policy: input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'patience'",

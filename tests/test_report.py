@@ -26,7 +26,7 @@ from surrogate_nas.report.leaving import Examples
 from surrogate_nas.report.page import header, page
 from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, excess_lines
 from surrogate_nas.report.static import static_figures
-from surrogate_nas.report.trust import score_texts, warnings
+from surrogate_nas.report.trust import score_texts
 from surrogate_nas.study import Study
 from surrogate_nas.surrogates.validation import Score
 
@@ -256,20 +256,22 @@ def test_verified_values_are_those_of_the_tune_split(study: Study, contents: Con
 @pytest.mark.parametrize(("tau", "cost_tau", "n", "expected"), [
     (0.8, 0.5, 40, 0), (0.5, 0.5, 40, 1), (0.8, 0.5, 29, 1), (0.4, 0.5, 10, 2),
 ])  # fmt: skip
-def test_warnings_follow_the_scores(contents: Contents, tau: float, cost_tau: float, n: int, expected: int) -> None:
+def test_cautions_follow_the_scores(contents: Contents, tau: float, cost_tau: float, n: int, expected: int) -> None:
     assert contents.fitted is not None
     validation = contents.fitted.validations[0]
     scores = (replace(validation.accuracy, tau=tau, n=n), *validation.scores[1:])
-    assert len(warnings(replace(validation, scores=scores, cost_tau=cost_tau))) == expected
+    assert len(replace(validation, scores=scores, cost_tau=cost_tau).cautions) == expected
 
 
 def test_errors_of_shares_are_in_points_and_of_macs_in_percent() -> None:
-    assert score_texts(Score("accuracy", 9, 0.5, 0.031, 0.9)) == ("0.50", "3.1 points", "90.0\N{NO-BREAK SPACE}%")
-    assert score_texts(Score("expected MACs", 9, 0.0, 0.11, 0.9))[1] == "11.0\N{NO-BREAK SPACE}%"
-
-
-def test_what_could_not_be_judged_has_no_numbers() -> None:
-    assert set(score_texts(Score("exit accuracy 1", 0, 0.0, float("nan"), float("nan")))) == {"–"}
+    assert score_texts(Score("accuracy", 9, 0.5, 0.4, 0.6, 0.031, 0.9, -1.5, 0.004)) == (
+        "0.50 [0.40, 0.60]",
+        "3.1 points",
+        "90.0\N{NO-BREAK SPACE}%",
+        "-1.50",
+        "0.4 points",
+    )
+    assert score_texts(Score("expected MACs", 9, 0.0, 0.0, 0.1, 0.11, 0.9, 1.0, 0.0))[1] == "11.0\N{NO-BREAK SPACE}%"
 
 
 @pytest.mark.parametrize(("limits", "region"), [

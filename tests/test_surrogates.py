@@ -17,10 +17,12 @@ from surrogate_nas.errors import JobError
 from surrogate_nas.exits import Exits
 from surrogate_nas.record import exits_of
 from surrogate_nas.surrogates import persistence
+from surrogate_nas.surrogates.cross_validation import folds
 from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Kind, Predictor
-from surrogate_nas.surrogates.validation import SURROGATES, Fitted, fit_surrogate, folds
+from surrogate_nas.surrogates.members import AUTO, SURROGATES
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from tests.synthetic import SHAPE, problem, records, verify
 
 PROBLEM = problem()
@@ -36,7 +38,11 @@ def design() -> DesignMatrix:
     return DesignMatrix.build(PROBLEM.views(RECORDS), PROBLEM.space, Costing(SHAPE))
 
 
-@pytest.fixture(scope="module", params=list(SURROGATES))
+KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == "switching" else ()) for kind in SURROGATES]
+"""`switching` is many models of scikit-learn, each chosen by folds of its own."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> Fitted:
     return fit_surrogate(design, tune_exits(), request.param, seed=0)
 
@@ -82,25 +88,30 @@ def test_the_fitted_curves_give_back_what_was_measured() -> None:
     curve = basis.compose(torch.from_numpy(values)[:, None], torch.from_numpy(grid)[None], present[:, None])
     measured = np.array([e.measure(grid).accuracy for e in exits])
     rates = np.array([e.measure(grid).rates for e in exits])
-    assert np.sqrt(np.mean((curve.accuracy.numpy() - measured) ** 2)) < 0.02
-    assert np.sqrt(np.mean((curve.rates.numpy() - rates) ** 2)) < 0.05
+    assert np.sqrt(np.mean((curve.accuracy.numpy() - measured) ** 2)) < 0.015
+    assert np.sqrt(np.mean((curve.rates.numpy() - rates) ** 2)) < 0.025
 
 
 def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: DesignMatrix) -> None:
     assert len(design) == len(RECORDS) - 1
-    known = np.isfinite(design.Yvar)
-    assert (design.Y[~known] == 0).all()
-    assert ((design.X >= 0) & (design.X <= 1)).all()
-    spread = np.array([design.Y[known[:, j], j].std() for j in range(design.Y.shape[1])])
-    constant = spread < 1e-6  # at the first exit nobody has left before
-    assert np.allclose(spread[~constant], 1, atol=1e-6)
-    assert constant.sum() <= 3
+    training = design.training
+    assert (training.Y[~training.defined] == 0).all()
+    assert ((training.X >= 0) & (training.X <= 1)).all()
+    size = [np.sqrt(np.mean(training.Y[known, j] ** 2)) for j, known in enumerate(training.defined.T)]
+    assert np.allclose(size, 1, atol=1e-6)
 
 
-def test_targets_turn_back_into_the_coefficients_they_came_from(design: DesignMatrix) -> None:
+def test_targets_keep_what_the_coefficients_say_of_accuracy(design: DesignMatrix) -> None:
     values, _ = design.basis.fit(tune_exits(), shared_thresholds(3, 64))
-    known = np.isfinite(design.Yvar)
-    assert np.allclose(design.coefficients(design.Y)[known], values[known], atol=1e-6)
+    grid, present = (
+        torch.from_numpy(shared_thresholds(3, 50, seed=1))[None],
+        torch.from_numpy(design.candidates.present),
+    )
+    whole, kept = (
+        design.basis.compose(torch.from_numpy(c)[:, None], grid, present[:, None]).accuracy.numpy()
+        for c in (values, design.coefficients(design.training.Y))
+    )
+    assert np.sqrt(np.mean((whole - kept) ** 2)) < 0.01
 
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
@@ -110,14 +121,14 @@ def test_too_few_networks_are_refused_with_their_number() -> None:
 
 def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:
     doubled = design.rows(np.repeat(np.arange(len(design)), 3))
-    fold = folds(doubled, seed=5).reshape(-1, 3)
+    fold = folds(doubled.training.group, seed=5).reshape(-1, 3)
     assert (fold == fold[:, :1]).all()
     assert set(fold[:, 0]) == {0, 1, 2, 3, 4}
 
 
 def test_a_posterior_has_one_finite_mean_and_variance_per_target(predictor: Predictor, unseen: Candidates) -> None:
     mean, variance = predictor.posterior(unseen)
-    assert mean.shape == variance.shape == (len(unseen), predictor.design.basis.size)
+    assert mean.shape == variance.shape == (len(unseen), predictor.design.training.outputs)
     assert np.isfinite(mean).all()
     assert (variance >= 0).all()
 
@@ -125,7 +136,7 @@ def test_a_posterior_has_one_finite_mean_and_variance_per_target(predictor: Pred
 def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, unseen: Candidates) -> None:
     X = torch.from_numpy(predictor.design.inputs(unseen))[:6].reshape(3, 2, -1)
     posterior = predictor.model.posterior(X)
-    assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.basis.size)
+    assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.training.outputs)
 
 
 def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, unseen: Candidates) -> None:
@@ -142,8 +153,8 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
     assert np.mean((accuracy >= predicted.accuracy.low) & (accuracy <= predicted.accuracy.high)) > 0.7
 
 
-@pytest.mark.parametrize("kind", list(SURROGATES))
-def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: str) -> None:
     costing = Costing(SHAPE)
     by_cost = sorted((r for r in RECORDS if r.outputs), key=lambda r: costing.of(r.architecture).macs()[0, -1])
     cheap, views = by_cost[:10], PROBLEM.views(by_cost[10:])
@@ -152,7 +163,7 @@ def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(ki
     candidates = Candidates.of(PROBLEM.space, [r.architecture for r in cheap], costing)
     predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
     measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views(cheap)])
-    assert abs(predicted.mean() - measured.mean()) < 0.02
+    assert abs(predicted.mean() - measured.mean()) < 0.04
     assert kendalltau(predicted, measured).statistic > 0.7
 
 
@@ -192,7 +203,7 @@ def test_a_stored_surrogate_predicts_the_same(
     fitted: Fitted, design: DesignMatrix, unseen: Candidates, tmp_path: Path
 ) -> None:
     kind = fitted.predictor.kind
-    persistence.save(fitted, kind, tmp_path / "surrogate")
+    persistence.save(fitted, kind, 0, tmp_path / "surrogate")
     loaded = persistence.load(design, kind, tmp_path / "surrogate")
     assert loaded is not None
     assert loaded.validations[0].scores == fitted.validations[0].scores
@@ -204,18 +215,18 @@ def test_a_stored_surrogate_predicts_the_same(
 def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, design: DesignMatrix, tmp_path: Path) -> None:
     kind, folder = fitted.predictor.kind, tmp_path / "surrogate"
     assert persistence.load(design, kind, folder) is None
-    persistence.save(fitted, kind, folder)
+    persistence.save(fitted, kind, 0, folder)
     assert persistence.load(design.rows(np.arange(20)), kind, folder) is None
     next(folder.glob("*/tensors.safetensors")).write_bytes(b"nonsense")
     assert persistence.load(design, kind, folder) is None
-    persistence.save(fitted, kind, folder)
+    persistence.save(fitted, kind, 0, folder)
     assert persistence.load(design, kind, folder) is not None
 
 
 def test_auto_takes_the_surrogate_that_ranks_held_out_accuracies_best(design: DesignMatrix) -> None:
     chosen = fit_surrogate(design, tune_exits(), "auto", seed=0)
-    best = max(chosen.validations, key=lambda v: v.accuracy.tau)
-    assert {v.kind for v in chosen.validations} == set(SURROGATES)
+    best = max((v for v in chosen.validations if v.kind in AUTO), key=lambda v: v.accuracy.tau)
+    assert {v.kind for v in chosen.validations} == {*AUTO, "size"}
     assert chosen.predictor.kind == best.kind
 
 

@@ -69,7 +69,9 @@ Epochs = Annotated[int | None, typer.Option(help="Epochs of each training.")]
 Loss = Annotated[
     str | None, typer.Option(help="What networks are trained for: joint or distillation; nachos by --config.")
 ]
-Surrogate = Annotated[str | None, typer.Option(help="auto, xgb or gp.")]
+Surrogate = Annotated[
+    str | None, typer.Option(help="auto, stack, gp, xgb, switching, size, or package.module:function.")
+]
 Policy = Annotated[
     str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")
 ]

@@ -6,12 +6,13 @@ from surrogate_nas.config import FEWEST_NETWORKS
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, macs_figure
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
-from surrogate_nas.surrogates.predictor import Kind
-from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, Score, Validation
+from surrogate_nas.surrogates.scores import Score
+from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, RELATIVE, Validation
 
-NAMES: Mapping[Kind, str] = {"gp": "Gaussian process (gp)", "xgb": "XGBoost ensemble (xgb)"}
-FEW_NETWORKS = 30
-"""Below this many networks, held-out scores are themselves uncertain."""
+NAMES: Mapping[str, str] = {
+    "gp": "Gaussian processes (gp)", "xgb": "XGBoost ensemble (xgb)", "stack": "both, weighted (stack)",
+    "switching": "adaptive switching (switching)", "size": "costs alone (size), for comparison",
+}  # fmt: skip
 
 
 def predictions_section(contents: Contents) -> str:
@@ -47,44 +48,33 @@ def trust_section(contents: Contents) -> str:
     *most, last = [f"{t:g}" for t in REFERENCE_THRESHOLDS]
     intro = (
         f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
-        f"{', '.join(most)} and {last}. τ is Kendall's rank correlation: 1 is the measured order, 0 is chance. RMSE is "
-        "the typical error, in percentage points or in percent of the measured MACs. Coverage is the share of "
-        "measured values inside their 90 % interval, and should be 90 %."
+        f"{', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
+        "order, 0 is chance. RMSE is the typical error, in percentage points or in percent of the measured MACs. "
+        "Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the negative "
+        "log likelihood in nats, less is better. Regret is what the best of the predicted top five lacks to the best."
     )
     validations = contents.fitted.validations
-    cautions = [paragraph(text, "warning") for v in validations if v.kind == used for text in warnings(v)]
+    cautions = [paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.used.cautions]
     tables = [_validation(v, used=v.kind == used) for v in validations]
     return section(title, *cautions, paragraph(intro, "note"), '<div class="pair">', *tables, "</div>")
 
 
-def warnings(used: Validation) -> list[str]:
-    """What speaks against the surrogate in use, in plain sentences."""
-    tau, n = used.accuracy.tau, used.accuracy.n
-    found = []
-    if tau <= used.cost_tau:
-        found.append(
-            f"Sorting the networks by their size ranks their accuracies no worse than the surrogate does (τ = "
-            f"{used.cost_tau:.2f} against {tau:.2f}): do not rely on its order of accuracies."
-        )
-    if n < FEW_NETWORKS:
-        found.append(f"The surrogate was judged on only {n} networks, so the scores below are themselves uncertain.")
-    return found
-
-
 def _validation(validation: Validation, *, used: bool) -> str:
     bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
-    columns = ("quantity", "networks", "τ", "RMSE", "coverage")
+    columns = ("quantity", "networks", "τ", "RMSE", "coverage", "NLL", "regret")
     return "\n".join([
-        f"<div><h3>{NAMES[validation.kind]}{' – the one used' if used else ''}</h3>",
+        f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if used else ''}</h3>",
         table(f"Held-out scores of {validation.kind}", columns, bodies),
         paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
         "</div>",
     ])  # fmt: skip
 
 
-def score_texts(score: Score) -> tuple[str, str, str]:
-    """τ, RMSE (in points of a share, in percent of measured MACs) and coverage; dashes where nothing was judged."""
-    if score.n == 0:
-        return "–", "–", "–"
-    error = percent(score.rmse) if "MACs" in score.target else f"{100 * score.rmse:.1f} points"
-    return f"{score.tau:.2f}", error, percent(score.coverage)
+def score_texts(score: Score) -> tuple[str, str, str, str, str]:
+    """τ, RMSE (in points of a share, in percent of measured costs), coverage, NLL and regret."""
+
+    def error(value: float) -> str:
+        return percent(value) if score.target in RELATIVE else f"{100 * value:.1f} points"
+
+    tau = f"{score.tau:.2f} [{score.tau_low:.2f}, {score.tau_high:.2f}]"
+    return tau, error(score.rmse), percent(score.coverage), f"{score.nll:.2f}", error(score.regret)

@@ -240,7 +240,7 @@ def _rescore(
 ) -> list[int]:
     """Indices of q finalists, greedily by qLogNEHVI."""
     design, objective = predictor.design, finalists.cost.objective
-    inputs, m, E = design.X.shape[1], design.basis.size, design.basis.positions
+    inputs, m, E = design.training.X.shape[1], design.training.outputs, design.basis.positions
     capped = _capped(limits, objective)
     exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(capped)) * E - 1)
     model = ModelList(_CurveInputs(predictor.model, inputs), exact)

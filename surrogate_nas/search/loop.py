@@ -14,7 +14,8 @@ from surrogate_nas.problem import Problem, make_proposal
 from surrogate_nas.record import Proposal, Record
 from surrogate_nas.search.acquisition import Known, select
 from surrogate_nas.search.front import Front
-from surrogate_nas.surrogates.predictor import Estimate, Predictor
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.scores import Spread
 from surrogate_nas.surrogates.validation import Fitted
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
@@ -72,7 +73,7 @@ def propose(
     return proposals
 
 
-def _interval(estimate: Estimate) -> list[float]:
+def _interval(estimate: Spread) -> list[float]:
     return [float(estimate.mean[0]), float(estimate.low[0]), float(estimate.high[0])]
 
 

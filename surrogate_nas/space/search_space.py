@@ -8,6 +8,7 @@ equal architectures have equal rows.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,12 @@ class SearchSpace:
     def encoded_genes(self) -> tuple[int, ...]:
         """Indices of the genes that the vector encoding has a coordinate for: those with a real choice."""
         return tuple(g for g, gene in enumerate(self.genes) if len(gene.values) > 1 and self._can_apply(g))
+
+    @property
+    def gene_kinds(self) -> tuple[Literal["ordinal", "nominal"], ...]:
+        """(d,) of the encoded genes: names are nominal, numbers and what is there or not are ordinal."""
+        named = [any(isinstance(v, str) for v in self.genes[g].values) for g in self.encoded_genes]
+        return tuple("nominal" if name else "ordinal" for name in named)
 
     @property
     def dimension(self) -> int:

@@ -1,16 +1,21 @@
-"""A network's whole threshold curve as a few coefficients.
+"""What a network does at any thresholds, as a few coefficients.
 
-For every exit position e the leave probability given arrival h_e, and the accuracy a_e of those who leave, are
-logistic curves:
+Samples differ in how easy they are: each is of one of eight equally likely levels of easiness d, spread like a standard
+normal variable, and the same at every exit of a network, so that those whom one exit keeps are hard for the next. Of
+those of easiness d that arrive at an early exit e, the share
 
-    logit h_e = (1, t, t², u, r, r·t) · β_e,    logit a_e = (1, h_e, r) · γ_e,    at the last exit (1, r, r²) · γ_E,
+    g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = min(x, 0),
 
-where t is the exit's threshold, u = −log₁₀(1.001 − t) / 3 counts its nines, since confidences crowd near 1, and
-r = log₁₀ of the share of samples that arrive: the fewer earlier exits left over, the harder they are. Those who leave
-are the surest h_e of the arrivals, which says more of their accuracy than the threshold does.
+leaves at threshold t, where u = −log₁₀(1.001 − t) / 3 counts the nines of t, since confidences crowd near 1; of these
 
-Exit probabilities follow by stick-breaking, p_e = h_e Π_{j<e} (1 − h_j), so they are always a distribution. The m
-coefficients of all positions are what the surrogates predict from an encoding; MACs and exit presence are exact.
+    c_e(t, d) = σ(γ₀ + γ₁ d + γ₂ t + γ₃ u),    at the last exit σ(γ₀ + γ₁ d),
+
+are right. A higher threshold never lets more samples leave. Exit probabilities p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the
+accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of those who leave follow by stick-breaking at each level, so the
+former are always a distribution. The C coefficients of all positions are what the
+surrogates predict from an encoding; MACs and exit presence are exact.
+
+(One ability per sample, one threshold per question: a network's exits are a test in the sense of item response theory.)
 """
 
 from dataclasses import dataclass
@@ -19,34 +24,49 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import norm
 from torch import Tensor
 
 from surrogate_nas.exits import OFF, Exits
-from surrogate_nas.measurements import Measurements
 
 Floats = npt.NDArray[np.float64]
 
-TERMS_LEAVE = 6  # 1, t, t², u, r, r·t
-TERMS_EARLY = 3  # 1, h, r
-TERMS_LAST = 3  # 1, r, r²
-FEWEST_ARRIVALS = 1e-4
-PRIOR_SD = 3.0
-POOLED_PRIOR_SD = 10.0
-NEWTON_STEPS = 12
+TERMS_LEAVE = 6
+TERMS_EARLY = 4
+TERMS_LAST = 2
+TYPICAL_LEAVE = (2.0, -1.0, 0.0, -1.0, -4.0, 1.5)
+TYPICAL_EARLY = (0.5, 1.0, 1.0, 1.0)
+TYPICAL_LAST = (1.0, 1.0)
+BEND = 6
+LEVELS = 8
+TOP = 1.001
 OFF_SHARE = 0.25
+SPREAD_SHARE = 0.5
+LOWEST_SPREAD = 0.2
+PRIOR_SD = 1.5
+POOLED_PRIOR_SD = 5.0
+POOLED = 16
+POOLED_STEPS = 15
+STEPS = 20
+LONGEST_STEP = 2.0
+DAMPING = 1e-2
+FIT_CHUNK = 8
+SMALLEST_SHARE = 1e-9
 
 
 def nines(thresholds: Tensor) -> Tensor:
     """u in [0, 1] of thresholds in [0, 1]: 0.9 is 0.33, 0.99 is 0.65."""
-    return -torch.log10(1.001 - thresholds) / 3
+    return -torch.log10(TOP - thresholds) / 3
 
 
 def shared_thresholds(positions: int, count: int, seed: int = 0) -> Floats:
-    """(count, E − 1) thresholds spread evenly in u, a quarter of them off: the grid that all curves are read at."""
+    """(count, E − 1) thresholds: half of them spread evenly in u, half in [0.2, 1], and of all a quarter off: the grid
+    that all curves are read at."""
     rng = np.random.default_rng(seed)
-    u = rng.uniform(0.0, 1.0, (count, positions - 1))
-    thresholds = np.clip(1.001 - 10 ** (-3 * u), 0, 1)
-    return np.where(rng.random(thresholds.shape) < OFF_SHARE, OFF, thresholds)
+    shape = count, positions - 1
+    in_nines = np.clip(TOP - 10 ** (-3 * rng.uniform(0.0, 1.0, shape)), 0, 1)
+    thresholds = np.where(rng.random(shape) < SPREAD_SHARE, rng.uniform(LOWEST_SPREAD, 1.0, shape), in_nines)
+    return np.where(rng.random(shape) < OFF_SHARE, OFF, thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +114,12 @@ class CurveBasis:
 
     @cached_property
     def leave(self) -> list[slice]:
-        """Where each early position's h coefficients are."""
+        """Where each early position's β are."""
         return [slice(e * TERMS_LEAVE, (e + 1) * TERMS_LEAVE) for e in range(self.positions - 1)]
 
     @cached_property
     def right(self) -> list[slice]:
-        """Where each position's a coefficients are."""
+        """Where each position's γ are."""
         start, early = (self.positions - 1) * TERMS_LEAVE, self.positions - 1
         slices = [slice(start + e * TERMS_EARLY, start + (e + 1) * TERMS_EARLY) for e in range(early)]
         return [*slices, slice(start + early * TERMS_EARLY, start + early * TERMS_EARLY + TERMS_LAST)]
@@ -111,11 +131,11 @@ class CurveBasis:
 
     @property
     def size(self) -> int:
-        """Number m of coefficients."""
+        """Number C of coefficients."""
         return int(self.right[-1].stop)
 
     def defined(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """(n, m) which coefficients exist for networks with (n, E) exits."""
+        """(n, C) which coefficients exist for networks with (n, E) exits."""
         defined = np.zeros((len(present), self.size), dtype=bool)
         for e in range(self.positions):
             defined[:, self.right[e]] = present[:, e, None]
@@ -127,107 +147,196 @@ class CurveBasis:
         """Exit probabilities and accuracies from coefficients.
 
         Args:
-            coefficients: (…, m).
+            coefficients: (…, C).
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
         """
+        rates, right = self._shares(coefficients, thresholds, present)
+        nobody = rates < SMALLEST_SHARE
+        accuracy = torch.where(nobody, 0.5, right / torch.where(nobody, 1.0, rates)).clamp(0, 1)
+        return Reach(rates, accuracy)
+
+    def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, E) shares of all samples that leave at each position, and that leave there and are right."""
+        d = _levels(coefficients.dtype)
         on = torch.isfinite(thresholds) & present[..., :-1]
-        t = torch.where(on, thresholds, 1.0)
+        t = torch.where(on, thresholds, 1.0)[..., None]
         u = nines(t)
-        inside = torch.ones_like(coefficients[..., 0] + t.sum(-1) + present[..., -1])
-        rates, accuracy = [], []
-        for e in range(self.positions):
-            r = torch.log10(inside.clamp_min(FEWEST_ARRIVALS))
-            right = coefficients[..., self.right[e]]
-            if e == self.positions - 1:
-                rates.append(inside)
-                accuracy.append(_dot(right, (r, r * r)).sigmoid())
-                break
-            te, ue = t[..., e], u[..., e]
-            leave = _dot(coefficients[..., self.leave[e]], (te, te * te, ue, r, r * te)).sigmoid() * on[..., e]
-            rates.append(inside * leave)
-            accuracy.append(_dot(right, (leave, r)).sigmoid())
-            inside = inside * (1 - leave)
-        return Reach(torch.stack(rates, -1), torch.stack(accuracy, -1))
+        bent = t**BEND
+        inside: Tensor | None = None
+        rates, corrects = [], []
+        for e in range(self.positions - 1):
+            b = coefficients[..., self.leave[e], None]
+            c = coefficients[..., self.right[e], None]
+            te, ue = t[..., e, :], u[..., e, :]
+            share = _leave_logit(b, te, bent[..., e, :], ue, d).sigmoid() * on[..., e, None]
+            leaving = share if inside is None else inside * share
+            inside = (1 - share) if inside is None else inside - leaving
+            right = (c[..., 0, :] + c[..., 2, :] * te + c[..., 3, :] * ue + c[..., 1, :] * d).sigmoid()
+            rates.append(leaving.mean(-1))
+            corrects.append((leaving * right).mean(-1))
+        c = coefficients[..., self.right[-1], None]
+        right = (c[..., 0, :] + c[..., 1, :] * d).sigmoid()
+        right = right if inside is None else inside * right
+        corrects.append(right.mean(-1))
+        everyone = torch.ones_like(corrects[-1])
+        rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
+        return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
 
     def fit(self, exits: list[Exits], thresholds: Floats) -> tuple[Floats, Floats]:
         """Coefficients of measured networks.
 
-        Binomial regressions by Newton's method with a Gaussian prior, first over all networks pooled, then for each
-        around the pooled ones. The rows of one network's curve come from the same samples, so they weigh together as
-        many as there are terms.
+        Multinomial likelihoods of who leaves where and is right, with a Gaussian prior, by Fisher scoring: first of
+        some networks pooled, then of each around the pooled ones. The rows of one network come from the same samples,
+        so they weigh together as many as there are coefficients to each position.
 
         Args:
             exits: the n networks' tune outputs.
-            thresholds: (T, E − 1) shared grid.
+            thresholds: (T, E − 1) grid.
 
         Returns:
-            (n, m) coefficients, 0 where an exit does not exist, and (n, m, m) their sampling covariances.
+            (n, C) coefficients, 0 where an exit does not exist, and (n, C, C) their sampling covariances.
         """
+        present = np.array([view.present for view in exits])
         measured = [view.measure(thresholds) for view in exits]
-        values, covariance = np.zeros((len(exits), self.size)), np.zeros((len(exits), self.size, self.size))
-        parts = [(e, self.leave[e], True) for e in range(self.positions - 1)]
-        parts += [(e, self.right[e], False) for e in range(self.positions)]
-        for e, where, leaving in parts:
-            rows = [self._rows(m, e, leaving) if view.present[e] else None
-                    for m, view in zip(measured, exits, strict=True)]  # fmt: skip
-            usable = [row for row in rows if row is not None and len(row[0])]
-            pooled = np.zeros(where.stop - where.start)
-            if usable:
-                F, hits, trials = (np.concatenate(column) for column in zip(*usable, strict=True))
-                pooled, _ = _binomial_regression(F, hits, trials, pooled, POOLED_PRIOR_SD)
-            for i, row in enumerate(rows):
-                if row is not None:
-                    values[i, where], covariance[i, where, where] = _binomial_regression(*row, pooled, PRIOR_SD)
-        return values, covariance
+        counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measured], dtype=float)
+        share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
+        scoring = _Scoring(self, torch.from_numpy(thresholds), torch.from_numpy(present),
+                           torch.from_numpy(share * counts))  # fmt: skip
+        typical = [*TYPICAL_LEAVE * (self.positions - 1), *TYPICAL_EARLY * (self.positions - 1), *TYPICAL_LAST]
+        values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))
+        defined = self.defined(present)
+        covariance = torch.linalg.inv(precision).numpy()
+        return np.where(defined, values.numpy(), 0.0), covariance
 
-    def _rows(self, m: Measurements, e: int, leaving: bool) -> tuple[Floats, Floats, Floats]:
-        """(features, hits, trials) of one curve at the thresholds where it is defined."""
-        earlier = m.leaving[:, :e].sum(axis=1)
-        arriving = m.n - earlier
-        r = np.log10(np.maximum(arriving / m.n, FEWEST_ARRIVALS))
-        one = np.ones_like(r)
-        if e == self.positions - 1:
-            F, hits, trials = np.stack([one, r, r * r], 1), m.correct[:, e], m.leaving[:, e]
-            use = trials > 0
-        else:
-            on = np.isfinite(m.thresholds[:, e])
-            t = np.where(on, m.thresholds[:, e], 1.0)
-            if leaving:
-                u = nines(torch.from_numpy(t)).numpy()
-                F, hits, trials = np.stack([one, t, t * t, u, r, r * t], 1), m.leaving[:, e], arriving
+
+def _levels(dtype: torch.dtype) -> Tensor:
+    """(K,) easiness d of each level: evenly spaced quantiles of a normal distribution, of unit variance."""
+    d = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
+    return torch.tensor(d / d.std(), dtype=dtype)
+
+
+def _leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
+    """(…, K) logit of g from (…, 6, 1) β and (…, 1) functions of the threshold."""
+    constant = b[..., 0, :] + b[..., 3, :].clamp(max=0) * bent + b[..., 4, :].clamp(max=0) * u
+    return constant + (b[..., 1, :] + b[..., 2, :] * d).clamp(max=0) * t + b[..., 5, :] * d
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Penalised likelihoods of n networks' counts."""
+
+    basis: CurveBasis
+    thresholds: Tensor
+    """(T, E − 1)."""
+    present: Tensor
+    """(n, E)."""
+    counts: Tensor
+    """(n, T, 2 E) how many leave at each position and are right, then how many are wrong."""
+
+    def _slopes(self, coefficients: Tensor, some: slice) -> tuple[Tensor, Tensor]:
+        """(n, T, 2 E) probabilities of the counts of some networks, and (n, T, 2 E, C) their derivatives.
+
+        That of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e it is ℓ_e (1 − g_e).
+        """
+        basis, E = self.basis, self.basis.positions
+        d = _levels(coefficients.dtype)
+        present = self.present[some]
+        on = (torch.isfinite(self.thresholds) & present[:, None, :-1])[..., None]  # (n, T, E − 1, 1)
+        t = torch.where(on, self.thresholds[..., None], 1.0)
+        u, bent = nines(t), t**BEND
+        cells = torch.zeros(*on.shape[:2], 2 * E, dtype=coefficients.dtype)
+        slopes = torch.zeros(*cells.shape, basis.size, dtype=coefficients.dtype)
+        inside = torch.full((*on.shape[:2], LEVELS), 1 / LEVELS, dtype=coefficients.dtype)
+        leaves = list[Tensor]()
+        for e in range(E):
+            c = coefficients[:, None, basis.right[e], None]
+            if e < E - 1:
+                b, te, ue = coefficients[:, None, basis.leave[e], None], t[:, :, e], u[:, :, e]
+                share = _leave_logit(b, te, bent[:, :, e], ue, d).sigmoid() * on[:, :, e]
+                right = (c[..., 0, :] + c[..., 1, :] * d + c[..., 2, :] * te + c[..., 3, :] * ue).sigmoid()
+                features = [torch.ones_like(d), d, te, ue]
             else:
-                h = m.leaving[:, e] / np.maximum(arriving, 1)
-                F, hits, trials = np.stack([one, h, r], 1), m.correct[:, e], m.leaving[:, e]
-            use = on & (trials > 0)
-        return F[use], hits[use].astype(np.float64), trials[use].astype(np.float64)
+                share = torch.ones_like(inside)
+                right = (c[..., 0, :] + c[..., 1, :] * d).sigmoid().expand_as(inside)
+                features = [torch.ones_like(d), d]
+            leaving = inside * share
+            hits = leaving * right
+            cells[..., e], cells[..., E + e] = hits.sum(-1), (leaving - hits).sum(-1)
+            for i, feature in enumerate(features):
+                by = (hits * (1 - right) * feature).sum(-1)
+                slopes[..., e, basis.right[e].start + i], slopes[..., E + e, basis.right[e].start + i] = by, -by
+            leaves.append(share)
+            for j in range(min(e + 1, E - 1)):
+                factor = (1 - share) if j == e else -leaves[j]
+                b = coefficients[:, None, basis.leave[j], None]
+                falls = ((b[..., 1, :] + b[..., 2, :] * d) < 0) * t[:, :, j]
+                kinks = (torch.ones_like(d), falls, falls * d, (b[..., 3, :] < 0) * bent[:, :, j],
+                         (b[..., 4, :] < 0) * u[:, :, j], d)  # fmt: skip
+                for who, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
+                    for i, feature in enumerate(kinks):
+                        slopes[..., who, basis.leave[j].start + i] = (amount * feature).sum(-1)
+            inside = inside - leaving
+        return cells.clamp_min(SMALLEST_SHARE), slopes
+
+    def _score(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log likelihoods (n,), gradients (n, C) and Fisher information (n, C, C)."""
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for start in range(0, len(self.counts), FIT_CHUNK):
+            chunk = slice(start, start + FIT_CHUNK)
+            counts = self.counts[chunk]
+            cells, slopes = self._slopes(coefficients[chunk], chunk)
+            gradient = torch.einsum("ntc,ntcm->nm", counts / cells, slopes)
+            scaled = (slopes * (counts.sum(-1, keepdim=True) / cells).sqrt()[..., None]).flatten(1, 2)
+            parts.append(((counts * cells.log()).sum((1, 2)), gradient, scaled.mT @ scaled))
+        likelihoods, gradients, informations = zip(*parts, strict=True)
+        return torch.cat(likelihoods), torch.cat(gradients), torch.cat(informations)
+
+    def pooled(self, typical: Tensor) -> Tensor:
+        """(C,) coefficients that suit some of the networks together."""
+        few = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
+        some = _Scoring(self.basis, self.thresholds, self.present[few], self.counts[few])
+        coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
+        for _ in range(POOLED_STEPS):
+            _, gradient, information = some._score(coefficients.expand(len(few), -1))
+            slope = gradient.mean(0) - (coefficients - typical) / POOLED_PRIOR_SD**2
+            curvature = information.mean(0) + eye / POOLED_PRIOR_SD**2
+            coefficients = coefficients + _step(slope, curvature, torch.tensor(DAMPING))
+        return coefficients
+
+    def fit(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, C) coefficients of each network, and (n, C, C) the precision of each: Levenberg's damping, a step that
+        makes a network worse is taken back."""
+        best = pooled.repeat(len(self.counts), 1)
+        value, slope, curvature = self._posterior(best, pooled)
+        damping = torch.full_like(value, DAMPING)
+        for _ in range(STEPS):
+            tried = best + _step(slope, curvature, damping)
+            its_value, its_slope, its_curvature = self._posterior(tried, pooled)
+            better = its_value >= value
+            best = torch.where(better[:, None], tried, best)
+            slope = torch.where(better[:, None], its_slope, slope)
+            curvature = torch.where(better[:, None, None], its_curvature, curvature)
+            value, damping = torch.maximum(value, its_value), torch.where(better, damping / 3, damping * 8)
+        return best, curvature
+
+    def _posterior(self, coefficients: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log posteriors (n,), gradients (n, C) and their expected curvature (n, C, C)."""
+        likelihood, gradient, information = self._score(coefficients)
+        away, precision = coefficients - pooled, 1 / PRIOR_SD**2
+        value = likelihood - 0.5 * precision * away.square().sum(-1)
+        eye = torch.eye(len(pooled), dtype=pooled.dtype)
+        return value, gradient - precision * away, information + precision * eye
+
+
+def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
+    """Damped Newton step of limited length."""
+    damped = curvature + damping[..., None, None] * torch.diag_embed(curvature.diagonal(dim1=-2, dim2=-1))
+    step: Tensor = torch.linalg.solve(damped, slope)
+    return step * (LONGEST_STEP / step.abs().amax(-1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
 
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:
     normal = torch.randn(trials.shape, generator=generator, dtype=trials.dtype)
     drawn = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
     return torch.minimum(drawn.clamp_min(0), trials)
-
-
-def _dot(weights: Tensor, features: tuple[Tensor, ...]) -> Tensor:
-    total = weights[..., 0]
-    for i, feature in enumerate(features, start=1):
-        total = total + weights[..., i] * feature
-    return total
-
-
-def _binomial_regression(
-    F: Floats, hits: Floats, trials: Floats, prior: Floats, prior_sd: float
-) -> tuple[Floats, Floats]:
-    """Posterior mode and Laplace covariance of logistic-regression weights with prior N(prior, prior_sd² I)."""
-    terms = len(prior)
-    share = terms / max(len(F), terms)
-    beta = prior.copy()
-    precision = np.eye(terms) / prior_sd**2
-    for _ in range(NEWTON_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(F @ beta, -30, 30)))
-        hessian = share * F.T @ (F * (trials * p * (1 - p))[:, None]) + precision
-        gradient = share * F.T @ (hits - trials * p) - (beta - prior) / prior_sd**2
-        step = np.linalg.solve(hessian, gradient)
-        beta = beta + step * min(1.0, 3.0 / max(float(np.abs(step).max()), 1e-12))
-    return beta, np.asarray(np.linalg.inv(hessian), dtype=np.float64)

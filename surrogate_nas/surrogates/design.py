@@ -6,7 +6,6 @@ its exact costs, its targets the coefficients of its threshold curve, rotated an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +18,16 @@ from surrogate_nas.exits import Exits
 from surrogate_nas.record import Record
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.surrogates.curves import CurveBasis, Floats, shared_thresholds
+from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 GRID_SIZE = 64
-TREND_PENALTY = 1.0
-TREND_NOISE = 0.5
+SMALLEST_SIGNAL = 2.0
+"""Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
 
 
 @dataclass(frozen=True)
 class DesignMatrix:
-    """n trained networks as inputs X (n, d + costs), targets Y (n, m) and the noise of the targets."""
+    """n trained networks, and what surrogates learn of them."""
 
     basis: CurveBasis
     records: tuple[str, ...]
@@ -35,15 +35,12 @@ class DesignMatrix:
     architectures: tuple[Architecture, ...]
     """(n,) of the same rows; rows of one architecture are never split between folds."""
     candidates: Candidates
-    X: Floats
-    Y: Floats
-    """(n, m), zero mean and unit variance where defined, 0 elsewhere."""
-    Yvar: Floats
-    """(n, m) sampling variance of the targets, from the number of held-out samples; ∞ where undefined."""
+    training: TrainingSet
+    """Inputs (n, d + costs), targets Y (n, m) and their sampling variance, from the number of held-out samples."""
     center: Floats
-    """(m,) of the coefficients."""
+    """(C,) of the curve coefficients."""
     rotation: Floats
-    """(m, m): coefficients = center + Y @ rotation."""
+    """(m, C): coefficients = center + Y @ rotation."""
     cost_range: tuple[Floats, Floats]
     """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs: to [0, 1] for the rows, and further
     for what is cheaper or costlier than all of them."""
@@ -69,17 +66,20 @@ class DesignMatrix:
         values, covariance = basis.fit(exits, shared_thresholds(space.positions, GRID_SIZE))
         candidates = Candidates.of(space, [r.architecture for r in trained], costing)
         defined = basis.defined(candidates.present)
-        center, rotation = _axes(basis, values, covariance, defined)
-        inverse = np.linalg.inv(rotation)
-        Y = np.where(defined, (values - center) @ inverse, 0.0)
+        center, axes = _axes(basis, values, covariance, defined)
+        rotation, inverse = axes.rotation, axes.inverse
+        known = defined[:, axes.first]
+        Y = np.where(known, (values - center) @ inverse, 0.0)
         variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
         costs = _log_costs(candidates.cost)
         span = (costs.min(axis=0), costs.max(axis=0))
-        return cls(
-            basis, tuple(r.id for r in trained), tuple(r.architecture for r in trained), candidates,
-            _inputs(candidates, span), Y, np.where(defined, variance, np.inf), center, rotation, span,
-            exits[0].scores.shape[1],
+        architectures = tuple(r.architecture for r in trained)
+        training = TrainingSet(
+            _inputs(candidates, span), (*space.gene_kinds, *_cost_kinds(costs.shape[1])), Y,
+            np.where(known, variance, np.inf), _groups(architectures),
         )  # fmt: skip
+        ids = tuple(r.id for r in trained)
+        return cls(basis, ids, architectures, candidates, training, center, rotation, span, exits[0].samples)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -96,48 +96,63 @@ class DesignMatrix:
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
             self.basis, tuple(self.records[i] for i in index), tuple(self.architectures[i] for i in index),
-            self.candidates[index], self.X[index], self.Y[index], self.Yvar[index],
-            self.center, self.rotation, self.cost_range, self.samples,
+            self.candidates[index], self.training.rows(index), self.center, self.rotation, self.cost_range,
+            self.samples,
         )  # fmt: skip
 
-    @cached_property
-    def trend(self) -> Floats:
-        """(1 + d + costs, m) weights of a ridge regression of the targets on the costs alone, intercept first.
 
-        What size explains is explained by it, also beyond the rows; the surrogates learn the rest.
-        """
-        X = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)
-        use = [0, *range(X.shape[1] - self.basis.positions - 1, X.shape[1])]
-        penalty = np.diag([1e-6] + [TREND_PENALTY] * (len(use) - 1))
-        weight = np.where(np.isfinite(self.Yvar), 1 / (self.Yvar + TREND_NOISE), 0.0)
-        trend = np.zeros((X.shape[1], self.Y.shape[1]))
-        for j, w in enumerate(weight.T):
-            A = X[:, use]
-            trend[use, j] = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * self.Y[:, j]))
-        return trend
+@dataclass(frozen=True)
+class _Axes:
+    """The m directions of the C coefficients in which networks differ by more than sampling noise."""
+
+    rotation: Floats
+    """(m, C): what one unit of each target adds to the coefficients."""
+    inverse: Floats
+    """(C, m): coefficients to targets."""
+    first: npt.NDArray[np.int64]
+    """(m,) the first coefficient of the curve that each target is of."""
 
 
 def _axes(
     basis: CurveBasis, values: Floats, covariance: Floats, defined: npt.NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Center and rotation that decorrelate each curve's coefficients over networks, in the metric of their noise.
+) -> tuple[Floats, _Axes]:
+    """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
 
     Coefficients of one curve trade off against each other, so single ones are ill determined while some of their
-    combinations are well determined; these are the axes.
+    combinations are well determined. Along the others networks differ by sampling noise alone: nothing is to be
+    learned there, and the center is as good a prediction as any.
     """
-    center, rotation = np.zeros(basis.size), np.eye(basis.size)
+    center = np.zeros(basis.size)
+    rotation, inverse, first = list[Floats](), list[Floats](), list[int]()
     for where in basis.groups:
         rows = np.flatnonzero(defined[:, where.start])
         if len(rows) < 2:
             continue
-        V, noise = values[rows, where], covariance[rows, where, where].mean(axis=0)
-        center[where] = V.mean(axis=0)
-        whiten = np.linalg.cholesky(np.linalg.inv(noise))  # V @ whiten has unit noise
+        V, precision = values[rows, where], np.linalg.inv(covariance[rows, where, where])
+        center[where] = np.linalg.solve(precision.sum(axis=0), np.einsum("nij,nj->i", precision, V))
+        whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has unit noise, where it is well known
         scores = (V - center[where]) @ whiten
-        _, axes = np.linalg.eigh(scores.T @ scores)
-        scale = np.maximum((scores @ axes).std(axis=0), 1e-6)
-        rotation[where, where] = (axes * scale).T @ np.linalg.inv(whiten)
-    return center, rotation
+        eigenvalues, axes = np.linalg.eigh(scores.T @ scores / len(rows))
+        for k in np.flatnonzero(eigenvalues >= min(SMALLEST_SIGNAL, eigenvalues[-1]))[::-1]:
+            scale = np.sqrt(eigenvalues[k])
+            forward, back = np.zeros(basis.size), np.zeros(basis.size)
+            forward[where] = np.linalg.solve(whiten.T, axes[:, k]) * scale
+            back[where] = whiten @ axes[:, k] / scale
+            rotation.append(forward)
+            inverse.append(back)
+            first.append(where.start)
+    return center, _Axes(np.array(rotation), np.array(inverse).T, np.array(first))
+
+
+def _groups(architectures: Sequence[Architecture]) -> npt.NDArray[np.int64]:
+    """(n,) a number for each architecture, from 0 in the order of their first rows."""
+    number = {a: i for i, a in enumerate(dict.fromkeys(architectures))}
+    return np.array([number[a] for a in architectures])
+
+
+def _cost_kinds(count: int) -> tuple[InputKind, ...]:
+    kinds: list[InputKind] = ["cost"] * count
+    return tuple(kinds)
 
 
 def _log_costs(cost: Cost) -> Floats:

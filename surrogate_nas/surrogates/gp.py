@@ -1,68 +1,223 @@
-"""Gaussian processes: one per curve coefficient, fitted together as one batched BoTorch model."""
+"""Gaussian processes: one per target, fitted together as one batched BoTorch model, under three views of the inputs.
 
+Architectures are alike where their choices are near (`ordinal`), where many of their choices are the same (`same`), or
+where those choices that matter are the same (`hamming`). No one view is best on all data, and their errors differ:
+their mean beats each of them. The latter two are on top of a linear trend on the costs, which also holds beyond the
+costs that were seen; the first is not, since a trend costs it accuracy within them.
+"""
+
+import math
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Literal
 
+import numpy as np
 import torch
 from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from botorch.models.model import Model
+from gpytorch.constraints import GreaterThan, Positive
+from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
-from gpytorch.means import Mean
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.inputs import Inputs
+from surrogate_nas.surrogates.model import NormalModel
+from surrogate_nas.surrogates.training_set import TrainingSet
 
+View = Literal["ordinal", "same", "hamming"]
 UNDEFINED_NOISE = 1e4
-SMALLEST_NOISE = 1e-4
-FIT_ITERATIONS = 75
+SMALLEST_NOISE = 1e-3
+FIT_ITERATIONS = 60
+ON_TREND: tuple[View, ...] = ("same", "hamming")
+SQRT5 = math.sqrt(5)
 
 
-class CostTrend(Mean):  # type: ignore[misc]
-    """A fixed linear mean per output: what the costs alone explain."""
+class HammingKernel(Kernel):  # type: ignore[misc]
+    """exp(− mean of 1 / ℓ over the choices in which two architectures differ), ℓ of each choice its own.
 
-    weights: Tensor
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weights", weights)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(… × n × d) to (… × n), where the last batch dimension is that of the m outputs."""
-        weights = self.weights.T  # (m, 1 + d)
-        mean: Tensor = (x * weights[:, None, 1:]).sum(-1) + weights[:, :1]
-        return mean
-
-
-def build_gp(design: DesignMatrix) -> SingleTaskGP:
-    """An unfitted model of the design's rows.
-
-    The noise of a row is its known sampling variance plus a learned part: that of training with another seed. A
-    target that is undefined has so much noise that it says nothing.
+    BoTorch's `CategoricalKernel`, as a product of matrices of 0 and 1.
     """
-    X = torch.from_numpy(design.X)
-    Y = torch.from_numpy(design.Y)
-    noise = torch.from_numpy(design.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
-    likelihood = FixedNoiseGaussianLikelihood(
-        noise=noise.T.contiguous(), learn_additional_noise=True, batch_shape=torch.Size([Y.shape[1]])
-    )
-    trend = CostTrend(torch.from_numpy(design.trend))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
-        return SingleTaskGP(X, Y, likelihood=likelihood, mean_module=trend, outcome_transform=None)
+
+    has_lengthscale = True
+
+    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
+        super().__init__(ard_num_dims=inputs.choices, batch_shape=batch,
+                         lengthscale_prior=LogNormalPrior(0.0, 1.0))  # fmt: skip
+        self.hot, self.choice = inputs.hot, inputs.choice
+        self.lengthscale = 1.0
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
+        """(…, n, n') covariances, or (…, n) with themselves."""
+        if diag:
+            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
+        weight = 1 / (self.lengthscale * self.ard_num_dims)
+        shared = (x1[..., self.hot] * weight[..., self.choice]) @ x2[..., self.hot].mT
+        covariance: Tensor = (shared - weight.sum(-1, keepdim=True)).exp()
+        return covariance
 
 
-def fit_gp(design: DesignMatrix, seed: int) -> Model:
-    """Maximum a posteriori hyperparameters. The seed is not needed: nothing is drawn."""
-    del seed
-    model = build_gp(design)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizationWarning)  # a fit cut at the iteration limit is good enough
-        warnings.simplefilter("ignore", NumericalWarning)  # jitter on lattices of inputs is normal
-        fit_gpytorch_mll(
-            ExactMarginalLogLikelihood(model.likelihood, model),
-            optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}}, max_attempts=1,
+class SameKernel(Kernel):  # type: ignore[misc]
+    """A linear part and a Matérn-5/2 of the share s of choices that two architectures have in common:
+    v s + k(√(1 − s) / ℓ)."""
+
+    has_lengthscale = True
+
+    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
+        super().__init__(batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0))
+        self.hot, self.choices = inputs.hot, inputs.choices
+        self.lengthscale = 1.0
+        self.register_parameter("raw_linear", torch.nn.Parameter(torch.zeros(*batch, 1, 1)))
+        self.register_constraint("raw_linear", Positive())
+        self.register_prior("linear_prior", LogNormalPrior(-1.0, 2.0), lambda kernel: kernel.linear)
+
+    @property
+    def linear(self) -> Tensor:
+        """(…, 1, 1) weight v of the linear part."""
+        weight: Tensor = self.raw_linear_constraint.transform(self.raw_linear)
+        return weight
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
+        """(…, n, n') covariances, or (…, n) with themselves."""
+        if diag:
+            return (1 + self.linear[..., 0]).expand(*self.batch_shape, x1.shape[-2])
+        same = _once(x1)[..., self.hot] @ _once(x2)[..., self.hot].mT / self.choices
+        same = same[..., None, :, :]
+        far = SQRT5 * (1 - same).clamp_min(1e-12).sqrt() / self.lengthscale
+        return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
+
+
+def _once(x: Tensor) -> Tensor:
+    """Inputs without the batch of targets, over which they are the same."""
+    return x if x.dim() == 2 else x[..., 0, :, :]
+
+
+def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
+    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
+    matern = MaternKernel(
+        nu=2.5, active_dims=inputs.ordinal, ard_num_dims=len(inputs.ordinal), batch_shape=batch,
+        lengthscale_prior=LogNormalPrior(typical, 1.0),
+    )  # fmt: skip
+    matern.lengthscale = math.exp(typical)
+    return _scaled(matern, batch)
+
+
+def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
+
+
+def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
+
+
+def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.costs:
+        return kernel
+    smooth = RBFKernel(active_dims=inputs.costs, batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0))
+    return kernel + _scaled(smooth, batch)
+
+
+def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
+    scaled = ScaleKernel(kernel, batch_shape=batch, outputscale_prior=LogNormalPrior(-1.0, 2.0))
+    scaled.outputscale = 0.5
+    return scaled
+
+
+VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
+    "ordinal": _ordinal, "same": _same, "hamming": _hamming,
+}  # fmt: skip
+
+
+class GaussianProcesses(NormalModel):
+    """m Gaussian processes over the same rows.
+
+    The noise of a row is its known sampling variance plus a learned part: that of training with another seed. A target
+    that is undefined has so much noise that it says nothing.
+    """
+
+    trend: Tensor
+
+    def __init__(self, training: TrainingSet, view: View) -> None:
+        super().__init__()
+        self.inputs = Inputs(training)
+        trend = training.trend if view in ON_TREND else np.zeros_like(training.trend)
+        self.register_buffer("trend", torch.from_numpy(trend))
+        batch = torch.Size([training.outputs])
+        noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
+        likelihood = FixedNoiseGaussianLikelihood(
+            noise=noise.T.contiguous(), learn_additional_noise=True, batch_shape=batch,
+            noise_prior=LogNormalPrior(-3.0, 2.0), noise_constraint=GreaterThan(1e-6),
         )  # fmt: skip
-    return model.eval()
+        likelihood.second_noise_covar.noise = 0.05
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
+            seen = self.inputs(torch.from_numpy(training.X))
+            targets = torch.from_numpy(training.beyond_trend() if view in ON_TREND else training.Y)
+            self.gp = SingleTaskGP(
+                seen.expand(*batch, *seen.shape), targets.T[..., None], likelihood=likelihood,
+                covar_module=VIEWS[view](self.inputs, batch), outcome_transform=None,
+            )  # fmt: skip
+
+    @property
+    def num_outputs(self) -> int:
+        """Targets m."""
+        return self.trend.shape[1]
+
+    def fit(self) -> "GaussianProcesses":
+        """Maximum a posteriori hyperparameters."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OptimizationWarning)  # a fit cut at the iteration limit is good enough
+            warnings.simplefilter("ignore", NumericalWarning)  # jitter on lattices of inputs is normal
+            fit_gpytorch_mll(
+                ExactMarginalLogLikelihood(self.gp.likelihood, self.gp),
+                optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}}, max_attempts=1,
+            )  # fmt: skip
+        self.eval()
+        return self
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+        seen = self.inputs(X)[..., None, :, :]
+        cross, mean = self._mean(X, seen)
+        within = self.gp.covar_module(seen).to_dense()
+        return mean, within - cross @ self._solved[0] @ cross.mT
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs."""
+        seen = self.inputs(X)
+        cross, mean = self._mean(X, seen)
+        own = self.gp.covar_module(seen, diag=True)
+        return mean, (own - (cross @ self._solved[0] * cross).sum(-1)).clamp_min(SMALLEST_NOISE).mT
+
+    def _mean(self, X: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, m, q, n) covariances with the rows, and (…, q, m) means."""
+        cross = self.gp.covar_module(seen, self._rows).to_dense()
+        mean = (cross @ self._solved[1])[..., 0] + self.gp.mean_module.constant[:, None]
+        return cross, mean.mT + self.trend[0] + X @ self.trend[1:]
+
+    @property
+    def _rows(self) -> Tensor:
+        """(n, columns) that were learned from."""
+        rows: Tensor = self.gp.train_inputs[0][0]
+        return rows
+
+    @property
+    def _solved(self) -> tuple[Tensor, Tensor]:
+        """(m, n, n) inverse of the covariance of the rows with their noise, and (m, n, 1) that times the targets."""
+        if self._cache is None:
+            rows, likelihood = self._rows, self.gp.likelihood
+            noise = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
+            covariance = self.gp.covar_module(rows).to_dense() + torch.diag_embed(noise)
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+            beyond = self.gp.train_targets - self.gp.mean_module.constant[:, None]
+            self._cache = inverse.detach(), (inverse @ beyond[..., None]).detach()
+        return self._cache
+
+    _cache: tuple[Tensor, Tensor] | None = None

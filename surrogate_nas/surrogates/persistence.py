@@ -1,4 +1,8 @@
-"""Keep a fitted surrogate beside its archive, without pickle: XGBoost's own format, safetensors and JSON."""
+"""Keep a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
+
+A surrogate without a state of its own (the user's, `switching`) is fitted again when it is loaded; what
+cross-validation said of it is kept.
+"""
 
 import hashlib
 import json
@@ -15,13 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.gp import build_gp
-from surrogate_nas.surrogates.predictor import Calibration, Kind, Predictor
-from surrogate_nas.surrogates.validation import Fitted, Score, Validation
-from surrogate_nas.surrogates.xgb import MEMBERS, XGBoostEnsemble
+from surrogate_nas.surrogates.members import member_named, surrogate_named
+from surrogate_nas.surrogates.mixture import Mixture, equal_weights
+from surrogate_nas.surrogates.predictor import Calibration, Predictor
+from surrogate_nas.surrogates.scores import Score
+from surrogate_nas.surrogates.validation import Fitted, Validation
 
-FORMAT = 2
+FORMAT = 3
 NAME_DIGITS = 16
 
 
@@ -30,11 +36,11 @@ def fingerprint(design: DesignMatrix, surrogate: str) -> str:
     digest = hashlib.sha256(
         json.dumps([FORMAT, design.records, surrogate, torch.__version__, xgboost.__version__]).encode()
     )
-    digest.update(design.Y.tobytes())
+    digest.update(design.training.Y.tobytes())
     return digest.hexdigest()
 
 
-def save(fitted: Fitted, surrogate: str, folder: Path) -> None:
+def save(fitted: Fitted, surrogate: str, seed: int, folder: Path) -> None:
     """Keep a fit in `folder`, whole or not at all, in place of those before it.
 
     Each fit has a folder of its own, named after what it depends on, so that whoever reads it meanwhile reads one fit.
@@ -45,10 +51,10 @@ def save(fitted: Fitted, surrogate: str, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        _write(fitted, identity, partial)
+        _write(fitted, identity, seed, partial)
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
-    except (OSError, xgboost.core.XGBoostError) as error:  # XGBoost writes its files itself
+    except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not home.is_dir():  # unless another command has just kept the same fit
             raise OSError(f"surrogate not kept: {str(error).splitlines()[0]}") from None
@@ -57,26 +63,29 @@ def save(fitted: Fitted, surrogate: str, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _write(fitted: Fitted, identity: str, folder: Path) -> None:
+def _write(fitted: Fitted, identity: str, seed: int, folder: Path) -> None:
     predictor = fitted.predictor
     tensors: dict[str, torch.Tensor] = {}
     for validation in fitted.validations:
         calibration = validation.calibration
         tensors[f"calibration.{validation.kind}.network_variance"] = torch.from_numpy(calibration.network_variance)
         tensors[f"calibration.{validation.kind}.residuals"] = torch.from_numpy(calibration.residuals)
-    if isinstance(predictor.model, XGBoostEnsemble):
-        for i, booster in enumerate(predictor.model.boosters):
-            booster.save_model(folder / f"member-{i:02d}.ubj")
-    else:
+    if _empty(predictor.kind, predictor.design) is not None:
         state = predictor.model.state_dict()
-        tensors.update({f"model.{name}": tensor.contiguous() for name, tensor in state.items()})
+        tensors.update({f"model.{name}": tensor.clone().contiguous() for name, tensor in state.items()})
     (folder / "tensors.safetensors").write_bytes(save_tensors(tensors))
     described = {
-        "fingerprint": identity, "kind": predictor.kind,
-        "validations": [{"kind": v.kind, "cost_tau": v.cost_tau, "scores": [asdict(s) for s in v.scores]}
-                        for v in fitted.validations],
-    }  # fmt: skip
+        "fingerprint": identity,
+        "kind": predictor.kind,
+        "seed": seed,
+        "validations": [_described(v) for v in fitted.validations],
+    }
     (folder / "surrogate.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def _described(validation: Validation) -> dict[str, Any]:
+    scores, widening = [asdict(s) for s in validation.scores], dict(validation.calibration.widening)
+    return {"kind": validation.kind, "cost_tau": validation.cost_tau, "widening": widening, "scores": scores}
 
 
 def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
@@ -89,7 +98,7 @@ def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
             return None
         tensors = load_file(home / "tensors.safetensors")
         validations = tuple(_validation(v, tensors) for v in described["validations"])
-        model = _model(described["kind"], design, tensors, home)
+        model = _model(described["kind"], design, tensors, described["seed"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):
         return None
     calibration = next(v.calibration for v in validations if v.kind == described["kind"])
@@ -97,16 +106,26 @@ def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
 
 
 def _validation(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
-    kind: Kind = described["kind"]
+    kind = described["kind"]
     prefix = f"calibration.{kind}."
-    calibration = Calibration(tensors[prefix + "network_variance"].numpy(), tensors[prefix + "residuals"].numpy())
+    network_variance, residuals = (tensors[prefix + name].numpy() for name in ("network_variance", "residuals"))
+    calibration = Calibration(network_variance, residuals, described["widening"])
     return Validation(kind, tuple(Score(**s) for s in described["scores"]), described["cost_tau"], calibration)
 
 
-def _model(kind: Kind, design: DesignMatrix, tensors: dict[str, torch.Tensor], folder: Path) -> Model:
-    if kind == "xgb":
-        paths = [folder / f"member-{i:02d}.ubj" for i in range(MEMBERS)]
-        return XGBoostEnsemble([xgboost.Booster({"nthread": 1}, model_file=path) for path in paths], design.trend)
-    model = build_gp(design)
+def _empty(kind: str, design: DesignMatrix) -> Model | None:
+    """The model before its state is loaded, if it has one."""
+    surrogate, training = surrogate_named(kind), design.training
+    makers = [member_named(name).empty for name in surrogate.members]
+    models = [make(training) for make in makers if make is not None]
+    if len(models) < len(makers):
+        return None
+    return models[0] if len(models) == 1 else Mixture(models, equal_weights(len(models), training.outputs))
+
+
+def _model(kind: str, design: DesignMatrix, tensors: dict[str, torch.Tensor], seed: int) -> Model:
+    model = _empty(kind, design)
+    if model is None:
+        return fit_whole(design.training, surrogate_named(kind), {}, seed)
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
     return model.eval()

@@ -1,8 +1,9 @@
 """A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,14 @@ from surrogate_nas.cost import charged
 from surrogate_nas.measurements import Figures, Spent
 from surrogate_nas.surrogates.curves import Floats, Reach
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.model import marginals
+from surrogate_nas.surrogates.scores import Spread
 
-Kind = Literal["gp", "xgb"]
-POSTERIOR_CHUNK = 256
 COMPOSE_CHUNK = 200_000
-INTERVAL = 0.9
-QUERY_SAMPLES = 128
+QUERY_SAMPLES = 64
+ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
+EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
+"""Quantities that follow from the targets; the latter two with the number of an exit."""
 SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
 
@@ -34,6 +37,8 @@ class Calibration:
     misses."""
     residuals: Floats
     """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
+    widening: Mapping[str, float] = field(default_factory=dict)
+    """Of each quantity that follows from the targets, by what its deviations from the mean are multiplied."""
 
     @classmethod
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
@@ -47,31 +52,16 @@ class Calibration:
         network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
         return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
 
-    def draw(self, samples: int, seed: int) -> Floats:
-        """(samples, m) standardised deviations of fresh trainings.
+    def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
+        """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
 
-        Whole rows are drawn with replacement, so that coefficients deviate together as they did; where a row has no
-        value, a standard normal one stands in.
+        Whole rows of residuals are drawn with replacement, so that coefficients deviate together as they did; where a
+        row has no value, a standard normal one stands in. Networks share their draws, so comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
         drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
-        return np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Mean and 90 % interval of one quantity for n architectures."""
-
-    mean: Floats
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def of(cls, values: Floats) -> "Estimate":
-        """From (S, …) samples."""
-        tail = (1 - INTERVAL) / 2
-        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-        return cls(values.mean(axis=0), low, high)
+        drawn = np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
+        return np.asarray(mean + drawn[:, None, :] * np.sqrt(variance + self.network_variance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +70,15 @@ class Prediction:
 
     thresholds: Floats
     """(n, E − 1), ∞ for off."""
-    rates: Estimate
+    rates: Spread
     """(n, E) exit probabilities."""
-    exit_accuracy: Estimate
+    exit_accuracy: Spread
     """(n, E) accuracy of those who leave there."""
-    accuracy: Estimate
+    accuracy: Spread
     """(n,)."""
-    expected_macs: Estimate
+    expected_macs: Spread
     """(n,)."""
-    cost: Estimate | None
+    cost: Spread | None
     """(n,) expected cost by the study's cost table, if it has one."""
     macs: npt.NDArray[np.int64]
     """(n, E) exact."""
@@ -100,21 +90,16 @@ class Prediction:
 class Predictor:
     """A model with its design matrix and calibration."""
 
-    kind: Kind
+    kind: str
     design: DesignMatrix
     model: Model
     """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
     calibration: Calibration
 
-    @torch.no_grad()
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
-        X = torch.from_numpy(self.design.inputs(candidates))
-        parts = [
-            self.model.posterior(chunk)
-            for chunk in torch.split(X, POSTERIOR_CHUNK if self.kind == "gp" else max(len(X), 1))
-        ]
-        return np.concatenate([p.mean.numpy() for p in parts]), np.concatenate([p.variance.numpy() for p in parts])
+        mean, variance = marginals(self.model, torch.from_numpy(self.design.inputs(candidates)))
+        return mean.numpy(), variance.numpy()
 
     def coefficients(self, candidates: Candidates, samples: int, seed: int, *, fresh: bool) -> Floats:
         """(samples, n, m) curve coefficients.
@@ -129,12 +114,9 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            deviation = self.calibration.draw(samples, seed)
-            spread = np.sqrt(variance + self.calibration.network_variance)
-        else:
-            deviation = np.random.default_rng(seed).standard_normal((samples, mean.shape[1]))
-            spread = np.sqrt(variance)
-        return self.design.coefficients(mean + deviation[:, None, :] * spread)
+            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
+        deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
+        return self.design.coefficients(mean + deviation * np.sqrt(variance))
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.
@@ -156,7 +138,7 @@ class Predictor:
         return np.asarray(np.where(candidates.present[:, :-1], grid[best], np.inf))
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
-        """Distributions of fresh trainings at (n, E − 1) thresholds, from 128 draws."""
+        """Distributions of fresh trainings at (n, E − 1) thresholds, from 64 draws."""
         parts = [self._predict(candidates[part], thresholds[part], limits, seed)
                  for part in _chunks(len(candidates), QUERY_SAMPLES)]  # fmt: skip
         return parts[0] if len(parts) == 1 else _concatenate(parts)
@@ -165,12 +147,39 @@ class Predictor:
         drawn = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
         reached = reach(self.design, candidates, drawn, thresholds)
         reached = reached.measured(self.design.samples, torch.Generator().manual_seed(seed))
-        curve, cost = reached.curve, reached.figures.cost
+        curve, figures, widening = reached.curve, reached.figures, self.calibration.widening
+
+        def share(values: Floats, *names: str) -> Spread:
+            return Spread.of(values, np.array([widening.get(name, 1.0) for name in names]), within=(0, 1))
+
+        on = np.concatenate([np.isfinite(thresholds) & candidates.present[:, :-1], candidates.present[:, -1:]], axis=1)
+
+        def spent(amount: Spent, name: str) -> Spread:
+            least, most = (np.where(on, amount.costs, none) for none in (np.inf, -np.inf))
+            within = least.min(axis=-1), most.max(axis=-1)
+            return Spread.of(amount.expected, widening.get(name, 1.0), within=within)
+
+        positions = range(1, self.design.basis.positions + 1)
         return Prediction(
-            thresholds, Estimate.of(curve.rates.numpy()), Estimate.of(curve.exit_accuracy.numpy()),
-            Estimate.of(reached.accuracy), Estimate.of(reached.figures.macs.expected),
-            None if cost is None else Estimate.of(cost.expected), candidates.cost.macs(np.isfinite(thresholds)),
-            (reached.excess(limits) <= 0).mean(axis=0),
+            thresholds, share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
+            share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
+            share(figures.accuracy, ACCURACY), spent(figures.macs, EXPECTED_MACS),
+            None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
+            candidates.cost.macs(np.isfinite(thresholds)), (self._widened(figures).excess(limits) <= 0).mean(axis=0),
+        )  # fmt: skip
+
+    def _widened(self, figures: Figures) -> Figures:
+        """Draws of what limits speak of, with deviations from the mean as wide as those of the intervals."""
+        widening = self.calibration.widening
+
+        def wide(values: Floats, name: str) -> Floats:
+            mean = values.mean(axis=0)
+            return np.asarray(mean + widening.get(name, 1.0) * (values - mean))
+
+        macs, cost = figures.macs, figures.cost
+        return replace(
+            figures, accuracy=wide(figures.accuracy, ACCURACY), macs=Spent(wide(macs.rates, EXPECTED_MACS), macs.costs),
+            cost=None if cost is None else Spent(wide(cost.rates, EXPECTED_COST), cost.costs),
         )  # fmt: skip
 
 
@@ -248,9 +257,9 @@ def _chunks(n: int, width: int) -> list[slice]:
 
 
 def _concatenate(parts: list[Prediction]) -> Prediction:
-    def join(name: str) -> Estimate:
+    def join(name: str) -> Spread:
         of = [getattr(part, name) for part in parts]
-        return Estimate(*(np.concatenate([getattr(e, field) for e in of]) for field in ("mean", "low", "high")))
+        return Spread(*(np.concatenate([getattr(e, part) for e in of]) for part in Spread.__slots__))
 
     return Prediction(
         np.concatenate([p.thresholds for p in parts]), join("rates"), join("exit_accuracy"), join("accuracy"),

@@ -1,48 +1,45 @@
 """Fitting and judging surrogates by architectures that they never saw."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from botorch.models.model import Model
-from scipy.stats import kendalltau
 
-from surrogate_nas.config import SurrogateName
 from surrogate_nas.exits import Exits
-from surrogate_nas.surrogates.curves import Floats
+from surrogate_nas.progress import Countdown
+from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
+from surrogate_nas.surrogates.curves import Floats, shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.gp import fit_gp
-from surrogate_nas.surrogates.predictor import INTERVAL, QUERY_SAMPLES, Calibration, Kind, Predictor, reach
-from surrogate_nas.surrogates.xgb import fit_xgb
+from surrogate_nas.surrogates.members import AUTO, BY_SIZE, surrogate_named
+from surrogate_nas.surrogates.predictor import (
+    ACCURACY,
+    EXIT_ACCURACY,
+    EXIT_PROBABILITY,
+    EXPECTED_COST,
+    EXPECTED_MACS,
+    QUERY_SAMPLES,
+    Calibration,
+    Predictor,
+    reach,
+)
+from surrogate_nas.surrogates.scores import INTERVAL, Score, Spread, kendall
+from surrogate_nas.surrogates.training_set import Ints
 
-FitModel = Callable[[DesignMatrix, int], Model]
-SURROGATES: Mapping[Kind, FitModel] = {"gp": fit_gp, "xgb": fit_xgb}
-FOLDS = 5
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """The same threshold at every early exit: where surrogates are judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How well one quantity of held-out architectures was predicted."""
-
-    target: str
-    n: int
-    """Trained networks it was judged on."""
-    tau: float
-    """Kendall's τ, the mean over the reference thresholds."""
-    rmse: float
-    """Root mean squared error; for MACs of the ratio to the measured value."""
-    coverage: float
-    """Share of measured values inside the 90 % interval, which was calibrated on other folds."""
+MORE_THRESHOLDS = 5
+FEW_NETWORKS = 30
+"""Below this many networks, held-out scores are themselves uncertain."""
+FEWEST_TO_WIDEN = 8
+WIDENING = (0.5, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
     """One surrogate, judged by k-fold cross-validation over architectures."""
 
-    kind: Kind
+    kind: str
     scores: tuple[Score, ...]
     cost_tau: float
     """τ of accuracy against the MACs of the whole network: what sorting by size gives for nothing."""
@@ -53,6 +50,23 @@ class Validation:
         """The score of the composed accuracy."""
         return self.scores[0]
 
+    @property
+    def cautions(self) -> list[str]:
+        """What speaks against using this surrogate, in plain sentences."""
+        tau, n = self.accuracy.tau, self.accuracy.n
+        found = []
+        if tau <= self.cost_tau:
+            found.append(
+                f"sorting the networks by their size ranks their accuracies no worse than the surrogate does (τ = "
+                f"{self.cost_tau:.2f} against {tau:.2f}): do not rely on its order of accuracies, train more networks"
+            )
+        if n < FEW_NETWORKS:
+            found.append(
+                f"the surrogate was judged on only {n} networks, so its scores and intervals are themselves uncertain "
+                f"(fewer than {FEW_NETWORKS})"
+            )
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -61,121 +75,123 @@ class Fitted:
     predictor: Predictor
     validations: tuple[Validation, ...]
 
+    @property
+    def used(self) -> Validation:
+        """That of the chosen surrogate."""
+        return next(v for v in self.validations if v.kind == self.predictor.kind)
 
-def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: SurrogateName, seed: int) -> Fitted:
+
+def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed: int) -> Fitted:
     """Cross-validate, choose, and fit to all rows.
 
     Args:
         design: n rows.
         exits: the same networks' tune outputs, for what was really measured.
-        surrogate: which; `auto` takes the one whose held-out accuracies rank best.
+        surrogate: which; `auto` takes the one whose held-out accuracies rank best. What MACs alone say is judged
+            beside it.
         seed: of folds, bootstrap samples and draws.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order on every machine
     try:
-        kinds: list[Kind] = list(SURROGATES) if surrogate == "auto" else [surrogate]
-        validations = tuple(validate(design, exits, kind, seed) for kind in kinds)
-        best = max(validations, key=lambda v: v.accuracy.tau)
-        model = SURROGATES[best.kind](design, seed)
+        kinds = AUTO if surrogate == "auto" else (surrogate,)
+        training, fold = design.training, folds(design.training.group, seed)
+        parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
+        whole = {kind: combined(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
+        validations = tuple(judge(design, exits, kind, said, fold, seed) for kind, said in whole.items())
+        best = max((v for v in validations if v.kind in kinds), key=lambda v: v.accuracy.tau)
+        model = fit_whole(training, surrogate_named(best.kind), parts, seed)
         return Fitted(Predictor(best.kind, design, model, best.calibration), validations)
     finally:
         torch.set_num_threads(threads)
 
 
-def folds(design: DesignMatrix, seed: int) -> Floats:
-    """(n,) fold of each row; all trainings of an architecture share one."""
-    architectures = {a: i for i, a in enumerate(dict.fromkeys(design.architectures))}
-    fold = np.arange(len(architectures)) % FOLDS
-    np.random.default_rng(seed).shuffle(fold)
-    return np.array([fold[architectures[a]] for a in design.architectures])
+def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOut]:
+    members = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
+    parts, countdown = dict[str, HeldOut](), Countdown("models cross-validated")
+    for name in members:
+        parts[name] = held_out(design.training, fold, name, seed)
+        countdown.at(len(parts), len(members) + 1)
+    return parts
 
 
-def validate(design: DesignMatrix, exits: list[Exits], kind: Kind, seed: int) -> Validation:
-    """Predict every row from the rows of other architectures, and compare."""
-    fold = folds(design, seed)
-    mean, variance = np.zeros_like(design.Y), np.zeros_like(design.Y)
-    for k in range(FOLDS):
-        test = fold == k
-        train = design.rows(np.flatnonzero(~test))
-        blank = Calibration(np.zeros(design.Y.shape[1]), np.zeros((1, design.Y.shape[1])))
-        held_out = Predictor(kind, train, SURROGATES[kind](train, seed), blank)
-        mean[test], variance[test] = held_out.posterior(design.candidates[np.flatnonzero(test)])
-    residual = design.Y - mean
+def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fold: Ints, seed: int) -> Validation:
+    """Compare what a surrogate said of held-out rows with what was measured. What is judged in a fold was calibrated
+    on the others."""
+    mean, variance, sampling = said.mean, said.variance, design.training.Yvar
+    residual, names = design.training.Y - mean, np.unique(fold)
     samples = np.zeros((QUERY_SAMPLES, *mean.shape))
-    for k in range(FOLDS):  # intervals for a fold from the other folds' residuals
+    for k in names:
         test, other = fold == k, fold != k
-        calibration = Calibration.of(residual[other], variance[other], design.Yvar[other])
-        spread = np.sqrt(variance[test] + calibration.network_variance)
-        samples[:, test] = mean[test] + calibration.draw(QUERY_SAMPLES, seed)[:, None] * spread
-    scores = _scores(design, exits, mean, samples)
+        calibration = Calibration.of(residual[other], variance[other], sampling[other])
+        samples[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
+    thresholds = _settings(design.basis.positions)
+    drawn = [_composed(design, samples, t) for t in thresholds]
+    judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
+    for target, values in _measured(design, exits, thresholds).items():
+        if not np.isfinite(values).any():  # no network has this exit, or nobody leaves there
+            continue
+        draws, share = np.array([d[target] for d in drawn]).swapaxes(0, 1), target not in RELATIVE
+        resolution = 1 / design.samples * (1.0 if share else np.nanmax(values))
+        needed = Spread.of(draws).needed(values, resolution)
+        widening[target] = widening_of(needed)
+        parts = np.array([widening_of(needed[:, fold != k]) for k in names])
+        spread = Spread.of(draws[:, :judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
+        scores.append(Score.of(target, values[:judged], spread, design.training.group, cost=not share))
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
-    cost_tau = np.mean([_tau(size, m) for m in _measured(design, exits, REFERENCE_THRESHOLDS)["accuracy"]])
-    return Validation(kind, scores, float(cost_tau), Calibration.of(residual, variance, design.Yvar))
+    cost_tau = np.mean([kendall(size, m) for m in _measured(design, exits, thresholds[:judged])[ACCURACY]])
+    calibration = replace(Calibration.of(residual, variance, sampling), widening=widening)
+    return Validation(kind, tuple(scores), float(cost_tau), calibration)
 
 
-RELATIVE = ("expected MACs", "expected cost")
+def widening_of(needed: Floats) -> float:
+    """The factor that covers nine in ten of (T, n) held-out measurements, and the share of one more network (split
+    conformal prediction: Lei et al., arXiv 1604.04173)."""
+    n = int(np.isfinite(needed).any(axis=0).sum())
+    if n < FEWEST_TO_WIDEN:
+        return 1.0
+    level = min(INTERVAL * (1 + 1 / n), 1.0)
+    return float(np.clip(np.nanquantile(needed, level), *WIDENING))
+
+
+def _settings(positions: int) -> Floats:
+    """(T, E − 1): the reference thresholds, then others that intervals are calibrated at too."""
+    equal = np.repeat(np.array(REFERENCE_THRESHOLDS)[:, None], positions - 1, axis=1)
+    return np.concatenate([equal, shared_thresholds(positions, MORE_THRESHOLDS, seed=1)])
+
+
+SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
+RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 """Targets whose errors are relative."""
 
 
-def _measured(design: DesignMatrix, exits: list[Exits], thresholds: tuple[float, ...]) -> dict[str, Floats]:
-    """(R, n) what was measured of each target at each of R reference thresholds; NaN where undefined."""
-    grid = np.repeat(np.array(thresholds)[:, None], design.basis.positions - 1, axis=1)
-    measured = [view.measure(grid) for view in exits]
+def _measured(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:
+    """(T, n) what was measured of each target at each of (T, E − 1) thresholds; NaN where undefined."""
+    measured = [view.measure(thresholds) for view in exits]
     found = {
-        "accuracy": np.array([m.accuracy for m in measured]).T,
-        "expected MACs": np.array([m.expected_macs for m in measured]).T,
+        ACCURACY: np.array([m.accuracy for m in measured]).T,
+        EXPECTED_MACS: np.array([m.expected_macs for m in measured]).T,
     }
     if design.candidates.cost.other is not None:
-        found["expected cost"] = np.array([m.figures.cost.expected for m in measured if m.figures.cost]).T
+        found[EXPECTED_COST] = np.array([m.figures.cost.expected for m in measured if m.figures.cost]).T
     present = design.candidates.present
     for e in range(design.basis.positions):
         rates = np.array([m.rates[:, e] for m in measured]).T
-        found[f"exit probability {e + 1}"] = np.where(present[:, e], rates, np.nan)
-        found[f"exit accuracy {e + 1}"] = np.array([m.exit_accuracy[:, e] for m in measured]).T
+        found[f"{EXIT_PROBABILITY} {e + 1}"] = np.where(present[:, e], rates, np.nan)
+        found[f"{EXIT_ACCURACY} {e + 1}"] = np.array([m.exit_accuracy[:, e] for m in measured]).T
     return found
 
 
-def _scores(design: DesignMatrix, exits: list[Exits], mean: Floats, samples: Floats) -> tuple[Score, ...]:
-    measured = _measured(design, exits, REFERENCE_THRESHOLDS)
-    point = [_composed(design, mean[None], t) for t in REFERENCE_THRESHOLDS]
-    drawn = [_composed(design, samples, t) for t in REFERENCE_THRESHOLDS]
-    scores = []
-    for target, values in measured.items():
-        predicted = np.array([p[target][0] for p in point])
-        tail = (1 - INTERVAL) / 2
-        low, high = np.quantile(np.array([d[target] for d in drawn]), [tail, 1 - tail], axis=1)
-        known = np.isfinite(values)
-        if not known.any():  # no network has this exit, or nobody leaves there
-            continue
-        error = (predicted - values) / (values if target in RELATIVE else 1)
-        inside = (values >= low - 1e-9) & (values <= high + 1e-9)
-        scores.append(Score(
-            target, int(known.any(axis=0).sum()),
-            float(np.mean([_tau(p[k], v[k]) for p, v, k in zip(predicted, values, known, strict=True)])),
-            float(np.sqrt(np.mean(error[known] ** 2))), float(inside[known].mean()),
-        ))  # fmt: skip
-    return tuple(scores)
-
-
-def _composed(design: DesignMatrix, targets: Floats, threshold: float) -> dict[str, Floats]:
-    """(S, n) every judged quantity, from (S, n, m) targets."""
-    thresholds = np.full((len(design), design.basis.positions - 1), threshold)
-    reached = reach(design, design.candidates, torch.from_numpy(design.coefficients(targets)), thresholds)
-    if len(targets) > 1:
-        reached = reached.measured(design.samples, torch.Generator().manual_seed(0))
+def _composed(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
+    """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
+    coefficients = torch.from_numpy(design.coefficients(samples))
+    reached = reach(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
+    reached = reached.measured(design.samples, torch.Generator().manual_seed(0))
     curve, figures = reached.curve, reached.figures
-    found = {"accuracy": reached.accuracy, "expected MACs": figures.macs.expected}
+    found = {ACCURACY: reached.accuracy, EXPECTED_MACS: figures.macs.expected}
     if figures.cost is not None:
-        found["expected cost"] = figures.cost.expected
+        found[EXPECTED_COST] = figures.cost.expected
     for e in range(design.basis.positions):
-        found[f"exit probability {e + 1}"] = curve.rates[..., e].numpy()
-        found[f"exit accuracy {e + 1}"] = curve.exit_accuracy[..., e].numpy()
+        found[f"{EXIT_PROBABILITY} {e + 1}"] = curve.rates[..., e].numpy()
+        found[f"{EXIT_ACCURACY} {e + 1}"] = curve.exit_accuracy[..., e].numpy()
     return found
-
-
-def _tau(a: Floats, b: Floats) -> float:
-    """Kendall's τ-b; 0 where it is undefined because one side is constant."""
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(kendalltau(a, b).statistic)

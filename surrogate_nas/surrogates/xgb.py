@@ -1,61 +1,92 @@
 """Gradient-boosted trees: a bootstrap ensemble of multi-output XGBoost models, as a BoTorch model."""
 
-from collections.abc import Sequence
+import itertools
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import xgboost
-from botorch.models.ensemble import EnsembleModel
-from botorch.models.model import Model
 from torch import Tensor
 
-from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.inputs import Inputs
+from surrogate_nas.surrogates.model import NormalModel
+from surrogate_nas.surrogates.training_set import Floats, TrainingSet
 
-MEMBERS = 16
-ROUNDS = 120
+MEMBERS = 8
+ROUNDS = 150
 PARAMETERS = {
-    "max_depth": 3, "eta": 0.06, "subsample": 0.8, "colsample_bynode": 0.4, "lambda": 1.0, "min_child_weight": 1.0,
+    "max_depth": 3, "eta": 0.06, "subsample": 0.7, "colsample_bynode": 0.4, "lambda": 1.0, "min_child_weight": 1.0,
     "tree_method": "hist", "multi_strategy": "multi_output_tree", "nthread": 1, "base_score": 0.0, "max_bin": 64,
 }  # fmt: skip
-NETWORK_VARIANCE = 0.3  # of a unit-variance target: what another seed would change, besides sampling noise
+NETWORK_VARIANCE = 0.3
+"""Of a unit-variance target: what another seed would change, besides sampling noise."""
 
 
-class XGBoostEnsemble(EnsembleModel):  # type: ignore[misc]
-    """Boosters that differ by their bootstrap sample of architectures."""
+class XGBoostEnsemble(NormalModel):
+    """Boosters that differ by their bootstrap sample of architectures, on top of a linear trend on the costs."""
 
-    def __init__(self, boosters: Sequence[xgboost.Booster], trend: npt.NDArray[np.float64]) -> None:
+    trend: Tensor
+
+    def __init__(self, training: TrainingSet) -> None:
         super().__init__()
-        self.boosters = list(boosters)
-        self.trend = torch.from_numpy(trend)
-        self._num_outputs = trend.shape[1]
+        self.inputs = Inputs(training)
+        self.register_buffer("trend", torch.from_numpy(training.trend))
+        self.boosters: list[xgboost.Booster] = []
 
-    def forward(self, X: Tensor) -> Tensor:
-        """(… × n × d) inputs to (… × members × n × m) targets."""
-        rows = xgboost.DMatrix(X.reshape(-1, X.shape[-1]).numpy(), nthread=1)
-        members = [torch.from_numpy(booster.predict(rows)) for booster in self.boosters]
-        said = torch.stack(members).to(X.dtype).reshape(len(members), *X.shape[:-1], self._num_outputs)
-        return said.movedim(0, -3) + (X @ self.trend[1:] + self.trend[0]).unsqueeze(-3)
+    @property
+    def num_outputs(self) -> int:
+        """Targets m."""
+        return self.trend.shape[1]
+
+    def members(self, X: Tensor) -> Tensor:
+        """(members, n, m) what each says at (n, d) inputs."""
+        seen = xgboost.DMatrix(self.inputs(X)[:, self.inputs.ordinal].numpy(), nthread=1)
+        said = np.stack([booster.predict(seen).reshape(len(X), -1) for booster in self.boosters])
+        return torch.from_numpy(said).to(X.dtype) + X @ self.trend[1:] + self.trend[0]
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances over members at (n, d) inputs."""
+        said = self.members(X)
+        return said.mean(0), said.var(0)
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances over members at (…, q, d) inputs."""
+        said = self.members(X.reshape(-1, X.shape[-1])).reshape(len(self.boosters), *X.shape[:-1], -1)
+        mean = said.mean(0)
+        deviation = (said - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
+        return mean, deviation @ deviation.mT / (len(self.boosters) - 1)
+
+    def get_extra_state(self) -> Tensor:
+        """The boosters in XGBoost's own format: their number and lengths in bytes as int64, then the bytes."""
+        raw = [bytes(booster.save_raw("ubj")) for booster in self.boosters]
+        lengths = np.array([len(raw), *map(len, raw)], dtype="<i8").tobytes()
+        return torch.frombuffer(bytearray(b"".join([lengths, *raw])), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """From `get_extra_state`."""
+        held = state.numpy().tobytes()
+        count = int(np.frombuffer(held, "<i8", 1)[0])
+        ends = 8 * (count + 1) + np.cumsum(np.frombuffer(held, "<i8", count, 8))
+        self.boosters = []
+        for start, end in itertools.pairwise([8 * (count + 1), *ends.tolist()]):
+            booster = xgboost.Booster({"nthread": 1})
+            booster.load_model(bytearray(held[start:end]))
+            self.boosters.append(booster)
+
+    def fit(self, training: TrainingSet, seed: int) -> "XGBoostEnsemble":
+        """Weighted least squares on what the costs alone do not explain; a target that is undefined has weight 0."""
+        rng = np.random.default_rng(seed)
+        weight = np.where(training.defined, 1 / (training.Yvar + NETWORK_VARIANCE), 0.0)
+        weight /= np.maximum(weight.max(axis=0), 1e-12)
+        groups = int(training.group.max()) + 1
+        X = self.inputs(torch.from_numpy(training.X))[:, self.inputs.ordinal].numpy()
+        for member in range(MEMBERS):
+            drawn = np.bincount(rng.integers(groups, size=groups), minlength=groups)[training.group]
+            self.boosters.append(_booster(X, training.beyond_trend(), weight * drawn[:, None], seed * MEMBERS + member))
+        return self
 
 
-def fit_xgb(design: DesignMatrix, seed: int) -> Model:
-    """Weighted least squares on what the costs alone do not explain; a target that is undefined has weight 0."""
-    residual = design.Y - design.trend[0] - design.X @ design.trend[1:]
-    rng = np.random.default_rng(seed)
-    weight = np.where(np.isfinite(design.Yvar), 1 / (design.Yvar + NETWORK_VARIANCE), 0.0)
-    weight /= np.maximum(weight.max(axis=0), 1e-12)
-    groups = {a: i for i, a in enumerate(dict.fromkeys(design.architectures))}
-    group = np.array([groups[a] for a in design.architectures])
-    boosters = []
-    for member in range(MEMBERS):
-        drawn = np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))[group]
-        boosters.append(_booster(design.X, residual, weight * drawn[:, None], seed * MEMBERS + member))
-    return XGBoostEnsemble(boosters, design.trend)
-
-
-def _booster(
-    X: npt.NDArray[np.float64], Y: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], seed: int
-) -> xgboost.Booster:
+def _booster(X: Floats, Y: Floats, weight: Floats, seed: int) -> xgboost.Booster:
     used = weight.any(axis=1)
     rows, target, weight = xgboost.DMatrix(X[used], Y[used], nthread=1), Y[used], weight[used]
 

@@ -1,0 +1,71 @@
+"""What models say of rows that they did not see: folds over architectures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from botorch.models.model import Model
+
+from surrogate_nas.surrogates.members import Surrogate, member_named
+from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mixed, stacking_weights
+from surrogate_nas.surrogates.model import NormalModel, marginals
+from surrogate_nas.surrogates.training_set import Floats, Ints, TrainingSet
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Means and variances (n, m) of rows, each by a model of the other folds."""
+
+    mean: Floats
+    variance: Floats
+
+
+def folds(group: Ints, seed: int) -> Ints:
+    """(n,) fold of each row; all rows of a group, which are trainings of one architecture, share one."""
+    count = int(group.max()) + 1
+    fold = np.arange(count) % FOLDS
+    np.random.default_rng(seed).shuffle(fold)
+    return np.asarray(fold[group])
+
+
+def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOut:
+    """Predict every row from the rows of other folds."""
+    mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
+    for k in range(FOLDS):
+        test = fold == k
+        model = member_named(member).fit(training.rows(np.flatnonzero(~test)), seed)
+        said = marginals(model, torch.from_numpy(training.X[test]))
+        mean[test], variance[test] = said[0].numpy(), said[1].numpy()
+    return HeldOut(mean, variance)
+
+
+def combined(training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Mapping[str, HeldOut]) -> HeldOut:
+    """What a surrogate says of held-out rows, from what its members say; weights for a fold come from other folds."""
+    chosen = [parts[name] for name in surrogate.members]
+    if len(chosen) == 1:
+        return chosen[0]
+    means, variances = (np.stack([getattr(part, name) for part in chosen]) for name in ("mean", "variance"))
+    mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
+    for test in (fold == k for k in range(FOLDS)):
+        weights = _weights(surrogate, means[:, ~test], training.Y[~test], training.Yvar[~test])
+        whole = mixed(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
+        mean[test], variance[test] = whole[0].numpy(), whole[1].numpy()
+    return HeldOut(mean, variance)
+
+
+def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, HeldOut], seed: int) -> Model:
+    """A surrogate of all rows, its weights by what its members said of held-out rows."""
+    models = [member_named(name).fit(training, seed) for name in surrogate.members]
+    if len(models) == 1:
+        return models[0]
+    said = np.stack([parts[name].mean for name in surrogate.members])
+    return Mixture(
+        [m for m in models if isinstance(m, NormalModel)], _weights(surrogate, said, training.Y, training.Yvar)
+    )
+
+
+def _weights(surrogate: Surrogate, said: Floats, Y: Floats, Yvar: Floats) -> Floats:
+    return stacking_weights(said, Y, Yvar) if surrogate.stacked else equal_weights(len(said), Y.shape[1])

@@ -1,0 +1,43 @@
+"""Inputs as kernels and trees see them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surrogate_nas.surrogates.training_set import TrainingSet
+
+MOST_LEVELS = 12
+"""A choice among more values than this is not told apart value by value."""
+
+
+class Inputs(torch.nn.Module):
+    """The columns that kernels see: inputs in [0, 1], and each value of each choice as a column of 0 and 1."""
+
+    above: Tensor
+    upto: Tensor
+
+    def __init__(self, training: TrainingSet) -> None:
+        super().__init__()
+        d = training.X.shape[1]
+        levels = {j: np.unique(training.X[:, j]) for j in training.columns("ordinal", "nominal")}
+        levels = {j: values for j, values in levels.items() if len(values) <= MOST_LEVELS}
+        self.source = [j for j, values in levels.items() for _ in values]
+        """The input that each column of 0 and 1 is of."""
+        self.choices = len(levels)
+        self.choice = [i for i, values in enumerate(levels.values()) for _ in values]
+        """From 0, the choice that each of them is of."""
+        edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in levels.values()]
+        self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
+        self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
+        self.hot = list(range(d, d + len(self.source)))
+        self.costs = training.columns("cost")
+        nominal = set(training.columns("nominal")) & set(levels)
+        self.ordinal = [j for j in range(d) if j not in nominal]
+        self.ordinal += [h for h, j in zip(self.hot, self.source, strict=True) if j in nominal]
+        self.same = [j for j in range(d) if j not in levels] + self.hot
+
+    def forward(self, X: Tensor) -> Tensor:
+        """(…, n, d) to (…, n, all columns). A value that no row has counts as the nearest that one has."""
+        chosen = X[..., self.source]
+        hot = (chosen > self.above) & (chosen <= self.upto)
+        return torch.cat([X, hot.to(X.dtype)], dim=-1)

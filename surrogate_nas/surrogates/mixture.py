@@ -1,0 +1,86 @@
+"""Several models as one: their weighted mixture, and weights that held-out rows speak for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from surrogate_nas.surrogates.model import NormalModel
+from surrogate_nas.surrogates.training_set import Floats
+
+WEIGHT_SD = 0.15
+"""How far a weight strays from its equal share before held-out rows have spoken."""
+NETWORK_VARIANCE = 0.3
+
+
+class Mixture(NormalModel):
+    """Normal approximation of a mixture of models, with weights of its own for each target."""
+
+    weights: Tensor
+
+    def __init__(self, members: Sequence[NormalModel], weights: Floats) -> None:
+        """From K members and (K, m) weights that sum to 1."""
+        super().__init__()
+        self.members: Sequence[NormalModel] = torch.nn.ModuleList(members)  # type: ignore[assignment]
+        self.register_buffer("weights", torch.from_numpy(weights))
+
+    @property
+    def num_outputs(self) -> int:
+        """Targets m."""
+        return self.weights.shape[1]
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+        parts = [member.joint(X) for member in self.members]
+        mean = sum(w * mu for w, (mu, _) in zip(self.weights, parts, strict=True))
+        total = torch.zeros(())
+        for w, (mu, covariance) in zip(self.weights, parts, strict=True):
+            off = (mu - mean).mT[..., None]
+            total = total + w[:, None, None] * (covariance + off @ off.mT)
+        return mean, total
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs."""
+        parts = [member.marginals(X) for member in self.members]
+        mean, variance = (torch.stack(part) for part in zip(*parts, strict=True))
+        return mixed(self.weights[:, None], mean, variance)
+
+
+def mixed(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a mixture, from (K, …) of its members."""
+    whole = (weights * mean).sum(0)
+    return whole, (weights * (variance + (mean - whole) ** 2)).sum(0)
+
+
+def equal_weights(members: int, targets: int) -> Floats:
+    """(K, m)."""
+    return np.full((members, targets), 1 / members)
+
+
+def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
+    """(K, m) weights that would have predicted held-out rows best, none below 0 (Breiman, Stacked regressions, 1996).
+
+    Weights are drawn towards equal ones as by a normal prior of standard deviation 0.15: a few rows must not decide.
+
+    Args:
+        predicted: (K, n, m) of each member for rows that it did not see.
+        Y: (n, m) what they were.
+        Yvar: (n, m) their sampling variance; ∞ where undefined.
+    """
+    K, _, m = predicted.shape
+    weights = equal_weights(K, m)
+    for j in range(m):
+        known = np.isfinite(Yvar[:, j])
+        if not known.any():
+            continue
+        v = 1 / (Yvar[known, j] + NETWORK_VARIANCE)
+        said, is_ = predicted[:, known, j].T, Y[known, j]
+        noise = float(np.mean(v * (said.mean(axis=1) - is_) ** 2)) + 1e-12
+        pull = np.sqrt(noise) / WEIGHT_SD
+        A = np.concatenate([np.sqrt(v)[:, None] * said, pull * np.eye(K)])
+        b = np.concatenate([np.sqrt(v) * is_, np.full(K, pull / K)])
+        found, _ = nnls(A, b)
+        weights[:, j] = found / found.sum() if found.sum() > 0 else 1 / K
+    return weights

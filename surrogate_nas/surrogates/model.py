@@ -1,0 +1,59 @@
+"""What our surrogates have in common: BoTorch models that know their means and covariances."""
+
+from abc import abstractmethod
+
+import torch
+from botorch.models.model import Model
+from botorch.posteriors import GPyTorchPosterior, Posterior
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from torch import Tensor
+
+CHUNK = 256
+SMALLEST_VARIANCE = 1e-8
+
+
+class NormalModel(Model):  # type: ignore[misc]
+    """A model with normal posteriors, independent over the m targets."""
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """Targets m."""
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """None: one model, however many targets it has."""
+        return torch.Size()
+
+    @abstractmethod
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs."""
+        mean, covariance = self.joint(X[:, None])
+        return mean[:, 0], covariance[..., 0, 0]
+
+    def posterior(self, X: Tensor, **options: object) -> Posterior:
+        """The joint posterior of (…, q, d) inputs: (…, q, m)."""
+        if transform := options.get("posterior_transform"):
+            raise NotImplementedError(f"posterior_transform {transform}")
+        mean, covariance = self.joint(X)
+        covariance = covariance + SMALLEST_VARIANCE * torch.eye(X.shape[-2], dtype=X.dtype)
+        each = MultivariateNormal(mean.mT, covariance)
+        return GPyTorchPosterior(MultitaskMultivariateNormal.from_batch_mvn(each, task_dim=-1))
+
+
+@torch.no_grad()
+def marginals(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, m) means and variances at (n, d) inputs, of any BoTorch model."""
+    means, variances = [], []
+    for chunk in torch.split(X, CHUNK):
+        if isinstance(model, NormalModel):
+            mean, variance = model.marginals(chunk)
+        else:
+            posterior = model.posterior(chunk[:, None])
+            mean, variance = posterior.mean[:, 0], posterior.variance[:, 0]
+        means.append(mean)
+        variances.append(variance)
+    return torch.cat(means), torch.cat(variances)

@@ -1,0 +1,124 @@
+"""Adaptive switching, as MSuNAS and the EENN searches after it have it: of four usual regressors, for each target the
+one whose ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.interpolate import RBFInterpolator
+from scipy.stats import kendalltau
+from sklearn.ensemble import BaggingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+from sklearn.neural_network import MLPRegressor
+from torch import Tensor
+
+from surrogate_nas.surrogates.inputs import Inputs
+from surrogate_nas.surrogates.model import NormalModel
+from surrogate_nas.surrogates.training_set import Floats, TrainingSet
+
+FOLDS = 5
+TREES = 50
+
+
+class Regressor(Protocol):
+    """What scikit-learn calls one."""
+
+    def fit(self, X: Floats, y: Floats) -> "Regressor":
+        """Learn from (n, d) and (n,)."""
+
+    def predict(self, X: Floats) -> Floats:
+        """(n,)."""
+
+
+class RadialBasis:
+    """Cubic radial basis functions with a linear tail."""
+
+    def fit(self, X: Floats, y: Floats) -> "RadialBasis":
+        """Interpolate; inputs that never vary are left out, and rows that coincide are averaged."""
+        self.varies = np.ptp(X, axis=0) > 0
+        rows, of = np.unique(X[:, self.varies], axis=0, return_inverse=True)
+        mean = np.bincount(of.ravel(), y) / np.bincount(of.ravel())
+        tail = np.linalg.matrix_rank(np.c_[np.ones(len(rows)), rows]) == rows.shape[1] + 1
+        self.surface = RBFInterpolator(rows, mean, kernel="cubic" if tail else "linear", degree=1 if tail else 0)
+        return self
+
+    def predict(self, X: Floats) -> Floats:
+        """(n,)."""
+        return np.asarray(self.surface(X[:, self.varies]))
+
+
+REGRESSORS: Mapping[str, Callable[[int], Regressor]] = {
+    "RBF": lambda seed: RadialBasis(),
+    "CART ensemble": lambda seed: BaggingRegressor(n_estimators=TREES, random_state=seed),
+    "MLP": lambda seed: MLPRegressor(
+        hidden_layer_sizes=(64, 64), solver="lbfgs", alpha=1e-2, max_iter=200, random_state=seed
+    ),
+    "GP": lambda seed: GaussianProcessRegressor(
+        1.0 * Matern(1.0, nu=2.5) + WhiteKernel(0.1), normalize_y=True, random_state=seed
+    ),
+}  # fmt: skip
+
+
+class Switching(NormalModel):
+    """One regressor for each target; variances are those of its held-out errors."""
+
+    def __init__(self, training: TrainingSet, seed: int) -> None:
+        super().__init__()
+        self.inputs = Inputs(training)
+        X = self._seen(torch.from_numpy(training.X))
+        self.names, self.regressors, variances = list[str](), list[Regressor](), list[float]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            for j in range(training.outputs):
+                known = training.defined[:, j]
+                name, variance = _choose(X[known], training.Y[known, j], training.group[known], seed)
+                self.names.append(name)
+                self.regressors.append(REGRESSORS[name](seed).fit(X[known], training.Y[known, j]))
+                variances.append(variance)
+        self.register_buffer("variances", torch.tensor(variances, dtype=torch.float64))
+
+    variances: Tensor
+
+    @property
+    def num_outputs(self) -> int:
+        """Targets m."""
+        return len(self.regressors)
+
+    def _seen(self, X: Tensor) -> Floats:
+        return np.asarray(self.inputs(X)[..., self.inputs.ordinal].numpy())
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs: errors are independent."""
+        seen = self._seen(X.reshape(-1, X.shape[-1]))
+        mean = np.stack([np.asarray(r.predict(seen)).ravel() for r in self.regressors], axis=-1)
+        eye = torch.eye(X.shape[-2], dtype=X.dtype)
+        covariance = (self.variances[:, None, None] * eye).expand(*X.shape[:-2], -1, -1, -1)
+        return torch.from_numpy(mean).reshape(*X.shape[:-1], -1), covariance
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs."""
+        mean, _ = self.joint(X)
+        return mean, self.variances.expand(len(X), -1)
+
+
+def _choose(X: Floats, y: Floats, group: np.ndarray, seed: int) -> tuple[str, float]:
+    """The regressor with the largest mean − standard deviation of τ over folds, and its mean squared held-out error."""
+    names, of = np.unique(group, return_inverse=True)
+    fold = np.arange(len(names)) % FOLDS
+    np.random.default_rng(seed).shuffle(fold)
+    scores: dict[str, tuple[float, float]] = {}
+    for name, make in REGRESSORS.items():
+        taus, errors = [], []
+        for k in range(FOLDS):
+            test = fold[of] == k
+            said = np.asarray(make(seed).fit(X[~test], y[~test]).predict(X[test])).ravel()
+            tau = kendalltau(said, y[test]).statistic if np.ptp(said) > 0 and np.ptp(y[test]) > 0 else 0.0
+            taus.append(tau)
+            errors.append(np.mean((said - y[test]) ** 2))
+        scores[name] = float(np.mean(taus) - np.std(taus)), float(np.mean(errors))
+    best = max(scores, key=lambda name: scores[name][0])
+    return best, scores[best][1]

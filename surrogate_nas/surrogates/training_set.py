@@ -1,0 +1,79 @@
+"""What any surrogate learns from: numbers in, numbers out. It knows nothing of networks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+InputKind = Literal["ordinal", "nominal", "cost"]
+
+TREND_PENALTY = 0.1
+TREND_NOISE = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """n rows with d inputs and m targets."""
+
+    X: Floats
+    """(n, d), scaled so that the rows lie in [0, 1]; costs of what is asked later may lie outside."""
+    kinds: tuple[InputKind, ...]
+    """(d,): `ordinal`, where nearer values are more alike; `nominal`, where they only differ; `cost`, which tells of
+    size and may be extrapolated."""
+    Y: Floats
+    """(n, m), about zero mean and unit variance where defined, 0 elsewhere."""
+    Yvar: Floats
+    """(n, m) known part of the targets' noise variance, perhaps 0; ∞ where a target is undefined."""
+    group: Ints
+    """(n,) from 0: rows of one group are trainings of one architecture."""
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def outputs(self) -> int:
+        """Targets m."""
+        return int(self.Y.shape[1])
+
+    @cached_property
+    def defined(self) -> npt.NDArray[np.bool_]:
+        """(n, m) where there is a target."""
+        return np.isfinite(self.Yvar)
+
+    def columns(self, *kinds: InputKind) -> list[int]:
+        """Indices of the inputs of these kinds."""
+        return [j for j, kind in enumerate(self.kinds) if kind in kinds]
+
+    def rows(self, index: Ints) -> "TrainingSet":
+        """Some of the rows."""
+        _, group = np.unique(self.group[index], return_inverse=True)
+        return TrainingSet(self.X[index], self.kinds, self.Y[index], self.Yvar[index], group)
+
+    def targets(self, index: Sequence[int]) -> "TrainingSet":
+        """The same rows with some of the targets."""
+        chosen = list(index)
+        return TrainingSet(self.X, self.kinds, self.Y[:, chosen], self.Yvar[:, chosen], self.group)
+
+    @cached_property
+    def trend(self) -> Floats:
+        """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
+
+        What size explains is explained by it, also beyond the rows; the surrogates learn the rest.
+        """
+        use = [0, *(1 + j for j in self.columns("cost"))]
+        A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]
+        penalty = np.diag([1e-6] + [TREND_PENALTY] * (len(use) - 1))
+        weight = np.where(self.defined, 1 / (self.Yvar + TREND_NOISE), 0.0)
+        trend = np.zeros((1 + self.X.shape[1], self.outputs))
+        for j, w in enumerate(weight.T):
+            trend[use, j] = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * self.Y[:, j]))
+        return trend
+
+    def beyond_trend(self) -> Floats:
+        """(n, m) what the trend leaves of the targets; 0 where undefined."""
+        return np.where(self.defined, self.Y - self.trend[0] - self.X @ self.trend[1:], 0.0)
