@@ -90,6 +90,7 @@ class Reach:
     def measured(self, samples: int, generator: torch.Generator) -> "Reach":
         """What that many held-out samples would show of these probabilities: a draw of the counts.
 
+        The first dimension is that of draws; networks share the noise of a draw, so that comparisons are less noisy.
         Binomial counts are drawn as rounded normal ones. Where nobody leaves, the accuracy stays as it is.
         """
         inside = torch.full_like(self.rates[..., 0], samples)
@@ -157,28 +158,26 @@ class CurveBasis:
         return Reach(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, E) shares of all samples that leave at each position, and that leave there and are right."""
-        d = _levels(coefficients.dtype)
-        on = torch.isfinite(thresholds) & present[..., :-1]
-        t = torch.where(on, thresholds, 1.0)[..., None]
-        u = nines(t)
-        bent = t**BEND
-        inside: Tensor | None = None
+        """(…, E) shares of all samples that leave at each position, and that leave there and are right.
+
+        Inside, coefficients and levels come first and networks last, which is several times as fast.
+        """
+        on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
+        t = torch.where(on, thresholds.movedim(-1, 0), 1.0)
+        u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
+        d = _levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
+        inside: Tensor | float = 1.0
         rates, corrects = [], []
         for e in range(self.positions - 1):
-            b = coefficients[..., self.leave[e], None]
-            c = coefficients[..., self.right[e], None]
-            te, ue = t[..., e, :], u[..., e, :]
-            share = _leave_logit(b, te, bent[..., e, :], ue, d).sigmoid() * on[..., e, None]
-            leaving = share if inside is None else inside * share
-            inside = (1 - share) if inside is None else inside - leaving
-            right = (c[..., 0, :] + c[..., 2, :] * te + c[..., 3, :] * ue + c[..., 1, :] * d).sigmoid()
-            rates.append(leaving.mean(-1))
-            corrects.append((leaving * right).mean(-1))
-        c = coefficients[..., self.right[-1], None]
-        right = (c[..., 0, :] + c[..., 1, :] * d).sigmoid()
-        right = right if inside is None else inside * right
-        corrects.append(right.mean(-1))
+            b, c = coefficient[self.leave[e]], coefficient[self.right[e]]
+            share = _leave_logit(b, t[e], bent[e], u[e], d).sigmoid() * on[e]
+            leaving = inside * share
+            right = (c[0] + c[2] * t[e] + c[3] * u[e] + c[1] * d).sigmoid()
+            rates.append(leaving.mean(0))
+            corrects.append((leaving * right).mean(0))
+            inside = inside - leaving
+        c = coefficient[self.right[-1]]
+        corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
@@ -217,9 +216,9 @@ def _levels(dtype: torch.dtype) -> Tensor:
 
 
 def _leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
-    """(…, K) logit of g from (…, 6, 1) β and (…, 1) functions of the threshold."""
-    constant = b[..., 0, :] + b[..., 3, :].clamp(max=0) * bent + b[..., 4, :].clamp(max=0) * u
-    return constant + (b[..., 1, :] + b[..., 2, :] * d).clamp(max=0) * t + b[..., 5, :] * d
+    """Logit of g, from the six β, functions of the threshold, and levels; shapes broadcast."""
+    constant = b[0] + b[3].clamp(max=0) * bent + b[4].clamp(max=0) * u
+    return constant + (b[1] + b[2] * d).clamp(max=0) * t + b[5] * d
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,7 @@ class _Scoring:
             c = coefficients[:, None, basis.right[e], None]
             if e < E - 1:
                 b, te, ue = coefficients[:, None, basis.leave[e], None], t[:, :, e], u[:, :, e]
-                share = _leave_logit(b, te, bent[:, :, e], ue, d).sigmoid() * on[:, :, e]
+                share = _leave_logit(b.movedim(-2, 0), te, bent[:, :, e], ue, d).sigmoid() * on[:, :, e]
                 right = (c[..., 0, :] + c[..., 1, :] * d + c[..., 2, :] * te + c[..., 3, :] * ue).sigmoid()
                 features = [torch.ones_like(d), d, te, ue]
             else:
@@ -337,6 +336,6 @@ def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
 
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:
-    normal = torch.randn(trials.shape, generator=generator, dtype=trials.dtype)
+    normal = torch.randn((len(trials), *[1] * (trials.dim() - 1)), generator=generator, dtype=trials.dtype)
     drawn = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
     return torch.minimum(drawn.clamp_min(0), trials)

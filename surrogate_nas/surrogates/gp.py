@@ -16,7 +16,7 @@ import torch
 from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from gpytorch.constraints import GreaterThan, Positive
+from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -32,6 +32,8 @@ View = Literal["ordinal", "same", "hamming"]
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60
+SMALLEST = 1e-6
+"""Of hyperparameters, which have to be positive."""
 ON_TREND: tuple[View, ...] = ("same", "hamming")
 SQRT5 = math.sqrt(5)
 
@@ -46,7 +48,8 @@ class HammingKernel(Kernel):  # type: ignore[misc]
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
         super().__init__(ard_num_dims=inputs.choices, batch_shape=batch,
-                         lengthscale_prior=LogNormalPrior(0.0, 1.0))  # fmt: skip
+                         lengthscale_prior=LogNormalPrior(0.0, 1.0),
+            lengthscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
         self.hot, self.choice = inputs.hot, inputs.choice
         self.lengthscale = 1.0
 
@@ -67,11 +70,13 @@ class SameKernel(Kernel):  # type: ignore[misc]
     has_lengthscale = True
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
-        super().__init__(batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0))
+        super().__init__(
+            batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0), lengthscale_constraint=GreaterThan(SMALLEST)
+        )
         self.hot, self.choices = inputs.hot, inputs.choices
         self.lengthscale = 1.0
         self.register_parameter("raw_linear", torch.nn.Parameter(torch.zeros(*batch, 1, 1)))
-        self.register_constraint("raw_linear", Positive())
+        self.register_constraint("raw_linear", GreaterThan(SMALLEST))
         self.register_prior("linear_prior", LogNormalPrior(-1.0, 2.0), lambda kernel: kernel.linear)
 
     @property
@@ -99,7 +104,7 @@ def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
     typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
     matern = MaternKernel(
         nu=2.5, active_dims=inputs.ordinal, ard_num_dims=len(inputs.ordinal), batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(typical, 1.0),
+        lengthscale_prior=LogNormalPrior(typical, 1.0), lengthscale_constraint=GreaterThan(SMALLEST),
     )  # fmt: skip
     matern.lengthscale = math.exp(typical)
     return _scaled(matern, batch)
@@ -120,12 +125,18 @@ def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     if not inputs.costs:
         return kernel
-    smooth = RBFKernel(active_dims=inputs.costs, batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0))
+    smooth = RBFKernel(
+        active_dims=inputs.costs,
+        batch_shape=batch,
+        lengthscale_prior=LogNormalPrior(0.0, 1.0),
+        lengthscale_constraint=GreaterThan(SMALLEST),
+    )
     return kernel + _scaled(smooth, batch)
 
 
 def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
-    scaled = ScaleKernel(kernel, batch_shape=batch, outputscale_prior=LogNormalPrior(-1.0, 2.0))
+    scaled = ScaleKernel(kernel, batch_shape=batch, outputscale_prior=LogNormalPrior(-1.0, 2.0),
+                         outputscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
     scaled.outputscale = 0.5
     return scaled
 
@@ -153,7 +164,7 @@ class GaussianProcesses(NormalModel):
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
             noise=noise.T.contiguous(), learn_additional_noise=True, batch_shape=batch,
-            noise_prior=LogNormalPrior(-3.0, 2.0), noise_constraint=GreaterThan(1e-6),
+            noise_prior=LogNormalPrior(-3.0, 2.0), noise_constraint=GreaterThan(SMALLEST),
         )  # fmt: skip
         likelihood.second_noise_covar.noise = 0.05
         with warnings.catch_warnings():

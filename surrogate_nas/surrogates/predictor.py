@@ -20,7 +20,7 @@ from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.model import marginals
 from surrogate_nas.surrogates.scores import Spread
 
-COMPOSE_CHUNK = 200_000
+COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
