@@ -120,7 +120,7 @@ def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
 
 def test_plotly_is_there_exactly_once(text: str) -> None:
     assert text.count(get_plotlyjs()) == 1
-    assert text.count("Plotly.newPlot(") - get_plotlyjs().count("Plotly.newPlot(") == 4
+    assert text.count("Plotly.newPlot(") - get_plotlyjs().count("Plotly.newPlot(") == 6
 
 
 def test_the_sections_stand_in_order(text: str) -> None:

@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 from surrogate_nas.report.contents import Compared, Contents
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
+from surrogate_nas.surrogates.predictor import ACCURACY, EXPECTED_MACS
+from surrogate_nas.surrogates.validation import Fitted
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 CONFIG = {
@@ -35,37 +37,59 @@ def captioned(figure: go.Figure, name: str, caption: str) -> str:
 
 def accuracy_figure(contents: Contents) -> go.Figure:
     """Accuracy on tune, predicted before the training and measured after it."""
-    figure = _against(contents, [v.accuracy for v in contents.verified], ".1%")
+    return _accuracies([v.accuracy for v in contents.verified], _verified_names(contents))
+
+
+def macs_figure(contents: Contents) -> go.Figure:
+    """Expected MACs on tune, predicted before the training and measured after it."""
+    return _macs([v.expected_macs for v in contents.verified], _verified_names(contents))
+
+
+def _verified_names(contents: Contents) -> list[str]:
+    return [
+        f"{v.record.id}, round {v.record.proposal.round}, thresholds {v.operating_point}" for v in contents.verified
+    ]
+
+
+def held_out_figures(fitted: Fitted) -> tuple[go.Figure, go.Figure]:
+    """Accuracy and expected MACs of every trained network, by the surrogate in use when it had not seen it."""
+    accuracy, macs = (
+        [Compared(*point) for point in fitted.used.held_out[target].T.tolist()] for target in (ACCURACY, EXPECTED_MACS)
+    )
+    names = list(fitted.predictor.design.records)
+    return _accuracies(accuracy, names), _macs(macs, names)
+
+
+def _accuracies(compared: Sequence[Compared], names: Sequence[str]) -> go.Figure:
+    figure = _against(compared, names, ".1%")
     figure.update_xaxes(title_text="predicted tune accuracy (%)", tickformat=".0%")
     figure.update_yaxes(title_text="measured tune accuracy (%)", tickformat=".0%")
     return figure
 
 
-def macs_figure(contents: Contents) -> go.Figure:
-    """Expected MACs on tune, predicted before the training and measured after it."""
-    figure = _against(contents, [v.expected_macs for v in contents.verified], ",.0f")
+def _macs(compared: Sequence[Compared], names: Sequence[str]) -> go.Figure:
+    figure = _against(compared, names, ",.0f")
     figure.update_xaxes(title_text="predicted expected MACs (log scale)", **LOG)
     figure.update_yaxes(title_text="measured expected MACs (log scale)", **LOG)
     return figure
 
 
-def _against(contents: Contents, compared: Sequence[Compared], form: str) -> go.Figure:
+def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> go.Figure:
     figure = go.Figure()
     ends = [min(min(c.low, c.measured) for c in compared), max(max(c.high, c.measured) for c in compared)]
     figure.add_trace(go.Scatter(
         x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name="exactly as predicted", hoverinfo="skip"
     ))  # fmt: skip
-    for inside, name, symbol, colour in ((True, "inside the interval", "circle", BLUE),
-                                         (False, "outside", "x", VERMILLION)):  # fmt: skip
-        some = [(v, c) for v, c in zip(contents.verified, compared, strict=True) if c.inside is inside]
+    for inside, label, symbol, colour in ((True, "inside the interval", "circle", BLUE),
+                                          (False, "outside", "x", VERMILLION)):  # fmt: skip
+        some = [(name, c) for name, c in zip(names, compared, strict=True) if c.inside is inside]
         if not some:
             continue
         figure.add_trace(go.Scatter(
-            x=[c.mean for _, c in some], y=[c.measured for _, c in some], mode="markers", name=name,
+            x=[c.mean for _, c in some], y=[c.measured for _, c in some], mode="markers", name=label,
             error_x={"array": [c.high - c.mean for _, c in some], "arrayminus": [c.mean - c.low for _, c in some],
                      "thickness": 1, "width": 3},
-            marker={"symbol": symbol, "size": 9, "color": colour},
-            text=[f"{v.record.id}, round {v.record.proposal.round}, thresholds {v.operating_point}" for v, _ in some],
+            marker={"symbol": symbol, "size": 9, "color": colour}, text=[name for name, _ in some],
             hovertemplate=f"%{{text}}<br>predicted %{{x:{form}}}, measured %{{y:{form}}}<extra></extra>",
         ))  # fmt: skip
     style(figure, height=430)

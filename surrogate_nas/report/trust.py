@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from surrogate_nas.config import FEWEST_NETWORKS
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.figures import accuracy_figure, captioned, macs_figure
+from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
 from surrogate_nas.surrogates.scores import Score
-from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, RELATIVE, Validation
+from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, RELATIVE, SHOWN_AT, Validation
 
 NAMES: Mapping[str, str] = {
     "gp": "Gaussian processes (gp)", "xgb": "XGBoost ensemble (xgb)", "stack": "both, weighted (stack)",
@@ -56,7 +56,14 @@ def trust_section(contents: Contents) -> str:
     validations = contents.fitted.validations
     cautions = [paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.used.cautions]
     tables = [_validation(v, used=v.kind == used) for v in validations]
-    return section(title, *cautions, paragraph(intro, "note"), '<div class="pair">', *tables, "</div>")
+    accuracy, macs = held_out_figures(contents.fitted)
+    where = f"all thresholds at {REFERENCE_THRESHOLDS[SHOWN_AT]:g}; bars are 90 % intervals"
+    return section(
+        title, *cautions, paragraph(intro, "note"), '<div class="pair">',
+        captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(used)} never saw, {where}."),
+        captioned(macs, "held-out-macs", f"Expected MACs of networks that {escape(used)} never saw, {where}."),
+        "</div>", '<div class="pair">', *tables, "</div>",
+    )  # fmt: skip
 
 
 def _validation(validation: Validation, *, used: bool) -> str:

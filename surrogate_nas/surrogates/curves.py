@@ -200,7 +200,7 @@ class CurveBasis:
         measured = [view.measure(thresholds) for view in exits]
         counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measured], dtype=float)
         share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
-        scoring = _Scoring(self, torch.from_numpy(thresholds), torch.from_numpy(present),
+        scoring = Scoring(self, torch.from_numpy(thresholds), torch.from_numpy(present),
                            torch.from_numpy(share * counts))  # fmt: skip
         typical = [*TYPICAL_LEAVE * (self.positions - 1), *TYPICAL_EARLY * (self.positions - 1), *TYPICAL_LAST]
         values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))
@@ -222,7 +222,7 @@ def _leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Te
 
 
 @dataclass(frozen=True)
-class _Scoring:
+class Scoring:
     """Penalised likelihoods of n networks' counts."""
 
     basis: CurveBasis
@@ -233,7 +233,7 @@ class _Scoring:
     counts: Tensor
     """(n, T, 2 E) how many leave at each position and are right, then how many are wrong."""
 
-    def _slopes(self, coefficients: Tensor, some: slice) -> tuple[Tensor, Tensor]:
+    def slopes(self, coefficients: Tensor, some: slice) -> tuple[Tensor, Tensor]:
         """(n, T, 2 E) probabilities of the counts of some networks, and (n, T, 2 E, C) their derivatives.
 
         That of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e it is ℓ_e (1 − g_e).
@@ -284,7 +284,7 @@ class _Scoring:
         for start in range(0, len(self.counts), FIT_CHUNK):
             chunk = slice(start, start + FIT_CHUNK)
             counts = self.counts[chunk]
-            cells, slopes = self._slopes(coefficients[chunk], chunk)
+            cells, slopes = self.slopes(coefficients[chunk], chunk)
             gradient = torch.einsum("ntc,ntcm->nm", counts / cells, slopes)
             scaled = (slopes * (counts.sum(-1, keepdim=True) / cells).sqrt()[..., None]).flatten(1, 2)
             parts.append(((counts * cells.log()).sum((1, 2)), gradient, scaled.mT @ scaled))
@@ -294,7 +294,7 @@ class _Scoring:
     def pooled(self, typical: Tensor) -> Tensor:
         """(C,) coefficients that suit some of the networks together."""
         few = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
-        some = _Scoring(self.basis, self.thresholds, self.present[few], self.counts[few])
+        some = Scoring(self.basis, self.thresholds, self.present[few], self.counts[few])
         coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
         for _ in range(POOLED_STEPS):
             _, gradient, information = some._score(coefficients.expand(len(few), -1))

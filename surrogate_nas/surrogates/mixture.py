@@ -10,7 +10,7 @@ from torch import Tensor
 from surrogate_nas.surrogates.model import NormalModel
 from surrogate_nas.surrogates.training_set import Floats
 
-WEIGHT_SD = 0.15
+WEIGHT_SD = 0.5
 """How far a weight strays from its equal share before held-out rows have spoken."""
 NETWORK_VARIANCE = 0.3
 
@@ -62,7 +62,7 @@ def equal_weights(members: int, targets: int) -> Floats:
 def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     """(K, m) weights that would have predicted held-out rows best, none below 0 (Breiman, Stacked regressions, 1996).
 
-    Weights are drawn towards equal ones as by a normal prior of standard deviation 0.15: a few rows must not decide.
+    Weights are drawn towards equal ones as by a normal prior of standard deviation 0.5: a few rows must not decide.
 
     Args:
         predicted: (K, n, m) of each member for rows that it did not see.

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from surrogate_nas.surrogates.cross_validation import fit_whole
+from surrogate_nas.surrogates.curves import Floats
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.members import member_named, surrogate_named
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
@@ -70,6 +71,8 @@ def _write(fitted: Fitted, identity: str, seed: int, folder: Path) -> None:
         calibration = validation.calibration
         tensors[f"calibration.{validation.kind}.network_variance"] = torch.from_numpy(calibration.network_variance)
         tensors[f"calibration.{validation.kind}.residuals"] = torch.from_numpy(calibration.residuals)
+        for target, points in validation.held_out.items():
+            tensors[f"held_out.{validation.kind}.{target}"] = torch.from_numpy(points)
     if _empty(predictor.kind, predictor.design) is not None:
         state = predictor.model.state_dict()
         tensors.update({f"model.{name}": tensor.clone().contiguous() for name, tensor in state.items()})
@@ -107,10 +110,16 @@ def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
 
 def _validation(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
     kind = described["kind"]
-    prefix = f"calibration.{kind}."
-    network_variance, residuals = (tensors[prefix + name].numpy() for name in ("network_variance", "residuals"))
+    network_variance, residuals = (
+        tensors[f"calibration.{kind}.{name}"].numpy() for name in ("network_variance", "residuals")
+    )
     calibration = Calibration(network_variance, residuals, described["widening"])
-    return Validation(kind, tuple(Score(**s) for s in described["scores"]), described["cost_tau"], calibration)
+    shown, start = dict[str, Floats](), f"held_out.{kind}."
+    for name, tensor in tensors.items():
+        if name.startswith(start):
+            shown[name.removeprefix(start)] = tensor.numpy()
+    scores = tuple(Score(**s) for s in described["scores"])
+    return Validation(kind, scores, described["cost_tau"], calibration, shown)
 
 
 def _empty(kind: str, design: DesignMatrix) -> Model | None:

@@ -1,6 +1,6 @@
 """Fitting and judging surrogates by architectures that they never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from surrogate_nas.surrogates.training_set import Ints
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """The same threshold at every early exit: where surrogates are judged."""
+SHOWN, SHOWN_AT = (ACCURACY, EXPECTED_MACS), 1
 MORE_THRESHOLDS = 5
 FEW_NETWORKS = 30
 """Below this many networks, held-out scores are themselves uncertain."""
@@ -44,6 +45,8 @@ class Validation:
     cost_tau: float
     """τ of accuracy against the MACs of the whole network: what sorting by size gives for nothing."""
     calibration: Calibration
+    held_out: Mapping[str, Floats]
+    """Of accuracy and of expected MACs, (4, n): mean, low, high and what was measured, at the middle threshold."""
 
     @property
     def accuracy(self) -> Score:
@@ -128,6 +131,7 @@ def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fo
     thresholds = _settings(design.basis.positions)
     drawn = [_composed(design, samples, t) for t in thresholds]
     judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
+    shown = dict[str, Floats]()
     for target, values in _measured(design, exits, thresholds).items():
         if not np.isfinite(values).any():  # no network has this exit, or nobody leaves there
             continue
@@ -138,10 +142,12 @@ def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fo
         parts = np.array([widening_of(needed[:, fold != k]) for k in names])
         spread = Spread.of(draws[:, :judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
         scores.append(Score.of(target, values[:judged], spread, design.training.group, cost=not share))
+        if target in SHOWN:
+            shown[target] = np.stack([a[SHOWN_AT] for a in (spread.mean, spread.low, spread.high, values)])
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
     cost_tau = np.mean([kendall(size, m) for m in _measured(design, exits, thresholds[:judged])[ACCURACY]])
     calibration = replace(Calibration.of(residual, variance, sampling), widening=widening)
-    return Validation(kind, tuple(scores), float(cost_tau), calibration)
+    return Validation(kind, tuple(scores), float(cost_tau), calibration, shown)
 
 
 def widening_of(needed: Floats) -> float:
