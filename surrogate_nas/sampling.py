@@ -64,6 +64,18 @@ def sample_within(
     return space.architectures(rows)
 
 
+def spread_rows(
+    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator
+) -> Ints:  # fmt: skip
+    """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
+
+    Raises:
+        InputError: if none is found; the limits and the smallest costs found are named.
+    """
+    draws = _Draws(space, costing, limits, rng, set())
+    return _stratified(draws, draws.take(POOL, least=1))[:most]
+
+
 class _Draws:
     """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
 

@@ -1,8 +1,9 @@
 """A study: the verbs of the package on one object."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy.typing as npt
 from surrogate_nas.answers import CONFIDENCE, Answer, Measured, Rung, Solution
 from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
-from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits, PolicyName, Settings
 from surrogate_nas.creation import require_gates
 from surrogate_nas.datasets import Dataset
@@ -24,19 +24,21 @@ from surrogate_nas.measurements import Measurements
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say
+from surrogate_nas.query import Question, Respondent, about
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
-from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.evolution import EVEN, MOST_BEST, evolve, ranking
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
 from surrogate_nas.space import Architecture
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Estimate, Prediction
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
 
 SURROGATE = "surrogate"
+SHORTLIST = 4
+"""Architectures for each of the best n that the final ranking is made of."""
 SPLITS: tuple[Split, Split] = ("tune", "test")
 
 
@@ -385,62 +387,88 @@ class Study:
         """The trained `nn.Module` of a record, in evaluation mode."""
         return self.folder.network(id)
 
+    # ------------------------------------------------------------------ predictions
+
     def query(
-        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None
-    ) -> list[Answer]:
+        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None,
+        limits: Limits | None = None,
+    ) -> list[Answer]:  # fmt: skip
         """What is predicted of architectures, trained or not.
 
-        Without an operating point each answers at the one predicted best for the study's limits.
+        Without an operating point each answers at the one predicted best within the limits, by default the study's.
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
             JobError: if fewer than eight networks have been trained.
         """
-        space, limits = self.folder.space, self.settings.limits
-        candidates = Candidates.of(space, architectures, self.folder.costing)
-        if operating_point is not None and len(operating_point.thresholds) != space.positions - 1:
+        positions = self.folder.space.positions
+        if operating_point is not None and len(operating_point.thresholds) != positions - 1:
             got = len(operating_point.thresholds)
-            raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
-        predictor = self.fit().predictor
-        if operating_point is None:
-            thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(space.positions))
-        else:
-            shared = np.broadcast_to(operating_point.array(), (len(candidates), space.positions - 1))
-            thresholds = np.where(candidates.present[:, :-1], shared, np.inf)
-        prediction = predictor.predict(candidates, thresholds, limits)
-        return self._answers(architectures, candidates, prediction)
+            raise InputError(f"{positions} exits need {positions - 1} thresholds, got {got}")
+        questions = about(self.folder.space, self.folder.space.indices(architectures), operating_point)
+        return [answer for block in self.stream(questions, limits) for answer in block]
 
-    def _answers(self, architectures: Sequence[Architecture], candidates: Candidates, said: Prediction) -> list[Answer]:
-        trained: dict[Architecture, list[Record]] = {}
+    def stream(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
+        """The same of any number of questions, of which no more than a block is in memory.
+
+        Raises:
+            InputError: as `query`, and for limits on a cost that the study has no table of.
+            JobError: if fewer than eight networks have been trained.
+        """
+        limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
+        self._require_costs(limits)
+        trained: dict[str, list[Record]] = {}
         for record in self.folder.archive.records():
             if record.failure is None:
-                trained.setdefault(record.architecture, []).append(record)
-        accuracy, macs = _triples(said.accuracy), _triples(said.expected_macs)
-        rates, right = _triples(said.rates), _triples(said.exit_accuracy)
-        on = np.isfinite(said.thresholds) & candidates.present[:, :-1]
-        costs = [None] * len(architectures) if said.cost is None else _triples(said.cost)
-        memory = candidates.cost.memory(on)
-        answers = []
-        for i, architecture in enumerate(architectures):
-            point = OperatingPoint.from_array(said.thresholds[i], self.policy)
-            measured = [
-                {"id": r.id, "seed": r.proposal.seed,
-                 **_as_dict(self.measured(r, "tune", self.operating_point(r, said.thresholds[i])))}
-                for r in trained.get(architecture, [])
-            ]  # fmt: skip
-            right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
-            answers.append(Answer(
-                str(architecture), str(point), accuracy[i], macs[i], rates[i], right_where_on, float(said.feasible[i]),
-                said.macs[i].tolist(), int(said.macs[i].max()), int(candidates.cost.parameters[i]),
-                int(candidates.cost.weight_bytes[i]), int(memory[i]), costs[i], measured,
-            ))  # fmt: skip
-        return answers
+                trained.setdefault(str(record.architecture), []).append(record)
+        return Respondent(problem, self.fit().predictor, limits, trained, self._measured_at).answer(questions)
 
+    def _measured_at(self, record: Record, thresholds: npt.NDArray[np.float64]) -> dict[str, Any]:
+        return _as_dict(self.measured(record, "tune", self.operating_point(record, thresholds)))
 
-def _triples(estimate: Estimate) -> list[Any]:
-    """Per architecture (mean, low, high), or a list of them per exit."""
-    stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
-    return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
+    def best(
+        self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None
+    ) -> list[Answer]:  # fmt: skip
+        """The n architectures that are predicted best within limits, trained or not, the best first; no training.
+
+        See `search.evolution`. What it finds is ranked again by what is answered here, by the same rule: those that
+        keep all limits with a probability of at least a half, the most accurate first (the cheapest, where an accuracy
+        floor is the only thing that thresholds decide), then the others by that probability.
+
+        Args:
+            n: fewer are returned only where no more were found within the exact limits.
+            limits: by default the study's.
+            operating_point: for all of them; by default each has its best thresholds.
+
+        Raises:
+            InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
+            JobError: if fewer than eight networks have been trained.
+        """
+        if not 1 <= n <= MOST_BEST:
+            raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
+        limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
+        self._require_costs(limits)
+        predictor, start = self.fit().predictor, time.monotonic()
+        trained = problem.space.indices([r.architecture for r in self.folder.archive.records() if r.failure is None])
+        found = evolve(problem, predictor, limits, trained, n, operating_point)
+        shortlist = found[: SHORTLIST * n]
+        points = (OperatingPoint.from_array(t, self.policy) for t in shortlist.thresholds)
+        questions = (replace(q, point=p) for q, p in zip(about(problem.space, shortlist.rows), points, strict=True))
+        answers = [answer for block in self.stream(questions, limits) for answer in block]
+        say(f"the surrogate evaluated {len(found):,} architectures in {duration(time.monotonic() - start)}")
+        by_cost = problem.settings.objective == "cost"
+        columns = [
+            (a.feasible_probability, a.accuracy[0], ((by_cost and a.cost) or a.expected_macs)[0]) for a in answers
+        ]
+        feasible, accuracy, spent = np.array(columns).T
+        order = ranking(limits, feasible, accuracy, spent)
+        if not (feasible >= EVEN).any():
+            say(f"none of them keeps {limits} with a probability of {EVEN:g}; these come nearest")
+        return [answers[i] for i in order[:n]]
+
+    def _require_costs(self, limits: Limits) -> None:
+        if limits.limits_cost and self.folder.problem.model is None:
+            raise InputError(f"{limits}: this study has no cost table to tell cost")
 
 
 def _as_dict(measured: Measured) -> dict[str, Any]:
