@@ -1,7 +1,8 @@
 """What a surrogate says of architectures, however many: block by block."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy.typing as npt
 from surrogate_nas.answers import Answer
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits
+from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.problem import Problem
+from surrogate_nas.progress import say
 from surrogate_nas.record import Record
 from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.evolution import EVEN, MOST_BEST, evolve, ranking
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.space.search_space import Ints
 from surrogate_nas.surrogates.predictor import Estimate, Prediction, Predictor
@@ -24,6 +28,9 @@ Floats = npt.NDArray[np.float64]
 BLOCK = 2048
 """Architectures that are predicted together. The counts that held-out samples would show are drawn by place in a block,
 so the blocks are part of the answer: a stream has the same ones as a list."""
+
+SHORTLIST = 4
+"""Architectures for each of the best n, that the last ranking is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,23 @@ class Question:
 
 
 def about(space: SearchSpace, rows: Ints, point: OperatingPoint | None = None) -> Iterator[Question]:
-    """Questions about (n, G) rows of choice indices, made as they are needed."""
+    """Questions about (n, G) rows of choice indices, made as they are needed.
+
+    Raises:
+        InputError: for a wrong number of thresholds.
+    """
+    require_thresholds(space, point)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         for architecture, row in zip(space.architectures(part), part.tolist(), strict=True):
             yield Question(str(architecture), row, point)
+
+
+def require_thresholds(space: SearchSpace, point: OperatingPoint | None) -> None:
+    """Raise `InputError` for a wrong number of them."""
+    if point is not None and len(point.thresholds) != space.positions - 1:
+        got = len(point.thresholds)
+        raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,36 @@ class Respondent:
             )
             said = self.predictor.predict(candidates, self._thresholds(block, candidates), self.limits)
             yield self._rows([q.encoding for q in block], candidates, said)
+
+    def best(self, n: int, point: OperatingPoint | None) -> list[Answer]:
+        """The n architectures that are predicted best, the best first; see `Study.best`.
+
+        The evolution compares without the chance of a few held-out samples, which every answer has in it. So what it
+        finds is ranked again by the answers, for which it gives more than n.
+        """
+        if not 1 <= n <= MOST_BEST:
+            raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
+        space, start = self.problem.space, time.monotonic()
+        require_thresholds(space, point)
+        trained = space.indices([records[0].architecture for records in self.trained.values()])
+        found = evolve(self.problem, self.predictor, self.limits, trained, n, point)
+        shortlist = found[: SHORTLIST * n]
+        points = (OperatingPoint.from_array(t, self.problem.policy) for t in shortlist.thresholds)
+        questions = (replace(q, point=p) for q, p in zip(about(space, shortlist.rows), points, strict=True))
+        answers = [answer for block in self.answer(questions) for answer in block]
+        say(f"the surrogate evaluated {len(found):,} architectures in {time.monotonic() - start:.1f} s")
+        feasible, accuracy, spent = (
+            np.array(column) for column in zip(*[self._merits(answer) for answer in answers], strict=True)
+        )
+        if not (feasible >= EVEN).any():
+            say(f"none of them keeps {self.limits} with a probability of {EVEN:g}; these come nearest")
+        return [answers[i] for i in ranking(self.limits, feasible, accuracy, spent)[:n]]
+
+    def _merits(self, answer: Answer) -> tuple[float, float, float]:
+        """What `ranking` asks for."""
+        spent = answer.cost if self.problem.settings.objective == "cost" else answer.expected_macs
+        assert spent is not None
+        return answer.feasible_probability, answer.accuracy[0], spent[0]
 
     def _thresholds(self, block: Sequence[Question], candidates: Candidates) -> Floats:
         """(n, E − 1) that are asked for, or predicted best; ∞ where off or where there is no exit."""

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from surrogate_nas.progress import duration, say
 from surrogate_nas.query import Question, Respondent, about
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
-from surrogate_nas.search.evolution import EVEN, MOST_BEST, evolve, ranking
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
 from surrogate_nas.space import Architecture
@@ -37,8 +35,6 @@ from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
 
 SURROGATE = "surrogate"
-SHORTLIST = 4
-"""Architectures for each of the best n that the final ranking is made of."""
 SPLITS: tuple[Split, Split] = ("tune", "test")
 
 
@@ -401,10 +397,6 @@ class Study:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
             JobError: if fewer than eight networks have been trained.
         """
-        positions = self.folder.space.positions
-        if operating_point is not None and len(operating_point.thresholds) != positions - 1:
-            got = len(operating_point.thresholds)
-            raise InputError(f"{positions} exits need {positions - 1} thresholds, got {got}")
         questions = about(self.folder.space, self.folder.space.indices(architectures), operating_point)
         return [answer for block in self.stream(questions, limits) for answer in block]
 
@@ -415,25 +407,16 @@ class Study:
             InputError: as `query`, and for limits on a cost that the study has no table of.
             JobError: if fewer than eight networks have been trained.
         """
-        limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
-        self._require_costs(limits)
-        trained: dict[str, list[Record]] = {}
-        for record in self.folder.archive.records():
-            if record.failure is None:
-                trained.setdefault(str(record.architecture), []).append(record)
-        return Respondent(problem, self.fit().predictor, limits, trained, self._measured_at).answer(questions)
-
-    def _measured_at(self, record: Record, thresholds: npt.NDArray[np.float64]) -> dict[str, Any]:
-        return _as_dict(self.measured(record, "tune", self.operating_point(record, thresholds)))
+        return self._respondent(limits).answer(questions)
 
     def best(
         self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None
     ) -> list[Answer]:  # fmt: skip
         """The n architectures that are predicted best within limits, trained or not, the best first; no training.
 
-        See `search.evolution`. What it finds is ranked again by what is answered here, by the same rule: those that
-        keep all limits with a probability of at least a half, the most accurate first (the cheapest, where an accuracy
-        floor is the only thing that thresholds decide), then the others by that probability.
+        Found by an evolutionary search on the surrogate, `search.evolution`, and ranked by `evolution.ranking`: first
+        those that keep all limits with a probability of at least a half, by accuracy (by cost, where thresholds have
+        only an accuracy floor to keep), then the others by that probability. The study's seed decides all chance.
 
         Args:
             n: fewer are returned only where no more were found within the exact limits.
@@ -444,35 +427,22 @@ class Study:
             InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
             JobError: if fewer than eight networks have been trained.
         """
-        if not 1 <= n <= MOST_BEST:
-            raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
+        return self._respondent(limits).best(n, operating_point)
+
+    def _respondent(self, limits: Limits | None) -> Respondent:
         limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
-        self._require_costs(limits)
-        predictor, start = self.fit().predictor, time.monotonic()
-        trained = problem.space.indices([r.architecture for r in self.folder.archive.records() if r.failure is None])
-        found = evolve(problem, predictor, limits, trained, n, operating_point)
-        shortlist = found[: SHORTLIST * n]
-        points = (OperatingPoint.from_array(t, self.policy) for t in shortlist.thresholds)
-        questions = (replace(q, point=p) for q, p in zip(about(problem.space, shortlist.rows), points, strict=True))
-        answers = [answer for block in self.stream(questions, limits) for answer in block]
-        say(f"the surrogate evaluated {len(found):,} architectures in {duration(time.monotonic() - start)}")
-        by_cost = problem.settings.objective == "cost"
-        columns = [
-            (a.feasible_probability, a.accuracy[0], ((by_cost and a.cost) or a.expected_macs)[0]) for a in answers
-        ]
-        feasible, accuracy, spent = np.array(columns).T
-        order = ranking(limits, feasible, accuracy, spent)
-        if not (feasible >= EVEN).any():
-            say(f"none of them keeps {limits} with a probability of {EVEN:g}; these come nearest")
-        return [answers[i] for i in order[:n]]
-
-    def _require_costs(self, limits: Limits) -> None:
-        if limits.limits_cost and self.folder.problem.model is None:
+        if limits.limits_cost and problem.model is None:
             raise InputError(f"{limits}: this study has no cost table to tell cost")
+        trained: dict[str, list[Record]] = {}
+        for record in self.folder.archive.records():
+            if record.failure is None:
+                trained.setdefault(str(record.architecture), []).append(record)
 
+        def measure(record: Record, thresholds: npt.NDArray[np.float64]) -> dict[str, Any]:
+            measured = self.measured(record, "tune", self.operating_point(record, thresholds))
+            return {name: getattr(measured, name) for name in Measured.__slots__}
 
-def _as_dict(measured: Measured) -> dict[str, Any]:
-    return {name: getattr(measured, name) for name in Measured.__slots__}
+        return Respondent(problem, self.fit().predictor, limits, trained, measure)
 
 
 def _say_fit(fitted: Fitted, seconds: float) -> None:
