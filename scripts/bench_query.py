@@ -1,6 +1,7 @@
 """Predictions, queries and streams in one run, against one query per encoding. Needs a study with eight networks.
 
 The peak memory of streams is that of `surrogate-nas query STUDY --sample N --output FILE.csv` in a process of its own.
+At last the best that is found within limits, against the best of random architectures.
 """
 
 import argparse
@@ -16,11 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import yaml
 
-from surrogate_nas import Study
+from surrogate_nas import Limits, Study
 from surrogate_nas.candidates import Candidates
+from surrogate_nas.parsing import parse
 from surrogate_nas.query_files import AnswerFile, QuestionFile
 from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.evolution import ranking
 
 
 def main() -> None:
@@ -28,9 +32,9 @@ def main() -> None:
     parser.add_argument("study")
     parser.add_argument("--encodings", type=int, default=10_000)
     parser.add_argument("--singly", type=int, default=20, help="encodings to query one by one")
-    parser.add_argument(
-        "--streams", type=int, nargs="*", default=[20_000, 200_000], help="rows whose memory is measured"
-    )
+    parser.add_argument("--streams", type=int, nargs="*", default=[20_000, 200_000], help="rows of streams")
+    parser.add_argument("--limits", nargs="*", default=["{}"], help="for the best: {max_macs: 100000}; {}: the study's")
+    parser.add_argument("--random", type=int, default=20_000, help="architectures that the best is compared with")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     study, n = Study.open(arguments.study), arguments.encodings
@@ -64,6 +68,22 @@ def main() -> None:
             start = time.perf_counter()
             peak = _peak("query", arguments.study, "--sample", str(rows), "--output", f"{folder}/out.csv")
             print(f"--sample {rows:,}: {time.perf_counter() - start:.0f} s with start-up, at most {peak:,.0f} MiB")
+    for text in arguments.limits:
+        _compare_best(study, parse(Limits, yaml.safe_load(text), text) if text != "{}" else limits, arguments.random)
+
+
+def _compare_best(study: Study, limits: Limits, n: int) -> None:
+    """The first of the best ten, against the first of n random ones by the same rule."""
+    start = time.perf_counter()
+    best = study.best(10, limits)
+    middle = time.perf_counter()
+    drawn = study.query(study.folder.space.sample(n, np.random.default_rng(0)), limits=limits)
+    end = time.perf_counter()
+    columns = np.array([(a.feasible_probability, a.accuracy[0], a.expected_macs[0]) for a in drawn]).T
+    for what, a, seconds in (("best", best[0], middle - start),
+                             (f"of {n:,} random", drawn[ranking(limits, *columns)[0]], end - middle)):  # fmt: skip
+        print(f"{limits}: {what}: accuracy {a.accuracy[0]:.4f}, expected MACs {a.expected_macs[0]:,.0f}, "
+              f"P(feasible) {a.feasible_probability:.2f}, {seconds:.1f} s")  # fmt: skip
 
 
 def _stream(study: Study, source: Path, file: AnswerFile) -> None:
