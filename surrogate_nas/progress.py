@@ -48,6 +48,29 @@ class Countdown:
             say(f"{done:,} of {of:,} {self._what}; about {duration(left)} left")
 
 
+class Pace:
+    """Says every few seconds how many rows are done and how fast, and at the end how long all of them took."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._start = what, time.monotonic()
+        self._said = self._start
+
+    def at(self, done: int, share: float | None) -> None:
+        """So many are done, which is that share of all, if it is known."""
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY:
+            self._said = now
+            left = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
+            say(f"{self._rate(done)}{left}")
+
+    def end(self, done: int) -> None:
+        """All are done."""
+        say(f"{self._rate(done)}; {duration(time.monotonic() - self._start)} in all")
+
+    def _rate(self, done: int) -> str:
+        return f"{done:,} {self._what}, {done / max(time.monotonic() - self._start, 1e-9):,.0f} a second"
+
+
 class TrainingProgress:
     """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
 

@@ -64,6 +64,18 @@ def sample_within(
     return space.architectures(rows)
 
 
+def spread_rows(
+    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator
+) -> Ints:  # fmt: skip
+    """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
+
+    Raises:
+        InputError: if none is found; the limits and the smallest costs found are named.
+    """
+    draws = _Draws(space, costing, limits, rng, set())
+    return _stratified(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
+
+
 class _Draws:
     """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
 
@@ -72,13 +84,16 @@ class _Draws:
     ) -> None:
         self.space, self.costing, self.limits, self.rng, self.seen = space, costing, limits, rng, seen
 
-    def take(self, n: int, least: int | None = None) -> Ints:
-        """(n, G) rows; at least `least` of them, if the space has no more."""
+    def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
+        """(n, G) rows; at least `least` of them, if there are no more, or without patience where none came last."""
         found: list[Ints] = []
         for drawn in self._batches():
-            found += self.new(drawn, n - len(found))
+            new = self.new(drawn, n - len(found))
+            found += new
             if len(found) == n:
                 return np.stack(found)
+            if found and not new and not patient:
+                break
         if len(found) < (n if least is None else least):
             raise InputError(
                 f"only {len(found)} of {n if least is None else least} new architectures of space "
@@ -187,7 +202,8 @@ def least_excess(candidates: Candidates, limits: Limits) -> Floats:
 def _stratified(draws: _Draws, pool: Ints) -> Ints:
     """The pool, and what lies towards both ends of the cost, in an order that goes evenly through the strata."""
     ends = [draws.climbed(sign, limited=True, start=pool) for sign in (-1.0, 1.0)]
-    rows = np.concatenate([pool, *(np.array(draws.new(end, len(end))).reshape(-1, pool.shape[1]) for end in ends)])
+    more = (np.array(draws.new(end, len(end)), dtype=np.int64).reshape(-1, pool.shape[1]) for end in ends)
+    rows = np.concatenate([pool, *more])
     rows = rows[draws.rng.permutation(len(rows))]
     size = draws.log_cost(rows)
     low, high = size.min(), size.max()

@@ -1,7 +1,7 @@
 """A study: the verbs of the package on one object."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy.typing as npt
 from surrogate_nas.answers import CONFIDENCE, Answer, Measured, Rung, Solution
 from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
-from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import Limits, PolicyName, Settings
 from surrogate_nas.creation import require_gates
 from surrogate_nas.datasets import Dataset
@@ -24,16 +23,14 @@ from surrogate_nas.measurements import Measurements
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say
+from surrogate_nas.query import Question, Respondent, about
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
-from surrogate_nas.search.acquisition import threshold_grid
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
 from surrogate_nas.space import Architecture
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.predictor import Prediction
-from surrogate_nas.surrogates.scores import Spread
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
 
@@ -386,66 +383,66 @@ class Study:
         """The trained `nn.Module` of a record, in evaluation mode."""
         return self.folder.network(id)
 
+    # ------------------------------------------------------------------ predictions
+
     def query(
-        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None
-    ) -> list[Answer]:
+        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None,
+        limits: Limits | None = None,
+    ) -> list[Answer]:  # fmt: skip
         """What is predicted of architectures, trained or not.
 
-        Without an operating point each answers at the one predicted best for the study's limits.
+        Without an operating point each answers at the one predicted best within the limits, by default the study's.
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
             JobError: if fewer than eight networks have been trained.
         """
-        space, limits = self.folder.space, self.settings.limits
-        candidates = Candidates.of(space, architectures, self.folder.costing)
-        if operating_point is not None and len(operating_point.thresholds) != space.positions - 1:
-            got = len(operating_point.thresholds)
-            raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
-        predictor = self.fit().predictor
-        if operating_point is None:
-            thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(space.positions))
-        else:
-            shared = np.broadcast_to(operating_point.array(), (len(candidates), space.positions - 1))
-            thresholds = np.where(candidates.present[:, :-1], shared, np.inf)
-        prediction = predictor.predict(candidates, thresholds, limits)
-        return self._answers(architectures, candidates, prediction)
+        questions = about(self.folder.space, self.folder.space.indices(architectures), operating_point)
+        return [answer for block in self.stream(questions, limits) for answer in block]
 
-    def _answers(self, architectures: Sequence[Architecture], candidates: Candidates, said: Prediction) -> list[Answer]:
-        trained: dict[Architecture, list[Record]] = {}
+    def stream(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
+        """The same of any number of questions, of which no more than a block is in memory.
+
+        Raises:
+            InputError: as `query`, and for limits on a cost that the study has no table of.
+            JobError: if fewer than eight networks have been trained.
+        """
+        return self._respondent(limits).answer(questions)
+
+    def best(
+        self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None
+    ) -> list[Answer]:  # fmt: skip
+        """The n architectures that are predicted best within limits, trained or not, the best first; no training.
+
+        Found by an evolutionary search on the surrogate, `search.evolution`, and ranked by `evolution.ranking`: first
+        those that keep all limits with a probability of at least a half, by accuracy (by cost, where thresholds have
+        only an accuracy floor to keep), then the others by that probability. The study's seed decides all chance.
+
+        Args:
+            n: fewer are returned only where no more were found within the exact limits.
+            limits: by default the study's.
+            operating_point: for all of them; by default each has its best thresholds.
+
+        Raises:
+            InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
+            JobError: if fewer than eight networks have been trained.
+        """
+        return self._respondent(limits).best(n, operating_point)
+
+    def _respondent(self, limits: Limits | None) -> Respondent:
+        limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
+        if limits.limits_cost and problem.model is None:
+            raise InputError(f"{limits}: this study has no cost table to tell cost")
+        trained: dict[str, list[Record]] = {}
         for record in self.folder.archive.records():
             if record.failure is None:
-                trained.setdefault(record.architecture, []).append(record)
-        accuracy, macs = _triples(said.accuracy), _triples(said.expected_macs)
-        rates, right = _triples(said.rates), _triples(said.exit_accuracy)
-        on = np.isfinite(said.thresholds) & candidates.present[:, :-1]
-        costs = [None] * len(architectures) if said.cost is None else _triples(said.cost)
-        memory = candidates.cost.memory(on)
-        answers = []
-        for i, architecture in enumerate(architectures):
-            point = OperatingPoint.from_array(said.thresholds[i], self.policy)
-            measured = [
-                {"id": r.id, "seed": r.proposal.seed,
-                 **_as_dict(self.measured(r, "tune", self.operating_point(r, said.thresholds[i])))}
-                for r in trained.get(architecture, [])
-            ]  # fmt: skip
-            right_where_on = [a if open_ else None for a, open_ in zip(right[i], [*on[i], True], strict=True)]
-            answers.append(Answer(
-                str(architecture), str(point), accuracy[i], macs[i], rates[i], right_where_on, float(said.feasible[i]),
-                said.macs[i].tolist(), int(said.macs[i].max()), int(candidates.cost.parameters[i]),
-                int(candidates.cost.weight_bytes[i]), int(memory[i]), costs[i], measured,
-            ))  # fmt: skip
-        return answers
+                trained.setdefault(str(record.architecture), []).append(record)
 
+        def measure(record: Record, thresholds: npt.NDArray[np.float64]) -> dict[str, Any]:
+            measured = self.measured(record, "tune", self.operating_point(record, thresholds))
+            return {name: getattr(measured, name) for name in Measured.__slots__}
 
-def _triples(estimate: Spread) -> list[Any]:
-    """Per architecture (mean, low, high), or a list of them per exit."""
-    stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
-    return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
-
-
-def _as_dict(measured: Measured) -> dict[str, Any]:
-    return {name: getattr(measured, name) for name in Measured.__slots__}
+        return Respondent(problem, self.fit().predictor, limits, trained, measure)
 
 
 def _say_fit(fitted: Fitted, seconds: float) -> None:

@@ -95,7 +95,7 @@ BAD_QUESTIONS = {
     "query STUDY --sample 3 --thresholds 0.5,1.5": "threshold 1.5 is not in [0, 1]",
     "query STUDY --sample 3 --thresholds 0.5,on": "each is a number in [0, 1] or off",
     "query STUDY --sample 0": "--sample 0 is not a positive number",
-    "query STUDY": "one of --encoding, --file and --sample",
+    "query STUDY": "one of --encoding, --file, --sample and --best",
     "query STUDY --file missing": "missing cannot be read",
     "query STUDY --encoding abc": "'abc' is neither a text form nor numbers",
     "query STUDY --encoding 0,0.5": "encodings",

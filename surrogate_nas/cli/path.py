@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.options import (
+    LIMITS,
     Backbone,
     BackboneInput,
     Batch,
@@ -57,7 +58,7 @@ from surrogate_nas.cli.options import (
     changes_of,
 )
 from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import DEFAULT_SPACE, architectures_of, limits_of, open_or_create, open_study
+from surrogate_nas.cli.studies import DEFAULT_SPACE, limits_of, open_or_create, open_study, questions_of
 from surrogate_nas.errors import InputError
 
 app = typer.Typer()
@@ -184,21 +185,50 @@ def search(
 @app.command()
 def query(
     study: StudyPath, encoding: Encodings = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one encoding per line.")] = None,
+    file: Annotated[Path | None, typer.Option(help="One encoding a line; .jsonl, .csv; - is standard input.")] = None,
     sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
+    best: Annotated[int | None, typer.Option(help="So many architectures that are predicted best in limits.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
+    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
+    ] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals."""
+    """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals, or find the best ones.
+
+    Limits replace the study's for this query.
+    """
+    options = locals()
+    if sum(given is not None for given in (encoding, file, sample, best)) != 1:
+        raise InputError("query needs one of --encoding, --file, --sample and --best")
     folder = open_study(study, {})
-    architectures = architectures_of(folder, encoding, file, sample)
     from surrogate_nas import tables
     from surrogate_nas.exits import OperatingPoint
+    from surrogate_nas.progress import Pace
+    from surrogate_nas.query_files import AnswerFile
     from surrogate_nas.study import Study
 
-    positions = folder.space.positions
-    point = None if thresholds is None else OperatingPoint.parse(thresholds, positions, folder.problem.policy)
-    answers = Study(folder).query(architectures, point)
+    problem, whole = folder.problem, Study(folder)
+    point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
+    limits = limits_of(options) if any(options[name] is not None for name in LIMITS) else None
+    target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
+    pace, on_rows = Pace("architectures"), None
+    if best is not None:
+        blocks = iter([whole.best(best, limits, point)])
+    else:
+        questions, share = questions_of(folder, encoding, file, sample, point, streamed=target is not None)
+        blocks, on_rows = whole.stream(questions, limits), lambda done: pace.at(done, share(done))
+    if target is not None:
+        rows = target.write(blocks, on_rows)
+        if on_rows is not None:
+            pace.end(rows)
+        answer({"output": str(output), "rows": rows}, as_json, lambda: typer.echo(output))
+        return
+    answers = [row for block in blocks for row in block]
     answer(tables.answers_document(answers), as_json, lambda: tables.print_answers(answers))
 
 

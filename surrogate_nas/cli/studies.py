@@ -1,5 +1,7 @@
 """From what a command was given to the study and the architectures that it is about."""
 
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +11,13 @@ from surrogate_nas.errors import InputError
 if TYPE_CHECKING:
     from surrogate_nas.backbone import Mount
     from surrogate_nas.config import Limits
+    from surrogate_nas.exits import OperatingPoint
     from surrogate_nas.folder import StudyFolder
-    from surrogate_nas.space import Architecture
+    from surrogate_nas.query import Question
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
+DRAW = 32_768
+"""Samples drawn at a time for a stream."""
 
 
 def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFolder":
@@ -83,22 +88,35 @@ def limits_of(options: dict[str, Any]) -> "Limits":
     return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
 
 
-def architectures_of(
-    folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None
-) -> list["Architecture"]:
+def questions_of(
+    folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None,
+    point: "OperatingPoint | None", *, streamed: bool,
+) -> tuple[Iterable["Question"], Callable[[int], float | None]]:  # fmt: skip
+    """What `query` is about, and the share of it that so many questions are.
+
+    Args:
+        folder: of the study.
+        encoding: as given on the command line.
+        file: with one question per row.
+        sample: number of random architectures.
+        point: for questions without thresholds of their own.
+        streamed: whether samples are drawn in parts, for which memory need not grow.
+    """
     import numpy as np
 
-    if (encoding is not None) + (file is not None) + (sample is not None) != 1:
-        raise InputError("query needs one of --encoding, --file and --sample")
+    from surrogate_nas.query import about
+    from surrogate_nas.query_files import QuestionFile
+
+    problem, space = folder.problem, folder.space
     if sample is not None:
         if sample < 1:
             raise InputError(f"--sample {sample} is not a positive number")
-        return folder.space.sample(sample, np.random.default_rng(folder.archive.header.seed))
+        rng = np.random.default_rng(folder.archive.header.seed)
+        parts = space.distinct_indices(sample, rng, draw=DRAW if streamed else sample)
+        return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
     if file is not None:
-        try:
-            encoding = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} cannot be read: {error}") from None
-    if not encoding:
-        raise InputError(f"{file} has no encodings")
-    return [folder.space.parse(text) for text in encoding]
+        source = QuestionFile(file, problem, point)
+        return source, lambda done: source.share()
+    texts = encoding or []
+    rows = space.indices([space.parse(text) for text in texts])
+    return about(space, rows, point), lambda done: done / len(texts)

@@ -5,16 +5,20 @@ No thresholds live here: they belong to an operating point (`surrogate_nas.exits
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from surrogate_nas.errors import InputError
-from surrogate_nas.space.branches import LINEAR, Branch, parse_branch, require_positive
+from surrogate_nas.space.branches import KNOWN_PARTS, LINEAR, Branch, parse_branch, require_positive
 
 Block = Literal["residual", "inverted"]
 Activation = Literal["relu", "hswish"]
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
 BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
 """Of weights and activations, where they are not 32-bit floats."""
+
+MOST_BLOCKS = 1000
+"""In a stage: beyond, a mistyped depth would only fill the memory."""
 
 _INPUT = re.compile(r"in(?:-r(\d+))?(?:-q(\d+))?")
 _STEM = re.compile(r"stem-w(\d+)-s(\d+)(-block)?(-hs)?")
@@ -217,12 +221,15 @@ def _parse_segment(text: str) -> Segment:
     return Segment(match[1])
 
 
+@lru_cache(KNOWN_PARTS)
 def _parse_stage(text: str) -> Stage:
     match = _STAGE.fullmatch(text)
     if match is None or (match[1] == "inv") != (match[5] is not None) or (match[1] == "res" and match[7]):
         raise InputError(f"stage {text!r} is not of the form res-d1-w8-k3-s1 or inv-d2-w16-k3.5-e4-s2-se-hs")
     depth = int(match[2])
     require_positive(depth=depth)
+    if depth > MOST_BLOCKS:
+        raise InputError(f"stage {text!r} has more than {MOST_BLOCKS} blocks")
     kernel, expansion = (_of_each(numbers, depth, text) for numbers in (match[4], match[5] or "1"))
     kind: Block = "inverted" if match[1] == "inv" else "residual"
     return Stage(

@@ -2,11 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from surrogate_nas.errors import InputError
 
 Layer = Literal["conv", "separable"]
+
+KNOWN_PARTS = 4096
+"""Parts of encodings that are remembered with their values: a million encodings of a space repeat a few thousand."""
 
 _CONV = re.compile(r"(conv|sep)-d(\d+)-c(\d+)-p(\d+)")
 _MOBILE = re.compile(r"mobile-e(\d+)-m(\d+)")
@@ -136,6 +140,7 @@ class ResizeBranch:
 Branch = ConvBranch | MobileBranch | GatedBranch | ResizeBranch
 
 
+@lru_cache(KNOWN_PARTS)
 def parse_branch(text: str) -> Branch:
     """Read what `str` of a branch writes.
 

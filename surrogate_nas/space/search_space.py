@@ -5,7 +5,7 @@ others (an expansion on an inverted block, a branch on its exit); a gene that do
 equal architectures have equal rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -34,6 +34,9 @@ from surrogate_nas.space.spec import FLOAT_BITS, SpaceSpec
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+LONGEST_ENCODING = 4000
+"""Characters; those of the presets have a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -326,15 +329,21 @@ class SearchSpace:
         Raises:
             InputError: for anything else, and for an architecture outside the space.
         """
+        return self.parse_with_row(text)[0]
+
+    def parse_with_row(self, text: str) -> tuple[Architecture, list[int]]:
+        """The same with its G choice indices, which parsing finds anyway."""
+        if len(text) > LONGEST_ENCODING:
+            raise InputError(f"an encoding has at most {LONGEST_ENCODING:,} characters, got {len(text):,}")
         if "/" in text:
             architecture = Architecture.parse(text)
-            self.indices([architecture])
-            return architecture
+            return architecture, self._row(architecture)
         try:
             vector = [float(word) for word in text.strip().strip("[]").split(",")]
         except ValueError:
             raise InputError(f"encoding {text.strip()!r} is neither a text form nor numbers between commas") from None
-        return self.decode(np.array([vector]))[0]
+        row = self.decode_indices(np.array([vector]))[0].tolist()
+        return self._architecture(row), row
 
     # ------------------------------------------------------------------ moves
 
@@ -359,13 +368,28 @@ class SearchSpace:
         Raises:
             InputError: if the space has fewer.
         """
+        return [a for rows in self.distinct_indices(n, rng, draw=n) for a in self.architectures(rows)]
+
+    def distinct_indices(self, n: int, rng: np.random.Generator, *, draw: int) -> Iterator[Ints]:
+        """n distinct canonical rows in parts of at most `draw`; up to `draw` rows are the same for any larger `draw`.
+
+        Of rows that were drawn before, 64-bit fingerprints are kept: sums modulo 2⁶⁴ with random weights. Two of a
+        million rows share one with a probability below 10⁻⁶, and then the later row is left out.
+
+        Raises:
+            InputError: if the space has fewer.
+        """
         if not 0 <= n <= self.size:
             raise InputError(f"cannot sample {n} distinct architectures; space {self.spec.name!r} has {self.size}")
-        seen: dict[bytes, Ints] = {}
+        weights = np.random.default_rng(0).integers(2**64, size=len(self.genes), dtype=np.uint64) | np.uint64(1)
+        seen = np.zeros(0, dtype=np.uint64)
         while len(seen) < n:
-            for row in self.sample_indices(n - len(seen), rng):
-                seen.setdefault(row.tobytes(), row)
-        return self.architectures(np.stack(list(seen.values()))) if n else []
+            rows = self.sample_indices(min(n - len(seen), draw), rng)
+            prints = (rows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+            _, first = np.unique(prints, return_index=True)
+            new = np.sort(first[~np.isin(prints[first], seen)])
+            seen = np.concatenate([seen, prints[new]])
+            yield rows[new]
 
     def mutate_indices(self, indices: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
         """Each gene redrawn with probability `rate`, and one gene that applies changed for certain.
