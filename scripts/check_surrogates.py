@@ -31,6 +31,7 @@ from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds, h
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.members import surrogate_named
 from surrogate_nas.surrogates.model import marginals
+from surrogate_nas.surrogates.predictor import reach
 from surrogate_nas.surrogates.scores import INTERVAL, bootstrap_tau, kendall
 from surrogate_nas.surrogates.training_set import TrainingSet
 from surrogate_nas.surrogates.validation import fit_surrogate
@@ -139,17 +140,33 @@ def scalar(trained: Trained, kind: str, seed: int) -> Said:
     return Said(np.full_like(rates, np.nan), said[:, :T].T, 10 ** said[:, T:].T, {})
 
 
+def own_curves(trained: Trained) -> Said:
+    """Each network's own coefficients: what predictions lose by being curves of few coefficients."""
+    design = DesignMatrix.build(trained.views, trained.problem.space, trained.problem.costing)
+    said = []
+    for t in THRESHOLDS:
+        thresholds = np.where(trained.candidates.present[:, :-1], t, np.inf)
+        said.append(
+            reach(design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds)
+        )
+    rates = np.array([s.curve.rates.numpy() for s in said])
+    return Said(rates, np.array([s.accuracy for s in said]), np.array([s.figures.macs.expected for s in said]), {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("--surrogate", default="auto", help="the one of this package that is judged")
+    parser.add_argument("--networks", type=int, help="only so many architectures, the first that were trained")
     parser.add_argument("--repeats", type=int, default=3, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     study = Study.open(arguments.study)
     problem = study.folder.problem
-    trained = Trained(problem, problem.views(study.records()))
+    views = problem.views(study.records())
+    known = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
+    trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in known])
     rates, accuracy, macs = trained.measured
     seeds, first = trained.seeds(), trained.first
     print(f"{len(first)} architectures, {len(seeds)} of them with {SEEDS} seeds, {len(trained.group)} trainings; "
@@ -164,7 +181,7 @@ def main() -> None:
         ceiling, measured, ceiling_macs, measured_macs = pairs
         group = trained.group[seeds[:, 0]]
         row("another training (floor, ceiling)", floor, ceiling, measured, ceiling_macs, measured_macs, group)
-    repeats: dict[str, list[Said]] = {}
+    repeats: dict[str, list[Said]] = {"its own curve": [own_curves(trained)]}
     for seed in range(arguments.repeats):
         countdown = Countdown(f"folds of repeat {seed + 1} of {arguments.repeats}")
         repeats.setdefault(f"exits ({arguments.surrogate})", []).append(
