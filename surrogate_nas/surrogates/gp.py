@@ -6,9 +6,11 @@ their mean beats each of them. The latter two are on top of a linear trend on th
 costs that were seen; the first is not, since a trend costs it accuracy within them.
 """
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,6 +34,7 @@ View = Literal["ordinal", "same", "hamming"]
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60
+MOST_TO_LEARN = 150
 SMALLEST = 1e-6
 """Of hyperparameters, which have to be positive."""
 ON_TREND: tuple[View, ...] = ("same", "hamming")
@@ -155,9 +158,10 @@ class GaussianProcesses(NormalModel):
 
     trend: Tensor
 
-    def __init__(self, training: TrainingSet, view: View) -> None:
+    def __init__(self, training: TrainingSet, view: View, inputs: Inputs | None = None) -> None:
+        """Not fitted yet; `inputs` are those of the rows by default."""
         super().__init__()
-        self.inputs = Inputs(training)
+        self.inputs = inputs or Inputs(training)
         trend = training.trend if view in ON_TREND else np.zeros_like(training.trend)
         self.register_buffer("trend", torch.from_numpy(trend))
         batch = torch.Size([training.outputs])
@@ -181,8 +185,22 @@ class GaussianProcesses(NormalModel):
         """Targets m."""
         return self.trend.shape[1]
 
-    def fit(self) -> "GaussianProcesses":
-        """Maximum a posteriori hyperparameters."""
+    @classmethod
+    def fitted(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
+        """Hyperparameters of the largest posterior, by at most 150 of the rows; predictions are by all."""
+        model = learner = cls(training, view)
+        if len(training) > MOST_TO_LEARN:
+            some = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
+            learner = cls(training.rows(some), view, model.inputs)
+        learner._learn()
+        for name in ("covar_module", "mean_module"):
+            getattr(model.gp, name).load_state_dict(getattr(learner.gp, name).state_dict())
+        noise = learner.gp.likelihood.second_noise_covar.state_dict()
+        model.gp.likelihood.second_noise_covar.load_state_dict(noise)
+        model.eval()
+        return model
+
+    def _learn(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizationWarning)  # a fit cut at the iteration limit is good enough
             warnings.simplefilter("ignore", NumericalWarning)  # jitter on lattices of inputs is normal
@@ -190,28 +208,28 @@ class GaussianProcesses(NormalModel):
                 ExactMarginalLogLikelihood(self.gp.likelihood, self.gp),
                 optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}}, max_attempts=1,
             )  # fmt: skip
-        self.eval()
-        return self
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+        root, weights = self._solved
         seen = self.inputs(X)[..., None, :, :]
-        cross, mean = self._mean(X, seen)
-        within = self.gp.covar_module(seen).to_dense()
-        return mean, within - cross @ self._solved[0] @ cross.mT
+        cross = self.gp.covar_module(seen, self._rows).to_dense()
+        explained = cross @ root
+        within = self.gp.covar_module(seen).to_dense() - explained @ explained.mT
+        return self._mean(X, cross @ weights), within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, m) means and variances at (n, d) inputs."""
-        seen = self.inputs(X)
-        cross, mean = self._mean(X, seen)
-        own = self.gp.covar_module(seen, diag=True)
-        return mean, (own - (cross @ self._solved[0] * cross).sum(-1)).clamp_min(SMALLEST_NOISE).mT
+        """(n, m) means and variances at (n, d) inputs, in single precision: several times as fast, errors of 10⁻⁵."""
+        kernel, rows, root, weights = self._single
+        seen = self.inputs(X).float()
+        cross = kernel(seen, rows).to_dense()
+        variance = kernel(seen, diag=True) - (cross @ root).square().sum(-1)
+        return self._mean(X, (cross @ weights).double()), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
-    def _mean(self, X: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, m, q, n) covariances with the rows, and (…, q, m) means."""
-        cross = self.gp.covar_module(seen, self._rows).to_dense()
-        mean = (cross @ self._solved[1])[..., 0] + self.gp.mean_module.constant[:, None]
-        return cross, mean.mT + self.trend[0] + X @ self.trend[1:]
+    def _mean(self, X: Tensor, beyond: Tensor) -> Tensor:
+        """(…, q, m) from (…, m, q, 1) what covariances with the rows say."""
+        mean: Tensor = beyond[..., 0] + self.gp.mean_module.constant[:, None]
+        return mean.mT + self.trend[0] + X @ self.trend[1:]
 
     @property
     def _rows(self) -> Tensor:
@@ -219,16 +237,20 @@ class GaussianProcesses(NormalModel):
         rows: Tensor = self.gp.train_inputs[0][0]
         return rows
 
-    @property
+    @cached_property
     def _solved(self) -> tuple[Tensor, Tensor]:
-        """(m, n, n) inverse of the covariance of the rows with their noise, and (m, n, 1) that times the targets."""
-        if self._cache is None:
-            rows, likelihood = self._rows, self.gp.likelihood
-            noise = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
-            covariance = self.gp.covar_module(rows).to_dense() + torch.diag_embed(noise)
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
-            beyond = self.gp.train_targets - self.gp.mean_module.constant[:, None]
-            self._cache = inverse.detach(), (inverse @ beyond[..., None]).detach()
-        return self._cache
+        """(m, n, n) root R Rᵀ of the inverse covariance of the rows with their noise, and (m, n, 1) that inverse times
+        the targets."""
+        likelihood = self.gp.likelihood
+        noise = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
+        covariance = self.gp.covar_module(self._rows).to_dense() + torch.diag_embed(noise)
+        factor = torch.linalg.cholesky(covariance).detach()
+        root = torch.linalg.solve_triangular(factor, torch.eye(len(self._rows), dtype=factor.dtype), upper=False).mT
+        beyond = self.gp.train_targets - self.gp.mean_module.constant[:, None]
+        return root.contiguous(), root @ (root.mT @ beyond[..., None].detach())
 
-    _cache: tuple[Tensor, Tensor] | None = None
+    @cached_property
+    def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
+        """The kernel, the rows and what is solved, in single precision."""
+        root, weights = self._solved
+        return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()

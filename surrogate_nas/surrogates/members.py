@@ -27,7 +27,7 @@ class Member:
 
 
 def _gp(view: View) -> Member:
-    return Member(lambda training, seed: GaussianProcesses(training, view).fit(),
+    return Member(lambda training, seed: GaussianProcesses.fitted(training, view),
                   partial(GaussianProcesses, view=view))  # fmt: skip
 
 
