@@ -29,7 +29,7 @@ from botorch.models.model import Model
 from surrogate_nas.errors import InputError
 from surrogate_nas.progress import Countdown
 from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
-from surrogate_nas.surrogates.members import AUTO, SURROGATES
+from surrogate_nas.surrogates.members import AUTO, SURROGATES, preferred
 from surrogate_nas.surrogates.model import marginals
 from surrogate_nas.surrogates.scores import INTERVAL, kendall
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
@@ -173,7 +173,7 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
         judged = {**_scores(mean, y[test]), "coverage90": float(inside.mean())}
         speed = {"fit_s": fit_s + validated, "rows_per_s": rate}
         found.append({"surrogate": kind, "n": n, "seed": seed, **judged, **speed})
-    best = max(AUTO, key=lambda kind: held_out_tau[kind])
+    best = preferred({kind: held_out_tau[kind] for kind in AUTO})
     chosen = next(row for row in found if row["surrogate"] == best)
     everything = sum(seconds[m] for m in {m for kind in AUTO for m in SURROGATES[kind].members})
     own = sum(seconds[m] for m in SURROGATES[best].members)

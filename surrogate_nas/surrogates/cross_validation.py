@@ -50,22 +50,23 @@ def combined(training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Map
     means, variances = (np.stack([getattr(part, name) for part in chosen]) for name in ("mean", "variance"))
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for test in (fold == k for k in range(FOLDS)):
-        weights = _weights(surrogate, means[:, ~test], training.Y[~test], training.Yvar[~test])
+        if surrogate.stacked:
+            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
+        else:
+            weights = equal_weights(len(chosen), training.outputs)
         whole = mixed(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
         mean[test], variance[test] = whole[0].numpy(), whole[1].numpy()
     return HeldOut(mean, variance)
 
 
 def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, HeldOut], seed: int) -> Model:
-    """A surrogate of all rows, its weights by what its members said of held-out rows."""
+    """A surrogate of all rows; where it is stacked, weighted by what its members said of held-out rows."""
     models = [member_named(name).fit(training, seed) for name in surrogate.members]
     if len(models) == 1:
         return models[0]
-    said = np.stack([parts[name].mean for name in surrogate.members])
-    return Mixture(
-        [m for m in models if isinstance(m, NormalModel)], _weights(surrogate, said, training.Y, training.Yvar)
-    )
-
-
-def _weights(surrogate: Surrogate, said: Floats, Y: Floats, Yvar: Floats) -> Floats:
-    return stacking_weights(said, Y, Yvar) if surrogate.stacked else equal_weights(len(said), Y.shape[1])
+    if surrogate.stacked:
+        said = np.stack([parts[name].mean for name in surrogate.members])
+        weights = stacking_weights(said, training.Y, training.Yvar)
+    else:
+        weights = equal_weights(len(models), training.outputs)
+    return Mixture([m for m in models if isinstance(m, NormalModel)], weights)

@@ -58,8 +58,16 @@ SURROGATES: Mapping[str, Surrogate] = {
 }
 AUTO = ("gp", "xgb", "stack")
 """Those that `auto` chooses from."""
+DEFAULT = "stack"
+LEAD = 0.02
+"""By how much the held-out τ of another has to be above the default's: the best of three is often the luckiest."""
 BY_SIZE = "size"
 """What all are compared with: costs alone."""
+
+
+def preferred(tau: Mapping[str, float]) -> str:
+    """The name to use, by held-out τ of each: the default, unless another is ahead by more than chance."""
+    return max(tau, key=lambda name: tau[name] + (LEAD if name == DEFAULT else 0.0))
 
 
 def surrogate_named(name: str) -> Surrogate:

@@ -11,7 +11,7 @@ from surrogate_nas.progress import Countdown
 from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
 from surrogate_nas.surrogates.curves import Floats, shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.members import AUTO, BY_SIZE, surrogate_named
+from surrogate_nas.surrogates.members import AUTO, BY_SIZE, preferred, surrogate_named
 from surrogate_nas.surrogates.predictor import (
     ACCURACY,
     EXIT_ACCURACY,
@@ -90,8 +90,8 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
     Args:
         design: n rows.
         exits: the same networks' tune outputs, for what was really measured.
-        surrogate: which; `auto` takes the one whose held-out accuracies rank best. What MACs alone say is judged
-            beside it.
+        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. What
+            MACs alone say is judged beside it.
         seed: of folds, bootstrap samples and draws.
     """
     threads = torch.get_num_threads()
@@ -102,7 +102,8 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
         whole = {kind: combined(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
         validations = tuple(judge(design, exits, kind, said, fold, seed) for kind, said in whole.items())
-        best = max((v for v in validations if v.kind in kinds), key=lambda v: v.accuracy.tau)
+        used = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
+        best = next(v for v in validations if v.kind == used)
         model = fit_whole(training, surrogate_named(best.kind), parts, seed)
         return Fitted(Predictor(best.kind, design, model, best.calibration), validations)
     finally:
