@@ -53,7 +53,7 @@ class Score:
         scale = np.where(known, measured, 1.0) if cost else np.ones_like(measured)
         error = np.where(known, (said.mean - measured) / scale, 0.0)[known]
         open_ = known & (said.sd > CERTAIN * scale)
-        inside = (measured >= said.low) & (measured <= said.high)
+        inside = (measured >= said.low - SMALLEST_SD) & (measured <= said.high + SMALLEST_SD)
         sd = np.maximum(said.sd / scale, SMALLEST_SD)[open_]
         off = ((measured - said.mean) / scale)[open_] / sd
         nll = 0.5 * off**2 + np.log(sd) + 0.5 * np.log(2 * np.pi)

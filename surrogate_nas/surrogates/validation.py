@@ -33,7 +33,7 @@ MORE_THRESHOLDS = 5
 FEW_NETWORKS = 30
 """Below this many networks, held-out scores are themselves uncertain."""
 FEWEST_TO_WIDEN = 8
-WIDENING = (0.5, 4.0)
+WIDENING = (1.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
