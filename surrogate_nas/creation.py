@@ -6,7 +6,7 @@ from pathlib import Path
 from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
 from surrogate_nas.backbone import Mount
-from surrogate_nas.config import Settings
+from surrogate_nas.config import SURROGATE_NAMES, Settings
 from surrogate_nas.cost import Costing
 from surrogate_nas.cost_table import CostTable, require_all
 from surrogate_nas.datasets import Dataset, store
@@ -18,6 +18,7 @@ from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.progress import say
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import MOST_CLASSES_WITH_LOGITS
+from surrogate_nas.references import load_function
 from surrogate_nas.space import SearchSpace, SpaceSpec
 from surrogate_nas.space.files import load_space
 from surrogate_nas.units import ImageShape
@@ -89,6 +90,7 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
     if problem.policy in GATE_POLICIES and not gates:
         raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
     require_gates(spec, settings.recipe)
+    require_surrogate(settings)
     if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
         raise InputError(
             f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
@@ -102,6 +104,12 @@ def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
     """Raise `InputError` for a loss that needs gates where branches have none."""
     if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
         raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_surrogate(settings: Settings) -> None:
+    """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
+    if settings.surrogate not in SURROGATE_NAMES:
+        load_function(settings.surrogate, "surrogate")
 
 
 def _left_by_creation(path: Path) -> bool:

@@ -16,7 +16,17 @@ from surrogate_nas.backbone import Mount
 from surrogate_nas.config import Settings
 from surrogate_nas.cost import Costing
 from surrogate_nas.cost_table import CostTable
-from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS, cost_table, create, read
+from surrogate_nas.creation import (
+    ARCHIVE,
+    CHECKPOINTS,
+    COSTS,
+    DATA,
+    SETTINGS,
+    cost_table,
+    create,
+    read,
+    require_surrogate,
+)
 from surrogate_nas.datasets import Dataset, Splits, store
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.executors import ARCHITECTURE, DataSource, Executor, Job, make_executor
@@ -108,6 +118,8 @@ class StudyFolder:
             return
         settings = self.settings.updated(changes)
         self._require_fidelity(settings)
+        if "surrogate" in changes:
+            require_surrogate(settings)
         table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
         with self.changing():
             if table is not None:

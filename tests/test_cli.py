@@ -55,6 +55,7 @@ BAD_ARGUMENTS = {
     "--max-macs 2e5 --max-worst-macs 1e5": "no average exceeds the worst case",
     "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
     "--surrogate rf": "'rf' is not a surrogate; allowed: auto, stack, gp",
+    "--surrogate nowhere:fit": "surrogate 'nowhere:fit': module 'nowhere' cannot be imported",
     "--policy sure": "input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'sure'",
     "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
     "--workers -1": "workers: input should be greater than or equal to 0, got -1",
