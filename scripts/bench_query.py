@@ -23,7 +23,7 @@ from surrogate_nas import Limits, Study
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.parsing import parse
 from surrogate_nas.query_files import AnswerFile, QuestionFile
-from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.curve_value import threshold_grid
 from surrogate_nas.search.evolution import ranking
 
 

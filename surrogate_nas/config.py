@@ -20,6 +20,7 @@ only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
 KeepName = Literal["all", "front", "none"]
 SURROGATE_NAMES = ("auto", "stack", "gp", "xgb", "switching", "size")
+STRATEGY_NAMES = ("bayesian", "edanas", "nachos", "aebnas", "nsga2", "random")
 ExecutorName = Literal["processes", "ray"]
 SamplingName = Literal["uniform", "stratified", "space-filling"]
 
@@ -98,6 +99,13 @@ class Settings(Config):
     """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
     surrogate: str = "auto"
     """One of `SURROGATE_NAMES`, or `package.module:function` that fits one of your own."""
+    strategy: str = "bayesian"
+    """What proposes networks: one of `STRATEGY_NAMES`, or `package.module:function` of your own."""
+    repeats: bool = True
+    """Whether a network of the front may be trained again with another seed, where that is worth more than a new one."""
+    asynchronous: bool = False
+    """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
+    training ends first."""
     policy: PolicyName | None = None
     """How an exit scores its own confidence; `None` leaves it to the space."""
     temperature: bool = False
@@ -135,6 +143,15 @@ class Settings(Config):
         if name not in SURROGATE_NAMES and ":" not in name:
             raise ValueError(
                 f"{name!r} is not a surrogate; allowed: {', '.join(SURROGATE_NAMES)}, package.module:function"
+            )
+        return name
+
+    @field_validator("strategy")
+    @classmethod
+    def _a_known_strategy(cls, name: str) -> str:
+        if name not in STRATEGY_NAMES and ":" not in name:
+            raise ValueError(
+                f"{name!r} is not a strategy; allowed: {', '.join(STRATEGY_NAMES)}, package.module:function"
             )
         return name
 

@@ -17,7 +17,7 @@ from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.problem import Problem
 from surrogate_nas.progress import say
 from surrogate_nas.record import Record
-from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.curve_value import threshold_grid
 from surrogate_nas.search.evolution import EVEN, MOST_BEST, evolve, ranking
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.space.search_space import Ints

@@ -76,6 +76,24 @@ def spread_rows(
     return _stratified(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
 
 
+def some_rows(
+    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
+) -> Ints:
+    """Up to so many distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
+
+    Where the space has no more than a few thousand networks, all that are left are found.
+    """
+    draws = _Draws(space, costing, limits, rng, set(taken))
+    if space.size > BATCH:
+        try:
+            return draws.take(most, least=1, patient=False)
+        except InputError:
+            return np.zeros((0, len(space.genes)), dtype=np.int64)
+    everything = np.concatenate(list(space.distinct_indices(space.size, rng, draw=space.size)))
+    left = untaken(space, np.unique(everything, axis=0), costing, limits, draws.seen).indices
+    return rng.permutation(left)[:most]
+
+
 class _Draws:
     """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
 

@@ -18,7 +18,7 @@ from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.problem import Problem
 from surrogate_nas.sampling import spread_rows
-from surrogate_nas.search.acquisition import threshold_grid
+from surrogate_nas.search.curve_value import threshold_grid
 from surrogate_nas.space.search_space import Ints
 from surrogate_nas.surrogates.predictor import Predictor, reach
 
