@@ -102,7 +102,7 @@ class Settings(Config):
     strategy: str = "bayesian"
     """What proposes networks: one of `STRATEGY_NAMES`, or `package.module:function` of your own."""
     repeats: bool = True
-    """Whether a network of the front may be trained again with another seed, where that is worth more than a new one."""
+    """Whether a network of the front may be trained again with another seed where that is worth more than a new one."""
     asynchronous: bool = False
     """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
     training ends first."""

@@ -1,7 +1,7 @@
 """A study's folder, and the verbs that need no surrogate: create, open, collect, train what was proposed."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -263,30 +263,47 @@ class StudyFolder:
         with self.changing():
             self.archive.propose(proposals)
             asked = {p.id for p in proposals}
-            self._train([p for p in self._pending() if p.id in asked], planned)
+            waiting = [p for p in self._pending() if p.id in asked]
+            for _record in self._train(waiting, len(waiting), planned):
+                pass
             self.prune()
         order = {p.id: i for i, p in enumerate(proposals)}
         found = self.archive.records(proposals[0].group, outputs=True)
         return sorted((r for r in found if r.id in order), key=lambda r: order[r.id])
 
-    def _train(self, proposals: Sequence[Proposal], planned: int | None) -> None:
-        """Carry out proposals, and store each record as it comes."""
-        if not proposals:
+    def stream(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
+        """Take up to `most` proposals, one whenever a worker is free; store each before it is trained, and its record,
+        which is then yielded."""
+
+        def stored() -> Iterator[Proposal]:
+            for proposal in proposals:
+                self.archive.propose([proposal])
+                yield proposal
+
+        _ = self.dataset
+        with self.changing():
+            yield from self._train(stored(), most, self.settings.budget)
+            self.prune()
+
+    def _train(self, proposals: Iterable[Proposal], count: int, planned: int | None) -> Iterator[Record]:
+        """Carry out so many proposals, and store and yield each record as it comes."""
+        if not count:
             return
-        plan = self.plan(len(proposals))
+        plan = self.plan(count)
         plan.check(self.path)
         done = len(self.archive.records())
-        progress = TrainingProgress(len(proposals), done, planned or done + len(proposals))
-        jobs = [self._job(p) for p in proposals]
-        if begun := sum(job.unfinished.is_file() for job in jobs):
-            say(f"{begun} of {len(jobs)} trainings go on from their last epoch")
+        progress = TrainingProgress(count, done, planned or done + count)
+        if begun := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
+            say(f"{begun} of {count} trainings go on from their last epoch")
         with progress.shown():
+            jobs = (self._job(p) for p in proposals)
             for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self.archive.add(record)
                 if record.failure is None or record.failure.kind in ENDED:
                     unfinished_path(self.path / CHECKPOINTS, record.id).unlink(missing_ok=True)
                 progress.ended(record)
                 self.on_record(record)
+                yield record
 
     def _executor(self, plan: Plan) -> Executor:
         chosen_here = self.settings.executor == "ray" or self.settings.workers == 0

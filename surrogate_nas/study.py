@@ -27,7 +27,8 @@ from surrogate_nas.query import Question, Respondent, about
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
 from surrogate_nas.search.front import Front
-from surrogate_nas.search.loop import search
+from surrogate_nas.search.loop import search, search_asynchronously
+from surrogate_nas.search.strategies import strategy_named
 from surrogate_nas.space import Architecture
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -137,9 +138,16 @@ class Study:
         if not folder.may_start():
             say("the time limit is reached; the same command continues")
             return self.records()
-        proposals = folder.archive.proposals()
+        proposals, strategy = folder.archive.proposals(), strategy_named(self.settings.strategy, self._fit)
+        if self.settings.asynchronous:
+            most = max(budget - len(proposals), 0) if rounds is None else rounds * self.settings.batch
+            most = min(most, max(budget - len(proposals), 0))
+            search_asynchronously(
+                folder.problem, self.records(), proposals, lambda p: folder.stream(p, most), strategy, most=most
+            )
+            return self.records()
         return search(
-            folder.problem, self.records(), proposals, lambda p: folder.evaluate(p, budget), self._fit, rounds=rounds
+            folder.problem, self.records(), proposals, lambda p: folder.evaluate(p, budget), strategy, rounds=rounds
         )
 
     def run(self) -> list[Record]:

@@ -17,8 +17,10 @@ from surrogate_nas.errors import InputError
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Proposal, Record, exits_of
 from surrogate_nas.sampling import sample_within
+from surrogate_nas.search.bayesian import Bayesian, Known, known_front
 from surrogate_nas.search.front import Front
-from surrogate_nas.search.loop import known_front, search
+from surrogate_nas.search.loop import search
+from surrogate_nas.search.strategy import History
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
@@ -95,9 +97,13 @@ def fit(task: Problem, records: Sequence[Record]) -> Fitted:
     return fit_surrogate(design, exits, "gp", task.seed)
 
 
+def known(task: Problem, records: Sequence[Record]) -> Known:
+    return known_front(History(task, records, [r.proposal for r in records], 1))
+
+
 def searched(task: Problem, rounds: int | None = None) -> list[Record]:
     start = initial_proposals(task, 16, [], 0)
-    return search(task, verify(start), start, verify, lambda records: fit(task, records), rounds=rounds)
+    return search(task, verify(start), start, verify, Bayesian(lambda records: fit(task, records)), rounds=rounds)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +139,7 @@ def test_proposals_say_what_was_predicted_of_them(limited: tuple[Problem, list[R
 
 def test_the_search_improves_on_its_initial_sample(limited: tuple[Problem, list[Record]]) -> None:
     task, records = limited
-    before, after = known_front(task, records[:16]).front, known_front(task, records).front
+    before, after = known(task, records[:16]).front, known(task, records).front
     assert after.hypervolume > before.hypervolume
 
 
@@ -145,7 +151,7 @@ def test_the_same_seed_makes_the_same_proposals(limited: tuple[Problem, list[Rec
 def test_a_search_resumed_after_a_round_makes_the_same_proposals(limited: tuple[Problem, list[Record]]) -> None:
     task, records = limited
     stored = [r.proposal for r in records[:20]]
-    resumed = search(task, records[:20], stored, verify, lambda records: fit(task, records))
+    resumed = search(task, records[:20], stored, verify, Bayesian(lambda records: fit(task, records)))
     assert [r.proposal for r in resumed] == [r.proposal for r in records]
 
 
@@ -153,7 +159,7 @@ def test_a_floor_that_nothing_known_meets_is_still_searched_for() -> None:
     limits = {"max_macs": 3e4, "min_accuracy": 1.0}
     task = problem(budget=18, initial=16, batch=2, limits=limits)
     records = searched(task)
-    assert len(known_front(task, records[:16]).front.cost) == 0
+    assert len(known(task, records[:16]).front.cost) == 0
     assert len(records) == 18
 
 
@@ -164,7 +170,7 @@ def test_a_round_that_comes_back_incomplete_ends_the_search() -> None:
     def one_less(proposals: Sequence[Proposal]) -> list[Record]:
         return verify(proposals[:-1])
 
-    assert len(search(task, verify(start), start, one_less, lambda records: fit(task, records))) == 19
+    assert len(search(task, verify(start), start, one_less, Bayesian(lambda records: fit(task, records)))) == 19
 
 
 def test_no_kernel_is_compiled(limited: tuple[Problem, list[Record]]) -> None:
@@ -176,5 +182,5 @@ def test_a_space_that_is_used_up_proposes_nothing_and_ends_the_search(user_space
     task = Problem(user_space, SHAPE, problem(budget=200, initial=16).settings, 0)
     start = initial_proposals(task, 16, [], 0)
     everything = initial_proposals(task, user_space.size, [], 0)
-    found = search(task, verify(start), everything, verify, lambda records: fit(task, records))
+    found = search(task, verify(start), everything, verify, Bayesian(lambda records: fit(task, records)))
     assert [r.proposal for r in found] == start

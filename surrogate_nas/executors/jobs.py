@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,8 +76,11 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Trainings at a time."""
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """The record of every job that was started; a failure is a record too."""
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+        """The record of every job that was started; a failure is a record too.
+
+        The next job is taken when a worker is free, and not before, so that jobs may depend on records.
+        """
 
 
 def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:

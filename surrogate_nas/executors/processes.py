@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -43,14 +43,13 @@ class InProcess:
 
     workers: int = 1
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, in order."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for job in jobs:
-                if not may_start():
-                    return
+            waiting = iter(jobs)
+            while may_start() and (job := next(waiting, None)) is not None:
                 try:
                     for message in carry_out(job):
                         if isinstance(message, Record):
@@ -105,21 +104,18 @@ class LocalProcesses:
     max_memory: int | None = None
     """Bytes that each training may use; `None` shares out what is free when the first one starts."""
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
-        if not jobs:
-            return
         context = _context()
-        max_memory = self.max_memory or available_memory() // min(self.workers, len(jobs))
-        waiting, running = list(jobs), dict[Connection, Running]()
+        max_memory = self.max_memory or available_memory() // self.workers
+        waiting, running, more = iter(jobs), dict[Connection, Running](), True
         try:
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    if not may_start():
-                        waiting.clear()
-                        continue
-                    receiver, started = _start(context, waiting.pop(0))
-                    running[receiver] = started
+            while more or running:
+                while more and len(running) < self.workers:
+                    job = next(waiting, None) if may_start() else None
+                    if more := job is not None:
+                        receiver, started = _start(context, job)
+                        running[receiver] = started
                 for ready in wait(list(running), timeout=WATCH_EVERY) if running else ():
                     assert isinstance(ready, Connection)
                     record = _receive(ready, running[ready], on_progress)

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,20 +108,21 @@ class RayCluster:
         """
         return self.at_most or self._room(self._connected())
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
-        if not jobs:
-            return
         ray = self._connected()
         task, data = ray.remote(_work), dict[Path, Any]()
-        waiting, running = [Trial(job) for job in jobs], dict[Any, Trial]()
+        waiting, lost, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
         try:
-            while waiting or running:
-                while waiting and len(running) < (self.at_most or self._room(ray)):
-                    if waiting[0].tries == 0 and not may_start():
-                        waiting = [trial for trial in waiting if trial.tries]
+            while more or lost or running:
+                while (more or lost) and len(running) < (self.at_most or self._room(ray)):
+                    if lost:
+                        trial = lost.pop(0)
+                    elif may_start() and (job := next(waiting, None)) is not None:
+                        trial = Trial(job)
+                    else:
+                        more = False
                         continue
-                    trial = waiting.pop(0)
                     try:
                         running[self._start(ray, task, trial, data)] = trial
                     except (InputError, OSError) as error:  # no data there
@@ -134,7 +135,7 @@ class RayCluster:
                         if ended.failure is None or ended.failure.kind not in LOST or trial.tries >= MOST_TRIES:
                             yield ended
                         else:
-                            waiting.insert(0, trial)
+                            lost.append(trial)
                 for stream, trial in list(running.items()):
                     if trial.overdue:
                         del running[stream]

@@ -148,12 +148,9 @@ class _Selection:
         def parents(n: int) -> Ints:
             return self.known.parents[rng.integers(len(self.known.parents), size=n)]
 
-        rows = [
-            history.sample(POOL_SAMPLES, rng).indices,
-            space.mutate_indices(parents(POOL_MUTANTS), rng),
-            space.mutate_indices(space.crossover_indices(parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng), rng, 0.02),
-        ]  # fmt: skip
-        pool = history.new(np.concatenate(rows))
+        children = space.crossover_indices(parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
+        mutants = [space.mutate_indices(parents(POOL_MUTANTS), rng), space.mutate_indices(children, rng, 0.02)]
+        pool = history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants]))
         for _ in range(LOCAL_STEPS):
             if len(pool) == 0:
                 break

@@ -4,7 +4,7 @@ Thresholds cost no training, so a pool is scored by the exact hypervolume improv
 is known to keep the limits, the probability that a curve keeps them comes first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
