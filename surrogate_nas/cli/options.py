@@ -13,7 +13,7 @@ RECIPE = ("epochs", "max_seconds", "loss")
 SETTINGS = (
     "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
     "download", "max_hours", "executor", "ray_address", "gpus_per_trial", "sampling", "charge_heads", "cost_table",
-    "objective",
+    "objective", "strategy", "repeats", "asynchronous",
 )  # fmt: skip
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
@@ -71,6 +71,18 @@ Loss = Annotated[
 ]
 Surrogate = Annotated[
     str | None, typer.Option(help="auto, stack, gp, xgb, switching, size, or package.module:function.")
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(help="Of the search: bayesian (the default), edanas, nachos, aebnas, nsga2, random, or your own."),
+]
+Repeats = Annotated[
+    bool | None,
+    typer.Option("--repeats/--no-repeats", help="Train a network of the front again where that is worth more."),
+]
+Asynchronous = Annotated[
+    bool | None,
+    typer.Option("--asynchronous/--rounds-together", help="Give a free worker a proposal at once."),
 ]
 Policy = Annotated[
     str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")

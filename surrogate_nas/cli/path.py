@@ -7,6 +7,7 @@ import typer
 
 from surrogate_nas.cli.options import (
     LIMITS,
+    Asynchronous,
     Backbone,
     BackboneInput,
     Batch,
@@ -48,9 +49,11 @@ from surrogate_nas.cli.options import (
     Objective,
     Policy,
     RayAddress,
+    Repeats,
     Sampling,
     Seed,
     Space,
+    Strategy,
     StudyPath,
     Surrogate,
     Wait,
@@ -77,7 +80,8 @@ def run(
     download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
     max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, sampling: Sampling = None,
     loss: Loss = None, executor: Executor = None, ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None,
-    charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None, config: Config = None,
+    charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None,
+    strategy: Strategy = None, repeats: Repeats = None, asynchronous: Asynchronous = None, config: Config = None,
     wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
@@ -160,7 +164,8 @@ def search(
     max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
     workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
     max_memory_gb: MaxMemory = None, keep: Keep = None, executor: Executor = None, ray_address: RayAddress = None,
-    gpus_per_trial: GpusPerTrial = None, wait: Wait = False, as_json: Json = False,
+    gpus_per_trial: GpusPerTrial = None, strategy: Strategy = None, repeats: Repeats = None,
+    asynchronous: Asynchronous = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:

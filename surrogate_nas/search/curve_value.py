@@ -32,7 +32,8 @@ from surrogate_nas.surrogates.predictor import Predictor, reach
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 CURVE_SAMPLES = 32
-SCORE_CHUNK = 128
+COMPOSED_AT_ONCE = 8
+"""Architectures whose sampled curves fit into a processor's cache."""
 WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
 
 
@@ -60,9 +61,11 @@ class CurveValue:
         """(n,) values, and (n,) index of the grid setting that alone would add most."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._seen], dtype=np.int64)
-        for start in range(0, len(new), SCORE_CHUNK):
-            part = new[start : start + SCORE_CHUNK]
-            for i, value, setting in zip(part, *self._score(pool[part]), strict=True):
+        drawn = self._drawn(pool[new]) if len(new) else np.zeros((0, 0, 0))
+        for start in range(0, len(new), COMPOSED_AT_ONCE):
+            chunk = slice(start, start + COMPOSED_AT_ONCE)
+            scored = self._score(pool[new[chunk]], drawn[:, chunk])
+            for i, value, setting in zip(new[chunk], *scored, strict=True):
                 self._seen[keys[i]] = (float(value), int(setting))
         found = [self._seen[key] for key in keys]
         return np.array([v for v, _ in found]), np.array([s for _, s in found], dtype=np.int64)
@@ -72,17 +75,26 @@ class CurveValue:
 
         A point that violates them is worthless.
         """
-        drawn = self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)  # (S, n, m)
-        return self.composed(part, drawn)
+        return self.composed(part, self._drawn(part))
 
     def composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
-        """The same from (S, n, m) curve coefficients."""
-        reached = reach(self.predictor.design, part, torch.from_numpy(drawn)[:, :, None], self.grid[None])
+        """The same from (S, n, C) curve coefficients, in single precision."""
+        chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
+        cost, accuracy, violation = zip(*(self._composed(part[c], drawn[:, c]) for c in chunks), strict=True)
+        return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
+
+    def _drawn(self, part: Candidates) -> Floats:
+        """(S, n, C) curve coefficients."""
+        return self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)
+
+    def _composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
+        coefficients = torch.from_numpy(drawn.astype(np.float32))[:, :, None]
+        reached = reach(self.predictor.design, part, coefficients, self.grid[None].astype(np.float32))
         violation = reached.excess(self.limits)
         return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
 
-    def _score(self, part: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
-        cost, accuracy, violation = self.curves(part)
+    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+        cost, accuracy, violation = self._composed(part, drawn)
         alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
         setting = np.where(alone.max(axis=1) > 0, alone.argmax(axis=1), violation.mean(axis=0).argmin(axis=1))
