@@ -81,17 +81,14 @@ def some_rows(
 ) -> Ints:
     """Up to so many distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
 
-    Where the space has no more than a few thousand networks, all that are left are found.
+    In a small space all that are left are found.
     """
-    draws = _Draws(space, costing, limits, rng, set(taken))
-    if space.size > BATCH:
-        try:
-            return draws.take(most, least=1, patient=False)
-        except InputError:
-            return np.zeros((0, len(space.genes)), dtype=np.int64)
-    everything = np.concatenate(list(space.distinct_indices(space.size, rng, draw=space.size)))
-    left = untaken(space, np.unique(everything, axis=0), costing, limits, draws.seen).indices
-    return rng.permutation(left)[:most]
+    if space.everything is not None:
+        return rng.permutation(untaken(space, space.everything, costing, limits, taken).indices)[:most]
+    try:
+        return _Draws(space, costing, limits, rng, set(taken)).take(most, least=1, patient=False)
+    except InputError:
+        return np.zeros((0, len(space.genes)), dtype=np.int64)
 
 
 class _Draws:

@@ -332,3 +332,12 @@ def test_a_row_with_too_few_exits_is_no_architecture_of_the_space(data: st.DataO
     assert len(decoded.exit_positions) == 2
     exits = X[0, [nachos.encoded_genes.index(g) for g in nachos.exit_genes.values()]]
     assert exits[decoded.exit_positions[0]] == exits.max()
+
+
+def test_everything_is_the_whole_of_a_small_space_and_nothing_of_a_large_one(user_space: SearchSpace) -> None:
+    everything = user_space.everything
+    assert everything is not None
+    assert len(everything) == user_space.size
+    assert len(np.unique(everything, axis=0)) == user_space.size
+    assert (user_space.canonical(everything) == everything).all()
+    assert SearchSpace(preset("compact")).everything is None

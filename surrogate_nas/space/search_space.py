@@ -5,6 +5,7 @@ others (an expansion on an inverted block, a branch on its exit); a gene that do
 equal architectures have equal rows.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 LONGEST_ENCODING = 4000
+MOST_SETTINGS = 500_000
 """Characters; those of the presets have a few hundred."""
 
 
@@ -344,6 +346,16 @@ class SearchSpace:
             raise InputError(f"encoding {text.strip()!r} is neither a text form nor numbers between commas") from None
         row = self.decode_indices(np.array([vector]))[0].tolist()
         return self._architecture(row), row
+
+    @cached_property
+    def everything(self) -> Ints | None:
+        """(size, G) every canonical row; `None` for a space with too many settings of its genes to try them all."""
+        counts = [len(gene.values) for gene in self.genes]
+        if math.prod(counts) > MOST_SETTINGS:
+            return None
+        rows = np.stack(np.unravel_index(np.arange(math.prod(counts)), counts), axis=1).astype(np.int64)
+        rows = np.unique(self.canonical(rows), axis=0)
+        return rows[self.valid(rows)]
 
     # ------------------------------------------------------------------ moves
 
