@@ -12,7 +12,7 @@ import numpy as np
 from surrogate_nas.config import Settings
 from surrogate_nas.cost import charged
 from surrogate_nas.eenn_table import EennTable
-from surrogate_nas.problem import Problem, initial_proposals
+from surrogate_nas.problem import Problem, initial_proposals, make_proposal
 from surrogate_nas.record import Record
 from surrogate_nas.search.bayesian import Bayesian
 from surrogate_nas.search.front import Floats, Front
@@ -45,7 +45,7 @@ class EennProblem:
     @cached_property
     def reference(self) -> tuple[float, float]:
         """(log₁₀ of the largest worst-case MACs, chance accuracy)."""
-        cost = self._task(Settings(), 0).costing.of_indices(self.table.space, self.table.rows)
+        cost = self._task(Settings(), 0).costing.of_indices(self.table.space, self.table.trained)
         worst = charged(*cost.priced, None, cost.charge_heads).max()
         return float(np.log10(worst)), 1 / self.table.shape.classes
 
@@ -56,8 +56,9 @@ class EennProblem:
     def best(self) -> tuple[float, float]:
         """Hypervolumes on tune and test of the front of the whole table."""
         task = self._task(Settings(), 0)
-        architectures = list(self.table.trainings)
-        records = self.table.evaluate(initial_proposals(task, len(architectures), [], 0))
+        architectures = self.table.space.architectures(self.table.trained)
+        proposals = [make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)]
+        records = self.table.evaluate(proposals)
         tune, test = self._volumes(task, records, at=[len(records)])
         return tune[0], test[0]
 

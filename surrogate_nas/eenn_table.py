@@ -132,10 +132,15 @@ class EennTable:
     @cached_property
     def untrained(self) -> Ints:
         """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
-        size, there = self.space.size, {row.tobytes() for row in self.trained}
-        parts = self.space.distinct_indices(size, np.random.default_rng(0), draw=size)
-        rows = np.unique(np.concatenate(list(parts)), axis=0)
-        return rows[[row.tobytes() not in there for row in rows]]
+        there, everything = {row.tobytes() for row in self.trained}, self.space.everything
+        if everything is None:
+            raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
+        return everything[[row.tobytes() not in there for row in everything]]
+
+    @property
+    def missing(self) -> frozenset[bytes]:
+        """The same as `loop.search` excludes them."""
+        return frozenset(row.tobytes() for row in self.untrained)
 
     @property
     def complete(self) -> float:

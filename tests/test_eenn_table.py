@@ -31,7 +31,8 @@ from surrogate_nas.errors import InputError
 from surrogate_nas.problem import Problem, user_proposals
 from surrogate_nas.record import Failure, Outputs, Proposal, Record, exits_of
 from surrogate_nas.score_codes import LEVELS, coded, decoded
-from surrogate_nas.search.loop import known_front
+from surrogate_nas.search.bayesian import known_front
+from surrogate_nas.search.strategy import History
 from surrogate_nas.space import Architecture, SearchSpace
 from tests.synthetic import SAMPLES, SHAPE, outputs
 
@@ -156,7 +157,7 @@ def test_a_table_stands_in_for_training(table: EennTable) -> None:
     asked = table.problem(Settings().updated({"policy": "margin", "recipe": {"epochs": 50}}), seed=5)
     found = table.evaluate(user_proposals(asked, asked.space.architectures(table.trained), 0))
     assert {r.proposal.fidelity for r in found} == {table.fidelity}
-    assert len(known_front(asked, found).front.cost)
+    assert len(known_front(History(asked, found, [r.proposal for r in found], 1)).front.cost)
 
 
 def test_networks_are_listed_for_people(path: Path, records: list[Record], problem: Problem) -> None:
