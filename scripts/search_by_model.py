@@ -1,7 +1,7 @@
 """Searches by a model of the target: this package's acquisition on its surrogates, and plain BoTorch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from search_table import Ints, TableProblem
+from search_warp import Warp
 from torch import Tensor
 
 from surrogate_nas.search.acquisition import Outcomes, greedily, greedily_by_nehvi
@@ -33,16 +34,25 @@ NEAR = 200
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model of the standardised target of all rows."""
+    """A model of the standardised target of all rows, perhaps warped."""
 
     model: Model
     X: Tensor
     """(N, d) the model's inputs."""
     center: float
     scale: float
+    warp: Warp | None = None
+
+    def target(self, samples: Tensor) -> Tensor:
+        """Standardised, from samples of the model."""
+        return samples if self.warp is None else self.warp.back(samples)
+
+    def as_sampled(self, y: float) -> float:
+        """A standardised target in the model's units."""
+        return y if self.warp is None else float(self.warp(np.array([y]))[0])
 
     def standard(self, y: float) -> float:
-        """In the model's units."""
+        """From the table's units."""
         return (y - self.center) / self.scale
 
 
@@ -52,12 +62,15 @@ Fit = Callable[[TableProblem, list[int], int], Fitted]
 def fit_surrogate(problem: TableProblem, rows: list[int], seed: int, name: str) -> Fitted:
     """One of this package's, weighted by held-out rows as the package does."""
     evaluated, surrogate = np.array(rows), SURROGATES[name]
-    training, X, _ = problem.table.training_set(evaluated)
+    y = problem.table.y[evaluated]
+    center, scale = float(y.mean()), float(y.std()) or 1.0
+    standard = (problem.table.y - center) / scale
+    warp = Warp.of(standard[evaluated])
+    training, X, _ = replace(problem.table, y=warp(standard)).training_set(evaluated)
     fold = folds(training.group, seed)
     parts = {m: held_out(training, fold, m, seed) for m in surrogate.members} if surrogate.stacked else {}
     model = fit_whole(training, surrogate, parts, seed)
-    y = problem.table.y[evaluated]
-    return Fitted(model, torch.from_numpy(X), float(y.mean()), float(y.std()) or 1.0)
+    return Fitted(model, torch.from_numpy(X), center, scale, warp)
 
 
 def fit_plain(problem: TableProblem, rows: list[int], seed: int) -> Fitted:
@@ -139,25 +152,32 @@ class _Round:
         """(n,) mean improvement over draws that all rows share."""
         mean, variance = marginals(self.fitted.model, self.fitted.X[pool])
         deviation = self.rng.standard_normal((SAMPLES, 1))
-        drawn = mean[:, 0].numpy() + deviation * variance[:, 0].sqrt().numpy()
+        sampled = mean[:, 0] + torch.from_numpy(deviation) * variance[:, 0].sqrt()
+        drawn = self.fitted.target(sampled).numpy()
         cost = np.broadcast_to(self.problem.cost[pool], drawn.shape)
         return self.front.improvement(cost[..., None], drawn[..., None]).mean(axis=0)
 
     @torch.no_grad()
     def _drawn(self, rows: Ints) -> Floats:
-        """(S, n) joint draws."""
+        """(S, n) joint draws of standardised targets."""
         posterior = self.fitted.model.posterior(self.fitted.X[rows])
-        deviation = torch.from_numpy(self.rng.standard_normal((SAMPLES, len(rows), 1)))
-        return posterior.rsample_from_base_samples(torch.Size([SAMPLES]), deviation)[..., 0].numpy()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            sampled = posterior.rsample(torch.Size([SAMPLES]))[..., 0]
+        return self.fitted.target(sampled).numpy()
 
     def _by_nehvi(self, rows: Ints, q: int) -> list[int]:
         exact = GenericDeterministicModel(lambda X: X[..., -1:], num_outputs=1)
         outcomes = Outcomes(
-            ModelList(_FirstColumns(self.fitted.model), exact), lambda samples: samples * torch.tensor([1.0, -1.0]), [],
+            ModelList(_FirstColumns(self.fitted.model), exact), self._objectives, [],
             (self.front.reference_accuracy, -self.front.reference_cost),
         )  # fmt: skip
         baseline = self.problem.on_front(self.evaluated)
         return greedily_by_nehvi(outcomes, self._points(baseline), self._points(rows), q, self.seed % 2**31)
+
+    def _objectives(self, samples: Tensor) -> Tensor:
+        """(…, 2) target and −cost, both to be large."""
+        return torch.stack([self.fitted.target(samples[..., 0]), -samples[..., 1]], dim=-1)
 
     def _points(self, rows: Ints) -> Tensor:
         return torch.cat([self.fitted.X[rows], torch.from_numpy(self.problem.cost[rows])[:, None]], dim=1)
@@ -165,7 +185,7 @@ class _Round:
     def _feasible(self, pool: Ints, q: int) -> list[int]:
         """q rows, of which at least one is likeliest to be above the reference: greedily over joint draws."""
         mean, variance = marginals(self.fitted.model, self.fitted.X[pool])
-        lead = (mean - self.front.reference_accuracy)[:, 0] / variance[:, 0].sqrt()
+        lead = (mean - self.fitted.as_sampled(self.front.reference_accuracy))[:, 0] / variance[:, 0].sqrt()
         some = pool[np.argsort(-lead.numpy(), kind="stable")[:SEMIFINALISTS]]
         above = self._drawn(some) > self.front.reference_accuracy
         open_, picked = np.ones(SAMPLES, dtype=np.bool_), list[int]()
