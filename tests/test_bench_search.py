@@ -168,4 +168,4 @@ def test_a_warped_target_comes_back(monkeypatch: pytest.MonkeyPatch, sign: int) 
     warp = warp_of(y)
     np.testing.assert_allclose(warp.back(torch.from_numpy(warp(y))), y, atol=1e-9)
     assert abs(np.mean(warp(y) ** 3)) < abs(np.mean(y**3)) / 2
-    assert np.isfinite(warp.back(torch.tensor([-50.0]))).all()
+    assert warp.back(torch.tensor([-50.0])).isfinite().all()
