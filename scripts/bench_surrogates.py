@@ -51,6 +51,8 @@ class Table:
     """(n, d): inputs, then log₁₀ costs."""
     kinds: tuple[InputKind, ...]
     y: Floats
+    number: npt.NDArray[np.int64]
+    """(n,) of each row in the file, from 0."""
 
     @classmethod
     def read(
@@ -99,7 +101,7 @@ class Table:
         used += [(name, "cost") for name in costs]
         used = [(name, kind) for name, kind in used if varies[name]]
         X = np.stack([columns[name][whole] for name, _ in used], axis=1)
-        return cls(X, tuple(kind for _, kind in used), columns[target][whole]), notes
+        return cls(X, tuple(kind for _, kind in used), columns[target][whole], np.flatnonzero(whole)), notes
 
     def training_set(self, rows: npt.NDArray[np.int64]) -> tuple[TrainingSet, Floats, Floats]:
         """Some rows to learn from, all inputs and targets in the same scale."""
