@@ -20,7 +20,7 @@ from surrogate_nas.space.search_space import Ints
 Floats = npt.NDArray[np.float64]
 
 BATCH = 4096
-BATCHES = 50
+BATCHES, QUICK_BATCHES = 50, 4
 POOL = 2048
 """Networks from which a design is taken: it is the same whatever number is asked for."""
 STRATA = 16
@@ -100,14 +100,14 @@ class _Draws:
         self.space, self.costing, self.limits, self.rng, self.seen = space, costing, limits, rng, seen
 
     def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
-        """(n, G) rows; at least `least` of them, if there are no more, or without patience where none came last."""
+        """(n, G) rows; at least `least` of them, if there are no more, or without patience where they come slowly."""
         found: list[Ints] = []
-        for drawn in self._batches():
+        for tried, drawn in enumerate(self._batches(), 1):
             new = self.new(drawn, n - len(found))
             found += new
             if len(found) == n:
                 return np.stack(found)
-            if found and not new and not patient:
+            if found and not patient and (not new or tried >= QUICK_BATCHES):
                 break
         if len(found) < (n if least is None else least):
             raise InputError(

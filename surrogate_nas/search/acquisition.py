@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
 from botorch.models.model import Model
 from botorch.sampling.get_sampler import get_sampler
 from linear_operator.utils.warnings import NumericalWarning
@@ -21,6 +22,7 @@ from torch import Tensor
 from surrogate_nas.search.front import Floats, Front
 
 ACQUISITION_SAMPLES = 64
+PRUNING_SAMPLES = 256
 
 
 def greedily(
@@ -86,12 +88,17 @@ def greedily_by_nehvi(
         model = outcomes.model
         sampler = get_sampler(model.posterior(baseline), torch.Size([ACQUISITION_SAMPLES]), seed=seed)
         objective = GenericMCMultiOutputObjective(lambda samples, X=None: outcomes.objectives(samples))
+        constraints = list(outcomes.constraints) or None
+        reference = baseline.new_tensor(outcomes.reference)
+        promising = prune_inferior_points_multi_objective(
+            model, baseline, reference, objective, constraints, PRUNING_SAMPLES
+        )
+        baseline = promising if len(promising) else baseline
         for _ in range(min(count, len(points))):
             before = torch.cat([none, points[picked]])
             acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
                 model, list(outcomes.reference), baseline, sampler=sampler, objective=objective,
-                constraints=list(outcomes.constraints) or None, X_pending=before if len(before) else None,
-                prune_baseline=True, cache_root=False,
+                constraints=constraints, X_pending=before if len(before) else None, cache_root=False,
             )  # fmt: skip
             value = acquisition(points[:, None, :]).numpy()
             value[picked] = -np.inf
