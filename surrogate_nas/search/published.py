@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from surrogate_nas.config import FEWEST_NETWORKS, Limits
 from surrogate_nas.errors import InputError, JobError
@@ -188,7 +189,7 @@ class Surrogates:
         targets = (shown.error, shown.log_cost)
         scales = tuple((float(y.mean()), float(y.std()) or 1.0) for y in targets)
         names, fitted = list[str](), list[Regressor]()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # problems this small are slower on several
             warnings.simplefilter("ignore", ConvergenceWarning)
             for y, (mean, deviation) in zip(targets, scales, strict=True):
                 name, _ = choose(X, (y - mean) / deviation, group.ravel(), seed)
