@@ -6,7 +6,7 @@ from pathlib import Path
 from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
 from surrogate_nas.backbone import Mount
-from surrogate_nas.config import SURROGATE_NAMES, Settings
+from surrogate_nas.config import STRATEGY_NAMES, SURROGATE_NAMES, Settings
 from surrogate_nas.cost import Costing
 from surrogate_nas.cost_table import CostTable, require_all
 from surrogate_nas.datasets import Dataset, store
@@ -91,6 +91,7 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
         raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
     require_gates(spec, settings.recipe)
     require_surrogate(settings)
+    require_strategy(settings)
     if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
         raise InputError(
             f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
@@ -110,6 +111,14 @@ def require_surrogate(settings: Settings) -> None:
     """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
     if settings.surrogate not in SURROGATE_NAMES:
         load_function(settings.surrogate, "surrogate")
+
+
+def require_strategy(settings: Settings) -> None:
+    """Raise `InputError` for a strategy of the user's own that cannot be imported, or one that lacks its target."""
+    if settings.strategy not in STRATEGY_NAMES:
+        load_function(settings.strategy, "strategy")
+    if settings.strategy == "aebnas" and settings.limits.max_macs is None:
+        raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
 
 
 def _left_by_creation(path: Path) -> bool:

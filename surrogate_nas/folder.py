@@ -25,6 +25,7 @@ from surrogate_nas.creation import (
     cost_table,
     create,
     read,
+    require_strategy,
     require_surrogate,
 )
 from surrogate_nas.datasets import Dataset, Splits, store
@@ -120,6 +121,8 @@ class StudyFolder:
         self._require_fidelity(settings)
         if "surrogate" in changes:
             require_surrogate(settings)
+        if changes.keys() & {"strategy", "limits"}:
+            require_strategy(settings)
         table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
         with self.changing():
             if table is not None:

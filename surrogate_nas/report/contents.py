@@ -2,9 +2,10 @@
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -160,7 +161,7 @@ class Contents:
             networks=tuple(_network(study, r) for r in trained),
             front=front,
             nearest=nearest,
-            verified=tuple(_verified(study, r) for r in trained if r.proposal.prediction is not None),
+            verified=tuple(_predicted(study, trained)),
             fitted=_fitted(study),
             hypervolume=tuple(study.hypervolume()) if records else (),
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
@@ -228,11 +229,17 @@ def _classes(study: Study, records: Sequence[Record]) -> Classes:
     return Classes(names, () if labels is None else tuple(np.bincount(labels, minlength=n).tolist()))
 
 
-def _verified(study: Study, record: Record) -> Verified:
-    said = record.proposal.prediction
-    assert said is not None
+def _predicted(study: Study, trained: Sequence[Record]) -> Iterator[Verified]:
+    """Those of which accuracy and expected MACs were predicted; a strategy need not do so."""
+    for record in trained:
+        said = record.proposal.prediction
+        if said is not None and {"thresholds", "accuracy", "expected_macs"} <= said.keys():
+            yield _verified(study, record, said)
+
+
+def _verified(study: Study, record: Record, said: Mapping[str, Any]) -> Verified:
     temperatures = study.temperatures(record)
-    point = OperatingPoint(tuple(said["thresholds"]), said["policy"], temperatures)
+    point = OperatingPoint(tuple(said["thresholds"]), said.get("policy", study.folder.problem.policy), temperatures)
     measured = study.measured(record, "tune", point)
     accuracy = Compared.of(said["accuracy"], measured.accuracy)
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))

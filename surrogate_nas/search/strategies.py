@@ -6,6 +6,8 @@ import numpy as np
 
 from surrogate_nas.references import load_function
 from surrogate_nas.search.bayesian import Bayesian
+from surrogate_nas.search.genetic import nsga2
+from surrogate_nas.search.published import Aebnas, edanas, nachos
 from surrogate_nas.search.strategy import Fit, History, Strategy, Suggestion
 
 
@@ -17,6 +19,10 @@ def at_random(history: History, q: int) -> Sequence[Suggestion]:
 
 STRATEGIES: Mapping[str, Callable[[Fit], Strategy]] = {
     "bayesian": Bayesian,
+    "edanas": lambda fit: edanas,
+    "nachos": lambda fit: nachos,
+    "aebnas": lambda fit: Aebnas(),
+    "nsga2": lambda fit: nsga2,
     "random": lambda fit: at_random,
 }
 

@@ -75,7 +75,7 @@ class Switching(NormalModel):
             warnings.simplefilter("ignore", ConvergenceWarning)
             for j in range(training.outputs):
                 known = training.defined[:, j]
-                name, variance = _choose(X[known], training.Y[known, j], training.group[known], seed)
+                name, variance = choose(X[known], training.Y[known, j], training.group[known], seed)
                 self.names.append(name)
                 self.regressors.append(REGRESSORS[name](seed).fit(X[known], training.Y[known, j]))
                 variances.append(variance)
@@ -105,7 +105,7 @@ class Switching(NormalModel):
         return mean, self.variances.expand(len(X), -1)
 
 
-def _choose(X: Floats, y: Floats, group: np.ndarray, seed: int) -> tuple[str, float]:
+def choose(X: Floats, y: Floats, group: np.ndarray, seed: int) -> tuple[str, float]:
     """The regressor with the largest mean − standard deviation of τ over folds, and its mean squared held-out error."""
     names, of = np.unique(group, return_inverse=True)
     fold = np.arange(len(names)) % FOLDS
