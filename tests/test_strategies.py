@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 
 from surrogate_nas.candidates import keeps_exact_limits
 from surrogate_nas.config import STRATEGY_NAMES, Limits, Settings
-from surrogate_nas.cost import Costing
 from surrogate_nas.creation import require_strategy
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.problem import Problem, initial_proposals
-from surrogate_nas.record import Failure, Record, exits_of
+from surrogate_nas.record import Failure, Record
+from surrogate_nas.search import published
 from surrogate_nas.search.genetic import Survivors
 from surrogate_nas.search.individuals import GENES, Individuals, Shown, at_genes, genes_of
 from surrogate_nas.search.loop import search
@@ -23,7 +24,9 @@ from surrogate_nas.search.published import Aebnas, at_nachos, even_subset, near_
 from surrogate_nas.search.strategies import STRATEGIES
 from surrogate_nas.search.strategy import History, Strategy, Suggestion, propose
 from surrogate_nas.space import SearchSpace
+from surrogate_nas.surrogates import switching
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.members import BY_SIZE
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import by_aebnas
 from tests.synthetic import SHAPE, problem, records, verify
@@ -37,11 +40,11 @@ def task(**settings: object) -> Problem:
     return problem(**{"budget": 24, "initial": 12, "batch": 4, "limits": LIMITS, **settings})
 
 
-def fit(records: Sequence[Record]) -> Fitted:
-    of = task()
-    design = DesignMatrix.build(of.views(records), of.space, Costing(SHAPE))
-    exits = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in records if r.outputs]
-    return fit_surrogate(design, exits, "gp", of.seed)
+def fit(records: Sequence[Record], space: SearchSpace | None = None) -> Fitted:
+    """By size, which is quick: how good a surrogate is does not matter here."""
+    of = Problem(space or task().space, SHAPE, task().settings, 0)
+    views = of.views(records)
+    return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 
 
 def example() -> Strategy:
@@ -54,9 +57,27 @@ def example() -> Strategy:
     return found
 
 
+def named(name: str, space: SearchSpace | None = None) -> Strategy:
+    return example() if name == "example" else STRATEGIES[name](partial(fit, space=space))
+
+
 @pytest.fixture(params=[*STRATEGIES, "example"])
 def strategy(request: pytest.FixtureRequest) -> Strategy:
-    return example() if request.param == "example" else STRATEGIES[request.param](fit)
+    return named(request.param)
+
+
+@pytest.fixture(params=[*STRATEGIES, "example"])
+def of_user_space(request: pytest.FixtureRequest, user_space: SearchSpace) -> Strategy:
+    return named(request.param, user_space)
+
+
+@pytest.fixture(autouse=True)
+def quick_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adaptive switching between two regressors that are fitted at once."""
+    quick = {name: switching.REGRESSORS[name] for name in ("RBF", "CART ensemble")}
+    monkeypatch.setattr(switching, "REGRESSORS", quick)
+    monkeypatch.setattr(published, "REGRESSORS", quick)
+    monkeypatch.setattr(switching, "TREES", 5)
 
 
 def history(of: Problem, n: int = 12, **changes: object) -> History:
@@ -91,23 +112,23 @@ def test_the_same_history_has_the_same_suggestions(strategy: Strategy) -> None:
     assert strategy(history(task()), 3) == strategy(history(task()), 3)
 
 
-def test_excluded_rows_are_never_proposed(strategy: Strategy, user_space: SearchSpace) -> None:
+def test_excluded_rows_are_never_proposed(of_user_space: Strategy, user_space: SearchSpace) -> None:
     of = Problem(user_space, SHAPE, task(limits={"max_macs": 1e6}, repeats=False).settings, 0)
     rows = user_space.indices([p.architecture for p in initial_proposals(of, user_space.size, [], 0)])
     allowed = {row.tobytes() for row in rows[-20:]}
     known = history(of, excluded=frozenset(row.tobytes() for row in rows) - allowed)
-    found = propose(strategy, known, 4)
+    found = propose(of_user_space, known, 4)
     assert len(found) == 4
     assert {row.tobytes() for row in user_space.indices([p.architecture for p in found])} <= allowed
 
 
 def test_what_is_left_of_a_space_is_proposed_and_then_the_search_ends(
-    strategy: Strategy, user_space: SearchSpace
+    of_user_space: Strategy, user_space: SearchSpace
 ) -> None:
     settings = task(budget=user_space.size + 1, repeats=False, limits={"max_macs": 1e6}).settings
     of = Problem(user_space, SHAPE, settings, 0)
     taken = initial_proposals(of, user_space.size - 2, [], 0)
-    found = search(of, verify(taken[:12]), taken, verify, strategy)
+    found = search(of, verify(taken[:12]), taken, verify, of_user_space)
     assert len(found) == 14
 
 
@@ -126,14 +147,13 @@ def test_strategies_without_surrogates_go_on_where_every_training_failed(name: s
     of = task()
     taken = initial_proposals(of, 8, [], 0)
     failed = [Record(p, None, Failure("diverged", "loss nan"), 0.0, {}) for p in taken]
-    chosen = example() if name == "example" else STRATEGIES[name](fit)
-    assert len(propose(chosen, History(of, failed, taken, 1), 4)) == 4
+    assert len(propose(named(name), History(of, failed, taken, 1), 4)) == 4
 
 
 @pytest.mark.parametrize("name", ["edanas", "nachos", "aebnas"])
 def test_surrogates_need_eight_networks(name: str) -> None:
     with pytest.raises(JobError, match=rf"strategy {name} needs at least 8 trained networks, got 7"):
-        STRATEGIES[name](fit)(history(task(), 8), 2)
+        named(name)(history(task(), 8), 2)
 
 
 # ---------------------------------------------------------------------- bad strategies
@@ -198,7 +218,7 @@ def test_children_keep_their_genes_among_the_choices_and_off_where_there_is_no_e
 
 @pytest.mark.parametrize("name", WITH_GENES)
 def test_proposals_keep_their_genes(name: str) -> None:
-    for suggestion in STRATEGIES[name](fit)(history(task()), 4):
+    for suggestion in named(name)(history(task()), 4):
         assert suggestion.prediction is not None
         assert suggestion.prediction["strategy"] == name
         assert set(suggestion.prediction["thresholds"]) <= {0.1, 0.2, None}
@@ -206,7 +226,7 @@ def test_proposals_keep_their_genes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["edanas", "nachos", "aebnas"])
 def test_proposals_keep_what_surrogates_said(name: str) -> None:
-    for suggestion in STRATEGIES[name](fit)(history(task()), 4):
+    for suggestion in named(name)(history(task()), 4):
         assert suggestion.prediction is not None
         mean, low, high = suggestion.prediction["accuracy"]
         assert 0 <= low == mean == high <= 1

@@ -98,7 +98,7 @@ def genes_of(proposal: Proposal) -> Floats:
 def pending_individuals(history: History, k: int) -> Individuals:
     """What is in flight."""
     space, proposals = history.problem.space, history.pending
-    genes = np.array([genes_of(p)[:k] for p in proposals], dtype=np.float64).reshape(-1, k)
+    genes = np.array([genes_of(p)[:k] for p in proposals], dtype=np.float64).reshape(len(proposals), k)
     return Individuals.of(space, space.indices([p.architecture for p in proposals]), genes)
 
 
@@ -135,7 +135,7 @@ class Shown:
         space, limits = history.problem.space, history.problem.settings.limits
         measured = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
         k = space.positions - 1 if genes else 0
-        thresholds = np.array([m.thresholds[0, :k] for m in measured], dtype=np.float64).reshape(-1, k)
+        thresholds = np.array([m.thresholds[0, :k] for m in measured], dtype=np.float64).reshape(len(measured), k)
         cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measured], dtype=np.float64)
         error = np.array([1 - m.accuracy[0] for m in measured], dtype=np.float64)
         feasible = np.array([m.feasible(limits)[0] for m in measured], dtype=bool)
