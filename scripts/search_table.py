@@ -40,11 +40,11 @@ class TableProblem:
         if "cost" not in table.kinds or not {"ordinal", "nominal"} & set(table.kinds):
             raise InputError("--inputs and --cost: at least one of the inputs, and the cost, have to vary")
         spent = 10.0 ** table.X[:, table.kinds.index("cost")]
-        cap = _limit("--max-cost", max_cost, spent)
+        cap = limit_of("--max-cost", max_cost, spent)
         if cap is not None and cap < spent.min():
             raise InputError(f"--max-cost {max_cost}: allowed is at least {spent.min():.6g}, the cheapest row's cost")
         cap = None if cap is None else cap / spent.max()
-        return cls(table, spent / spent.max(), cap, _limit("--min-target", min_target, table.y))
+        return cls(table, spent / spent.max(), cap, limit_of("--min-target", min_target, table.y))
 
     @cached_property
     def genes(self) -> list[int]:
@@ -132,7 +132,8 @@ class TableProblem:
                 "rows_within_cap": int(self.allowed.sum()), "hypervolume_of_table": self.best}  # fmt: skip
 
 
-def _limit(option: str, text: str | None, values: Floats) -> float | None:
+def limit_of(option: str, text: str | None, values: Floats) -> float | None:
+    """A number, or a percentile of the values such as 30%."""
     if text is None:
         return None
     try:
