@@ -1,7 +1,7 @@
 """How soon search strategies find the Pareto front of a table of networks.
 
-    python scripts/bench_search.py --eenn-table data/eenn-cifar10 --strategies ours:60:4,edanas,nachos,aebnas,nsga2,random \\
-        --budget 180 --batch 8 [--initial 20 --seeds 8 --json OUT --figure OUT.png]
+    python scripts/bench_search.py --eenn-table data/eenn-cifar10 --budget 180 --batch 8 \\
+        --strategies ours:60:4,edanas,nachos,aebnas,nsga2,random [--initial 20 --seeds 8 --json OUT --figure OUT.png]
     python scripts/bench_search.py --table networks.csv --inputs depth,width,kind --kinds ordinal,ordinal,nominal \\
         --target accuracy --cost macs [--initial 20 --budget 100 --batch 4 --seeds 8 --strategies ours,random]
 
@@ -14,9 +14,9 @@ target, the largest cost. --max-cost and --min-target are limits, in the table's
 (30%); they are then the reference point, and what violates them counts for nothing. No strategy may propose a row above
 --max-cost. Strategies: {strategies}.
 
-The table of early-exit networks: log₁₀ expected MACs against accuracy; reference point: the largest worst-case MACs, and
-chance. `hypervolume` is of whole curves: every trained network counts with all its thresholds, whatever the strategy
-knows of them. `delivered` counts what the strategy itself has: the published ones with a single setting for each
+The table of early-exit networks: log₁₀ expected MACs against accuracy; reference point: the largest worst-case MACs,
+and chance. `hypervolume` is of whole curves: every trained network counts with all its thresholds, whatever the
+strategy knows of them. `delivered` counts what the strategy itself has: the published ones a single setting for each
 training. `test_hypervolume` is the first, chosen on tune and measured on test. --max-cost is then a cap on worst-case
 MACs, and --min-target a floor of accuracy. Strategies: {eenn}.
 
@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class CsvProblem:
     problem: TableProblem
     asked: Mapping[str, Any]
     strategies = tuple(STRATEGIES)
-    measures = {"hypervolume": "hypervolume"}
+    measures: ClassVar = {"hypervolume": "hypervolume"}
 
     @property
     def most(self) -> int:
@@ -137,7 +137,7 @@ def _plans(arguments: argparse.Namespace, problem: Benchmark) -> list[Plan]:
         except ValueError:
             numbers = [0, 0, 0]
         if len(numbers) > 2:
-            raise InputError(f"--strategies {text}: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH with whole numbers")
+            raise InputError(f"--strategies {text}: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH")
         budget, batch = [*numbers, *(arguments.budget, arguments.batch)[len(numbers) :]]
         chosen[name] = budget, batch
     if not chosen:
@@ -185,9 +185,9 @@ def run(arguments: argparse.Namespace) -> None:
         printed(summary[measure])
     for one in wanted:
         if near := one.get("nearest"):
-            print(f"\ninfeasible: {one['strategy']}, seed {one['seed']}, found nothing that keeps the limits"
-                  f"{'' if near['the_table_has_any'] else ', nor has the table any'}; nearest is {near['network']} with "
-                  f"target {near['target']:.6g}")  # fmt: skip
+            nowhere = "" if near["the_table_has_any"] else ", nor has the table any"
+            print(f"\ninfeasible: {one['strategy']}, seed {one['seed']}, found nothing that keeps the limits{nowhere}; "
+                  f"nearest is {near['network']} with target {near['target']:.6g}")  # fmt: skip
     if arguments.figure:
         drawn(arguments.figure, wanted, problem.measures)
 

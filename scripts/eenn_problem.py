@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from search_runs import BEGINNING, Plan, Run
 from search_table import limit_of
 
+from surrogate_nas.candidates import keeps_exact_limits
 from surrogate_nas.config import Limits, Settings
 from surrogate_nas.cost import charged
 from surrogate_nas.eenn_table import EennTable
@@ -25,6 +27,7 @@ from surrogate_nas.search.loop import search
 from surrogate_nas.search.published import Aebnas, at_nachos
 from surrogate_nas.search.strategies import STRATEGIES
 from surrogate_nas.search.strategy import Fit, Strategy
+from surrogate_nas.space.search_space import Ints
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import by_aebnas
@@ -61,21 +64,24 @@ class EennProblem:
             InputError: for a folder that is no table, or limits that cannot be.
         """
         free = cls(EennTable.load(folder), Limits())
-        last = [record.outputs.tune.correct[-1].mean() for record in free.everything if record.outputs]
+        last = [tune.correct[-1].mean() for _, tune, _ in free.everything]
         cap, floor = limit_of("--max-cost", max_cost, free.worst), limit_of("--min-target", min_target, np.array(last))
         return cls(free.table, Limits(max_worst_macs=cap, min_accuracy=floor))
 
     @property
     def most(self) -> int:
         """Networks within the cap."""
-        cap = self.limits.max_worst_macs
-        return len(self.worst) if cap is None else int((self.worst <= cap).sum())
+        return int(self._keeps_exact_limits(self.table.trained).sum())
+
+    def _keeps_exact_limits(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        cost = self.task(Settings(), 0).costing.of_indices(self.table.space, rows)
+        return keeps_exact_limits(cost, self.table.space.present(rows), self.limits)
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
         """What was asked, and what that means."""
-        return {"kind": "eenn-table", "table": self.table.space.spec.name, "networks": len(self.worst), "policy": POLICY,
-                "limits": self.limits.model_dump(exclude_none=True), "reference": self.reference,
+        return {"kind": "eenn-table", "table": self.table.space.spec.name, "networks": len(self.worst),
+                "policy": POLICY, "limits": self.limits.model_dump(exclude_none=True), "reference": self.reference,
                 "hypervolume_of_table": self.best, "aebnas_target_macs": self.target}  # fmt: skip
 
     @cached_property
@@ -100,15 +106,16 @@ class EennProblem:
         return self.table.problem(settings.updated({"policy": POLICY}), seed)
 
     @cached_property
-    def everything(self) -> list[Record]:
+    def everything(self) -> list["Trained"]:
         """One of each network."""
         task, architectures = self.task(Settings(), 0), self.table.space.architectures(self.table.trained)
-        return self.table.evaluate([make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)])
+        proposals = [make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)]
+        return _trained(task, self.table.evaluate(proposals))
 
     @cached_property
     def best(self) -> tuple[float, float]:
         """Hypervolumes on tune and test of the front of the whole table."""
-        tune, test = self._volumes(self.task(Settings(), 0), self.everything, _whole_curve, last_only=True)
+        tune, test = self._volumes(self.everything, _whole_curve, last_only=True)
         return tune[-1], test[-1]
 
     def run(self, plan: Plan) -> Run:
@@ -125,13 +132,14 @@ class EennProblem:
             task, self.table.evaluate(start), start, self.table.evaluate, strategy, excluded=self.table.missing
         )
         seconds = (time.process_time() - begun) / max(len(records) - plan.initial, 1)
-        tune, test = self._volumes(task, records, _whole_curve)
-        own, _ = self._volumes(task, records, self._delivered(plan.strategy))
+        trained = _trained(task, records)
+        tune, test = self._volumes(trained, _whole_curve)
+        own, _ = self._volumes(trained, self._delivered(plan.strategy))
         best, best_on_test = (value or np.inf for value in self.best)  # nothing is a share of nothing
         return {
             **vars(plan), "hypervolume": [v / best for v in tune], "test_hypervolume": [v / best_on_test for v in test],
             "delivered": [v / best for v in own], "seconds_per_proposal": seconds,
-            "evaluated": [str(r.architecture) for r in records], **self._limits_kept(task, records, plan.initial),
+            "evaluated": [str(r.architecture) for r in records], **self._limits_kept(trained, plan.initial),
         }  # fmt: skip
 
     def _strategy(self, name: str, task: Problem) -> Strategy:
@@ -151,46 +159,56 @@ class EennProblem:
         return points.get(name, _whole_curve)
 
     def _volumes(
-        self, task: Problem, records: Sequence[Record], points: "Points", *, last_only: bool = False
+        self, trained: Sequence["Trained"], points: "Points", *, last_only: bool = False
     ) -> tuple[list[float], list[float]]:
         """After each training, on tune, and on test at the thresholds that are on the front on tune."""
-        limits, none = task.settings.limits, np.zeros(0)
+        limits, none = self.limits, np.zeros(0)
         front = Front.of(none, none, *self.reference)
         seen = np.zeros((4, 0))  # log₁₀ cost and accuracy on tune, then on test
-        tune, test = list[float](), list[float]()
-        for number, record in enumerate(records, start=1):
-            assert record.outputs is not None
-            found = points(task.view(record.architecture, record.outputs), record.proposal, limits)
+        volumes = list[float](), list[float]()
+        for number, (proposal, tune, test) in enumerate(trained, start=1):
+            found = points(tune, proposal, limits)
             found = found[found.feasible(limits)]
-            tested = task.view(record.architecture, record.outputs, "test").measure(found.thresholds)
+            tested = test.measure(found.thresholds)
             new = np.stack([np.log10(found.objective), found.accuracy, np.log10(tested.objective), tested.accuracy])
             front, seen = front.with_points(new[0], new[1]), np.concatenate([seen, new], axis=1)
-            if not last_only or number == len(records):
+            if not last_only or number == len(trained):
                 on_front = ((front.cost[:, None] == seen[0]) & (front.accuracy[:, None] == seen[1])).any(axis=0)
-                tune.append(front.hypervolume)
-                test.append(Front.of(seen[2, on_front], seen[3, on_front], *self.reference).hypervolume)
-        return tune, test
+                volumes[0].append(front.hypervolume)
+                volumes[1].append(Front.of(seen[2, on_front], seen[3, on_front], *self.reference).hypervolume)
+        return volumes
 
-    def _limits_kept(self, task: Problem, records: Sequence[Record], initial: int) -> Run:
-        limits = task.settings.limits
-        if limits == Limits():
+    def _limits_kept(self, trained: Sequence["Trained"], initial: int) -> Run:
+        if self.limits == Limits():
             return {}
-        feasible = [bool(len(exits.within(limits))) for _, exits in task.views(records)]
-        proposed = task.costing.of_indices(self.table.space, self.table.space.indices([r.architecture for r in records]))
-        worst = charged(*proposed.priced, None, proposed.charge_heads).max(axis=1)
+        feasible = [bool(len(tune.within(self.limits))) for _, tune, _ in trained]
+        architectures = [proposal.architecture for proposal, _, _ in trained]
         after, nearest = feasible[max(BEGINNING, initial) :], None
         if not any(feasible):
-            most = [exits.curve.accuracy.max() for _, exits in task.views(records)]
-            closest = records[int(np.argmax(most))].architecture
-            anywhere = any(len(exits.within(limits)) for _, exits in task.views(self.everything))
-            nearest = {"network": str(closest), "target": float(max(most)), "the_table_has_any": anywhere}
+            violation = [tune.curve.violation(self.limits).min() for _, tune, _ in trained]
+            i = int(np.argmin(violation))
+            nearest = {
+                "network": str(architectures[i]), "target": float(trained[i][1].curve.accuracy.max()),
+                "the_table_has_any": any(len(tune.within(self.limits)) for _, tune, _ in self.everything),
+            }  # fmt: skip
+        kept = self._keeps_exact_limits(self.table.space.indices(architectures))
         return {
-            "above_cap": int((worst[initial:] > (limits.max_worst_macs or np.inf)).sum()),
+            "above_cap": int((~kept[initial:]).sum()),
             "feasible_after_beginning": float(np.mean(after)) if after else None, "nearest": nearest,
         }  # fmt: skip
 
 
+Trained = tuple[Proposal, Exits, Exits]
+"""What was proposed, and what its exits do on tune and on test."""
 Points = Callable[[Exits, Proposal, Limits], Measurements]
+
+
+def _trained(task: Problem, records: Sequence[Record]) -> list[Trained]:
+    return [
+        (r.proposal, task.view(r.architecture, r.outputs), task.view(r.architecture, r.outputs, "test"))
+        for r in records
+        if r.outputs
+    ]
 
 
 def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measurements:

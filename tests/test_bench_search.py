@@ -33,10 +33,12 @@ class Done:
 def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Runs the script in this process, with tiny budgets unless told otherwise."""
 
-    def run(table: Path, *arguments: str | Path | int) -> Done:
+    def run(table: Path | None, *arguments: str | Path | int) -> Done:
         asked = {"--table": table, "--inputs": "depth,width,kind,pool,skip", "--target": "acc", "--cost": "macs",
                  "--kinds": "ordinal,ordinal,nominal,nominal,nominal", "--initial": INITIAL, "--budget": BUDGET,
                  "--batch": 2, "--seeds": 1}  # fmt: skip
+        if table is None:
+            asked = {name: asked[name] for name in ("--initial", "--budget", "--batch", "--seeds")}
         asked |= dict(zip(arguments[::2], arguments[1::2], strict=True))
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *(str(part) for pair in asked.items() for part in pair)])
         monkeypatch.syspath_prepend(str(SCRIPT.parent))
@@ -101,11 +103,48 @@ def test_what_is_there_is_not_run_again(bench: Callable[..., Done], table: Path,
     assert [(run["strategy"], run["seed"]) for run in found["runs"]] == [
         ("random", 0), ("nsga2", 0), ("random", 1), ("nsga2", 1),
     ]  # fmt: skip
-    assert found["summary"]["random"]["seeds"] == 2
+    assert found["summary"]["hypervolume"]["random"]["seeds"] == 2
     assert "Trainings until the mean is at the final mean of" in done.stdout
-    other = bench(table, "--strategies", "random", "--budget", 10, "--json", out)
+    other = bench(table, "--strategies", "random", "--max-cost", "30%", "--json", out)
     assert other.code == 2
-    assert "has runs with other settings" in other.stderr
+    assert "has runs of another problem" in other.stderr
+
+
+def test_a_strategy_may_have_its_own_budget_and_batch(bench: Callable[..., Done], table: Path, tmp_path: Path) -> None:
+    out, picture = tmp_path / "runs.json", tmp_path / "runs.png"
+    done = bench(table, "--strategies", "random:14:3,nsga2", "--json", out, "--figure", picture)
+    assert done.code is None
+    assert [len(run["evaluated"]) for run in json.loads(out.read_text())["runs"]] == [14, BUDGET]
+    assert picture.stat().st_size > 1000
+
+
+EENN_TABLE = Path(__file__).parents[1] / "data" / "eenn-cifar10"
+
+
+def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Done], tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    done = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "ours-xgb,random,nachos,aebnas", "--json", out)
+    assert done.code is None
+    runs = json.loads(out.read_text())["runs"]
+    assert len({tuple(run["evaluated"][:INITIAL]) for run in runs}) == 1
+    for run in runs:
+        assert len(set(run["evaluated"])) == BUDGET
+        assert (np.diff(run["hypervolume"]) >= 0).all()
+        assert (np.array(run["delivered"]) <= np.array(run["hypervolume"]) + 1e-12).all()
+        assert 0 < run["test_hypervolume"][-1] < 1.1
+    own = {run["strategy"]: run["delivered"] == run["hypervolume"] for run in runs}
+    assert own == {"ours-xgb": True, "random": True, "nachos": False, "aebnas": False}
+
+
+def test_limits_on_the_table_of_early_exit_networks(bench: Callable[..., Done], tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    limits = "--max-cost", "30%", "--min-target", "0.99"
+    done = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "random", *limits, "--json", out)
+    assert done.code is None
+    (run,) = json.loads(out.read_text())["runs"]
+    assert run["above_cap"] == 0
+    assert set(run["hypervolume"]) == {0.0}
+    assert "found nothing that keeps the limits, nor has the table any; nearest is stem-" in done.stdout
 
 
 @pytest.mark.parametrize("strategy", ["ours-gp", "nsga2", "optuna-tpe"])
@@ -129,16 +168,19 @@ def test_limits_that_nothing_keeps_are_reported_with_the_nearest_row(
     out = tmp_path / "runs.json"
     done = bench(table, "--strategies", strategy, "--max-cost", "30%", "--min-target", "0.99", "--json", out)
     assert done.code is None
-    assert f"infeasible: {strategy}, seed 0, found no row that keeps the limits, nor has the table any" in done.stdout
+    said = f"infeasible: {strategy}, seed 0, found nothing that keeps the limits, nor has the table any; nearest is row"
+    assert said in done.stdout
     (run,) = json.loads(out.read_text())["runs"]
-    assert run["nearest"]["row"] in run["evaluated"]
+    assert int(run["nearest"]["network"].removeprefix("row ")) in run["evaluated"]
     assert set(run["hypervolume"]) == {0.0}
 
 
 @pytest.mark.parametrize(("changes", "message"), [
     (("--strategies", "ours,odd"), "--strategies odd: allowed are ours, ours-gp"),
     (("--strategies", ","), "--strategies ',': allowed are ours, ours-gp"),
-    (("--budget", 500), "--budget 500: allowed is from 8 to 242 (complete rows within the cap)"),
+    (("--strategies", "ours:ten"), "--strategies ours:ten: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH"),
+    (("--strategies", "ours:500"), "--budget 500: allowed is from 8 to 242"),
+    (("--budget", 500), "--budget 500: allowed is from 8 to 242 (networks within the cap)"),
     (("--initial", 4), "--initial 4: allowed is from 8 to 11"),
     (("--batch", 0), "--batch 0: allowed is from 1 to 242"),
     (("--seeds", 0), "--seeds 0: allowed is at least 1"),
