@@ -41,7 +41,7 @@ def main() -> None:
     problem, limits, predictor = study.folder.problem, study.settings.limits, study.fit().predictor
     architectures = problem.space.sample(n, np.random.default_rng(0))
     candidates = Candidates.of(problem.space, architectures, problem.costing)
-    thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(problem.space.positions))
+    thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(predictor.design.basis))
 
     start = time.perf_counter()
     for architecture in architectures[: arguments.singly]:

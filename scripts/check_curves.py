@@ -8,7 +8,7 @@ import torch
 
 from surrogate_nas import Study
 from surrogate_nas.candidates import Candidates
-from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
+from surrogate_nas.surrogates.curves import CurveBasis, power_for
 from surrogate_nas.surrogates.design import GRID_SIZE
 from surrogate_nas.surrogates.predictor import reach
 
@@ -20,9 +20,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     study = Study.open(arguments.study)
     exits = [study.exits(record, "tune") for record in study.records() if record.outputs is not None]
-    E = study.folder.space.positions
-    basis, grid = CurveBasis(E), shared_thresholds(E, 100, seed=1)
-    coefficients, _ = basis.fit(exits, shared_thresholds(E, GRID_SIZE))
+    basis = CurveBasis(study.folder.space.positions, power_for(exits))
+    grid = basis.spread(100, seed=1)
+    coefficients, _ = basis.fit(exits, basis.spread(GRID_SIZE))
     records = [record for record in study.records() if record.outputs is not None]
     candidates = Candidates.of(study.folder.space, [r.architecture for r in records], study.folder.costing)
     design = study.fit().predictor.design

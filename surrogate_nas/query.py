@@ -124,7 +124,7 @@ class Respondent:
         if given:
             thresholds[own] = np.where(candidates.present[own, :-1], np.stack(given), np.inf)
         if not own.all():
-            asked, grid = candidates[np.flatnonzero(~own)], threshold_grid(self.problem.space.positions)
+            asked, grid = candidates[np.flatnonzero(~own)], threshold_grid(self.predictor.design.basis)
             thresholds[~own] = self.predictor.best_thresholds(asked, self.limits, grid)
         return thresholds
 

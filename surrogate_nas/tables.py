@@ -312,10 +312,11 @@ def print_fit(fitted: "Fitted") -> None:
     rows = [(v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""), s.target, s.n,
              f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]", f"{s.rmse:.4f}", f"{s.coverage:.0%}", f"{s.nll:.2f}",
              f"{s.regret:.4f}") for v in fitted.validations for s in v.scores]  # fmt: skip
+    *most, last = [f"{t:g}" for t in fitted.judged_at]
     note = (
-        "5-fold cross-validation over architectures, at thresholds 0.5, 0.8 and 0.95. NLL in nats; regret: what the "
-        "best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on MACs and "
-        f"parameters; sorting by MACs ranks accuracy with τ {fitted.used.cost_tau:.2f}"
+        f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
+        "what the best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on "
+        f"MACs and parameters; sorting by MACs ranks accuracy with τ {fitted.used.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
     _print_table("Surrogates on networks they never saw", columns, rows, note)

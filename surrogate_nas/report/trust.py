@@ -7,7 +7,7 @@ from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
 from surrogate_nas.surrogates.scores import Score
-from surrogate_nas.surrogates.validation import REFERENCE_THRESHOLDS, RELATIVE, SHOWN_AT, Validation
+from surrogate_nas.surrogates.validation import RELATIVE, SHOWN_AT, Validation
 
 NAMES: Mapping[str, str] = {
     "gp": "Gaussian processes (gp)", "xgb": "XGBoost ensemble (xgb)", "stack": "both, weighted (stack)",
@@ -45,7 +45,8 @@ def trust_section(contents: Contents) -> str:
         why = f"There is no surrogate yet: it needs {FEWEST_NETWORKS} trained networks, and there are {trained}."
         return section(title, paragraph(why, "warning"))
     used = contents.fitted.predictor.kind
-    *most, last = [f"{t:g}" for t in REFERENCE_THRESHOLDS]
+    thresholds = [f"{t:g}" for t in contents.fitted.judged_at]
+    *most, last = thresholds
     intro = (
         f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
         f"{', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
@@ -57,7 +58,7 @@ def trust_section(contents: Contents) -> str:
     cautions = [paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.used.cautions]
     tables = [_validation(v, used=v.kind == used) for v in validations]
     accuracy, macs = held_out_figures(contents.fitted)
-    where = f"all thresholds at {REFERENCE_THRESHOLDS[SHOWN_AT]:g}; bars are 90 % intervals"
+    where = f"all thresholds at {thresholds[SHOWN_AT]}; bars are 90 % intervals"
     return section(
         title, *cautions, paragraph(intro, "note"), '<div class="pair">',
         captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(used)} never saw, {where}."),

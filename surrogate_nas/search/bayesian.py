@@ -95,7 +95,7 @@ class _Selection:
         problem = history.problem
         self.history, self.predictor, self.limits = history, predictor, problem.settings.limits
         self.known, self.rng = known_front(history), np.random.default_rng(history.seed)
-        grid = threshold_grid(problem.space.positions)
+        grid = threshold_grid(predictor.design.basis)
         self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
 
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:

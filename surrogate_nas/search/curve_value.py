@@ -25,7 +25,7 @@ from surrogate_nas.exits import OFF
 from surrogate_nas.measurements import Spent
 from surrogate_nas.search.acquisition import Outcomes
 from surrogate_nas.search.front import Floats, Front
-from surrogate_nas.surrogates.curves import Reach, shared_thresholds
+from surrogate_nas.surrogates.curves import CurveBasis, Reach
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Predictor, reach
 
@@ -37,13 +37,12 @@ COMPOSED_AT_ONCE = 8
 WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
 
 
-def threshold_grid(positions: int) -> Floats:
+def threshold_grid(basis: CurveBasis) -> Floats:
     """(T, E − 1) settings at which sampled curves are read: equal thresholds for every subset of exits, and others."""
-    subsets = np.stack(np.meshgrid(*[[True, False]] * (positions - 1), indexing="ij"), -1).reshape(-1, positions - 1)
-    equal = [np.where(subset, t, OFF) for subset in subsets[:-1] for t in EQUAL_THRESHOLDS]
-    return np.concatenate(
-        [np.stack([*equal, np.full(positions - 1, OFF)]), shared_thresholds(positions, RANDOM_THRESHOLDS)]
-    )
+    early = basis.positions - 1
+    subsets = np.stack(np.meshgrid(*[[True, False]] * early, indexing="ij"), -1).reshape(-1, early)
+    equal = [np.where(subset, t**basis.power, OFF) for subset in subsets[:-1] for t in EQUAL_THRESHOLDS]
+    return np.concatenate([np.stack([*equal, np.full(early, OFF)]), basis.spread(RANDOM_THRESHOLDS)])
 
 
 class CurveValue:

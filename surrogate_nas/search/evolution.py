@@ -170,4 +170,4 @@ class _Evolution:
 
     @cached_property
     def _grid(self) -> Floats:
-        return threshold_grid(self.space.positions)
+        return threshold_grid(self.predictor.design.basis)

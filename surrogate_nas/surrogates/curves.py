@@ -16,8 +16,13 @@ former are always a distribution. The C coefficients of all positions are what t
 surrogates predict from an encoding; MACs and exit presence are exact.
 
 (One ability per sample, one threshold per question: a network's exits are a test in the sense of item response theory.)
+
+Where most scores are low, as margins are, and those of networks trained briefly or for many classes, thresholds that
+matter are low too. What is called t above is then the threshold to the power of 1/p, with p such that the median score
+of early exits becomes 0.6; where it is higher, p is 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +57,8 @@ LONGEST_STEP = 2.0
 DAMPING = 1e-2
 FIT_CHUNK = 8
 SMALLEST_SHARE = 1e-9
+USUAL_MEDIAN = 0.6
+LARGEST_POWER = 8.0
 
 
 def nines(thresholds: Tensor) -> Tensor:
@@ -59,14 +66,22 @@ def nines(thresholds: Tensor) -> Tensor:
     return -torch.log10(TOP - thresholds) / 3
 
 
-def shared_thresholds(positions: int, count: int, seed: int = 0) -> Floats:
-    """(count, E − 1) thresholds: half of them spread evenly in u, half in [0.2, 1], and of all a quarter off: the grid
-    that all curves are read at."""
+def power_for(exits: Sequence[Exits]) -> float:
+    """p of networks' tune outputs."""
+    medians = [np.median(view.scores[e]) for view in exits for e in view.early]
+    if not medians or (median := float(np.median(medians))) >= USUAL_MEDIAN:
+        return 1.0
+    return float(min(np.log(max(median, 1e-12)) / np.log(USUAL_MEDIAN), LARGEST_POWER))
+
+
+def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float = 1.0) -> Floats:
+    """(count, E − 1) thresholds: half of them spread evenly in u, half of t in [0.2, 1], and of all a quarter off: the
+    grid that all curves are read at."""
     rng = np.random.default_rng(seed)
     shape = count, positions - 1
     in_nines = np.clip(TOP - 10 ** (-3 * rng.uniform(0.0, 1.0, shape)), 0, 1)
     thresholds = np.where(rng.random(shape) < SPREAD_SHARE, rng.uniform(LOWEST_SPREAD, 1.0, shape), in_nines)
-    return np.where(rng.random(shape) < OFF_SHARE, OFF, thresholds)
+    return np.where(rng.random(shape) < OFF_SHARE, OFF, thresholds) ** power
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,16 @@ class CurveBasis:
     """The coefficients of networks with E exit positions."""
 
     positions: int
+    power: float = 1.0
+    """p: thresholds are told apart by their p-th roots."""
+
+    def root(self, thresholds: Tensor) -> Tensor:
+        """t of thresholds."""
+        return thresholds if self.power == 1 else thresholds ** (1 / self.power)
+
+    def spread(self, count: int, seed: int = 0) -> Floats:
+        """(count, E − 1); see `shared_thresholds`."""
+        return shared_thresholds(self.positions, count, seed, power=self.power)
 
     @cached_property
     def leave(self) -> list[slice]:
@@ -163,7 +188,7 @@ class CurveBasis:
         Inside, coefficients and levels come first and networks last, which is several times as fast.
         """
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
-        t = torch.where(on, thresholds.movedim(-1, 0), 1.0)
+        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0))
         u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
         d = _levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
         inside: Tensor | float = 1.0
@@ -242,7 +267,7 @@ class Scoring:
         d = _levels(coefficients.dtype)
         present = self.present[some]
         on = (torch.isfinite(self.thresholds) & present[:, None, :-1])[..., None]  # (n, T, E − 1, 1)
-        t = torch.where(on, self.thresholds[..., None], 1.0)
+        t = basis.root(torch.where(on, self.thresholds[..., None], 1.0))
         u, bent = nines(t), t**BEND
         cells = torch.zeros(*on.shape[:2], 2 * E, dtype=coefficients.dtype)
         slopes = torch.zeros(*cells.shape, basis.size, dtype=coefficients.dtype)

@@ -17,7 +17,7 @@ from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import Exits
 from surrogate_nas.record import Record
 from surrogate_nas.space import Architecture, SearchSpace
-from surrogate_nas.surrogates.curves import CurveBasis, Floats, shared_thresholds
+from surrogate_nas.surrogates.curves import CurveBasis, Floats, power_for
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 GRID_SIZE = 64
@@ -62,8 +62,8 @@ class DesignMatrix:
             raise JobError(
                 f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
             )
-        basis = CurveBasis(space.positions)
-        values, covariance = basis.fit(exits, shared_thresholds(space.positions, GRID_SIZE))
+        basis = CurveBasis(space.positions, power_for(exits))
+        values, covariance = basis.fit(exits, basis.spread(GRID_SIZE))
         candidates = Candidates.of(space, [r.architecture for r in trained], costing)
         defined = basis.defined(candidates.present)
         center, axes = _axes(basis, values, covariance, defined)

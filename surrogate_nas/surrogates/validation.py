@@ -9,7 +9,7 @@ import torch
 from surrogate_nas.exits import Exits
 from surrogate_nas.progress import Countdown
 from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
-from surrogate_nas.surrogates.curves import Floats, shared_thresholds
+from surrogate_nas.surrogates.curves import CurveBasis, Floats
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.members import AUTO, BY_SIZE, preferred, surrogate_named
 from surrogate_nas.surrogates.predictor import (
@@ -27,7 +27,7 @@ from surrogate_nas.surrogates.scores import INTERVAL, Score, Spread, kendall
 from surrogate_nas.surrogates.training_set import Ints
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
-"""The same threshold at every early exit: where surrogates are judged."""
+"""Of usual scores; see `reference_thresholds`."""
 SHOWN, SHOWN_AT = (ACCURACY, EXPECTED_MACS), 1
 MORE_THRESHOLDS = 5
 FEW_NETWORKS = 30
@@ -83,6 +83,11 @@ class Fitted:
         """That of the chosen surrogate."""
         return next(v for v in self.validations if v.kind == self.predictor.kind)
 
+    @property
+    def judged_at(self) -> tuple[float, ...]:
+        """The thresholds of scores, each at every early exit."""
+        return reference_thresholds(self.predictor.design.basis)
+
 
 def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed: int) -> Fitted:
     """Cross-validate, choose, and fit to all rows.
@@ -129,7 +134,7 @@ def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fo
         test, other = fold == k, fold != k
         calibration = Calibration.of(residual[other], variance[other], sampling[other])
         samples[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
-    thresholds = _settings(design.basis.positions)
+    thresholds = _settings(design.basis)
     drawn = [_composed(design, samples, t) for t in thresholds]
     judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
     shown = dict[str, Floats]()
@@ -161,10 +166,15 @@ def widening_of(needed: Floats) -> float:
     return float(np.clip(np.nanquantile(needed, level), *WIDENING))
 
 
-def _settings(positions: int) -> Floats:
+def _settings(basis: CurveBasis) -> Floats:
     """(T, E − 1): the reference thresholds, then others that intervals are calibrated at too."""
-    equal = np.repeat(np.array(REFERENCE_THRESHOLDS)[:, None], positions - 1, axis=1)
-    return np.concatenate([equal, shared_thresholds(positions, MORE_THRESHOLDS, seed=1)])
+    equal = np.repeat(np.array(reference_thresholds(basis))[:, None], basis.positions - 1, axis=1)
+    return np.concatenate([equal, basis.spread(MORE_THRESHOLDS, seed=1)])
+
+
+def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
+    """Where surrogates are judged, the same at every early exit: lower than usual where scores are."""
+    return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
 
 
 SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
