@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import settings
 
 from surrogate_nas import datasets
 from surrogate_nas.datasets import Splits
+from surrogate_nas.search import published
 from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
 from surrogate_nas.study import Study
+from surrogate_nas.surrogates import switching
+from surrogate_nas.threads import one_thread
 from tests.synthetic import SMALL_STUDY
 
 settings.register_profile("laws", deadline=None, max_examples=30, derandomize=True, database=None)
@@ -33,11 +35,20 @@ USER_SPACE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_torch_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def on_one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_regressors() -> Iterator[None]:
+    """Adaptive switching between two regressors that are fitted at once."""
+    quick = {name: switching.REGRESSORS[name] for name in ("RBF", "CART ensemble")}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(switching, "REGRESSORS", quick)
+        patched.setattr(published, "REGRESSORS", quick)
+        patched.setattr(switching, "TREES", 5)
+        yield
 
 
 @pytest.fixture

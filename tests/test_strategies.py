@@ -16,7 +16,6 @@ from surrogate_nas.creation import require_strategy
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Failure, Record
-from surrogate_nas.search import published
 from surrogate_nas.search.genetic import Survivors
 from surrogate_nas.search.individuals import GENES, Individuals, Shown, at_genes, genes_of
 from surrogate_nas.search.loop import search
@@ -24,13 +23,13 @@ from surrogate_nas.search.published import Aebnas, at_nachos, even_subset, near_
 from surrogate_nas.search.strategies import STRATEGIES
 from surrogate_nas.search.strategy import History, Strategy, Suggestion, propose
 from surrogate_nas.space import SearchSpace
-from surrogate_nas.surrogates import switching
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.members import BY_SIZE
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import by_aebnas
 from tests.synthetic import SHAPE, problem, records, verify
 
+pytestmark = pytest.mark.usefixtures("quick_regressors")
 LIMITS = {"max_macs": 6e4, "max_worst_macs": 2e5, "max_params": 12_000, "min_accuracy": 0.6}
 EXAMPLE = Path(__file__).parents[1] / "docs" / "example_strategy.py"
 WITH_GENES = ("edanas", "aebnas", "nsga2")
@@ -69,15 +68,6 @@ def strategy(request: pytest.FixtureRequest) -> Strategy:
 @pytest.fixture(params=[*STRATEGIES, "example"])
 def of_user_space(request: pytest.FixtureRequest, user_space: SearchSpace) -> Strategy:
     return named(request.param, user_space)
-
-
-@pytest.fixture(autouse=True)
-def quick_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Adaptive switching between two regressors that are fitted at once."""
-    quick = {name: switching.REGRESSORS[name] for name in ("RBF", "CART ensemble")}
-    monkeypatch.setattr(switching, "REGRESSORS", quick)
-    monkeypatch.setattr(published, "REGRESSORS", quick)
-    monkeypatch.setattr(switching, "TREES", 5)
 
 
 def history(of: Problem, n: int = 12, **changes: object) -> History:

@@ -9,7 +9,6 @@ where training it again is worth more (`repeats`).
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.exits import pareto_order
@@ -22,6 +21,7 @@ from surrogate_nas.search.strategy import Fit, History, Suggestion
 from surrogate_nas.space.search_space import Ints
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.scores import Spread
+from surrogate_nas.threads import one_thread
 
 POOL_SAMPLES, POOL_MUTANTS, POOL_CHILDREN = 512, 256, 128
 WHOLE_SPACE = 1024
@@ -79,13 +79,9 @@ class Bayesian:
     def __call__(self, history: History, q: int) -> list[Suggestion]:
         """Up to q suggestions, each with what is predicted of it."""
         predictor = self.fit(history.records).predictor
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the same sums in the same order on every machine
-        try:
+        with one_thread():
             chosen = _Selection(history, predictor, joint=self.curves).best(q)
             return [_suggestion(history, predictor, *choice) for choice in chosen]
-        finally:
-            torch.set_num_threads(threads)
 
 
 class _Selection:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from surrogate_nas.config import FEWEST_NETWORKS, Limits
 from surrogate_nas.errors import InputError, JobError
@@ -32,6 +31,7 @@ from surrogate_nas.search.strategy import History, Suggestion
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.space.search_space import Ints
 from surrogate_nas.surrogates.switching import REGRESSORS, Regressor, choose
+from surrogate_nas.threads import one_thread
 from surrogate_nas.thresholds import AEBNAS_WEIGHT, by_aebnas, by_nachos
 
 PENALTY = 1e10
@@ -189,7 +189,7 @@ class Surrogates:
         targets = (shown.error, shown.log_cost)
         scales = tuple((float(y.mean()), float(y.std()) or 1.0) for y in targets)
         names, fitted = list[str](), list[Regressor]()
-        with warnings.catch_warnings(), threadpool_limits(1):  # problems this small are slower on several
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for y, (mean, deviation) in zip(targets, scales, strict=True):
                 name, _ = choose(X, (y - mean) / deviation, group.ravel(), seed)

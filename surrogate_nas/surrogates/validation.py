@@ -25,6 +25,7 @@ from surrogate_nas.surrogates.predictor import (
 )
 from surrogate_nas.surrogates.scores import INTERVAL, Score, Spread, kendall
 from surrogate_nas.surrogates.training_set import Ints
+from surrogate_nas.threads import one_thread
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """Of usual scores; see `reference_thresholds`."""
@@ -99,9 +100,7 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
             MACs alone say is judged beside it.
         seed: of folds, bootstrap samples and draws.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums in the same order on every machine
-    try:
+    with one_thread():
         kinds = AUTO if surrogate == "auto" else (surrogate,)
         training, fold = design.training, folds(design.training.group, seed)
         parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
@@ -111,8 +110,6 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         best = next(v for v in validations if v.kind == used)
         model = fit_whole(training, surrogate_named(best.kind), parts, seed)
         return Fitted(Predictor(best.kind, design, model, best.calibration), validations)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOut]:
