@@ -1,6 +1,7 @@
 """A study: the verbs of the package on one object."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,8 +35,10 @@ from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
+from surrogate_nas.verification import Claim, Verification
 
 SURROGATE = "surrogate"
+FEWEST_SEEDS = 2
 SPLITS: tuple[Split, Split] = ("tune", "test")
 
 
@@ -219,6 +222,50 @@ class Study:
                 raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
             chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
         return list(dict.fromkeys(s.record.architecture for s in chosen))
+
+    def verify(self, ids: Sequence[str] = (), *, seeds: int = 3) -> list[Verification]:
+        """Train the networks on the front again, by the search's recipe with other seeds, until each has so many
+        trainings. They join the archive, and surrogates learn of them.
+
+        The networks of the front as it was before: what further trainings find is not claimed.
+
+        Args:
+            ids: of records on the front; by default all.
+            seeds: trainings of each architecture, the search's own among them.
+
+        Returns:
+            Those whose claims could be held against other seeds, in the order of the front.
+
+        Raises:
+            InputError: for a record that is not on the front, or fewer than two seeds.
+            JobError: if nothing keeps the limits.
+        """
+        if seeds < FEWEST_SEEDS:
+            raise InputError(f"seeds {seeds}: to verify takes at least {FEWEST_SEEDS}, the search's own among them")
+        with self.folder.changing():
+            self.folder.finish_pending()
+            front = self.front()
+            if not front:
+                raise JobError(f"no trained network keeps {self.settings.limits}: there is no front to verify")
+            on_front = list(dict.fromkeys(s.record.id for s in front))
+            if strange := [id for id in ids if id not in on_front]:
+                raise InputError(f"network {strange[0]} is not on the front: {', '.join(on_front)}")
+            front = [s for s in front if not ids or s.record.id in ids]
+            chosen = list(dict.fromkeys(s.record.architecture for s in front))
+            trained = Counter(p.architecture for p in self.folder.archive.proposals())
+            self.folder.collect_architectures([a for a in chosen for _ in range(seeds - trained[a])])
+        return [v for a in chosen if (v := self._verification(a, front)) is not None]
+
+    def _verification(self, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:
+        trained = [r for r in self.records() if r.architecture == architecture and r.outputs is not None]
+        claims = []
+        for solution in (s for s in front if s.record.architecture == architecture):
+            macs, cost = solution.tune.expected_macs, solution.tune.cost
+            spent = {"max_macs": macs} if self.settings.objective == "macs" or cost is None else {"max_cost": cost[0]}
+            within = self.settings.limits.model_copy(update=spent)
+            others = (self._within(r, within) for r in trained if r.id != solution.record.id)
+            claims.append(Claim(solution, tuple(s for s in others if s is not None)))
+        return Verification(architecture, tuple(claims), len(trained)) if any(c.again for c in claims) else None
 
     def finals(self, limits: Limits | None = None) -> list[Final]:
         """What was trained by the final recipe, within limits (the study's by default), most accurate on tune first.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from surrogate_nas.folder import StudyFolder
     from surrogate_nas.study import Study
     from surrogate_nas.surrogates.validation import Fitted
+    from surrogate_nas.verification import Verification
 
 MOST_ROWS = 12
 SPACE_SAMPLE = 20_000
@@ -171,6 +172,37 @@ def print_finals(document: dict[str, Any]) -> None:
                       f"τ {document['ranking']['tau']:.2f}")  # fmt: skip
     if document["report"] is not None:
         console.print(f"report: {document['report']}", soft_wrap=True)
+
+
+def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any]]:
+    """One object per architecture of the front."""
+    return [
+        {"encoding": str(v.architecture), "trainings": v.trainings, "tune_accuracy_claimed": v.claimed,
+         "tune_accuracy_again": v.again, "test_accuracy_claimed": v.test_claimed, "test_accuracy_again": v.test_again,
+         "claims": [{"claimed": solution_document(c.solution), "again": [solution_document(s) for s in c.again]}
+                    for c in v.claims]}
+        for v in found
+    ]  # fmt: skip
+
+
+def print_verification(document: Sequence[dict[str, Any]]) -> None:
+    """The same as a table."""
+    rows = []
+    for v in document:
+        macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]
+        claimed, again = v["tune_accuracy_claimed"], v["tune_accuracy_again"]
+        rows.append((v["claims"][0]["claimed"]["id"], v["trainings"], f"{min(macs):,.0f} – {max(macs):,.0f}",
+                     f"{claimed:.4f}", f"{again:.4f}", f"{100 * (again - claimed):+.2f}",
+                     f"{v['test_accuracy_claimed']:.4f}", f"{v['test_accuracy_again']:.4f}"))  # fmt: skip
+    columns = ("network", "trainings", "expected MACs", "tune, claimed", "tune, again", "points", "test, claimed",
+               "test, again")  # fmt: skip
+    note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
+    _print_table("The front trained again", columns, rows, note)
+    if document:
+        points = [100 * (v["tune_accuracy_again"] - v["tune_accuracy_claimed"]) for v in document]
+        console.print(f"on average {sum(points) / len(points):+.2f} points on tune")
+    else:
+        console.print("Nothing that is on the front keeps its cost with another seed.")
 
 
 def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:

@@ -326,6 +326,22 @@ def finalize(
 
 
 @app.command()
+def verify(
+    study: StudyPath, networks: FrontNetworks = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each network, the search's own among them.")] = 3,
+    workers: Workers = None, executor: Executor = None, ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None, device: Device = None, wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train the networks of the front, or those named, again with other seeds: how much of the front was luck."""
+    folder = open_study(study, changes_of(locals()), wait)
+    from surrogate_nas import tables
+    from surrogate_nas.study import Study
+
+    document = tables.verification_document(Study(folder).verify(networks or [], seeds=seeds))
+    answer(document, as_json, lambda: tables.print_verification(document))
+
+
+@app.command()
 def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
     """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
     folder = open_study(study, changes_of(locals()), wait)

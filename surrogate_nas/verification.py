@@ -1,0 +1,56 @@
+"""The front trained again with other seeds: how much of it was luck.
+
+A front is the best of many trainings, and the best of many measurements promises too much. What networks of the front
+measure with seeds that nobody chose is what to expect of training them again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from surrogate_nas.answers import Solution
+from surrogate_nas.space import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A solution of the front, and the same architecture with other seeds within the same expected cost."""
+
+    solution: Solution
+    again: tuple[Solution, ...]
+    """One per seed that can keep the cost, each at the thresholds that are best on its own tune outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One architecture of the front."""
+
+    architecture: Architecture
+    claims: tuple[Claim, ...]
+    """Its solutions on the front, cheapest first; at least one of them has been trained again."""
+    trainings: int
+    """Of this architecture in all that did not fail."""
+
+    @property
+    def _verified(self) -> Sequence[Claim]:
+        return [claim for claim in self.claims if claim.again]
+
+    @property
+    def claimed(self) -> float:
+        """Mean accuracy on tune of the solutions as the front has them."""
+        return mean(claim.solution.tune.accuracy for claim in self._verified)
+
+    @property
+    def again(self) -> float:
+        """The same with other seeds: the mean over solutions and seeds."""
+        return mean(mean(s.tune.accuracy for s in claim.again) for claim in self._verified)
+
+    @property
+    def test_claimed(self) -> float:
+        """Mean accuracy on test of the solutions as the front has them."""
+        return mean(claim.solution.test.accuracy for claim in self._verified)
+
+    @property
+    def test_again(self) -> float:
+        """The same with other seeds."""
+        return mean(mean(s.test.accuracy for s in claim.again) for claim in self._verified)
