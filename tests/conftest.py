@@ -1,6 +1,7 @@
 """What the tests share: spaces, one small architecture, and the digits cut into a study's splits."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from surrogate_nas import datasets
+from surrogate_nas import cli, datasets
 from surrogate_nas.datasets import Splits
 from surrogate_nas.search import published
 from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
@@ -32,6 +33,23 @@ USER_SPACE: dict[str, Any] = {
     ],
     "branch": {"depth": [0, 1], "layer": ["separable"], "channels": [8, 16], "pool": [2]},
 }  # fmt: skip
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in this process; returns its exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["surrogate-nas", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

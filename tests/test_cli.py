@@ -6,31 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from surrogate_nas import cli
 from surrogate_nas.archive import Archive
 from surrogate_nas.creation import ARCHIVE
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in this process; returns its exit code, stdout and stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["surrogate-nas", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
+from tests.conftest import Command
 
 
 def assert_refused(answer: tuple[int, str, str], expected: str) -> None:
@@ -56,6 +39,9 @@ BAD_ARGUMENTS = {
     "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
     "--surrogate rf": "'rf' is not a surrogate; allowed: auto, stack, gp",
     "--surrogate nowhere:fit": "surrogate 'nowhere:fit': module 'nowhere' cannot be imported",
+    "--strategy tabu": "'tabu' is not a strategy; allowed: bayesian, edanas, nachos, aebnas, nsga2, random",
+    "--strategy nowhere:it": "strategy 'nowhere:it': module 'nowhere' cannot be imported",
+    "--strategy aebnas": "strategy aebnas needs a target of expected MACs, got no max_macs",
     "--policy sure": "input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'sure'",
     "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
     "--workers -1": "workers: input should be greater than or equal to 0, got -1",

@@ -7,11 +7,10 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from typer.testing import CliRunner
 
 from surrogate_nas import InputError, Study
-from surrogate_nas.cli import app
 from surrogate_nas.verification import Verification
+from tests.conftest import Command
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +62,16 @@ def test_what_was_verified_is_not_trained_again(before: Study, verified: list[Ve
     assert len(before.records()) == trained
 
 
-def test_the_command_answers_in_json(before: Study, verified: list[Verification]) -> None:
+def test_the_command_answers_in_json(command: Command, before: Study, verified: list[Verification]) -> None:
     on_front = next(s.record.id for s in before.front() if s.record.architecture == verified[0].architecture)
-    done = CliRunner().invoke(app, ["verify", str(before.path), on_front, "--seeds", "3", "--json"])
-    assert done.exit_code == 0
-    (document,) = json.loads(done.stdout)
+    code, out, _ = command("verify", before.path, on_front, "--seeds", 3, "--json")
+    assert code == 0
+    (document,) = json.loads(out)
     assert document["trainings"] == 3
     assert {"tune_accuracy_claimed", "tune_accuracy_again", "test_accuracy_again"} <= document.keys()
-    table = CliRunner().invoke(app, ["verify", str(before.path), on_front])
-    assert "The front trained again" in table.stdout
-    assert "points on tune" in table.stdout
+    _, table, _ = command("verify", before.path, on_front)
+    assert "The front trained again" in table
+    assert "points on tune" in table
 
 
 def test_what_cannot_be_verified_is_refused_before_anything_is_trained(before: Study) -> None:
