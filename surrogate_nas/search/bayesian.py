@@ -29,6 +29,8 @@ WHOLE_SPACE = 1024
 LOCAL_STARTS, LOCAL_STEPS = 4, 2
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
+BASELINE = 48
+"""Points of the front, evenly along it, that finalists are held against jointly."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ class _Selection:
         begun = None
         if len(pending):
             begun = as_points.points(pending, self.value.grid[self.value(pending)[1]])
-        baseline = as_points.points(self.known.points, self.known.thresholds)
+        K = len(self.known.points)
+        some = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
+        baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
         points = as_points.points(finalists, thresholds)
         return greedily_by_nehvi(
             as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun
