@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from search_by_scalars import by_scalars
 from search_runs import BEGINNING, Plan, Run
 from search_table import limit_of
 
@@ -36,10 +37,10 @@ POLICY = "margin"
 """That of the published strategies."""
 OURS: Mapping[str, tuple[str, bool]] = {
     "ours": ("auto", True), "ours-stack": ("stack", True), "ours-gp": ("gp", True), "ours-xgb": ("xgb", True),
-    "ours-single-point": ("auto", False),
+    "ours-single-point": ("auto", False), "ours-xgb-single-point": ("xgb", False),
 }  # fmt: skip
 """Surrogate, and whether an architecture is valued by its whole curve."""
-EENN_STRATEGIES = (*OURS, *(name for name in STRATEGIES if name != "bayesian"))
+EENN_STRATEGIES = (*OURS, "two-scalars", *(name for name in STRATEGIES if name != "bayesian"))
 MEASURES = {
     "hypervolume": "whole curves of all trained networks, tune",
     "test_hypervolume": "the same, chosen on tune, measured on test",
@@ -146,6 +147,8 @@ class EennProblem:
         if name in OURS:
             surrogate, curves = OURS[name]
             return Bayesian(_fit(task, surrogate), curves=curves)
+        if name == "two-scalars":
+            return by_scalars
         return Aebnas(self.target) if name == "aebnas" else STRATEGIES[name](_fit(task, "auto"))
 
     def _delivered(self, name: str) -> "Points":
