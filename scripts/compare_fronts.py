@@ -43,9 +43,8 @@ def main() -> None:
     places = len(next(iter(groups.values())))
     figure = Figure(figsize=(6.2 * places, 4.4), layout="constrained")
     panels = figure.subplots(1, places, squeeze=False, sharey=True)[0]
-    print(
-        "| studies | strategy | trainings | solutions | hypervolume, tune | hypervolume, test |\n|---|---|---|---|---|---|"
-    )
+    heads = ("seed", "strategy", "trainings", "solutions", "hypervolume, tune", "hypervolume, test")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for place, axes in enumerate(panels):
         compared = {name: group[place] for name, group in groups.items()}
         cost = np.log10(max(worst(study) for study in compared.values()))
