@@ -146,10 +146,10 @@ class EennProblem:
     def _strategy(self, name: str, task: Problem) -> Strategy:
         if name in OURS:
             surrogate, curves = OURS[name]
-            return Bayesian(_fit(task, surrogate), curves=curves)
+            return Bayesian(fitting(task, surrogate), curves=curves)
         if name == "two-scalars":
             return by_scalars
-        return Aebnas(self.target) if name == "aebnas" else STRATEGIES[name](_fit(task, "auto"))
+        return Aebnas(self.target) if name == "aebnas" else STRATEGIES[name](fitting(task, "auto"))
 
     def _delivered(self, name: str) -> "Points":
         """The thresholds at which a strategy has a network."""
@@ -218,7 +218,7 @@ def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measuremen
     return exits.within(limits)
 
 
-def _fit(task: Problem, surrogate: str) -> Fit:
+def fitting(task: Problem, surrogate: str) -> Fit:
     def fit(records: Sequence[Record]) -> Fitted:
         views = task.views(records)
         design = DesignMatrix.build(views, task.space, task.costing)

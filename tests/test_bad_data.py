@@ -10,7 +10,8 @@ from PIL import Image
 
 from surrogate_nas.archive import SCHEMA_VERSION, Archive
 from surrogate_nas.creation import ARCHIVE, DATA
-from tests.test_cli import Command, assert_refused, command
+from tests.conftest import Command
+from tests.test_cli import assert_refused
 
 __all__ = ["command"]  # a fixture
 
