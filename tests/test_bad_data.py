@@ -13,8 +13,6 @@ from surrogate_nas.creation import ARCHIVE, DATA
 from tests.conftest import Command
 from tests.test_cli import assert_refused
 
-__all__ = ["command"]  # a fixture
-
 SIZE = 8
 
 
