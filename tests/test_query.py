@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from surrogate_nas import InputError, Limits, OperatingPoint, Study, cli, query
+from surrogate_nas import InputError, Limits, OperatingPoint, Study, query
 from surrogate_nas.answers import Answer
 from surrogate_nas.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.config import Settings
@@ -28,9 +28,8 @@ from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.validation import fit_surrogate
+from tests.conftest import Command
 from tests.synthetic import SHAPE, verify
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +42,6 @@ def architectures(study: Study) -> list[Architecture]:
     """Ten: one trained, nine drawn."""
     drawn = study.folder.space.sample(9, np.random.default_rng(1))
     return [study.records()[0].architecture, *drawn]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["surrogate-nas", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def documents(answers: list[Answer]) -> list[Any]:
