@@ -136,6 +136,7 @@ def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Done]
     assert own == {"ours-xgb": True, "random": True, "nachos": False, "aebnas": False}
 
 
+@pytest.mark.slow
 def test_limits_on_the_table_of_early_exit_networks(bench: Callable[..., Done], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     limits = "--max-cost", "30%", "--min-target", "0.99"

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -107,7 +107,8 @@ class LocalProcesses:
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, as they finish. Running trainings end when the iteration is abandoned."""
         context = _context()
-        max_memory = self.max_memory or available_memory() // self.workers
+        most = len(jobs) if isinstance(jobs, Sized) else self.workers
+        max_memory = self.max_memory or available_memory() // max(min(self.workers, most), 1)
         waiting, running, more = iter(jobs), dict[Connection, Running](), True
         try:
             while more or running:
