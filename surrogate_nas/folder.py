@@ -310,7 +310,7 @@ class StudyFolder:
 
     def _executor(self, plan: Plan) -> Executor:
         chosen_here = self.settings.executor == "ray" or self.settings.workers == 0
-        return make_executor(self.settings, None if chosen_here else plan.workers)
+        return make_executor(self.settings, None if chosen_here else min(plan.workers, plan.trainings))
 
     def may_start(self) -> bool:
         """Whether the deadline lets another training start."""
