@@ -13,11 +13,12 @@ from botorch.models.deterministic import GenericDeterministicModel
 from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from scipy.stats import norm
 from search_table import Ints, TableProblem
 from search_warp import Warp
 from torch import Tensor
 
-from surrogate_nas.search.acquisition import Outcomes, greedily, greedily_by_nehvi
+from surrogate_nas.search.acquisition import Outcomes, greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.front import Floats, Front
 from surrogate_nas.surrogates.cross_validation import fit_whole, folds, held_out
 from surrogate_nas.surrogates.members import DEFAULT, SURROGATES
@@ -130,6 +131,7 @@ class _Round:
         pool = self._pool()
         if not len(self.front.cost):
             return self._feasible(pool, q)
+        pool = pool[safe(self._likely(pool), int(self.problem.feasible(self.evaluated).sum()), q)]
         value = self._value(pool)
         some = pool[np.argsort(-value, kind="stable")[: SEMIFINALISTS if curves else 4 * SEMIFINALISTS]]
         if curves:
@@ -147,6 +149,16 @@ class _Round:
             distance = self.problem.distance(self.problem.codes[row], free)
             found.append(free[np.argsort(distance, kind="stable")[:NEAR]])
         return np.unique(np.concatenate(found))
+
+    def _likely(self, pool: Ints) -> Floats:
+        """(n,) probabilities of a target above the floor."""
+        return np.ones(len(pool)) if self.problem.floor is None else np.asarray(norm.cdf(self._lead(pool)))
+
+    def _lead(self, pool: Ints) -> Floats:
+        """(n,) by how many standard deviations targets are expected to be above the reference."""
+        mean, variance = marginals(self.fitted.model, self.fitted.X[pool])
+        lead = (mean - self.fitted.as_sampled(self.front.reference_accuracy))[:, 0] / variance[:, 0].sqrt()
+        return np.asarray(lead.numpy())
 
     def _value(self, pool: Ints) -> Floats:
         """(n,) mean improvement over draws that all rows share."""
@@ -184,9 +196,7 @@ class _Round:
 
     def _feasible(self, pool: Ints, q: int) -> list[int]:
         """q rows, of which at least one is likeliest to be above the reference: greedily over joint draws."""
-        mean, variance = marginals(self.fitted.model, self.fitted.X[pool])
-        lead = (mean - self.fitted.as_sampled(self.front.reference_accuracy))[:, 0] / variance[:, 0].sqrt()
-        some = pool[np.argsort(-lead.numpy(), kind="stable")[:SEMIFINALISTS]]
+        some = pool[np.argsort(-self._lead(pool), kind="stable")[:SEMIFINALISTS]]
         above = self._drawn(some) > self.front.reference_accuracy
         open_, picked = np.ones(SAMPLES, dtype=np.bool_), list[int]()
         for _ in range(min(q, len(some))):

@@ -17,6 +17,7 @@ from surrogate_nas.errors import InputError
 from surrogate_nas.problem import Problem, initial_proposals
 from surrogate_nas.record import Proposal, Record, exits_of
 from surrogate_nas.sampling import sample_within
+from surrogate_nas.search.acquisition import FEASIBLE_ENOUGH, SAFE, safe
 from surrogate_nas.search.bayesian import Bayesian, Known, known_front
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search
@@ -184,3 +185,10 @@ def test_a_space_that_is_used_up_proposes_nothing_and_ends_the_search(user_space
     everything = initial_proposals(task, user_space.size, [], 0)
     found = search(task, verify(start), everything, verify, Bayesian(lambda records: fit(task, records)))
     assert [r.proposal for r in found] == start
+
+
+def test_once_limits_have_been_kept_often_only_likely_candidates_are_left() -> None:
+    probability = np.array([0.2, SAFE, 0.99, 0.5])
+    assert safe(probability, FEASIBLE_ENOUGH, 2).tolist() == [False, True, True, False]
+    assert safe(probability, FEASIBLE_ENOUGH - 1, 2).all()
+    assert safe(probability, FEASIBLE_ENOUGH, 3).all()

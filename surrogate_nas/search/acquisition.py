@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
@@ -22,7 +23,24 @@ from torch import Tensor
 from surrogate_nas.search.front import Floats, Front
 
 ACQUISITION_SAMPLES = 64
+SAFE = 0.9
+FEASIBLE_ENOUGH = 20
 PRUNING_SAMPLES = 256
+
+
+def safe(probability: Floats, feasible: int, q: int) -> npt.NDArray[np.bool_]:
+    """Which of n candidates are worth a training, as far as limits go.
+
+    Improvements over a good front lie just beyond the limits, where most trainings would be in vain. So once some have
+    kept the limits, candidates have to be likely to keep them too, unless fewer than q are.
+
+    Args:
+        probability: (n,) of keeping the limits.
+        feasible: trained networks that keep them.
+        q: how many are to be chosen.
+    """
+    likely = probability >= SAFE
+    return likely if feasible >= FEASIBLE_ENOUGH and likely.sum() >= q else np.ones_like(likely)
 
 
 def greedily(

@@ -13,7 +13,7 @@ import numpy as np
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.exits import pareto_order
 from surrogate_nas.measurements import Measurements
-from surrogate_nas.search.acquisition import greedily, greedily_by_nehvi
+from surrogate_nas.search.acquisition import greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.curve_value import CurveValue, OperatingPoints, threshold_grid
 from surrogate_nas.search.front import Floats, Front
 from surrogate_nas.search.repeats import worth_repeating
@@ -44,6 +44,8 @@ class Known:
     """Architectures of the K front points, one row per point."""
     thresholds: Floats
     """(K, E − 1) of the front points."""
+    feasible: int
+    """Trained networks that keep the limits at some thresholds."""
 
 
 def known_front(history: History) -> Known:
@@ -62,7 +64,8 @@ def known_front(history: History) -> Known:
     if len(best) == 0:
         nearest = [exits.curve.violation(limits).min() for _, exits in views]
         best = np.argsort(nearest, kind="stable")[:4]
-    return Known(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front])
+    feasible = sum(len(m) > 0 for m in within)
+    return Known(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front], feasible)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class _Selection:
     def _picked(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
         """Up to q of the pool, with their thresholds."""
         value, setting = self.value(pool)
-        best = np.argsort(-value, kind="stable")[:SEMIFINALISTS]
+        allowed = safe(self.value.feasible(pool), self.known.feasible, q)
+        best = np.argsort(-np.where(allowed, value, -np.inf), kind="stable")[: min(SEMIFINALISTS, allowed.sum())]
         pending = self.history.candidates([p.architecture for p in self.history.pending])
         if len(self.known.points):
             cost, accuracy, _ = self.value.curves(pool[best])

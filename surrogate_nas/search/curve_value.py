@@ -54,7 +54,7 @@ class CurveValue:
         """From a front and (T, E − 1) settings; `joint=False` values the best single setting instead of the curve."""
         self.predictor, self.front, self.limits, self.grid, self.seed = predictor, front, limits, grid, seed
         self.joint = joint
-        self._seen: dict[bytes, tuple[float, int]] = {}
+        self._seen: dict[bytes, tuple[float, int, float]] = {}
 
     def __call__(self, pool: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
         """(n,) values, and (n,) index of the grid setting that alone would add most."""
@@ -64,10 +64,14 @@ class CurveValue:
         for start in range(0, len(new), COMPOSED_AT_ONCE):
             chunk = slice(start, start + COMPOSED_AT_ONCE)
             scored = self._score(pool[new[chunk]], drawn[:, chunk])
-            for i, value, setting in zip(new[chunk], *scored, strict=True):
-                self._seen[keys[i]] = (float(value), int(setting))
+            for i, value, setting, feasible in zip(new[chunk], *scored, strict=True):
+                self._seen[keys[i]] = (float(value), int(setting), float(feasible))
         found = [self._seen[key] for key in keys]
-        return np.array([v for v, _ in found]), np.array([s for _, s in found], dtype=np.int64)
+        return np.array([v for v, _, _ in found]), np.array([s for _, s, _ in found], dtype=np.int64)
+
+    def feasible(self, pool: Candidates) -> Floats:
+        """(n,) probabilities that some grid setting keeps the limits, of what has been scored."""
+        return np.array([self._seen[row.tobytes()][2] for row in pool.indices])
 
     def curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
         """(S, n, T) sampled log₁₀ costs, accuracies and violations of the limits, of the mean over trainings.
@@ -92,16 +96,16 @@ class CurveValue:
         violation = reached.excess(self.limits)
         return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
 
-    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
         cost, accuracy, violation = self._composed(part, drawn)
         alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
         setting = np.where(alone.max(axis=1) > 0, alone.argmax(axis=1), violation.mean(axis=0).argmin(axis=1))
-        if len(self.front.cost):
-            return gain, setting
         feasible = (violation <= 0).any(axis=-1).mean(axis=0)
+        if len(self.front.cost):
+            return gain, setting, feasible
         nearest = violation.min(axis=-1).mean(axis=0)
-        return feasible + 1e-3 * gain - 1e-6 * nearest, setting
+        return feasible + 1e-3 * gain - 1e-6 * nearest, setting, feasible
 
 
 class _CurveInputs(Model):  # type: ignore[misc]
