@@ -139,6 +139,7 @@ def test_a_mixture_of_one_model_with_itself_is_that_model() -> None:
         assert torch.allclose(ours, its)
 
 
+@pytest.mark.slow
 def test_the_stack_is_never_much_worse_than_its_best_member() -> None:
     lacking = []
     for seed in range(3):
