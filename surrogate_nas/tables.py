@@ -177,8 +177,9 @@ def print_finals(document: dict[str, Any]) -> None:
 def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any]]:
     """One object per architecture of the front."""
     return [
-        {"encoding": str(v.architecture), "trainings": v.trainings, "tune_accuracy_claimed": v.claimed,
-         "tune_accuracy_again": v.again, "test_accuracy_claimed": v.test_claimed, "test_accuracy_again": v.test_again,
+        {"encoding": str(v.architecture), "trainings": v.trainings,
+         "tune_accuracy_claimed": v.claimed("tune"), "tune_accuracy_again": v.again("tune"),
+         "test_accuracy_claimed": v.claimed("test"), "test_accuracy_again": v.again("test"),
          "claims": [{"claimed": solution_document(c.solution), "again": [solution_document(s) for s in c.again]}
                     for c in v.claims]}
         for v in found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from surrogate_nas.answers import Solution
+from surrogate_nas.record import Split
 from surrogate_nas.space import Architecture
 
 
@@ -35,22 +36,14 @@ class Verification:
     def _verified(self) -> Sequence[Claim]:
         return [claim for claim in self.claims if claim.again]
 
-    @property
-    def claimed(self) -> float:
-        """Mean accuracy on tune of the solutions as the front has them."""
-        return mean(claim.solution.tune.accuracy for claim in self._verified)
+    def claimed(self, split: Split) -> float:
+        """Mean accuracy of the solutions as the front has them."""
+        return mean(_accuracy(claim.solution, split) for claim in self._verified)
 
-    @property
-    def again(self) -> float:
+    def again(self, split: Split) -> float:
         """The same with other seeds: the mean over solutions and seeds."""
-        return mean(mean(s.tune.accuracy for s in claim.again) for claim in self._verified)
+        return mean(mean(_accuracy(s, split) for s in claim.again) for claim in self._verified)
 
-    @property
-    def test_claimed(self) -> float:
-        """Mean accuracy on test of the solutions as the front has them."""
-        return mean(claim.solution.test.accuracy for claim in self._verified)
 
-    @property
-    def test_again(self) -> float:
-        """The same with other seeds."""
-        return mean(mean(s.test.accuracy for s in claim.again) for claim in self._verified)
+def _accuracy(solution: Solution, split: Split) -> float:
+    return (solution.tune if split == "tune" else solution.test).accuracy

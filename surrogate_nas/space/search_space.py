@@ -37,8 +37,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 LONGEST_ENCODING = 4000
-MOST_SETTINGS = 500_000
 """Characters; those of the presets have a few hundred."""
+MOST_SETTINGS = 500_000
+"""Of all genes together, that are tried to list a space."""
 
 
 @dataclass(frozen=True)
