@@ -1,6 +1,6 @@
 """Kill a study twenty times at random moments, continue it each time, and compare it with one that ran in peace.
 
-    python scripts/torture_resume.py FOLDER [--kills 20] [--seed 0]
+    python scripts/torture_resume.py FOLDER [--kills 20] [--seed 0] [--strategy bayesian]
 
 Both studies have the same settings and seed. Each life of the disturbed one is ended by SIGKILL, so that nothing can be
 tidied up. In the end the two must have the same records with the same outputs, byte for byte the same front, and a
@@ -28,9 +28,9 @@ LIVES_PER_RUN = 25
 """An undisturbed run lasts so many times the mean life of a disturbed one, start-up not counted."""
 
 
-def start(study: Path) -> subprocess.Popen[bytes]:
+def start(study: Path, strategy: str) -> subprocess.Popen[bytes]:
     """The command, in its own process."""
-    command = [sys.executable, "-m", "surrogate_nas", "run", str(study), *SETTINGS]
+    command = [sys.executable, "-m", "surrogate_nas", "run", str(study), *SETTINGS, "--strategy", strategy]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -52,11 +52,11 @@ def kill(process: subprocess.Popen[bytes]) -> int:
     return len(family)
 
 
-def torment(study: Path, kills: int, longest: float, rng: random.Random) -> int:
+def torment(study: Path, strategy: str, kills: int, longest: float, rng: random.Random) -> int:
     """Kill and continue; returns how many lives were ended before the study was done."""
     done = 0
     while done < kills:
-        process, life = start(study), rng.uniform(0, longest)
+        process, life = start(study, strategy), rng.uniform(0, longest)
         try:
             process.wait(timeout=life)
         except subprocess.TimeoutExpired:
@@ -67,7 +67,7 @@ def torment(study: Path, kills: int, longest: float, rng: random.Random) -> int:
         finish(process)
         print(f"the study was done after {done} kills")
         return done
-    finish(start(study))
+    finish(start(study, strategy))
     return done
 
 
@@ -107,20 +107,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strategy", default="bayesian")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
     peaceful, disturbed = options.folder / "peaceful", options.folder / "disturbed"
 
     begun = time.monotonic()
-    finish(start(peaceful))
+    finish(start(peaceful, options.strategy))
     whole = time.monotonic() - begun
     again = time.monotonic()
-    finish(start(peaceful))  # with nothing left to do: start-up and the report alone
+    finish(start(peaceful, options.strategy))  # with nothing left to do: start-up and the report alone
     start_up = time.monotonic() - again
     print(f"undisturbed: {whole:.0f} s, of which start-up and report {start_up:.0f} s; {state(peaceful)}", flush=True)
 
     longest = start_up + 2 * (whole - start_up) / LIVES_PER_RUN
-    kills = torment(disturbed, options.kills, longest, random.Random(options.seed))
+    kills = torment(disturbed, options.strategy, options.kills, longest, random.Random(options.seed))
     found = differences(peaceful, disturbed)
     print("\n".join(found) or f"{kills} kills: the same records, the same outputs, the same front; archive sound")
     if found or kills < options.kills:
