@@ -41,7 +41,9 @@ class CostTable:
         """Of one unit; raises `InputError` for one that is not in the table."""
         entry = self.entries.get(str(unit))
         if entry is None:
-            raise InputError(f"{self.source} has no row for the unit {str(unit)!r}; `surrogate-nas measure` makes one")
+            raise InputError(
+                f"{self.source} has no row for the unit {str(unit)!r}; `surrogate-nas spaces measure` makes one"
+            )
         return entry.value
 
     def missing(self, units: Iterable[AnyUnit]) -> list[AnyUnit]:
@@ -124,5 +126,5 @@ def require_all(table: CostTable, space: SearchSpace, costing: Costing) -> None:
     if missing := table.missing(units):
         raise InputError(
             f"{table.source} has no row for {len(missing)} of the {len(units)} units of space {space.spec.name!r}, "
-            f"such as {str(missing[0])!r}; `surrogate-nas measure` measures them"
+            f"such as {str(missing[0])!r}; `surrogate-nas spaces measure` measures them"
         )

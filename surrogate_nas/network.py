@@ -189,15 +189,15 @@ class EarlyExitNetwork(nn.Module):
 
     def said(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
-        values: tuple[Tensor, ...] = self._prepared(x)
+        values: tuple[Tensor, ...] = self.prepared(x)
         said = []
         for e in range(self.architecture.positions):
-            values = self._step(e, values)
+            values = self.step(e, values)
             if self._has_exit(e):
-                said.append(self._said(e, values[0]))
+                said.append(self.said_at(e, values[0]))
         return said
 
-    def _prepared(self, x: Tensor) -> tuple[Tensor]:
+    def prepared(self, x: Tensor) -> tuple[Tensor]:
         """Normalised images, as a given backbone takes them: grey ones in all of its channels, and of its size."""
         x = self.normalize(x)
         if self.given is not None:
@@ -206,7 +206,7 @@ class EarlyExitNetwork(nn.Module):
                 x = Resize(self.given.side, image=True)(x)
         return (x,)
 
-    def _step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Everything that later segments need after segment e, the feature map first."""
         after = self.segments[e](*values)
         return after if self.given is not None else (after,)
@@ -214,7 +214,8 @@ class EarlyExitNetwork(nn.Module):
     def _has_exit(self, e: int) -> bool:
         return str(e) in self.heads or e == self.architecture.positions - 1
 
-    def _said(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def said_at(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, C) logits of the exit at position e from the feature map there, and (N,) its gate's if it has one."""
         if str(e) not in self.heads:  # the end of a given backbone
             return x, None
         if self.given is not None:
@@ -250,16 +251,16 @@ class EarlyExitNetwork(nn.Module):
         positions = np.full(len(x), E - 1)
         samples = np.zeros(E, dtype=np.int64)
         left = np.zeros(len(x), dtype=np.float32)
-        values: tuple[Tensor, ...] = self._prepared(x)
+        values: tuple[Tensor, ...] = self.prepared(x)
         for e in range(E):
             if len(inside) == 0:
                 break
             samples[e] = len(inside)
-            values = self._step(e, values)
+            values = self.step(e, values)
             threshold = operating_point.thresholds[e] if e < E - 1 else 0.0
             if not self._has_exit(e) or threshold is None:
                 continue
-            said, gate = self._said(e, values[0])
+            said, gate = self.said_at(e, values[0])
             score = _scores(operating_point, e, said, gate)
             if operating_point.policy == "cumulative_gate" and gate is not None:
                 score = left = having_left(left, score)

@@ -37,12 +37,23 @@ class _Quantized(nn.Module):
             self._follow(x.detach())
         if not bool(self.input_range.any()):
             return x
-        low, high = self.input_range
-        steps = 2**self.bits - 1
-        scale = ((high - low) / steps).clamp_min(SMALLEST_SCALE)
-        zero = (-low / scale).round().clamp(0, steps).to(torch.int32)
-        rounded: Tensor = torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, steps)
+        scale, zero = self._levels()
+        rounded: Tensor = torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, self._steps)
         return rounded
+
+    def input_rounding(self) -> "RoundedInput | None":
+        """The same as a module of its own."""
+        return RoundedInput(*self._levels(), self._steps) if bool(self.input_range.any()) else None
+
+    @property
+    def _steps(self) -> int:
+        return int(2**self.bits - 1)
+
+    def _levels(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point of inputs."""
+        low, high = self.input_range
+        scale = ((high - low) / self._steps).clamp_min(SMALLEST_SCALE)
+        return scale, (-low / scale).round().clamp(0, self._steps).to(torch.int32)
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
@@ -64,6 +75,36 @@ class QuantizedLinear(_Quantized, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(self.rounded_input(x), self.rounded_weight(), self.bias)
+
+
+class RoundedInput(nn.Module):
+    """What `_Quantized.rounded_input` does once training is over, in elementary operations."""
+
+    scale: Tensor
+    zero: Tensor
+
+    def __init__(self, scale: Tensor, zero: Tensor, steps: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero", zero.to(scale.dtype))
+        self.steps = steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = (torch.round(x * (1 / self.scale)) + self.zero).clamp(0, self.steps)
+        return (level - self.zero) * self.scale
+
+
+def settled(module: nn.Module) -> None:
+    """Replace quantised layers inside by plain ones that compute the same, with their rounded weights for good."""
+    for name, layer in list(module.named_children()):
+        if isinstance(layer, _Quantized):
+            layer.weight = nn.Parameter(layer.rounded_weight().detach())
+            before = layer.input_rounding()
+            plain = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
+            layer.__class__ = plain  # type: ignore[assignment]  # it has all that those have
+            setattr(module, name, layer if before is None else nn.Sequential(before, layer))
+        else:
+            settled(layer)
 
 
 def quantize(module: nn.Module, bits: int | None) -> None:

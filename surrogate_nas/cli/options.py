@@ -49,7 +49,7 @@ Sampling = Annotated[
 ChargeHeads = Annotated[
     str | None, typer.Option(help="Charge a sample for all branches that were run, or its own alone: all or own.")
 ]
-CostTable = Annotated[Path | None, typer.Option(help="CSV with another cost per unit; see `measure`.")]
+CostTable = Annotated[Path | None, typer.Option(help="CSV with another cost per unit; see `spaces measure`.")]
 Objective = Annotated[str | None, typer.Option(help="What to minimise: macs, or cost by the cost table.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a new study (0 by default).")]
 Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]

@@ -1,0 +1,1 @@
+"""A trained network made into a folder that runs without this package."""

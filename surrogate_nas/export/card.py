@@ -1,0 +1,116 @@
+"""The model card: a page about an exported network, for whoever finds its folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surrogate_nas.runtime import EXAMPLES
+
+MOST_LABELS = 20
+PERCENT = 100
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """As Markdown; every figure is the manifest's."""
+    chosen = manifest["settings"][manifest["default_setting"]]
+    test, data = chosen["test"], manifest["data"]
+    low, high = (PERCENT * end for end in test["accuracy_interval"])
+    channels, height, width = manifest["input"]["shape"]
+    return f"""# Early-exit network {manifest["network"]}
+
+Classifies images of {channels} × {height} × {width} pixels into {len(manifest["labels"])} classes: {_labels(manifest)}.
+Easy images leave at an early exit, and what comes after is not computed for them.
+
+At the default setting {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are right (95 % interval
+{low:.2f} to {high:.2f}), for {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
+{chosen["macs"][-1]:,} for an image that goes to the end. {manifest["parameters"]:,} parameters.
+
+## Use
+
+Needs NumPy and ONNX Runtime.
+
+```python
+from runtime import ExportedNetwork     # the file beside this one
+
+network = ExportedNetwork.load(".")     # checks every file
+answer = network.run(images)            # (N, {channels}, {height}, {width}) pixels 0 … 255
+answer.classes, answer.positions, answer.macs
+network.run(images, network.within(0.8 * {test["expected_macs"]:.0f}))   # another setting, by budget
+```
+
+`python runtime.py . --check` compares this machine's results with those before the export. Images are turned upright,
+cut to their central square, resized to {height} × {width} by a bilinear filter that averages where it shrinks, and
+handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalisation is inside.
+
+## Settings
+
+{_settings(manifest)}
+
+Thresholds were chosen on {chosen["tune"]["images"]:,} other images (tune); the figures are of the test split, which
+chose nothing. MACs are of convolutions and linear layers, with every branch that was run.
+
+## Exits
+
+{_exits(manifest, chosen)}
+
+Of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
+
+## What to know
+
+- Where images leave depends on the images. On noisy or blurred ones more go to the end: accuracy falls and the average
+  cost rises. Measure both on images of the place where the network will run.
+- Scores are {_policy(manifest)}. They rank images; only after temperatures were fitted are they probabilities.
+- Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), seed {manifest["training"]["seed"]}.
+- `{EXAMPLES}` holds test images of that data set: mind its licence when passing this folder on.
+- Checksums in `manifest.json` notice damage; they do not prove who made the folder.
+
+Architecture: `{manifest["architecture"]}`
+"""
+
+
+def _labels(manifest: Mapping[str, Any]) -> str:
+    labels = manifest["labels"]
+    more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    return ", ".join(labels[:MOST_LABELS]) + more
+
+
+def _policy(manifest: Mapping[str, Any]) -> str:
+    return {
+        "max_softmax": "the largest class probability", "margin": "the largest class probability minus the second",
+        "entropy": "one minus the normalised entropy", "gate": "what a learned gate says",
+        "cumulative_gate": "the probability of having left by then, by learned gates",
+    }[manifest["policy"]]  # fmt: skip
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _settings(manifest: Mapping[str, Any]) -> str:
+    rows = []
+    for i, setting in enumerate(manifest["settings"]):
+        test = setting["test"]
+        low, high = test["accuracy_interval"]
+        number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
+        thresholds = ", ".join("off" if t is None else f"{t:.6g}" for t in setting["thresholds"]) or "–"
+        rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
+        rows.append([
+            number, thresholds, f"{PERCENT * test['accuracy']:.2f} [{PERCENT * low:.2f}, {PERCENT * high:.2f}]",
+            f"{test['expected_macs']:,.0f}", f"{test['p95_macs']:,}", rates,
+        ])  # fmt: skip
+    return _table(("setting", "thresholds", "accuracy % [95 %]", "expected MACs", "95 % of MACs", "exit rates %"), rows)
+
+
+def _exits(manifest: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+    rows = []
+    for x, (one, macs) in enumerate(zip(manifest["exits"], chosen["macs"], strict=True)):
+        test = chosen["test"]
+        low, high = test["reach_interval"][x]
+        accuracy = test["exit_accuracy"][x]
+        rows.append([
+            str(x + 1), f"{one['segment_macs']:,}", f"{one['branch_macs']:,}", f"{macs:,}",
+            f"{PERCENT * test['reach'][x]:.1f} [{PERCENT * low:.1f}, {PERCENT * high:.1f}]",
+            f"{PERCENT * test['exit_rates'][x]:.1f}", "–" if accuracy is None else f"{PERCENT * accuracy:.2f}",
+        ])  # fmt: skip
+    heads = ("exit", "MACs of its segment", "of its branch", "to leave here", "reach %", "leave %", "of these right %")
+    return _table(heads, rows)

@@ -1,0 +1,242 @@
+"""An exported network's folder: pieces, manifest, weights, examples, model card and runtime; checked as it is made."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from surrogate_nas import runtime
+from surrogate_nas.config import Limits
+from surrogate_nas.datasets import Images, LabeledImages, Labels
+from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.export.card import card
+from surrogate_nas.export.parity import Said, require_equal, require_same_answers, settle
+from surrogate_nas.export.pieces import Piece, pieces_of
+from surrogate_nas.export.settings import Judge, chosen_points, exit_costs, setting_document
+from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.progress import Countdown, say
+from surrogate_nas.record import Record, Split
+from surrogate_nas.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
+from surrogate_nas.study import Study
+from surrogate_nas.threads import one_thread
+from surrogate_nas.thresholds import RUNGS
+
+EXPORTS = "exports"
+WEIGHTS, CARD, RUNTIME = "weights.safetensors", "README.md", "runtime.py"
+MOST_EXAMPLES, EXAMPLE_BYTES = 256, 4 << 20
+SPLITS: tuple[Split, Split] = ("tune", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    logit_difference: float
+    """Largest between PyTorch and ONNX Runtime, over the tune and test splits."""
+
+
+def export_network(
+    study: Study, id: str, limits: Limits | None = None, folder: Path | None = None, rungs: int = RUNGS
+) -> Export:
+    """Write a trained network as a folder that runs by itself.
+
+    Logits of every exit are compared with PyTorch's on all tune and test images, and what the written folder answers to
+    all test images, at every setting, with the routes that follow from PyTorch's logits. Thresholds are moved by as
+    little as keeps them clear of all scores, so that rounding decides about no image.
+
+    Args:
+        study: that trained the network.
+        id: of its record.
+        limits: for the default setting; the study's if none are given.
+        folder: that does not exist or is empty; `exports/ID` in the study by default.
+        rungs: settings at most, beside the default one.
+
+    Raises:
+        InputError: if there is no such network, or something is in the folder already.
+        JobError: if no thresholds keep the limits, the weights are gone, or the files compute something else.
+    """
+    record = study.folder.archive.find(id)
+    target = folder or study.path / EXPORTS / record.id
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; allowed: a folder that does not exist or is empty")
+    network = study.network(record.id)
+    limits = study.settings.limits if limits is None else limits
+    points, default = chosen_points(study, record, limits, rungs)
+    with one_thread():
+        return _Exporting(study, record, network, limits, target).write(points, default)
+
+
+@dataclass(frozen=True)
+class _Exporting:
+    """One export."""
+
+    study: Study
+    record: Record
+    network: EarlyExitNetwork
+    limits: Limits
+    target: Path
+
+    def write(self, points: list[OperatingPoint], default: int) -> Export:
+        """The folder, whole or not at all."""
+        part = self.target.with_name(f"{self.target.name}.partial")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            export = self._written(part, points, default)
+            if self.target.exists():
+                self.target.rmdir()
+            os.replace(part, self.target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return Export(self.target, export.manifest, export.logit_difference)
+
+    def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
+        files, exits = self._pieces(part)
+        splits = self.study.folder.splits()
+        images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
+        labels = {split: images[split].labels for split in SPLITS}
+        by_network = self._said(images, Said.by_network, self.network, "PyTorch")
+        self._examples(part, files, images["test"], by_network["test"])
+        draft = Judge.of(self.study, self.record, labels, by_network)
+        manifest = self._manifest(draft, points, default, exits, files)
+        self._save(part, manifest)
+        by_export = self._said(images, Said.by_export, ExportedNetwork.load(part), "ONNX Runtime")
+        quantized = self.record.architecture.bits is not None
+        difference = max(require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS)
+
+        torch_said, onnx_said = (Said.joined([said[s] for s in SPLITS]) for said in (by_network, by_export))
+        where = self.record.architecture.exit_positions
+        settled = [settle(point, torch_said, onnx_said, where) for point in points]
+        judge = Judge.of(self.study, self.record, labels, by_export)
+        manifest = self._manifest(judge, settled, default, exits, files)
+        self._add(files, part, CARD, card(manifest).encode())
+        manifest = self._manifest(judge, settled, default, exits, files)
+        self._save(part, manifest)
+        torch_says = Judge.of(self.study, self.record, labels, by_network)
+        self._require_same_answers(part, torch_says, settled, default, images["test"])
+        self._say_kept(manifest)
+        return Export(part, manifest, difference)
+
+    def _pieces(self, part: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
+        """Write every piece; returns checksums, and which files each exit has."""
+        files, exits = dict[str, str](), list[dict[str, Any]]()
+        countdown, of = Countdown("pieces exported"), 2 * len(self.record.architecture.exit_positions) - 1
+        for pair in pieces_of(self.network):
+            for piece in pair:
+                if piece is not None:
+                    self._add(files, part, piece.name, piece.onnx())
+                    countdown.at(len(files), of)
+            exits.append(dict(zip(("segment", "branch"), map(_name, pair), strict=True)))
+        self._add(files, part, RUNTIME, Path(runtime.__file__).read_bytes())
+        self._add(files, part, WEIGHTS, self.study.folder.checkpoint(self.record.id).read_bytes())
+        return files, exits
+
+    @staticmethod
+    def _add(files: dict[str, str], part: Path, name: str, content: bytes) -> None:
+        (part / name).write_bytes(content)
+        files[name] = hashlib.sha256(content).hexdigest()
+
+    @staticmethod
+    def _said(images: Mapping[Split, LabeledImages], by: Any, network: Any, whose: str) -> dict[Split, Said]:
+        done, of = 0, sum(len(data) for data in images.values())
+        countdown = Countdown(f"images by {whose}")
+
+        def on_images(n: int) -> None:
+            nonlocal done
+            done += n
+            countdown.at(done, of)
+
+        return {split: by(network, data.images, on_images) for split, data in images.items()}
+
+    def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, said: Said) -> None:
+        """Test images drawn at random, with what the network says of them."""
+        n = min(MOST_EXAMPLES, len(test), max(1, EXAMPLE_BYTES // test.images[0].nbytes))
+        rows = np.sort(np.random.default_rng(0).choice(len(test), n, replace=False))
+        np.savez(part / EXAMPLES, images=test.images[rows], labels=test.labels[rows], logits=said.logits[:, rows])
+        files[EXAMPLES] = hashlib.sha256((part / EXAMPLES).read_bytes()).hexdigest()
+
+    def _manifest(
+        self, judge: Judge, points: list[OperatingPoint], default: int, exits: list[dict[str, Any]],
+        files: Mapping[str, str],
+    ) -> dict[str, Any]:  # fmt: skip
+        folder, architecture, point = self.study.folder, self.record.architecture, points[default]
+        header, cost = folder.archive.header, judge.costing.of(architecture)
+        shape, dataset = header.shape, folder.dataset
+        where = list(architecture.exit_positions)
+        manifest = {
+            "format": FORMAT, "version": VERSION, "network": self.record.id, "architecture": str(architecture),
+            "input": {
+                "shape": [shape.channels, shape.size, shape.size], "layout": "N, channel, row, column",
+                "pixels": "0 … 255, red, green, blue" if shape.channels == 3 else "0 … 255",
+                "preprocessing": ["turned upright", "central square", f"resized to {shape.size} pixels by a bilinear "
+                                  "filter that averages where it shrinks", "normalised inside the network"],
+            },
+            "labels": list(dataset.classes), "policy": judge.exits("tune", point).policy,
+            "exits": [
+                {**files_, **costs, "temperature": point.temperature(e)}
+                for files_, costs, e in zip(exits, exit_costs(judge), where, strict=True)
+            ],
+            "cost_unit": None if judge.costing.model is None else judge.costing.model.name,
+            "settings": [setting_document(judge, p) for p in points], "default_setting": default,
+            "limits": self.limits.model_dump(exclude_none=True),
+            "parameters": int(cost.parameters[0]), "weight_bytes": int(cost.weight_bytes[0]),
+            "activation_bytes": int(cost.memory()[0]),
+            "data": {"name": header.data, "fingerprint": header.fingerprint, "seed_of_splits": header.seed},
+            "training": {"seed": self.record.proposal.seed, "recipe": self.record.proposal.fidelity,
+                         **self.record.provenance},
+            "exported": {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(),
+                         **{name: version(name) for name in ("surrogate-nas", "torch", "onnx", "onnxruntime")}},
+            "files": dict(files),
+        }  # fmt: skip
+        return {**manifest, "sha256": digest_of(manifest)}
+
+    @staticmethod
+    def _save(part: Path, manifest: Mapping[str, Any]) -> None:
+        (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _require_same_answers(
+        self, part: Path, judge: Judge, points: list[OperatingPoint], default: int, test: LabeledImages
+    ) -> None:
+        """Run the folder as a user will, at every setting; and the network itself at the default one."""
+        exported, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
+        batches = [test.images[at : at + runtime.BATCH] for at in range(0, len(test), runtime.BATCH)]
+        for i, (point, setting) in enumerate(zip(points, exported.settings, strict=True)):
+            got = runtime.joined([exported.run(batch, i) for batch in batches])
+            require_same_answers(judge.route("test", point), got, f"at setting {i} than logits say")
+            if i == default:
+                require_same_answers(self._predicted(batches, point), got, "than PyTorch")
+            if not np.isclose((got.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
+                raise JobError(f"the accuracy at setting {i} is not that of the manifest, {setting.accuracy}")
+            countdown.at(i + 1, len(points))
+
+    def _predicted(self, batches: list[Images], point: OperatingPoint) -> tuple[Labels, Labels]:
+        """(N,) exits and (N,) classes by PyTorch, stopping early."""
+        answers = [self.network.predict(torch.from_numpy(batch), point) for batch in batches]
+        positions = np.concatenate([a.positions for a in answers])
+        classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
+        return np.searchsorted(self.record.architecture.exit_positions, positions), classes
+
+    def _say_kept(self, manifest: Mapping[str, Any]) -> None:
+        """Say so if the default setting's budget does not hold on tune any more."""
+        tune = manifest["settings"][manifest["default_setting"]]["tune"]
+        caps = {"expected_macs": self.limits.max_macs, "p95_macs": self.limits.max_p95_macs}
+        for name, cap in caps.items():
+            if cap is not None and tune[name] > cap:
+                say(f"note: {name.replace('_', ' ')} on tune are {tune[name]:,.0f} after rounding, above {cap:,.0f}")
+
+
+def _name(piece: Piece | None) -> str | None:
+    return None if piece is None else piece.name

@@ -1,0 +1,82 @@
+"""Image files, as an exported network takes them, and what it says of them."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from surrogate_nas.datasets import Images, pixels
+from surrogate_nas.datasets.tree import files_below
+from surrogate_nas.errors import InputError
+from surrogate_nas.runtime import BATCH, ExportedNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """An image file, and what was said of it."""
+
+    image: str
+    label: str | None = None
+    probability: float | None = None
+    exit: int | None = None
+    """At which it left, 1 for the first that the network has."""
+    macs: int | None = None
+    error: str | None = None
+    """Why nothing was said."""
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given, and all that are below folders, in the order of their paths.
+
+    Raises:
+        InputError: for a path with nothing at it, or a folder without files.
+    """
+    found = list[Path]()
+    for path in paths:
+        below = files_below(path)[0] if path.is_dir() else [path]
+        if not path.exists() or not below:
+            raise InputError(f"no images at {path}; allowed: image files, and folders of them")
+        found += below
+    return found
+
+
+def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
+    """(channels, height, width) as for training: upright, the central square, resized; grey or in colour as asked.
+
+    Raises:
+        InputError: if it is no image.
+    """
+    channels, side, _ = shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # decoders' of odd metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        values = pixels.read(path, side).values
+    if len(values) > channels:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(values.transpose(1, 2, 0))).convert("L"))[None]
+    return np.broadcast_to(values, shape)
+
+
+def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | None = None) -> Iterator[Classified]:
+    """What a network says of each file, in their order; a file that cannot be read is said to be so."""
+    for at in range(0, len(files), BATCH):
+        some = files[at : at + BATCH]
+        read = [_read(path, network.shape) for path in some]
+        images = [one for one in read if not isinstance(one, str)]
+        answer = network.run(np.stack(images) if images else np.zeros((0, *network.shape), np.uint8), setting)
+        answers = iter(zip(answer.classes, answer.probabilities, answer.positions, answer.macs, strict=True))
+        for path, one in zip(some, read, strict=True):
+            if isinstance(one, str):
+                yield Classified(str(path), error=one)
+                continue
+            c, probabilities, position, macs = next(answers)
+            yield Classified(str(path), network.labels[c], float(probabilities[c]), int(position) + 1, int(macs))
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> Images | str:
+    try:
+        return read_image(path, shape)
+    except InputError as error:
+        return str(error)

@@ -1,0 +1,182 @@
+"""How long an exported network takes on this machine: piece by piece, stopping early, and to the end."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from surrogate_nas.runtime import ExportedNetwork, ExportError, read_examples, read_manifest
+
+LATENCY = "latency.json"
+BATCHES = (1, 32)
+SECONDS = 10.0
+"""For each batch size, at least."""
+FEWEST_PASSES = 5
+NEVER = 2.0
+"""A threshold that no score reaches: the exit is run, and nobody leaves."""
+MOST_BATCHES = 128
+Array = npt.NDArray[Any]
+OnShare = Callable[[int, int], None]
+"""Told how many passes are done, of how many there will be."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Microseconds of every run of one thing, (passes, batches)."""
+
+    runs: Array
+
+    @property
+    def typical(self) -> Array:
+        """(batches,) median over the passes: a bad moment of the machine does not count."""
+        return np.asarray(np.median(self.runs, axis=0))
+
+    def document(self) -> dict[str, float]:
+        """In microseconds: median and 95th percentile of all runs, and the mean of what is typical of each batch."""
+        median, high = np.quantile(self.runs, (0.5, 0.95))
+        return {"median": float(median), "p95": float(high), "mean": float(self.typical.mean())}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times one network on some batches of images."""
+
+    network: ExportedNetwork
+    thresholds: Sequence[float | None]
+    """Of the setting that is timed."""
+    batches: Sequence[Array]
+
+    def passes(self, seconds: float, on_share: OnShare) -> dict[str, Times]:
+        """Everything on every batch, again and again: nothing falls into a bad moment alone.
+
+        The first pass warms up, and is not counted.
+        """
+        found: dict[str, list[list[float]]] = {}
+        start, n, of = time.monotonic(), 0, FEWEST_PASSES + 1
+        while n < of:
+            rows = [self._once(batch) for batch in self.batches]
+            for name in rows[0] if n else ():
+                found.setdefault(name, []).append([row[name] for row in rows])
+            n += 1
+            of = max(of, round(seconds / ((time.monotonic() - start) / n)))
+            on_share(n, of)
+        return {name: Times(np.array(runs)) for name, runs in found.items()}
+
+    def _once(self, batch: Array) -> dict[str, float]:
+        times = self._walk(batch)
+        early = len(self.network.stages) - 1
+        ways = {"routed": self.thresholds, "to the end": [NEVER] * early, "static": [None] * early}
+        for name, thresholds in ways.items():
+            start = time.perf_counter_ns()
+            self.network.route(batch, thresholds)
+            times[name] = (time.perf_counter_ns() - start) * 1e-3
+        return times
+
+    def _walk(self, batch: Array) -> dict[str, float]:
+        """Of each piece, in the order in which they are run."""
+        times, values = dict[str, float](), [batch]
+        for x, stage in enumerate(self.network.stages, start=1):
+            start = time.perf_counter_ns()
+            values = stage.segment(values)
+            middle = time.perf_counter_ns()
+            times[f"segment {x}"] = (middle - start) * 1e-3
+            if stage.branch is not None:
+                stage.said(values)
+                times[f"branch {x}"] = (time.perf_counter_ns() - middle) * 1e-3
+        return times
+
+
+def measure_latency(
+    folder: Path, *, setting: int | None = None, threads: int = 1, seconds: float = SECONDS,
+    on_share: OnShare = lambda done, of: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Time an exported network on the images in its folder; the result is kept there as `latency.json`.
+
+    Times are microseconds. `to the end` runs every exit and leaves at none; `static` is the network without early
+    exits. `composed` is what the pieces come to, Σ p_e · (pieces up to exit e), for the images that are routed.
+
+    Args:
+        folder: of the export.
+        setting: that routes; the default one if none is given.
+        threads: of ONNX Runtime.
+        seconds: for each batch size, at least.
+        on_share: told the progress.
+
+    Raises:
+        ExportError: if the folder is not what was exported, or there is no such setting.
+    """
+    network = ExportedNetwork.load(folder, threads)
+    number = network.default if setting is None else setting
+    if number not in range(len(network.settings)):
+        raise ExportError(f"setting {number} is not one of 0 to {len(network.settings) - 1}")
+    images = network.checked(read_examples(folder)[0])
+    chosen = network.settings[number]
+    sizes = {}
+    for size in BATCHES:
+        clock = Clock(network, chosen.thresholds, _batches(images, size))
+        sizes[str(size)] = _document(clock, clock.passes(seconds, on_share))
+    document = {
+        "network": network.manifest["network"], "manifest": read_manifest(folder)["sha256"], "setting": number,
+        "threads": threads, "machine": machine(), "unit": "µs", "batch": sizes,
+        "macs": {"expected": chosen.expected_macs, "to the end": chosen.macs[-1], "exits": list(chosen.macs)},
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    part = folder / f"{LATENCY}.partial"
+    part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, folder / LATENCY)
+    return document
+
+
+def _batches(images: Array, size: int) -> list[Array]:
+    """Up to so many batches; where there are too few images, they come again."""
+    count = max(1, min(MOST_BATCHES, len(images) // size))
+    rows = np.arange(count * size) % len(images)
+    return [np.ascontiguousarray(images[part]) for part in rows.reshape(count, size)]
+
+
+def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
+    """Of one batch size."""
+    X = len(clock.network.stages)
+    positions = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
+    leaving = np.bincount(np.concatenate(positions), minlength=X)
+    pieces = {name: t.document() for name, t in times.items() if name.split()[0] in ("segment", "branch")}
+    up_to = _up_to(clock.thresholds, {name: times[name].typical.mean() for name in pieces}, X)
+    routed, end = times["routed"], times["to the end"]
+    composed = float(leaving @ up_to / leaving.sum())
+    return {
+        "pieces": pieces, "exits": up_to.tolist(), "routed": routed.document(), "to the end": end.document(),
+        "static": times["static"].document(), "composed": composed,
+        "routed / composed": float(routed.typical.mean() / composed),
+        "routed / to the end": float(routed.typical.mean() / end.typical.mean()),
+        "exit_rates": (leaving / leaving.sum()).tolist(), "images": int(leaving.sum()),
+        "passes": len(routed.runs),
+    }  # fmt: skip
+
+
+def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:
+    """(X,) pieces that have been run when an image leaves at each exit, with exits that are off left out."""
+    spent, up_to = 0.0, []
+    for x in range(X):
+        on = x < X - 1 and thresholds[x] is not None
+        spent += pieces[f"segment {x + 1}"] + (pieces[f"branch {x + 1}"] if on else 0.0)
+        up_to.append(spent)
+    return np.array(up_to)
+
+
+def machine() -> dict[str, Any]:
+    """What times are of."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    return {"processor": name, "cores": os.cpu_count(), "system": platform.system(), "onnxruntime": ort.__version__}

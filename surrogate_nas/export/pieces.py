@@ -1,0 +1,105 @@
+"""A network cut at its exits, each piece as ONNX."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+import onnxscript  # noqa: F401  PyTorch's exporter needs it, and says so late
+import torch
+from torch import Tensor, nn
+
+from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.quantize import settled
+
+IMAGES, FEATURES, LOGITS, GATE = "images", "features", "logits", "gate"
+
+
+class Segment(nn.Module):
+    """The backbone from after one exit to the next; the last one with the classifier."""
+
+    def __init__(self, network: EarlyExitNetwork, positions: range) -> None:
+        super().__init__()
+        self.network, self.positions = network, positions
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        if self.positions[0] == 0:
+            values = self.network.prepared(values[0])
+        for e in self.positions:
+            values = self.network.step(e, values)
+        if self.positions[-1] == self.network.architecture.positions - 1:
+            return (self.network.said_at(self.positions[-1], values[0])[0],)
+        return values
+
+
+class Branch(nn.Module):
+    """An exit's branch, from the feature map there to its logits, and its gate's if it has one."""
+
+    def __init__(self, network: EarlyExitNetwork, position: int) -> None:
+        super().__init__()
+        self.network, self.position = network, position
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        logits, gate = self.network.said_at(self.position, x)
+        return (logits,) if gate is None else (logits, gate)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file of an export."""
+
+    name: str
+    module: nn.Module
+    values: tuple[Tensor, ...]
+    """An example of what it reads."""
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def onnx(self) -> bytes:
+        """The piece with a batch of any size, and nothing of where it was made."""
+        batch = torch.export.Dim("N", min=1)
+        dynamic = tuple({0: batch} for _ in self.values)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's, about itself
+            program = torch.onnx.export(
+                self.module.eval(), self.values, dynamo=True, verbose=False, input_names=self.inputs,
+                output_names=self.outputs, dynamic_shapes=dynamic if isinstance(self.module, Branch) else (dynamic,),
+            )  # fmt: skip
+        assert program is not None
+        return _plain(program.model_proto)
+
+
+def _plain(model: onnx.ModelProto) -> bytes:
+    """Without stack traces and names of source files."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
+                 *model.graph.value_info, *model.graph.initializer):  # fmt: skip
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return bytes(model.SerializeToString())
+
+
+@torch.no_grad()
+def pieces_of(network: EarlyExitNetwork) -> Iterator[tuple[Piece, Piece | None]]:
+    """The segment up to each exit, and its branch; none for the last, whose segment ends in logits."""
+    plain = copy.deepcopy(network).eval()
+    settled(plain)
+    shape, start, last = network.shape, 0, network.architecture.positions - 1
+    values: tuple[Tensor, ...] = (torch.zeros(2, shape.channels, shape.size, shape.size),)
+    for x, position in enumerate(network.architecture.exit_positions):
+        inputs = (IMAGES,) if x == 0 else _features(x - 1, len(values))
+        segment = Segment(plain, range(start, position + 1)).eval()
+        after = segment(*values)
+        outputs = (LOGITS,) if position == last else _features(x, len(after))
+        branch = None
+        if position != last:
+            module = Branch(plain, position).eval()
+            said = (LOGITS, GATE)[: len(module(after[0]))]
+            branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], said)
+        yield Piece(f"segment_{x + 1}.onnx", segment, values, inputs, outputs), branch
+        start, values = position + 1, after
+
+
+def _features(x: int, n: int) -> tuple[str, ...]:
+    """Names of what is handed on after exit x."""
+    return tuple(f"{FEATURES}_{x + 1}" + (f"_{i}" if i else "") for i in range(n))
