@@ -1,5 +1,6 @@
 """What the tests share: spaces, one small architecture, and the digits cut into a study's splits."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import settings
 
 from surrogate_nas import cli, datasets
+from surrogate_nas.config import Limits
 from surrogate_nas.datasets import Splits
+from surrogate_nas.export.folder import export_network
 from surrogate_nas.search import published
 from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
 from surrogate_nas.study import Study
@@ -107,3 +110,18 @@ def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study.fit()
     study.folder.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
     return path
+
+
+@pytest.fixture(scope="session")
+def exporting(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of the study, and the id of one of its networks with three exits."""
+    path = Path(shutil.copytree(study_path, tmp_path_factory.mktemp("exporting") / "study"))
+    records = Study.open(path).records()
+    return path, next(r.id for r in records if len(r.architecture.exit_positions) == 3)
+
+
+@pytest.fixture(scope="session")
+def exported(exporting: tuple[Path, str]) -> Path:
+    """That network as a folder. Tests read it; those that write take a copy."""
+    path, id = exporting
+    return export_network(Study.open(path), id, Limits(), rungs=5).folder
