@@ -93,6 +93,9 @@ class Settings(Config):
     """How those are drawn: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
     batch: Count = 4
     """Proposals per round."""
+    stream: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Which of many sequences of draws, proposals and training seeds the study's seed gives: studies of one seed have
+    the same splits, and those of other streams train other networks."""
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     final: Recipe | None = None

@@ -35,7 +35,7 @@ WIDTH_OF_FILES = 180
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
-def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
     """Numbers are aligned to the right; all columns but the first may wrap."""
     table = Table(
         title=title, title_justify="left", caption=note or None, caption_justify="left", box=None, pad_edge=False
@@ -111,7 +111,7 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
         low, high = s.test.accuracy_interval
         rows.append((
             s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", _percentages(s.test.rates),
+            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", percentages(s.test.rates),
             s.operating_point,
         ))  # fmt: skip
     columns = ["network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
@@ -120,7 +120,7 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
         columns.insert(4, "expected cost")
         rows = [(*row[:4], f"{cost[0]:,.1f}", *row[4:]) for row, cost in zip(rows, costs, strict=True)]
     note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
-    _print_table(title, columns, rows, note)
+    print_table(title, columns, rows, note)
 
 
 def finals_document(
@@ -163,7 +163,7 @@ def print_finals(document: dict[str, Any]) -> None:
     columns = ("max MACs", "best seed", "seeds", "test accuracy", "95 % interval", "expected MACs", "in the search",
                "encoding")  # fmt: skip
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
-    _print_table("At full fidelity", columns, rows, note)
+    print_table("At full fidelity", columns, rows, note)
     missing = [budget for budget, f in shown if f is None]
     if missing:
         console.print(f"No network keeps {' or '.join(missing)} expected MACs.")
@@ -198,7 +198,7 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
     columns = ("network", "trainings", "expected MACs", "tune, claimed", "tune, again", "points", "test, claimed",
                "test, again")  # fmt: skip
     note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
-    _print_table("The front trained again", columns, rows, note)
+    print_table("The front trained again", columns, rows, note)
     if document:
         points = [100 * (v["tune_accuracy_again"] - v["tune_accuracy_claimed"]) for v in document]
         console.print(f"on average {sum(points) / len(points):+.2f} points on tune")
@@ -223,10 +223,10 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
             f"{r.budget:,.0f}", r.solution.operating_point, f"{r.solution.tune.accuracy:.4f}",
             f"{test.accuracy:.4f} [{r.test_accuracy_interval[0]:.4f}, {r.test_accuracy_interval[1]:.4f}]",
             f"{test.expected_macs:,.0f} [{test.expected_macs_interval[0]:,.0f}, {test.expected_macs_interval[1]:,.0f}]",
-            _percentages(test.rates),
+            percentages(test.rates),
         ))  # fmt: skip
     columns = ("budget", "thresholds", "tune accuracy", "test accuracy [95 %]", "expected MACs [95 %]", "exit rates %")
-    _print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
+    print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
 
 
 def print_policies(solutions: Sequence["Solution"], title: str) -> None:
@@ -237,11 +237,11 @@ def print_policies(solutions: Sequence["Solution"], title: str) -> None:
         rows.append((
             point.policy, " ".join(f"{T:.2f}" for T in point.temperatures) or "–", f"{s.tune.accuracy:.4f}",
             f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
-            f"{test.expected_macs:,.0f}", _percentages(test.rates), point,
+            f"{test.expected_macs:,.0f}", percentages(test.rates), point,
         ))  # fmt: skip
     columns = ("policy", "temperatures", "tune accuracy", "test accuracy [95 %]", "expected MACs", "exit rates %",
                "thresholds")  # fmt: skip
-    _print_table(title, columns, rows, "each at the thresholds that are best on tune; all other figures are of test")
+    print_table(title, columns, rows, "each at the thresholds that are best on tune; all other figures are of test")
 
 
 def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]:
@@ -253,7 +253,8 @@ def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _percentages(rates: Sequence[float]) -> str:
+def percentages(rates: Sequence[float]) -> str:
+    """Whole numbers, in a row."""
     return " ".join(f"{100 * rate:.0f}" for rate in rates)
 
 
@@ -309,7 +310,7 @@ def print_records(rows: Sequence[dict[str, Any]]) -> None:
     title = f"{len(rows)} record{'' if len(rows) == 1 else 's'}"
     names = [name for name in RECORD_COLUMNS if rows and name in rows[0]]
     cells = [[f"{r[n]:,}" if n in ("last_exit_macs", "parameters") else r[n] for n in names] for r in rows]
-    _print_table(title, [RECORD_COLUMNS[name] for name in names], cells)
+    print_table(title, [RECORD_COLUMNS[name] for name in names], cells)
 
 
 def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
@@ -352,7 +353,7 @@ def print_fit(fitted: "Fitted") -> None:
         f"MACs and parameters; sorting by MACs ranks accuracy with τ {fitted.used.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
-    _print_table("Surrogates on networks they never saw", columns, rows, note)
+    print_table("Surrogates on networks they never saw", columns, rows, note)
     for caution in fitted.used.cautions:
         console.print(f"warning: {caution}", soft_wrap=True)
 
@@ -372,7 +373,7 @@ def print_answers(answers: Sequence["Answer"]) -> None:
             for a in answers[:MOST_ROWS]]  # fmt: skip
     columns = ("accuracy [90 %]", "expected MACs [90 %]", "worst MACs", "parameters", "P(feasible)", "thresholds",
                "trained", "encoding")  # fmt: skip
-    _print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows)
+    print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows)
 
 
 def _print_answer(answer: "Answer") -> None:
@@ -391,7 +392,7 @@ def _print_answer(answer: "Answer") -> None:
         (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))
         for e, (macs, p, a) in enumerate(exits, 1)
     ]
-    _print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
+    print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
     for known in answer.trained:
         rates = " ".join(f"{rate:.3f}" for rate in known["rates"])
         console.print(
@@ -470,7 +471,7 @@ def print_checked(document: dict[str, Any]) -> None:
     rows = [(size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
             for size, amounts in document["costs"].items()]  # fmt: skip
     columns = ("images", "MACs to the end", "parameters", "bytes of weights", "bytes of activations")
-    _print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
+    print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
     for law in document["laws"]:
         verdict = "ok  " if law["holds"] else "FAIL"
         against = "" if law["holds"] else f"; not for {law['counterexample']}"
@@ -506,11 +507,11 @@ def print_card(card: "DataCard") -> None:
     for name, value in lines.items():
         console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
     rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]
-    _print_table(card.name, ("class", "train and tune", "test"), rows)
+    print_table(card.name, ("class", "train and tune", "test"), rows)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:
     """Any rows as a table."""
     cells = [[f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v
               for v in row.values()] for row in rows]  # fmt: skip
-    _print_table(title, [name.replace("_", " ") for name in rows[0]], cells)
+    print_table(title, [name.replace("_", " ") for name in rows[0]], cells)

@@ -1,6 +1,7 @@
 """The commands that look into an archive, and those that deal with its failures."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,6 +72,32 @@ def archive_dump(study: StudyPath) -> None:
 
     for record in folder.archive.records():
         typer.echo(json.dumps(tables.record_document(folder, record)))
+
+
+@archive_app.command("merge")
+def archive_merge(
+    study: StudyPath,
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Folders of studies; they are only read.")],
+    warm: Annotated[
+        bool, typer.Option("--warm-start", help="Only let architectures of the others' fronts be trained here first.")
+    ] = False,
+    n: Annotated[int | None, typer.Option(help="With --warm-start: at most so many, evenly along each front.")] = None,
+    wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
+    if n is not None and not warm:
+        raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
+    folder = open_study(study, {}, wait)
+    from surrogate_nas import merge_tables
+    from surrogate_nas.merge import merge, warm_start
+
+    if warm:
+        proposals = [p for other in others for p in warm_start(folder, other, n)]
+        rows = merge_tables.proposal_rows(proposals)
+        answer(rows, as_json, lambda: merge_tables.print_proposals(rows))
+        return
+    document = merge_tables.document(folder, merge(folder, others))
+    answer(document, as_json, lambda: merge_tables.print_merged(document))
 
 
 @archive_app.command("validate")
