@@ -96,11 +96,12 @@ def _merge(folder: StudyFolder, source: StudyFolder) -> Merged:
 
 
 def _say(folder: StudyFolder, merged: Merged) -> None:
-    same = f"{len(merged.duplicates)} were here already"
+    known = f"{len(merged.duplicates)} were here already"
     failed = f", {len(merged.trained)} that had failed here were trained there" if merged.trained else ""
-    say(f"{merged.source}: {len(merged.added)} records added{failed}, {same}; weights kept of {merged.weights}")
-    if merged.duplicates and not (merged.added or merged.trained):
-        say("studies of one seed draw the same networks, unless they are made with another --stream")
+    say(f"{merged.source}: {len(merged.added)} records added{failed}, {known}; weights kept of {merged.weights}")
+    here = {r.id for r in _records(folder) if MERGED not in r.provenance}
+    if (twice := len(here & {*merged.duplicates})) and merged.source.resolve() != folder.path.resolve():
+        say(f"{twice} networks were trained in both studies alike; with another --stream one trains others")
     if merged.conflicts:
         few = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in merged.conflicts[:SHOWN]]
         say(

@@ -86,9 +86,8 @@ def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
     if worst.what == ACCURACY:
         return f"accuracy falls below the floor of {worst.limit:g} {where}, to {worst.value:.4f}"
-    return (
-        f"the budget of {worst.limit:,.0f} {worst.what} breaks {where}: {worst.value:,.0f} at most, {worst.by:.1%} over"
-    )
+    found = f"{worst.value:,.0f} at most, {worst.by:.1%} over"
+    return f"the limit of {worst.limit:,.0f} on {worst.what} breaks {where}: {found}"
 
 
 def broken(measured: Measured, limits: Limits) -> tuple[Broken, ...]:

@@ -19,7 +19,7 @@ import yaml
 
 from surrogate_nas import InputError, JobError, Settings, Study
 from surrogate_nas.archive import SCHEMA_VERSION, Archive, same
-from surrogate_nas.creation import ARCHIVE, CHECKPOINTS
+from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, SETTINGS
 from surrogate_nas.lock import StudyLock
 from surrogate_nas.merge import MERGED, WARM_START, Conflict, merge, warm_start
 from surrogate_nas.problem import initial_proposals
@@ -96,6 +96,17 @@ def test_the_first_stream_is_that_of_studies_without_one() -> None:
     assert seeds[0] == seeds[1]
     assert not set(seeds[0]) & set(seeds[2])
     assert seeds[0][:2] == [int(np.random.SeedSequence([7, 0, k]).generate_state(1)[0] >> 1) for k in (0, 1)]
+
+
+def test_the_command_keeps_the_stream(second_path: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "study"
+    limits = ("--max-macs", "2e5", "--min-accuracy", "0.3")
+    options = ("--epochs", 2, "--workers", 0, *limits, "--seed", 3, "--stream", 1)
+    code, out, _ = command("collect", path, "--n", 1, *options, "--json")
+    assert code == 0
+    first = Study.open(second_path).records()[0].id
+    assert [row["id"] for row in json.loads(out)] == [first]
+    assert Study.open(path).settings.stream == 1
 
 
 # ---------------------------------------------------------------------- laws
@@ -181,6 +192,13 @@ def test_what_was_pending_here_and_trained_there_is_not_trained_again(copy: Copy
     assert_same(everything(study), everything(other))
 
 
+def test_machines_that_did_the_same_work_are_told_of_streams(
+    copy: Copy, second_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge(copy(second_path).folder, [second_path])
+    assert "4 networks were trained in both studies alike; with another --stream" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------- the same training, otherwise
 
 
@@ -256,6 +274,17 @@ def test_only_weights_that_the_settings_keep_stay(copy: Copy, study_path: Path, 
     theirs = {f"{r.id}.safetensors" for r in everything(Study.open(second_path)).values()}
     assert weights(study) & theirs == weights(whole) & theirs
     assert (keep == "none") == (weights(study) == set())
+
+
+def test_settings_and_archive_are_enough(copy: Copy, study_path: Path, second_path: Path, tmp_path: Path) -> None:
+    (bare := tmp_path / "bare").mkdir()
+    for name in (ARCHIVE, SETTINGS):
+        shutil.copy(second_path / name, bare)
+    study = copy(study_path)
+    (merged,) = merge(study.folder, [bare])
+    assert set(merged.added) == everything(Study.open(second_path)).keys()
+    assert merged.weights == 0
+    assert {p.name for p in bare.iterdir() if "-" not in p.name} == {ARCHIVE, SETTINGS}
 
 
 # ---------------------------------------------------------------------- other commands, and kills
@@ -469,7 +498,7 @@ def test_the_command_merges_and_says_what_came_from_where(
     assert json.loads(out)["provenance"][MERGED][0]["study"] == str(second_path)
     code, out, err = command("archive", "merge", study.path, second_path)
     assert (code, "The budget of 12 trainings is spent" in out) == (0, True)
-    assert "unless they are made with another --stream" in err
+    assert "trained in both" not in err
 
 
 def test_the_command_warm_starts(fresh: Study, study_path: Path, command: Command) -> None:

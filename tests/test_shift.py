@@ -203,7 +203,7 @@ def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> N
     over_by = worst.measured.expected_macs / limits.max_macs - 1
     (said,) = (w for w in flagged.warnings() if f"{worst.measured.expected_macs:,.0f} at most, {over_by:.1%} over" in w)
     assert said.startswith(
-        f"the budget of {limits.max_macs:,.0f} expected MACs breaks under {worst.corruption} of level"
+        f"the limit of {limits.max_macs:,.0f} on expected MACs breaks under {worst.corruption} of level"
     )
 
 
