@@ -1,4 +1,4 @@
-"""The commands that look into an archive, and those that deal with its failures."""
+"""The commands that look into an archive, those that deal with its failures, and the one that merges others into it."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from surrogate_nas.cli.output import answer
 from surrogate_nas.cli.studies import open_study
 from surrogate_nas.errors import InputError, JobError
 
-archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive.")
+archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive, or merge others into it.")
 
 
 @archive_app.command("list")

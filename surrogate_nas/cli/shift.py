@@ -39,9 +39,9 @@ def shift(
         str | None, typer.Option(help="Such as 0.8,off; by default the best for the limits on clean tune images.")
     ] = None,
     corruptions: Annotated[
-        str, typer.Option(help="Which.", show_default=True)
-    ] = "noise,blur,contrast,brightness,jpeg",
-    levels: Annotated[str, typer.Option(help="How strong.", show_default=True)] = "1,2,3,4,5",
+        str | None, typer.Option(help="Which of noise, blur, contrast, brightness, jpeg: noise,blur; all by default.")
+    ] = None,
+    levels: Annotated[str | None, typer.Option(help="How strong, from 1 to 5: 1,3,5; all by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file with all figures.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -49,9 +49,9 @@ def shift(
 
     Limits replace the study's.
     """
-    options, kinds, strengths = locals(), _words(corruptions), _numbers(levels)
-    folder = open_study(study, {})
+    options, folder = locals(), open_study(study, {})
     from surrogate_nas import shift_table
+    from surrogate_nas.corruptions import CORRUPTIONS, LEVELS
     from surrogate_nas.exits import OperatingPoint
     from surrogate_nas.study import Study
 
@@ -62,11 +62,12 @@ def shift(
     if thresholds is not None:
         given = OperatingPoint.parse(thresholds, folder.space.positions)
         point = whole.operating_point(folder.archive.find(network), given.array())
+    kinds = list(CORRUPTIONS) if corruptions is None else _words(corruptions)
+    strengths = LEVELS if levels is None else _numbers(levels)
     found = whole.shift(network, limits, operating_point=point, corruptions=kinds, levels=strengths)
     if output is not None:
         shift_table.write(found, output)
-    document = shift_table.document(found)
-    answer(document, as_json, lambda: shift_table.show(found))
+    answer(shift_table.document(found), as_json, lambda: shift_table.show(found))
 
 
 def _words(text: str) -> list[str]:
