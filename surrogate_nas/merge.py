@@ -1,8 +1,8 @@
-"""Archives of several machines become one, and a study begins with what another one found.
+"""Archives of several machines become one.
 
 Outputs compare only where the same images were held out. So what is merged comes from studies of the same data, space,
 splits (which follow from the study's seed) and recipe. Such studies train other networks by another `stream`. Of any
-other study the architectures on its front can be taken, to be trained here.
+other study the architectures on its front can be taken: see `warm_start`.
 """
 
 import shutil
@@ -16,21 +16,16 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.archive import Header, same
-from surrogate_nas.candidates import keeps_exact_limits, taken_rows
 from surrogate_nas.creation import DATA
 from surrogate_nas.datasets import Splits, store
-from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.errors import InputError
 from surrogate_nas.folder import StudyFolder
-from surrogate_nas.problem import user_proposals
 from surrogate_nas.progress import Countdown, say
-from surrogate_nas.record import GROUPS, Outputs, Proposal, Record
-from surrogate_nas.space import Architecture, SpaceSpec
-from surrogate_nas.weights import front_of
+from surrogate_nas.record import GROUPS, Outputs, Record
+from surrogate_nas.space import SpaceSpec
 
 MERGED = "merged"
 """In a record's provenance: the studies that it came through, the first of them trained it."""
-WARM_START = "warm_start"
-"""In what is said of a proposal: the record that its architecture was taken from."""
 CURE = "its front can be trained here instead: --warm-start"
 SHOWN = 3
 
@@ -129,7 +124,7 @@ def _require_comparable(folder: StudyFolder, source: StudyFolder) -> None:
 
 def _differences(folder: StudyFolder, source: StudyFolder) -> Iterator[tuple[str, object, object]]:
     """What differs, as it is here and there."""
-    here, there = folder.archive.header, source.archive.header
+    here, there, fidelity = folder.archive.header, source.archive.header, folder.settings.recipe.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
     if _comparable(here.space) != _comparable(there.space):
@@ -137,7 +132,7 @@ def _differences(folder: StudyFolder, source: StudyFolder) -> Iterator[tuple[str
     pairs = (
         ("images and classes", here.shape, there.shape), ("splits", _splits(folder), _splits(source)),
         ("settings for mirrored images", _flips(folder), _flips(source)),
-        ("recipe", folder.settings.recipe.fidelity, _fidelity(source)),
+        ("recipe", fidelity, _other_fidelity(source, fidelity)),
     )  # fmt: skip
     for what, ours, theirs in pairs:
         if None not in (ours, theirs) and ours != theirs:
@@ -174,10 +169,10 @@ def _named(space: SpaceSpec, other: SpaceSpec) -> str:
     return f"{space.name} with {differs} {ours[differs]}"
 
 
-def _fidelity(source: StudyFolder) -> str | None:
-    """That of the other study's trainings; `None` if it has none."""
-    records = _records(source)
-    return next((r.proposal.fidelity for r in records if r.proposal.group != "final"), None)
+def _other_fidelity(source: StudyFolder, fidelity: str) -> str | None:
+    """That of a training that is by another recipe; `None` if there is none. Finals have recipes of their own."""
+    found = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
+    return next((theirs for theirs in found if theirs != fidelity), None)
 
 
 def _require_sound(source: StudyFolder) -> None:
@@ -250,86 +245,3 @@ def _copy_weights(folder: StudyFolder, source: StudyFolder, ids: set[str]) -> No
             with suppress(FileNotFoundError):  # not kept there, or no longer
                 shutil.copyfile(source.checkpoint(id), partial)
                 partial.replace(path)
-
-
-# ---------------------------------------------------------------------- warm start
-
-
-def warm_start(folder: StudyFolder, other: Path, n: int | None = None) -> list[Proposal]:
-    """Propose architectures of another study's front here, whatever its data, splits or recipe.
-
-    They are trained before anything else is, by the next run, search or collect. What has been proposed here before, or
-    is beyond this study's exact limits, is left out.
-
-    Args:
-        folder: of the study that is to train them.
-        other: folder of a study.
-        n: at most so many, evenly along the front, which is taken whole by default.
-
-    Raises:
-        InputError: if the folder is no study, or has architectures on its front that are not of this space.
-        JobError: if nothing that was trained there keeps the limits there.
-    """
-    if n is not None and n < 1:
-        raise InputError(f"n {n} is not a positive number")
-    source = StudyFolder.open(other)
-    chosen = _along_front(source, n)
-    _require_in_space(folder, source, list(chosen))
-    with folder.changing():
-        taken = folder.archive.proposals()
-        new = _worth_training(folder, list(chosen), taken)
-        proposals = [
-            replace(p, prediction={WARM_START: _taken_from(source, chosen[p.architecture])})
-            for p in user_proposals(folder.problem, new, folder.next_round(taken))
-        ]
-        folder.archive.propose(proposals)
-    say(f"{len(proposals)} of {len(chosen)} networks of {source.path} are to be trained here first")
-    return proposals
-
-
-def _along_front(source: StudyFolder, n: int | None) -> dict[Architecture, Record]:
-    """Architectures, with the training that is on the front, cheapest first."""
-    limits = source.settings.limits
-    views = source.problem.views(source.archive.records(outputs=True))
-    of: dict[Architecture, Record] = {}
-    for record in front_of([(r, exits.within(limits)) for r, exits in views]):
-        of.setdefault(record.architecture, record)
-    if not of:
-        raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
-    every = list(of)
-    some = np.unique(np.linspace(0, len(every) - 1, min(n or len(every), len(every))).round().astype(np.int64))
-    return {every[i]: of[every[i]] for i in some}
-
-
-def _require_in_space(folder: StudyFolder, source: StudyFolder, architectures: Sequence[Architecture]) -> None:
-    reasons = []
-    for architecture in architectures:
-        try:
-            folder.space.indices([architecture])
-        except InputError as error:
-            reasons.append(f"{architecture}: {error}")
-    if reasons:
-        raise InputError(
-            f"{len(reasons)} of {len(architectures)} networks of the front of {source.path}, of space "
-            f"{source.space.spec.name!r}, are not in space {folder.space.spec.name!r} of {folder.path}; {reasons[0]}"
-        )
-
-
-def _worth_training(
-    folder: StudyFolder, architectures: Sequence[Architecture], taken: Sequence[Proposal]
-) -> list[Architecture]:  # fmt: skip
-    space, limits = folder.space, folder.settings.limits
-    rows = space.indices(architectures)
-    keeps = keeps_exact_limits(folder.costing.of_indices(space, rows), space.present(rows), limits)
-    known = taken_rows(space, [p.architecture for p in taken])
-    if beyond := int((~keeps).sum()):
-        say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")
-    return [a for a, row, kept in zip(architectures, rows, keeps, strict=True) if kept and row.tobytes() not in known]
-
-
-def _taken_from(source: StudyFolder, record: Record) -> dict[str, Any]:
-    header = source.archive.header
-    return {
-        "study": str(source.path.resolve()), "seed": header.seed, "data": header.data,
-        "fingerprint": header.fingerprint, "record": record.id,
-    }  # fmt: skip

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from surrogate_nas.folder import StudyFolder
-from surrogate_nas.merge import WARM_START, Merged
+from surrogate_nas.merge import Merged
 from surrogate_nas.record import Proposal
 from surrogate_nas.tables import console, print_rows
+from surrogate_nas.warm_start import WARM_START
 
 
 def document(folder: StudyFolder, merged: Sequence[Merged]) -> dict[str, Any]:

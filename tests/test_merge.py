@@ -21,9 +21,10 @@ from surrogate_nas import InputError, JobError, Settings, Study
 from surrogate_nas.archive import SCHEMA_VERSION, Archive, same
 from surrogate_nas.creation import ARCHIVE, CHECKPOINTS, SETTINGS
 from surrogate_nas.lock import StudyLock
-from surrogate_nas.merge import MERGED, WARM_START, Conflict, merge, warm_start
+from surrogate_nas.merge import MERGED, Conflict, merge
 from surrogate_nas.problem import initial_proposals
 from surrogate_nas.record import GROUPS, Record
+from surrogate_nas.warm_start import WARM_START, warm_start
 from tests import synthetic
 from tests.conftest import USER_SPACE, Command
 from tests.synthetic import SMALL_STUDY
@@ -429,7 +430,7 @@ def fresh(tmp_path: Path) -> Study:
 
 def test_a_front_is_trained_here_first(fresh: Study, study_path: Path) -> None:
     front = {s.record.architecture: s.record for s in reversed(Study.open(study_path).front())}
-    proposals = warm_start(fresh.folder, study_path)
+    proposals = warm_start(fresh.folder, [study_path])
     assert {p.architecture for p in proposals} == front.keys()
     assert fresh.folder.archive.pending() == proposals
     assert {(p.origin, p.round, p.fidelity) for p in proposals} == {("user", 0, fresh.settings.recipe.fidelity)}
@@ -446,10 +447,10 @@ def test_a_front_is_trained_here_first(fresh: Study, study_path: Path) -> None:
 def test_fewer_are_evenly_along_the_front_and_asking_again_adds_nothing(fresh: Study, study_path: Path) -> None:
     every = list(dict.fromkeys(s.record.architecture for s in Study.open(study_path).front()))
     assert len(every) > 2
-    some = warm_start(fresh.folder, study_path, 2)
+    some = warm_start(fresh.folder, [study_path], 2)
     assert [p.architecture for p in some] == [every[0], every[-1]]
-    assert warm_start(fresh.folder, study_path, 2) == []
-    assert {p.architecture for p in warm_start(fresh.folder, study_path)} == set(every[1:-1])
+    assert warm_start(fresh.folder, [study_path], 2) == []
+    assert {p.architecture for p in warm_start(fresh.folder, [study_path])} == set(every[1:-1])
 
 
 def test_what_cannot_keep_the_limits_is_not_proposed(
@@ -457,7 +458,7 @@ def test_what_cannot_keep_the_limits_is_not_proposed(
 ) -> None:
     fresh.folder.update({"limits": {"max_macs": 20_000}})
     before = fresh.folder.archive.proposals()
-    some, every = warm_start(fresh.folder, study_path), {s.record.id for s in Study.open(study_path).front()}
+    some, every = warm_start(fresh.folder, [study_path]), {s.record.id for s in Study.open(study_path).front()}
     assert len(before) == 0
     assert len(some) < len(every)
     assert "cannot keep expected MACs ≤ 20,000, accuracy ≥ 0.3, and are left out" in capsys.readouterr().err
@@ -468,15 +469,23 @@ def test_architectures_of_another_space_are_counted_and_refused(
 ) -> None:
     study = Study.open(shutil.copytree(strangers["space"], tmp_path / "study"))
     with pytest.raises(InputError, match=r"(\d+) of \1 networks of the front of .*'tiny', are not in space 'user' of"):
-        warm_start(study.folder, study_path)
+        warm_start(study.folder, [study_path])
     assert study.folder.archive.proposals() == []
+
+
+def test_two_fronts_are_taken_together_or_not_at_all(fresh: Study, study_path: Path, second_path: Path) -> None:
+    with pytest.raises(InputError, match="no study at"):
+        warm_start(fresh.folder, [study_path, fresh.path / "nowhere"])
+    assert fresh.folder.archive.proposals() == []
+    fronts = [{s.record.architecture for s in Study.open(path).front()} for path in (study_path, second_path)]
+    assert {p.architecture for p in warm_start(fresh.folder, [study_path, second_path])} == fronts[0] | fronts[1]
 
 
 def test_a_study_without_a_front_gives_none(fresh: Study, copy: Copy, study_path: Path) -> None:
     other = copy(study_path)
     other.folder.update({"limits": {"min_accuracy": 1.0}})
     with pytest.raises(JobError, match="keeps expected MACs ≤ 200,000, accuracy ≥ 1: there is no front"):
-        warm_start(fresh.folder, other.path)
+        warm_start(fresh.folder, [other.path])
 
 
 # ---------------------------------------------------------------------- the command

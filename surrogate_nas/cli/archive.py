@@ -89,11 +89,11 @@ def archive_merge(
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
     folder = open_study(study, {}, wait)
     from surrogate_nas import merge_tables
-    from surrogate_nas.merge import merge, warm_start
+    from surrogate_nas.merge import merge
+    from surrogate_nas.warm_start import warm_start
 
     if warm:
-        proposals = [p for other in others for p in warm_start(folder, other, n)]
-        rows = merge_tables.proposal_rows(proposals)
+        rows = merge_tables.proposal_rows(warm_start(folder, others, n))
         answer(rows, as_json, lambda: merge_tables.print_proposals(rows))
         return
     document = merge_tables.document(folder, merge(folder, others))
