@@ -131,24 +131,42 @@ class Archive:
 
     def propose(self, proposals: Iterable[Proposal]) -> None:
         """Store decisions before they are carried out; those already stored stay as they are."""
-        rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
-                 None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
         with _transaction(self._connection):
-            self._connection.executemany(
-                f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
-            )
+            self._insert_proposals(proposals)
 
     def add(self, record: Record) -> None:
         """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
+        with _transaction(self._connection):
+            self._insert(record)
+
+    def merge(self, records: Iterable[Record]) -> None:
+        """Store records of another archive, with their outputs, all of them or none.
+
+        What failed here gives way to what was trained there. Any other record that is there already stays as it is, and
+        so does a proposal, whose place in this archive a record then has.
+        """
+        with _transaction(self._connection):
+            for record in records:
+                if record.failure is None:
+                    self._forget_failures([record.id])
+                self._insert(record)
+
+    def _insert_proposals(self, proposals: Iterable[Proposal]) -> None:
+        rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
+                 None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
+        self._connection.executemany(
+            f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
+        )
+
+    def _insert(self, record: Record) -> None:
         failure = record.failure
         row = (record.id, failure and failure.kind, failure and failure.message,
                record.seconds, json.dumps(dict(record.provenance)))  # fmt: skip
-        arrays = _to_arrays(record.outputs) if record.outputs else {}
-        blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
-        self.propose([record.proposal])
-        with _transaction(self._connection):
-            if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
-                self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
+        self._insert_proposals([record.proposal])
+        if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
+            arrays = _to_arrays(record.outputs) if record.outputs else {}
+            blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
+            self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
     def retry(self, ids: Iterable[str]) -> None:
         """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
@@ -241,6 +259,12 @@ class Archive:
             expected = (len(record.architecture.exit_positions), len(split.labels))
             if measured != expected:
                 raise JobError(f"{name} outputs have shape {measured}, not {expected}")
+
+
+def same(a: Outputs, b: Outputs) -> bool:
+    """Whether two trainings measured the same, to the bit."""
+    x, y = _to_arrays(a), _to_arrays(b)
+    return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

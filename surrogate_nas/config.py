@@ -106,6 +106,9 @@ class Settings(Config):
     asynchronous: bool = False
     """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
     training ends first."""
+    stream: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Which of many sequences of draws, proposals and training seeds the study's seed gives: studies of one seed have
+    the same splits, and those of other streams train other networks."""
     policy: PolicyName | None = None
     """How an exit scores its own confidence; `None` leaves it to the space."""
     temperature: bool = False

@@ -432,8 +432,10 @@ class StudyFolder:
         header, settings, done = self.archive.header, self.settings, len(self.archive.records())
         plan = self.plan(max(settings.budget - done, 0))
         time_left = seconds(self.problem, self.splits(), plan, done)
+        stream = f", stream {settings.stream}" if settings.stream else ""
         say(
-            f"study {self.path}: data {header.data}, space {header.space.name}, seed {header.seed}, {settings.limits}; "
+            f"study {self.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "
+            f"{settings.limits}; "
             f"{done} of {settings.budget} trainings done, {plan.workers} at a time; "
             f"estimated time: {duration(time_left)}"
         )

@@ -43,9 +43,10 @@ class Problem:
         return self.settings.policy or self.space.spec.policy
 
     def seed_of(self, round: int, rank: int | None = None) -> int:
-        """The seed of a training, or of a round's own decisions; it follows from the study's seed."""
-        place = 0 if rank is None else rank + 1
-        return int(np.random.SeedSequence([self.seed, round, place]).generate_state(1)[0] >> 1)
+        """The seed of a training, or of a round's own decisions; it follows from the study's seed and stream."""
+        place, stream = 0 if rank is None else rank + 1, self.settings.stream
+        entropy = [self.seed, round, place, *([stream] if stream else [])]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
     def views(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
         """What the exits of every record with outputs do on tune."""

@@ -14,6 +14,8 @@ from surrogate_nas.answers import CONFIDENCE, Answer, Measured, Rung, Solution
 from surrogate_nas.backbone import Mount
 from surrogate_nas.baselines import HAND_MADE, without_exits
 from surrogate_nas.config import Limits, PolicyName, Settings
+from surrogate_nas.corruptions import CORRUPTIONS, LEVELS
+from surrogate_nas.corruptions import require as require_corruptions
 from surrogate_nas.creation import require_gates
 from surrogate_nas.datasets import Dataset
 from surrogate_nas.errors import InputError, JobError
@@ -26,15 +28,17 @@ from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say
 from surrogate_nas.query import Question, Respondent, about
 from surrogate_nas.recipe import Recipe
-from surrogate_nas.record import Outputs, Record, Split, exits_of, temperatures_of
+from surrogate_nas.record import Outputs, Record, Split, SplitOutputs, exits_of, temperatures_of
 from surrogate_nas.search.front import Front
 from surrogate_nas.search.loop import search, search_asynchronously
 from surrogate_nas.search.strategies import strategy_named
+from surrogate_nas.shift import Shift, measure_shift
 from surrogate_nas.space import Architecture
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.validation import Fitted, fit_surrogate
 from surrogate_nas.thresholds import METHODS, RUNGS, MethodName, bootstrap, ladder
+from surrogate_nas.train import resolve_device
 from surrogate_nas.verification import Claim, Verification
 
 SURROGATE = "surrogate"
@@ -322,7 +326,9 @@ class Study:
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
         """A trained network at one operating point, under that point's policy, on one split."""
         outputs = self._outputs(record)
-        said = outputs.tune if split == "tune" else outputs.test
+        return self._measured(record, outputs.tune if split == "tune" else outputs.test, operating_point)
+
+    def _measured(self, record: Record, said: SplitOutputs, operating_point: OperatingPoint) -> Measured:
         policy, temperatures = operating_point.policy, operating_point.temperatures
         exits = exits_of(record.architecture, said, self.folder.costing, policy, temperatures)
         return Measured.of(exits, said.labels, self.folder.shape.classes, operating_point)
@@ -433,6 +439,31 @@ class Study:
         if not solutions:
             raise reasons[0]
         return solutions
+
+    def shift(
+        self, id: str, limits: Limits | None = None, *, operating_point: OperatingPoint | None = None,
+        corruptions: Sequence[str] = tuple(CORRUPTIONS), levels: Sequence[int] = LEVELS,
+    ) -> Shift:  # fmt: skip
+        """One trained network at fixed thresholds on corrupted test images.
+
+        Args:
+            id: of a record whose weights are kept.
+            limits: that are meant to hold; the study's by default.
+            operating_point: by default the best within the limits, chosen on clean tune images.
+            corruptions, levels: which of `corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
+
+        Raises:
+            InputError: if there is no such record, corruption or level.
+            JobError: if the weights are gone, or no thresholds keep the limits.
+        """
+        require_corruptions(corruptions, levels)
+        limits, record = self.settings.limits if limits is None else limits, self.folder.archive.find(id)
+        network = self.folder.network(record.id).to(resolve_device(self.settings.device))
+        point = operating_point or self.tune(record.id, limits).operating_point
+        return measure_shift(
+            network, self.folder.splits().test, self.solution(record, point), limits,
+            lambda said: self._measured(record, said, point), corruptions, levels, self.folder.problem.seed,
+        )  # fmt: skip
 
     def network(self, id: str) -> EarlyExitNetwork:
         """The trained `nn.Module` of a record, in evaluation mode."""

@@ -111,7 +111,7 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
         low, high = s.test.accuracy_interval
         rows.append((
             s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", _percentages(s.test.rates),
+            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", percentages(s.test.rates),
             s.operating_point,
         ))  # fmt: skip
     columns = ["network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
@@ -223,7 +223,7 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
             f"{r.budget:,.0f}", r.solution.operating_point, f"{r.solution.tune.accuracy:.4f}",
             f"{test.accuracy:.4f} [{r.test_accuracy_interval[0]:.4f}, {r.test_accuracy_interval[1]:.4f}]",
             f"{test.expected_macs:,.0f} [{test.expected_macs_interval[0]:,.0f}, {test.expected_macs_interval[1]:,.0f}]",
-            _percentages(test.rates),
+            percentages(test.rates),
         ))  # fmt: skip
     columns = ("budget", "thresholds", "tune accuracy", "test accuracy [95 %]", "expected MACs [95 %]", "exit rates %")
     print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
@@ -237,7 +237,7 @@ def print_policies(solutions: Sequence["Solution"], title: str) -> None:
         rows.append((
             point.policy, " ".join(f"{T:.2f}" for T in point.temperatures) or "–", f"{s.tune.accuracy:.4f}",
             f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
-            f"{test.expected_macs:,.0f}", _percentages(test.rates), point,
+            f"{test.expected_macs:,.0f}", percentages(test.rates), point,
         ))  # fmt: skip
     columns = ("policy", "temperatures", "tune accuracy", "test accuracy [95 %]", "expected MACs", "exit rates %",
                "thresholds")  # fmt: skip
@@ -253,7 +253,8 @@ def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _percentages(rates: Sequence[float]) -> str:
+def percentages(rates: Sequence[float]) -> str:
+    """Whole numbers, in a row."""
     return " ".join(f"{100 * rate:.0f}" for rate in rates)
 
 

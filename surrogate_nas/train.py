@@ -251,10 +251,12 @@ def measure(network: EarlyExitNetwork, splits: Splits) -> Outputs:
         TrainingFailure: if a logit is not finite.
     """
     network.eval()
-    return Outputs(_measure(network, splits.tune), _measure(network, splits.test))
+    return Outputs(measure_split(network, splits.tune), measure_split(network, splits.test))
 
 
-def _measure(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
+@torch.inference_mode()
+def measure_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
+    """What every exit of a network in evaluation mode says of images; raises as `measure`."""
     batches, gates = [], []
     for at in range(0, len(data), MEASURE_BATCH):
         images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])

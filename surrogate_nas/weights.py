@@ -44,12 +44,14 @@ def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
     """
     views = problem.views(records)
     limits = problem.settings.limits
-    return _front_of([(r, v.curve) for r, v in views]) | _front_of([(r, v.within(limits)) for r, v in views])
+    return {r.id for curves in ([(r, v.curve) for r, v in views], [(r, v.within(limits)) for r, v in views])
+            for r in front_of(curves)}  # fmt: skip
 
 
-def _front_of(curves: Sequence[tuple[Record, Measurements]]) -> set[str]:
+def front_of(curves: Sequence[tuple[Record, Measurements]]) -> list[Record]:
+    """The network of each point that no other beats, cheapest first; with several points, as often."""
     if not curves:
-        return set()
+        return []
     accuracy, cost = (np.concatenate([getattr(m, name) for _, m in curves]) for name in ("accuracy", "objective"))
     owner = np.concatenate([np.full(len(m), i) for i, (_, m) in enumerate(curves)])
-    return {curves[i][0].id for i in owner[pareto_order(accuracy, cost)]}
+    return [curves[i][0] for i in owner[pareto_order(accuracy, cost)]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from surrogate_nas.cli import catalogue, export, path, unit_times
+from surrogate_nas.cli import catalogue, export, path, shift, unit_times
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.cli.spaces import spaces_app
 from surrogate_nas.errors import InputError, JobError
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Design early-exit neural networks: collect a training archive, fit surrogates, search, query, take away.",
 )  # fmt: skip
 app.add_typer(path.app)
+app.add_typer(shift.app)
 app.add_typer(archive_app, name="archive")
 app.add_typer(export.app)
 app.add_typer(catalogue.app)

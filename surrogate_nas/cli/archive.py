@@ -1,6 +1,7 @@
-"""The commands that look into an archive, and those that deal with its failures."""
+"""The commands that look into an archive, those that deal with its failures, and the one that merges others into it."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from surrogate_nas.cli.output import answer
 from surrogate_nas.cli.studies import open_study
 from surrogate_nas.errors import InputError, JobError
 
-archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive.")
+archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive, or merge others into it.")
 
 
 @archive_app.command("list")
@@ -71,6 +72,32 @@ def archive_dump(study: StudyPath) -> None:
 
     for record in folder.archive.records():
         typer.echo(json.dumps(tables.record_document(folder, record)))
+
+
+@archive_app.command("merge")
+def archive_merge(
+    study: StudyPath,
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Folders of studies; they are only read.")],
+    warm: Annotated[
+        bool, typer.Option("--warm-start", help="Only let architectures of the others' fronts be trained here first.")
+    ] = False,
+    n: Annotated[int | None, typer.Option(help="With --warm-start: at most so many, evenly along each front.")] = None,
+    wait: Wait = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
+    if n is not None and not warm:
+        raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
+    folder = open_study(study, {}, wait)
+    from surrogate_nas import merge_tables
+    from surrogate_nas.merge import merge
+    from surrogate_nas.warm_start import warm_start
+
+    if warm:
+        rows = merge_tables.proposal_rows(warm_start(folder, others, n))
+        answer(rows, as_json, lambda: merge_tables.print_proposals(rows))
+        return
+    document = merge_tables.document(folder, merge(folder, others))
+    answer(document, as_json, lambda: merge_tables.print_merged(document))
 
 
 @archive_app.command("validate")

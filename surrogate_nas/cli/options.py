@@ -13,7 +13,7 @@ RECIPE = ("epochs", "max_seconds", "loss")
 SETTINGS = (
     "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
     "download", "max_hours", "executor", "ray_address", "gpus_per_trial", "sampling", "charge_heads", "cost_table",
-    "objective", "strategy", "repeats", "asynchronous",
+    "objective", "strategy", "repeats", "asynchronous", "stream",
 )  # fmt: skip
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
@@ -52,6 +52,10 @@ ChargeHeads = Annotated[
 CostTable = Annotated[Path | None, typer.Option(help="CSV with another cost per unit; see `spaces measure`.")]
 Objective = Annotated[str | None, typer.Option(help="What to minimise: macs, or cost by the cost table.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a new study (0 by default).")]
+Stream = Annotated[
+    int | None,
+    typer.Option(help="Of draws, proposals and training seeds: another trains other networks; see docs/share.md."),
+]
 Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]
 Initial = Annotated[int | None, typer.Option(help="Trainings of sampled networks before the search.")]
 Batch = Annotated[int | None, typer.Option(help="Proposals per round.")]

@@ -54,6 +54,7 @@ from surrogate_nas.cli.options import (
     Seed,
     Space,
     Strategy,
+    Stream,
     StudyPath,
     Surrogate,
     Wait,
@@ -81,8 +82,8 @@ def run(
     max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, sampling: Sampling = None,
     loss: Loss = None, executor: Executor = None, ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None,
     charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None,
-    strategy: Strategy = None, repeats: Repeats = None, asynchronous: Asynchronous = None, config: Config = None,
-    wait: Wait = False, as_json: Json = False,
+    strategy: Strategy = None, repeats: Repeats = None, asynchronous: Asynchronous = None, stream: Stream = None,
+    config: Config = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
     folder = open_or_create(study, locals())
@@ -113,7 +114,7 @@ def collect(
     flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
     keep: Keep = None, sampling: Sampling = None, loss: Loss = None, executor: Executor = None,
     ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None, charge_heads: ChargeHeads = None,
-    cost_table: CostTable = None, objective: Objective = None, config: Config = None,
+    cost_table: CostTable = None, objective: Objective = None, stream: Stream = None, config: Config = None,
     wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train sampled networks, or those of given encodings, into the archive."""
@@ -165,7 +166,7 @@ def search(
     workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
     max_memory_gb: MaxMemory = None, keep: Keep = None, executor: Executor = None, ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None, strategy: Strategy = None, repeats: Repeats = None,
-    asynchronous: Asynchronous = None, wait: Wait = False, as_json: Json = False,
+    asynchronous: Asynchronous = None, stream: Stream = None, wait: Wait = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:
