@@ -62,8 +62,9 @@ def value_of(option: Any, hints: Mapping[str, Any]) -> str:
 
 def option_row(option: Any, hints: Mapping[str, Any]) -> list[str]:
     names = ", ".join(option.opts) + "".join(f" / {other}" for other in option.secondary_opts)
-    given = option.default if option.default not in (None, False) and not callable(option.default) else None
-    notes = ["Needed."] * option.required + [f"Default: {given}."] * (given is not None)
+    default = option.default
+    given = isinstance(default, int | float | str) and default is not False
+    notes = ["Needed."] * option.required + [f"Default: {default}."] * given
     return [f"`{names}{value_of(option, hints)}`", " ".join([option.help or "", *notes])]
 
 
@@ -160,7 +161,7 @@ def settings_page() -> str:
         "Every study has a `config.yaml`. Commands read it, and write what their options change. A file of the same",
         "form starts a new study: `surrogate-nas run STUDY --config FILE`; fields that are left out keep their",
         "defaults. A misspelt field or a value that is not allowed is one line, and nothing has been done then.", "",
-        "Space, images, splits and seed are the study's for good, and not among these. From Python they are the",
+        "Space, images, splits and seed are the study's for good, and not among these. From Python, settings are",
         "keywords of `Study.create`.",
     ]  # fmt: skip
     sections = (line for title, (model, where) in SECTIONS.items() for line in setting_lines(title, model, where))
