@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY ?= studies/digits
 
-.PHONY: run test test-all lint bench clean
+.PHONY: run test test-all lint bench docs clean
 
 run: .venv/installed
 	$(BIN)/surrogate-nas run $(STUDY) --data digits --space tiny --budget 32 --initial 20 --batch 4 \
@@ -24,10 +24,14 @@ bench: .venv/installed
 	$(BIN)/python scripts/bench_cost.py
 	$(BIN)/python scripts/bench_query.py $(STUDY)
 
+docs: .venv/installed
+	$(BIN)/python scripts/write_reference.py
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build/html
+
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf docs/_build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -35,10 +35,11 @@ class Limits(Config):
     max_p95_macs: Amount | None = None
     """Multiply-accumulates that 95 % of the images do not exceed."""
     max_params: Amount | None = None
+    """Parameters of the whole network."""
     max_weight_bytes: Amount | None = None
-    """Of the whole network as deployed."""
+    """Bytes of weights of the whole network as deployed."""
     max_activation_bytes: Amount | None = None
-    """Activations alive at the worst moment, for one image."""
+    """Bytes of activations alive at the worst moment, for one image."""
     max_cost: Amount | None = None
     """Expected (average) cost per image by the study's cost table."""
     max_worst_cost: Amount | None = None
@@ -94,7 +95,9 @@ class Settings(Config):
     batch: Count = 4
     """Proposals per round."""
     limits: Limits = Limits()
+    """What every solution must keep to."""
     recipe: Recipe = Recipe()
+    """How each network is trained."""
     final: Recipe | None = None
     """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
     surrogate: str = "auto"
@@ -114,7 +117,8 @@ class Settings(Config):
     temperature: bool = False
     """Whether each exit's logits are divided by a temperature fitted on tune before they are scored."""
     charge_heads: ChargeHeads | None = None
-    """Which branches a sample is charged for; `None` leaves it to the space."""
+    """Whether a sample is charged for `all` branches that were run before it left, or for its `own` alone; `None`
+    leaves it to the space."""
     objective: Objective = "macs"
     """What is minimised beside maximising accuracy: expected MACs, or the expected cost by the study's cost table."""
     data_root: Path | None = None
@@ -135,10 +139,11 @@ class Settings(Config):
     keep: KeepName = "front"
     """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
     device: str = "auto"
+    """Where networks are trained: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None
     """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
     max_hours: Amount | None = None
-    """Start no training after this time."""
+    """After so many hours a command starts no further training."""
 
     @field_validator("surrogate")
     @classmethod

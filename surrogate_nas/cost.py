@@ -148,11 +148,12 @@ Number = TypeVar("Number", np.int64, np.float64)
 def charged(
     backbone: npt.NDArray[Number], branch: npt.NDArray[Number], on: Bools | None, charge_heads: ChargeHeads
 ) -> npt.NDArray[Number]:
-    """(…, E) what is spent by a sample that leaves at position e, of any cost.
+    """(…, E) what is spent by a sample that leaves at position e, of any cost: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e
+    where each sample pays for its own branch alone.
 
     Args:
-        backbone: (…, E) through stage e.
-        branch: (…, E) of the branch there.
+        backbone: (…, E) B, through stage e.
+        branch: (…, E) H, of the branch there; 0 where it is off.
         on: (…, E − 1) early exits that are switched on; default all.
         charge_heads: whether every branch before is charged, or the last alone. Shapes broadcast.
     """

@@ -73,7 +73,8 @@ class Figures:
         return pairs
 
     def excess(self, limits: Limits) -> Floats:
-        """Sum of relative excesses over the limits, 0 where all hold."""
+        """Sum of relative excesses over the limits, Σ max(value / cap − 1, 0) + max(1 − accuracy / floor, 0); 0 where
+        all hold."""
         total = np.zeros(np.broadcast_shapes(self.accuracy.shape, np.shape(self.parameters)))
         for value, cap in self.capped(limits):
             total = total + np.maximum(value / cap - 1, 0)

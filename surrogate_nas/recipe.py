@@ -15,14 +15,18 @@ class Joint(Config):
     """Weighted cross entropies of all exits; see `losses.joint`."""
 
     kind: Literal["joint"] = "joint"
+    """Which loss this is."""
 
 
 class Distillation(Config):
     """Earlier exits learn from the last one too; see `losses.distilled`."""
 
     kind: Literal["distillation"] = "distillation"
+    """Which loss this is."""
     weight: NotNegative = 1.0
+    """Of what earlier exits learn from the last one, beside the joint loss."""
     temperature: Amount = 3.0
+    """τ, by which logits are divided there."""
 
 
 class Nachos(Config):
@@ -32,18 +36,19 @@ class Nachos(Config):
     """
 
     kind: Literal["nachos"] = "nachos"
+    """Which loss this is."""
     max_macs: Amount | None = None
     """Budget of expected multiply-accumulates; needed unless `cost_weight` is 0."""
     exits_weight: NotNegative = 1.0
-    """w_α."""
+    """w_α, of the exits' cross entropies."""
     cost_weight: NotNegative = 1.0
-    """w_β."""
+    """w_β, of the term for what is above the budget."""
     peak_weight: NotNegative = 1.0
-    """w_γ."""
+    """w_γ, of the support-matrix term."""
     backbone_share: BelowOne = 0.5
-    """Of the epochs, in which only the backbone and the last exit learn."""
+    """Of the epochs, the first, in which only the backbone and the last exit learn."""
     warm_up_share: BelowOne = 0.25
-    """Of the epochs after that, in which all learns without the support matrix."""
+    """Of the epochs, those after that, in which all learns without the support matrix."""
     support_share: Share = 0.1
     """Of the training images, drawn anew for each epoch's support matrix."""
 
@@ -67,14 +72,19 @@ class Recipe(Config):
     """How a network is trained. Two records are comparable when their recipes are equal."""
 
     epochs: Count = 20
+    """Passes over the training images."""
     batch_size: Count = 64
+    """Images per step."""
     learning_rate: Amount = 0.1
     """Peak of the schedule."""
     momentum: BelowOne = 0.9
     """Nesterov momentum; AdamW's first beta."""
     weight_decay: NotNegative = 5e-4
+    """Of weights; biases and batch norm have none."""
     label_smoothing: BelowOne = 0.05
+    """Share of each target that is spread over all classes."""
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    """How the learning rate goes: up to the peak and down again, or down from it along a cosine."""
     early_exit_weight: NotNegative = 1.0
     """Weight of each early exit's cross entropy in the joint loss; the last exit has 1."""
     augment: bool = True
@@ -82,6 +92,7 @@ class Recipe(Config):
     max_seconds: Amount | None = None
     """A training that takes longer is recorded as a failure."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """What makes the steps."""
     cutout: BelowOne = 0.0
     """Side of a blanked square, as a share of the image's (arXiv 1708.04552)."""
     mixup: NotNegative = 0.0
@@ -92,6 +103,7 @@ class Recipe(Config):
     """Of convolutions and linear layers while training; see `precision`. bfloat16 pays on accelerators, and on CPUs
     that have matrix units for it (AMX), not on others."""
     loss: Loss = Joint()
+    """What networks are trained for: `joint`, `distillation` or `nachos`, or a mapping with `kind` and its options."""
 
     @field_validator("loss", mode="before")
     @classmethod

@@ -46,7 +46,8 @@ def threshold_grid(basis: CurveBasis) -> Floats:
 
 
 class CurveValue:
-    """Scores candidates by what their sampled curves would add to the front. Remembers scores by architecture."""
+    """Scores candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
+    over draws s, and settings t of the grid that keep the limits. Remembers scores by architecture."""
 
     def __init__(
         self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True

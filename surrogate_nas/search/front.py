@@ -37,7 +37,7 @@ class Front:
 
     @property
     def hypervolume(self) -> float:
-        """Area that the front dominates.
+        """Area that the front dominates: Σ_k (a_k − a₀)(c_{k+1} − c_k), with the reference (c_{K+1}, a₀).
 
         >>> front = Front.of(np.array([1.0, 2.0]), np.array([0.5, 0.9]), 3.0, 0.1)
         >>> round(front.hypervolume, 6)

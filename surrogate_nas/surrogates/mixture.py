@@ -49,7 +49,7 @@ class Mixture(NormalModel):
 
 
 def mixed(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of a mixture, from (K, …) of its members."""
+    """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from (K, …) of its members."""
     whole = (weights * mean).sum(0)
     return whole, (weights * (variance + (mean - whole) ** 2)).sum(0)
 

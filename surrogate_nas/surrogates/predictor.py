@@ -44,7 +44,8 @@ class Calibration:
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
         """From (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
 
-        The network variance is the mean of what squared residuals exceed the two known variances by.
+        The network variance is the mean of what squared residuals exceed the two known variances by,
+        ν = mean(r² − v − s), and at least 0.01.
         """
         defined = np.isfinite(sampling)
         known = variance + np.where(defined, sampling, 0.0)
@@ -55,8 +56,9 @@ class Calibration:
     def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
         """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
 
-        Whole rows of residuals are drawn with replacement, so that coefficients deviate together as they did; where a
-        row has no value, a standard normal one stands in. Networks share their draws, so comparisons are less noisy.
+        Those are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, so that coefficients
+        deviate together as they did; where a row has no value, a standard normal one stands in. Networks share their
+        draws, so comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
         drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]

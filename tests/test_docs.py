@@ -1,0 +1,249 @@
+"""The documentation says what is so: its commands parse, its examples run, its links lead somewhere, its formulas are
+those of the code, and what is generated is current."""
+
+import doctest
+import itertools
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from surrogate_nas.cli import app
+from surrogate_nas.study import Study
+from surrogate_nas.surrogates.training_set import TrainingSet
+from tests.conftest import Command
+
+ROOT = Path(__file__).parents[1]
+PAGES = {str(p.relative_to(ROOT)): p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+         if "_build" not in p.parts}  # fmt: skip
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
+ONLY_READERS_HAVE = ("mynets",)
+"""Modules that examples import and that are not there: such examples are compiled alone."""
+CHEAP = {
+    ("ladder",), ("policies",), ("query",), ("spaces",), ("spaces", "show"), ("datasets",), ("datasets", "show"),
+    ("archive", "list"), ("archive", "show"), ("archive", "validate"), ("archive", "dump"),
+}  # fmt: skip
+"""Commands that only read, and answer at once."""
+
+
+def tokens(page: str) -> list[Token]:
+    return MarkdownIt().enable("table").parse(PAGES[page].read_text(encoding="utf-8"))
+
+
+def inline(page: str) -> Iterator[Token]:
+    """Links, images and code within text."""
+    for token in tokens(page):
+        yield from token.children or ()
+
+
+def fences(page: str, *languages: str) -> list[str]:
+    """What the code blocks of a page hold."""
+    return [t.content for t in tokens(page) if t.type == "fence" and t.info.strip() in languages]
+
+
+# ---------------------------------------------------------------------- links
+
+
+def anchors(path: Path) -> set[str]:
+    """Of a page's headings, as code hosts and the site name them."""
+    parts = MarkdownIt().parse(path.read_text(encoding="utf-8"))
+    headings = [text for opened, text in itertools.pairwise(parts) if opened.type == "heading_open"]
+    titles = ["".join(child.content for child in heading.children or ()) for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@EVERY_PAGE
+def test_links_and_images_lead_somewhere(page: str) -> None:
+    targets = [str(t.attrs.get("href") or t.attrs.get("src")) for t in inline(page) if t.type in ("link_open", "image")]
+    for target in (t for t in targets if "://" not in t):
+        name, _, anchor = target.partition("#")
+        path = (PAGES[page].parent / name).resolve() if name else PAGES[page]
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+@EVERY_PAGE
+def test_scripts_that_are_named_are_there(page: str) -> None:
+    named = set(re.findall(r"scripts/\w+\.py", PAGES[page].read_text(encoding="utf-8")))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def shown(page: str) -> Iterator[list[str]]:
+    """The words after `surrogate-nas` of every command in a page's blocks."""
+    for text in fences(page, "sh"):
+        yield from commands(text.replace("\\\n", " ").splitlines())
+    for text in fences(page, "console"):
+        lines = text.replace("\\\n", " ").splitlines()
+        yield from commands([line.removeprefix("$ ") for line in lines if line.startswith("$ ")])
+
+
+def commands(lines: Sequence[str]) -> Iterator[list[str]]:
+    for line in (line for line in lines if "surrogate-nas" in line.partition("#")[0]):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
+        lexer.whitespace_split = True
+        command = list[str]()
+        for word in [*lexer, ";"]:
+            if set(word) <= set(";&|<>"):
+                if command[:1] == ["surrogate-nas"]:
+                    yield command[1:]
+                command = []
+            else:
+                command.append(word)
+
+
+def verb_of(words: list[str]) -> tuple[Any, tuple[str, ...], list[str]]:
+    """The command that words name, its name, and what it is given."""
+    command, name = typer.main.get_command(app), tuple[str, ...]()
+    while words and words[0] in (inner := getattr(command, "commands", {})):
+        command, name, words = inner[words[0]], (*name, words[0]), words[1:]
+    assert not getattr(command, "commands", {}) or not words or words[0].startswith("-"), f"no command {words[0]}"
+    return command, name, words
+
+
+def parse(words: list[str], *, whole: bool) -> None:
+    """Read words as the command line does, without doing anything.
+
+    Raises:
+        Exception: typer's own, for an unknown option, a value of another type, or, of a whole command, what is missing.
+    """
+    command, name, given = verb_of(words)
+    if given == ["--help"]:
+        return
+    real = [w for i, w in enumerate(given) if w != "…" or given[i - 1].startswith("--")]
+    try:
+        command.make_context(" ".join(name), real)
+    except Exception as error:
+        if whole or type(error).__name__ != "MissingParameter":
+            raise
+
+
+@EVERY_PAGE
+def test_commands_that_are_shown_parse(page: str) -> None:
+    for words in shown(page):
+        parse(words, whole=True)
+    for token in inline(page):
+        if token.type == "code_inline" and token.content.startswith("surrogate-nas "):
+            parse(token.content.split()[1:], whole=False)
+
+
+@pytest.mark.parametrize("line", ["serch x", "run", "run x --bugdet 3", "run x --epochs y", "archive lst x"])
+def test_what_does_not_parse_is_seen(line: str) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|no command|missing|valid"):
+        parse(line.split(), whole=True)
+
+
+@pytest.fixture(scope="module")
+def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where `studies/digits` is a study, as in the examples."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(study_path, folder / "studies/digits")
+    return folder
+
+
+EXAMPLES = [words for page in PAGES for words in shown(page) if page.startswith("docs/howto/")]
+
+
+@pytest.mark.parametrize(
+    "words", [w for w in EXAMPLES if verb_of(w)[1] in CHEAP and "--best" not in w], ids=lambda words: " ".join(words)
+)
+def test_examples_of_cheap_commands_run(
+    words: list[str], reader: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(reader)
+    trained = Study.open("studies/digits").front()[0].record.id
+    code, out, err = command(*(trained if re.fullmatch("[0-9a-f]{8}", word) else word for word in words))
+    assert (code, bool(out)) == (0, True), err
+
+
+# ---------------------------------------------------------------------- Python
+
+
+@EVERY_PAGE
+def test_python_examples_run(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    names: dict[str, Any] = {"__name__": "example"}
+    for text in fences(page, "python"):
+        compiled = compile(text, page, "exec")
+        if not any(module in text for module in ONLY_READERS_HAVE):
+            exec(compiled, names)
+
+
+@EVERY_PAGE
+def test_python_sessions_say_what_is_shown(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    text = "\n".join(fences(page, "pycon"))
+    session = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
+    assert doctest.DocTestRunner(verbose=False).run(session).failed == 0
+
+
+def test_the_surrogate_of_the_documentation_is_one() -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    [text] = fences("docs/surrogates.md", "python")
+    exec(text, names)
+    rng = np.random.default_rng(0)
+    X = rng.random((20, 3))
+    Y = np.c_[X[:, 0], -X[:, 1]]
+    training = TrainingSet(X, ("ordinal",) * 3, Y, np.zeros((20, 2)), np.arange(20))
+    posterior = names["fit"](training, 0).posterior(torch.from_numpy(X))
+    assert np.abs(posterior.mean.numpy() - Y).max() < 0.05
+    assert (posterior.variance.numpy() > 0).all()
+
+
+def test_the_tutorial_makes_a_folder_of_images_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [text] = fences("docs/tutorial.md", "python")
+    exec(text, {})
+    assert len(list((tmp_path / "images").iterdir())) == 10
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 1797
+
+
+# ---------------------------------------------------------------------- what is generated, and the site
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_formulas_are_those_of_the_code() -> None:
+    code = plain(" ".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "surrogate_nas").rglob("*.py"))))
+    formulas = [plain(line) for text in fences("docs/method.md", "text") for line in text.splitlines()]
+    assert len(formulas) > 20
+    assert [formula for formula in formulas if formula not in code] == []
+
+
+def test_the_reference_is_that_of_the_code() -> None:
+    pytest.importorskip("sphinx", reason="its reader of docstrings writes the reference")
+    pages = runpy.run_path(str(ROOT / "scripts/write_reference.py"))["PAGES"]
+    for name, page in pages.items():
+        assert page() == (ROOT / "docs" / name).read_text(encoding="utf-8"), "run python scripts/write_reference.py"
+
+
+ELSEWHERE = re.compile(
+    r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//|url\(['\"]?(?:https?:)?//|@import"
+)
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings_and_asks_no_other_host(tmp_path: Path) -> None:
+    pytest.importorskip("furo", reason="the site needs the extra docs")
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", tmp_path / "trees"]
+    done = subprocess.run([*build, "-c", ROOT / "docs", ROOT, tmp_path / "html"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = [p for p in (tmp_path / "html").rglob("*") if p.suffix in (".html", ".css")]
+    assert len(pages) > len(PAGES)
+    assert [p.name for p in pages if ELSEWHERE.search(p.read_text(encoding="utf-8"))] == []
