@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = {str(p.relative_to(ROOT)): p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
          if "_build" not in p.parts}  # fmt: skip
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
-ONLY_READERS_HAVE = ("mynets",)
-"""Modules that examples import and that are not there: such examples are compiled alone."""
+ONLY_READERS_HAVE = ("mynets", "studies/one", "exports/")
+"""Modules and folders of examples that are not there: such examples are compiled alone."""
 CHEAP = {
     ("ladder",), ("policies",), ("query",), ("spaces",), ("spaces", "show"), ("datasets",), ("datasets", "show"),
     ("archive", "list"), ("archive", "show"), ("archive", "validate"), ("archive", "dump"),

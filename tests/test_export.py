@@ -28,6 +28,7 @@ from surrogate_nas.export.latency import LATENCY, measure_latency
 from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
 from surrogate_nas.export.pieces import pieces_of
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.report.latency import latency_section, read_latencies
 from surrogate_nas.runtime import MANIFEST, Answer, ExportedNetwork, digest_of, read_examples, read_manifest
 from surrogate_nas.space import Architecture, SearchSpace, preset
 from surrogate_nas.study import Study
@@ -394,6 +395,13 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
     code, out, err = command("measure", target, "--seconds", 0.1)
     assert "to the end" in out
     assert "of the MACs" in out
+    study = Study.open(shutil.copytree(path, tmp_path / "study"))
+    assert list(read_latencies(study.path)) == []
+    shutil.copy(target / LATENCY, study.path / "exports" / id)
+    (study.path / "exports" / "other").mkdir()
+    (study.path / "exports" / "other" / LATENCY).write_text("{}")  # which the report leaves out
+    section = latency_section(tuple(read_latencies(study.path)))
+    assert section.count(f"{id}, setting") == 2
     code, out, err = command("export", path, id, "-o", target)
     assert (code, err) == (2, f"error: {target} is there already; allowed: a folder that does not exist or is empty\n")
 

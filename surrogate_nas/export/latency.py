@@ -74,7 +74,7 @@ class Clock:
     def _once(self, batch: Array) -> dict[str, float]:
         times = self._walk(batch)
         early = len(self.network.stages) - 1
-        ways = {"routed": self.thresholds, "to the end": [NEVER] * early, "static": [None] * early}
+        ways = {"routed": self.thresholds, "to_the_end": [NEVER] * early, "static": [None] * early}
         for name, thresholds in ways.items():
             start = time.perf_counter_ns()
             self.network.route(batch, thresholds)
@@ -127,7 +127,7 @@ def measure_latency(
     document = {
         "network": network.manifest["network"], "manifest": read_manifest(folder)["sha256"], "setting": number,
         "threads": threads, "machine": machine(), "unit": "µs", "batch": sizes,
-        "macs": {"expected": chosen.expected_macs, "to the end": chosen.macs[-1], "exits": list(chosen.macs)},
+        "macs": {"expected": chosen.expected_macs, "to_the_end": chosen.macs[-1], "exits": list(chosen.macs)},
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     part = folder / f"{LATENCY}.partial"
@@ -150,13 +150,13 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
     leaving = np.bincount(np.concatenate(positions), minlength=X)
     pieces = {name: t.document() for name, t in times.items() if name.split()[0] in ("segment", "branch")}
     up_to = _up_to(clock.thresholds, {name: times[name].typical.mean() for name in pieces}, X)
-    routed, end = times["routed"], times["to the end"]
+    routed, end = times["routed"], times["to_the_end"]
     composed = float(leaving @ up_to / leaving.sum())
     return {
-        "pieces": pieces, "exits": up_to.tolist(), "routed": routed.document(), "to the end": end.document(),
+        "pieces": pieces, "exits": up_to.tolist(), "routed": routed.document(), "to_the_end": end.document(),
         "static": times["static"].document(), "composed": composed,
-        "routed / composed": float(routed.typical.mean() / composed),
-        "routed / to the end": float(routed.typical.mean() / end.typical.mean()),
+        "routed_over_composed": float(routed.typical.mean() / composed),
+        "routed_over_to_the_end": float(routed.typical.mean() / end.typical.mean()),
         "exit_rates": (leaving / leaving.sum()).tolist(), "images": int(leaving.sum()),
         "passes": len(routed.runs),
     }  # fmt: skip

@@ -85,18 +85,19 @@ def print_latency(document: Mapping[str, Any]) -> None:
     """Everything that was timed, beside MACs."""
     rows: list[list[str]] = []
     for size, one in document["batch"].items():
-        timed = {**one["pieces"], **{name: one[name] for name in ("routed", "to the end", "static")}}
+        timed = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}
         rows += [
-            [size, name, f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"] for name, t in timed.items()
+            [size, name.replace("_", " "), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
+            for name, t in timed.items()
         ]
     macs, single = document["macs"], document["batch"]["1"]
     machine = document["machine"]
     note = (
         f"µs per batch, {document['threads']} thread of ONNX Runtime on {machine['processor']}; "
         "mean: over batches, of each one's median\n"
-        f"batch 1: routed takes {single['routed / to the end']:.2f} of the time to the end, for "
-        f"{macs['expected'] / macs['to the end']:.2f} of the MACs; "
-        f"{single['routed / composed']:.2f} of what its pieces take by themselves"
+        f"batch 1: routed takes {single['routed_over_to_the_end']:.2f} of the time to the end, for "
+        f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs; "
+        f"{single['routed_over_composed']:.2f} of what its pieces take by themselves"
     )
     print_table(f"Latency of {document['network']} at setting {document['setting']}",
                 ("batch", "what", "median", "95 %", "mean"), rows)  # fmt: skip

@@ -20,6 +20,7 @@ from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.finals import Final
 from surrogate_nas.measurements import Measurements
 from surrogate_nas.record import Record
+from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study import Study
 from surrogate_nas.surrogates.validation import Fitted
@@ -138,6 +139,8 @@ class Contents:
     """At full fidelity, the most accurate on tune first."""
     calibration: tuple[tuple[str, tuple[Calibration, ...]], ...]
     """Of some networks of the front, by their ids: each exit's."""
+    latencies: tuple[Latency, ...]
+    """Of exported networks that were timed."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -168,6 +171,7 @@ class Contents:
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
             finals=tuple(study.finals()) if trained else (),
             calibration=_calibration(front),
+            latencies=tuple(read_latencies(study.path)),
             classes=_classes(study, [*trained, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, study.folder.costing),
             splits=_split_sizes(splits, trained),

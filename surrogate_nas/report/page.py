@@ -13,6 +13,7 @@ from surrogate_nas.report.examples import examples_section
 from surrogate_nas.report.exit_mix import exit_mix_section
 from surrogate_nas.report.figures import captioned, hypervolume_figure
 from surrogate_nas.report.finals import finals_section
+from surrogate_nas.report.latency import latency_section
 from surrogate_nas.report.solutions import front_section, static_links
 from surrogate_nas.report.text import count, entry, escape, limits_text, origin, paragraph, percent, section, table
 from surrogate_nas.report.trust import predictions_section, trust_section
@@ -24,10 +25,10 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 def page(contents: Contents) -> str:
     """The whole document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
-    parts = [header(contents), front_section(contents), finals_section(contents), exit_mix_section(contents),
-             calibration_section(contents), examples_section(contents), classes_section(contents),
-             predictions_section(contents), trust_section(contents), progress_section(contents),
-             networks_section(contents)]  # fmt: skip
+    parts = [header(contents), front_section(contents), finals_section(contents),
+             latency_section(contents.latencies), exit_mix_section(contents), calibration_section(contents),
+             examples_section(contents), classes_section(contents), predictions_section(contents),
+             trust_section(contents), progress_section(contents), networks_section(contents)]  # fmt: skip
     return "\n".join([
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',

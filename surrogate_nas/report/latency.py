@@ -1,0 +1,86 @@
+"""How long exported networks take, beside their MACs, where `measure` has timed them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+
+TIMED = "exports/*/latency.json"
+COLUMNS = ("network", "batch", "stopping early, µs", "95 %", "to the end", "without early exits",
+           "share of the time to the end", "share of its MACs")  # fmt: skip
+
+
+class Timing(BaseModel):
+    """Microseconds of a batch."""
+
+    median: float
+    p95: float
+
+
+class Batch(BaseModel):
+    """Of one size."""
+
+    routed: Timing
+    to_the_end: Timing
+    static: Timing
+    routed_over_to_the_end: float
+
+
+class Machine(BaseModel):
+    """What was timed on."""
+
+    processor: str
+
+
+class Macs(BaseModel):
+    """Of the setting that was timed."""
+
+    expected: float
+    to_the_end: float
+
+
+class Latency(BaseModel):
+    """Of one exported network, as `measure` keeps it."""
+
+    network: str
+    setting: int
+    threads: int
+    machine: Machine
+    batch: Mapping[int, Batch]
+    macs: Macs
+
+
+def read_latencies(study: Path) -> Iterator[Latency]:
+    """Of every export in a study's folder; a file that is something else is left out."""
+    for path in sorted(study.glob(TIMED)):
+        try:
+            yield Latency.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue
+
+
+def latency_section(latencies: tuple[Latency, ...]) -> str:
+    """A table for each network; nothing if none was timed."""
+    if not latencies:
+        return ""
+    where = {f"{one.threads} thread{'s' if one.threads > 1 else ''} of {one.machine.processor}" for one in latencies}
+    note = (
+        f"Exported networks, timed with ONNX Runtime on {escape('; '.join(sorted(where)))}, with the test images in "
+        "their folders: medians over batches. To the end: every exit is run, and nobody leaves. MACs are means over all "
+        "test images."
+    )
+    rows = [_entry(one) for one in latencies]
+    return section("Latency", paragraph(note, "note"), table("Latency of exported networks", COLUMNS, rows))
+
+
+def _entry(latency: Latency) -> str:
+    macs = latency.macs.expected / latency.macs.to_the_end
+    rows = [
+        [escape(f"{latency.network}, setting {latency.setting}"), str(size), count(one.routed.median),
+         count(one.routed.p95), count(one.to_the_end.median), count(one.static.median),
+         percent(one.routed_over_to_the_end), percent(macs)]
+        for size, one in sorted(latency.batch.items())
+    ]  # fmt: skip
+    return entry(*rows)
