@@ -6,17 +6,16 @@ made on one thread, one at a time.
 
 import asyncio
 import shutil
-import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from surrogate_nas.errors import SurrogateNASError
+from surrogate_nas.errors import JobError
 from surrogate_nas.progress import say
 from surrogate_nas.serve.copies import Stamp, copy_study, stamp
 from surrogate_nas.serve.snapshot import Snapshot
@@ -73,25 +72,45 @@ class Live:
     # ------------------------------------------------------------------ following
 
     async def _follow(self) -> None:
-        await self._make(self._home)  # the copy is there; its report is not
+        await self._try(self._make(self._home))  # the copy is there; its report is not
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = await asyncio.to_thread(stamp, self.study)
-            if now == self._stamp:
-                continue
-            began = time.monotonic()
-            await self._renew(now)
-            await asyncio.sleep(REST * (time.monotonic() - began))
+            if now != self._stamp:
+                began = time.monotonic()
+                await self._try(self._renew(now))
+                await asyncio.sleep(REST * (time.monotonic() - began))
+
+    async def _try(self, work: Coroutine[None, None, None]) -> None:
+        self.making = True
+        try:
+            await work
+            self.problem = ""
+        except Exception as error:  # whatever it is, what was read before is there to be served
+            self._fail(" ".join(str(error).split()) or type(error).__name__)
+        finally:
+            self.making = False
+
+    def _fail(self, line: str) -> None:
+        if line != self.problem:
+            say(f"warning: {line}")
+        self.problem = line
 
     async def _renew(self, now: Stamp) -> None:
-        """A copy of the study as it is now; what was read before stays until all is made."""
+        """Read the study as it is now; what was read before stays until all is made."""
+        before = self._home
+        home = await asyncio.to_thread(self._copy, before)
+        self._stamp, self._home = now, home
         try:
-            home = await asyncio.to_thread(self._copy, self._home)
-        except (SurrogateNASError, OSError, sqlite3.Error) as error:
-            self._fail(f"the study cannot be read: {error}")
-            return
-        self._stamp = now
-        await self._make(home)
+            await self._make(home)
+        finally:
+            shutil.rmtree(before, ignore_errors=True)
+
+    async def _make(self, home: Path) -> None:
+        """The report of a copy and its surrogate, and then answer from it."""
+        await _report(home)
+        self.snapshot = await asyncio.to_thread(Snapshot.of, home)
+        self.version += 1
 
     def _copy(self, before: Path | None) -> Path:
         self._copies += 1
@@ -103,30 +122,9 @@ class Live:
             raise
         return home
 
-    async def _make(self, home: Path) -> None:
-        """The report of a copy and its surrogate, and then answer from it."""
-        self.making = True
-        try:
-            await _report(home)
-            self.snapshot = await asyncio.to_thread(Snapshot.of, home)
-            self.version, self.problem = self.version + 1, ""
-        except (SurrogateNASError, OSError, sqlite3.Error, RuntimeError) as error:
-            self._fail(str(error))
-        finally:
-            self.making = False
-        if home != self._home:
-            shutil.rmtree(self._home, ignore_errors=True)
-            self._home = home
-
-    def _fail(self, why: str) -> None:
-        line = " ".join(why.split())
-        if line != self.problem:
-            say(line)
-        self.problem = line
-
 
 async def _report(home: Path) -> None:
-    """Raises `RuntimeError` with what the command said last, if it fails."""
+    """Raises `JobError` with what the command said last, if it fails."""
     command = (sys.executable, "-m", "surrogate_nas", "report", str(home))
     quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
@@ -140,4 +138,4 @@ async def _report(home: Path) -> None:
             await child.wait()
     if child.returncode:
         last = said.decode(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")
+        raise JobError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")

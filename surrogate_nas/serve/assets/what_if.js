@@ -105,6 +105,7 @@ async function predict() {
 }
 
 async function findBest() {
+  clearTimeout(timer);  // a prediction of what was chosen before would take this answer's place
   const number = ++asked;
   try {
     const found = await ask("/best", { limits: limits(), n: 1 });
