@@ -33,13 +33,20 @@ def main() -> None:
         found = re.search(r"http://[\d.]+:\d+", server.stderr.readline())
         assert found is not None
         client = httpx.Client(base_url=found[0], timeout=LONGEST)
-        while (state := client.get("/state").json())["making"] or not state["report"]:
-            time.sleep(0.2)
+        while_making(client, space)
         measure(client, space, arguments.requests)
         at_once(found[0], space, arguments.clients, arguments.requests)
     finally:
         server.terminate()
         server.wait()
+
+
+def while_making(client: httpx.Client, space: SearchSpace) -> None:
+    """One request after the other until the first report is there."""
+    encodings, seconds = itertools.cycle(map(str, space.sample(500, np.random.default_rng(2)))), list[float]()
+    while (state := client.get("/state").json())["making"] or not state["report"]:
+        seconds.append(timed(lambda: client.post("/query", json={"encodings": [next(encodings)]})))
+    show("/query, while a report is made", seconds)
 
 
 def measure(client: httpx.Client, space: SearchSpace, n: int) -> None:

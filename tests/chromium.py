@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 SECONDS = 60.0
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", "--remote-debugging-pipe")  # fmt: skip
+
+
+class Refusal(Exception):
+    """The browser cannot do what it was told, as when a page is left that is asked something."""
 
 
 class Tab:
@@ -40,7 +44,8 @@ class Tab:
         while True:
             said = self._next()
             if said.get("id") == self._number:
-                assert "error" not in said, said
+                if "error" in said:
+                    raise Refusal(said["error"]["message"])
                 return dict(said["result"])
 
     def _next(self) -> dict[str, Any]:
@@ -70,9 +75,11 @@ class Tab:
         return said["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Until an expression is true."""
-        end = time.monotonic() + SECONDS
-        while not self.run(f"Boolean({condition})"):
+        """Until an expression is true, on this page or the one that follows it."""
+        end, true = time.monotonic() + SECONDS, False
+        while not true:
+            with suppress(Refusal):
+                true = self.run(f"Boolean({condition})")
             assert time.monotonic() < end, f"never: {condition}; {self.complaints}"
             time.sleep(0.05)
 

@@ -148,6 +148,16 @@ def test_the_report_opens_from_the_server(tab: Tab, server: Server, width: int) 
 
 
 @needs_chromium
+def test_a_page_that_waits_for_the_report_loads_it(tab: Tab, study_path: Path, tmp_path: Path) -> None:
+    with serving(study_path, tmp_path) as fresh:
+        tab.open(fresh.url)
+        tab.wait("document.body.textContent.includes('this page then loads by itself')")
+        tab.wait("document.querySelectorAll('.plotly-graph-div .main-svg').length > 0")
+        tab.wait("document.getElementById('live').textContent.includes('covers 12 trainings')")
+        tab.send("Page.navigate", url="about:blank")
+
+
+@needs_chromium
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_slider_moves_along_the_curve_by_keyboard(tab: Tab, server: Server, width: int) -> None:
     trained = httpx.get(f"{server.url}/trained").json()

@@ -95,7 +95,7 @@ def networks_page() -> str:
         '<p class="encoding"><code id="encoding"></code></p>', '<dl id="facts"></dl>',
         '<p class="slider"><label for="place">Place on the curve</label>',
         '<input type="range" id="place" min="0" value="0" step="1"></p>',
-        '<div class="pair"><div><dl id="figures" aria-live="polite"></dl></div><figure id="plot"></figure></div>',
+        '<div class="pair"><div><dl id="figures"></dl></div><figure id="plot"></figure></div>',
         "<h2>Where images leave (test)</h2>", '<div id="mix" class="mix"></div>',
         '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>', "</div>", _note(),
     ]  # fmt: skip
@@ -124,8 +124,8 @@ def what_if_page(snapshot: Snapshot) -> str:
         "limits</label></p>", *(_threshold(e) for e in range(early)),
     )  # fmt: skip
     form = f'<form id="form" autocomplete="off">{limits}<div id="genes"></div>{thresholds}</form>'
-    answer = '<section id="answer" class="answer" aria-live="polite"><h2>Prediction</h2><div id="said"></div></section>'
-    summary = '<p id="summary" class="strip" hidden></p>'
+    answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="said"></div></section>'
+    summary = '<p id="summary" class="strip" role="status" hidden></p>'
     body = f'{paragraph(intro, "note")}\n{_note()}\n{summary}<div class="split">{form}{answer}</div>'
     return whole_page("What if", "/what-if", body, "what_if.js")
 
