@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,8 +325,6 @@ def test_a_wrong_study_host_or_port_is_one_line(command: Command, tmp_path: Path
 
 
 def test_a_port_in_use_is_named(command: Command, study_path: Path) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, _, err = command("serve", study_path, "--port", port)

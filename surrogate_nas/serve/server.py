@@ -34,16 +34,13 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
         try:
             _warn(host)
             say(f"serving {study} at {_url(host, listener)} (Ctrl-C ends it)")
-            _run(uvicorn.Config(
+            config = uvicorn.Config(
                 make_app(live, host), log_level="warning", access_log=False, server_header=False, ws="none",
                 limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=SECONDS_TO_END,
-            ), listener)  # fmt: skip
+            )  # fmt: skip
+            uvicorn.Server(config).run(sockets=[listener])
         finally:
             live.close()
-
-
-def _run(config: uvicorn.Config, listener: socket.socket) -> None:
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

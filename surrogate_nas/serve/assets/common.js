@@ -1,5 +1,7 @@
 // What the pages share: asking the server, numbers for people, and elements.
 
+const ROOM = 0.15;  // share of a bar that has room for text on a phone
+
 export async function ask(address, body) {
   const options = body === undefined ? {} :
     { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
@@ -36,8 +38,7 @@ export function note(message) {
   place.textContent = message;
 }
 
-function coloured(tag, [back, front], ...children) {
-  const made = element(tag, { class: tag === "span" ? "key" : "part", "aria-hidden": "true" }, ...children);
+function coloured(made, [back, front]) {
   made.style.background = back;
   made.style.color = front;
   return made;
@@ -49,12 +50,12 @@ export function mix(place, shares, colours) {
   const words = element("ul");
   for (const { exit, rate, text } of shares) {
     if (rate > 0) {
-      const part = element("span", {}, rate >= 0.15 ? `${exit + 1}: ${(100 * rate).toFixed(0)}\u00a0%` : "");
-      [part.style.background, part.style.color] = colours[exit];
+      const part = element("span", {}, rate >= ROOM ? `${exit + 1}: ${(100 * rate).toFixed(0)}\u00a0%` : "");
       part.style.flexGrow = rate;
-      bar.append(part);
+      bar.append(coloured(part, colours[exit]));
     }
-    words.append(element("li", {}, coloured("span", colours[exit], String(exit + 1)), ` ${text}`));
+    const key = element("span", { class: "key", "aria-hidden": "true" }, String(exit + 1));
+    words.append(element("li", {}, coloured(key, colours[exit]), ` ${text}`));
   }
   place.replaceChildren(bar, words);
 }

@@ -61,7 +61,7 @@ function facts() {
   describe(byId("facts"), [
     ["Origin", `${card.origin}, seed ${card.seed}`], ["Parameters", count(card.parameters)],
     ["Front", card.on_front ? "has a point on it" : "has no point on it"],
-    ["Points", `${card.curve.length}, of ${card.exits.length} exit${card.exits.length === 1 ? "" : "s"}`],
+    ["Exits", String(card.exits.length)], ["Points of its curve", String(card.curve.length)],
   ]);
 }
 
