@@ -22,8 +22,8 @@ from surrogate_nas.serve.snapshot import Snapshot
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the study has changed."""
-REST = 2.0
-"""After a report is made, it is so many times as long until the next is begun: trainings need the processor more."""
+REST = 1.0
+"""After a report is made, it is so many times as long until the next is begun: trainings need the processor too."""
 Answer = TypeVar("Answer")
 
 
