@@ -267,10 +267,25 @@ def same(a: Outputs, b: Outputs) -> bool:
     return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={'rw' if _writable(path) else 'ro'}"
-    if not _writable(path) and not _has_wal(path):
-        uri += "&immutable=1"  # else SQLite wants to write beside a file that nobody can write
+def copy_archive(path: Path, to: Path) -> None:
+    """Copy an archive to a new file, as its last transaction left it, whoever writes to it meanwhile.
+
+    It is read as a file that cannot be written: nobody waits for this, and nothing is changed.
+    """
+    while True:
+        before = path.stat().st_mtime_ns, _has_wal(path)
+        with closing(_connect(path, read_only=True)) as source, closing(sqlite3.connect(to)) as target:
+            source.backup(target)
+        had_wal = before[1]
+        if had_wal or before == (path.stat().st_mtime_ns, _has_wal(path)):  # else somebody began to write meanwhile
+            return
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    writable = _writable(path) and not read_only
+    uri = f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}"
+    if not writable and not _has_wal(path):
+        uri += "&immutable=1"  # else SQLite wants to write beside a file that is not to be written
     connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     return connection

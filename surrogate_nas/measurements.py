@@ -76,10 +76,11 @@ class Figures:
         """Sum of relative excesses over the limits, Σ max(value / cap − 1, 0) + max(1 − accuracy / floor, 0); 0 where
         all hold."""
         total = np.zeros(np.broadcast_shapes(self.accuracy.shape, np.shape(self.parameters)))
-        for value, cap in self.capped(limits):
-            total = total + np.maximum(value / cap - 1, 0)
-        if limits.min_accuracy is not None:
-            total = total + np.maximum(1 - self.accuracy / limits.min_accuracy, 0)
+        with np.errstate(over="ignore"):  # over the tiniest limits by ∞ is over them all the same
+            for value, cap in self.capped(limits):
+                total = total + np.maximum(value / cap - 1, 0)
+            if limits.min_accuracy is not None:
+                total = total + np.maximum(1 - self.accuracy / limits.min_accuracy, 0)
         return total
 
 

@@ -64,6 +64,12 @@ def require_thresholds(space: SearchSpace, point: OperatingPoint | None) -> None
         raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
 
 
+def require_cost_table(problem: Problem, limits: Limits) -> None:
+    """Raise `InputError` for limits on a cost that the study has no table of."""
+    if limits.limits_cost and problem.model is None:
+        raise InputError(f"{limits}: this study has no cost table to tell cost")
+
+
 @dataclass(frozen=True)
 class Respondent:
     """Answers questions about the architectures of one study."""
@@ -103,12 +109,16 @@ class Respondent:
         questions = (replace(q, point=p) for q, p in zip(about(space, shortlist.rows), points, strict=True))
         answers = [answer for block in self.answer(questions) for answer in block]
         say(f"the surrogate evaluated {len(found):,} architectures in {time.monotonic() - start:.1f} s")
-        feasible, accuracy, spent = (
-            np.array(column) for column in zip(*[self._merits(answer) for answer in answers], strict=True)
-        )
-        if not (feasible >= EVEN).any():
+        order = self.order(answers)
+        if answers[order[0]].feasible_probability < EVEN:
             say(f"none of them keeps {self.limits} with a probability of {EVEN:g}; these come nearest")
-        return [answers[i] for i in ranking(self.limits, feasible, accuracy, spent)[:n]]
+        return [answers[i] for i in order[:n]]
+
+    def order(self, answers: Sequence[Answer]) -> Ints:
+        """(n,) which answers are the best, the best first; see `evolution.ranking`."""
+        merits = zip(*[self._merits(answer) for answer in answers], strict=True)
+        feasible, accuracy, spent = (np.array(column) for column in merits)
+        return ranking(self.limits, feasible, accuracy, spent)
 
     def _merits(self, answer: Answer) -> tuple[float, float, float]:
         """What `ranking` asks for."""

@@ -26,7 +26,7 @@ from surrogate_nas.measurements import Measurements
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES
 from surrogate_nas.progress import duration, say
-from surrogate_nas.query import Question, Respondent, about
+from surrogate_nas.query import Question, Respondent, about, require_cost_table
 from surrogate_nas.recipe import Recipe
 from surrogate_nas.record import Outputs, Record, Split, SplitOutputs, exits_of, temperatures_of
 from surrogate_nas.search.front import Front
@@ -119,6 +119,16 @@ class Study:
             JobError: if fewer than eight networks have been trained.
         """
         return self._fit(self.records(), again=again)
+
+    def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
+        """The stored surrogate of these records with outputs, if there is one: nothing is fitted.
+
+        Raises:
+            JobError: if fewer than eight networks have been trained.
+        """
+        problem = self.folder.problem
+        design = DesignMatrix.build(problem.views(records), problem.space, problem.costing)
+        return persistence.load(design, self.settings.surrogate, self.path / SURROGATE)
 
     def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
         problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
@@ -516,11 +526,14 @@ class Study:
         return self._respondent(limits).best(n, operating_point)
 
     def _respondent(self, limits: Limits | None) -> Respondent:
-        limits, problem = self.settings.limits if limits is None else limits, self.folder.problem
-        if limits.limits_cost and problem.model is None:
-            raise InputError(f"{limits}: this study has no cost table to tell cost")
+        limits = self.settings.limits if limits is None else limits
+        require_cost_table(self.folder.problem, limits)
+        return self.respondent(self.folder.archive.records(), self.fit(), limits)
+
+    def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
+        """What answers within limits, from a surrogate and records that are at hand."""
         trained: dict[str, list[Record]] = {}
-        for record in self.folder.archive.records():
+        for record in records:
             if record.failure is None:
                 trained.setdefault(str(record.architecture), []).append(record)
 
@@ -528,7 +541,7 @@ class Study:
             measured = self.measured(record, "tune", self.operating_point(record, thresholds))
             return {name: getattr(measured, name) for name in Measured.__slots__}
 
-        return Respondent(problem, self.fit().predictor, limits, trained, measure)
+        return Respondent(self.folder.problem, fitted.predictor, limits, trained, measure)
 
 
 def _say_fit(fitted: Fitted, seconds: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from surrogate_nas.cli import catalogue, export, path, shift, unit_times
+from surrogate_nas.cli import catalogue, export, path, serve, shift, unit_times
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.cli.spaces import spaces_app
 from surrogate_nas.errors import InputError, JobError
@@ -24,6 +24,7 @@ app.add_typer(path.app)
 app.add_typer(shift.app)
 app.add_typer(archive_app, name="archive")
 app.add_typer(export.app)
+app.add_typer(serve.app)
 app.add_typer(catalogue.app)
 spaces_app.add_typer(unit_times.app)
 app.add_typer(spaces_app, name="spaces", invoke_without_command=True)

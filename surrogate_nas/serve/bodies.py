@@ -1,0 +1,48 @@
+"""What the API is asked: the bodies of its requests."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from surrogate_nas.config import Limits
+from surrogate_nas.parsing import Config
+from surrogate_nas.space.search_space import LONGEST_ENCODING
+
+MOST_ENCODINGS = 1000
+MOST_NETWORKS = 20
+LONGEST_THRESHOLDS = 500
+
+Encoding = Annotated[str, Field(max_length=LONGEST_ENCODING)]
+
+
+class Query(Config):
+    """Architectures, and what is to hold for all of them."""
+
+    encodings: Annotated[list[Encoding], Field(min_length=1, max_length=MOST_ENCODINGS)]
+    """Text forms, or vectors as numbers between commas."""
+    thresholds: Annotated[str, Field(max_length=LONGEST_THRESHOLDS)] | None = None
+    """Such as `0.8,off`; by default each architecture has the ones that are predicted best within the limits."""
+    limits: Limits | None = None
+    """Instead of the study's."""
+
+
+class Best(Config):
+    """Limits within which the best architectures are wanted."""
+
+    limits: Limits | None = None
+    """Instead of the study's."""
+    n: Annotated[int, Field(ge=1, le=MOST_NETWORKS)] = 1
+    """How many."""
+
+
+def complaint(errors: Sequence[Any]) -> str:
+    """One line about the first thing that is wrong with a body: the field, the value got and what is allowed."""
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "extra_forbidden":
+        return f"unknown field {where!a}; see /docs"
+    message = first["msg"].removeprefix("Value error, ")
+    got = first["input"]
+    shown = type(got).__name__ if isinstance(got, dict | list) else ascii(got)
+    return f"{where or 'body'}: {message[0].lower()}{message[1:]}, got {shown}"

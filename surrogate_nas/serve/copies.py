@@ -1,0 +1,60 @@
+"""The server's own copy of a study, so that the study itself is only ever read."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from surrogate_nas.archive import copy_archive
+from surrogate_nas.creation import ARCHIVE, COSTS, DATA, SETTINGS
+from surrogate_nas.errors import InputError
+from surrogate_nas.study import SURROGATE
+
+Stamp = tuple[tuple[int, int] | None, ...]
+
+
+def stamp(study: Path) -> Stamp:
+    """What tells that a study has changed: when each of its files was written, and how long it is."""
+    names = (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)
+    return tuple(_written(study / name) for name in names)
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size) if status.st_size else None  # an empty log is as good as none
+
+
+def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
+    """Copy what a report and a surrogate need, while commands may be changing the study.
+
+    Args:
+        study: the study's folder; nothing is written to it, and no lock of it is taken.
+        home: a folder that is made.
+        before: an earlier copy, whose fits may still be those of the same records.
+
+    Raises:
+        InputError: if there is no study.
+    """
+    if not (study / ARCHIVE).is_file():
+        raise InputError(f"no study at {study}")
+    home.mkdir()
+    copy_archive(study / ARCHIVE, home / ARCHIVE)
+    for name in (SETTINGS, COSTS):
+        if (study / name).is_file():
+            shutil.copyfile(study / name, home / name)
+    if (study / DATA).is_file():
+        _refer(study / DATA, home / DATA)
+    for fits in (before, study):
+        if fits is not None:
+            with suppress(OSError):  # a fit that is replaced meanwhile is damaged here, which whoever loads it sees
+                shutil.copytree(fits / SURROGATE, home / SURROGATE, dirs_exist_ok=True)
+
+
+def _refer(images: Path, at: Path) -> None:
+    """The images never change, so a link will do."""
+    try:
+        at.symlink_to(images.resolve())
+    except OSError:  # Windows, without the right to make links
+        shutil.copyfile(images, at)

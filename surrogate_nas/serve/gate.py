@@ -1,0 +1,181 @@
+"""What every request has to pass, and what every answer says: hosts, sizes, strict JSON, headers that keep to us."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from surrogate_nas.serve.snapshot import as_json
+
+MOST_BYTES = 2**20
+"""Of a request's body."""
+MOST_DISCARDED = 16 * 2**20
+"""What is read of a longer body and thrown away, so that its sender reads the answer."""
+MOST_DIGITS = 12
+BODY_SECONDS = 10.0
+DEEPEST = 8
+"""Nesting of a body."""
+LONGEST_COMPLAINT = 300
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
+
+OURS = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+SHUT = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+HEADERS = {
+    "content-security-policy": OURS + SHUT, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY", "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin", "cache-control": "no-store",
+}  # fmt: skip
+
+
+class Refused(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
+    """One line that says why."""
+    line = " ".join(why.split())
+    short = line if len(line) <= LONGEST_COMPLAINT else f"{line[:LONGEST_COMPLAINT]}…"
+    return Response(as_json({"error": short}), status, headers, "application/json")
+
+
+class Gate:
+    """An ASGI application around another, which gets whole and sound requests alone."""
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        """`host` is the one that the server was told to listen on; it is answered beside those of loopback."""
+        self._app, self._hosts = app, {*LOOPBACK, f"[{host}]" if ":" in host else host.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        send = _with_headers(send)
+        try:
+            self._require_host([v.decode("latin-1") for name, v in scope["headers"] if name == b"host"])
+            body = await _body(headers, receive)
+            if scope["method"] == "POST":
+                require_json(headers.get("content-type", ""), body)
+        except Refused as refused:
+            await refusal(refused.status, str(refused))(scope, receive, send)
+        except ConnectionError:
+            return
+        else:
+            await self._app(scope, _again(body, receive), send)
+
+    def _require_host(self, hosts: list[str]) -> None:
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None or match[1].lower() not in self._hosts:
+            allowed = ", ".join(sorted(self._hosts))
+            raise Refused(400, f"host {', '.join(hosts) or 'none'} is not served here; allowed: {allowed}")
+
+
+async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
+    """All of it, held in memory up to the limit alone.
+
+    Raises:
+        Refused: if it is too long or too slow.
+        ConnectionError: if the client has gone.
+    """
+    too_long, declared = Refused(413, f"a body has at most {MOST_BYTES:,} bytes"), headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise Refused(400, f"content-length {declared[:40]!r} is not a number")
+    if len(declared) > MOST_DIGITS or int(declared) > MOST_DISCARDED:
+        raise too_long
+    held, length = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            more = True
+            while more and length <= MOST_DISCARDED:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError
+                part, more = message.get("body", b""), message.get("more_body", False)
+                length += len(part)
+                if length <= MOST_BYTES:
+                    held += part
+    except TimeoutError:
+        raise Refused(408, f"a body must be there within {BODY_SECONDS:g} s") from None
+    if length > MOST_BYTES:
+        raise too_long
+    return bytes(held)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What gives a body that has been read, and then whatever comes."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    """What sends answers with headers that they do not have already."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {name for name, _ in message["headers"]}
+            ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            message = {**message, "headers": [*message["headers"], *(h for h in ours if h[0] not in there)]}
+        await send(message)
+
+    return with_headers
+
+
+# ---------------------------------------------------------------------- JSON
+
+
+def require_json(content_type: str, body: bytes) -> None:
+    """Raise `Refused` for anything but JSON in UTF-8 whose names are distinct and whose numbers are finite."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, f"content type application/json is needed, got {content_type[:40] or 'none'}")
+    try:
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_distinct)
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    except RecursionError:
+        raise Refused(400, f"the body is nested more than {DEEPEST} deep") from None
+    except ValueError as error:
+        raise Refused(400, f"the body is not JSON: {error}") from None
+    if any(depth > DEEPEST for depth in _depths(document)):
+        raise Refused(400, f"the body is nested more than {DEEPEST} deep")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in named:
+            raise ValueError(f"{name[:40]!a} is there twice")
+        named[name] = value
+    return named
+
+
+def _depths(document: object) -> Iterator[int]:
+    """Of every list and object, without recursion."""
+    waiting = [(document, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        if inner is not None:
+            yield depth
+            waiting += [(v, depth + 1) for v in inner if isinstance(v, dict | list)]

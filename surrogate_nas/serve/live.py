@@ -1,0 +1,141 @@
+"""Follows a study: copies it when it has changed, has the report and the surrogate made, and then answers from those.
+
+A child process makes them, by `surrogate-nas report` on the copy, so that no request waits for a fit. Predictions are
+made on one thread, one at a time.
+"""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from surrogate_nas.errors import JobError
+from surrogate_nas.progress import say
+from surrogate_nas.serve.copies import Stamp, copy_study, stamp
+from surrogate_nas.serve.snapshot import Snapshot
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the study has changed."""
+REST = 1.0
+"""After a report is made, it is so many times as long until the next is begun: trainings need the processor too."""
+Answer = TypeVar("Answer")
+
+
+class Live:
+    """A study that is followed. Use as an asynchronous context manager, inside which it is."""
+
+    def __init__(self, study: Path) -> None:
+        """Read the study as it is.
+
+        Raises:
+            InputError: if there is none, or its settings are wrong.
+        """
+        self.study = study
+        self.version, self.making, self.problem = 0, False, ""
+        """How often the study was read anew, whether something newer is being made, and why the last try failed."""
+        self._scratch = TemporaryDirectory(prefix="surrogate-nas-")
+        self._copies, self._stamp = 0, stamp(study)
+        try:
+            self._home = self._copy(None)
+            self.snapshot = Snapshot.of(self._home)
+        except BaseException:
+            self._scratch.cleanup()
+            raise
+        self._thread = ThreadPoolExecutor(1, "predictions")
+        self._follower: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Remove the copies."""
+        self._thread.shutdown(cancel_futures=True)
+        self._scratch.cleanup()
+
+    async def __aenter__(self) -> "Live":
+        self._follower = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._follower is not None
+        self._follower.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._follower
+
+    async def ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
+        """What the study as last read answers, found on the thread of predictions."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self.snapshot))
+
+    # ------------------------------------------------------------------ following
+
+    async def _follow(self) -> None:
+        await self._try(self._make(self._home))  # the copy is there; its report is not
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = await asyncio.to_thread(stamp, self.study)
+            if now != self._stamp:
+                began = time.monotonic()
+                await self._try(self._renew(now))
+                await asyncio.sleep(REST * (time.monotonic() - began))
+
+    async def _try(self, work: Coroutine[None, None, None]) -> None:
+        self.making = True
+        try:
+            await work
+            self.problem = ""
+        except Exception as error:  # whatever it is, what was read before is there to be served
+            self._fail(" ".join(str(error).split()) or type(error).__name__)
+        finally:
+            self.making = False
+
+    def _fail(self, line: str) -> None:
+        if line != self.problem:
+            say(f"warning: {line}")
+        self.problem = line
+
+    async def _renew(self, now: Stamp) -> None:
+        """Read the study as it is now; what was read before stays until all is made."""
+        before = self._home
+        home = await asyncio.to_thread(self._copy, before)
+        self._stamp, self._home = now, home
+        try:
+            await self._make(home)
+        finally:
+            shutil.rmtree(before, ignore_errors=True)
+
+    async def _make(self, home: Path) -> None:
+        """The report of a copy and its surrogate, and then answer from it."""
+        await _report(home)
+        self.snapshot = await asyncio.to_thread(Snapshot.of, home)
+        self.version += 1
+
+    def _copy(self, before: Path | None) -> Path:
+        self._copies += 1
+        home = Path(self._scratch.name) / str(self._copies)
+        try:
+            copy_study(self.study, home, before)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        return home
+
+
+async def _report(home: Path) -> None:
+    """Raises `JobError` with what the command said last, if it fails."""
+    command = (sys.executable, "-m", "surrogate_nas", "report", str(home))
+    quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        *command, stdin=quiet, stdout=quiet, stderr=pipe, start_new_session=True
+    )
+    try:
+        _, said = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode:
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        raise JobError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")

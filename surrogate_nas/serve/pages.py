@@ -1,0 +1,151 @@
+"""The pages: the report with a strip that says what it covers, the networks, the what-if form."""
+
+from typing import Any
+
+from surrogate_nas.report import REPORT
+from surrogate_nas.report.page import POLICY
+from surrogate_nas.report.text import escape, paragraph, section
+from surrogate_nas.serve.gate import SHUT
+from surrogate_nas.serve.live import Live
+from surrogate_nas.serve.snapshot import Snapshot
+
+PAGES = {"/": "Report", "/networks": "Networks", "/what-if": "What if", "/docs": "API"}
+INLINE = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'"
+)
+"""As the report's own policy, and what the strip needs besides."""
+REPORT_HEADERS = {"content-security-policy": INLINE + SHUT}
+BODY = "<body>\n"
+
+
+def state_document(live: Live) -> dict[str, Any]:
+    """How far a study has been read."""
+    now = live.snapshot
+    return {
+        "version": live.version, "trainings": len(now.records), "report": REPORT in now.files,
+        "surrogate": now.respondent is not None, "making": live.making, "problem": live.problem,
+    }  # fmt: skip
+
+
+def whole_page(title: str, at: str, body: str, script: str = "") -> str:
+    """A page in the report's look.
+
+    Args:
+        title: as text.
+        at: its address.
+        body: HTML below the title.
+        script: an asset's name.
+    """
+    loaded = f'<script type="module" src="/assets/{script}"></script>' if script else ""
+    return "\n".join([
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title>", '<link rel="icon" href="data:,">',
+        '<link rel="stylesheet" href="/style.css"><link rel="stylesheet" href="/assets/serve.css">',
+        f"{loaded}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+    ])  # fmt: skip
+
+
+def navigation(at: str) -> str:
+    """Links to all pages; `at` is the address of this one."""
+    links = "".join(
+        f'<a href="{path}"{" aria-current=page" if path == at else ""}>{name}</a>' for path, name in PAGES.items()
+    )
+    return f'<nav class="pages" aria-label="Pages">{links}</nav>'
+
+
+# ---------------------------------------------------------------------- the report
+
+
+def report_page(live: Live) -> str:
+    """The report as last made, below a strip that says how many trainings it covers; or that it is being made."""
+    made = live.snapshot.files.get(REPORT)
+    if made is None:
+        waiting = paragraph("It is here in some seconds; this page then loads by itself.")
+        return whole_page("The report is being made", "/", strip(live) + waiting, "live.js")
+    own = made.decode("utf-8").replace(POLICY, INLINE, 1)
+    head, body, rest = own.partition(BODY)
+    links = '<link rel="icon" href="data:,"><link rel="stylesheet" href="/assets/serve.css">'
+    script = '<script type="module" src="/assets/live.js"></script>'
+    return "".join([head.replace("</head>", f"{links}{script}</head>"), body, navigation("/"), strip(live), rest])
+
+
+def strip(live: Live) -> str:
+    """What the report covers; the page's script says when there is more."""
+    n = len(live.snapshot.records)
+    covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
+    said = f'{covers} <span id="live-note"></span>'
+    return f'<p class="strip" id="live" role="status" data-version="{live.version}">{said}</p>'
+
+
+# ---------------------------------------------------------------------- networks
+
+
+def networks_page() -> str:
+    """A network's card; its script fills it."""
+    intro = (
+        "A trained network along its threshold curve: to the left cheap, to the right accurate. The curve was chosen "
+        "on the tune split; accuracy on test is of images that chose nothing."
+    )
+    parts = [
+        paragraph(intro, "note"),
+        '<p class="field"><label for="network">Network</label> <select id="network"></select></p>',
+        '<div id="card" class="card" hidden>',
+        '<p class="encoding"><code id="encoding"></code></p>', '<dl id="facts"></dl>',
+        '<p class="slider"><label for="place">Place on the curve</label>',
+        '<input type="range" id="place" min="0" value="0" step="1"></p>',
+        '<div class="pair"><div><dl id="figures"></dl></div><figure id="plot"></figure></div>',
+        "<h2>Where images leave (test)</h2>", '<div id="mix" class="mix"></div>',
+        '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>', "</div>", _note(),
+    ]  # fmt: skip
+    return whole_page("Networks", "/networks", "\n".join(parts), "networks.js")
+
+
+# ---------------------------------------------------------------------- what if
+
+
+def what_if_page(snapshot: Snapshot) -> str:
+    """The form; its script fills it with the genes."""
+    early = snapshot.study.folder.space.positions - 1
+    intro = (
+        "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "
+        "90 % intervals. Costs are exact."
+    )
+    limits = section(
+        "Limits", _number("max_macs", "Expected MACs at most", "1"),
+        _number("min_accuracy", "Accuracy at least, %", "0.1", 100),
+        paragraph("Empty: no limit of this kind. They begin as the study's.", "note"),
+        '<p><button type="button" id="best">Find the best network within these limits</button></p>',
+        paragraph("Looks among some hundred architectures that were predicted in advance.", "note"),
+    )  # fmt: skip
+    thresholds = section(
+        "Thresholds", '<p class="field"><label><input type="checkbox" id="own"> my own, instead of the best within the '
+        "limits</label></p>", *(_threshold(e) for e in range(early)),
+    )  # fmt: skip
+    form = f'<form id="form" autocomplete="off">{limits}<div id="genes"></div>{thresholds}</form>'
+    answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="said"></div></section>'
+    summary = '<p id="summary" class="strip" role="status" hidden></p>'
+    body = f'{paragraph(intro, "note")}\n{_note()}\n{summary}<div class="split">{form}{answer}</div>'
+    return whole_page("What if", "/what-if", body, "what_if.js")
+
+
+def _number(name: str, label: str, step: str, most: int | None = None) -> str:
+    cap = "" if most is None else f' max="{most}"'
+    return (
+        f'<p class="field"><label for="{name}">{label}</label> '
+        f'<input type="number" id="{name}" min="0"{cap} step="{step}" inputmode="decimal"></p>'
+    )
+
+
+def _threshold(e: int) -> str:
+    return (
+        f'<p class="field threshold" data-exit="{e}"><label for="t{e}">Exit {e + 1}</label> '
+        f'<input type="range" id="t{e}" min="0" max="1" step="0.01" value="0.8" disabled> '
+        f'<output for="t{e}">0.80</output> '
+        f'<label><input type="checkbox" id="off{e}" disabled> off</label></p>'
+    )
+
+
+def _note() -> str:
+    return '<p id="note" class="warning" role="alert" hidden></p>'

@@ -1,0 +1,122 @@
+"""Architectures that are good at some budget by prediction, found in advance: so the best for any limits come at once.
+
+`Study.best` searches anew for its limits, which takes a second or more. Here a small evolution with many budgets at a
+time is done when a surrogate is loaded, and a question about limits only ranks what it left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from surrogate_nas.answers import Answer
+from surrogate_nas.candidates import Candidates, keeps_exact_limits, untaken
+from surrogate_nas.config import Limits
+from surrogate_nas.errors import InputError
+from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.problem import Problem
+from surrogate_nas.query import Respondent, about
+from surrogate_nas.sampling import spread_rows
+from surrogate_nas.search.curve_value import threshold_grid
+from surrogate_nas.search.evolution import ranking
+from surrogate_nas.space.search_space import Ints
+from surrogate_nas.surrogates.predictor import Predictor, reach
+
+Floats = npt.NDArray[np.float64]
+
+FIRST, CHILDREN, GENERATIONS = 1024, 768, 6
+BUDGETS, EACH = 24, 12
+"""Budgets, evenly over the logarithm, and the architectures that are kept for each."""
+SHORTLIST = 16
+"""Architectures at least that the last ranking is made of, and four for each of the best n."""
+AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Architectures of which some are good at each budget, with their mean predicted curves."""
+
+    candidates: Candidates
+    """n of them."""
+    accuracy: Floats
+    """(n, T) at the settings of the threshold grid."""
+    spent: Floats
+    """(n, T) log₁₀ of the expected cost that is minimised."""
+
+    @classmethod
+    def of(cls, problem: Problem, predictor: Predictor) -> "Pool":
+        """Begins with what was trained and with samples spread over the cost; the study's seed decides all chance."""
+        space, costing, rng = problem.space, problem.costing, np.random.default_rng(problem.seed)
+        trained = predictor.design.candidates.indices
+        rows = np.concatenate([trained, spread_rows(space, FIRST, costing, Limits(), rng)])
+        taken: set[bytes] = set()
+        first = untaken(space, rows, costing, Limits(), taken)
+        pool = cls._drawn(predictor, first)._elite()
+        taken |= {row.tobytes() for row in first.indices}
+        for _ in range(GENERATIONS):
+            parents = pool.candidates.indices
+            left, right = (parents[rng.integers(len(parents), size=CHILDREN)] for _ in range(2))
+            children = space.mutate_indices(space.crossover_indices(left, right, rng), rng)
+            new = untaken(space, children, costing, Limits(), taken)
+            if len(new):
+                taken |= {row.tobytes() for row in new.indices}
+                pool = pool._joined(cls._drawn(predictor, new), problem)._elite()
+        return pool
+
+    @classmethod
+    @torch.no_grad()
+    def _drawn(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
+        grid, parts = threshold_grid(predictor.design.basis), []
+        for start in range(0, len(candidates), AT_ONCE):
+            some = candidates[slice(start, start + AT_ONCE)]
+            mean = torch.from_numpy(predictor.coefficients(some, 0, 0, fresh=False)[0])
+            reached = reach(predictor.design, some, mean[:, None], grid[None])
+            parts.append((reached.accuracy, np.log10(reached.objective)))
+        accuracy, spent = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return cls(candidates, accuracy, spent)
+
+    def _joined(self, other: "Pool", problem: Problem) -> "Pool":
+        rows = np.concatenate([self.candidates.indices, other.candidates.indices])
+        curves = (np.concatenate(pair) for pair in ((self.accuracy, other.accuracy), (self.spent, other.spent)))
+        return Pool(Candidates.of_indices(problem.space, rows, problem.costing), *curves)
+
+    def _elite(self) -> "Pool":
+        """Those that are among the most accurate within some budget."""
+        chosen: set[int] = set()
+        for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
+            within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
+            best = np.argsort(-within, kind="stable")[:EACH]
+            chosen.update(best[np.isfinite(within[best])].tolist())
+        kept = np.array(sorted(chosen), dtype=np.int64)
+        return Pool(self.candidates[kept], self.accuracy[kept], self.spent[kept])
+
+    def best(self, respondent: Respondent, n: int) -> tuple[list[Answer], list[Sequence[int]]]:
+        """Up to n of them that are predicted best within the respondent's limits, and their choice indices.
+
+        Raises:
+            InputError: if none of them keeps the exact limits.
+        """
+        space, policy = respondent.problem.space, respondent.problem.policy
+        able, thresholds = self._likely(respondent, max(4 * n, SHORTLIST))
+        questions = zip(about(space, able), thresholds, strict=True)
+        asked = [replace(q, point=OperatingPoint.from_array(t, policy)) for q, t in questions]
+        answers = [answer for block in respondent.answer(asked) for answer in block]
+        order = respondent.order(answers)[:n]
+        return [answers[i] for i in order], [asked[i].row for i in order]
+
+    def _likely(self, respondent: Respondent, most: int) -> tuple[Ints, Floats]:
+        """(k, G) rows and (k, E − 1) thresholds of up to `most`, by what their mean curves do within the limits."""
+        limits, predictor = respondent.limits, respondent.predictor
+        keeps = keeps_exact_limits(self.candidates.cost, self.candidates.present, limits)
+        if not keeps.any():
+            raise InputError(f"no architecture of those predicted in advance keeps {limits}")
+        able = self.candidates[np.flatnonzero(keeps)]
+        thresholds = predictor.best_thresholds(able, limits, threshold_grid(predictor.design.basis))
+        mean = torch.from_numpy(predictor.coefficients(able, 0, 0, fresh=False))
+        reached = reach(predictor.design, able, mean, thresholds)
+        excess = reached.excess(limits)[0]
+        feasible = np.where(excess <= 0, 1.0, -excess)  # of those that exceed the limits the nearest first
+        best = ranking(limits, feasible, reached.accuracy[0], reached.objective[0])[:most]
+        return able.indices[best], thresholds[best]
