@@ -32,13 +32,13 @@ class SplitOutputs:
 
     labels: npt.NDArray[np.int64]
     """(N,)."""
-    logits: npt.NDArray[np.floating[Any]] | None
-    """(X, N, C), in float16 as stored, or `None` above 20 classes."""
+    logits: npt.NDArray[np.float16] | None
+    """(X, N, C), or `None` above 20 classes."""
     scores: Mapping[PolicyName, npt.NDArray[np.float32]] = field(default_factory=dict)
     """Per policy (X, N); empty where there are logits, from which they follow."""
     correct: npt.NDArray[np.bool_] | None = None
     """(X, N); `None` where there are logits."""
-    gates: npt.NDArray[np.floating[Any]] | None = None
+    gates: npt.NDArray[np.float16] | None = None
     """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
 
     @classmethod

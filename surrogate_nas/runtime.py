@@ -28,11 +28,9 @@ import onnxruntime as ort
 MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
-GATE_POLICIES = ("gate", "cumulative_gate")
 TOLERANCE = 1e-4
 """By which logits may differ from those of the network that was exported."""
 LARGEST_MANIFEST = 16 << 20
-LARGEST_GATE_LOGIT = 80.0
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -98,50 +96,22 @@ class Stage:
     segment: Piece
     """From everything that the stage before gives. The last one gives logits."""
     branch: Piece | None
-    """From the first output of the segment to (N, C) logits, and (N,) a gate's logit where there is one."""
+    """From the first output of the segment to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
     temperature: float
-
-    def said(self, values: Sequence[Array]) -> tuple[Array, Array | None]:
-        """(N, C) logits, and (N,) the gate's, from what the segment gave."""
-        outputs = values if self.branch is None else self.branch(values[:1])
-        return outputs[0], outputs[1] if self.branch is not None and len(outputs) > 1 else None
-
-
-# ---------------------------------------------------------------------- how sure an exit is
+    """Of the probabilities that are told; confidence has it in it."""
 
 
 def softmax(logits: Array) -> Floats:
     """Over the last axis, in float32."""
-    shifted = logits.astype(np.float32)
-    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
     result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
-def score(policy: str, logits: Array, gate: Array | None, temperature: float, left: Floats) -> Floats:
-    """(N,) confidence in [0, 1], larger = surer, to be compared with a threshold.
-
-    Args:
-        policy: largest probability, largest minus second largest, 1 − entropy / log C, or what the branch's gate says:
-            by itself, or as the probability of having left by now.
-        logits: (N, C) of the exit.
-        gate: (N,) of the exit; without one, gate policies fall back to the largest probability.
-        temperature: by which logits are divided.
-        left: (N,) scores at the exit before that was run, for `cumulative_gate`.
-    """
-    if policy in GATE_POLICIES and gate is not None:
-        clipped = np.clip(gate.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
-        own: Floats = np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
-        return own if policy == "gate" else np.asarray(1 - (1 - left) * (1 - own), dtype=np.float32)
-    p = softmax(logits if temperature == 1 else logits.astype(np.float32) / np.float32(temperature))
-    if policy == "margin":
-        top = np.partition(p, -2, axis=-1)[..., -2:]
-        return np.asarray(top[..., 1] - top[..., 0], dtype=np.float32)
-    if policy == "entropy":
-        entropy = -(p * np.log(np.maximum(p, np.finfo(np.float32).tiny))).sum(axis=-1)
-        return np.asarray(np.clip(1 - entropy / math.log(p.shape[-1]), 0, 1), dtype=np.float32)
-    return np.asarray(p.max(axis=-1), dtype=np.float32)
+def having_left(before: Floats | None, confidence: Floats) -> Floats:
+    """(N,) probability of having left by an exit, of that by the exit before: 1 − (1 − before)(1 − c)."""
+    return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
 
 # ---------------------------------------------------------------------- the network
@@ -218,9 +188,8 @@ class ExportedNetwork:
             raise ExportError(f"the network tells {last[-1]} classes apart, and there are {len(self.labels)} labels")
         if self.policy not in POLICIES:
             raise ExportError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
-        for stage in self.stages[:-1]:
-            if stage.branch is None:
-                raise ExportError("an exit before the last has no branch")
+        if [stage.branch is None for stage in self.stages] != [False] * (X - 1) + [True]:
+            raise ExportError("all exits but the last have a branch")
         if not self.settings or self.default not in range(len(self.settings)):
             raise ExportError(f"default setting {self.default} is none of the {len(self.settings)} settings")
         for setting in self.settings:
@@ -280,25 +249,32 @@ class ExportedNetwork:
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
         positions = np.full(N, X - 1, dtype=np.int64)
-        left = np.zeros(N, dtype=np.float32)
+        left: Floats | None = None
         values: list[Array] = [pixels]
         for x, stage in enumerate(self.stages):
             if not len(inside):
                 break
             values = stage.segment(values)
-            threshold = thresholds[x] if x < X - 1 else 0.0
+            if stage.branch is None:
+                logits[inside] = values[0]
+                break
+            threshold = thresholds[x]
             if threshold is None:
                 continue
-            said, gate = stage.said(values)
-            if x == X - 1:
-                logits[inside] = said
+            said, confidence = stage.branch(values[:1])
+            if self.policy == "cumulative_gate":
+                confidence = left = having_left(left, confidence)
+            leaves = confidence.astype(np.float64) >= threshold
+            count = np.count_nonzero(leaves)
+            if count == 0:
+                continue
+            if count == len(inside):
+                logits[inside], positions[inside] = said, x
                 break
-            left = score(self.policy, said, gate, stage.temperature, left)
-            leaves = left.astype(np.float64) >= threshold
-            if leaves.any():
-                logits[inside[leaves]], positions[inside[leaves]] = said[leaves], x
-                stays = ~leaves
-                values, inside, left = [value[stays] for value in values], inside[stays], left[stays]
+            logits[inside[leaves]], positions[inside[leaves]] = said[leaves], x
+            stays = ~leaves
+            values, inside = [value[stays] for value in values], inside[stays]
+            left = None if left is None else left[stays]
         return logits, positions
 
     def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Answer:
@@ -307,16 +283,18 @@ class ExportedNetwork:
         macs = np.array(setting.macs, dtype=np.int64)[positions]
         return Answer(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
-    def all_logits(self, images: Array) -> tuple[Floats, list[Floats | None]]:
-        """(X, N, C) logits of every exit, whoever would have left; and (N,) each exit's gate, if it has one."""
+    def everything(self, images: Array) -> tuple[Floats, Floats]:
+        """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
         values: list[Array] = [self.checked(images)]
-        logits, gates = [], []
-        for stage in self.stages:
+        logits, sure = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
+        for x, stage in enumerate(self.stages):
             values = stage.segment(values)
-            said, gate = stage.said(values)
+            if stage.branch is None:
+                logits.append(values[0])
+                break
+            said, sure[x] = stage.branch(values[:1])
             logits.append(said)
-            gates.append(gate)
-        return np.stack(logits), gates
+        return np.stack(logits), sure
 
     def check(self, folder: str | Path) -> float:
         """How far logits of the folder's examples are from those of the network that was exported.
@@ -325,7 +303,7 @@ class ExportedNetwork:
             ExportError: if it is more than 1e-4 of the largest logit (of 1, if that is less), or there are no examples.
         """
         images, _, expected = read_examples(folder)
-        said, _ = self.all_logits(images)
+        said, _ = self.everything(images)
         worst = float(np.abs(said - expected).max())
         if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise ExportError(f"logits of {EXAMPLES} differ by {worst:.3g} on this machine; allowed: {TOLERANCE:g}")

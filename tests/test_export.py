@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from surrogate_nas.backbone import mount
-from surrogate_nas.config import Limits
+from surrogate_nas.config import Limits, PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import OperatingPoint
@@ -26,8 +26,9 @@ from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
 from surrogate_nas.export.latency import LATENCY, measure_latency
 from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
-from surrogate_nas.export.pieces import pieces_of
+from surrogate_nas.export.pieces import Branch, pieces_of
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES, gate_scores, scores
 from surrogate_nas.report.latency import latency_section, read_latencies
 from surrogate_nas.runtime import MANIFEST, Answer, ExportedNetwork, digest_of, read_examples, read_manifest
 from surrogate_nas.space import Architecture, SearchSpace, preset
@@ -39,12 +40,12 @@ Floats = npt.NDArray[np.float32]
 GATED = "stem-w8-s1/res-d1-w8-k3-s1@gated-c4/res-d1-w8-k3-s2@gated-c4/res-d1-w8-k3-s2"
 
 
-def alone(network: EarlyExitNetwork, folder: Path) -> ExportedNetwork:
+def alone(network: EarlyExitNetwork, folder: Path, policy: PolicyName) -> ExportedNetwork:
     """Just the pieces of a network, without a study: at no thresholds."""
     import hashlib
 
     files, exits = dict[str, str](), list[dict[str, Any]]()
-    for segment, branch in pieces_of(network):
+    for segment, branch in pieces_of(network, policy):
         for piece in (segment, branch):
             if piece is not None:
                 content = piece.onnx()
@@ -56,7 +57,7 @@ def alone(network: EarlyExitNetwork, folder: Path) -> ExportedNetwork:
     setting = {"thresholds": [None] * (X - 1), "macs": [1] * X, "tune": measured, "test": measured}
     manifest = {
         "format": "surrogate_nas early-exit network", "version": 1, "exits": exits, "settings": [setting],
-        "default_setting": 0, "labels": list(map(str, range(shape.classes))), "policy": "max_softmax", "files": files,
+        "default_setting": 0, "labels": list(map(str, range(shape.classes))), "policy": policy, "files": files,
         "input": {"shape": [shape.channels, shape.size, shape.size]},
     }  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps({**manifest, "sha256": digest_of(manifest)}))
@@ -72,25 +73,38 @@ def warmed(network: EarlyExitNetwork, images: npt.NDArray[np.uint8]) -> EarlyExi
     return network.eval()
 
 
-def differences(network: EarlyExitNetwork, folder: Path, n: int) -> tuple[Said, Said]:
+def differences(
+    network: EarlyExitNetwork, folder: Path, n: int, policy: PolicyName = "max_softmax"
+) -> tuple[Said, Said]:
     shape = network.shape
     images = np.random.default_rng(1).integers(
         256, size=(n, shape.channels, shape.size, shape.size), dtype=np.uint8
     )  # fmt: skip
     warmed(network, images)
-    exported = alone(network, folder)
-    return tuple(  # type: ignore[return-value]
-        by(of, images, lambda done: None) for by, of in ((Said.by_network, network), (Said.by_export, exported))
-    )
+    exported = alone(network, folder, policy)
+    return Said.by_network(network, policy, (), images), Said.by_export(exported, images)
 
 
 def test_pieces_say_what_a_network_with_gates_says(tmp_path: Path) -> None:
     network = EarlyExitNetwork(Architecture.parse(GATED), ImageShape(1, 8, 10))
-    expected, got = differences(network, tmp_path, 300)
+    expected, got = differences(network, tmp_path, 300, "cumulative_gate")
     assert require_equal(expected, got, quantized=False) < 1e-4
-    assert expected.gates is not None
-    assert got.gates is not None
-    assert np.abs(expected.gates - got.gates).max() < 1e-4
+    assert np.abs(expected.confidence - got.confidence).max() < 1e-5
+    assert np.ptp(expected.confidence) > 0.01
+
+
+@pytest.mark.parametrize("policy", [*POLICY_NAMES, *GATE_POLICIES])
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 3.0])
+def test_branches_are_as_sure_as_the_policy_says(policy: PolicyName, temperature: float) -> None:
+    network = EarlyExitNetwork(Architecture.parse(GATED), ImageShape(1, 8, 10))
+    rng = np.random.default_rng(0)
+    logits, gate = (8 * rng.normal(size=(500, 10))).astype(np.float32), rng.normal(size=500).astype(np.float32)
+    gated = policy in GATE_POLICIES
+    with torch.no_grad():
+        branch = Branch(network, 0, policy, temperature)
+        sure = branch.confidence(torch.from_numpy(logits), torch.from_numpy(gate) if gated else None).numpy()
+    expected = gate_scores(gate) if gated else scores(policy, logits, temperature)
+    assert np.abs(sure - expected).max() < 1e-6
 
 
 @pytest.mark.slow
@@ -220,7 +234,7 @@ def stored_pieces(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (Stored(exported / one["segment"]), one["branch"] and Stored(exported / one["branch"]))
         for one in read_manifest(exported)["exits"]
     ]
-    monkeypatch.setattr(exporting_module, "pieces_of", lambda network: iter(pairs))
+    monkeypatch.setattr(exporting_module, "pieces_of", lambda *network: iter(pairs))
 
 
 @pytest.mark.usefixtures("stored_pieces")

@@ -14,7 +14,7 @@ import pytest
 from surrogate_nas import policies, runtime
 from surrogate_nas.cli import output
 from surrogate_nas.errors import JobError
-from surrogate_nas.runtime import MANIFEST, ExportedNetwork, ExportError, digest_of, read_examples, read_manifest, score
+from surrogate_nas.runtime import MANIFEST, ExportedNetwork, ExportError, digest_of, read_examples, read_manifest
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -34,16 +34,11 @@ def changed(folder: Path, change: Change, *, sealed: bool = True) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
-def test_scores_are_those_of_the_package_to_the_bit() -> None:
+def test_gates_are_taken_together_as_in_the_package_to_the_bit() -> None:
     rng = np.random.default_rng(0)
-    logits, gate = (10 * rng.normal(size=(500, 7))).astype(np.float32), rng.normal(size=500).astype(np.float32)
-    left = rng.random(500).astype(np.float32)
-    for policy in policies.POLICY_NAMES:
-        for T in (1.0, 0.7, 3.0):
-            assert np.array_equal(score(policy, logits, None, T, left), policies.scores(policy, logits, T))
-    own = policies.gate_scores(gate)
-    assert np.array_equal(score("gate", logits, gate, 1.0, left), own)
-    assert np.array_equal(score("cumulative_gate", logits, gate, 1.0, left), policies.having_left(left, own))
+    left, own = rng.random((2, 500)).astype(np.float32)
+    assert np.array_equal(runtime.having_left(None, own), own)
+    assert np.array_equal(runtime.having_left(left, own), policies.having_left(left, own))
 
 
 @pytest.mark.parametrize("name", ["segment_1.onnx", "branch_1.onnx", "weights.safetensors", "README.md", "runtime.py"])
@@ -92,7 +87,7 @@ NONSENSE: list[tuple[Change, str]] = [
     (lambda m: m.__setitem__("policy", "luck"), "policy 'luck' is not one of"),
     (lambda m: m.__setitem__("default_setting", 99), "default setting 99 is none of the"),
     (lambda m: m.__setitem__("settings", []), "is none of the 0 settings"),
-    (lambda m: m["exits"][0].__setitem__("branch", None), "has no branch"),
+    (lambda m: m["exits"][0].__setitem__("branch", None), "all exits but the last have a branch"),
     (lambda m: m["exits"][0].__setitem__("segment", "segment_9.onnx"), "segment_9.onnx is not among the files"),
     (lambda m: m["exits"][0].__setitem__("segment", "README.md"), "README.md cannot be run"),
     (lambda m: m.__setitem__("version", 2), "version 2 of the format; allowed: 1"),

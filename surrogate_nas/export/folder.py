@@ -5,9 +5,10 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ import numpy as np
 import torch
 
 from surrogate_nas import runtime
-from surrogate_nas.config import Limits
+from surrogate_nas.config import Limits, PolicyName
 from surrogate_nas.datasets import Images, LabeledImages, Labels
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.export.card import card
-from surrogate_nas.export.parity import Said, require_equal, require_same_answers, settle
+from surrogate_nas.export.parity import OnImages, Said, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
-from surrogate_nas.export.settings import Judge, chosen_points, exit_costs, setting_document
+from surrogate_nas.export.settings import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.progress import Countdown, say
 from surrogate_nas.record import Record, Split
@@ -104,37 +105,41 @@ class _Exporting:
         return Export(self.target, export.manifest, export.logit_difference)
 
     def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
-        files, exits = self._pieces(part)
-        splits = self.study.folder.splits()
+        study, record = self.study, self.record
+        policy, temperatures = self._policy, points[default].temperatures
+        points = [OperatingPoint(point.thresholds, policy, temperatures) for point in points]
+        files, exits = self._pieces(part, temperatures)
+        splits = study.folder.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
         labels = {split: images[split].labels for split in SPLITS}
-        by_network = self._said(images, Said.by_network, self.network, "PyTorch")
+        by_network = self._said(images, partial(Said.by_network, self.network, policy, temperatures), "PyTorch")
+        torch_says = Judge.of(study, record, labels, by_network)
         self._examples(part, files, images["test"], by_network["test"])
-        draft = Judge.of(self.study, self.record, labels, by_network)
-        manifest = self._manifest(draft, points, default, exits, files)
-        self._save(part, manifest)
-        by_export = self._said(images, Said.by_export, ExportedNetwork.load(part), "ONNX Runtime")
-        quantized = self.record.architecture.bits is not None
+        self._save(part, self._manifest(torch_says, points, default, exits, files))
+        by_export = self._said(images, partial(Said.by_export, ExportedNetwork.load(part)), "ONNX Runtime")
+        quantized = record.architecture.bits is not None
         difference = max(require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS)
 
-        torch_said, onnx_said = (Said.joined([said[s] for s in SPLITS]) for said in (by_network, by_export))
-        where = self.record.architecture.exit_positions
-        settled = [settle(point, torch_said, onnx_said, where) for point in points]
-        judge = Judge.of(self.study, self.record, labels, by_export)
+        judge = Judge.of(study, record, labels, by_export)
+        settled = [settle(point, torch_says, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())
         manifest = self._manifest(judge, settled, default, exits, files)
         self._save(part, manifest)
-        torch_says = Judge.of(self.study, self.record, labels, by_network)
         self._require_same_answers(part, torch_says, settled, default, images["test"])
         self._say_kept(manifest)
         return Export(part, manifest, difference)
 
-    def _pieces(self, part: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    @property
+    def _policy(self) -> PolicyName:
+        """That of the study, if the network has what it needs."""
+        return self.study.exits(self.record, "tune").policy
+
+    def _pieces(self, part: Path, temperatures: Sequence[float]) -> tuple[dict[str, str], list[dict[str, Any]]]:
         """Write every piece; returns checksums, and which files each exit has."""
         files, exits = dict[str, str](), list[dict[str, Any]]()
         countdown, of = Countdown("pieces exported"), 2 * len(self.record.architecture.exit_positions) - 1
-        for pair in pieces_of(self.network):
+        for pair in pieces_of(self.network, self._policy, temperatures):
             for piece in pair:
                 if piece is not None:
                     self._add(files, part, piece.name, piece.onnx())
@@ -150,7 +155,9 @@ class _Exporting:
         files[name] = hashlib.sha256(content).hexdigest()
 
     @staticmethod
-    def _said(images: Mapping[Split, LabeledImages], by: Any, network: Any, whose: str) -> dict[Split, Said]:
+    def _said(
+        images: Mapping[Split, LabeledImages], by: Callable[[Images, OnImages], Said], whose: str
+    ) -> dict[Split, Said]:
         done, of = 0, sum(len(data) for data in images.values())
         countdown = Countdown(f"images by {whose}")
 
@@ -159,7 +166,7 @@ class _Exporting:
             done += n
             countdown.at(done, of)
 
-        return {split: by(network, data.images, on_images) for split, data in images.items()}
+        return {split: by(data.images, on_images) for split, data in images.items()}
 
     def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, said: Said) -> None:
         """Test images drawn at random, with what the network says of them."""
@@ -184,7 +191,7 @@ class _Exporting:
                 "preprocessing": ["turned upright", "central square", f"resized to {shape.size} pixels by a bilinear "
                                   "filter that averages where it shrinks", "normalised inside the network"],
             },
-            "labels": list(dataset.classes), "policy": judge.exits("tune", point).policy,
+            "labels": list(dataset.classes), "policy": point.policy,
             "exits": [
                 {**files_, **costs, "temperature": point.temperature(e)}
                 for files_, costs, e in zip(exits, exit_costs(judge), where, strict=True)

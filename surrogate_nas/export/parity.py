@@ -8,16 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from surrogate_nas.config import PolicyName
 from surrogate_nas.errors import JobError
-from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.runtime import BATCH, TOLERANCE, Answer, ExportedNetwork, score
+from surrogate_nas.policies import GATE_POLICIES, gate_scores, scores
+from surrogate_nas.runtime import BATCH, TOLERANCE, Answer, ExportedNetwork
 
 Array = npt.NDArray[Any]
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
 """Scores are sure to the last place of single precision near 1, where a softmax saturates, and less sure below."""
-OnImages = Callable[[int], None]
+OnImages = Callable[[int], object]
 """Told how many images more are done."""
+
+
+def nobody(images: int) -> None:
+    """For whom progress is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,55 +31,43 @@ class Said:
 
     logits: npt.NDArray[np.float32]
     """(X, N, C)."""
-    gates: npt.NDArray[np.float32] | None
-    """(X, N) logits of the gates, 0 at the last; `None` for a network without gates."""
+    confidence: npt.NDArray[np.float32]
+    """(X − 1, N) of each early exit by itself."""
 
     @classmethod
-    def by_network(cls, network: EarlyExitNetwork, images: Array, on_images: OnImages) -> "Said":
-        """By PyTorch."""
+    def by_network(cls, network: EarlyExitNetwork, policy: PolicyName, temperatures: Sequence[float], images: Array,
+                   on_images: OnImages = nobody) -> "Said":  # fmt: skip
+        """By PyTorch; temperatures are (E,), or none."""
+        where = network.architecture.exit_positions[:-1]
 
         @torch.inference_mode()
-        def said(batch: Array) -> tuple[Array, list[Array | None]]:
+        def said(batch: Array) -> tuple[Array, Array]:
             pairs = network.said(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
-            logits = np.stack([z.numpy() for z, _ in pairs])
-            return logits, [None if g is None else g.numpy() for _, g in pairs]
+            sure = np.zeros((len(where), len(batch)), dtype=np.float32)
+            for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
+                T = temperatures[e] if temperatures else 1.0
+                if policy in GATE_POLICIES and gate is not None:
+                    sure[x] = gate_scores(gate.numpy())
+                else:
+                    sure[x] = scores(policy, logits.numpy(), T)
+            return np.stack([logits.numpy() for logits, _ in pairs]), sure
 
         return cls._batched(said, images, on_images)
 
     @classmethod
-    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages) -> "Said":
+    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = nobody) -> "Said":
         """By ONNX Runtime."""
-        return cls._batched(network.all_logits, images, on_images)
+        return cls._batched(network.everything, images, on_images)
 
     @classmethod
-    def _batched(
-        cls, said: Callable[[Array], tuple[Array, Sequence[Array | None]]], images: Array, on_images: OnImages
-    ) -> "Said":
+    def _batched(cls, said: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages) -> "Said":
         parts = []
         for at in range(0, len(images), BATCH):
             batch = images[at : at + BATCH]
-            logits, gates = said(batch)
-            gated = any(g is not None for g in gates)
-            none = np.zeros(len(batch), dtype=np.float32)
-            parts.append(cls(logits, np.stack([none if g is None else g for g in gates]) if gated else None))
+            parts.append(said(batch))
             on_images(len(batch))
-        return cls.joined(parts)
-
-    @classmethod
-    def joined(cls, parts: Sequence["Said"]) -> "Said":
-        """Of several lots of images."""
-        gates = [part.gates for part in parts if part.gates is not None]
-        logits = np.concatenate([part.logits for part in parts], axis=1)
-        return cls(logits, np.concatenate(gates, axis=1) if gates else None)
-
-    def compared(self, policy: str, on: Sequence[bool], temperatures: Sequence[float]) -> Array:
-        """(X − 1, N) scores that are held against thresholds where those early exits are on; 0 where one is off."""
-        compared = np.zeros(self.logits.shape[:2], dtype=np.float32)[:-1]
-        left = np.zeros(self.logits.shape[1], dtype=np.float32)
-        for x in np.flatnonzero(on).tolist():
-            gate = None if self.gates is None else self.gates[x]
-            left = compared[x] = score(policy, self.logits[x], gate, temperatures[x], left)
-        return compared
+        logits, confidence = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        return cls(logits, confidence)
 
 
 def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
@@ -86,16 +79,13 @@ def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
     Raises:
         JobError: if it is more.
     """
-    pairs = [(network.logits, export.logits)]
-    if network.gates is not None and export.gates is not None:
-        pairs.append((network.gates[..., None], export.gates[..., None]))
-    for expected, got in pairs:
-        of_image = np.abs(expected - got).max(axis=(0, 2))
-        worst = float(np.median(of_image) if quantized else of_image.max())
-        allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
-        if not worst <= allowed:
-            raise JobError(f"the exported files give logits that differ by {worst:.3g}; allowed: {allowed:.3g}")
-    return float(np.abs(network.logits - export.logits).max())
+    differences = np.abs(network.logits - export.logits)
+    of_image = differences.max(axis=(0, 2))
+    worst = float(np.median(of_image) if quantized else of_image.max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(network.logits).max()))
+    if not worst <= allowed:
+        raise JobError(f"the exported files give logits that differ by {worst:.3g}; allowed: {allowed:.3g}")
+    return float(differences.max())
 
 
 def clear_of(threshold: float, one: Array, other: Array) -> float:
@@ -115,25 +105,6 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
         above = float(high[hit].max())
     below = max(below, 0.0)  # every score is at least 0
     return below if above > 1 or threshold - below <= above - threshold else above
-
-
-def settle(point: OperatingPoint, network: Said, export: Said, exits: Sequence[int]) -> OperatingPoint:
-    """The operating point with every threshold moved clear of scores; who leaves where hardly changes.
-
-    Args:
-        point: thresholds of every position but the last.
-        network, export: what they say of the same images.
-        exits: positions of the X exits.
-    """
-    early = list(exits[:-1])
-    on = [point.thresholds[e] is not None for e in early]
-    temperatures = [point.temperature(e) for e in exits]
-    scores = [said.compared(point.policy, on, temperatures) for said in (network, export)]
-    thresholds: list[float | None] = [None] * len(point.thresholds)
-    for x, e in enumerate(early):
-        chosen = point.thresholds[e]
-        thresholds[e] = None if chosen is None else clear_of(chosen, scores[0][x], scores[1][x])
-    return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
 
 
 def require_same_answers(expected: tuple[Array, Array], got: Answer, what: str) -> None:

@@ -1,8 +1,9 @@
 """A network cut at its exits, each piece as ONNX."""
 
 import copy
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -10,10 +11,12 @@ import onnxscript  # noqa: F401  PyTorch's exporter needs it, and says so late
 import torch
 from torch import Tensor, nn
 
+from surrogate_nas.config import PolicyName
 from surrogate_nas.network import EarlyExitNetwork
+from surrogate_nas.policies import GATE_POLICIES
 from surrogate_nas.quantize import settled
 
-IMAGES, FEATURES, LOGITS, GATE = "images", "features", "logits", "gate"
+IMAGES, FEATURES, LOGITS, CONFIDENCE = "images", "features", "logits", "confidence"
 
 
 class Segment(nn.Module):
@@ -34,15 +37,31 @@ class Segment(nn.Module):
 
 
 class Branch(nn.Module):
-    """An exit's branch, from the feature map there to its logits, and its gate's if it has one."""
+    """An exit's branch, from the feature map there to its logits and how sure it is, in [0, 1]; see `policies`.
 
-    def __init__(self, network: EarlyExitNetwork, position: int) -> None:
+    So what has to be known to stop is computed where the logits are, and not by whoever runs the network.
+    """
+
+    def __init__(self, network: EarlyExitNetwork, position: int, policy: PolicyName, temperature: float) -> None:
         super().__init__()
-        self.network, self.position = network, position
+        self.network, self.position, self.policy, self.temperature = network, position, policy, temperature
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, gate = self.network.said_at(self.position, x)
-        return (logits,) if gate is None else (logits, gate)
+        return logits, self.confidence(logits, gate)
+
+    def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
+        """(N,) of the exit by itself."""
+        if gate is not None and self.policy in GATE_POLICIES:
+            return gate.sigmoid()
+        p = (logits / self.temperature).softmax(dim=1)
+        if self.policy == "margin":
+            top = p.topk(2, dim=1).values
+            return top[:, 0] - top[:, 1]
+        if self.policy == "entropy":
+            entropy = -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(dim=1)
+            return (1 - entropy / math.log(p.shape[1])).clamp(0, 1)
+        return p.max(dim=1).values
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +99,16 @@ def _plain(model: onnx.ModelProto) -> bytes:
 
 
 @torch.no_grad()
-def pieces_of(network: EarlyExitNetwork) -> Iterator[tuple[Piece, Piece | None]]:
-    """The segment up to each exit, and its branch; none for the last, whose segment ends in logits."""
+def pieces_of(
+    network: EarlyExitNetwork, policy: PolicyName = "max_softmax", temperatures: Sequence[float] = ()
+) -> Iterator[tuple[Piece, Piece | None]]:
+    """The segment up to each exit, and its branch; none for the last, whose segment ends in logits.
+
+    Args:
+        network: trained.
+        policy: by which exits say how sure they are.
+        temperatures: (E,) by position; none is 1 everywhere.
+    """
     plain = copy.deepcopy(network).eval()
     settled(plain)
     shape, start, last = network.shape, 0, network.architecture.positions - 1
@@ -93,9 +120,8 @@ def pieces_of(network: EarlyExitNetwork) -> Iterator[tuple[Piece, Piece | None]]
         outputs = (LOGITS,) if position == last else _features(x, len(after))
         branch = None
         if position != last:
-            module = Branch(plain, position).eval()
-            said = (LOGITS, GATE)[: len(module(after[0]))]
-            branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], said)
+            module = Branch(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
+            branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], (LOGITS, CONFIDENCE))
         yield Piece(f"segment_{x + 1}.onnx", segment, values, inputs, outputs), branch
         start, values = position + 1, after
 

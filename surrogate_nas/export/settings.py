@@ -9,12 +9,12 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from surrogate_nas.answers import CONFIDENCE, Measured
-from surrogate_nas.config import Limits
+from surrogate_nas.config import Limits, PolicyName
 from surrogate_nas.cost import Costing
 from surrogate_nas.datasets.dataset import Labels
 from surrogate_nas.exits import Exits, OperatingPoint
-from surrogate_nas.export.parity import Said
-from surrogate_nas.record import Record, Split, SplitOutputs, exits_of
+from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.record import Record, Split
 from surrogate_nas.study import Study
 
 
@@ -33,20 +33,28 @@ class Judge:
         """Of a network of the study."""
         return cls(record, replace(study.folder.costing, charge_heads="all"), labels, said)
 
-    def exits(self, split: Split, point: OperatingPoint) -> Exits:
-        """Under a point's policy and temperatures."""
-        said = self.said[split]
-        outputs = SplitOutputs(self.labels[split], said.logits, gates=said.gates)
-        return exits_of(self.record.architecture, outputs, self.costing, point.policy, point.temperatures)
+    def exits(self, split: Split, policy: PolicyName) -> Exits:
+        """Of one split, as thresholds act on them."""
+        architecture, said, labels = self.record.architecture, self.said[split], self.labels[split]
+        E, where = architecture.positions, list(architecture.exit_positions)
+        scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
+        scores[where[:-1]], correct[where] = said.confidence, said.logits.argmax(axis=2) == labels
+        present = np.isin(np.arange(E), where)
+        return Exits(policy, present, scores, correct, self.costing.of(architecture))
+
+    def compared(self, point: OperatingPoint) -> npt.NDArray[np.float32]:
+        """(E, n) scores of all images that are held against the thresholds of a point."""
+        on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
+        return np.concatenate([self.exits(split, point.policy).compared(on) for split in self.said], axis=1)
 
     def measured(self, split: Split, point: OperatingPoint) -> Measured:
         """At one operating point."""
-        return Measured.of(self.exits(split, point), self.labels[split], self.said[split].logits.shape[2], point)
+        return Measured.of(self.exits(split, point.policy), self.labels[split], self.said[split].logits.shape[2], point)
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
         """(N,) at which of the exits that there are each image leaves, and (N,) the class told there."""
         where = np.array(self.record.architecture.exit_positions)
-        x = np.searchsorted(where, self.exits(split, point).route(point))
+        x = np.searchsorted(where, self.exits(split, point.policy).route(point))
         return x, self.said[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
@@ -66,6 +74,21 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
     found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
     points = [solution.operating_point for solution in found]
     return points, points.index(best.operating_point)
+
+
+def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
+    """The operating point with every threshold moved clear of scores; who leaves where hardly changes.
+
+    Args:
+        point: thresholds of every position but the last; those of positions without an exit become `None`.
+        one, other: the same images, computed in two ways.
+    """
+    scores, early = [judge.compared(point) for judge in (one, other)], one.record.architecture.exit_positions[:-1]
+    thresholds: list[float | None] = [None] * len(point.thresholds)
+    for e in early:
+        chosen = point.thresholds[e]
+        thresholds[e] = None if chosen is None else clear_of(chosen, scores[0][e], scores[1][e])
+    return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
 
 
 def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:

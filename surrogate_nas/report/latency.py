@@ -68,8 +68,8 @@ def latency_section(latencies: tuple[Latency, ...]) -> str:
     where = {f"{one.threads} thread{'s' if one.threads > 1 else ''} of {one.machine.processor}" for one in latencies}
     note = (
         f"Exported networks, timed with ONNX Runtime on {escape('; '.join(sorted(where)))}, with the test images in "
-        "their folders: medians over batches. To the end: every exit is run, and nobody leaves. MACs are means over all "
-        "test images."
+        "their folders: medians over batches. To the end: every exit is run, and nobody leaves. MACs are means over "
+        "all test images."
     )
     rows = [_entry(one) for one in latencies]
     return section("Latency", paragraph(note, "note"), table("Latency of exported networks", COLUMNS, rows))
