@@ -245,6 +245,9 @@ class ExportedNetwork:
             pixels: as `checked` gives them.
             thresholds: X − 1 of them; `None` is off, and above 1 is one that is run and where nobody leaves.
         """
+        if len(pixels) == 1:
+            said, x = self._route_one(pixels, thresholds)
+            return said, np.array([x])
         N, X = len(pixels), len(self.stages)
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
@@ -276,6 +279,24 @@ class ExportedNetwork:
             values, inside = [value[stays] for value in values], inside[stays]
             left = None if left is None else left[stays]
         return logits, positions
+
+    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
+        """The same of a single image, for which even the book-keeping of a batch would be felt."""
+        values: list[Array] = [pixels]
+        left: Floats | None = None
+        for x, stage in enumerate(self.stages):
+            values = stage.segment(values)
+            if stage.branch is None:
+                break
+            threshold = thresholds[x]
+            if threshold is None:
+                continue
+            said, confidence = stage.branch(values[:1])
+            if self.policy == "cumulative_gate":
+                confidence = left = having_left(left, confidence)
+            if float(confidence[0]) >= threshold:
+                return said, x
+        return values[0], len(self.stages) - 1
 
     def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Answer:
         temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
