@@ -121,6 +121,7 @@ def test_a_strategy_may_have_its_own_budget_and_batch(bench: Callable[..., Done]
 EENN_TABLE = Path(__file__).parents[1] / "data" / "eenn-cifar10"
 
 
+@pytest.mark.slow
 def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Done], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     done = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "ours-xgb,random,nachos,aebnas", "--json", out)

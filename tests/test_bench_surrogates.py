@@ -64,6 +64,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
     bench: Callable[..., Done], table: Path, tmp_path: Path
 ) -> None:
