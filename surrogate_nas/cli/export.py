@@ -66,10 +66,14 @@ def infer(
     with needing("export"):
         from surrogate_nas.export.images import classify, image_files
     from surrogate_nas.export.shown import loaded, print_classified, within
+    from surrogate_nas.progress import Countdown
 
     network, files = loaded(folder, threads), image_files(images)
     number = within(network, max_macs, setting)
-    rows = list(classify(network, files, number))
+    rows, countdown = [], Countdown("images")
+    for row in classify(network, files, number):
+        rows.append(row)
+        countdown.at(len(rows), len(files))
     document = {"network": network.manifest["network"], "setting": number, "images": [asdict(row) for row in rows]}
     answer(document, as_json, lambda: print_classified(network, rows))
     if unread := [row.error for row in rows if row.error is not None]:
@@ -86,10 +90,11 @@ def measure(
         raise InputError(f"--seconds {seconds:g} is not a positive number")
     with needing("export"):
         from surrogate_nas.export.latency import measure_latency
-    from surrogate_nas.export.shown import loaded, print_latency, within
+    from surrogate_nas.export.shown import loaded, print_latency, refusing, within
     from surrogate_nas.progress import Countdown
 
     number = within(loaded(folder, threads), None, setting)
     countdown = Countdown("passes")
-    document = measure_latency(folder, setting=number, threads=threads, seconds=seconds, on_share=countdown.at)
+    with refusing():
+        document = measure_latency(folder, setting=number, threads=threads, seconds=seconds, on_share=countdown.at)
     answer(document, as_json, lambda: print_latency(document))

@@ -1,6 +1,7 @@
 """What the commands about exported networks print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ MOST_SHOWN = 20
 PERCENT = 100
 
 
-def loaded(folder: Path, threads: int) -> ExportedNetwork:
-    """An exported network; raises `InputError` if the folder is not what was exported."""
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the runtime refuses inside the block is bad input."""
     try:
-        return ExportedNetwork.load(folder, threads)
+        yield
     except ExportError as error:
         raise InputError(str(error)) from None
+
+
+def loaded(folder: Path, threads: int) -> ExportedNetwork:
+    """An exported network; raises `InputError` if the folder is not what was exported."""
+    with refusing():
+        return ExportedNetwork.load(folder, threads)
 
 
 def within(network: ExportedNetwork, budget: float | None, setting: int | None) -> int:
@@ -31,10 +39,8 @@ def within(network: ExportedNetwork, budget: float | None, setting: int | None) 
     """
     if setting is not None and setting not in range(len(network.settings)):
         raise InputError(f"setting {setting} is not one of 0 to {len(network.settings) - 1}")
-    try:
+    with refusing():
         return network.within(budget) if budget is not None else network.default if setting is None else setting
-    except ExportError as error:
-        raise InputError(str(error)) from None
 
 
 def exported_document(made: Export) -> dict[str, Any]:
