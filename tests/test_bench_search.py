@@ -69,7 +69,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy", [pytest.param(s, marks=pytest.mark.slow) if s == "ours" else s for s in STRATEGIES]
+)
 def test_curves_rise_from_the_same_beginning_and_a_seed_decides_the_rows(
     bench: Callable[..., Done], table: Path, tmp_path: Path, strategy: str
 ) -> None:

@@ -284,7 +284,7 @@ def test_a_data_card_has_what_a_study_would_see(command: Command) -> None:
 
 def test_while_one_command_works_another_says_so_or_waits_and_readers_read(tmp_path: Path, command: Command) -> None:
     study = tmp_path / "study"
-    words = ["run", str(study), "--budget", "8", "--initial", "8", "--epochs", "12", "--workers", "1"]
+    words = ["run", str(study), "--budget", "8", "--initial", "8", "--epochs", "6", "--workers", "1"]
     first = subprocess.Popen([sys.executable, "-m", "surrogate_nas", *words], stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None
     while "[1/8]" not in first.stderr.readline():
