@@ -334,7 +334,8 @@ def test_a_port_in_use_is_named(command: Command, study_path: Path) -> None:
 
 
 def test_a_missing_extra_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch, study_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "surrogate_nas.serve", None)  # as where what it imports is not there
+    monkeypatch.delitem(sys.modules, "surrogate_nas.serve.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     code, _, err = command("serve", study_path)
     assert code == 1
-    assert err == 'error: surrogate_nas.serve is not installed: pip install "surrogate-nas[serve]"\n'
+    assert err == 'error: uvicorn is not installed: pip install "surrogate-nas[serve]"\n'

@@ -18,6 +18,6 @@ def serve(
 ) -> None:
     """Serve the report while the study runs, its networks, a what-if form and an HTTP API. The study is only read."""
     with needing("serve"):
-        from surrogate_nas.serve import serve as serve_study
+        from surrogate_nas.serve.server import serve as serve_study
 
     serve_study(study, host, port)
