@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.options import (
-    LIMITS,
     Asynchronous,
     Backbone,
     BackboneInput,
@@ -62,7 +61,7 @@ from surrogate_nas.cli.options import (
     changes_of,
 )
 from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import DEFAULT_SPACE, limits_of, open_or_create, open_study, questions_of
+from surrogate_nas.cli.studies import DEFAULT_SPACE, limits_given, limits_of, open_or_create, open_study, questions_of
 from surrogate_nas.errors import InputError
 
 app = typer.Typer()
@@ -220,7 +219,7 @@ def query(
 
     problem, whole = folder.problem, Study(folder)
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
-    limits = limits_of(options) if any(options[name] is not None for name in LIMITS) else None
+    limits = limits_given(options)
     target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
     pace, on_rows = Pace("architectures"), None
     if best is not None:

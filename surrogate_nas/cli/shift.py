@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.options import (
-    LIMITS,
     Json,
     MaxActivationBytes,
     MaxCost,
@@ -22,7 +21,7 @@ from surrogate_nas.cli.options import (
     StudyPath,
 )
 from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import limits_of, open_study
+from surrogate_nas.cli.studies import limits_given, open_study
 from surrogate_nas.errors import InputError
 
 app = typer.Typer()
@@ -58,7 +57,7 @@ def shift(
     if output is not None:
         shift_table.require_output(output)
     whole, point = Study(folder), None
-    limits = limits_of(options) if any(options[name] is not None for name in LIMITS) else None
+    limits = limits_given(options)
     if thresholds is not None:
         given = OperatingPoint.parse(thresholds, folder.space.positions)
         point = whole.operating_point(folder.archive.find(network), given.array())

@@ -88,6 +88,11 @@ def limits_of(options: dict[str, Any]) -> "Limits":
     return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
 
 
+def limits_given(options: dict[str, Any]) -> "Limits | None":
+    """Those that a command was given, if it was given any."""
+    return limits_of(options) if any(options.get(name) is not None for name in LIMITS) else None
+
+
 def questions_of(
     folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None,
     point: "OperatingPoint | None", *, streamed: bool,
