@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,16 @@ from surrogate_nas.export.pieces import Branch, pieces_of
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, POLICY_NAMES, gate_scores, scores
 from surrogate_nas.report.latency import latency_section, read_latencies
-from surrogate_nas.runtime import MANIFEST, Answer, ExportedNetwork, digest_of, read_examples, read_manifest
+from surrogate_nas.runtime import (
+    MANIFEST,
+    Answer,
+    ExportedNetwork,
+    ExportError,
+    difference,
+    digest_of,
+    read_examples,
+    read_manifest,
+)
 from surrogate_nas.space import Architecture, SearchSpace, preset
 from surrogate_nas.study import Study
 from surrogate_nas.units import ImageShape
@@ -105,6 +115,30 @@ def test_branches_are_as_sure_as_the_policy_says(policy: PolicyName, temperature
         sure = branch.confidence(torch.from_numpy(logits), torch.from_numpy(gate) if gated else None).numpy()
     expected = gate_scores(gate) if gated else scores(policy, logits, temperature)
     assert np.abs(sure - expected).max() < 1e-6
+
+
+def test_a_network_without_early_exits_is_a_single_piece(tmp_path: Path) -> None:
+    network = EarlyExitNetwork(Architecture.parse("stem-w4-s2/res-d1-w8-k3-s1/res-d1-w8-k3-s2"), ImageShape(1, 8, 10))
+    images = np.random.default_rng(1).integers(256, size=(5, 1, 8, 8), dtype=np.uint8)
+    exported = alone(warmed(network, images), tmp_path, "max_softmax")
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["segment_1.onnx"]
+    expected, got = Said.by_network(network, "max_softmax", (), images), Said.by_export(exported, images)
+    assert require_equal(expected, got, quantized=False) < 1e-4
+    for n in (1, 5):
+        answer = exported.run(images[:n])
+        assert answer.positions.tolist() == [0] * n
+        assert np.array_equal(answer.classes, expected.logits[0, :n].argmax(axis=1))
+
+
+def test_of_quantised_networks_the_typical_image_counts() -> None:
+    """A step of an activation that falls on the other side for one image is no other network."""
+    logits = np.random.default_rng(0).normal(size=(2, 9, 3)).astype(np.float32)
+    other = logits.copy()
+    other[0, 4] += 0.01
+    assert difference(logits, other, quantized=True) == pytest.approx(0.01, rel=1e-3)
+    for changed, quantized in ((other, False), (logits + np.float32(0.01), True)):
+        with pytest.raises(ExportError, match=r"logits differ by 0\.01"):
+            difference(logits, changed, quantized=quantized)
 
 
 @pytest.mark.slow
@@ -211,6 +245,9 @@ def test_the_manifest_says_what_things_cost(exported: Path, exporting: tuple[Pat
     card = (exported / "README.md").read_text()
     best = manifest["settings"][manifest["default_setting"]]["test"]
     assert f"{100 * best['accuracy']:.2f} % of {best['images']} test images" in card
+    budget = re.search(r"network\.within\((\d+)\)", card)
+    assert budget is not None
+    assert ExportedNetwork.load(exported).within(float(budget[1])) == 0
 
 
 @dataclasses.dataclass
@@ -260,7 +297,7 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
         held, described = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     name = next(name for name in held if name.startswith("segments.2") and held[name].ndim == 4)
     save_file({**held, name: 1.01 * held[name]}, weights, described)
-    with pytest.raises(JobError, match="the exported files give logits that differ by"):
+    with pytest.raises(JobError, match="the exported files compute something else: logits differ by"):
         export_network(Study.open(path), exporting[1], Limits(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.options import (
-    LIMITS,
     Json,
     MaxActivationBytes,
     MaxCost,
@@ -21,7 +20,7 @@ from surrogate_nas.cli.options import (
     StudyPath,
 )
 from surrogate_nas.cli.output import answer, needing
-from surrogate_nas.cli.studies import limits_of, open_study
+from surrogate_nas.cli.studies import limits_given, open_study
 from surrogate_nas.errors import InputError
 
 app = typer.Typer()
@@ -48,8 +47,7 @@ def export(
     from surrogate_nas.export.shown import exported_document, print_exported
     from surrogate_nas.study import Study
 
-    given = any(options.get(name) is not None for name in LIMITS)
-    limits = limits_of(options) if given else folder.settings.limits
+    limits = limits_given(options) or folder.settings.limits
     made = export_network(Study(folder), network, limits, output, rungs)
     answer(exported_document(made), as_json, lambda: print_exported(made, limits))
 

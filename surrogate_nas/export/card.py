@@ -1,5 +1,6 @@
 """The model card: a page about an exported network, for whoever finds its folder."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ def card(manifest: Mapping[str, Any]) -> str:
     return f"""# Early-exit network {manifest["network"]}
 
 Classifies images of {channels} × {height} × {width} pixels into {len(manifest["labels"])} classes: {_labels(manifest)}.
-Easy images leave at an early exit, and what comes after is not computed for them.
+{_stopping(manifest)}
 
 At the default setting {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are right (95 % interval
 {low:.2f} to {high:.2f}), for {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
@@ -34,7 +35,7 @@ from runtime import ExportedNetwork     # the file beside this one
 network = ExportedNetwork.load(".")     # checks every file
 answer = network.run(images)            # (N, {channels}, {height}, {width}) pixels 0 … 255
 answer.classes, answer.positions, answer.macs
-network.run(images, network.within(0.8 * {test["expected_macs"]:.0f}))   # another setting, by budget
+network.run(images, network.within({_cheapest(manifest):.0f}))   # another setting, by expected MACs
 ```
 
 `python runtime.py . --check` compares this machine's results with those before the export. Images are turned upright,
@@ -56,8 +57,8 @@ Of the default setting. Reach: share of test images for which the segment is com
 
 ## What to know
 
-- Where images leave depends on the images. On noisy or blurred ones more go to the end: accuracy falls and the average
-  cost rises. Measure both on images of the place where the network will run.
+- Where images leave depends on the images. On noisy or blurred ones more may go to the end, and the average cost rises;
+  on others all may leave early, sure and wrong. Measure both on images of the place where the network will run.
 - Scores are {_policy(manifest)}. They rank images; only after temperatures were fitted are they probabilities.
 - Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), seed {manifest["training"]["seed"]}.
 - `{EXAMPLES}` holds test images of that data set: mind its licence when passing this folder on.
@@ -65,6 +66,18 @@ Of the default setting. Reach: share of test images for which the segment is com
 
 Architecture: `{manifest["architecture"]}`
 """
+
+
+def _stopping(manifest: Mapping[str, Any]) -> str:
+    early = len(manifest["exits"]) - 1
+    if not early:
+        return "It has no early exits: every image goes to the end."
+    return "Easy images leave at an early exit, and what comes after is not computed for them."
+
+
+def _cheapest(manifest: Mapping[str, Any]) -> int:
+    """A budget that the cheapest setting keeps."""
+    return math.ceil(float(manifest["settings"][0]["tune"]["expected_macs"]))
 
 
 def _labels(manifest: Mapping[str, Any]) -> str:

@@ -118,17 +118,17 @@ class _Exporting:
         self._save(part, self._manifest(torch_says, points, default, exits, files))
         by_export = self._said(images, partial(Said.by_export, ExportedNetwork.load(part)), "ONNX Runtime")
         quantized = record.architecture.bits is not None
-        difference = max(require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS)
+        differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
         judge = Judge.of(study, record, labels, by_export)
         settled = [settle(point, torch_says, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())
-        manifest = self._manifest(judge, settled, default, exits, files)
+        manifest["files"] = files
         self._save(part, manifest)
         self._require_same_answers(part, torch_says, settled, default, images["test"])
         self._say_kept(manifest)
-        return Export(part, manifest, difference)
+        return Export(part, manifest, max(differences))
 
     @property
     def _policy(self) -> PolicyName:
@@ -183,7 +183,7 @@ class _Exporting:
         header, cost = folder.archive.header, judge.costing.of(architecture)
         shape, dataset = header.shape, folder.dataset
         where = list(architecture.exit_positions)
-        manifest = {
+        return {
             "format": FORMAT, "version": VERSION, "network": self.record.id, "architecture": str(architecture),
             "input": {
                 "shape": [shape.channels, shape.size, shape.size], "layout": "N, channel, row, column",
@@ -198,7 +198,7 @@ class _Exporting:
             ],
             "cost_unit": None if judge.costing.model is None else judge.costing.model.name,
             "settings": [setting_document(judge, p) for p in points], "default_setting": default,
-            "limits": self.limits.model_dump(exclude_none=True),
+            "limits": self.limits.model_dump(exclude_none=True), "quantized": architecture.bits is not None,
             "parameters": int(cost.parameters[0]), "weight_bytes": int(cost.weight_bytes[0]),
             "activation_bytes": int(cost.memory()[0]),
             "data": {"name": header.data, "fingerprint": header.fingerprint, "seed_of_splits": header.seed},
@@ -208,10 +208,11 @@ class _Exporting:
                          **{name: version(name) for name in ("surrogate-nas", "torch", "onnx", "onnxruntime")}},
             "files": dict(files),
         }  # fmt: skip
-        return {**manifest, "sha256": digest_of(manifest)}
 
     @staticmethod
-    def _save(part: Path, manifest: Mapping[str, Any]) -> None:
+    def _save(part: Path, manifest: dict[str, Any]) -> None:
+        """With its own checksum."""
+        manifest["sha256"] = digest_of(manifest)
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _require_same_answers(

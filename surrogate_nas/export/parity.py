@@ -12,7 +12,7 @@ from surrogate_nas.config import PolicyName
 from surrogate_nas.errors import JobError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.policies import GATE_POLICIES, gate_scores, scores
-from surrogate_nas.runtime import BATCH, TOLERANCE, Answer, ExportedNetwork
+from surrogate_nas.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
 
 Array = npt.NDArray[Any]
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
@@ -71,21 +71,11 @@ class Said:
 
 
 def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
-    """The largest difference between logits; it may be 1e-4, or 1e-4 of the largest logit where that is above 1.
-
-    A quantised network rounds its activations, so a difference in the last place becomes one of a whole step now and
-    then: there it is the median over images of each one's largest difference that is held against the limit.
-
-    Raises:
-        JobError: if it is more.
-    """
-    differences = np.abs(network.logits - export.logits)
-    of_image = differences.max(axis=(0, 2))
-    worst = float(np.median(of_image) if quantized else of_image.max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(network.logits).max()))
-    if not worst <= allowed:
-        raise JobError(f"the exported files give logits that differ by {worst:.3g}; allowed: {allowed:.3g}")
-    return float(differences.max())
+    """The largest difference between logits; raises `JobError` where `runtime.difference` allows less."""
+    try:
+        return difference(network.logits, export.logits, quantized=quantized)
+    except ExportError as error:
+        raise JobError(f"the exported files compute something else: {error}") from None
 
 
 def clear_of(threshold: float, one: Array, other: Array) -> float:

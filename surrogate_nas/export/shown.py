@@ -96,6 +96,7 @@ def print_latency(document: Mapping[str, Any]) -> None:
             [size, name.replace("_", " "), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
             for name, t in timed.items()
         ]
+        rows += [[size, f"to leave at exit {x}", "", "", f"{t:,.0f}"] for x, t in enumerate(one["exits"], start=1)]
     macs, single = document["macs"], document["batch"]["1"]
     machine = document["machine"]
     note = (
