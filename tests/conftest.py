@@ -21,6 +21,9 @@ from surrogate_nas.surrogates import switching
 from surrogate_nas.threads import one_thread
 from tests.synthetic import SMALL_STUDY
 
+collect_ignore = ["data"]
+"""What older versions wrote, Python files among it."""
+
 settings.register_profile("laws", deadline=None, max_examples=30, derandomize=True, database=None)
 settings.load_profile("laws")
 
