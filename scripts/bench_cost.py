@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import cost_of_encodings, costing_for
 from surrogate_nas.space import SearchSpace, preset
 from surrogate_nas.units import ImageShape
 
@@ -31,13 +31,13 @@ def main() -> None:
     parser.add_argument("--built", type=int, default=20, help="networks to build and count")
     arguments = parser.parse_args()
     space, shape = SearchSpace(preset(arguments.space)), ImageShape(3, 32, 10)
-    costing = Costing.of_space(space, shape, "all")
+    costing = costing_for(space, shape, "all")
     X = encodings(space, arguments.encodings)
     start = time.perf_counter()
-    costing.of_encodings(space, X[:1])
+    cost_of_encodings(space, X[:1], costing)
     tables = time.perf_counter() - start
     start = time.perf_counter()
-    cost = costing.of_encodings(space, X)
+    cost = cost_of_encodings(space, X, costing)
     ours = arguments.encodings / (time.perf_counter() - start)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB  # before torch is imported
 

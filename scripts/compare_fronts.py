@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from surrogate_nas import Study
-from surrogate_nas.cost import charged
+from surrogate_nas.cost import charged, cost_of_indices
 from surrogate_nas.errors import InputError
 from surrogate_nas.search.front import Front
 
@@ -23,7 +23,7 @@ from surrogate_nas.search.front import Front
 def worst(study: Study) -> float:
     """The largest worst-case MACs of a trained network."""
     space = study.folder.space
-    cost = study.folder.costing.of_indices(space, space.indices([r.architecture for r in study.records()]))
+    cost = cost_of_indices(space, space.indices([r.architecture for r in study.records()]), study.folder.costing)
     return float(charged(*cost.priced, None, cost.charge_heads).max())
 
 

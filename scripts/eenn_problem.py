@@ -15,7 +15,7 @@ from search_table import limit_of
 
 from surrogate_nas.candidates import keeps_exact_limits
 from surrogate_nas.config import Limits, Settings
-from surrogate_nas.cost import charged
+from surrogate_nas.cost import charged, cost_of_indices
 from surrogate_nas.eenn_table import EennTable
 from surrogate_nas.exits import Exits
 from surrogate_nas.measurements import Measurements
@@ -75,7 +75,7 @@ class EennProblem:
         return int(self._keeps_exact_limits(self.table.trained).sum())
 
     def _keeps_exact_limits(self, rows: Ints) -> npt.NDArray[np.bool_]:
-        cost = self.task(Settings(), 0).costing.of_indices(self.table.space, rows)
+        cost = cost_of_indices(self.table.space, rows, self.task(Settings(), 0).costing)
         return keeps_exact_limits(cost, self.table.space.present(rows), self.limits)
 
     @cached_property
@@ -88,7 +88,7 @@ class EennProblem:
     @cached_property
     def worst(self) -> Floats:
         """(n,) worst-case MACs of the table's networks."""
-        cost = self.task(Settings(), 0).costing.of_indices(self.table.space, self.table.trained)
+        cost = cost_of_indices(self.table.space, self.table.trained, self.task(Settings(), 0).costing)
         return np.asarray(charged(*cost.priced, None, cost.charge_heads).max(axis=1), dtype=np.float64)
 
     @property

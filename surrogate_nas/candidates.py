@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.config import Limits
-from surrogate_nas.cost import Cost, Costing
+from surrogate_nas.cost import Cost, Costing, cost_of_indices
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.space.search_space import Ints
 
@@ -35,7 +35,7 @@ class Candidates:
     @classmethod
     def of_indices(cls, space: SearchSpace, indices: Ints, costing: Costing) -> "Candidates":
         """From (n, G) canonical choice indices."""
-        cost = costing.of_indices(space, indices)
+        cost = cost_of_indices(space, indices, costing)
         return cls(indices, space.encode_indices(indices), cost, space.present(indices))
 
     @classmethod

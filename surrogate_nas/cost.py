@@ -180,21 +180,13 @@ class Costing:
     objective: Objective = "macs"
     """What is to be minimised."""
 
-    @classmethod
-    def of_space(
-        cls, space: SearchSpace, shape: ImageShape, charge_heads: ChargeHeads | None = None,
-        model: CostModel | None = None, objective: Objective = "macs",
-    ) -> "Costing":  # fmt: skip
-        """As the space says, unless `charge_heads` does."""
-        return cls(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
-
     def units(self, architecture: Architecture) -> Units:
         """Of an architecture; see `units_of`."""
         return units_of(architecture, self.shape, self.backbone)
 
     def of(self, architecture: Architecture) -> Cost:
         """Cost of a single architecture (n = 1), whether or not it is of any space."""
-        return self._as_asked(_cost_of(architecture, self._counted))
+        return self.as_asked(_cost_of(architecture, self.counted))
 
     def heads(self, architecture: Architecture) -> dict[int, Unit]:
         """The branch at each position that has one, the classifier's included, with its alternative decided."""
@@ -202,32 +194,13 @@ class Costing:
         chosen = _single(units, None).chosen[0]
         return {e: options[min(chosen[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
 
-    def of_indices(self, space: SearchSpace, indices: Ints) -> Cost:
-        """Of (n, G) choice indices of a space; genes that do not apply may hold anything."""
-        return self._as_asked(_tables(space, self._counted).cost(indices))
-
-    def of_encodings(self, space: SearchSpace, X: Floats) -> Cost:
-        """Of (n, d) vector encodings, a cache-sized part at a time.
-
-        Raises:
-            InputError: for a wrong number of coordinates, or one outside [0, 1].
-        """
-        tables, whole = _tables(space, self._counted), None
-        for start in range(0, max(len(X), 1), CHUNK):
-            part = X[start : start + CHUNK]
-            space.check_encodings(part)
-            cost = tables.cost(space.nearest_indices(part))
-            whole = cost.room(len(X)) if whole is None else whole
-            whole.fill(start, cost)
-        assert whole is not None
-        return self._as_asked(whole)
-
     @cached_property
-    def _counted(self) -> "Costing":
+    def counted(self) -> "Costing":
         """Without what only changes how counts are read: so they are counted once."""
         return replace(self, charge_heads="all", objective="macs")
 
-    def _as_asked(self, cost: Cost) -> Cost:
+    def as_asked(self, cost: Cost) -> Cost:
+        """Counts as this accounting reads them."""
         return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
 
 
@@ -514,3 +487,33 @@ def _block(space: SearchSpace, shape: ImageShape, s: int, i: int, chosen: Chosen
     )
     stage = Stage(block, width, (kernel,) * (i + 1), (expansion,) * (i + 1), stride, squeeze, activation)
     return (block_unit(stage, i, _map_after(space, chosen, s if i else s - 1, shape), _bits(chosen)),)
+
+
+def costing_for(
+    space: SearchSpace, shape: ImageShape, charge_heads: ChargeHeads | None = None, model: CostModel | None = None,
+    objective: Objective = "macs",
+) -> Costing:  # fmt: skip
+    """How costs are counted in a space: as the space says, unless `charge_heads` does."""
+    return Costing(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
+
+
+def cost_of_indices(space: SearchSpace, indices: Ints, costing: Costing) -> Cost:
+    """Cost of (n, G) choice indices; genes that do not apply may hold anything."""
+    return costing.as_asked(_tables(space, costing.counted).cost(indices))
+
+
+def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
+    """Cost of (n, d) vector encodings, a cache-sized part at a time.
+
+    Raises:
+        InputError: for a wrong number of coordinates, or one outside [0, 1].
+    """
+    tables, whole = _tables(space, costing.counted), None
+    for start in range(0, max(len(X), 1), CHUNK):
+        part = X[start : start + CHUNK]
+        space.check_encodings(part)
+        cost = tables.cost(space.nearest_indices(part))
+        whole = cost.room(len(X)) if whole is None else whole
+        whole.fill(start, cost)
+    assert whole is not None
+    return costing.as_asked(whole)

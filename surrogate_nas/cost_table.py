@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import Costing, cost_of_indices
 from surrogate_nas.errors import InputError
 from surrogate_nas.space import SearchSpace
 from surrogate_nas.units import AnyUnit
@@ -116,7 +116,7 @@ class _Recorder:
 def units_in(space: SearchSpace, costing: Costing) -> list[AnyUnit]:
     """Every distinct unit that the networks of a space are made of, by their text forms."""
     recorder = _Recorder({})
-    replace(costing, model=recorder).of_indices(space, np.zeros((1, len(space.genes)), dtype=np.int64))
+    cost_of_indices(space, np.zeros((1, len(space.genes)), dtype=np.int64), replace(costing, model=recorder))
     return [unit for _, unit in sorted(recorder.asked.items())]
 
 

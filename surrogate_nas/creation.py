@@ -7,7 +7,7 @@ from surrogate_nas import datasets, train
 from surrogate_nas.archive import Archive, Header
 from surrogate_nas.backbone import Mount
 from surrogate_nas.config import STRATEGY_NAMES, SURROGATE_NAMES, Settings
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import costing_for
 from surrogate_nas.cost_table import CostTable, require_all
 from surrogate_nas.datasets import Dataset, store
 from surrogate_nas.errors import InputError
@@ -72,7 +72,7 @@ def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> Cos
     if settings.cost_table is None:
         return None
     table = CostTable.read(settings.cost_table)
-    require_all(table, space, Costing.of_space(space, shape))
+    require_all(table, space, costing_for(space, shape))
     return table
 
 

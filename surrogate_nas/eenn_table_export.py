@@ -20,7 +20,7 @@ import yaml
 from safetensors.numpy import save as tensors_to_bytes
 
 from surrogate_nas.archive import Archive, Header
-from surrogate_nas.cost import Cost, Costing
+from surrogate_nas.cost import Cost, costing_for
 from surrogate_nas.eenn_table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
 from surrogate_nas.errors import InputError
 from surrogate_nas.record import Outputs, Record, Split
@@ -103,7 +103,7 @@ def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
 
 def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int) -> list[Row]:
     """What `networks.csv` says of the trainings of a piece."""
-    costing = Costing.of_space(archive.space, archive.header.shape, "all")
+    costing = costing_for(archive.space, archive.header.shape, "all")
     rows = []
     for place, (record, said) in enumerate(zip(records, outputs, strict=True)):
         row: Row = {"id": record.id, "architecture": record.architecture, "seed": record.proposal.seed,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.cost import Cost, Costing
+from surrogate_nas.cost import Cost, Costing, cost_of_indices, costing_for
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.space.search_space import Ints
 
@@ -54,7 +54,7 @@ class _Cases:
 
     def cost(self, rows: Ints) -> Cost:
         """With every branch charged."""
-        return self.costing.of_indices(self.space, rows)
+        return cost_of_indices(self.space, rows, self.costing)
 
 
 def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
@@ -66,7 +66,7 @@ def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 20
         rng: chance.
         n: architectures.
     """
-    whole = Costing.of_space(space, costing.shape, "all", costing.model)
+    whole = costing_for(space, costing.shape, "all", costing.model)
     cases = _Cases(space, whole, space.sample_indices(n, rng), rng)
     return [law(cases) for law in LAWS]
 
@@ -166,7 +166,7 @@ def _order(c: _Cases) -> LawResult:
 
 
 def _accounting(c: _Cases) -> LawResult:
-    own = Costing.of_space(c.space, c.costing.shape, "own").of_indices(c.space, c.rows)
+    own = cost_of_indices(c.space, c.rows, costing_for(c.space, c.costing.shape, "own"))
     holds = np.asarray((c.cost(c.rows).macs() >= own.macs()).all(axis=1))
     return c.first("charging every branch costs no less than one's own", c.rows, holds)
 

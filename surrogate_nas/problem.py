@@ -9,7 +9,7 @@ import numpy as np
 
 from surrogate_nas.candidates import Candidates, taken_rows
 from surrogate_nas.config import PolicyName, Settings
-from surrogate_nas.cost import Costing, CostModel, charged
+from surrogate_nas.cost import Costing, CostModel, charged, costing_for
 from surrogate_nas.exits import Exits
 from surrogate_nas.record import Origin, Outputs, Proposal, Record, Split, exits_of, temperatures_of
 from surrogate_nas.sampling import sample_within
@@ -35,7 +35,7 @@ class Problem:
     def costing(self) -> Costing:
         """How costs are counted."""
         settings = self.settings
-        return Costing.of_space(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
+        return costing_for(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
 
     @property
     def policy(self) -> PolicyName:

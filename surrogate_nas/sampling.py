@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from surrogate_nas.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.config import Limits, SamplingName
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import Costing, cost_of_indices
 from surrogate_nas.errors import InputError
 from surrogate_nas.space import Architecture, SearchSpace
 from surrogate_nas.space.search_space import Ints
@@ -194,7 +194,7 @@ class _Draws:
 
     def log_cost(self, rows: Ints) -> Floats:
         """(n,) log₁₀ of the MACs to the last exit."""
-        return np.asarray(np.log10(self.costing.of_indices(self.space, rows).macs()[:, -1]))
+        return np.asarray(np.log10(cost_of_indices(self.space, rows, self.costing).macs()[:, -1]))
 
 
 def least_excess(candidates: Candidates, limits: Limits) -> Floats:

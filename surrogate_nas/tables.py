@@ -12,7 +12,7 @@ from rich.table import Table
 
 from surrogate_nas.baselines import name_of
 from surrogate_nas.config import Limits
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import cost_of_indices, costing_for
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.machine import amount
 from surrogate_nas.record import Record
@@ -416,7 +416,7 @@ def space_rows() -> list[dict[str, Any]]:
         spec = preset(name)
         space = SearchSpace(spec)
         indices = space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0))
-        low, high = (Costing.of_space(space, ImageShape(3, size, 10)).of_indices(space, indices).macs()[:, -1]
+        low, high = (cost_of_indices(space, indices, costing_for(space, ImageShape(3, size, 10))).macs()[:, -1]
                      for size in spec.image_sizes)  # fmt: skip
         rows.append({
             "space": name, "about": spec.about, "networks": space.size, "genes": space.dimension,
@@ -447,14 +447,14 @@ def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) ->
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):
-        costing = Costing.of_space(space, ImageShape(channels, size, classes))
+        costing = costing_for(space, ImageShape(channels, size, classes))
         n = min(space.size, CHECK_SAMPLE)
         drawn = sample_within(space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified")
-        cost = costing.of_indices(space, space.indices(drawn))
+        cost = cost_of_indices(space, space.indices(drawn), costing)
         amounts = {"macs": cost.macs()[:, -1], "parameters": cost.parameters, "weight_bytes": cost.weight_bytes,
                    "activation_bytes": cost.memory()}  # fmt: skip
         sizes[str(size)] = {name: [int(values.min()), int(values.max())] for name, values in amounts.items()}
-    smallest = Costing.of_space(space, ImageShape(channels, spec.image_sizes[0], classes))
+    smallest = costing_for(space, ImageShape(channels, spec.image_sizes[0], classes))
     return {
         "space": spec.name, "about": spec.about, "networks": space.size, "genes": space.dimension,
         "exits": space.positions, "costs": sizes,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.candidates import keeps_exact_limits, taken_rows
+from surrogate_nas.cost import cost_of_indices
 from surrogate_nas.errors import InputError, JobError
 from surrogate_nas.folder import StudyFolder
 from surrogate_nas.problem import user_proposals
@@ -88,7 +89,7 @@ def _worth_training(
 ) -> list[Architecture]:  # fmt: skip
     space, limits = folder.space, folder.settings.limits
     rows = space.indices(architectures)
-    keeps = keeps_exact_limits(folder.costing.of_indices(space, rows), space.present(rows), limits)
+    keeps = keeps_exact_limits(cost_of_indices(space, rows, folder.costing), space.present(rows), limits)
     known = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surrogate_nas.backbone import SplitBackbone, describe, mount, reference_of, space_of, split
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import Costing, costing_for
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import OperatingPoint
 from surrogate_nas.graph_memory import peak_memory
@@ -105,7 +105,7 @@ def test_bytes_of_units_are_those_that_their_graphs_need(name: str) -> None:
     from surrogate_nas.network import module_of
 
     space = SearchSpace(preset(name))
-    costing = Costing.of_space(space, ImageShape(3, 32, 10))
+    costing = costing_for(space, ImageShape(3, 32, 10))
     for architecture in space.sample(4, np.random.default_rng(0)):
         units = costing.units(architecture)
         for unit in [u for segment in units.segments for u in segment] + [h for heads in units.heads for h in heads]:

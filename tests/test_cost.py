@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from surrogate_nas.cost import Cost, Costing
+from surrogate_nas.cost import Cost, Costing, cost_of_indices, costing_for
 from surrogate_nas.errors import InputError
 from surrogate_nas.network import EarlyExitNetwork
 from surrogate_nas.space import Architecture, SearchSpace, preset
@@ -127,8 +127,8 @@ def test_with_every_exit_off_only_the_backbone_is_charged(space: SearchSpace) ->
 def test_choice_indices_cost_what_their_architectures_cost(space: SearchSpace, seed: int) -> None:
     indices = space.sample_indices(20, np.random.default_rng(seed))
     shape = ImageShape(3, 32, 10)
-    costing = Costing.of_space(space, shape)
-    fast, plain = costing.of_indices(space, indices), [costing.of(a) for a in space.architectures(indices)]
+    costing = costing_for(space, shape)
+    fast, plain = cost_of_indices(space, indices, costing), [costing.of(a) for a in space.architectures(indices)]
     assert_equal_costs(fast, Cost.concatenate(plain))
 
 
@@ -138,8 +138,8 @@ def assert_equal_costs(a: Cost, b: Cost) -> None:
 
 
 def counted(space: SearchSpace, seed: int) -> Cost:
-    costing = Costing.of_space(space, ImageShape(3, 32, 10), "all")
-    return costing.of_indices(space, space.sample_indices(20, np.random.default_rng(seed)))
+    costing = costing_for(space, ImageShape(3, 32, 10), "all")
+    return cost_of_indices(space, space.sample_indices(20, np.random.default_rng(seed)), costing)
 
 
 def test_pooling_a_feature_map_away_is_refused() -> None:

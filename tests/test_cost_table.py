@@ -8,7 +8,7 @@ import pytest
 
 from surrogate_nas.backbone import mount
 from surrogate_nas.config import Limits, Settings
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import Costing, cost_of_indices, costing_for
 from surrogate_nas.cost_table import CostTable, Entry, require_all, units_in
 from surrogate_nas.errors import InputError
 from surrogate_nas.exits import Exits
@@ -26,7 +26,7 @@ SHAPE = ImageShape(3, 32, 10)
 def table_of(space: SearchSpace, shape: ImageShape = SHAPE, seed: int = 0) -> CostTable:
     """A cost that has nothing to do with MACs."""
     rng = np.random.default_rng(seed)
-    units = units_in(space, Costing.of_space(space, shape))
+    units = units_in(space, costing_for(space, shape))
     return CostTable(
         "µJ", {str(unit): Entry(float(v)) for unit, v in zip(units, rng.uniform(1, 9, len(units)), strict=True)}
     )
@@ -35,7 +35,7 @@ def table_of(space: SearchSpace, shape: ImageShape = SHAPE, seed: int = 0) -> Co
 @pytest.mark.parametrize("name", preset_names())
 def test_every_unit_of_every_network_is_among_the_spaces(name: str) -> None:
     space = SearchSpace(preset(name))
-    costing = Costing.of_space(space, SHAPE)
+    costing = costing_for(space, SHAPE)
     known = {str(unit) for unit in units_in(space, costing)}
     for architecture in space.sample(100, np.random.default_rng(0)):
         units = costing.units(architecture)
@@ -46,9 +46,9 @@ def test_every_unit_of_every_network_is_among_the_spaces(name: str) -> None:
 def test_another_cost_is_the_sum_over_units_for_one_and_for_many(name: str) -> None:
     space = SearchSpace(preset(name))
     table = table_of(space)
-    costing = Costing.of_space(space, SHAPE, "all", table)
+    costing = costing_for(space, SHAPE, "all", table)
     rows = space.sample_indices(30, np.random.default_rng(1))
-    many = costing.of_indices(space, rows)
+    many = cost_of_indices(space, rows, costing)
     assert many.other is not None
     for i, architecture in enumerate(space.architectures(rows)):
         one, units, heads = costing.of(architecture), costing.units(architecture), costing.heads(architecture)
@@ -93,7 +93,7 @@ def test_a_table_without_all_units_is_refused_before_any_work(tmp_path: Path) ->
     space, shape = SearchSpace(preset("tiny")), ImageShape(1, 8, 10)
     table = table_of(space, shape)
     (tmp_path / "empty.csv").write_text("unit,µs\n", encoding="utf-8")
-    require_all(table, space, Costing.of_space(space, shape))
+    require_all(table, space, costing_for(space, shape))
     with pytest.raises(
         InputError, match=rf"has no row for {len(table.entries)} of the {len(table.entries)} units of space"
     ):
@@ -123,7 +123,7 @@ def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str
     """Limits that do not just cut the unlimited curve, on random exits of real costs."""
     space, shape, rng = SearchSpace(preset("tiny")), ImageShape(1, 8, 10), np.random.default_rng(0)
     architecture = space.decode(np.ones((1, space.dimension)))[0]
-    cost = Costing.of_space(space, shape, charge, table_of(space, shape)).of(architecture)  # type: ignore[arg-type]
+    cost = costing_for(space, shape, charge, table_of(space, shape)).of(architecture)  # type: ignore[arg-type]
     scores = rng.uniform(size=(3, 60)).astype(np.float32)
     correct = rng.uniform(size=(3, 60)) < np.array([[0.4], [0.6], [0.8]])
     exits, caps = Exits("max_softmax", np.ones(3, dtype=bool), scores, correct, cost), Limits(**limits)
@@ -143,12 +143,12 @@ def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str
 
 def small() -> tuple[SearchSpace, Costing]:
     space = SearchSpace(parse_spec(USER_SPACE))
-    return space, Costing.of_space(space, ImageShape(1, 8, 10))
+    return space, costing_for(space, ImageShape(1, 8, 10))
 
 
 def test_measured_times_are_of_every_unit_and_grow_with_the_work(tmp_path: Path) -> None:
     space = SearchSpace(parse_spec({**USER_SPACE, "image_sizes": [8, 64], "stem": {"width": [4, 64]}}))
-    costing = Costing.of_space(space, ImageShape(3, 64, 10))
+    costing = costing_for(space, ImageShape(3, 64, 10))
     table = measure_space(space, costing, tmp_path / "t.csv", runs=3, passes=2)
     assert table.missing(units_in(space, costing)) == []
     assert all(entry.value > 0 and entry.runs == 6 for entry in table.entries.values())
@@ -197,7 +197,7 @@ def test_bit_widths_and_other_costs_are_not_measured_here(tmp_path: Path) -> Non
 def test_segments_of_a_given_backbone_are_measured_too(tmp_path: Path) -> None:
     spec = mount(Shortcut, ["first", "middle"], branch={"depth": [0], "channels": 4}).space(SHAPE)
     space = SearchSpace(spec)
-    costing = Costing.of_space(space, SHAPE)
+    costing = costing_for(space, SHAPE)
     table = measure_space(space, costing, tmp_path / "t.csv", runs=2, passes=1)
     assert {unit.rpartition(" to ")[2] for unit in table.entries} >= {"first", "middle", "end"}
     with_times = replace(costing, model=table)

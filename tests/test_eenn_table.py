@@ -23,7 +23,7 @@ from surrogate_nas import eenn_table_export
 from surrogate_nas.archive import Archive, Header
 from surrogate_nas.candidates import Candidates
 from surrogate_nas.config import PolicyName, Settings
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import Costing, costing_for
 from surrogate_nas.creation import SETTINGS
 from surrogate_nas.eenn_table import CHECKSUMS, DESCRIPTION, LABELS, NETWORKS, PIECE, POLICIES, SPACE, EennTable
 from surrogate_nas.eenn_table_export import export
@@ -350,7 +350,7 @@ def test_the_shipped_table_is_sound() -> None:
     assert len(np.unique(table.trained, axis=0)) == len(table.trained)
     assert len({t.id for t in table.trainings}) == len(table.trainings)
     rows = list(csv.DictReader((SHIPPED / NETWORKS).read_text().splitlines()))
-    check_costs(rows, table.space, Costing.of_space(table.space, table.shape, "all"))
+    check_costs(rows, table.space, costing_for(table.space, table.shape, "all"))
     (record,) = table.evaluate(user_proposals(table.problem(Settings(), 0), [table.trainings[0].architecture], 0))
     assert record.outputs is not None
     (row,) = (row for row in rows if row["id"] == record.provenance["training"])

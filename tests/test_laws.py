@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surrogate_nas.backbone import space_of
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import costing_for
 from surrogate_nas.errors import InputError
 from surrogate_nas.laws import LAWS, check_laws
 from surrogate_nas.space import SearchSpace, SpaceSpec, parse_spec
@@ -17,7 +17,7 @@ from surrogate_nas.units import ImageShape
 
 
 def assert_lawful(space: SearchSpace, size: int, n: int = 100) -> None:
-    results = check_laws(space, Costing.of_space(space, ImageShape(3, size, 10)), np.random.default_rng(0), n)
+    results = check_laws(space, costing_for(space, ImageShape(3, size, 10)), np.random.default_rng(0), n)
     assert len(results) == len(LAWS)
     assert [(r.law, r.counterexample) for r in results if not r.holds] == []
 
@@ -83,7 +83,7 @@ def test_a_law_that_is_broken_is_told_with_a_counterexample(
     monkeypatch: pytest.MonkeyPatch, user_space: SearchSpace
 ) -> None:
     monkeypatch.setattr(SearchSpace, "decode_indices", lambda self, X: np.zeros((len(X), len(self.genes)), dtype=int))
-    costing = Costing.of_space(user_space, ImageShape(3, 8, 10))
+    costing = costing_for(user_space, ImageShape(3, 8, 10))
     broken = [r for r in check_laws(user_space, costing, np.random.default_rng(0), 20) if not r.holds]
     assert [r.law for r in broken] == ["decode(encode(a)) == a"]
     assert broken[0].counterexample is not None

@@ -7,7 +7,7 @@ import pytest
 
 from surrogate_nas.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.config import Limits, SamplingName
-from surrogate_nas.cost import Costing
+from surrogate_nas.cost import costing_for
 from surrogate_nas.errors import InputError
 from surrogate_nas.sampling import BATCH, sample_within
 from surrogate_nas.space import Architecture, SearchSpace, preset
@@ -22,7 +22,7 @@ TIGHT = Limits(max_params=2.2e6)
 def drawn(name: str, n: int, kind: SamplingName = "uniform", limits: Limits | None = None, seed: int = 0,
           taken: set[bytes] | None = None) -> list[Architecture]:  # fmt: skip
     space = SearchSpace(preset(name))
-    costing = Costing.of_space(space, SHAPE)
+    costing = costing_for(space, SHAPE)
     return sample_within(space, n, costing, limits or Limits(), np.random.default_rng(seed), taken or set(), kind)
 
 
@@ -31,7 +31,7 @@ def drawn(name: str, n: int, kind: SamplingName = "uniform", limits: Limits | No
 def test_what_is_drawn_is_distinct_and_keeps_the_limits(kind: SamplingName, limits: Limits) -> None:
     found = drawn("edanas", 20, kind, limits)
     space = SearchSpace(preset("edanas"))
-    rows = Candidates.of(space, found, Costing.of_space(space, SHAPE))
+    rows = Candidates.of(space, found, costing_for(space, SHAPE))
     assert len(set(found)) == 20
     assert keeps_exact_limits(rows.cost, rows.present, limits).all()
 
@@ -52,7 +52,7 @@ def test_what_is_taken_is_not_drawn_again(kind: SamplingName) -> None:
 
 def test_uniform_is_rejection_from_uniform_choices() -> None:
     space = SearchSpace(preset("compact"))
-    costing, limits = Costing.of_space(space, SHAPE), Limits(max_params=60_000)
+    costing, limits = costing_for(space, SHAPE), Limits(max_params=60_000)
     rows = untaken(space, space.sample_indices(BATCH, np.random.default_rng(0)), costing, limits, set()).indices
     assert drawn("compact", 12, limits=limits) == space.architectures(rows[:12])
 
@@ -60,7 +60,7 @@ def test_uniform_is_rejection_from_uniform_choices() -> None:
 @pytest.mark.parametrize("name", ["compact", "edanas", "aebnas"])
 def test_stratified_reaches_further_to_both_ends_of_the_cost(name: str) -> None:
     space = SearchSpace(preset(name))
-    costing = Costing.of_space(space, SHAPE)
+    costing = costing_for(space, SHAPE)
     uniform, even = (np.log10([costing.of(a).macs()[0, -1] for a in drawn(name, 48, kind)])
                      for kind in ("uniform", "stratified"))  # fmt: skip
     assert even.min() < uniform.min() - 0.1
@@ -89,7 +89,7 @@ def test_limits_that_leave_one_network_in_a_million_take_seconds_not_hours() -> 
 
 
 def test_what_remains_of_a_small_space_is_found_to_the_last(user_space: SearchSpace) -> None:
-    costing = Costing.of_space(user_space, ImageShape(1, 8, 10))
+    costing = costing_for(user_space, ImageShape(1, 8, 10))
     everything = Candidates.of(user_space, user_space.sample(user_space.size, np.random.default_rng(0)), costing)
     cap = float(np.sort(everything.cost.parameters)[9])
     few = int((everything.cost.parameters <= cap).sum())

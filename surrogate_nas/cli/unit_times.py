@@ -28,7 +28,7 @@ def measure(
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
     from surrogate_nas.cli.studies import DEFAULT_SPACE, mount_of
-    from surrogate_nas.cost import Costing
+    from surrogate_nas.cost import costing_for
     from surrogate_nas.measure import MICROSECONDS, measure_space
     from surrogate_nas.progress import Countdown
     from surrogate_nas.space import SearchSpace
@@ -39,7 +39,7 @@ def measure(
     mounted = mount_of(locals())
     searched = SearchSpace(mounted.space(shape) if mounted else load_space(space or DEFAULT_SPACE))
     on_unit = Countdown("timings").at
-    table = measure_space(searched, Costing.of_space(searched, shape), output, runs=runs, on_unit=on_unit)
+    table = measure_space(searched, costing_for(searched, shape), output, runs=runs, on_unit=on_unit)
     values = [entry.value for entry in table.entries.values()]
     document = {
         "table": str(output), "unit": MICROSECONDS, "units": len(values), "least": min(values), "most": max(values),

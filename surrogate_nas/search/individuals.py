@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.candidates import keeps_exact_limits
+from surrogate_nas.cost import cost_of_indices
 from surrogate_nas.exits import OFF, Exits
 from surrogate_nas.measurements import Measurements
 from surrogate_nas.record import Proposal
@@ -145,7 +146,7 @@ class Shown:
 
 def within_limits(history: History, individuals: Individuals) -> Individuals:
     """Those that keep the exact limits, trained or not."""
-    found = history.problem.costing.of_indices(history.problem.space, individuals.rows)
+    found = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
     present = history.problem.space.present(individuals.rows)
     return individuals[np.flatnonzero(keeps_exact_limits(found, present, history.problem.settings.limits))]
 
