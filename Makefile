@@ -21,11 +21,11 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python scripts/bench_cost.py
-	$(BIN)/python scripts/bench_query.py $(STUDY)
+	$(BIN)/python scripts/bench/speed/cost.py
+	$(BIN)/python scripts/bench/speed/query.py $(STUDY)
 
 docs: .venv/installed
-	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python scripts/tools/write_reference.py
 	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build/html
 
 .venv/installed: pyproject.toml

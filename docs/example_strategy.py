@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from surrogate_nas.exits import pareto_order
+from surrogate_nas.exits.front import pareto_order
 from surrogate_nas.search.strategy import History, Suggestion
 
 TRIES = 10

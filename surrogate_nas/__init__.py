@@ -7,22 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from surrogate_nas.archive import Archive
-    from surrogate_nas.backbone import mount
-    from surrogate_nas.config import Limits, Settings
-    from surrogate_nas.errors import InputError, JobError
-    from surrogate_nas.exits import OperatingPoint
-    from surrogate_nas.network import EarlyExitNetwork
-    from surrogate_nas.recipe import Recipe
-    from surrogate_nas.record import Record
-    from surrogate_nas.space import Architecture, SearchSpace
-    from surrogate_nas.study import Study
+    from surrogate_nas.architecture.architecture import Architecture
+    from surrogate_nas.archive.archive import Archive
+    from surrogate_nas.archive.record import Record
+    from surrogate_nas.exits.limits import Limits
+    from surrogate_nas.exits.operating_point import OperatingPoint
+    from surrogate_nas.foundation.errors import InputError, JobError
+    from surrogate_nas.network.backbone import mount
+    from surrogate_nas.network.network import EarlyExitNetwork
+    from surrogate_nas.settings import Settings
+    from surrogate_nas.space.space import SearchSpace
+    from surrogate_nas.study.study import Study
+    from surrogate_nas.training.recipe import Recipe
 
 _HOMES = {
-    "Architecture": "space", "Archive": "archive", "EarlyExitNetwork": "network", "InputError": "errors",
-    "JobError": "errors", "Limits": "config", "OperatingPoint": "exits", "Recipe": "recipe", "Record": "record",
-    "SearchSpace": "space", "Settings": "config", "Study": "study", "mount": "backbone",
-}  # fmt: skip
+    "Architecture": "architecture.architecture",
+    "Archive": "archive.archive",
+    "EarlyExitNetwork": "network.network",
+    "InputError": "foundation.errors",
+    "JobError": "foundation.errors",
+    "Limits": "exits.limits",
+    "OperatingPoint": "exits.operating_point",
+    "Recipe": "training.recipe",
+    "Record": "archive.record",
+    "SearchSpace": "space.space",
+    "Settings": "settings",
+    "Study": "study.study",
+    "mount": "network.backbone",
+}
 
 __all__ = [
     "Architecture", "Archive", "EarlyExitNetwork", "InputError", "JobError", "Limits", "OperatingPoint", "Recipe",

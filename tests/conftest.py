@@ -11,15 +11,17 @@ import pytest
 from hypothesis import settings
 
 from surrogate_nas import cli, datasets
-from surrogate_nas.config import Limits
-from surrogate_nas.datasets import Splits
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import export_network
-from surrogate_nas.search import published
-from surrogate_nas.space import Architecture, SearchSpace, parse_spec, preset, preset_names
-from surrogate_nas.study import Study
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.search.evolutionary import published
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import parse_spec, preset, preset_names
+from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates import switching
-from surrogate_nas.threads import one_thread
-from tests.synthetic import SMALL_STUDY
+from tests.helpers.outputs import SMALL_STUDY
 
 collect_ignore = ["data"]
 """What older versions wrote, Python files among it."""

@@ -12,7 +12,7 @@ import typer
 from surrogate_nas.cli import catalogue, export, path, serve, shift, unit_times
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.cli.spaces import spaces_app
-from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
 

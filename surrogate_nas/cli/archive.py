@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
+from surrogate_nas.cli.inputs import open_study
 from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait
-from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import open_study
-from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError
 
 archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive, or merge others into it.")
 
@@ -26,11 +26,12 @@ def archive_list(
     if baselines and finals:
         raise InputError("archive list takes one of --baselines and --finals")
     folder = open_study(study, {})
-    from surrogate_nas import tables
+    from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.documents import record_rows
 
     records = folder.archive.records("baseline" if baselines else "final" if finals else "search")
-    rows = tables.record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
-    answer(rows, as_json, lambda: tables.print_records(rows))
+    rows = record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
+    answer(rows, as_json, lambda: print_records(rows))
 
 
 @archive_app.command("retry")
@@ -55,12 +56,12 @@ def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False
 def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> None:
     """Show one record: what was trained, how, and what each exit does."""
     folder = open_study(study, {})
-    from surrogate_nas import tables
-    from surrogate_nas.answers import Calibration
+    from surrogate_nas.archive.views import Calibration
+    from surrogate_nas.documents import calibration_document, record_document
 
     record = folder.archive.find(network)
     exits = [] if record.failure else Calibration.of(record.architecture, folder.archive.outputs(record.id))
-    document = {**tables.record_document(folder, record), "calibration": tables.calibration_document(exits)}
+    document = {**record_document(folder, record), "calibration": calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 
 
@@ -68,10 +69,10 @@ def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> N
 def archive_dump(study: StudyPath) -> None:
     """Write every record, without its outputs, as a line of JSON."""
     folder = open_study(study, {})
-    from surrogate_nas import tables
+    from surrogate_nas.documents import record_document
 
     for record in folder.archive.records():
-        typer.echo(json.dumps(tables.record_document(folder, record)))
+        typer.echo(json.dumps(record_document(folder, record)))
 
 
 @archive_app.command("merge")
@@ -88,16 +89,16 @@ def archive_merge(
     if n is not None and not warm:
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
     folder = open_study(study, {}, wait)
-    from surrogate_nas import merge_tables
-    from surrogate_nas.merge import merge
-    from surrogate_nas.warm_start import warm_start
+    from surrogate_nas.cli import print_archive
+    from surrogate_nas.study.merge import merge
+    from surrogate_nas.study.warm_start import warm_start
 
     if warm:
-        rows = merge_tables.proposal_rows(warm_start(folder, others, n))
-        answer(rows, as_json, lambda: merge_tables.print_proposals(rows))
+        rows = print_archive.proposal_rows(warm_start(folder, others, n))
+        answer(rows, as_json, lambda: print_archive.print_proposals(rows))
         return
-    document = merge_tables.document(folder, merge(folder, others))
-    answer(document, as_json, lambda: merge_tables.print_merged(document))
+    document = print_archive.document(folder, merge(folder, others))
+    answer(document, as_json, lambda: print_archive.print_merged(document))
 
 
 @archive_app.command("validate")

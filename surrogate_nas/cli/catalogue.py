@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json
-from surrogate_nas.cli.output import answer
-from surrogate_nas.errors import JobError
+from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
 datasets_app = typer.Typer(help="List the data sets, or show one: a name, a folder of images by class, an .npz.")
@@ -17,10 +17,11 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
     """List the data sets, or show one."""
     if context.invoked_subcommand is not None:
         return
-    from surrogate_nas import tables
+    from surrogate_nas.cli.output import print_rows
+    from surrogate_nas.datasets.named import dataset_rows
 
-    rows = tables.dataset_rows()
-    answer(rows, as_json, lambda: tables.print_rows(rows, "Data sets"))
+    rows = dataset_rows()
+    answer(rows, as_json, lambda: print_rows(rows, "Data sets"))
 
 
 @datasets_app.command("show")
@@ -30,17 +31,18 @@ def datasets_show(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
-    from surrogate_nas import tables
-    from surrogate_nas.datasets import card, load
+    from surrogate_nas.cli.print_catalogue import print_card
+    from surrogate_nas.datasets.card import card
+    from surrogate_nas.datasets.source import load
 
     shown = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
-    answer(shown.document(), as_json, lambda: tables.print_card(shown))
+    answer(shown.document(), as_json, lambda: print_card(shown))
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the installation and say what to do about what is wrong."""
-    from surrogate_nas.doctor import check
+    from surrogate_nas.cli.doctor import check
 
     checks = check()
     lines = [f"{'ok  ' if c['ok'] else 'FAIL'}  {c['what']}: {c['found']}" for c in checks]

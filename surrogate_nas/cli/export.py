@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer, needing
+from surrogate_nas.cli.inputs import limits_given, open_study
 from surrogate_nas.cli.options import (
     Json,
     MaxActivationBytes,
@@ -19,9 +21,7 @@ from surrogate_nas.cli.options import (
     Network,
     StudyPath,
 )
-from surrogate_nas.cli.output import answer, needing
-from surrogate_nas.cli.studies import limits_given, open_study
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an exported network.")]
@@ -44,8 +44,8 @@ def export(
     options, folder = locals(), open_study(study, {})
     with needing("export"):
         from surrogate_nas.export.folder import export_network
-    from surrogate_nas.export.shown import exported_document, print_exported
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_exports import exported_document, print_exported
+    from surrogate_nas.study.study import Study
 
     limits = limits_given(options) or folder.settings.limits
     made = export_network(Study(folder), network, limits, output, rungs)
@@ -63,8 +63,8 @@ def infer(
         raise InputError(f"give either --max-macs or --setting, got --max-macs {max_macs:g} --setting {setting}")
     with needing("export"):
         from surrogate_nas.export.images import classify, image_files
-    from surrogate_nas.export.shown import loaded, print_classified, within
-    from surrogate_nas.progress import Countdown
+    from surrogate_nas.cli.print_exports import loaded, print_classified, within
+    from surrogate_nas.foundation.progress import Countdown
 
     network, files = loaded(folder, threads), image_files(images)
     number = within(network, max_macs, setting)
@@ -88,8 +88,8 @@ def measure(
         raise InputError(f"--seconds {seconds:g} is not a positive number")
     with needing("export"):
         from surrogate_nas.export.latency import measure_latency
-    from surrogate_nas.export.shown import loaded, print_latency, refusing, within
-    from surrogate_nas.progress import Countdown
+    from surrogate_nas.cli.print_exports import loaded, print_latency, refusing, within
+    from surrogate_nas.foundation.progress import Countdown
 
     number = within(loaded(folder, threads), None, setting)
     countdown = Countdown("passes")

@@ -15,7 +15,6 @@ SETTINGS = (
     "download", "max_hours", "executor", "ray_address", "gpus_per_trial", "sampling", "charge_heads", "cost_table",
     "objective", "strategy", "repeats", "asynchronous", "stream",
 )  # fmt: skip
-
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 Networks = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; all that failed by default.")]
 FrontNetworks = Annotated[
@@ -109,7 +108,7 @@ Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:
     """The settings that a command was given, a configuration file's first."""
-    from surrogate_nas.config import Settings
+    from surrogate_nas.settings import Settings
 
     changes: dict[str, Any] = {}
     if options.get("config") is not None:

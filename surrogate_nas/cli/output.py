@@ -1,25 +1,42 @@
-"""How commands answer."""
+"""What commands print: JSON documents, and the same as tables for people."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from typing import Any
 
-from surrogate_nas.errors import JobError
+import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-
-def answer(document: object, as_json: bool, show: Callable[[], object]) -> None:
-    """One JSON document and nothing else, or what people read."""
-    if as_json:
-        sys.stdout.write(json.dumps(document) + "\n")
-    else:
-        show()
+MOST_ROWS = 12
+WIDTH_OF_FILES = 180
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
-@contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """What is imported inside the block comes with an extra; without that, one line says how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise JobError(f'{error.name} is not installed: pip install "surrogate-nas[{extra}]"') from None
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
+    """Numbers are aligned to the right; all columns but the first may wrap."""
+    table = Table(
+        title=title, title_justify="left", caption=note or None, caption_justify="left", box=None, pad_edge=False
+    )
+    for i, column in enumerate(columns):
+        numeric = all(str(row[i])[:1].isdigit() or str(row[i]) in ("", "–") for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)
+
+
+def spread(n: int, most: int = MOST_ROWS) -> list[int]:
+    """At most so many of n indices, evenly, the first and the last among them.
+
+    >>> spread(3), spread(100, 4)
+    ([0, 1, 2], [0, 33, 66, 99])
+    """
+    return list(range(n)) if n <= most else sorted({round(i) for i in np.linspace(0, n - 1, most)})
+
+
+def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Any rows as a table."""
+    cells = [[f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v
+              for v in row.values()] for row in rows]  # fmt: skip
+    print_table(title, [name.replace("_", " ") for name in rows[0]], cells)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
+from surrogate_nas.cli.inputs import DEFAULT_SPACE, limits_given, limits_of, open_or_create, open_study, questions_of
 from surrogate_nas.cli.options import (
     Asynchronous,
     Backbone,
@@ -60,9 +62,7 @@ from surrogate_nas.cli.options import (
     Workers,
     changes_of,
 )
-from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import DEFAULT_SPACE, limits_given, limits_of, open_or_create, open_study, questions_of
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
 
@@ -86,16 +86,17 @@ def run(
 ) -> None:  # fmt: skip
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
     folder = open_or_create(study, locals())
-    from surrogate_nas import tables
-    from surrogate_nas.report import write_report
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_front
+    from surrogate_nas.documents import front_document
+    from surrogate_nas.report.writing import write_report
+    from surrogate_nas.study.study import Study
 
     whole = Study(folder)
     with folder.changing():
         folder.announce()
         whole.run()
         page = write_report(whole)
-    answer(tables.front_document(whole, page), as_json, lambda: tables.print_front(whole, page))
+    answer(front_document(whole, page), as_json, lambda: print_front(whole, page))
 
 
 @app.command()
@@ -122,10 +123,11 @@ def collect(
     if n is not None and n < 1:
         raise InputError(f"--n {n} is not a positive number")
     options = locals()
-    from surrogate_nas import tables
-    from surrogate_nas.creation import ARCHIVE
-    from surrogate_nas.space import SearchSpace
-    from surrogate_nas.space.files import load_space
+    from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.documents import record_rows
+    from surrogate_nas.space.space import SearchSpace
+    from surrogate_nas.space.yaml_files import load_space
+    from surrogate_nas.study.paths import ARCHIVE
 
     if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
         _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
@@ -135,8 +137,8 @@ def collect(
         folder.set_deadline()
         folder.finish_pending()
         records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
-    rows = tables.record_rows(folder, records)
-    answer(rows, as_json, lambda: tables.print_records(rows))
+    rows = record_rows(folder, records)
+    answer(rows, as_json, lambda: print_records(rows))
 
 
 @app.command()
@@ -147,11 +149,12 @@ def fit(
 ) -> None:  # fmt: skip
     """Fit surrogates to the archive and judge them on networks they never saw."""
     folder = open_study(study, changes_of(locals()))
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_predictions import print_fit
+    from surrogate_nas.documents import fit_document
+    from surrogate_nas.study.study import Study
 
     fitted = Study(folder).fit(again=again)
-    answer(tables.fit_document(fitted), as_json, lambda: tables.print_fit(fitted))
+    answer(fit_document(fitted), as_json, lambda: print_fit(fitted))
 
 
 @app.command()
@@ -175,16 +178,17 @@ def search(
     if budget is not None and 0 < budget < folder.settings.initial:
         changes["initial"] = budget  # a setting of `run`; here what has been collected is the initial sample
     folder.update(changes)
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.documents import record_rows
+    from surrogate_nas.study.study import Study
 
     folder.set_deadline()
     before = {r.id for r in folder.archive.records()}
     if len(before) >= folder.settings.budget:
         raise InputError(f"the budget of {folder.settings.budget} trainings is spent; give a larger --budget")
     new = [r for r in Study(folder).search(rounds) if r.id not in before]
-    rows = tables.record_rows(folder, new)
-    answer(rows, as_json, lambda: tables.print_records(rows))
+    rows = record_rows(folder, new)
+    answer(rows, as_json, lambda: print_records(rows))
 
 
 @app.command()
@@ -211,11 +215,12 @@ def query(
     if sum(given is not None for given in (encoding, file, sample, best)) != 1:
         raise InputError("query needs one of --encoding, --file, --sample and --best")
     folder = open_study(study, {})
-    from surrogate_nas import tables
-    from surrogate_nas.exits import OperatingPoint
-    from surrogate_nas.progress import Pace
-    from surrogate_nas.query_files import AnswerFile
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_predictions import print_answers
+    from surrogate_nas.documents import answers_document
+    from surrogate_nas.exits.operating_point import OperatingPoint
+    from surrogate_nas.foundation.progress import Pace
+    from surrogate_nas.study.query_files import AnswerFile
+    from surrogate_nas.study.study import Study
 
     problem, whole = folder.problem, Study(folder)
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
@@ -234,7 +239,7 @@ def query(
         answer({"output": str(output), "rows": rows}, as_json, lambda: typer.echo(output))
         return
     answers = [row for block in blocks for row in block]
-    answer(tables.answers_document(answers), as_json, lambda: tables.print_answers(answers))
+    answer(answers_document(answers), as_json, lambda: print_answers(answers))
 
 
 @app.command()
@@ -250,15 +255,16 @@ def tune(
 ) -> None:  # fmt: skip
     """Choose thresholds of a trained network for given limits, without training."""
     options, folder = locals(), open_study(study, {})
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_solutions
+    from surrogate_nas.documents import curve_document, solution_document
+    from surrogate_nas.study.study import Study
 
     limits = limits_of(options)
     whole = Study(folder)
     solution = whole.tune(network, limits, method)  # type: ignore[arg-type]  # which it checks
-    curve = tables.curve_document(whole, network)
-    document = {"limits": limits.model_dump(), "method": method, **tables.solution_document(solution), "curve": curve}
-    answer(document, as_json, lambda: tables.print_solutions([solution], f"{network} within {limits}"))
+    curve = curve_document(whole, network)
+    document = {"limits": limits.model_dump(), "method": method, **solution_document(solution), "curve": curve}
+    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {limits}"))
 
 
 @app.command()
@@ -271,12 +277,13 @@ def ladder(
 ) -> None:  # fmt: skip
     """Thresholds of a trained network for several budgets, for a device that changes them with its load."""
     options, folder = locals(), open_study(study, {})
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_ladder
+    from surrogate_nas.documents import ladder_document
+    from surrogate_nas.study.study import Study
 
     limits = limits_of(options)
     found = Study(folder).ladder(network, limits, rungs)
-    answer(tables.ladder_document(found), as_json, lambda: tables.print_ladder(found, f"{network} within {limits}"))
+    answer(ladder_document(found), as_json, lambda: print_ladder(found, f"{network} within {limits}"))
 
 
 @app.command()
@@ -288,13 +295,14 @@ def policies(
 ) -> None:  # fmt: skip
     """Compare exit policies on a trained network, each at its own best thresholds, without training."""
     options, folder = locals(), open_study(study, {})
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_policies
+    from surrogate_nas.documents import solution_document
+    from surrogate_nas.study.study import Study
 
     limits = limits_of(options)
     found = Study(folder).compare_policies(network, limits)
-    document = [tables.solution_document(s) for s in found]
-    answer(document, as_json, lambda: tables.print_policies(found, f"{network} within {limits}"))
+    document = [solution_document(s) for s in found]
+    answer(document, as_json, lambda: print_policies(found, f"{network} within {limits}"))
 
 
 @app.command()
@@ -311,18 +319,19 @@ def finalize(
 ) -> None:  # fmt: skip
     """Train the networks of the front, or those named, at full fidelity with several seeds."""
     folder = open_study(study, changes_of({**locals(), "epochs": None}), wait)
-    from surrogate_nas import tables
-    from surrogate_nas.finals import Held
-    from surrogate_nas.recipe import changed
-    from surrogate_nas.report import write_report
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_finals
+    from surrogate_nas.documents import finals_document
+    from surrogate_nas.report.writing import write_report
+    from surrogate_nas.study.finals import Held
+    from surrogate_nas.study.study import Study
+    from surrogate_nas.training.recipe import changed
 
     settings, whole = folder.settings, Study(folder)
     full = changed(settings.full_recipe, recipe, epochs) if recipe is not None or epochs is not None else None
     finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
     page = write_report(whole)
-    document = tables.finals_document(whole, finals, Held.of(finals), at or [], page)
-    answer(document, as_json, lambda: tables.print_finals(document))
+    document = finals_document(whole, finals, Held.of(finals), at or [], page)
+    answer(document, as_json, lambda: print_finals(document))
 
 
 @app.command()
@@ -334,22 +343,24 @@ def verify(
 ) -> None:  # fmt: skip
     """Train the networks of the front, or those named, again with other seeds: how much of the front was luck."""
     folder = open_study(study, changes_of(locals()), wait)
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_solutions import print_verification
+    from surrogate_nas.documents import verification_document
+    from surrogate_nas.study.study import Study
 
-    document = tables.verification_document(Study(folder).verify(networks or [], seeds=seeds))
-    answer(document, as_json, lambda: tables.print_verification(document))
+    document = verification_document(Study(folder).verify(networks or [], seeds=seeds))
+    answer(document, as_json, lambda: print_verification(document))
 
 
 @app.command()
 def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
     """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
     folder = open_study(study, changes_of(locals()), wait)
-    from surrogate_nas import tables
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.documents import baseline_rows
+    from surrogate_nas.study.study import Study
 
-    rows = tables.baseline_rows(folder, Study(folder).train_baselines())
-    answer(rows, as_json, lambda: tables.print_records(rows))
+    rows = baseline_rows(folder, Study(folder).train_baselines())
+    answer(rows, as_json, lambda: print_records(rows))
 
 
 @app.command()
@@ -360,8 +371,8 @@ def report(
 ) -> None:
     """Write report.html, front.csv, and the figures as SVG and PNG."""
     folder = open_study(study, {})
-    from surrogate_nas.report import write_report
-    from surrogate_nas.study import Study
+    from surrogate_nas.report.writing import write_report
+    from surrogate_nas.study.study import Study
 
     page = write_report(Study(folder), output)
     answer({"report": str(page), "front": str(page.parent / "front.csv")}, as_json, lambda: typer.echo(page))

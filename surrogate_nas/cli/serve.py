@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import needing
 from surrogate_nas.cli.options import StudyPath
-from surrogate_nas.cli.output import needing
 
 app = typer.Typer()
 

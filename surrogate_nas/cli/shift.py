@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
+from surrogate_nas.cli.inputs import limits_given, open_study
 from surrogate_nas.cli.options import (
     Json,
     MaxActivationBytes,
@@ -20,9 +22,7 @@ from surrogate_nas.cli.options import (
     Network,
     StudyPath,
 )
-from surrogate_nas.cli.output import answer
-from surrogate_nas.cli.studies import limits_given, open_study
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
 
@@ -49,13 +49,13 @@ def shift(
     Limits replace the study's.
     """
     options, folder = locals(), open_study(study, {})
-    from surrogate_nas import shift_table
-    from surrogate_nas.corruptions import CORRUPTIONS, LEVELS
-    from surrogate_nas.exits import OperatingPoint
-    from surrogate_nas.study import Study
+    from surrogate_nas.cli import print_shift
+    from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
+    from surrogate_nas.exits.operating_point import OperatingPoint
+    from surrogate_nas.study.study import Study
 
     if output is not None:
-        shift_table.require_output(output)
+        print_shift.require_output(output)
     whole, point = Study(folder), None
     limits = limits_given(options)
     if thresholds is not None:
@@ -65,8 +65,8 @@ def shift(
     strengths = LEVELS if levels is None else _numbers(levels)
     found = whole.shift(network, limits, operating_point=point, corruptions=kinds, levels=strengths)
     if output is not None:
-        shift_table.write(found, output)
-    answer(shift_table.document(found), as_json, lambda: shift_table.show(found))
+        print_shift.write(found, output)
+    answer(print_shift.document(found), as_json, lambda: print_shift.show(found))
 
 
 def _words(text: str) -> list[str]:

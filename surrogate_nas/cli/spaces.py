@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.options import Json
-from surrogate_nas.cli.output import answer
-from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError
 
 spaces_app = typer.Typer(help="List the search spaces; show or check one: a name or a YAML file of your own.")
 Which = Annotated[str, typer.Argument(metavar="SPACE", help="A name, or a YAML file of your own.")]
@@ -18,21 +18,23 @@ def spaces(context: typer.Context, as_json: Json = False) -> None:
     """List the search spaces."""
     if context.invoked_subcommand is not None:
         return
-    from surrogate_nas import tables
+    from surrogate_nas.cli.output import print_rows
+    from surrogate_nas.space.card import space_rows
 
-    rows = tables.space_rows()
-    answer(rows, as_json, lambda: tables.print_rows(rows, "Search spaces"))
+    rows = space_rows()
+    answer(rows, as_json, lambda: print_rows(rows, "Search spaces"))
 
 
 @spaces_app.command("show")
 def show(space: Which, as_json: Json = False) -> None:
     """Show what can be chosen in a space."""
-    from surrogate_nas import tables
-    from surrogate_nas.space import SearchSpace
-    from surrogate_nas.space.files import load_space
+    from surrogate_nas.cli.output import print_rows
+    from surrogate_nas.space.card import gene_rows
+    from surrogate_nas.space.space import SearchSpace
+    from surrogate_nas.space.yaml_files import load_space
 
-    rows = tables.gene_rows(SearchSpace(load_space(space)))
-    answer(rows, as_json, lambda: tables.print_rows(rows, f"Choices of {space}"))
+    rows = gene_rows(SearchSpace(load_space(space)))
+    answer(rows, as_json, lambda: print_rows(rows, f"Choices of {space}"))
 
 
 @spaces_app.command("check")
@@ -47,11 +49,12 @@ def check(
     for name, value in (("--samples", samples), ("--channels", channels), ("--classes", classes)):
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
-    from surrogate_nas import tables
-    from surrogate_nas.space.files import load_space
+    from surrogate_nas.cli.print_catalogue import print_checked
+    from surrogate_nas.space.card import checked_space
+    from surrogate_nas.space.yaml_files import load_space
 
-    document = tables.checked_space(load_space(space), samples, channels, classes)
-    answer(document, as_json, lambda: tables.print_checked(document))
+    document = checked_space(load_space(space), samples, channels, classes)
+    answer(document, as_json, lambda: print_checked(document))
     if not all(law["holds"] for law in document["laws"]):
         raise JobError(f"space {space} breaks laws that searches rely on")
 
@@ -61,7 +64,7 @@ def decode(
     name: Published, genes: Annotated[str, typer.Argument(help="Integers between commas.")], as_json: Json = False
 ) -> None:
     """Read a genome as its authors' programs write it: the encoding and the thresholds that it stands for."""
-    from surrogate_nas.genomes import genome
+    from surrogate_nas.space.genomes import genome
 
     try:
         numbers = [int(word) for word in genes.replace(",", " ").split()]
@@ -81,8 +84,8 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Write an encoding, with thresholds where they are genes, as its authors' programs would."""
-    from surrogate_nas.exits import OperatingPoint
-    from surrogate_nas.genomes import genome
+    from surrogate_nas.exits.operating_point import OperatingPoint
+    from surrogate_nas.space.genomes import genome
 
     codec = genome(name)
     point = None if thresholds is None else OperatingPoint.parse(thresholds, codec.space.positions)

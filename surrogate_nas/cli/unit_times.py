@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.options import Backbone, BackboneInput, Exits, Freeze, Json, Space
-from surrogate_nas.cli.output import answer
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
 Channels = Annotated[int, typer.Option(help="Of the images.")]
@@ -27,13 +27,13 @@ def measure(
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
-    from surrogate_nas.cli.studies import DEFAULT_SPACE, mount_of
-    from surrogate_nas.cost import costing_for
-    from surrogate_nas.measure import MICROSECONDS, measure_space
-    from surrogate_nas.progress import Countdown
-    from surrogate_nas.space import SearchSpace
-    from surrogate_nas.space.files import load_space
-    from surrogate_nas.units import ImageShape
+    from surrogate_nas.architecture.shape import ImageShape
+    from surrogate_nas.cli.inputs import DEFAULT_SPACE, mount_of
+    from surrogate_nas.foundation.progress import Countdown
+    from surrogate_nas.network.unit_times import MICROSECONDS, measure_space
+    from surrogate_nas.space.costs import costing_for
+    from surrogate_nas.space.space import SearchSpace
+    from surrogate_nas.space.yaml_files import load_space
 
     shape = ImageShape(channels, image_size, classes)
     mounted = mount_of(locals())

@@ -1,16 +1,13 @@
 """Images as numpy arrays of any layout and type, made (N, channels, height, width) bytes."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.datasets.dataset import Images
 from surrogate_nas.datasets.notes import Trait
-from surrogate_nas.errors import InputError
-
-Array = npt.NDArray[Any]
+from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.errors import InputError
 
 CHANNELS = (1, 3)
 BYTE_MAX, WORD_MAX = 255, 65535

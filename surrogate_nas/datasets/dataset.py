@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
-from surrogate_nas.errors import InputError
-from surrogate_nas.units import ImageShape
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.errors import InputError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
 TUNE_SHARE = 0.1
 TEST_SHARE = 0.2
 BLOCK = 1024  # images counted at a time, so that little more than the data is in memory

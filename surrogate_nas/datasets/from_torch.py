@@ -8,7 +8,7 @@ import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
 from surrogate_nas.datasets.notes import untested
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 
 class Pairs(Protocol):

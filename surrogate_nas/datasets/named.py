@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
-from surrogate_nas.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError
 
 DIGITS_MAX = 16
 
@@ -88,3 +88,16 @@ _LOADERS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "cifar100": _from_torchvision("cifar100", "CIFAR100", flips=True),
     "svhn": _from_torchvision("svhn", "SVHN", flips=False),
 }
+
+
+def dataset_rows() -> list[dict[str, Any]]:
+    """The data sets that can be named."""
+    return [
+        {"data": "digits", "images": "1,797 grey 8×8", "classes": 10, "needs": "nothing: embedded"},
+        {"data": "fashion-mnist", "images": "70,000 grey 28×28", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "cifar10", "images": "60,000 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "cifar100", "images": "60,000 colour 32×32", "classes": 100, "needs": "--data-root, torchvision"},
+        {"data": "svhn", "images": "99,289 colour 32×32", "classes": 10, "needs": "--data-root, torchvision"},
+        {"data": "DIR", "images": "a folder of images by class", "classes": "its folders", "needs": "--image-size"},
+        {"data": "FILE.npz", "images": "arrays images, labels", "classes": "the labels", "needs": "nothing"},
+    ]

@@ -12,10 +12,8 @@ from surrogate_nas.datasets.dataset import Labels
 Size = tuple[int, int]
 """Width and height in pixels."""
 Trait = Literal["animated", "transparent", "sixteen bits", "unit range", "fractions", "grey"]
-
 MOST_NAMED = 3
 MOST_ALLOWED = 12
-
 _SENTENCES: dict[Trait, tuple[str, str]] = {
     "animated": ("1 animated image: its first frame was taken", "{} animated images: their first frames were taken"),
     "transparent": (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surrogate_nas.datasets.arrays import Array, channels_first, to_bytes
+from surrogate_nas.datasets.arrays import channels_first, to_bytes
 from surrogate_nas.datasets.dataset import (
     LARGEST_SIZE,
     SMALLEST_SIZE,
@@ -17,7 +17,8 @@ from surrogate_nas.datasets.dataset import (
 )
 from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, some, untested
 from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resized
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.errors import InputError
 
 SPELLINGS = {
     "images": ("images", "train_images", "x_train", "x"),
@@ -103,9 +104,6 @@ def _array(stored: Mapping[str, Array], name: str, path: Path) -> Array:
     return array
 
 
-# ---------------------------------------------------------------------- labels
-
-
 def _labels(arrays: Mapping[str, Array]) -> tuple[dict[str, Labels], tuple[str, ...]]:
     """(N,) class indices of each array of labels, and the classes' names."""
     given = {name: _flat(arrays[name], name) for name in ("labels", "test_labels") if name in arrays}
@@ -155,9 +153,6 @@ def _indices(texts: list[str], classes: tuple[str, ...], name: str) -> Labels:
         if text not in index:
             raise InputError(f"{name} has the class {text!r}; allowed: {some(classes, MOST_ALLOWED)}")
     return np.array([index[text] for text in texts], dtype=np.int64)
-
-
-# ---------------------------------------------------------------------- images
 
 
 def _check_lengths(arrays: Mapping[str, Array]) -> None:

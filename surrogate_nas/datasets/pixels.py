@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 from surrogate_nas.datasets.arrays import item_to_bytes
 from surrogate_nas.datasets.dataset import LARGEST_SIZE, SMALLEST_SIZE, Images
 from surrogate_nas.datasets.notes import Size, Tally, Trait
-from surrogate_nas.errors import InputError
-from surrogate_nas.progress import duration, say
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.progress import duration, say
 
 # Formats of pixels alone. Others run programs (EPS) or have no signature to be known by (TGA); AVIF is last because an
 # older Pillow does not know it.

@@ -9,7 +9,7 @@ from surrogate_nas.datasets.dataset import Dataset, LabeledImages, check_image_s
 from surrogate_nas.datasets.named import dataset_names, read_named
 from surrogate_nas.datasets.notes import Tally
 from surrogate_nas.datasets.tree import files_below
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 NPZ = ".npz"
 
@@ -89,7 +89,7 @@ def _from_path(data: str, image_size: int | None) -> Dataset:
         )
     # Pillow is imported only for images that need it, so that start-up stays light.
     if path.is_dir():
-        from surrogate_nas.datasets.files import read_folder
+        from surrogate_nas.datasets.folders import read_folder
 
         return read_folder(path, image_size)
     from surrogate_nas.datasets.npz import read_npz

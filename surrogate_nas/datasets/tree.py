@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from surrogate_nas.errors import InputError
+from surrogate_nas.foundation.errors import InputError
 
 JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from surrogate_nas.runtime import EXAMPLES
+from surrogate_nas.export.runtime import EXAMPLES
 
 MOST_LABELS = 20
 PERCENT = 100

@@ -16,22 +16,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from surrogate_nas import runtime
-from surrogate_nas.config import Limits, PolicyName
-from surrogate_nas.datasets import Images, LabeledImages, Labels
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import OperatingPoint
+from surrogate_nas.archive.outputs import Split
+from surrogate_nas.archive.record import Record
+from surrogate_nas.datasets.dataset import Images, LabeledImages, Labels
+from surrogate_nas.exits.ladder import RUNGS
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
 from surrogate_nas.export.parity import OnImages, Said, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
-from surrogate_nas.export.settings import Judge, chosen_points, exit_costs, setting_document, settle
-from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.progress import Countdown, say
-from surrogate_nas.record import Record, Split
-from surrogate_nas.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
-from surrogate_nas.study import Study
-from surrogate_nas.threads import one_thread
-from surrogate_nas.thresholds import RUNGS
+from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
+from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.progress import Countdown, say
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.study import Study
 
 EXPORTS = "exports"
 WEIGHTS, CARD, RUNTIME = "weights.safetensors", "README.md", "runtime.py"

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from surrogate_nas.datasets import Images, pixels
+from surrogate_nas.datasets import pixels
+from surrogate_nas.datasets.dataset import Images
 from surrogate_nas.datasets.tree import files_below
-from surrogate_nas.errors import InputError
-from surrogate_nas.runtime import BATCH, ExportedNetwork
+from surrogate_nas.export.runtime import BATCH, ExportedNetwork
+from surrogate_nas.foundation.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

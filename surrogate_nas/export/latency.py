@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
-from surrogate_nas.runtime import ExportedNetwork, ExportError, read_examples, read_manifest
+from surrogate_nas.export.runtime import ExportedNetwork, ExportError, read_examples, read_manifest
+from surrogate_nas.foundation.arrays import Array
 
 LATENCY = "latency.json"
 BATCHES = (1, 32)
@@ -24,7 +24,6 @@ FEWEST_PASSES = 5
 NEVER = 2.0
 """A threshold that no score reaches: the exit is run, and nobody leaves."""
 MOST_BATCHES = 128
-Array = npt.NDArray[Any]
 OnShare = Callable[[int, int], None]
 """Told how many passes are done, of how many there will be."""
 

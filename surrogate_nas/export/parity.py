@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from surrogate_nas.config import PolicyName
-from surrogate_nas.errors import JobError
-from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.policies import GATE_POLICIES, gate_scores, scores
-from surrogate_nas.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
+from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, scores
+from surrogate_nas.export.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
+from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.network.network import EarlyExitNetwork
 
-Array = npt.NDArray[Any]
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
 """Scores are sure to the last place of single precision near 1, where a softmax saturates, and less sure below."""
 OnImages = Callable[[int], object]

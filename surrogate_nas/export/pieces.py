@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
-import onnxscript  # noqa: F401  PyTorch's exporter needs it, and says so late
 import torch
 from torch import Tensor, nn
 
-from surrogate_nas.config import PolicyName
-from surrogate_nas.network import EarlyExitNetwork
-from surrogate_nas.policies import GATE_POLICIES
-from surrogate_nas.quantize import settled
+from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.network.quantization import settled
 
 IMAGES, FEATURES, LOGITS, CONFIDENCE = "images", "features", "logits", "confidence"
 

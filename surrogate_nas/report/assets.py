@@ -65,7 +65,6 @@ button.copy { padding: 0 .4rem; border: 1px solid #aaa; border-radius: .25rem; b
   .modebar, button.copy { display: none; }
 }
 """
-
 SCRIPT = """
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from surrogate_nas.answers import Measured, Solution
-from surrogate_nas.baselines import name_of
-from surrogate_nas.config import Limits
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.text import at, count, entry, escape, limits_text, paragraph, percent, table
+from surrogate_nas.study.baselines import name_of
+from surrogate_nas.study.results import Measured, Solution
 
 
 @dataclass(frozen=True, slots=True)

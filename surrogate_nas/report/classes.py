@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from surrogate_nas.answers import Measured
 from surrogate_nas.report.contents import Classes, Contents
 from surrogate_nas.report.front_table import MOST_CLASSES
 from surrogate_nas.report.solutions import evenly_by_cost
 from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+from surrogate_nas.study.results import Measured
 
 ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
 """Up to so many classes all are in the table; of more, the worst and the best."""

@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from surrogate_nas.answers import Calibration, Measured, Solution
-from surrogate_nas.archive import Header
-from surrogate_nas.baselines import name_of
-from surrogate_nas.config import Limits
-from surrogate_nas.cost import Costing
-from surrogate_nas.datasets import Splits
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import OperatingPoint
-from surrogate_nas.finals import Final
-from surrogate_nas.measurements import Measurements
-from surrogate_nas.record import Record
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.views import Calibration
+from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
-from surrogate_nas.study import Study
-from surrogate_nas.surrogates.validation import Fitted
+from surrogate_nas.study.baselines import name_of
+from surrogate_nas.study.finals import Final
+from surrogate_nas.study.results import Measured, Solution
+from surrogate_nas.study.study import Study
+from surrogate_nas.surrogates.fit import Fitted
 
 PACKAGE = "surrogate-nas"
 MOST_CALIBRATED = 6

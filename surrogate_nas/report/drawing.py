@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.record import Origin
+from surrogate_nas.archive.record import Origin
 from surrogate_nas.report.contents import Baseline, Contents
 
 BLUE, VERMILLION, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
@@ -36,7 +36,6 @@ MARKS: dict[Origin, Mark] = {
 }  # fmt: skip
 NEAREST = Mark("x", "X", VERMILLION)
 _BASELINES = (("star", "*"), ("triangle-up", "^"), ("triangle-down", "v"), ("hexagon", "h"), ("cross", "P"))
-
 EXIT_COLOURS = ((YELLOW, BLACK), (SKY, BLACK), (GREEN, BLACK), (BLUE, "#FFFFFF"), (BLACK, "#FFFFFF"))
 """Of the exits in order, and of text on them; each is darker than the one before, in grey too."""
 HATCHES = ("", "//", "..", "xx", "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from surrogate_nas.datasets import Images
+from surrogate_nas.datasets.dataset import Images
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example, Leaving
 from surrogate_nas.report.text import at, count, escape, exit_name, paragraph, percent, section

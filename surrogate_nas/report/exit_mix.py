@@ -1,12 +1,12 @@
 """The section that says where images leave: for each solution of the page a bar, and the same in words."""
 
-from surrogate_nas.answers import Solution
-from surrogate_nas.cost import Costing
+from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import exit_colour
 from surrogate_nas.report.leaving import ExitShare, exit_shares
 from surrogate_nas.report.solutions import shown, static_links
 from surrogate_nas.report.text import at, count, exit_name, paragraph, percent, section
+from surrogate_nas.study.results import Solution
 
 LEAST_WITH_TEXT = 0.15
 """Share of a bar that has room for text on a phone; all shares stand below the bar."""

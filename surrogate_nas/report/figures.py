@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from surrogate_nas.report.contents import Compared, Contents
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
+from surrogate_nas.surrogates.fit import Fitted
 from surrogate_nas.surrogates.predictor import ACCURACY, EXPECTED_MACS
-from surrogate_nas.surrogates.validation import Fitted
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 CONFIG = {
@@ -16,7 +16,6 @@ CONFIG = {
     "showSendToCloud": False, "plotlyServerURL": "",  # by default a button uploads the figure's data
 }  # fmt: skip
 MOST_UNIT_TICKS = 12
-
 LOG = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickfont": {"size": 11}}
 """A logarithmic axis with a tick at 1, 2 and 5 of each decade."""
 
@@ -30,9 +29,6 @@ def div(figure: go.Figure, name: str) -> str:
 def captioned(figure: go.Figure, name: str, caption: str) -> str:
     """The same with a caption, as HTML."""
     return f"<figure>\n{div(figure, name)}\n<figcaption>{caption}</figcaption>\n</figure>"
-
-
-# ---------------------------------------------------------------------- predicted against verified
 
 
 def accuracy_figure(contents: Contents) -> go.Figure:
@@ -94,9 +90,6 @@ def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> g
         ))  # fmt: skip
     style(figure, height=430)
     return figure
-
-
-# ---------------------------------------------------------------------- progress
 
 
 def hypervolume_figure(contents: Contents) -> go.Figure:

@@ -2,9 +2,9 @@
 
 import math
 
-from surrogate_nas.finals import Final, Held
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, section, table
+from surrogate_nas.study.finals import Final, Held
 
 COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seeds", "expected MACs", "in the search")
 

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from surrogate_nas.answers import Measured, Solution
-from surrogate_nas.config import Limits
-from surrogate_nas.exits import OperatingPoint
-from surrogate_nas.measurements import Measurements
-from surrogate_nas.record import Record
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.report.contents import Baseline, Contents, Network
 from surrogate_nas.report.drawing import (
     BLACK,
@@ -26,6 +25,7 @@ from surrogate_nas.report.drawing import (
 )
 from surrogate_nas.report.figures import LOG, style
 from surrogate_nas.report.text import ORIGINS, count, escape, origin, percent, rates
+from surrogate_nas.study.results import Measured, Solution
 
 FAINT, REGION = "rgba(110,110,110,0.4)", "rgba(0,158,115,0.09)"
 LABEL_BELOW, LABEL_STEP = 90, 18

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from surrogate_nas.answers import Solution
+from surrogate_nas.study.results import Solution
 
 COLUMNS = (
     "id", "encoding", "thresholds", "policy", "seed", "origin", "parameters", "tune_accuracy", "tune_expected_macs",

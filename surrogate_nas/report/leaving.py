@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.answers import Solution
-from surrogate_nas.cost import Costing
-from surrogate_nas.datasets import Images, LabeledImages, Splits
-from surrogate_nas.record import exits_of
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.views import exits_of
+from surrogate_nas.datasets.dataset import Images, LabeledImages, Splits
+from surrogate_nas.study.results import Solution
 
 FEWEST_EARLY = 0.05
 """Share of the test images that must leave early for a network to be worth showing."""

@@ -4,7 +4,7 @@ from collections import Counter
 
 from plotly.offline import get_plotlyjs
 
-from surrogate_nas.progress import duration
+from surrogate_nas.foundation.progress import duration
 from surrogate_nas.report.assets import SCRIPT, STYLE
 from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import classes_section

@@ -5,14 +5,14 @@ from itertools import groupby
 
 import numpy as np
 
-from surrogate_nas.answers import Solution
-from surrogate_nas.config import Limits
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import FIGURES, KINDS
 from surrogate_nas.report.figures import captioned
 from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
+from surrogate_nas.study.results import Solution
 
 MOST_SOLUTIONS = 12
 """In the page's table; `front.csv` has all."""

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from surrogate_nas.answers import Solution
-from surrogate_nas.config import Limits
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.drawing import (
     BLACK,
@@ -33,6 +32,7 @@ from surrogate_nas.report.drawing import (
 from surrogate_nas.report.leaving import exit_shares
 from surrogate_nas.report.solutions import shown
 from surrogate_nas.report.text import ORIGINS, exit_name
+from surrogate_nas.study.results import Solution
 
 SIZE = (6.5, 4.5)
 """Inches: the text width of a paper."""
@@ -74,9 +74,6 @@ def _files(draw: Callable[[Axes, Contents], None], contents: Contents) -> dict[s
         figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
         files[kind] = file.getvalue()
     return files
-
-
-# ---------------------------------------------------------------------- the front
 
 
 def _draw_front(axes: Axes, contents: Contents) -> None:
@@ -144,9 +141,6 @@ def _draw_baselines(axes: Axes, baselines: Sequence[Baseline]) -> None:
         )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- exit mix
-
-
 def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
     solutions = shown(contents)
     last, named = contents.positions - 1, set()
@@ -167,9 +161,6 @@ def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
     axes.set(xlim=(0, 1), ylim=(len(solutions) - 0.5, -0.5), xlabel="share of the test images that leave",
              ylabel="solution and its test accuracy, cheapest first")  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-
-
-# ---------------------------------------------------------------------- progress
 
 
 def _draw_hypervolume(axes: Axes, contents: Contents) -> None:

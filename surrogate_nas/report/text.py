@@ -3,9 +3,9 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from surrogate_nas.answers import Measured, Solution
-from surrogate_nas.config import Limits
-from surrogate_nas.record import Record
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.study.results import Measured, Solution
 
 ORIGINS = {"initial": "initial sample", "search": "search", "user": "asked for", "baseline": "baseline"}
 

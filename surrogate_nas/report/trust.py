@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from surrogate_nas.config import FEWEST_NETWORKS
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
-from surrogate_nas.surrogates.scores import Score
+from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.validation import RELATIVE, SHOWN_AT, Validation
 
 NAMES: Mapping[str, str] = {

@@ -1,1 +1,2 @@
-"""Constrained multi-objective Bayesian optimisation over architectures. Training is an argument, never an import."""
+"""What to train next: strategies that propose architectures from the records so far. Training is an argument, never an
+import."""

@@ -5,9 +5,10 @@ Training is an argument: a tabular benchmark passes a table.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from surrogate_nas.problem import Problem
-from surrogate_nas.record import Proposal, Record
-from surrogate_nas.search.strategy import History, Strategy, propose
+from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import propose
+from surrogate_nas.search.strategy import History, Strategy
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
 """Trains proposals and returns a record for each that was carried out, in their order."""

@@ -12,17 +12,17 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from surrogate_nas.answers import Answer
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.report import FRONT
+from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.assets import STYLE
 from surrogate_nas.report.drawing import FIGURES
+from surrogate_nas.report.writing import FRONT
 from surrogate_nas.serve import pages
 from surrogate_nas.serve.api_page import api_page
 from surrogate_nas.serve.bodies import Best, Query, complaint
 from surrogate_nas.serve.gate import Gate, refusal
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot, as_json
+from surrogate_nas.study.results import Answer
 
 ASSETS = {path.name: path.read_bytes() for path in files("surrogate_nas.serve").joinpath("assets").iterdir()}
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from surrogate_nas.config import Limits
-from surrogate_nas.parsing import Config
-from surrogate_nas.space.search_space import LONGEST_ENCODING
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.fields import Config
+from surrogate_nas.space.space import LONGEST_ENCODING
 
 MOST_ENCODINGS = 1000
 MOST_NETWORKS = 20
 LONGEST_THRESHOLDS = 500
-
 Encoding = Annotated[str, Field(max_length=LONGEST_ENCODING)]
 
 

@@ -4,10 +4,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from surrogate_nas.archive import copy_archive
-from surrogate_nas.creation import ARCHIVE, COSTS, DATA, SETTINGS
-from surrogate_nas.errors import InputError
-from surrogate_nas.study import SURROGATE
+from surrogate_nas.archive.archive import copy_archive
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.study.paths import ARCHIVE, COSTS, DATA, SETTINGS, SURROGATE
 
 Stamp = tuple[tuple[int, int] | None, ...]
 

@@ -22,7 +22,6 @@ DEEPEST = 8
 LONGEST_COMPLAINT = 300
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
-
 OURS = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
 SHUT = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
@@ -136,9 +135,6 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return with_headers
-
-
-# ---------------------------------------------------------------------- JSON
 
 
 def require_json(content_type: str, body: bytes) -> None:

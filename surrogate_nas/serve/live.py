@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from surrogate_nas.errors import JobError
-from surrogate_nas.progress import say
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.progress import say
 from surrogate_nas.serve.copies import Stamp, copy_study, stamp
 from surrogate_nas.serve.snapshot import Snapshot
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from surrogate_nas.report import REPORT
 from surrogate_nas.report.page import POLICY
 from surrogate_nas.report.text import escape, paragraph, section
+from surrogate_nas.report.writing import REPORT
 from surrogate_nas.serve.gate import SHUT
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
@@ -55,9 +55,6 @@ def navigation(at: str) -> str:
     return f'<nav class="pages" aria-label="Pages">{links}</nav>'
 
 
-# ---------------------------------------------------------------------- the report
-
-
 def report_page(live: Live) -> str:
     """The report as last made, below a strip that says how many trainings it covers; or that it is being made."""
     made = live.snapshot.files.get(REPORT)
@@ -79,9 +76,6 @@ def strip(live: Live) -> str:
     return f'<p class="strip" id="live" role="status" data-version="{live.version}">{said}</p>'
 
 
-# ---------------------------------------------------------------------- networks
-
-
 def networks_page() -> str:
     """A network's card; its script fills it."""
     intro = (
@@ -100,9 +94,6 @@ def networks_page() -> str:
         '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>', "</div>", _note(),
     ]  # fmt: skip
     return whole_page("Networks", "/networks", "\n".join(parts), "networks.js")
-
-
-# ---------------------------------------------------------------------- what if
 
 
 def what_if_page(snapshot: Snapshot) -> str:

@@ -8,23 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from surrogate_nas.answers import Answer
-from surrogate_nas.candidates import Candidates, keeps_exact_limits, untaken
-from surrogate_nas.config import Limits
-from surrogate_nas.errors import InputError
-from surrogate_nas.exits import OperatingPoint
-from surrogate_nas.problem import Problem
-from surrogate_nas.query import Respondent, about
-from surrogate_nas.sampling import spread_rows
-from surrogate_nas.search.curve_value import threshold_grid
-from surrogate_nas.search.evolution import ranking
-from surrogate_nas.space.search_space import Ints
-from surrogate_nas.surrogates.predictor import Predictor, reach
-
-Floats = npt.NDArray[np.float64]
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.search.bayesian.curve_value import threshold_grid
+from surrogate_nas.search.best_predicted import ranking
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untaken
+from surrogate_nas.space.sampling import spread_rows
+from surrogate_nas.study.query import Respondent, about
+from surrogate_nas.study.results import Answer
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.reached import reach
 
 FIRST, CHILDREN, GENERATIONS = 1024, 768, 6
 BUDGETS, EACH = 24, 12

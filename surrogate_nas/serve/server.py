@@ -7,8 +7,8 @@ from pathlib import Path
 
 import uvicorn
 
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.progress import say
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.progress import say
 from surrogate_nas.serve.app import make_app
 from surrogate_nas.serve.live import Live
 

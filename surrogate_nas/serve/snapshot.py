@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from surrogate_nas import tables
-from surrogate_nas.answers import CONFIDENCE
-from surrogate_nas.config import FEWEST_NETWORKS, Limits
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import OperatingPoint
-from surrogate_nas.measurements import Measurements
-from surrogate_nas.query import Question, Respondent, require_cost_table
-from surrogate_nas.record import Record
-from surrogate_nas.report import FRONT, REPORT
+from surrogate_nas.archive.record import Record
+from surrogate_nas.documents import answers_document, record_rows
+from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.drawing import FIGURES, exit_colour
+from surrogate_nas.report.writing import FRONT, REPORT
+from surrogate_nas.search.problem import on_front
 from surrogate_nas.serve.pool import Pool
+from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.genes import Gene
-from surrogate_nas.study import Study
-from surrogate_nas.weights import on_front
+from surrogate_nas.study.query import Question, Respondent, require_cost_table
+from surrogate_nas.study.study import Study
 
 GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
@@ -90,7 +91,7 @@ class Snapshot:
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
         asked = [self._question(i, text, point) for i, text in enumerate(encodings)]
-        return tables.answers_document([answer for block in respondent.answer(asked) for answer in block])
+        return answers_document([answer for block in respondent.answer(asked) for answer in block])
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
@@ -104,7 +105,7 @@ class Snapshot:
         respondent = self.within(limits)
         assert self.pool is not None
         answers, rows = self.pool.best(respondent, n)
-        return {"answers": tables.answers_document(answers), "choices": [list(row) for row in rows]}
+        return {"answers": answers_document(answers), "choices": [list(row) for row in rows]}
 
     # ------------------------------------------------------------------ what there is
 
@@ -128,7 +129,7 @@ class Snapshot:
     def networks_document(self) -> list[dict[str, Any]]:
         """A line per trained network."""
         trained = [r for r in self.records if r.outputs is not None]
-        rows = tables.record_rows(self.study.folder, trained)
+        rows = record_rows(self.study.folder, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
 
     @cached_property

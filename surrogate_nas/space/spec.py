@@ -6,24 +6,18 @@ from importlib import resources
 from typing import Annotated, Any, Literal, Self, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.config import ChargeHeads, PolicyName
-from surrogate_nas.errors import InputError
-from surrogate_nas.parsing import parse
-from surrogate_nas.space.architecture import BIT_WIDTHS, Activation, Block
-from surrogate_nas.space.branches import Branch, GatedBranch, Layer, parse_branch
-
-Positive = Annotated[int, Field(ge=1)]
-FLOAT_BITS = 32
-"""Bit width of what is not quantised."""
+from surrogate_nas.architecture.architecture import BIT_WIDTHS, FLOAT_BITS, Activation, Block
+from surrogate_nas.architecture.branches import Branch, GatedBranch, Layer, parse_branch
+from surrogate_nas.architecture.cost import ChargeHeads
+from surrogate_nas.architecture.given import BackboneSpec, Positive, Spec
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.fields import parse
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Choices(_Spec):
+class _Choices(Spec):
     @model_validator(mode="before")
     @classmethod
     def _one_value_is_a_list_of_one(cls, values: Any) -> Any:
@@ -95,7 +89,7 @@ class MobileBranchSpec(_Choices):
     mix: tuple[Positive, ...] = (8,)
 
 
-class GatedBranchSpec(_Spec):
+class GatedBranchSpec(Spec):
     """See `GatedBranch`; there is nothing to choose."""
 
     kind: Literal["gated"]
@@ -121,7 +115,7 @@ class ResizeModuleSpec(_Choices):
         return self
 
 
-class ResizeBranchSpec(_Spec):
+class ResizeBranchSpec(Spec):
     """See `ResizeBranch`."""
 
     kind: Literal["resize"]
@@ -148,38 +142,7 @@ class ExitsSpec(_Choices):
     """Early exits that every network has at least."""
 
 
-class SegmentSpec(_Spec):
-    """What a segment of a given backbone was counted to be, for one image."""
-
-    name: str
-    channels: Positive
-    side: Positive
-    """Of the feature map at its end."""
-    macs: Annotated[int, Field(ge=0)]
-    parameters: Annotated[int, Field(ge=0)]
-    weight_bytes: Annotated[int, Field(ge=0)]
-    peak_memory: Annotated[int, Field(ge=0)]
-    """Bytes of activations at the worst moment."""
-    held_memory: Annotated[int, Field(ge=0)]
-    """Bytes of activations that the rest of the backbone needs from here."""
-
-
-class BackboneSpec(_Spec):
-    """A network of the user's own that is searched for exits only."""
-
-    factory: str
-    """`package.module:function` that makes it."""
-    folder: str | None = None
-    """Where that module is found if it is not installed."""
-    frozen: bool = False
-    channels: Positive
-    side: Positive
-    """Of the images that it takes."""
-    classes: Positive
-    segments: tuple[SegmentSpec, ...] = Field(min_length=2)
-
-
-class SpaceSpec(_Spec):
+class SpaceSpec(Spec):
     """Everything that defines a search space."""
 
     name: str

@@ -1,1 +1,2 @@
-"""Surrogates that predict what each exit of an untrained network would do."""
+"""From records to predictions with intervals: threshold curves, the design matrix, models, validation and calibration.
+Nothing here proposes or trains architectures."""

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from botorch.models.model import Model
 
-from surrogate_nas.surrogates.members import Surrogate, member_named
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mixed, stacking_weights
-from surrogate_nas.surrogates.model import NormalModel, marginals
-from surrogate_nas.surrogates.training_set import Floats, Ints, TrainingSet
+from surrogate_nas.surrogates.normal_model import NormalModel, marginals
+from surrogate_nas.surrogates.registry import Surrogate, member_named
+from surrogate_nas.surrogates.training_set import TrainingSet
 
 FOLDS = 5
 

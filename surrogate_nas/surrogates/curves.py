@@ -32,30 +32,19 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from surrogate_nas.exits import OFF, Exits
-
-Floats = npt.NDArray[np.float64]
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Floats
 
 TERMS_LEAVE = 6
 TERMS_EARLY = 4
 TERMS_LAST = 2
-TYPICAL_LEAVE = (2.0, -1.0, 0.0, -1.0, -4.0, 1.5)
-TYPICAL_EARLY = (0.5, 1.0, 1.0, 1.0)
-TYPICAL_LAST = (1.0, 1.0)
 BEND = 6
 LEVELS = 8
 TOP = 1.001
 OFF_SHARE = 0.25
 SPREAD_SHARE = 0.5
 LOWEST_SPREAD = 0.2
-PRIOR_SD = 1.5
-POOLED_PRIOR_SD = 5.0
-POOLED = 16
-POOLED_STEPS = 15
-STEPS = 20
-LONGEST_STEP = 2.0
-DAMPING = 1e-2
-FIT_CHUNK = 8
 SMALLEST_SHARE = 1e-9
 USUAL_MEDIAN = 0.6
 LARGEST_POWER = 8.0
@@ -190,12 +179,12 @@ class CurveBasis:
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
         t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0))
         u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
-        d = _levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
+        d = easiness_levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
         inside: Tensor | float = 1.0
         rates, corrects = [], []
         for e in range(self.positions - 1):
             b, c = coefficient[self.leave[e]], coefficient[self.right[e]]
-            share = _leave_logit(b, t[e], bent[e], u[e], d).sigmoid() * on[e]
+            share = leave_logit(b, t[e], bent[e], u[e], d).sigmoid() * on[e]
             leaving = inside * share
             right = (c[0] + c[2] * t[e] + c[3] * u[e] + c[1] * d).sigmoid()
             rates.append(leaving.mean(0))
@@ -207,157 +196,17 @@ class CurveBasis:
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
 
-    def fit(self, exits: list[Exits], thresholds: Floats) -> tuple[Floats, Floats]:
-        """Coefficients of measured networks.
 
-        Multinomial likelihoods of who leaves where and is right, with a Gaussian prior, by Fisher scoring: first of
-        some networks pooled, then of each around the pooled ones. The rows of one network come from the same samples,
-        so they weigh together as many as there are coefficients to each position.
-
-        Args:
-            exits: the n networks' tune outputs.
-            thresholds: (T, E − 1) grid.
-
-        Returns:
-            (n, C) coefficients, 0 where an exit does not exist, and (n, C, C) their sampling covariances.
-        """
-        present = np.array([view.present for view in exits])
-        measured = [view.measure(thresholds) for view in exits]
-        counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measured], dtype=float)
-        share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
-        scoring = Scoring(self, torch.from_numpy(thresholds), torch.from_numpy(present),
-                           torch.from_numpy(share * counts))  # fmt: skip
-        typical = [*TYPICAL_LEAVE * (self.positions - 1), *TYPICAL_EARLY * (self.positions - 1), *TYPICAL_LAST]
-        values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))
-        defined = self.defined(present)
-        covariance = torch.linalg.inv(precision).numpy()
-        return np.where(defined, values.numpy(), 0.0), covariance
-
-
-def _levels(dtype: torch.dtype) -> Tensor:
+def easiness_levels(dtype: torch.dtype) -> Tensor:
     """(K,) easiness d of each level: evenly spaced quantiles of a normal distribution, of unit variance."""
     d = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
     return torch.tensor(d / d.std(), dtype=dtype)
 
 
-def _leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
+def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
     """Logit of g, from the six β, functions of the threshold, and levels; shapes broadcast."""
     constant = b[0] + b[3].clamp(max=0) * bent + b[4].clamp(max=0) * u
     return constant + (b[1] + b[2] * d).clamp(max=0) * t + b[5] * d
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """Penalised likelihoods of n networks' counts."""
-
-    basis: CurveBasis
-    thresholds: Tensor
-    """(T, E − 1)."""
-    present: Tensor
-    """(n, E)."""
-    counts: Tensor
-    """(n, T, 2 E) how many leave at each position and are right, then how many are wrong."""
-
-    def slopes(self, coefficients: Tensor, some: slice) -> tuple[Tensor, Tensor]:
-        """(n, T, 2 E) probabilities of the counts of some networks, and (n, T, 2 E, C) their derivatives.
-
-        That of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e it is ℓ_e (1 − g_e).
-        """
-        basis, E = self.basis, self.basis.positions
-        d = _levels(coefficients.dtype)
-        present = self.present[some]
-        on = (torch.isfinite(self.thresholds) & present[:, None, :-1])[..., None]  # (n, T, E − 1, 1)
-        t = basis.root(torch.where(on, self.thresholds[..., None], 1.0))
-        u, bent = nines(t), t**BEND
-        cells = torch.zeros(*on.shape[:2], 2 * E, dtype=coefficients.dtype)
-        slopes = torch.zeros(*cells.shape, basis.size, dtype=coefficients.dtype)
-        inside = torch.full((*on.shape[:2], LEVELS), 1 / LEVELS, dtype=coefficients.dtype)
-        leaves = list[Tensor]()
-        for e in range(E):
-            c = coefficients[:, None, basis.right[e], None]
-            if e < E - 1:
-                b, te, ue = coefficients[:, None, basis.leave[e], None], t[:, :, e], u[:, :, e]
-                share = _leave_logit(b.movedim(-2, 0), te, bent[:, :, e], ue, d).sigmoid() * on[:, :, e]
-                right = (c[..., 0, :] + c[..., 1, :] * d + c[..., 2, :] * te + c[..., 3, :] * ue).sigmoid()
-                features = [torch.ones_like(d), d, te, ue]
-            else:
-                share = torch.ones_like(inside)
-                right = (c[..., 0, :] + c[..., 1, :] * d).sigmoid().expand_as(inside)
-                features = [torch.ones_like(d), d]
-            leaving = inside * share
-            hits = leaving * right
-            cells[..., e], cells[..., E + e] = hits.sum(-1), (leaving - hits).sum(-1)
-            for i, feature in enumerate(features):
-                by = (hits * (1 - right) * feature).sum(-1)
-                slopes[..., e, basis.right[e].start + i], slopes[..., E + e, basis.right[e].start + i] = by, -by
-            leaves.append(share)
-            for j in range(min(e + 1, E - 1)):
-                factor = (1 - share) if j == e else -leaves[j]
-                b = coefficients[:, None, basis.leave[j], None]
-                falls = ((b[..., 1, :] + b[..., 2, :] * d) < 0) * t[:, :, j]
-                kinks = (torch.ones_like(d), falls, falls * d, (b[..., 3, :] < 0) * bent[:, :, j],
-                         (b[..., 4, :] < 0) * u[:, :, j], d)  # fmt: skip
-                for who, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
-                    for i, feature in enumerate(kinks):
-                        slopes[..., who, basis.leave[j].start + i] = (amount * feature).sum(-1)
-            inside = inside - leaving
-        return cells.clamp_min(SMALLEST_SHARE), slopes
-
-    def _score(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log likelihoods (n,), gradients (n, C) and Fisher information (n, C, C)."""
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(self.counts), FIT_CHUNK):
-            chunk = slice(start, start + FIT_CHUNK)
-            counts = self.counts[chunk]
-            cells, slopes = self.slopes(coefficients[chunk], chunk)
-            gradient = torch.einsum("ntc,ntcm->nm", counts / cells, slopes)
-            scaled = (slopes * (counts.sum(-1, keepdim=True) / cells).sqrt()[..., None]).flatten(1, 2)
-            parts.append(((counts * cells.log()).sum((1, 2)), gradient, scaled.mT @ scaled))
-        likelihoods, gradients, informations = zip(*parts, strict=True)
-        return torch.cat(likelihoods), torch.cat(gradients), torch.cat(informations)
-
-    def pooled(self, typical: Tensor) -> Tensor:
-        """(C,) coefficients that suit some of the networks together."""
-        few = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
-        some = Scoring(self.basis, self.thresholds, self.present[few], self.counts[few])
-        coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
-        for _ in range(POOLED_STEPS):
-            _, gradient, information = some._score(coefficients.expand(len(few), -1))
-            slope = gradient.mean(0) - (coefficients - typical) / POOLED_PRIOR_SD**2
-            curvature = information.mean(0) + eye / POOLED_PRIOR_SD**2
-            coefficients = coefficients + _step(slope, curvature, torch.tensor(DAMPING))
-        return coefficients
-
-    def fit(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, C) coefficients of each network, and (n, C, C) the precision of each: Levenberg's damping, a step that
-        makes a network worse is taken back."""
-        best = pooled.repeat(len(self.counts), 1)
-        value, slope, curvature = self._posterior(best, pooled)
-        damping = torch.full_like(value, DAMPING)
-        for _ in range(STEPS):
-            tried = best + _step(slope, curvature, damping)
-            its_value, its_slope, its_curvature = self._posterior(tried, pooled)
-            better = its_value >= value
-            best = torch.where(better[:, None], tried, best)
-            slope = torch.where(better[:, None], its_slope, slope)
-            curvature = torch.where(better[:, None, None], its_curvature, curvature)
-            value, damping = torch.maximum(value, its_value), torch.where(better, damping / 3, damping * 8)
-        return best, curvature
-
-    def _posterior(self, coefficients: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log posteriors (n,), gradients (n, C) and their expected curvature (n, C, C)."""
-        likelihood, gradient, information = self._score(coefficients)
-        away, precision = coefficients - pooled, 1 / PRIOR_SD**2
-        value = likelihood - 0.5 * precision * away.square().sum(-1)
-        eye = torch.eye(len(pooled), dtype=pooled.dtype)
-        return value, gradient - precision * away, information + precision * eye
-
-
-def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
-    """Damped Newton step of limited length."""
-    damped = curvature + damping[..., None, None] * torch.diag_embed(curvature.diagonal(dim1=-2, dim2=-1))
-    step: Tensor = torch.linalg.solve(damped, slope)
-    return step * (LONGEST_STEP / step.abs().amax(-1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
 
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from surrogate_nas.candidates import Candidates
-from surrogate_nas.config import FEWEST_NETWORKS
-from surrogate_nas.cost import Cost, Costing
-from surrogate_nas.errors import InputError, JobError
-from surrogate_nas.exits import Exits
-from surrogate_nas.record import Record
-from surrogate_nas.space import Architecture, SearchSpace
-from surrogate_nas.surrogates.curves import CurveBasis, Floats, power_for
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import Cost
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.surrogates.curve_fit import fit_curves
+from surrogate_nas.surrogates.curves import CurveBasis, power_for
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 GRID_SIZE = 64
@@ -63,7 +67,7 @@ class DesignMatrix:
                 f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
             )
         basis = CurveBasis(space.positions, power_for(exits))
-        values, covariance = basis.fit(exits, basis.spread(GRID_SIZE))
+        values, covariance = fit_curves(basis, exits, basis.spread(GRID_SIZE))
         candidates = Candidates.of(space, [r.architecture for r in trained], costing)
         defined = basis.defined(candidates.present)
         center, axes = _axes(basis, values, covariance, defined)

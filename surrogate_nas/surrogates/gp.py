@@ -7,11 +7,8 @@ costs that were seen; the first is not, since a trend costs it accuracy within t
 """
 
 import copy
-import math
 import warnings
-from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +16,7 @@ from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.kernels import Kernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -27,126 +24,14 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from surrogate_nas.surrogates.inputs import Inputs
-from surrogate_nas.surrogates.model import NormalModel
+from surrogate_nas.surrogates.kernels import ON_TREND, SMALLEST, VIEWS, View
+from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-View = Literal["ordinal", "same", "hamming"]
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60
 MOST_TO_LEARN = 150
-SMALLEST = 1e-6
-"""Of hyperparameters, which have to be positive."""
-ON_TREND: tuple[View, ...] = ("same", "hamming")
-SQRT5 = math.sqrt(5)
-
-
-class HammingKernel(Kernel):  # type: ignore[misc]
-    """exp(− mean of 1 / ℓ over the choices in which two architectures differ), ℓ of each choice its own.
-
-    BoTorch's `CategoricalKernel`, as a product of matrices of 0 and 1.
-    """
-
-    has_lengthscale = True
-
-    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
-        super().__init__(ard_num_dims=inputs.choices, batch_shape=batch,
-                         lengthscale_prior=LogNormalPrior(0.0, 1.0),
-            lengthscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
-        self.hot, self.choice = inputs.hot, inputs.choice
-        self.lengthscale = 1.0
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
-        """(…, n, n') covariances, or (…, n) with themselves."""
-        if diag:
-            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
-        weight = 1 / (self.lengthscale * self.ard_num_dims)
-        shared = (x1[..., self.hot] * weight[..., self.choice]) @ x2[..., self.hot].mT
-        covariance: Tensor = (shared - weight.sum(-1, keepdim=True)).exp()
-        return covariance
-
-
-class SameKernel(Kernel):  # type: ignore[misc]
-    """A linear part and a Matérn-5/2 of the share s of choices that two architectures have in common:
-    v s + k(√(1 − s) / ℓ)."""
-
-    has_lengthscale = True
-
-    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
-        super().__init__(
-            batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0), lengthscale_constraint=GreaterThan(SMALLEST)
-        )
-        self.hot, self.choices = inputs.hot, inputs.choices
-        self.lengthscale = 1.0
-        self.register_parameter("raw_linear", torch.nn.Parameter(torch.zeros(*batch, 1, 1)))
-        self.register_constraint("raw_linear", GreaterThan(SMALLEST))
-        self.register_prior("linear_prior", LogNormalPrior(-1.0, 2.0), lambda kernel: kernel.linear)
-
-    @property
-    def linear(self) -> Tensor:
-        """(…, 1, 1) weight v of the linear part."""
-        weight: Tensor = self.raw_linear_constraint.transform(self.raw_linear)
-        return weight
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
-        """(…, n, n') covariances, or (…, n) with themselves."""
-        if diag:
-            return (1 + self.linear[..., 0]).expand(*self.batch_shape, x1.shape[-2])
-        same = _once(x1)[..., self.hot] @ _once(x2)[..., self.hot].mT / self.choices
-        same = same[..., None, :, :]
-        far = SQRT5 * (1 - same).clamp_min(1e-12).sqrt() / self.lengthscale
-        return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
-
-
-def _once(x: Tensor) -> Tensor:
-    """Inputs without the batch of targets, over which they are the same."""
-    return x if x.dim() == 2 else x[..., 0, :, :]
-
-
-def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
-    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
-    matern = MaternKernel(
-        nu=2.5, active_dims=inputs.ordinal, ard_num_dims=len(inputs.ordinal), batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(typical, 1.0), lengthscale_constraint=GreaterThan(SMALLEST),
-    )  # fmt: skip
-    matern.lengthscale = math.exp(typical)
-    return _scaled(matern, batch)
-
-
-def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
-
-
-def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
-
-
-def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.costs:
-        return kernel
-    smooth = RBFKernel(
-        active_dims=inputs.costs,
-        batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(0.0, 1.0),
-        lengthscale_constraint=GreaterThan(SMALLEST),
-    )
-    return kernel + _scaled(smooth, batch)
-
-
-def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
-    scaled = ScaleKernel(kernel, batch_shape=batch, outputscale_prior=LogNormalPrior(-1.0, 2.0),
-                         outputscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
-    scaled.outputscale = 0.5
-    return scaled
-
-
-VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
-    "ordinal": _ordinal, "same": _same, "hamming": _hamming,
-}  # fmt: skip
 
 
 class GaussianProcesses(NormalModel):

@@ -7,8 +7,8 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from surrogate_nas.surrogates.model import NormalModel
-from surrogate_nas.surrogates.training_set import Floats
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.surrogates.normal_model import NormalModel
 
 WEIGHT_SD = 0.5
 """How far a weight strays from its equal share before held-out rows have spoken."""

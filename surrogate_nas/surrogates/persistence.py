@@ -19,14 +19,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
-from surrogate_nas.surrogates.curves import Floats
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.members import member_named, surrogate_named
+from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
-from surrogate_nas.surrogates.predictor import Calibration, Predictor
-from surrogate_nas.surrogates.scores import Score
-from surrogate_nas.surrogates.validation import Fitted, Validation
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.registry import member_named, surrogate_named
+from surrogate_nas.surrogates.validation import Validation
 
 FORMAT = 3
 NAME_DIGITS = 16

@@ -1,69 +1,27 @@
 """A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from botorch.models.model import Model
-from torch import Tensor
 
-from surrogate_nas.candidates import Candidates
-from surrogate_nas.config import Limits
-from surrogate_nas.cost import charged
-from surrogate_nas.measurements import Figures, Spent
-from surrogate_nas.surrogates.curves import Floats, Reach
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Figures, Spent
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.model import marginals
-from surrogate_nas.surrogates.scores import Spread
+from surrogate_nas.surrogates.normal_model import marginals
+from surrogate_nas.surrogates.reached import reach
+from surrogate_nas.surrogates.spread import Spread
 
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
-SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How far held-out trainings fell from their predictions."""
-
-    network_variance: Floats
-    """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
-    misses."""
-    residuals: Floats
-    """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
-    widening: Mapping[str, float] = field(default_factory=dict)
-    """Of each quantity that follows from the targets, by what its deviations from the mean are multiplied."""
-
-    @classmethod
-    def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
-        """From (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
-
-        The network variance is the mean of what squared residuals exceed the two known variances by,
-        ν = mean(r² − v − s), and at least 0.01.
-        """
-        defined = np.isfinite(sampling)
-        known = variance + np.where(defined, sampling, 0.0)
-        excess = ((residual**2 - known) * defined).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
-        network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
-        return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
-
-    def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
-        """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
-
-        Those are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, so that coefficients
-        deviate together as they did; where a row has no value, a standard normal one stands in. Networks share their
-        draws, so comparisons are less noisy.
-        """
-        rng = np.random.default_rng(seed)
-        drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
-        drawn = np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
-        return np.asarray(mean + drawn[:, None, :] * np.sqrt(variance + self.network_variance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,74 +141,6 @@ class Predictor:
             figures, accuracy=wide(figures.accuracy, ACCURACY), macs=Spent(wide(macs.rates, EXPECTED_MACS), macs.costs),
             cost=None if cost is None else Spent(wide(cost.rates, EXPECTED_COST), cost.costs),
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What n candidates do at thresholds: their curves, and the exact costs of leaving anywhere."""
-
-    curve: Reach
-    costs: Figures
-    """Without rates and accuracy: what is exact."""
-    priced: Floats
-    """(…, E) cost that is to be minimised."""
-
-    def measured(self, samples: int, generator: torch.Generator) -> "Reached":
-        """What that many held-out samples would show; see `Reach.measured`."""
-        return replace(self, curve=self.curve.measured(samples, generator))
-
-    @cached_property
-    def accuracy(self) -> Floats:
-        """(…) Σ p_e a_e."""
-        return np.asarray(self.curve.accuracy.numpy())
-
-    @cached_property
-    def objective(self) -> Floats:
-        """(…) expected cost that is to be minimised."""
-        return np.asarray(self.curve.expected(torch.from_numpy(self.priced)).numpy())
-
-    @cached_property
-    def figures(self) -> Figures:
-        """(…) what limits speak of."""
-        rates, cost = self.curve.rates.numpy(), self.costs.cost
-        return replace(
-            self.costs, accuracy=self.accuracy, macs=Spent(rates, self.costs.macs.costs),
-            cost=None if cost is None else Spent(rates, cost.costs),
-        )  # fmt: skip
-
-    def excess(self, limits: Limits) -> Floats:
-        """(…) over the limits; see `Figures.excess`."""
-        return self.figures.excess(limits)
-
-
-def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats) -> Reached:
-    """What n candidates do at thresholds.
-
-    Args:
-        design: for its basis.
-        candidates: n architectures.
-        coefficients: (S, n, m), or (n, 1, m) against (1, T, E − 1) thresholds.
-        thresholds: (n, E − 1), or (1, T, E − 1).
-    """
-    cost, wide = candidates.cost, thresholds.ndim == 3
-
-    def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return array[:, None] if wide else array
-
-    present = shaped(candidates.present)
-    on = np.isfinite(thresholds) & present[..., :-1]
-
-    def spent(backbone: npt.NDArray[Any], branch: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return charged(shaped(backbone), shaped(branch), on, cost.charge_heads)
-
-    nothing = np.zeros(0)
-    memory = np.maximum(shaped(cost.backbone_memory[:, -1]), (shaped(cost.branch_memory)[..., :-1] * on).max(axis=-1))
-    costs = Figures(
-        nothing, Spent(nothing, spent(cost.backbone, cost.branch)), shaped(cost.parameters),
-        shaped(cost.weight_bytes), memory, None if cost.other is None else Spent(nothing, spent(*cost.other)),
-    )  # fmt: skip
-    curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
-    return Reached(curve, costs, spent(*cost.priced).astype(np.float64))
 
 
 def _chunks(n: int, width: int) -> list[slice]:

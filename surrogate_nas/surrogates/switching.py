@@ -16,9 +16,10 @@ from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from sklearn.neural_network import MLPRegressor
 from torch import Tensor
 
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.inputs import Inputs
-from surrogate_nas.surrogates.model import NormalModel
-from surrogate_nas.surrogates.training_set import Floats, TrainingSet
+from surrogate_nas.surrogates.normal_model import NormalModel
+from surrogate_nas.surrogates.training_set import TrainingSet
 
 FOLDS = 5
 TREES = 50

@@ -8,10 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-InputKind = Literal["ordinal", "nominal", "cost"]
+from surrogate_nas.foundation.arrays import Floats, Ints
 
+InputKind = Literal["ordinal", "nominal", "cost"]
 TREND_PENALTY = 0.1
 TREND_NOISE = 0.5
 

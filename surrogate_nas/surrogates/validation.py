@@ -1,17 +1,18 @@
 """Fitting and judging surrogates by architectures that they never saw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from surrogate_nas.exits import Exits
-from surrogate_nas.progress import Countdown
-from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
-from surrogate_nas.surrogates.curves import CurveBasis, Floats
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.surrogates.calibration import Calibration
+from surrogate_nas.surrogates.cross_validation import HeldOut
+from surrogate_nas.surrogates.curves import CurveBasis
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.members import AUTO, BY_SIZE, preferred, surrogate_named
+from surrogate_nas.surrogates.metrics import Score, kendall
 from surrogate_nas.surrogates.predictor import (
     ACCURACY,
     EXIT_ACCURACY,
@@ -19,13 +20,9 @@ from surrogate_nas.surrogates.predictor import (
     EXPECTED_COST,
     EXPECTED_MACS,
     QUERY_SAMPLES,
-    Calibration,
-    Predictor,
-    reach,
 )
-from surrogate_nas.surrogates.scores import INTERVAL, Score, Spread, kendall
-from surrogate_nas.surrogates.training_set import Ints
-from surrogate_nas.threads import one_thread
+from surrogate_nas.surrogates.reached import reach
+from surrogate_nas.surrogates.spread import INTERVAL, Spread
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """Of usual scores; see `reference_thresholds`."""
@@ -70,55 +67,6 @@ class Validation:
                 f"(fewer than {FEW_NETWORKS})"
             )
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """The chosen surrogate, and how each that was tried did."""
-
-    predictor: Predictor
-    validations: tuple[Validation, ...]
-
-    @property
-    def used(self) -> Validation:
-        """That of the chosen surrogate."""
-        return next(v for v in self.validations if v.kind == self.predictor.kind)
-
-    @property
-    def judged_at(self) -> tuple[float, ...]:
-        """The thresholds of scores, each at every early exit."""
-        return reference_thresholds(self.predictor.design.basis)
-
-
-def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed: int) -> Fitted:
-    """Cross-validate, choose, and fit to all rows.
-
-    Args:
-        design: n rows.
-        exits: the same networks' tune outputs, for what was really measured.
-        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. What
-            MACs alone say is judged beside it.
-        seed: of folds, bootstrap samples and draws.
-    """
-    with one_thread():
-        kinds = AUTO if surrogate == "auto" else (surrogate,)
-        training, fold = design.training, folds(design.training.group, seed)
-        parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
-        whole = {kind: combined(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
-        validations = tuple(judge(design, exits, kind, said, fold, seed) for kind, said in whole.items())
-        used = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
-        best = next(v for v in validations if v.kind == used)
-        model = fit_whole(training, surrogate_named(best.kind), parts, seed)
-        return Fitted(Predictor(best.kind, design, model, best.calibration), validations)
-
-
-def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOut]:
-    members = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
-    parts, countdown = dict[str, HeldOut](), Countdown("models cross-validated")
-    for name in members:
-        parts[name] = held_out(design.training, fold, name, seed)
-        countdown.at(len(parts), len(members) + 1)
-    return parts
 
 
 def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fold: Ints, seed: int) -> Validation:

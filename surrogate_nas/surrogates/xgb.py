@@ -8,9 +8,10 @@ import torch
 import xgboost
 from torch import Tensor
 
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.inputs import Inputs
-from surrogate_nas.surrogates.model import NormalModel
-from surrogate_nas.surrogates.training_set import Floats, TrainingSet
+from surrogate_nas.surrogates.normal_model import NormalModel
+from surrogate_nas.surrogates.training_set import TrainingSet
 
 MEMBERS = 8
 ROUNDS = 150

@@ -1,0 +1,40 @@
+"""How well the curve coefficients give back what a study's networks measured, at thresholds they were not fitted to."""
+
+import argparse
+import warnings
+
+import numpy as np
+import torch
+
+from surrogate_nas import Study
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.curves import CurveBasis, power_for
+from surrogate_nas.surrogates.design import GRID_SIZE
+from surrogate_nas.surrogates.reached import reach
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    study = Study.open(arguments.study)
+    exits = [study.exits(record, "tune") for record in study.records() if record.outputs is not None]
+    basis = CurveBasis(study.folder.space.positions, power_for(exits))
+    grid = basis.spread(100, seed=1)
+    coefficients, _ = basis.fit(exits, basis.spread(GRID_SIZE))
+    records = [record for record in study.records() if record.outputs is not None]
+    candidates = Candidates.of(study.folder.space, [r.architecture for r in records], study.folder.costing)
+    design = study.fit().predictor.design
+    reached = reach(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
+    accuracy, macs = reached.accuracy, reached.figures.macs.expected
+    measured = [view.measure(grid) for view in exits]
+    accuracy_error = accuracy - np.array([m.accuracy for m in measured])
+    macs_error = macs / np.array([m.expected_macs for m in measured]) - 1
+    rmse_accuracy, rmse_macs = (np.sqrt(np.mean(error**2)) for error in (accuracy_error, macs_error))
+    print(f"{len(exits)} networks × {len(grid)} operating points: RMSE of accuracy {100 * rmse_accuracy:.2f} points, "
+          f"of expected MACs {rmse_macs:.2%}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The table of early-exit networks as a problem for `bench_search`: strategies search it, nothing is trained."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from search_by_scalars import by_scalars
+from search_runs import BEGINNING, Plan, Run
+from search_table import limit_of
+
+from surrogate_nas.architecture.cost import charged
+from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.exits.choosing import by_aebnas
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.front import Front
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.search.bayesian.strategy import Bayesian
+from surrogate_nas.search.evolutionary.individuals import at_genes, genes_of
+from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos
+from surrogate_nas.search.loop import search
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import initial_proposals, make_proposal
+from surrogate_nas.search.registry import STRATEGIES
+from surrogate_nas.search.strategy import Fit, Strategy
+from surrogate_nas.search.tabular.table import EennTable
+from surrogate_nas.settings import Settings
+from surrogate_nas.space.candidates import keeps_exact_limits
+from surrogate_nas.space.costs import cost_of_indices
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+
+POLICY = "margin"
+"""That of the published strategies."""
+OURS: Mapping[str, tuple[str, bool]] = {
+    "ours": ("auto", True), "ours-stack": ("stack", True), "ours-gp": ("gp", True), "ours-xgb": ("xgb", True),
+    "ours-single-point": ("auto", False), "ours-xgb-single-point": ("xgb", False),
+}  # fmt: skip
+"""Surrogate, and whether an architecture is valued by its whole curve."""
+EENN_STRATEGIES = (*OURS, "two-scalars", *(name for name in STRATEGIES if name != "bayesian"))
+MEASURES = {
+    "hypervolume": "whole curves of all trained networks, tune",
+    "test_hypervolume": "the same, chosen on tune, measured on test",
+    "delivered": "what the strategy itself has, tune",
+}
+
+
+@dataclass(frozen=True)
+class EennProblem:
+    """What is searched, and how fronts are measured; see `search_runs.Benchmark`."""
+
+    table: EennTable
+    limits: Limits
+    strategies = EENN_STRATEGIES
+    measures = MEASURES
+
+    @classmethod
+    def load(cls, folder: Path, max_cost: str | None = None, min_target: str | None = None) -> "EennProblem":
+        """From the table's folder, with a cap on worst-case MACs and a floor of accuracy, or percentiles of both.
+
+        Raises:
+            InputError: for a folder that is no table, or limits that cannot be.
+        """
+        free = cls(EennTable.load(folder), Limits())
+        last = [tune.correct[-1].mean() for _, tune, _ in free.everything]
+        cap, floor = limit_of("--max-cost", max_cost, free.worst), limit_of("--min-target", min_target, np.array(last))
+        return cls(free.table, Limits(max_worst_macs=cap, min_accuracy=floor))
+
+    @property
+    def most(self) -> int:
+        """Networks within the cap."""
+        return int(self._keeps_exact_limits(self.table.trained).sum())
+
+    def _keeps_exact_limits(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        cost = cost_of_indices(self.table.space, rows, self.task(Settings(), 0).costing)
+        return keeps_exact_limits(cost, self.table.space.present(rows), self.limits)
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """What was asked, and what that means."""
+        return {"kind": "eenn-table", "table": self.table.space.spec.name, "networks": len(self.worst),
+                "policy": POLICY, "limits": self.limits.model_dump(exclude_none=True), "reference": self.reference,
+                "hypervolume_of_table": self.best, "aebnas_target_macs": self.target}  # fmt: skip
+
+    @cached_property
+    def worst(self) -> Floats:
+        """(n,) worst-case MACs of the table's networks."""
+        cost = cost_of_indices(self.table.space, self.table.trained, self.task(Settings(), 0).costing)
+        return np.asarray(charged(*cost.priced, None, cost.charge_heads).max(axis=1), dtype=np.float64)
+
+    @property
+    def target(self) -> float:
+        """Expected MACs that AEBNAS is drawn to, as nothing else asks for any: half of the median worst case."""
+        return float(np.median(self.worst) / 2)
+
+    @cached_property
+    def reference(self) -> tuple[float, float]:
+        """(log₁₀ of the largest worst-case MACs, chance accuracy), or the limits."""
+        cap, floor = self.limits.max_worst_macs, self.limits.min_accuracy
+        return float(np.log10(cap or self.worst.max())), floor or 1 / self.table.shape.classes
+
+    def task(self, settings: Settings, seed: int) -> Problem:
+        """The table's, by its policy."""
+        return self.table.problem(settings.updated({"policy": POLICY}), seed)
+
+    @cached_property
+    def everything(self) -> list["Trained"]:
+        """One of each network."""
+        task, architectures = self.task(Settings(), 0), self.table.space.architectures(self.table.trained)
+        proposals = [make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)]
+        return _trained(task, self.table.evaluate(proposals))
+
+    @cached_property
+    def best(self) -> tuple[float, float]:
+        """Hypervolumes on tune and test of the front of the whole table."""
+        tune, test = self._volumes(self.everything, _whole_curve, last_only=True)
+        return tune[-1], test[-1]
+
+    def run(self, plan: Plan) -> Run:
+        """See `search_runs.Benchmark`."""
+        settings = {
+            "initial": plan.initial, "budget": plan.budget, "batch": plan.batch, "repeats": False,
+            "limits": self.limits.model_dump(),
+        }  # fmt: skip
+        task = self.task(Settings().updated(settings), plan.seed)
+        start = initial_proposals(task, plan.initial, [], 0)
+        begun = time.process_time()
+        strategy = self._strategy(plan.strategy, task)
+        records = search(
+            task, self.table.evaluate(start), start, self.table.evaluate, strategy, excluded=self.table.missing
+        )
+        seconds = (time.process_time() - begun) / max(len(records) - plan.initial, 1)
+        trained = _trained(task, records)
+        tune, test = self._volumes(trained, _whole_curve)
+        own, _ = self._volumes(trained, self._delivered(plan.strategy))
+        best, best_on_test = (value or np.inf for value in self.best)  # nothing is a share of nothing
+        return {
+            **vars(plan), "hypervolume": [v / best for v in tune], "test_hypervolume": [v / best_on_test for v in test],
+            "delivered": [v / best for v in own], "seconds_per_proposal": seconds,
+            "evaluated": [str(r.architecture) for r in records], **self._limits_kept(trained, plan.initial),
+        }  # fmt: skip
+
+    def _strategy(self, name: str, task: Problem) -> Strategy:
+        if name in OURS:
+            surrogate, curves = OURS[name]
+            return Bayesian(fitting(task, surrogate), curves=curves)
+        if name == "two-scalars":
+            return by_scalars
+        return Aebnas(self.target) if name == "aebnas" else STRATEGIES[name](fitting(task, "auto"))
+
+    def _delivered(self, name: str) -> "Points":
+        """The thresholds at which a strategy has a network."""
+        points: dict[str, Points] = {
+            "nachos": lambda exits, proposal, limits: at_nachos(exits, limits),
+            "aebnas": lambda exits, proposal, limits: by_aebnas(exits, Limits(max_macs=self.target)),
+            "edanas": lambda exits, proposal, limits: at_genes(exits, genes_of(proposal)),
+            "nsga2": lambda exits, proposal, limits: at_genes(exits, genes_of(proposal)),
+        }
+        return points.get(name, _whole_curve)
+
+    def _volumes(
+        self, trained: Sequence["Trained"], points: "Points", *, last_only: bool = False
+    ) -> tuple[list[float], list[float]]:
+        """After each training, on tune, and on test at the thresholds that are on the front on tune."""
+        limits, none = self.limits, np.zeros(0)
+        front = Front.of(none, none, *self.reference)
+        seen = np.zeros((4, 0))  # log₁₀ cost and accuracy on tune, then on test
+        volumes = list[float](), list[float]()
+        for number, (proposal, tune, test) in enumerate(trained, start=1):
+            found = points(tune, proposal, limits)
+            found = found[found.feasible(limits)]
+            tested = test.measure(found.thresholds)
+            new = np.stack([np.log10(found.objective), found.accuracy, np.log10(tested.objective), tested.accuracy])
+            front, seen = front.with_points(new[0], new[1]), np.concatenate([seen, new], axis=1)
+            if not last_only or number == len(trained):
+                on_front = ((front.cost[:, None] == seen[0]) & (front.accuracy[:, None] == seen[1])).any(axis=0)
+                volumes[0].append(front.hypervolume)
+                volumes[1].append(Front.of(seen[2, on_front], seen[3, on_front], *self.reference).hypervolume)
+        return volumes
+
+    def _limits_kept(self, trained: Sequence["Trained"], initial: int) -> Run:
+        if self.limits == Limits():
+            return {}
+        feasible = [bool(len(tune.within(self.limits))) for _, tune, _ in trained]
+        architectures = [proposal.architecture for proposal, _, _ in trained]
+        after, nearest = feasible[max(BEGINNING, initial) :], None
+        if not any(feasible):
+            violation = [tune.curve.violation(self.limits).min() for _, tune, _ in trained]
+            i = int(np.argmin(violation))
+            nearest = {
+                "network": str(architectures[i]), "target": float(trained[i][1].curve.accuracy.max()),
+                "the_table_has_any": any(len(tune.within(self.limits)) for _, tune, _ in self.everything),
+            }  # fmt: skip
+        kept = self._keeps_exact_limits(self.table.space.indices(architectures))
+        return {
+            "above_cap": int((~kept[initial:]).sum()),
+            "feasible_after_beginning": float(np.mean(after)) if after else None, "nearest": nearest,
+        }  # fmt: skip
+
+
+Trained = tuple[Proposal, Exits, Exits]
+"""What was proposed, and what its exits do on tune and on test."""
+Points = Callable[[Exits, Proposal, Limits], Measurements]
+
+
+def _trained(task: Problem, records: Sequence[Record]) -> list[Trained]:
+    return [
+        (r.proposal, task.view(r.architecture, r.outputs), task.view(r.architecture, r.outputs, "test"))
+        for r in records
+        if r.outputs
+    ]
+
+
+def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measurements:
+    return exits.within(limits)
+
+
+def fitting(task: Problem, surrogate: str) -> Fit:
+    def fit(records: Sequence[Record]) -> Fitted:
+        views = task.views(records)
+        design = DesignMatrix.build(views, task.space, task.costing)
+        return fit_surrogate(design, [exits for _, exits in views], surrogate, task.seed)
+
+    return fit

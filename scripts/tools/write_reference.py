@@ -1,0 +1,176 @@
+"""Write the reference of commands and settings, docs/commands.md and docs/configuration.md, from the code itself.
+
+python scripts/tools/write_reference.py
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import BaseModel
+from sphinx.pycode import ModuleAnalyzer
+
+from surrogate_nas import settings as config
+from surrogate_nas.cli import app
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.settings import Settings
+from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
+
+DOCS = Path(__file__).parents[2] / "docs"
+GENERATED = "<!-- Written by scripts/tools/write_reference.py from the code: change that, and run it again. -->"
+SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
+    "study": (Settings, ""),
+    "limits": (Limits, "`limits:`"),
+    "recipe": (Recipe, "`recipe:`; `final:` has the same fields."),
+    "loss joint": (Joint, "`loss: joint`"),
+    "loss distillation": (Distillation, "`loss: {kind: distillation, …}`"),
+    "loss nachos": (Nachos, "`loss: {kind: nachos, …}`"),
+}
+VALUES = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "Path": "PATH"}
+
+
+def cell(text: str) -> str:
+    """Text as a table takes it."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(map(cell, line))} |" for line in lines]
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """A command with its full name, then those inside it."""
+    yield name, command
+    for inner, its in getattr(command, "commands", {}).items():
+        yield from commands(its, f"{name} {inner}")
+
+
+def value_of(option: Any, hints: Mapping[str, Any]) -> str:
+    """What an option takes: `NUMBER`; nothing for a switch."""
+    if getattr(option, "is_flag", False):
+        return ""
+    hint = hints[option.name]
+    while get_origin(hint) is not None:
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    return f" {VALUES[hint.__name__]}"
+
+
+def option_row(option: Any, hints: Mapping[str, Any]) -> list[str]:
+    names = ", ".join(option.opts) + "".join(f" / {other}" for other in option.secondary_opts)
+    default = option.default
+    given = isinstance(default, int | float | str) and default is not False
+    notes = ["Needed."] * option.required + [f"Default: {default}."] * given
+    return [f"`{names}{value_of(option, hints)}`", " ".join([option.help or "", *notes])]
+
+
+def command_lines(name: str, command: Any) -> Iterator[str]:
+    """A section of the reference."""
+    hints = get_type_hints(command.callback) if command.callback else {}
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name in hints]
+    words = [name, *(p.metavar or p.name.upper() for p in arguments), *["[OPTION]..."] * bool(options)]
+    words += ["[COMMAND]"] * bool(getattr(command, "commands", {}))
+    yield from ["", f"## {name}", "", command.help or "", "", "```text", " ".join(words), "```"]
+    if arguments:
+        rows = [[f"`{(p.metavar or p.name.upper()).strip('[].')}`", p.help or ""] for p in arguments]
+        yield from ["", *table(["argument", "meaning"], rows)]
+    if options:
+        yield from ["", *table(["option", "meaning"], [option_row(p, hints) for p in options])]
+
+
+def commands_page() -> str:
+    """docs/commands.md."""
+    group = typer.main.get_command(app)
+    found = [(name, c) for name, c in commands(group, "surrogate-nas") if c is not group]
+    lines = [
+        "# Commands", "", GENERATED, "", group.help or "", "",
+        "`STUDY` is a folder, `NETWORK` a record's id or how it starts. `--json` prints one document on stdout and",
+        "nothing else; progress and warnings go to stderr. Exit codes: 0 done, 1 the work failed, 2 bad input, 130",
+        "interrupted.", "",
+        "Options that set something of a study are kept in its [`config.yaml`](configuration.md).",
+    ]  # fmt: skip
+    return "\n".join([*lines, *(line for name, c in found for line in command_lines(name, c)), ""])
+
+
+# ---------------------------------------------------------------------- settings
+
+
+def allowed(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
+    """What a field takes, of a part of pydantic's JSON schema."""
+    if "anyOf" in part or "oneOf" in part:
+        return ", ".join(allowed(schema, one) for one in part.get("anyOf") or part["oneOf"])
+    if "$ref" in part:
+        kind = part["$ref"].rpartition("/")[2]
+        return f"mapping: [{kind.lower()}](#{anchor(kind)})"
+    if "const" in part:
+        return f"`{part['const']}`"
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"])
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = ", ".join(f"{sign} {part[name]:g}" for name, sign in bounds.items() if name in part)
+    names = {"null": "`null`", "string": part.get("format", "text"), "boolean": "`true`, `false`"}
+    return " ".join([names.get(part["type"], part["type"]), *[limits] * bool(limits)])
+
+
+def anchor(kind: str) -> str:
+    name = next(name for name, (model, _) in SECTIONS.items() if model.__name__ == kind)
+    return name.replace(" ", "-").lower()
+
+
+def default_of(value: object) -> str:
+    """As YAML writes it; nothing for a mapping, whose fields have their own."""
+    if isinstance(value, dict):
+        return "as below" if len(value) > 1 else f"`{value['kind']}`"
+    return "`null`" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def meaning(text: str) -> str:
+    """A field's documentation, with names of constants replaced by what they hold."""
+
+    def held(found: re.Match[str]) -> str:
+        return ", ".join(f"`{name}`" for name in getattr(config, found[1]))
+
+    return re.sub(r"`([A-Z]+_NAMES)`", held, text).replace("`None`", "`null`")
+
+
+def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
+    """A section of the reference."""
+    schema = model.model_json_schema()
+    said = ModuleAnalyzer.for_module(model.__module__).find_attr_docs()
+    about = [line for line in (where, " ".join((model.__doc__ or "").split())) if line]
+    yield from ["", f"## {title}", "", *"\n\n".join(map(meaning, about)).split("\n"), ""]
+    yield from table(
+        ["setting", "takes", "default", "meaning"],
+        [
+            [f"`{name}`", allowed(schema, part), default_of(part["default"]),
+             meaning(" ".join(said[model.__name__, name]))]
+            for name, part in schema["properties"].items()
+        ],
+    )  # fmt: skip
+
+
+def settings_page() -> str:
+    """docs/configuration.md."""
+    lines = [
+        "# Configuration", "", GENERATED, "",
+        "Every study has a `config.yaml`. Commands read it, and write what their options change. A file of the same",
+        "form starts a new study: `surrogate-nas run STUDY --config FILE`; fields that are left out keep their",
+        "defaults. A misspelt field or a value that is not allowed is one line, and nothing has been done then.", "",
+        "Space, images, splits and seed are the study's for good, and not among these. From Python, settings are",
+        "keywords of `Study.create`.",
+    ]  # fmt: skip
+    sections = (line for title, (model, where) in SECTIONS.items() for line in setting_lines(title, model, where))
+    return "\n".join([*lines, *sections, ""])
+
+
+PAGES = {"commands.md": commands_page, "configuration.md": settings_page}
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        (DOCS / file).write_text(page(), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""Exact costs of many architectures at once, in integers, and any other cost that is known per unit.
+
+Everything is a sum, or a maximum, over units. A space names each unit's *variants* by a few genes, so the costs of n
+encodings are look-ups in one small table per unit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.architecture.units import AnyUnit
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+
+ChargeHeads = Literal["all", "own"]
+"""`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
+only reproduces the figures of NACHOS."""
+Objective = Literal["macs", "cost"]
+
+
+class CostModel(Protocol):
+    """What one run of a unit costs, for one image: microseconds, microjoules, anything that adds up."""
+
+    @property
+    def name(self) -> str:
+        """Its unit, as people read it: `µs`."""
+
+    def cost(self, unit: AnyUnit) -> float:
+        """Of one unit; raises `InputError` for one that it does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Costs of n architectures with E exit positions. Branch entries are 0 where there is no exit, and at the last."""
+
+    backbone: Ints
+    """(n, E) MACs from the input through stage e; the last includes the final classifier."""
+    branch: Ints
+    """(n, E) MACs of the branch at position e."""
+    parameters: Ints
+    """(n,) weights, biases and batch-norm scales of the whole network."""
+    weight_bytes: Ints
+    """(n,) of the whole network as deployed; see `Unit.weight_bytes`."""
+    backbone_memory: Ints
+    """(n, E) bytes of activations at the worst moment through stage e, the final classifier's included."""
+    branch_memory: Ints
+    """(n, E) the same while the branch at position e runs."""
+    charge_heads: ChargeHeads = "all"
+    """Whether a sample pays for every branch that was run before it left, or for its own alone."""
+    other: tuple[Floats, Floats] | None = None
+    """(n, E) each: another cost of the backbone and of the branches, in the same way as MACs."""
+    objective: Objective = "macs"
+
+    def macs(self, on: Bools | None = None) -> Ints:
+        """(n, E) MACs spent by a sample that leaves at position e.
+
+        Args:
+            on: (n, E − 1) or (E − 1,), early exits that are switched on; default all. An exit that is off is not run
+                and not charged.
+        """
+        return charged(self.backbone, self.branch, on, self.charge_heads)
+
+    def others(self, on: Bools | None = None) -> Floats | None:
+        """(n, E) the other cost of the same, if there is one."""
+        return None if self.other is None else charged(*self.other, on, self.charge_heads)
+
+    @property
+    def priced(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """(n, E) each: what is to be minimised, of the backbone and of the branches."""
+        if self.objective == "cost":
+            assert self.other is not None
+            return self.other
+        return self.backbone, self.branch
+
+    def memory(self, on: Bools | None = None) -> Ints:
+        """(n,) bytes of activations at the worst moment at batch 1, `on` as for `macs`."""
+        branch = self.branch_memory if on is None else _where_on(self.branch_memory, on)
+        return np.asarray(np.maximum(self.backbone_memory[:, -1], branch.max(axis=1)))
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Cost":
+        other = None if self.other is None else (self.other[0][index], self.other[1][index])
+        return Cost(
+            self.backbone[index], self.branch[index], self.parameters[index], self.weight_bytes[index],
+            self.backbone_memory[index], self.branch_memory[index], self.charge_heads, other, self.objective,
+        )  # fmt: skip
+
+    def room(self, n: int) -> "Cost":
+        """Unfilled arrays like these for n architectures."""
+        one = self[:1]
+        return one[np.zeros(n, dtype=np.int64)] if len(one) else self
+
+    def fill(self, start: int, part: "Cost") -> None:
+        """Set the entries from `start` on."""
+        for mine, given in zip(self._arrays, part._arrays, strict=True):
+            mine[start : start + len(part)] = given
+
+    @property
+    def _arrays(self) -> list[npt.NDArray[Any]]:
+        own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
+        return [*own, *(self.other or ())]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Cost"]) -> "Cost":
+        """The architectures of several, in order."""
+
+        def join(name: str) -> Ints:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        others = [part.other for part in parts if part.other is not None]
+        other = (np.concatenate([o[0] for o in others]), np.concatenate([o[1] for o in others])) if others else None
+        return cls(
+            join("backbone"), join("branch"), join("parameters"), join("weight_bytes"), join("backbone_memory"),
+            join("branch_memory"), parts[0].charge_heads, other, parts[0].objective,
+        )  # fmt: skip
+
+
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+def charged(
+    backbone: npt.NDArray[Number], branch: npt.NDArray[Number], on: Bools | None, charge_heads: ChargeHeads
+) -> npt.NDArray[Number]:
+    """(…, E) what is spent by a sample that leaves at position e, of any cost: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e
+    where each sample pays for its own branch alone.
+
+    Args:
+        backbone: (…, E) B, through stage e.
+        branch: (…, E) H, of the branch there; 0 where it is off.
+        on: (…, E − 1) early exits that are switched on; default all.
+        charge_heads: whether every branch before is charged, or the last alone. Shapes broadcast.
+    """
+    branch = branch if on is None else _where_on(branch, on)
+    return np.asarray(backbone + (np.cumsum(branch, axis=-1) if charge_heads == "all" else branch))
+
+
+def _where_on(branch: npt.NDArray[Number], on: Bools) -> npt.NDArray[Number]:
+    """(…, E) 0 where an early exit is off."""
+    last = np.ones((*on.shape[:-1], 1), dtype=np.bool_)
+    return np.where(np.concatenate([on, last], axis=-1), branch, branch.dtype.type(0))

@@ -1,0 +1,97 @@
+"""A cost that was measured, or that comes from elsewhere: one number per unit, in a CSV file."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrogate_nas.architecture.units import AnyUnit
+from surrogate_nas.foundation.errors import InputError
+
+UNIT, SPREAD, RUNS = "unit", "spread", "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one unit costs."""
+
+    value: float
+    spread: float | None = None
+    """Relative interquartile range of what was measured."""
+    runs: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """A `CostModel` that looks up what each unit costs. Two tables are equal only if they are the same object."""
+
+    name: str
+    """Unit of the cost, as people read it: `µs`."""
+    entries: Mapping[str, Entry]
+    """By the text form of a unit."""
+    source: str = "the cost table"
+
+    def cost(self, unit: AnyUnit) -> float:
+        """Of one unit; raises `InputError` for one that is not in the table."""
+        entry = self.entries.get(str(unit))
+        if entry is None:
+            raise InputError(
+                f"{self.source} has no row for the unit {str(unit)!r}; `surrogate-nas spaces measure` makes one"
+            )
+        return entry.value
+
+    def missing(self, units: Iterable[AnyUnit]) -> list[AnyUnit]:
+        """Units that are not in the table."""
+        return [unit for unit in units if str(unit) not in self.entries]
+
+    @classmethod
+    def read(cls, path: Path) -> "CostTable":
+        """From a CSV whose header is `unit`, the name of the cost, and perhaps `spread` and `runs`.
+
+        Raises:
+            InputError: one line with the file, the line, and the value got.
+        """
+        try:
+            rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        if not rows or len(rows[0]) < 2 or rows[0][0] != UNIT:
+            got = ",".join(rows[0]) if rows else "an empty file"
+            raise InputError(f"{path}, line 1: the header is 'unit' and the name of the cost, got {got!r}")
+        entries: dict[str, Entry] = {}
+        for line, row in enumerate(rows[1:], 2):
+            where = f"{path}, line {line}"
+            if len(row) != len(rows[0]):
+                raise InputError(f"{where}: {len(rows[0])} values are needed, got {len(row)}")
+            if row[0] in entries:
+                raise InputError(f"{where}: {row[0]!r} is there twice")
+            said = dict(zip(rows[0][2:], row[2:], strict=True))
+            entries[row[0]] = Entry(
+                _number(row[1], where), _number(said[SPREAD], where) if said.get(SPREAD) else None,
+                int(_number(said[RUNS], where)) if said.get(RUNS) else None,
+            )  # fmt: skip
+        return cls(rows[0][1], entries, str(path))
+
+    def write(self, path: Path) -> None:
+        """As `read` takes it, whole or not at all."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([UNIT, self.name, SPREAD, RUNS])
+        for unit, entry in sorted(self.entries.items()):
+            writer.writerow([unit, f"{entry.value:.6g}", "" if entry.spread is None else f"{entry.spread:.3g}",
+                             "" if entry.runs is None else entry.runs])  # fmt: skip
+        partial = path.with_suffix(".partial")
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(path)
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{where}: {text!r} is not a number that is 0 or more")
+    return value

@@ -1,0 +1,53 @@
+"""How costs are counted, for a single architecture."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+from surrogate_nas.architecture.amounts import single_amounts
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import ChargeHeads, Cost, CostModel, Objective
+from surrogate_nas.architecture.given import BackboneSpec
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.architecture.units import Unit, Units, units_of
+
+
+@dataclass(frozen=True)
+class Costing:
+    """How costs are counted: for which images, with which accounting, and what else is counted beside MACs."""
+
+    shape: ImageShape
+    charge_heads: ChargeHeads = "all"
+    backbone: BackboneSpec | None = None
+    """The given backbone, if the space has one."""
+    model: CostModel | None = None
+    """A cost beside MACs."""
+    objective: Objective = "macs"
+    """What is to be minimised."""
+
+    def units(self, architecture: Architecture) -> Units:
+        """Of an architecture; see `units_of`."""
+        return units_of(architecture, self.shape, self.backbone)
+
+    def of(self, architecture: Architecture) -> Cost:
+        """Cost of a single architecture (n = 1), whether or not it is of any space."""
+        return self.as_asked(cost_of(architecture, self.counted))
+
+    def heads(self, architecture: Architecture) -> dict[int, Unit]:
+        """The branch at each position that has one, the classifier's included, with its alternative decided."""
+        units = self.units(architecture)
+        chosen = single_amounts(units, None).chosen[0]
+        return {e: options[min(chosen[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
+
+    @cached_property
+    def counted(self) -> "Costing":
+        """Without what only changes how counts are read: so they are counted once."""
+        return replace(self, charge_heads="all", objective="macs")
+
+    def as_asked(self, cost: Cost) -> Cost:
+        """Counts as this accounting reads them."""
+        return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
+
+
+@lru_cache(maxsize=4096)
+def cost_of(architecture: Architecture, costing: Costing) -> Cost:
+    return single_amounts(costing.units(architecture), costing.model).cost()

@@ -1,0 +1,272 @@
+"""What an architecture is made of, for images of a size: the pieces that are counted, timed and built.
+
+A *unit* is a piece that runs as a whole: the stem, a block, an exit branch, a segment of a given backbone. Everything
+that is known of a network without training it is a sum (or a maximum) over its units, so a cost needs one number per
+distinct unit. The network is built from the same units, which is why its counts cannot drift from these.
+
+Counted are convolutions and linear layers. Batch normalisation folds into the convolution before it when a network is
+deployed, and pooling, resizing, activations and additions are not multiply-accumulates: they cost none.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from surrogate_nas.architecture.architecture import FLOAT_BITS, Activation, Architecture, Stage, Stem
+from surrogate_nas.architecture.branches import Branch, ConvBranch, GatedBranch, MobileBranch, ResizeBranch
+from surrogate_nas.architecture.given import BackboneSpec
+from surrogate_nas.architecture.layers import FLOAT_BYTES, Conv, Layer, Linear, Map, Reshape, SqueezeExcite
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.errors import InputError
+
+STEM_KERNEL = BRANCH_KERNEL = 3
+GATE_POOLS = (1, 2, 4)
+"""Factors that a gated branch's max pooling may grow to."""
+SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE = 4, 8
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Layers that run one after the other, perhaps with a shortcut around them."""
+
+    input: Map
+    layers: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] | None = None
+    """What is added at the end is the input after these layers; `()` adds it as it is, `None` adds nothing."""
+    activation: Activation | None = None
+    """After that addition."""
+    keeps_input: bool = False
+    """Whether something else still needs the input: the backbone, while a branch runs."""
+    held: int = 0
+    """Bytes beside the input that something else needs meanwhile."""
+    bits: int = FLOAT_BITS
+    """Bit width of weights and activations."""
+
+    @cached_property
+    def inputs(self) -> tuple[Map, ...]:
+        """What each layer reads."""
+        return _walk(self.input, self.layers)[:-1]
+
+    @cached_property
+    def output(self) -> Map:
+        """What the last layer gives."""
+        return _walk(self.input, self.layers)[-1]
+
+    @property
+    def _all(self) -> list[tuple[Layer, Map]]:
+        around = self.shortcut or ()
+        return [*zip(self.layers, self.inputs, strict=True), *zip(around, _walk(self.input, around), strict=False)]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return sum(layer.macs(x) for layer, x in self._all)
+
+    @property
+    def parameters(self) -> int:
+        """Weights, biases, and batch-norm scales and shifts."""
+        return sum(layer.parameters(x) for layer, x in self._all)
+
+    @property
+    def weight_bytes(self) -> int:
+        """As deployed: weights at the bit width, and one 32-bit bias per channel once batch norm has been folded."""
+        weights = sum(layer.weights(x) for layer, x in self._all)
+        biases = sum(layer.biases(x) for layer, x in self._all)
+        return -(-weights * self.bits // 8) + FLOAT_BYTES * biases
+
+    @property
+    def memory(self) -> int:
+        """Bytes of activations at the worst moment, for one image.
+
+        A layer needs what it reads and what it writes at once, beside what a shortcut or the backbone still waits for.
+        Activations, additions and scalings happen in place.
+        """
+        kept = self.input.elements if self.keeps_input or self.shortcut is not None else 0
+        moments = [_moment(layer, x, kept if i else 0) for i, (layer, x) in
+                   enumerate(zip(self.layers, self.inputs, strict=True))]  # fmt: skip
+        written = self.output.elements
+        moments += [_moment(layer, x, written) for layer, x in zip(self.shortcut or (), [self.input], strict=False)]
+        return self.held + -(-max(moments, default=self.input.elements) * self.bits // 8)
+
+    def __str__(self) -> str:
+        around = "" if self.shortcut is None else f" + {', '.join(map(str, self.shortcut)) or 'input'}"
+        bits = "" if self.bits == FLOAT_BITS else f" at {self.bits} bits"
+        return f"{self.input}: {'; '.join(map(str, self.layers))}{around}{bits}"
+
+
+def _walk(x: Map, layers: tuple[Layer, ...]) -> tuple[Map, ...]:
+    """The map before each layer, and the last one's output."""
+    maps = [x]
+    for layer in layers:
+        maps.append(layer.out(maps[-1]))
+    return tuple(maps)
+
+
+def _moment(layer: Layer, x: Map, kept: int) -> int:
+    """Numbers alive while a layer runs, beside `kept`."""
+    if layer == Reshape("relu"):
+        return kept + x.elements
+    if isinstance(layer, SqueezeExcite):
+        return kept + x.elements + x.channels + layer.hidden
+    return kept + x.elements + layer.out(x).elements
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUnit:
+    """A segment of a user's own backbone, as it was counted when the space was made."""
+
+    name: str
+    output: Map
+    macs: int
+    parameters: int
+    weight_bytes: int
+    memory: int
+    held: int
+    """Bytes beside the map that the rest of the backbone needs from here."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+AnyUnit = Unit | GivenUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """A network's units, by exit position."""
+
+    segments: tuple[tuple[AnyUnit, ...], ...]
+    """(E) what runs between the position before and this one."""
+    heads: tuple[tuple[Unit, ...], ...]
+    """(E) empty where there is no exit. More than one are alternatives, of which the cost decides; see `cost`."""
+
+
+def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSpec | None = None) -> Units:
+    """The units of an architecture for images of `shape`; a backbone's are told, not derived."""
+    bits = architecture.bits or FLOAT_BITS
+    if isinstance(architecture.stem, Stem):
+        segments = _segments(architecture, architecture.stem, shape, bits)
+    else:
+        assert backbone is not None, "the segments of a backbone are in its space"
+        segments = tuple((unit,) for unit in given_units(backbone))
+    own = isinstance(architecture.stem, Stem)
+    branches = (*architecture.branches, architecture.classifier if own else None)
+    heads = []
+    for e, ((*_, after), branch) in enumerate(zip(segments, branches, strict=True)):
+        held = after.held if isinstance(after, GivenUnit) else 0
+        last = e == architecture.positions - 1
+        heads.append(head_units(branch, after.output, shape.classes, bits, held=held, last=last) if branch else ())
+    return Units(segments, tuple(heads))
+
+
+def _segments(architecture: Architecture, stem: Stem, shape: ImageShape, bits: int) -> tuple[tuple[AnyUnit, ...], ...]:
+    found: list[tuple[AnyUnit, ...]] = []
+    before = stem_units(stem, shape, architecture.resolution, bits)
+    x = before[-1].output
+    for stage in architecture.stages:
+        assert isinstance(stage, Stage)
+        blocks: list[AnyUnit] = []
+        for i in range(stage.depth):
+            blocks.append(block_unit(stage, i, x, bits))
+            x = blocks[-1].output
+        found.append((*before, *blocks))
+        before = ()
+    return tuple(found)
+
+
+def given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
+    """The segments of a given backbone."""
+    return tuple(
+        GivenUnit(f"{backbone.factory} to {s.name}", Map(s.channels, s.side), s.macs, s.parameters, s.weight_bytes,
+                  s.peak_memory, max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0))
+        for s in backbone.segments
+    )  # fmt: skip
+
+
+def stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
+    """The first convolution, after a resize if there is one, and perhaps a block."""
+    image = Map(shape.channels, shape.size)
+    resized = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
+    first = Unit(image, (*resized, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
+    if not stem.block:
+        return (first,)
+    return first, block_unit(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), 0, first.output, bits)
+
+
+def block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
+    """Block i of a stage, reading `x`: residual (arXiv 1512.03385) or inverted (arXiv 1801.04381, 1905.02244)."""
+    stride = stage.stride if i == 0 else 1
+    same = stride == 1 and x.channels == stage.width
+    kernel, act = stage.kernel[i], stage.activation
+    if stage.block == "residual":
+        layers = (Conv(stage.width, kernel, stride, activation=act), Conv(stage.width, kernel, activation=None))
+        around = () if same else (Conv(stage.width, 1, stride, activation=None),)
+        return Unit(x, layers, around, act, bits=bits)
+    hidden = x.channels * stage.expansion[i]
+    expand = (Conv(hidden, 1, activation=act),) if stage.expansion[i] > 1 else ()
+    squeeze = (SqueezeExcite(squeezed(hidden)),) if stage.squeeze else ()
+    depthwise = Conv(hidden, kernel, stride, depthwise=True, activation=act)
+    return Unit(x, (*expand, depthwise, *squeeze, Conv(stage.width, 1, activation=None)), () if same else None,
+                bits=bits)  # fmt: skip
+
+
+def squeezed(width: int) -> int:
+    """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter, rounded to a multiple of 8, not down by a tenth.
+
+    >>> squeezed(72), squeezed(16)
+    (24, 8)
+    """
+    quarter, multiple = width // SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE
+    rounded = max(multiple, (quarter + multiple // 2) // multiple * multiple)
+    return rounded + multiple if 10 * rounded < 9 * quarter else rounded
+
+
+@lru_cache(maxsize=50_000)
+def head_units(
+    branch: Branch, x: Map, classes: int, bits: int, *, held: int = 0, last: bool = False
+) -> tuple[Unit, ...]:
+    """A branch that reads `x`. A gated one is one of several alternatives, which differ in their pooling.
+
+    Args:
+        branch: which.
+        x: the feature map.
+        classes: logits C; a gate is one more.
+        bits: width of weights and activations.
+        held: bytes beside `x` that the backbone still needs.
+        last: whether this is the final classifier, after which nobody needs `x`.
+    """
+
+    def unit(*layers: Layer) -> Unit:
+        return Unit(x, layers, keeps_input=not last, held=held, bits=bits)
+
+    match branch:
+        case ConvBranch():
+            return (unit(*_conv_layers(branch, x.channels, x.side), Reshape("global pool"), Linear(classes)),)
+        case MobileBranch():
+            expand = Conv(branch.expand * x.channels, 1, activation="hswish")
+            mix = Conv(branch.mix * x.channels, 1, norm=False, activation="hswish")
+            return (unit(expand, Reshape("global pool"), mix, Linear(classes)),)
+        case GatedBranch():
+            convolutions = [Conv(c, BRANCH_KERNEL, norm=False, bias=True) for c in branch.channels]
+            pools = [() if p == 1 else (Reshape("max pool", p),) for p in GATE_POOLS if p <= x.side]
+            return tuple(unit(*pool, Reshape("relu"), *convolutions, Linear(classes + 1)) for pool in pools)
+        case ResizeBranch():
+            layers: list[Layer] = []
+            width = x.channels
+            for module in branch.modules:
+                width *= module.multiplier
+                layers += [Reshape("resize", module.side), Conv(width, module.kernel, 2, padded=False, bias=True)]
+                layers += [Reshape("max pool", module.pool)] if module.pool > 1 else []
+            return (unit(*layers, Reshape("global pool"), Linear(classes)),)
+
+
+def _conv_layers(branch: ConvBranch, width: int, side: int) -> list[Layer]:
+    if branch.pool > side:
+        raise InputError(f"branch {branch} pools a feature map of side {side} away")
+    layers: list[Layer] = [Reshape("avg pool", branch.pool)] if branch.pool > 1 else []
+    for _ in range(branch.depth):
+        if branch.layer == "separable":
+            layers += [Conv(width, BRANCH_KERNEL, depthwise=True), Conv(branch.channels, 1)]
+        else:
+            layers += [Conv(branch.channels, BRANCH_KERNEL)]
+        width = branch.channels
+    return layers

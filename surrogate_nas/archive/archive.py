@@ -1,0 +1,351 @@
+"""The training archive: one SQLite file that survives being killed, and can be read while it is written.
+
+A listing never reads arrays; they have their own table, as compressed `.npy` bytes. Nothing is ever unpickled.
+"""
+
+import io
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.outputs import Outputs, SplitOutputs
+from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.space.space import SearchSpace
+
+SCHEMA_VERSION = 4
+"""2: baselines may be among the records; readers of version 1 would take them for part of the search.
+3: spaces have more kinds of stages, branches and accounting than readers of version 2 know.
+4: finals may be among the records."""
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE proposals (
+    id TEXT PRIMARY KEY, round INTEGER NOT NULL, rank INTEGER NOT NULL, origin TEXT NOT NULL,
+    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT
+);
+CREATE TABLE records (
+    id TEXT PRIMARY KEY REFERENCES proposals, failure_kind TEXT, failure_message TEXT,
+    seconds REAL NOT NULL, provenance TEXT NOT NULL
+);
+CREATE TABLE arrays (
+    id TEXT NOT NULL REFERENCES records, name TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, name)
+);
+"""
+_PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
+_RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
+_IN_ORDER = "ORDER BY round, rank, id"
+_IN: dict[Group, str] = {
+    "search": "origin NOT IN ('baseline', 'final')", "baseline": "origin = 'baseline'", "final": "origin = 'final'",
+}  # fmt: skip
+
+
+class Archive:
+    """A study's proposals and records.
+
+    Open one with `Archive.create` or `Archive.open`; both are context managers' material: `close` it when done.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self.space = SearchSpace(header.space)
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> "Archive":
+        """A new, empty archive at `path`, whole or not at all; raises `InputError` if something is there."""
+        if path.exists():
+            raise InputError(f"{path} exists already")
+        partial = path.with_suffix(".partial")
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+            empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
+            empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
+            partial.write_bytes(empty.serialize())
+        partial.replace(path)
+        archive = cls.open(path)
+        archive._connection.execute("PRAGMA journal_mode = WAL")
+        return archive
+
+    @classmethod
+    def open(cls, path: Path) -> "Archive":
+        """The archive at `path`.
+
+        One of an older version is brought up to date. Where nothing can be written, it can still be read.
+
+        Raises:
+            InputError: if there is none, it is not an archive, or a newer version of this package wrote it.
+        """
+        if not path.is_file():
+            raise InputError(f"no archive at {path}")
+        connection = _connect(path)
+        try:
+            return cls(path, connection, _header(path, connection))
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    # ------------------------------------------------------------------ writing
+
+    def propose(self, proposals: Iterable[Proposal]) -> None:
+        """Store decisions before they are carried out; those already stored stay as they are."""
+        with _transaction(self._connection):
+            self._insert_proposals(proposals)
+
+    def add(self, record: Record) -> None:
+        """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
+        with _transaction(self._connection):
+            self._insert(record)
+
+    def merge(self, records: Iterable[Record]) -> None:
+        """Store records of another archive, with their outputs, all of them or none.
+
+        What failed here gives way to what was trained there. Any other record that is there already stays as it is, and
+        so does a proposal, whose place in this archive a record then has.
+        """
+        with _transaction(self._connection):
+            for record in records:
+                if record.failure is None:
+                    self._forget_failures([record.id])
+                self._insert(record)
+
+    def _insert_proposals(self, proposals: Iterable[Proposal]) -> None:
+        rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
+                 None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
+        self._connection.executemany(
+            f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
+        )
+
+    def _insert(self, record: Record) -> None:
+        failure = record.failure
+        row = (record.id, failure and failure.kind, failure and failure.message,
+               record.seconds, json.dumps(dict(record.provenance)))  # fmt: skip
+        self._insert_proposals([record.proposal])
+        if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
+            arrays = _to_arrays(record.outputs) if record.outputs else {}
+            blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
+            self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
+
+    def retry(self, ids: Iterable[str]) -> None:
+        """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
+        with _transaction(self._connection):
+            self._forget_failures(ids)
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget these failed trainings and that they were proposed. Those that did not fail stay as they are."""
+        with _transaction(self._connection):
+            failed = self._forget_failures(ids)
+            self._connection.executemany("DELETE FROM proposals WHERE id = ?", [(id,) for id in failed])
+
+    def _forget_failures(self, ids: Iterable[str]) -> list[str]:
+        """Which of these were failures."""
+        statement = "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL"
+        return [id for id in ids if self._connection.execute(statement, (id,)).rowcount]
+
+    # ------------------------------------------------------------------ reading
+
+    def proposals(self, group: Group = "search") -> list[Proposal]:
+        """Everything that was decided on, in (round, rank) order."""
+        rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
+        return [_proposal(row) for row in rows]
+
+    def pending(self, group: Group = "search") -> list[Proposal]:
+        """Proposals without a record, in order."""
+        rows = self._connection.execute(
+            f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} AND id NOT IN (SELECT id FROM records) {_IN_ORDER}"
+        )
+        return [_proposal(row) for row in rows]
+
+    def records(self, group: Group = "search", *, outputs: bool = False) -> list[Record]:
+        """Records in (round, rank) order, failures among them.
+
+        Arrays are read only for `outputs=True`.
+        """
+        rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
+        listed = [_record(row) for row in rows]
+        if not outputs:
+            return listed
+        return [
+            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed
+        ]
+
+    def find(self, id: str) -> Record:
+        """The record of whatever group whose id starts with `id`, without outputs.
+
+        Raises:
+            InputError: if there is none, or more than one.
+        """
+        everything = [r for group in GROUPS for r in self.records(group)]
+        found = [r for r in everything if r.id.startswith(id)] if id else []
+        if len(found) != 1:
+            known = ", ".join(r.id for r in everything[:6])
+            raise InputError(f"{len(found)} records have an id that starts with {id!r}; ids here: {known or 'none'}, …")
+        return found[0]
+
+    def outputs(self, id: str) -> Outputs:
+        """Held-out outputs of a record.
+
+        Raises:
+            JobError: if it has none, being a failure.
+        """
+        rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
+        if not rows:
+            raise JobError(f"record {id} has no outputs")
+        return _from_arrays({name: _unpack(data) for name, data in rows})
+
+    def problems(self) -> list[str]:
+        """What is wrong with the file; empty if nothing is."""
+        found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
+            try:
+                self._check(id, _record(row))
+            except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
+                found.append(f"record {id}: {error}")
+        return found
+
+    def _check(self, id: str, record: Record) -> None:
+        """Raise if a record, or what belongs to it, is not as it was added."""
+        if record.id != id:
+            raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
+        if record.proposal.group != "baseline":  # which need not be of the space
+            self.space.indices([record.architecture])
+        if record.failure is not None:
+            return
+        outputs = self.outputs(id)
+        for name, split in (("tune", outputs.tune), ("test", outputs.test)):
+            measured = split.view("max_softmax")[0].shape
+            expected = (len(record.architecture.exit_positions), len(split.labels))
+            if measured != expected:
+                raise JobError(f"{name} outputs have shape {measured}, not {expected}")
+
+
+def same(a: Outputs, b: Outputs) -> bool:
+    """Whether two trainings measured the same, to the bit."""
+    x, y = _to_arrays(a), _to_arrays(b)
+    return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)
+
+
+def copy_archive(path: Path, to: Path) -> None:
+    """Copy an archive to a new file, as its last transaction left it, whoever writes to it meanwhile.
+
+    It is read as a file that cannot be written: nobody waits for this, and nothing is changed.
+    """
+    while True:
+        before = path.stat().st_mtime_ns, _has_wal(path)
+        with closing(_connect(path, read_only=True)) as source, closing(sqlite3.connect(to)) as target:
+            source.backup(target)
+        had_wal = before[1]
+        if had_wal or before == (path.stat().st_mtime_ns, _has_wal(path)):  # else somebody began to write meanwhile
+            return
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    writable = _writable(path) and not read_only
+    uri = f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}"
+    if not writable and not _has_wal(path):
+        uri += "&immutable=1"  # else SQLite wants to write beside a file that is not to be written
+    connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.is_file() and wal.stat().st_size > 0
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _header(path: Path, connection: sqlite3.Connection) -> Header:
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
+                "a newer surrogate-nas wrote it"
+            )
+        row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
+        if row is None:
+            raise InputError(f"{path} is not a readable archive: it has no header")
+        header = Header.from_json(row[0])
+        if version < SCHEMA_VERSION and _writable(path):
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError) or "locked" in str(error):
+            raise
+        raise InputError(f"{path} is not a readable archive: {error}") from None
+    return header
+
+
+def _proposal(row: Sequence[Any]) -> Proposal:
+    round, rank, origin, architecture, seed, fidelity, prediction = row
+    parsed = None if prediction is None else json.loads(prediction)
+    return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
+
+
+def _record(row: Sequence[Any]) -> Record:
+    kind, message, seconds, provenance = row[7:]
+    failure = None if kind is None else Failure(kind, message)
+    return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
+
+
+def _to_arrays(outputs: Outputs) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for split, said in (("tune", outputs.tune), ("test", outputs.test)):
+        arrays[f"{split}/labels"] = said.labels
+        if said.logits is not None:
+            arrays[f"{split}/logits"] = said.logits
+        if said.correct is not None:
+            arrays[f"{split}/correct"] = said.correct
+        if said.gates is not None:
+            arrays[f"{split}/gates"] = said.gates
+        arrays.update({f"{split}/scores/{policy}": array for policy, array in said.scores.items()})
+    return arrays
+
+
+def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> Outputs:
+    def split(name: str) -> SplitOutputs:
+        prefix = f"{name}/scores/"
+        scores: dict[Any, Any] = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+        logits = arrays.get(f"{name}/logits")
+        correct = arrays[f"{name}/correct"] if logits is None else None
+        return SplitOutputs(arrays[f"{name}/labels"], logits, scores, correct, arrays.get(f"{name}/gates"))
+
+    return Outputs(split("tune"), split("test"))
+
+
+def _pack(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return zlib.compress(buffer.getvalue(), level=6)
+
+
+def _unpack(data: bytes) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+    return array

@@ -1,0 +1,94 @@
+"""Held-out outputs of one training: what each exit answered for each sample of tune and test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.exits.calibration import fit_temperature
+from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName, gate_scores, scores
+from surrogate_nas.foundation.errors import InputError
+
+MOST_CLASSES_WITH_LOGITS = 20
+Split = Literal["tune", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOutputs:
+    """What every exit of a network said of the N samples of one split. X is the number of exits that exist."""
+
+    labels: npt.NDArray[np.int64]
+    """(N,)."""
+    logits: npt.NDArray[np.float16] | None
+    """(X, N, C), or `None` above 20 classes."""
+    scores: Mapping[PolicyName, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Per policy (X, N); empty where there are logits, from which they follow."""
+    correct: npt.NDArray[np.bool_] | None = None
+    """(X, N); `None` where there are logits."""
+    gates: npt.NDArray[np.float16] | None = None
+    """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
+
+    @classmethod
+    def of(
+        cls, logits: npt.NDArray[Any], labels: npt.NDArray[np.int64], gates: npt.NDArray[Any] | None = None
+    ) -> "SplitOutputs":
+        """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
+        stored = None if gates is None else gates.astype(np.float16)
+        if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
+            return cls(labels, logits.astype(np.float16), gates=stored)
+        said = {p: scores(p, logits) for p in POLICY_NAMES}
+        return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
+
+    def available(self, policy: PolicyName) -> PolicyName:
+        """A network without gates, as a baseline may be, is scored by `max_softmax` where others are by theirs."""
+        return "max_softmax" if policy in GATE_POLICIES and self.gates is None else policy
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """(X, N) which answers are right."""
+        if self.logits is None:
+            assert self.correct is not None
+            return self.correct
+        return np.asarray(self.logits.argmax(axis=-1) == self.labels)
+
+    def view(
+        self, policy: PolicyName, temperatures: Sequence[float] = ()
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """(X, N) confidence of each exit by itself under `policy`, and which answers are right.
+
+        Args:
+            policy: how; see `available`.
+            temperatures: of each exit that exists; none is 1 everywhere. Gates have none.
+        """
+        policy = self.available(policy)
+        if policy in GATE_POLICIES:
+            assert self.gates is not None
+            return gate_scores(self.gates), self.right
+        if self.logits is None:
+            return self.scores[policy], self.right
+        if not temperatures:
+            return scores(policy, self.logits), self.right
+        cooled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
+        return np.stack(cooled), self.right
+
+    def temperatures(self) -> tuple[float, ...]:
+        """(X,) that calibrate each exit on these outputs; see `policies.fit_temperature`.
+
+        Raises:
+            InputError: where there are too many classes to keep logits.
+        """
+        if self.logits is None:
+            raise InputError(f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes only")
+        return tuple(fit_temperature(z, self.labels) for z in self.logits)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Held-out outputs of one trained network."""
+
+    tune: SplitOutputs
+    """Read by everything that chooses."""
+    test: SplitOutputs
+    """Read by the report and the export alone."""

@@ -1,0 +1,81 @@
+"""What one training leaves behind. A measurement always carries its architecture."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.outputs import Outputs
+
+Origin = Literal["initial", "search", "user", "baseline", "final"]
+Group = Literal["search", "baseline", "final"]
+"""What a training was for. Those of the `search` (sampled, proposed, or asked for) are what surrogates learn from and
+fronts are made of; a `baseline` is compared with, and not necessarily of the space; a `final` is a network of the front
+at full fidelity."""
+GROUPS: tuple[Group, ...] = ("search", "baseline", "final")
+FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a training gave no outputs."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A training that has been decided on. Its id follows from what is trained, not from when."""
+
+    round: int
+    """0 for the initial sample."""
+    rank: int
+    """Place within the round."""
+    origin: Origin
+    architecture: Architecture
+    seed: int
+    fidelity: str
+    """The recipe's fidelity; see `Recipe.fidelity`."""
+    prediction: Mapping[str, Any] | None = None
+    """What the surrogate said of it when it was proposed."""
+
+    @property
+    def group(self) -> Group:
+        """What it is for."""
+        match self.origin:
+            case "baseline" | "final":
+                return self.origin
+            case _:
+                return "search"
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits, the same in every study."""
+        text = f"{self.architecture}|{self.seed}|{self.fidelity}"
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A proposal and what came of it."""
+
+    proposal: Proposal
+    outputs: Outputs | None
+    """`None` for a failure, and where only the listing was read."""
+    failure: Failure | None
+    seconds: float
+    """Wall time of the training and its measurement, of all its lives if it was interrupted."""
+    provenance: Mapping[str, Any]
+    """Versions, device, and what else explains the result."""
+
+    @property
+    def id(self) -> str:
+        """The proposal's id."""
+        return self.proposal.id
+
+    @property
+    def architecture(self) -> Architecture:
+        """What was trained."""
+        return self.proposal.architecture

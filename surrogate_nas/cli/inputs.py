@@ -1,0 +1,127 @@
+"""From what a command was given to the study and the architectures that it is about."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surrogate_nas.cli.options import LIMITS, changes_of
+from surrogate_nas.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    from surrogate_nas.exits.limits import Limits
+    from surrogate_nas.exits.operating_point import OperatingPoint
+    from surrogate_nas.network.backbone import Mount
+    from surrogate_nas.study.home import StudyFolder
+    from surrogate_nas.study.query import Question
+
+DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
+DRAW = 32_768
+"""Samples drawn at a time for a stream."""
+
+
+def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFolder":
+    from surrogate_nas.study.home import StudyFolder
+
+    folder = StudyFolder.open(path)
+    folder.wait = wait
+    folder.update(changes)
+    return folder
+
+
+def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
+    from surrogate_nas.settings import Settings
+    from surrogate_nas.space.yaml_files import load_space
+    from surrogate_nas.study.home import StudyFolder
+    from surrogate_nas.study.paths import ARCHIVE, SETTINGS
+
+    changes = changes_of(options)
+    data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
+    mounted = mount_of(options)
+    if not (path / ARCHIVE).is_file():
+        start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
+        return StudyFolder.create(
+            path, data=data or DEFAULT_DATA, space=mounted or space or DEFAULT_SPACE, seed=seed or 0,
+            settings=start.updated(changes), image_size=image_size, flips=options["flips"],
+        )  # fmt: skip
+    folder = StudyFolder.open(path)
+    folder.wait = options["wait"]
+    header = folder.archive.header
+    got = f"--backbone {mounted.reference}" if mounted else f"--space {space}"
+    same = mounted.is_that_of(header.space) if mounted else space is None or load_space(space) == header.space
+    if not same:
+        raise InputError(f"study {path} has space {header.space.name}, got {got}; that needs a study of its own")
+    if seed not in (None, header.seed):
+        raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
+    folder.require_data(data, image_size, options["flips"])
+    folder.update(changes)
+    return folder
+
+
+def mount_of(options: dict[str, Any]) -> "Mount | None":
+    """The network of the user's own that a command was given."""
+    reference, exits, shape = (options[name] for name in ("backbone", "exits", "backbone_input"))
+    if reference is None:
+        given = [f"--{n.replace('_', '-')}" for n in ("exits", "backbone_input", "freeze") if options[n]]
+        if given:
+            raise InputError(f"{given[0]} needs --backbone package.module:function")
+        return None
+    if options["space"] is not None:
+        raise InputError(f"give either --space or --backbone, got --space {options['space']} --backbone {reference}")
+    if not exits:
+        raise InputError(f"--backbone {reference} needs --exits, the modules after which an exit may be mounted")
+    from surrogate_nas.network.backbone import mount
+
+    numbers = None if shape is None else shape.split(",")
+    if numbers is not None and (len(numbers) != 3 or not all(n.strip().isdigit() for n in numbers)):
+        raise InputError(f"--backbone-input {shape} is not of the form 3,64,64")
+    example = None if numbers is None else (int(numbers[0]), int(numbers[1]), int(numbers[2]))
+    names = [name.strip() for name in exits.split(",")]
+    return mount(reference, names, example=example, frozen=options["freeze"])
+
+
+def limits_of(options: dict[str, Any]) -> "Limits":
+    """Those that a command was given."""
+    from surrogate_nas.exits.limits import Limits
+    from surrogate_nas.foundation.fields import parse
+
+    return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
+
+
+def limits_given(options: dict[str, Any]) -> "Limits | None":
+    """Those that a command was given, if it was given any."""
+    return limits_of(options) if any(options.get(name) is not None for name in LIMITS) else None
+
+
+def questions_of(
+    folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None,
+    point: "OperatingPoint | None", *, streamed: bool,
+) -> tuple[Iterable["Question"], Callable[[int], float | None]]:  # fmt: skip
+    """What `query` is about, and the share of it that so many questions are.
+
+    Args:
+        folder: of the study.
+        encoding: as given on the command line.
+        file: with one question per row.
+        sample: number of random architectures.
+        point: for questions without thresholds of their own.
+        streamed: whether samples are drawn in parts, for which memory need not grow.
+    """
+    import numpy as np
+
+    from surrogate_nas.study.query import about
+    from surrogate_nas.study.query_files import QuestionFile
+
+    problem, space = folder.problem, folder.space
+    if sample is not None:
+        if sample < 1:
+            raise InputError(f"--sample {sample} is not a positive number")
+        rng = np.random.default_rng(folder.archive.header.seed)
+        parts = space.distinct_indices(sample, rng, draw=DRAW if streamed else sample)
+        return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
+    if file is not None:
+        source = QuestionFile(file, problem, point)
+        return source, lambda done: source.share()
+    texts = encoding or []
+    rows = space.indices([space.parse(text) for text in texts])
+    return about(space, rows, point), lambda done: done / len(texts)

@@ -1,0 +1,43 @@
+"""Tables of search spaces and data sets."""
+
+from typing import TYPE_CHECKING, Any
+
+from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.foundation.machine import amount
+from surrogate_nas.space.card import CHECK_SAMPLE
+
+if TYPE_CHECKING:
+    from surrogate_nas.datasets.card import DataCard
+
+
+def print_checked(document: dict[str, Any]) -> None:
+    """The same for people."""
+    console.print(f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
+                  f"{document['exits']} exit positions", soft_wrap=True)  # fmt: skip
+    rows = [(size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
+            for size, amounts in document["costs"].items()]  # fmt: skip
+    columns = ("images", "MACs to the end", "parameters", "bytes of weights", "bytes of activations")
+    print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
+    for law in document["laws"]:
+        verdict = "ok  " if law["holds"] else "FAIL"
+        against = "" if law["holds"] else f"; not for {law['counterexample']}"
+        console.print(f"{verdict}  {law['law']} ({law['tried']} tried){against}", soft_wrap=True, markup=False)
+    for encoding in document["sample"]:
+        console.print(encoding, soft_wrap=True, markup=False)
+
+
+def print_card(card: "DataCard") -> None:
+    """A data set on one screen."""
+    channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
+    even = "the same for every class" if card.balance == 1 else f"smallest class / largest: {card.balance:.2f}"
+    lines = {
+        "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
+        "pixels": f"{card.size} × {card.size}, {'grey' if card.channels == 1 else 'colour'}; mean ± sd {channels}",
+        "classes": f"{len(card.classes)}; {even}", "memory": amount(card.bytes),
+        "mirrored": "in training, half of them" if card.flips else "never (--no-flips)",
+        "fingerprint": card.fingerprint, **{f"note {i}": note for i, note in enumerate(card.notes, 1)},
+    }  # fmt: skip
+    for name, value in lines.items():
+        console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
+    rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]
+    print_table(card.name, ("class", "train and tune", "test"), rows)

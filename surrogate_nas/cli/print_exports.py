@@ -1,0 +1,111 @@
+"""What the commands about exported networks print."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from surrogate_nas.cli.output import console, print_table, spread
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.export.folder import Export
+from surrogate_nas.export.images import Classified
+from surrogate_nas.export.runtime import ExportedNetwork, ExportError
+from surrogate_nas.foundation.errors import InputError
+
+MOST_SHOWN = 20
+PERCENT = 100
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the runtime refuses inside the block is bad input."""
+    try:
+        yield
+    except ExportError as error:
+        raise InputError(str(error)) from None
+
+
+def loaded(folder: Path, threads: int) -> ExportedNetwork:
+    """An exported network; raises `InputError` if the folder is not what was exported."""
+    with refusing():
+        return ExportedNetwork.load(folder, threads)
+
+
+def within(network: ExportedNetwork, budget: float | None, setting: int | None) -> int:
+    """The number of a setting: the best within a budget, the one asked for, or the default.
+
+    Raises:
+        InputError: if there is no such setting.
+    """
+    if setting is not None and setting not in range(len(network.settings)):
+        raise InputError(f"setting {setting} is not one of 0 to {len(network.settings) - 1}")
+    with refusing():
+        return network.within(budget) if budget is not None else network.default if setting is None else setting
+
+
+def exported_document(made: Export) -> dict[str, Any]:
+    """Where it is, and its manifest."""
+    return {"folder": str(made.folder), "logit_difference": made.logit_difference, "manifest": made.manifest}
+
+
+def print_exported(made: Export, limits: Limits) -> None:
+    """The settings, and what was checked."""
+    manifest, rows = made.manifest, []
+    for i, setting in enumerate(manifest["settings"]):
+        test = setting["test"]
+        low, high = test["accuracy_interval"]
+        rows.append([
+            f"{i} *" if i == manifest["default_setting"] else f"{i}",
+            ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
+            f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]", f"{test['expected_macs']:,.0f}",
+            f"{setting['macs'][-1]:,}", " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
+        ])  # fmt: skip
+    columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
+    tested = manifest["settings"][0]["test"]["images"]
+    note = (
+        f"* within {limits}. Logits differ from PyTorch's by at most {made.logit_difference:.2g}; all {tested:,} test "
+        f"images leave where they should, at every setting\n{made.folder}"
+    )
+    print_table(f"Exported network {manifest['network']}", columns, rows)
+    console.print(note, soft_wrap=True)
+
+
+def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
+    """Some of the images, and where all of them left."""
+    read = [row for row in rows if row.error is None]
+    shown = [
+        [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
+        for row in (read[i] for i in spread(len(read), MOST_SHOWN))
+    ]
+    leaving = [sum(row.exit == x + 1 for row in read) for x in range(len(network.stages))]
+    note = ""
+    if read:
+        expected = sum(row.macs or 0 for row in read) / len(read)
+        rates = " ".join(f"{PERCENT * n / len(read):.0f}" for n in leaving)
+        note = f"{len(read):,} images; exit rates {rates} %; {expected:,.0f} MACs on average"
+    print_table(f"By network {network.manifest['network']}", ("image", "class", "probability", "exit", "MACs"), shown)
+    console.print(note, soft_wrap=True)
+
+
+def print_latency(document: Mapping[str, Any]) -> None:
+    """Everything that was timed, beside MACs."""
+    rows: list[list[str]] = []
+    for size, one in document["batch"].items():
+        timed = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}
+        rows += [
+            [size, name.replace("_", " "), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
+            for name, t in timed.items()
+        ]
+        rows += [[size, f"to leave at exit {x}", "", "", f"{t:,.0f}"] for x, t in enumerate(one["exits"], start=1)]
+    macs, single = document["macs"], document["batch"]["1"]
+    machine = document["machine"]
+    note = (
+        f"µs per batch, {document['threads']} thread of ONNX Runtime on {machine['processor']}; "
+        "mean: over batches, of each one's median\n"
+        f"batch 1: routed takes {single['routed_over_to_the_end']:.2f} of the time to the end, for "
+        f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs; "
+        f"{single['routed_over_composed']:.2f} of what its pieces take by themselves"
+    )
+    print_table(f"Latency of {document['network']} at setting {document['setting']}",
+                ("batch", "what", "median", "95 %", "mean"), rows)  # fmt: skip
+    console.print(note, soft_wrap=True)

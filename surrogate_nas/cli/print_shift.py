@@ -1,0 +1,85 @@
+"""What `shift` prints and writes: JSON, a table for people, and a CSV file."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.cli.print_solutions import percentages
+from surrogate_nas.datasets.corruptions import CORRUPTIONS
+from surrogate_nas.documents import measured_document, solution_document
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.study.shift import Shift, Shifted
+
+
+def document(shift: Shift) -> dict[str, Any]:
+    """All of it."""
+    return {
+        "network": solution_document(shift.solution), "limits": shift.limits.model_dump(),
+        "clean": _row_document(shift.clean), "shifted": [_row_document(row) for row in shift.shifted],
+        "mean_accuracy": shift.mean_accuracy, "mean_expected_macs": shift.mean_macs, "warnings": shift.warnings(),
+    }  # fmt: skip
+
+
+def _row_document(row: Shifted) -> dict[str, Any]:
+    broken = [{"what": b.what, "value": b.value, "limit": b.limit} for b in row.broken]
+    return {"corruption": row.corruption, "level": row.level, "parameter": _parameter(row), "broken": broken,
+            **measured_document(row.measured)}  # fmt: skip
+
+
+def _parameter(row: Shifted) -> float | None:
+    return CORRUPTIONS[row.corruption].parameters[row.level - 1] if row.level else None
+
+
+def show(shift: Shift) -> None:
+    """A line per corruption and level, the clean images first; then what breaks."""
+    clean = shift.clean.measured
+    rows = []
+    for row in (shift.clean, *shift.shifted):
+        m = row.measured
+        rows.append((
+            row.corruption, row.level or "–", f"{m.accuracy:.4f} [{m.accuracy_interval[0]:.4f}, "
+            f"{m.accuracy_interval[1]:.4f}]", f"{m.expected_macs:,.0f}", f"{m.expected_macs / clean.expected_macs:.2f}",
+            percentages(m.rates), f"no: {', '.join(b.what for b in row.broken)}" if row.broken else "yes",
+        ))  # fmt: skip
+    columns = ("images", "level", "accuracy [95 %]", "expected MACs", "× clean", "exit rates %", "limits hold")
+    point = shift.solution.operating_point
+    title = f"{shift.solution.record.id} at {point}, limits: {shift.limits}"
+    note = f"{clean.n} test images; thresholds were chosen on clean images and stay as they are"
+    print_table(title, columns, rows, note)
+    console.print(
+        f"mean over {len(shift.shifted)}: accuracy {shift.mean_accuracy:.4f}, expected MACs {shift.mean_macs:,.0f}, "
+        f"{shift.mean_macs / clean.expected_macs:.2f} times those of clean images", soft_wrap=True,
+    )  # fmt: skip
+    for warning in shift.warnings():
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def require_output(path: Path) -> None:
+    """Raise `InputError` where no CSV file can be, before anything is measured."""
+    if path.suffix != ".csv":
+        raise InputError(f"output {path} does not end in .csv")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
+
+
+def write(shift: Shift, path: Path) -> None:
+    """A row per corruption and level, whole or not at all: p1, p2, … are exit rates, a1, a2, … accuracies of those who
+    leave there."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(_cells(shift))
+    partial.replace(path)
+
+
+def _cells(shift: Shift) -> Iterator[list[Any]]:
+    positions = len(shift.clean.measured.rates)
+    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
+    yield ["corruption", "level", "parameter", "n", "accuracy", "accuracy_low", "accuracy_high", "expected_macs",
+           "expected_macs_low", "expected_macs_high", "p95_macs", "worst_macs", *exits, "broken"]  # fmt: skip
+    for row in (shift.clean, *shift.shifted):
+        m = row.measured
+        yield [row.corruption, row.level, _parameter(row), m.n, m.accuracy, *m.accuracy_interval, m.expected_macs,
+               *m.expected_macs_interval, m.p95_macs, m.worst_macs, *m.rates, *m.exit_accuracy,
+               "; ".join(b.what for b in row.broken)]  # fmt: skip

@@ -1,0 +1,128 @@
+"""Corrupted images, each kind at five levels, in the spirit of Hendrycks & Dietterich (ICLR 2019, arXiv 1903.12261).
+
+Parameters are those of CIFAR-10-C. What is a matter of brightness, or of JPEG's own 8×8 blocks, is the same at any
+size. The width of the blur grows with images larger than 32 pixels; for smaller ones it stays, since a narrower one
+would not reach the next pixel. So 8×8 digits are blurred more than photographs are, relative to what they show.
+
+| kind | parameter | 1 | 2 | 3 | 4 | 5 |
+|---|---|---|---|---|---|---|
+| `noise` | standard deviation of Gaussian noise, of pixels in [0, 1] | 0.04 | 0.06 | 0.08 | 0.09 | 0.10 |
+| `blur` | σ of a Gaussian, pixels of a 32×32 image | 0.4 | 0.6 | 0.7 | 0.8 | 1.0 |
+| `contrast` | factor on the distance to an image's mean | 0.75 | 0.5 | 0.4 | 0.3 | 0.15 |
+| `brightness` | added to the value of HSV, in [0, 1] | 0.05 | 0.10 | 0.15 | 0.20 | 0.30 |
+| `jpeg` | quality | 80 | 65 | 58 | 50 | 40 |
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from surrogate_nas.datasets.dataset import Images
+from surrogate_nas.foundation.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+LEVELS = (1, 2, 3, 4, 5)
+CHUNK = 1024
+"""Images at a time, which bounds the memory that their floats take."""
+WHITE = 255.0
+SIDE = 32
+"""Of the images that the widths of the blur are for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """One kind."""
+
+    parameters: tuple[float, ...]
+    """Of each level."""
+    apply: Callable[[Floats, float, np.random.Generator], Floats]
+    """From (n, channels, S, S) pixels in [0, 1], a parameter and chance to such pixels, to be clipped."""
+
+
+def _noise(x: Floats, deviation: float, rng: np.random.Generator) -> Floats:
+    return x + np.float32(deviation) * rng.standard_normal(x.shape, dtype=np.float32)
+
+
+def _blur(x: Floats, sigma: float, rng: np.random.Generator) -> Floats:
+    width = sigma * max(x.shape[-1] / SIDE, 1)
+    return np.asarray(gaussian_filter(x, (0, 0, width, width), mode="nearest"), dtype=np.float32)
+
+
+def _contrast(x: Floats, factor: float, rng: np.random.Generator) -> Floats:
+    mean = x.mean(axis=(2, 3), keepdims=True)
+    return np.asarray((x - mean) * np.float32(factor) + mean)
+
+
+def _brightness(x: Floats, by: float, rng: np.random.Generator) -> Floats:
+    """HSV's value is the largest channel; scaling all alike keeps hue and saturation. Black becomes grey."""
+    value = x.max(axis=1, keepdims=True)
+    brighter = np.minimum(value + np.float32(by), 1)
+    scale = brighter / np.maximum(value, np.finfo(np.float32).tiny)
+    return np.asarray(np.where(value > 0, x * scale, brighter), dtype=np.float32)
+
+
+def _jpeg(x: Floats, quality: float, rng: np.random.Generator) -> Floats:
+    decoded = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
+    return np.stack(decoded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
+
+
+def _through_jpeg(image: Images, quality: int) -> Images:
+    """(S, S, channels), encoded and decoded."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer, formats=["JPEG"]) as decoded:
+        return np.asarray(decoded, dtype=np.uint8).reshape(image.shape)
+
+
+CORRUPTIONS: Mapping[str, Corruption] = {
+    "noise": Corruption((0.04, 0.06, 0.08, 0.09, 0.10), _noise),
+    "blur": Corruption((0.4, 0.6, 0.7, 0.8, 1.0), _blur),
+    "contrast": Corruption((0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
+    "brightness": Corruption((0.05, 0.10, 0.15, 0.20, 0.30), _brightness),
+    "jpeg": Corruption((80, 65, 58, 50, 40), _jpeg),
+}
+
+
+def corrupted(images: Images, name: str, level: int, seed: int) -> Images:
+    """The same images, corrupted; the same for the same seed, whose noise is that of every level, scaled.
+
+    Args:
+        images: (N, channels, S, S) uint8, of one or three channels.
+        name: one of `CORRUPTIONS`.
+        level: from 1 to 5; 0 leaves them as they are.
+        seed: of noise.
+
+    Raises:
+        InputError: for another name or level.
+    """
+    if level == 0:
+        return images
+    require([name], [level])
+    kind, rng = CORRUPTIONS[name], np.random.default_rng(seed)
+    parameter, result = kind.parameters[level - 1], np.empty_like(images)
+    for at in range(0, len(images), CHUNK):
+        pixels = images[at : at + CHUNK].astype(np.float32) / np.float32(WHITE)
+        result[at : at + CHUNK] = _to_bytes(kind.apply(pixels, parameter, rng))
+    return result
+
+
+def require(names: Sequence[str], levels: Sequence[int]) -> None:
+    """Raise `InputError` for a corruption or a level that there is not, for none, and for one that is named twice."""
+    for what, given, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
+        choices = ", ".join(map(str, allowed))
+        if not given:
+            raise InputError(f"no {what} is given; allowed: {choices}")
+        for value in given:
+            if value not in allowed:
+                raise InputError(f"{what} {value} is not one of {choices}")
+        if len(set(given)) < len(given):
+            raise InputError(f"a {what} is named twice: {', '.join(map(str, given))}")
+
+
+def _to_bytes(x: Floats) -> Images:
+    return np.asarray((np.clip(x, 0, 1) * WHITE).round(), dtype=np.uint8)

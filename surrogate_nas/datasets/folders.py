@@ -1,0 +1,155 @@
+"""A folder of images by class: DIR/CLASS/…, or DIR/train/CLASS/… and DIR/test/CLASS/…"""
+
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from surrogate_nas.datasets import pixels
+from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, some, untested
+from surrogate_nas.datasets.pixels import Pixels
+from surrogate_nas.datasets.tree import files_below, listing
+from surrogate_nas.foundation.errors import InputError
+
+TRAIN, TEST, VALIDATION = "train", "test", ("val", "valid", "validation")
+READ_AHEAD = 256  # images that wait in memory at a time
+Classes = dict[str, list[Path]]
+"""The image files of each class, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which folders hold class folders."""
+
+    train: tuple[Path, ...]
+    test: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def read_folder(folder: Path, image_size: int | None) -> Dataset:
+    """Read a folder of images by class, at any depth below their class's folder.
+
+    Classes are sorted by name, and the images of each by path. Hidden files are left out. Where there is no `test`
+    beside `train`, a folder named `val`, `valid` or `validation` takes its place; where there is, it adds to `train`.
+
+    Args:
+        folder: holds class folders, or `train` and `test` that do.
+        image_size: side in pixels that all images are resized to; by default they must be squares of one size.
+
+    Raises:
+        InputError: naming the folder or file that is not as it should be.
+    """
+    layout = _layout(folder)
+    train, hidden = _merged(layout.train)
+    names = tuple(sorted(train))
+    _check(layout, train)
+    test: Classes = {}
+    if layout.test is not None:
+        test, more_hidden = _classes(layout.test)
+        hidden += more_hidden
+        _check_test(layout.test, test, train)
+
+    paths = [path for part in (train, test) for name in names for path in part.get(name, [])]
+    counts = [len(part.get(name, [])) for part in (train, test) for name in names]
+    labels = np.repeat(np.tile(np.arange(len(names), dtype=np.int64), 2), counts)
+    images, tally = _read(paths, image_size)
+
+    cut = sum(counts[: len(names)])
+    notes = (*tally.sentences(images.shape[2], images.shape[1]), *hidden_files(hidden), *layout.notes)
+    held_out = None
+    if test:
+        held_out = LabeledImages(images[cut:], labels[cut:])
+        notes = (*notes, *untested(names, held_out.labels))
+    name = f"folder:{Path(os.path.abspath(folder)).name}"
+    return Dataset(name, LabeledImages(images[:cut], labels[:cut]), held_out, names, flips=True, notes=notes)
+
+
+def _layout(folder: Path) -> _Layout:
+    here = listing(folder)
+    names = {path.name for path in here.folders}
+    held_out = sorted(names & {TEST, *VALIDATION})
+    others = sorted(names - {TRAIN, TEST, *VALIDATION})
+    if TRAIN not in names or (others and not held_out):  # a class may be called "train"
+        return _Layout((folder,), None)
+    if others:
+        raise InputError(f"{folder / others[0]} lies beside train; allowed there: {', '.join((TEST, *VALIDATION))}")
+    if here.files:
+        raise InputError(f"{here.files[0]} lies beside train; allowed there: folders alone")
+    train = folder / TRAIN
+    if TEST in held_out:
+        joined = [name for name in held_out if name != TEST]
+        notes = tuple(f"the images of {name} were added to those of train" for name in joined)
+        return _Layout((train, *(folder / name for name in joined)), folder / TEST, notes)
+    if len(held_out) > 1:
+        raise InputError(f"{folder} has {' and '.join(held_out)}; name the one that is to be held out {TEST}")
+    if held_out:
+        return _Layout((train,), folder / held_out[0], (f"{held_out[0]} is the test split, as there is no test",))
+    return _Layout((train,), None)
+
+
+def _classes(folder: Path) -> tuple[Classes, int]:
+    """The image files of each class folder in `folder`, and how many entries were hidden."""
+    here = listing(folder)
+    if not here.folders:
+        raise InputError(f"{folder} has no class folders; the images of each class belong in a folder with its name")
+    if here.files:
+        raise InputError(f"{here.files[0]} lies beside the class folders; an image belongs in the folder of its class")
+    above = frozenset({folder.resolve(), *folder.resolve().parents})
+    found = {path.name: files_below(path, above) for path in here.folders}
+    return {name: files for name, (files, _) in found.items()}, here.hidden + sum(n for _, n in found.values())
+
+
+def _merged(folders: Sequence[Path]) -> tuple[Classes, int]:
+    """The classes of the first folder, with what the others add to them."""
+    (classes, hidden), *more = [_classes(folder) for folder in folders]
+    for folder, (added, more_hidden) in zip(folders[1:], more, strict=True):
+        _check_known(folder, added, classes)
+        classes = {name: files + added.get(name, []) for name, files in classes.items()}
+        hidden += more_hidden
+    return classes, hidden
+
+
+def _check(layout: _Layout, train: Classes) -> None:
+    for name, files in train.items():
+        if not files:
+            raise InputError(f"{layout.train[0] / name} has no images")
+    if len(train) == 1:
+        raise InputError(f"{layout.train[0]} has one class, {next(iter(train))!r}; at least two are needed")
+
+
+def _check_test(folder: Path, test: Classes, train: Classes) -> None:
+    _check_known(folder, test, train)
+    if not any(test.values()):
+        raise InputError(f"{folder} has no images")
+
+
+def _check_known(folder: Path, classes: Classes, train: Classes) -> None:
+    for name in classes:
+        if name not in train:
+            raise InputError(
+                f"{folder / name} is of a class that {TRAIN} lacks; there are {some(sorted(train), MOST_ALLOWED)}"
+            )
+
+
+def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
+    with warnings.catch_warnings(), closing(_decoded(paths, side)) as images:
+        # Decoders warn of odd metadata, which does not touch the pixels; but an image that would fill the memory is
+        # not to be opened.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return pixels.gather(images, len(paths))
+
+
+def _decoded(paths: Sequence[Path], side: int | None) -> Generator[Pixels, None, None]:
+    """The images in the order of `paths`, decoded on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), READ_AHEAD):
+            yield from pool.map(partial(pixels.read, side=side), paths[start : start + READ_AHEAD])

@@ -1,0 +1,72 @@
+"""A study's own copy of its data, in one safetensors file, so that the source is read once."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages
+from surrogate_nas.foundation.errors import InputError
+
+FORMAT = 1
+ALL_MAY_READ_AND_WRITE = 0o666
+DESCRIPTION = "surrogate_nas.dataset"
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write `path`, whole or not at all.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    tensors: dict[str, npt.NDArray[Any]] = {}
+    for name, part in (("train", dataset.train), ("test", dataset.test)):
+        if part is not None:
+            tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
+            tensors[f"{name}.labels"] = np.ascontiguousarray(part.labels)
+    described = {
+        "format": FORMAT, "name": dataset.name, "classes": dataset.classes, "flips": dataset.flips,
+        "notes": dataset.notes,
+    }  # fmt: skip
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
+        partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder is, not its owner's alone
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be written: {' '.join(str(error).split())}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Dataset:
+    """What `save` wrote.
+
+    Raises:
+        InputError: if there is no such file, or it is damaged or another's.
+    """
+    if not path.is_file():
+        raise InputError(f"no data at {path}")
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            described = json.loads((stored.metadata() or {})[DESCRIPTION])
+            if described["format"] != FORMAT:
+                raise InputError(f"format {described['format']}; allowed: {FORMAT}")
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  no iterator
+        test = _part(tensors, "test") if "test.images" in tensors else None
+        texts = (tuple(described["classes"]), described["flips"], tuple(described["notes"]))
+        return Dataset(described["name"], _part(tensors, "train"), test, *texts)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged or not a study's data: {' '.join(str(error).split())}") from None
+
+
+def _part(tensors: dict[str, npt.NDArray[Any]], name: str) -> LabeledImages:
+    images, labels = tensors[f"{name}.images"], tensors[f"{name}.labels"]
+    if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int64 or labels.ndim != 1:
+        raise ValueError(f"{name} has images {images.dtype}{images.shape} and labels {labels.dtype}{labels.shape}")
+    return LabeledImages(images, labels)

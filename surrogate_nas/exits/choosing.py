@@ -1,0 +1,84 @@
+"""Thresholds chosen as the papers have it, ladders of settings for run time, and how sure measured figures are.
+
+The best thresholds are on `Exits.curve`; what is here is compared with it, or made of it.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.errors import InputError
+
+MethodName = Literal["curve", "nachos", "aebnas"]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
+AEBNAS_GRID = (0.1, 0.2, OFF)
+AEBNAS_WEIGHT = 0.1
+"""Points of accuracy that one per cent of deviation from the target costs."""
+MOST_AEBNAS_EXITS = 10
+
+
+def by_curve(exits: Exits, limits: Limits) -> Measurements:
+    """The best point of the whole curve within limits (T = 1); see `Measurements.best`.
+
+    Raises:
+        JobError: if none keeps them; the message shows the nearest.
+    """
+    return exits.best(limits)
+
+
+def by_nachos(exits: Exits, limits: Limits) -> Measurements:
+    """NACHOS's sweep and repair (arXiv 2401.13330), T = 1.
+
+    One threshold for all early exits is swept over `NACHOS_SWEEP`, and the most accurate setting is taken, whatever it
+    costs. It is repaired where it breaks the limits: from the last early exit backwards, each threshold is lowered
+    along the sweep until they hold.
+
+    Raises:
+        JobError: if they never do; the message shows the nearest.
+    """
+    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
+    row = swept.thresholds[int(np.lexsort((swept.objective, -swept.accuracy))[0])].copy()
+    lowered = [row.copy()]
+    for e in reversed(exits.early):
+        for threshold in sorted(t for t in NACHOS_SWEEP if t < row[e])[::-1]:
+            row[e] = threshold
+            lowered.append(row.copy())
+    repaired = exits.measure(np.stack(lowered))
+    keeps = np.flatnonzero(repaired.feasible(limits))
+    if not len(keeps):
+        repaired.best(limits)  # says why
+    return repaired[keeps[:1]]
+
+
+def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
+    """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: of {0.1, 0.2, off} per early exit, what maximises
+    accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
+
+    The target is the limit on expected MACs, and being cheaper is punished like being dearer; other limits are none of
+    its business.
+
+    Raises:
+        InputError: without a limit on expected MACs, or for more early exits than can be searched exhaustively.
+    """
+    if limits.max_macs is None:
+        raise InputError("method aebnas needs a target of expected MACs, got no max_macs")
+    if len(exits.early) > MOST_AEBNAS_EXITS:
+        raise InputError(f"method aebnas is for at most {MOST_AEBNAS_EXITS} early exits, got {len(exits.early)}")
+    grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
+    grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
+    measured = exits.measure(grid)
+    deviation = 100 * np.abs(measured.expected_macs / limits.max_macs - 1)
+    best = int((100 * measured.accuracy - AEBNAS_WEIGHT * deviation).argmax())
+    return measured[best : best + 1]
+
+
+METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {
+    "curve": by_curve, "nachos": by_nachos, "aebnas": by_aebnas,
+}  # fmt: skip

@@ -1,0 +1,252 @@
+"""What exits do: confidence scores, operating points, and every consequence of a choice of thresholds.
+
+Nothing here retrains or runs a network: all follows from what each exit said of each held-out sample.
+
+Positions are counted over the space, so that networks compare: arrays have E columns whether or not a network has an
+exit at each. Thresholds in arrays are ∞ where an exit is off.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.architecture.cost import Cost, charged
+from surrogate_nas.exits.front import pareto_order
+from surrogate_nas.exits.grid import cumulative_histogram, levels_for, padded, quantiles
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OFF, OperatingPoint
+from surrogate_nas.exits.policies import PolicyName, having_left
+from surrogate_nas.exits.ranks import Ranked, packed
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
+from surrogate_nas.foundation.errors import InputError
+
+FINEST_STEP = 1 / 32
+MOVES = 3
+CHUNK = 1024
+"""Settings measured at a time, which bounds the memory that it takes."""
+
+
+@dataclass(frozen=True)
+class Exits:
+    """One policy's view of one network's outputs on one split."""
+
+    policy: PolicyName
+    present: npt.NDArray[np.bool_]
+    """(E,) whether there is an exit; true at the last."""
+    scores: npt.NDArray[np.float32]
+    """(E, N) confidence of each exit by itself; ignored where there is no exit."""
+    correct: npt.NDArray[np.bool_]
+    """(E, N)."""
+    cost: Cost
+    """Of this one network (n = 1)."""
+
+    @property
+    def positions(self) -> int:
+        """Exit positions E."""
+        return len(self.present)
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return int(self.scores.shape[1])
+
+    @cached_property
+    def early(self) -> tuple[int, ...]:
+        """Positions before the last that have an exit."""
+        return tuple(np.flatnonzero(self.present[:-1]).tolist())
+
+    def compared(self, on: Iterable[int]) -> npt.NDArray[np.float32]:
+        """(E, N) what is compared with thresholds where the early exits `on` are on.
+
+        That is each exit's own confidence, but under `cumulative_gate`, which counts the gates that were run before.
+        """
+        if self.policy != "cumulative_gate":
+            return self.scores
+        compared, left = self.scores.copy(), np.zeros(self.samples, dtype=np.float32)
+        for e in on:
+            left = compared[e] = having_left(left, self.scores[e])
+        return compared
+
+    def _only_present(self, thresholds: Floats) -> Floats:
+        if thresholds.ndim != 2 or thresholds.shape[1] != self.positions - 1:
+            raise InputError(f"{self.positions} exits need {self.positions - 1} thresholds, got {thresholds.shape[-1]}")
+        return np.where(self.present[:-1], thresholds, OFF)
+
+    def route(self, operating_point: OperatingPoint) -> npt.NDArray[np.int64]:
+        """(N,) position at which each sample leaves."""
+        thresholds = self._only_present(operating_point.array()[None])[0]
+        passes = self.compared(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
+        return np.where(passes.any(axis=0), passes.argmax(axis=0), self.positions - 1)
+
+    def measure(self, thresholds: Floats) -> Measurements:
+        """What happens at each of (T, E − 1) thresholds."""
+        thresholds = self._only_present(thresholds)
+        T, E = len(thresholds), self.positions
+        leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
+        for on, rows in self._by_what_is_on(thresholds):
+            ranked = Ranked.of(self.compared(on)[list(on)])
+            for at in range(0, len(rows), CHUNK):
+                some = rows[at : at + CHUNK]
+                leaving[some], correct[some] = self._route_all(on, ranked, thresholds[some][:, list(on)])
+        return self._measurements(thresholds, leaving, correct)
+
+    def _by_what_is_on(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
+        """Early exits that are compared, and the rows of thresholds that this is for."""
+        if self.policy != "cumulative_gate":  # exits do not know of each other: an exit that is off is one nobody takes
+            yield self.early, np.arange(len(thresholds))
+            return
+        patterns, of = np.unique(np.isfinite(thresholds), axis=0, return_inverse=True)
+        for i, pattern in enumerate(patterns):
+            yield tuple(np.flatnonzero(pattern).tolist()), np.flatnonzero(of.ravel() == i)
+
+    def _route_all(self, on: tuple[int, ...], ranked: Ranked, thresholds: Floats) -> tuple[Ints, Ints]:
+        """(T, E) samples that leave, and of those who is right, at (T, len(on)) thresholds."""
+        T, E = len(thresholds), self.positions
+        leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
+        inside: Array = packed(np.ones(self.samples, dtype=bool))[None]
+        for i, e in enumerate((*on, E - 1)):
+            leaves = inside & ranked.passes(i, thresholds[:, i]) if e < E - 1 else inside
+            leaving[:, e] = np.bitwise_count(leaves).sum(axis=1)
+            correct[:, e] = np.bitwise_count(leaves & self._right[e]).sum(axis=1)
+            inside = inside & ~leaves
+        return leaving, correct
+
+    @cached_property
+    def _right(self) -> Array:
+        """(E, words) of `correct`."""
+        return packed(self.correct)
+
+    def at(self, operating_point: OperatingPoint) -> Measurements:
+        """What happens at one operating point (T = 1)."""
+        return self.measure(operating_point.array()[None])
+
+    def _measurements(self, thresholds: Floats, leaving: Array, correct: Array) -> Measurements:
+        cost, T, on = self.cost, len(thresholds), np.isfinite(thresholds)
+        macs, others = cost.macs(on), cost.others(on)
+        costs = np.full(macs.shape, np.nan) if others is None else others
+        return Measurements(
+            thresholds, leaving, correct, macs, costs, self._spent(thresholds, leaving) / leaving.sum(axis=1),
+            np.repeat(cost.parameters, T), np.repeat(cost.weight_bytes, T), cost.memory(on),
+        )  # fmt: skip
+
+    def _spent(self, thresholds: Floats, leaving: Array) -> Array:
+        """(T,) of the objective by all samples together: for integers exact, so ties are seen."""
+        on = np.isfinite(thresholds)
+        return np.asarray((leaving * charged(*self.cost.priced, on, self.cost.charge_heads)).sum(axis=1))
+
+    # ------------------------------------------------------------------ the best thresholds
+
+    @cached_property
+    def curve(self) -> Measurements:
+        """The accuracy–cost curve over thresholds and exits off: Pareto-optimal points, cheapest first.
+
+        Exhaustive over which exits are on and a grid of score quantiles: 257 levels for one or two early exits, 33 for
+        three, 17 for four. For more exits the grid is coarser, and its Pareto-optimal points are then improved by
+        moving one threshold at a time, in ever smaller steps.
+        """
+        return self._pareto(Limits())
+
+    def within(self, limits: Limits) -> Measurements:
+        """Pareto-optimal points among the settings of the grid that keep the limits, cheapest first; perhaps none.
+
+        Limits on accuracy and on the expected objective only cut the curve; under others, points that are not on the
+        curve may be on this one.
+        """
+        if limits.only_cuts(self.cost.objective):
+            return self.curve[self.curve.feasible(limits)]
+        return self._pareto(limits)
+
+    def best(self, limits: Limits) -> Measurements:
+        """The best operating point within the limits (T = 1); see `Measurements.best`.
+
+        Raises:
+            JobError: if none keeps the limits; the message shows the nearest.
+        """
+        points = self.within(limits)
+        points = points if len(points) else self.curve
+        return points[np.array([points.best(limits)])]
+
+    def _pareto(self, limits: Limits) -> Measurements:
+        levels = levels_for(len(self.early))
+        parts = [self._kept(*part, limits) for part in self._settings(levels)]
+        thresholds, correct, spent = (np.concatenate(column) for column in zip(*parts, strict=True))
+        best = self.measure(thresholds[pareto_order(correct, spent)])
+        step = 1 / (levels - 1)
+        while step > FINEST_STEP and len(best):
+            step /= 2
+            for _ in range(MOVES):
+                best = self._moved(best, step, limits)
+        return best
+
+    def _moved(self, best: Measurements, step: float, limits: Limits) -> Measurements:
+        """The Pareto-optimal of these and their neighbours."""
+        moved = self.measure(np.concatenate([best.thresholds, self._neighbours(best.thresholds, step)]))
+        moved = moved[moved.feasible(limits)]
+        return moved[pareto_order(moved.correct.sum(axis=1), self._spent(moved.thresholds, moved.leaving))]
+
+    def _kept(self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits) -> tuple[Floats, Array, Array]:
+        """Thresholds within limits that no others of the same exits beat, samples who are right, and what all spend."""
+        if limits != Limits():
+            right = np.zeros_like(leaving)
+            right[:, 0] = correct  # only the sum matters for limits
+            rows = self._measurements(thresholds, leaving, right).feasible(limits)
+            thresholds, leaving, correct = thresholds[rows], leaving[rows], correct[rows]
+        spent = self._spent(thresholds, leaving)
+        order = pareto_order(correct, spent)
+        return thresholds[order], correct[order], spent[order]
+
+    def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
+        """All settings of the grid, `off` among them: (T, E − 1) thresholds, (T, E) who leaves where, and (T,) how many
+        are right."""
+        if self.policy != "cumulative_gate":
+            yield self._settings_of(self.early, levels)
+            return
+        for count in range(len(self.early) + 1):
+            for on in itertools.combinations(self.early, count):
+                thresholds, leaving, correct = self._settings_of(on, levels)
+                all_on = np.isfinite(thresholds[:, list(on)]).all(axis=1)
+                yield thresholds[all_on], leaving[all_on], correct[all_on]
+
+    def _settings_of(self, on: tuple[int, ...], levels: int) -> tuple[Floats, Array, Array]:
+        """The same where only some exits may be on.
+
+        One joint histogram of the samples over the grid answers for all settings at once: the samples still inside
+        after exit e are a cumulative sum over its first e axes.
+        """
+        compared, shape = self.compared(on), (levels + 1,) * len(on)
+        grids = [np.append(quantiles(compared[e], np.linspace(0, 1, levels)), OFF) for e in on]
+        level = [np.searchsorted(grid[:-1], compared[e], side="right") for e, grid in zip(on, grids, strict=True)]
+        leaving, correct = np.zeros((*shape, self.positions), dtype=np.int64), np.zeros(shape)
+        inside: Array = np.full((1,) * len(shape), self.samples)
+        for i, e in enumerate(on):
+            inside, right = (
+                cumulative_histogram(level[: i + 1], shape[: i + 1], weights) for weights in (None, self.correct[e])
+            )
+            leaving[..., e] = padded(inside[..., -1:] - inside, len(shape))
+            correct += padded(right[..., -1:] - right, len(shape))
+        leaving[..., -1] = inside
+        correct += cumulative_histogram(level, shape, self.correct[-1]) if level else self.correct[-1].sum()
+        thresholds = np.full((*leaving.shape[:-1], self.positions - 1), OFF)
+        for i, (e, grid) in enumerate(zip(on, grids, strict=True)):
+            thresholds[..., e] = grid.reshape((-1,) + (1,) * (len(on) - 1 - i))
+        return thresholds.reshape(-1, self.positions - 1), leaving.reshape(-1, self.positions), correct.ravel()
+
+    def _neighbours(self, thresholds: Floats, step: float) -> Floats:
+        """Thresholds of which one is moved by a step of its exit's quantiles, up or down."""
+        moved = []
+        for on, rows in self._by_what_is_on(thresholds):
+            compared = self.compared(on)
+            for e in on:
+                ordered = np.sort(compared[e])
+                here = rows[np.isfinite(thresholds[rows, e])]
+                share = np.searchsorted(ordered, thresholds[here, e]) / max(self.samples - 1, 1)
+                for by in (-step, step):
+                    other = thresholds[here].copy()
+                    other[:, e] = quantiles(ordered, np.clip(share + by, 0, 1))
+                    moved.append(other)
+        return np.concatenate(moved) if moved else thresholds[:0]

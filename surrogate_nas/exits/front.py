@@ -1,0 +1,76 @@
+"""The Pareto front of (accuracy up, log₁₀ expected cost down), and exact hypervolume improvement of whole curves."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.foundation.arrays import Array, Floats
+
+
+@dataclass(frozen=True)
+class Front:
+    """A staircase: the best accuracy to be had within a cost, and the reference point that bounds it."""
+
+    cost: Floats
+    """(K,) ascending log₁₀ MACs, all below the reference cost."""
+    accuracy: Floats
+    """(K,) ascending, all above the reference accuracy."""
+    reference_cost: float
+    reference_accuracy: float
+
+    @classmethod
+    def of(cls, cost: Floats, accuracy: Floats, reference_cost: float, reference_accuracy: float) -> "Front":
+        """The front of (n,) points; those beyond the reference point do not count."""
+        inside = (cost < reference_cost) & (accuracy > reference_accuracy)
+        cost, accuracy = cost[inside], accuracy[inside]
+        order = pareto_order(accuracy, cost)
+        return cls(cost[order], accuracy[order], reference_cost, reference_accuracy)
+
+    def with_points(self, cost: Floats, accuracy: Floats) -> "Front":
+        """The front of these points and (n,) others."""
+        both = np.append(self.cost, cost), np.append(self.accuracy, accuracy)
+        return Front.of(*both, self.reference_cost, self.reference_accuracy)
+
+    @property
+    def hypervolume(self) -> float:
+        """Area that the front dominates: Σ_k (a_k − a₀)(c_{k+1} − c_k), with the reference (c_{K+1}, a₀).
+
+        >>> front = Front.of(np.array([1.0, 2.0]), np.array([0.5, 0.9]), 3.0, 0.1)
+        >>> round(front.hypervolume, 6)
+        1.2
+        """
+        widths = np.diff(np.append(self.cost, self.reference_cost))
+        return float(((self.accuracy - self.reference_accuracy) * widths).sum())
+
+    @cached_property
+    def _knots(self) -> tuple[Floats, Floats]:
+        """Costs, and ∫ of the staircase from the first of them; below the first step it is the reference accuracy."""
+        levels = np.concatenate([[self.reference_accuracy], self.accuracy])
+        x = np.concatenate([[min(self.cost.min(initial=self.reference_cost), self.reference_cost) - 100], self.cost])
+        areas = levels * np.diff(np.append(x, self.reference_cost))
+        return np.append(x, self.reference_cost), np.concatenate([[0.0], np.cumsum(areas)])
+
+    def improvement(self, cost: Floats, accuracy: Floats) -> Floats:
+        """(…) exact hypervolume improvement of sets of T points, given as (…, T) costs and accuracies.
+
+        A set's own staircase is cut into T steps. Over each the improvement is ∫ max(level − front, 0), and as the
+        front rises with cost, the integrand is positive up to the first front point that reaches the level.
+        """
+        order = np.argsort(cost, axis=-1)
+        cost = np.minimum(np.take_along_axis(cost, order, axis=-1), self.reference_cost)
+        level = np.maximum.accumulate(np.take_along_axis(accuracy, order, axis=-1), axis=-1)
+        end = np.concatenate([cost[..., 1:], np.full((*cost.shape[:-1], 1), self.reference_cost)], axis=-1)
+        reached = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
+        end = np.maximum(np.minimum(end, reached), cost)
+        x, area = self._knots
+        gained = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
+        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gained, 0), 0).sum(axis=-1))
+
+
+def pareto_order(gain: Array, cost: Array) -> npt.NDArray[np.int64]:
+    """Indices of the points that no other beats in (gain up, cost down), cheapest first; one of equals."""
+    order = np.lexsort((-gain, cost))
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain[order])[:-1]])
+    return np.asarray(order[gain[order] > best_before], dtype=np.int64)

@@ -1,0 +1,41 @@
+"""The grid of thresholds that a curve is read at, and joint histograms over it."""
+
+import math
+
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Array, Floats
+
+DECIMALS = (3, 4, 6, 9, 12)
+MAX_SETTINGS = 110_000
+LEVELS = (257, 129, 65, 33, 17, 9, 5, 3)
+
+
+def levels_for(early: int) -> int:
+    """Quantiles of each early exit's grid: 2ʲ + 1, so that finer grids hold coarser ones."""
+    return next((L for L in LEVELS if (L + 1) ** early <= MAX_SETTINGS), LEVELS[-1])
+
+
+def quantiles(values: Array, shares: Floats) -> Floats:
+    """Quantiles of scores as thresholds, with as few decimals as leave the same samples on either side."""
+    exact = np.clip(np.quantile(values.astype(np.float64), shares), 0, 1)
+    ordered = np.sort(values.astype(np.float64))
+    smaller, result, settled = np.searchsorted(ordered, exact), exact.copy(), np.zeros(exact.shape, dtype=bool)
+    for decimals in DECIMALS:
+        for rounded in (exact.round(decimals), np.floor(exact * 10**decimals) / 10**decimals):
+            same = ~settled & (np.searchsorted(ordered, rounded) == smaller)
+            result[same], settled = rounded[same], settled | same
+    return result
+
+
+def cumulative_histogram(level: list[Array], shape: tuple[int, ...], weights: Array | None) -> Floats:
+    """Entry (k₁, …): weighted number of samples with level_j ≤ k_j for every j."""
+    flat = np.ravel_multi_index(tuple(level), shape)
+    histogram: Floats = np.bincount(flat, weights=weights, minlength=math.prod(shape)).reshape(shape).astype(np.float64)
+    for axis in range(len(shape)):
+        histogram = histogram.cumsum(axis=axis)
+    return histogram
+
+
+def padded(array: Array, ndim: int) -> Array:
+    return array.reshape(array.shape + (1,) * (ndim - array.ndim))

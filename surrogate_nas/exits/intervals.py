@@ -1,0 +1,30 @@
+"""Confidence intervals of shares and of what thresholds measure."""
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE = 0.95
+DRAWS = 1000
+
+
+def bootstrap(
+    leaving: npt.NDArray[np.int64], correct: npt.NDArray[np.int64], costs: npt.NDArray[np.generic], confidence: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Percentile intervals of accuracy and of expected cost over samples drawn anew.
+
+    Only where a sample leaves and whether it is right matter, so drawing samples is drawing from 2 E cells.
+
+    Args:
+        leaving: (E,) samples that leave at each position.
+        correct: (E,) of those, who are right.
+        costs: (E,) of leaving there.
+        confidence: that the true value is in the interval.
+    """
+    n, E = int(leaving.sum()), len(leaving)
+    cells = np.concatenate([correct, leaving - correct]) / n
+    drawn = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
+    accuracy = drawn[:, :E].sum(axis=1) / n
+    cost = (drawn[:, :E] + drawn[:, E:]) @ costs.astype(np.float64) / n
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

@@ -1,0 +1,41 @@
+"""Settings of one network for several budgets."""
+
+import numpy as np
+
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.errors import InputError
+
+RUNGS = 8
+
+
+def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Measurements]:
+    """Settings between the cheapest and the most accurate, for a device that changes them with its load.
+
+    Budgets of the objective are evenly spaced on a logarithmic scale, and each has the most accurate setting within it;
+    a budget that buys no more than the one below has no rung.
+
+    Args:
+        exits: of the network on tune.
+        limits: that every rung keeps.
+        rungs: at most.
+
+    Returns:
+        (T,) budgets and the settings, cheapest first; none if nothing keeps the limits.
+
+    Raises:
+        InputError: for fewer than two rungs.
+    """
+    if rungs < 2:
+        raise InputError(f"a ladder has at least 2 rungs, got {rungs}")
+    points = exits.within(limits)
+    if not len(points):
+        return np.zeros(0), points
+    cheapest, dearest = points.objective[0], points.objective[-1]
+    budgets = np.geomspace(cheapest, dearest, rungs).clip(cheapest, dearest)
+    budgets[-1] = dearest  # else a rounding error away
+    chosen = np.searchsorted(points.objective, budgets, side="right") - 1
+    kept = np.flatnonzero(np.diff(chosen, prepend=-1))
+    return budgets[kept], points[chosen[kept]]

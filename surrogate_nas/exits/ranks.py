@@ -1,0 +1,40 @@
+"""Scores as ranks and samples as bits, so that many thresholds are compared at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
+
+WORD_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Scores by their ranks, which compare faster than the scores and as exactly."""
+
+    ordered: tuple[Floats, ...]
+    """Per exit (N,) scores, ascending."""
+    ranks: tuple[Ints, ...]
+    """Per exit (N,) how many scores are smaller."""
+
+    @classmethod
+    def of(cls, compared: npt.NDArray[np.float32]) -> "Ranked":
+        """From (exits, N) scores."""
+        ordered = tuple(np.sort(row.astype(np.float64)) for row in compared)
+        ranks = (np.searchsorted(order, row) for order, row in zip(ordered, compared, strict=True))
+        return cls(ordered, tuple(r.astype(np.int32) for r in ranks))
+
+    def passes(self, i: int, thresholds: Floats) -> Array:
+        """(T, words) packed: whether the i-th exit's scores reach each of (T,) thresholds."""
+        distinct, of = np.unique(thresholds, return_inverse=True)
+        smaller = np.searchsorted(self.ordered[i], distinct).astype(np.int32)
+        return packed(self.ranks[i] >= smaller[:, None])[of.ravel()]
+
+
+def packed(samples: npt.NDArray[np.bool_]) -> Array:
+    """(…, N) of samples as (…, words) of 64 bits, the last filled up with zeros: counting is then 64 samples a step."""
+    bits = np.packbits(samples, axis=-1)
+    missing = -bits.shape[-1] % WORD_BYTES
+    return np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, missing)]).view(np.uint64)

@@ -1,0 +1,138 @@
+"""The settings of an exported network: thresholds for several budgets, with what they were measured to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.outputs import Split
+from surrogate_nas.archive.record import Record
+from surrogate_nas.datasets.dataset import Labels
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.study.results import Measured
+from surrogate_nas.study.study import Study
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the exported logits of one network come to, at any thresholds."""
+
+    record: Record
+    costing: Costing
+    """Every branch that was run is charged, whatever the study charges: a device has to run them all."""
+    labels: Mapping[Split, Labels]
+    said: Mapping[Split, Said]
+
+    @classmethod
+    def of(cls, study: Study, record: Record, labels: Mapping[Split, Labels], said: Mapping[Split, Said]) -> "Judge":
+        """Of a network of the study."""
+        return cls(record, replace(study.folder.costing, charge_heads="all"), labels, said)
+
+    def exits(self, split: Split, policy: PolicyName) -> Exits:
+        """Of one split, as thresholds act on them."""
+        architecture, said, labels = self.record.architecture, self.said[split], self.labels[split]
+        E, where = architecture.positions, list(architecture.exit_positions)
+        scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
+        scores[where[:-1]], correct[where] = said.confidence, said.logits.argmax(axis=2) == labels
+        present = np.isin(np.arange(E), where)
+        return Exits(policy, present, scores, correct, self.costing.of(architecture))
+
+    def compared(self, point: OperatingPoint) -> npt.NDArray[np.float32]:
+        """(E, n) scores of all images that are held against the thresholds of a point."""
+        on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
+        return np.concatenate([self.exits(split, point.policy).compared(on) for split in self.said], axis=1)
+
+    def measured(self, split: Split, point: OperatingPoint) -> Measured:
+        """At one operating point."""
+        return Measured.of(self.exits(split, point.policy), self.labels[split], self.said[split].logits.shape[2], point)
+
+    def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
+        """(N,) at which of the exits that there are each image leaves, and (N,) the class told there."""
+        where = np.array(self.record.architecture.exit_positions)
+        x = np.searchsorted(where, self.exits(split, point.policy).route(point))
+        return x, self.said[split].logits[x, np.arange(len(x))].argmax(axis=1)
+
+
+def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
+    """Operating points, cheapest first, and the number of the best one within limits.
+
+    The others are a ladder for budgets below and above that of the limits, which keep all other limits.
+
+    Raises:
+        JobError: if no thresholds keep the limits; the nearest are named.
+    """
+    best = study.tune(record.id, limits)
+    capped = "max_macs" if study.settings.objective == "macs" else "max_cost"
+    found = [rung.solution for rung in study.ladder(record.id, limits.model_copy(update={capped: None}), rungs)]
+    thresholds = {solution.operating_point for solution in found}
+    found += [] if best.operating_point in thresholds else [best]
+    found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
+    points = [solution.operating_point for solution in found]
+    return points, points.index(best.operating_point)
+
+
+def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
+    """The operating point with every threshold moved clear of scores; who leaves where hardly changes.
+
+    Args:
+        point: thresholds of every position but the last; those of positions without an exit become `None`.
+        one, other: the same images, computed in two ways.
+    """
+    scores, early = [judge.compared(point) for judge in (one, other)], one.record.architecture.exit_positions[:-1]
+    thresholds: list[float | None] = [None] * len(point.thresholds)
+    for e in early:
+        chosen = point.thresholds[e]
+        thresholds[e] = None if chosen is None else clear_of(chosen, scores[0][e], scores[1][e])
+    return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
+
+
+def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
+    """One setting, as in the manifest."""
+    exits = list(judge.record.architecture.exit_positions)
+    on = np.isfinite(point.array())
+    cost = judge.costing.of(judge.record.architecture)
+    others = cost.others(on)
+    return {
+        "thresholds": [point.thresholds[e] for e in exits[:-1]],
+        "macs": cost.macs(on)[0, exits].tolist(),
+        **({} if others is None else {"cost": others[0, exits].tolist()}),
+        **{split: _measured_document(judge.measured(split, point), exits) for split in ("tune", "test")},
+    }
+
+
+def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, Any]:
+    """Of one split; `reach` is the share of images for which an exit's segment is computed."""
+    leaving = [round(measured.rates[e] * measured.n) for e in exits]
+    reaching = measured.n - np.cumsum([0, *leaving[:-1]])
+    intervals = [binomtest(int(k), measured.n).proportion_ci(CONFIDENCE, method="wilson") for k in reaching]
+    return {
+        "images": measured.n, "accuracy": measured.accuracy, "accuracy_interval": list(measured.accuracy_interval),
+        "expected_macs": measured.expected_macs, "expected_macs_interval": list(measured.expected_macs_interval),
+        "p95_macs": measured.p95_macs, "exit_rates": [measured.rates[e] for e in exits],
+        "exit_accuracy": [measured.exit_accuracy[e] for e in exits], "reach": (reaching / measured.n).tolist(),
+        "reach_interval": [[float(i.low), float(i.high)] for i in intervals],
+    }  # fmt: skip
+
+
+def exit_costs(judge: Judge) -> list[dict[str, Any]]:
+    """Of each exit: what its segment and its branch cost by themselves."""
+    architecture = judge.record.architecture
+    exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
+    amounts: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {"macs": (cost.backbone, cost.branch)}
+    if cost.other is not None:
+        amounts["cost"] = cost.other
+    rows: list[dict[str, Any]] = [{"position": e} for e in exits]
+    for name, (backbone, branch) in amounts.items():
+        segments = np.diff(backbone[0, exits], prepend=backbone.dtype.type(0))
+        for row, segment, own in zip(rows, segments.tolist(), branch[0, exits].tolist(), strict=True):
+            row[f"segment_{name}"], row[f"branch_{name}"] = segment, own
+    return rows

@@ -1,0 +1,482 @@
+"""Runs an exported early-exit network. This file stands alone: it needs NumPy and ONNX Runtime, nothing else.
+
+    python runtime.py FOLDER [--check] [--images IMAGES.npy] [--budget MACS]
+
+    network = ExportedNetwork.load("FOLDER")
+    answer = network.run(images)               # (N, channels, size, size) pixels 0 … 255
+    answer.classes, answer.positions, answer.macs
+    answer = network.run(images, network.within(1e6))   # at another setting: at most 1e6 MACs on average
+
+What has left at an exit is not computed further. A copy of this file lies in every exported folder.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from surrogate_nas.foundation.arrays import Array, Ints
+
+MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
+FORMAT, VERSION = "surrogate_nas early-exit network", 1
+POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
+TOLERANCE = 1e-4
+"""By which logits may differ from those of the network that was exported."""
+LARGEST_MANIFEST = 16 << 20
+BATCH = 256
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+Floats = npt.NDArray[np.float32]
+
+
+class ExportError(ValueError):
+    """A folder that is not what was exported, or images that the network does not take; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Thresholds for one budget, with what was measured on test images that chose nothing."""
+
+    thresholds: tuple[float | None, ...]
+    """Of each exit but the last, in [0, 1]; `None` is off, and neither run nor charged."""
+    macs: tuple[int, ...]
+    """(X,) multiply-accumulates of an image that leaves at each exit."""
+    budget: float
+    """Expected MACs per image on the images that thresholds were chosen on; settings are chosen by it."""
+    expected_macs: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network says of N images."""
+
+    logits: Floats
+    """(N, C) of the exit at which each image left."""
+    probabilities: Floats
+    """(N, C) softmax of the logits by that exit's temperature."""
+    classes: Ints
+    """(N,) numbers of the likeliest classes."""
+    positions: Ints
+    """(N,) the exit at which each image left, 0 for the first that the network has."""
+    macs: Ints
+    """(N,) multiply-accumulates spent on each image."""
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Answers to several batches as one."""
+    return Answer(*(np.concatenate([getattr(a, name) for a in answers]) for name in Answer.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file that computes something."""
+
+    session: ort.InferenceSession
+    inputs: tuple[str, ...]
+
+    def __call__(self, values: Sequence[Array]) -> list[Array]:
+        return list(self.session.run(None, dict(zip(self.inputs, values, strict=True))))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The backbone up to an exit, from the exit before, and the exit's branch."""
+
+    segment: Piece
+    """From everything that the stage before gives. The last one gives logits."""
+    branch: Piece | None
+    """From the first output of the segment to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
+    temperature: float
+    """Of the probabilities that are told; confidence has it in it."""
+
+
+def softmax(logits: Array) -> Floats:
+    """Over the last axis, in float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def having_left(before: Floats | None, confidence: Floats) -> Floats:
+    """(N,) probability of having left by an exit, of that by the exit before: 1 − (1 − before)(1 − c)."""
+    return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
+
+
+def difference(expected: Array, got: Array, *, quantized: bool) -> float:
+    """The largest between (X, N, C) logits; it may be 1e-4, or 1e-4 of the largest logit where that is above 1.
+
+    A quantised network rounds its activations, so a difference in the last place becomes one of a whole step now and
+    then: there it is the median over images of each one's largest difference that is held against the limit.
+
+    Raises:
+        ExportError: if it is more.
+    """
+    of_image = np.abs(expected - got).max(axis=(0, 2))
+    worst = float(np.median(of_image) if quantized else of_image.max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    if not worst <= allowed:
+        raise ExportError(f"logits differ by {worst:.3g} from those before the export; allowed: {allowed:.3g}")
+    return float(of_image.max())
+
+
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """A network of X exits that really stops early."""
+
+    manifest: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+    """X of them."""
+    labels: tuple[str, ...]
+    """Names of the C classes."""
+    policy: str
+    settings: tuple[Setting, ...]
+    """Cheapest and least accurate first."""
+    default: int
+    """The setting that was asked for when it was exported."""
+    shape: tuple[int, int, int]
+    """Channels, height and width of images."""
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 1) -> "ExportedNetwork":
+        """Read a folder, and check every file against its manifest.
+
+        Args:
+            folder: as it was exported.
+            threads: that each run may use.
+
+        Raises:
+            ExportError: naming what is missing, changed, damaged or does not fit.
+        """
+        folder = Path(folder)
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ExportError(f"threads {threads!r} is not a positive number")
+        manifest = read_manifest(folder)
+        content = {name: _verified(folder, name, digest) for name, digest in manifest["files"].items()}
+        try:
+            return cls._of(manifest, content, threads)
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise ExportError(f"{folder / MANIFEST} does not describe a network: {error!r}") from None
+
+    @classmethod
+    def _of(cls, manifest: Mapping[str, Any], content: Mapping[str, bytes], threads: int) -> "ExportedNetwork":
+        stages = tuple(
+            Stage(
+                _piece(content, one["segment"], threads),
+                _piece(content, one["branch"], threads) if one["branch"] is not None else None,
+                _number(one["temperature"], f"temperature of {one['segment']}"),
+            )
+            for one in manifest["exits"]
+        )
+        settings = tuple(
+            Setting(
+                tuple(None if t is None else _number(t, "threshold") for t in one["thresholds"]),
+                tuple(int(m) for m in one["macs"]), float(one["tune"]["expected_macs"]),
+                float(one["test"]["expected_macs"]), float(one["test"]["accuracy"]),
+            )
+            for one in manifest["settings"]
+        )  # fmt: skip
+        channels, height, width = manifest["input"]["shape"]
+        network = cls(
+            manifest, stages, tuple(manifest["labels"]), manifest["policy"], settings, manifest["default_setting"],
+            (channels, height, width),
+        )  # fmt: skip
+        network._require_fit()
+        return network
+
+    def _require_fit(self) -> None:
+        """Raise `ExportError` where the parts of the manifest contradict each other or the files."""
+        X, last = len(self.stages), self.stages[-1].segment.session.get_outputs()[0].shape
+        if last[-1] != len(self.labels):
+            raise ExportError(f"the network tells {last[-1]} classes apart, and there are {len(self.labels)} labels")
+        if self.policy not in POLICIES:
+            raise ExportError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
+        if [stage.branch is None for stage in self.stages] != [False] * (X - 1) + [True]:
+            raise ExportError("all exits but the last have a branch")
+        if not self.settings or self.default not in range(len(self.settings)):
+            raise ExportError(f"default setting {self.default} is none of the {len(self.settings)} settings")
+        for setting in self.settings:
+            if len(setting.thresholds) != X - 1 or len(setting.macs) != X:
+                raise ExportError(f"{X} exits need {X - 1} thresholds and {X} costs, got {setting}")
+            if not all(t is None or 0 <= t <= 1 for t in setting.thresholds):
+                raise ExportError(f"thresholds {setting.thresholds}: allowed are 0 to 1, or off")
+
+    # ------------------------------------------------------------------ settings
+
+    def within(self, budget: float) -> int:
+        """The most accurate setting of at most so many expected MACs per image.
+
+        Raises:
+            ExportError: if there is none; the cheapest is named.
+        """
+        affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
+        if not affordable:
+            cheapest = min(s.budget for s in self.settings)
+            raise ExportError(f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {cheapest:,.0f}")
+        return affordable[-1]
+
+    def at_load(self, load: float) -> int:
+        """A setting by load: 0 is the default, 1 the cheapest, between them in equal steps.
+
+        Raises:
+            ExportError: for a load outside 0 to 1.
+        """
+        if not 0 <= load <= 1:
+            raise ExportError(f"load {load} is not between 0 and 1")
+        return round((1 - load) * self.default)
+
+    # ------------------------------------------------------------------ running
+
+    def run(self, images: Array, setting: int | None = None) -> Answer:
+        """Classify, computing nothing further for what has left.
+
+        Args:
+            images: (N, channels, height, width) pixels from 0 to 255.
+            setting: number of one of `settings`; the default one if none is given.
+
+        Raises:
+            ExportError: for images of another shape or type, or no such setting.
+        """
+        chosen = self.settings[self._setting(setting)]
+        logits, positions = self.route(self.checked(images), chosen.thresholds)
+        return self._answer(logits, positions, chosen)
+
+    def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, Ints]:
+        """(N, C) logits, and (N,) exits at which images leave.
+
+        Args:
+            pixels: as `checked` gives them.
+            thresholds: X − 1 of them; `None` is off, and above 1 is one that is run and where nobody leaves.
+        """
+        if len(pixels) == 1:
+            said, x = self._route_one(pixels, thresholds)
+            return said, np.array([x])
+        N, X = len(pixels), len(self.stages)
+        inside = np.arange(N)
+        logits = np.zeros((N, len(self.labels)), dtype=np.float32)
+        positions = np.full(N, X - 1, dtype=np.int64)
+        left: Floats | None = None
+        values: list[Array] = [pixels]
+        for x, stage in enumerate(self.stages):
+            if not len(inside):
+                break
+            values = stage.segment(values)
+            if stage.branch is None:
+                logits[inside] = values[0]
+                break
+            threshold = thresholds[x]
+            if threshold is None:
+                continue
+            said, confidence = stage.branch(values[:1])
+            if self.policy == "cumulative_gate":
+                confidence = left = having_left(left, confidence)
+            leaves = confidence.astype(np.float64) >= threshold
+            count = np.count_nonzero(leaves)
+            if count == 0:
+                continue
+            if count == len(inside):
+                logits[inside], positions[inside] = said, x
+                break
+            logits[inside[leaves]], positions[inside[leaves]] = said[leaves], x
+            stays = ~leaves
+            values, inside = [value[stays] for value in values], inside[stays]
+            left = None if left is None else left[stays]
+        return logits, positions
+
+    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
+        """The same of a single image, for which even the book-keeping of a batch would be felt."""
+        values: list[Array] = [pixels]
+        left: Floats | None = None
+        for x, stage in enumerate(self.stages):
+            values = stage.segment(values)
+            if stage.branch is None:
+                break
+            threshold = thresholds[x]
+            if threshold is None:
+                continue
+            said, confidence = stage.branch(values[:1])
+            if self.policy == "cumulative_gate":
+                confidence = left = having_left(left, confidence)
+            if float(confidence[0]) >= threshold:
+                return said, x
+        return values[0], len(self.stages) - 1
+
+    def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Answer:
+        temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
+        probabilities = softmax(logits / temperature[:, None])
+        macs = np.array(setting.macs, dtype=np.int64)[positions]
+        return Answer(logits, probabilities, logits.argmax(axis=1), positions, macs)
+
+    def everything(self, images: Array) -> tuple[Floats, Floats]:
+        """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
+        values: list[Array] = [self.checked(images)]
+        logits, sure = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
+        for x, stage in enumerate(self.stages):
+            values = stage.segment(values)
+            if stage.branch is None:
+                logits.append(values[0])
+                break
+            said, sure[x] = stage.branch(values[:1])
+            logits.append(said)
+        return np.stack(logits), sure
+
+    def check(self, folder: str | Path) -> float:
+        """How far logits of the folder's examples are from those of the network that was exported.
+
+        Raises:
+            ExportError: if it is more than `difference` allows, or there are no examples.
+        """
+        images, _, expected = read_examples(folder)
+        said, _ = self.everything(images)
+        return difference(expected, said, quantized=bool(self.manifest["quantized"]))
+
+    def _setting(self, setting: int | None) -> int:
+        if setting is None:
+            return self.default
+        if isinstance(setting, bool) or not isinstance(setting, int) or setting not in range(len(self.settings)):
+            raise ExportError(f"setting {setting!r} is not one of 0 to {len(self.settings) - 1}")
+        return setting
+
+    def checked(self, images: Array) -> Array:
+        """As the first segment takes them.
+
+        Raises:
+            ExportError: for images of another shape or type.
+        """
+        wanted = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
+        if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
+            got = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise ExportError(f"images are of {got}; allowed: an array of {wanted}")
+        if images.ndim != 4 or images.shape[1:] != self.shape:
+            raise ExportError(f"images have shape {images.shape}; allowed: {wanted}")
+        if images.dtype != np.uint8 and len(images):
+            low, high = float(images.min()), float(images.max())
+            if not (low >= 0 and high <= 255):  # NaN is neither
+                raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {wanted}")
+        return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest of a folder, if it is as it was written.
+
+    Raises:
+        ExportError: if it is not there, is damaged or was changed, or is of another version of the format.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ExportError(f"{path} has {path.stat().st_size:,} bytes; allowed: {LARGEST_MANIFEST:,}")
+        manifest = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ExportError(f"no exported network at {Path(folder)}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise ExportError(f"{path} is not JSON") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ExportError(f"{path} does not describe an exported network")
+    if manifest.get("version") != VERSION:
+        raise ExportError(f"{path} is of version {manifest.get('version')!r} of the format; allowed: {VERSION}")
+    if manifest.get("sha256") != digest_of(manifest):
+        raise ExportError(f"{path} was changed after the export: its checksum does not fit")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(_FILE_NAME.fullmatch(name) for name in files):
+        raise ExportError(f"{path} names no files, or names outside its folder")
+    return manifest
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of everything else in a manifest."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _verified(folder: Path, name: str, digest: str) -> bytes:
+    """A file's content, if it is what was exported."""
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise ExportError(f"{folder / name} cannot be read: {error.strerror or error}") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ExportError(f"{folder / name} is not the file that was exported: its checksum does not fit")
+    return content
+
+
+def _piece(content: Mapping[str, bytes], name: str, threads: int) -> Piece:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(content[name], options, providers=["CPUExecutionProvider"])
+        return Piece(session, tuple(i.name for i in session.get_inputs()))
+    except KeyError:
+        raise ExportError(f"{name} is not among the files of the manifest") from None
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise ExportError(f"{name} cannot be run: {str(error).splitlines()[0]}") from None
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ExportError(f"{what} {value!r} is not a number")
+    return float(value)
+
+
+def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
+    """(n, channels, height, width) test images that were exported with a network, (n,) their classes, and (X, n, C)
+    what the network said of them before it was exported.
+
+    Raises:
+        ExportError: if there are none.
+    """
+    try:
+        with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as held:
+            return held["images"], held["labels"], held["logits"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
+
+
+def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None:
+    for at in range(0, len(images), BATCH):
+        answer = network.run(images[at : at + BATCH], setting)
+        for i, c in enumerate(answer.classes):
+            print(json.dumps({
+                "image": at + i, "label": network.labels[c], "probability": round(float(answer.probabilities[i, c]), 6),
+                "exit": int(answer.positions[i]) + 1, "macs": int(answer.macs[i]),
+            }))  # fmt: skip
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command at the top of this file; returns its exit code."""
+    parser = argparse.ArgumentParser(description="Run an exported early-exit network.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent, help="this file's by default")
+    parser.add_argument("--images", type=Path, help=".npy with (N, channels, size, size) pixels 0 … 255")
+    parser.add_argument("--budget", type=float, help="expected MACs per image at most")
+    parser.add_argument("--check", action="store_true", help="compare the logits of the folder's examples")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args(words)
+    try:
+        network = ExportedNetwork.load(given.folder, given.threads)
+        if given.check:
+            print(f"logits differ by at most {network.check(given.folder):.3g}", file=sys.stderr)
+        if given.images:
+            try:
+                images = np.load(given.images, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise ExportError(f"{given.images} is no .npy of images: {' '.join(str(error).split())}") from None
+            _lines(network, images, None if given.budget is None else network.within(given.budget))
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

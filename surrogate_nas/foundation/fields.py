@@ -1,0 +1,104 @@
+"""Values that a user may set: their types, and errors that name the field, the value got and what is allowed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from surrogate_nas.foundation.errors import FieldError, InputError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Amount = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """A frozen mapping of known fields; no number is infinite or NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says; nothing if it is empty.
+
+    Raises:
+        InputError: if it cannot be read or is not a mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict | None):
+        raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
+    return loaded or {}
+
+
+def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
+    """Validate `values`.
+
+    Raises:
+        InputError: one line with the source, the field, the value got and what is allowed.
+    """
+    try:
+        return parse_fields(model, values)
+    except FieldError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
+    """Validate `values`.
+
+    Raises:
+        FieldError: with the path of the field that is wrong.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        errors = error.errors()  # a misspelt field is also a missing one
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        path, at = _resolve(model, first["loc"])
+        where = ".".join(str(part) for part in path)
+        if first["type"] == "extra_forbidden":
+            allowed = ", ".join(at.model_fields)
+            raise FieldError(f"unknown setting {where!r}; allowed: {allowed}", path) from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        if first["type"] == "value_error":
+            _refuse(message, where, path, at)
+        raise FieldError(f"{where + ': ' if where else ''}{message}, got {first['input']!r}", path) from None
+
+
+def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
+    """A check of our own: it names its field first where it looks at several."""
+    first = message.partition(" ")[0].rstrip(":").split(".")
+    if first[0] in at.model_fields:
+        path = [*path, *first]
+    raise FieldError(f"{where + ': ' if where else ''}{message}", path) from None
+
+
+def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:
+    """The path that a user wrote, and the model whose field it names: a union's tag is no part of the path."""
+    path: list[str | int] = []
+    choices: tuple[type[BaseModel], ...] = (model,)
+    for part in location:
+        if isinstance(part, str) and len(choices) > 1:
+            choices = tuple(m for m in choices if part in get_args(m.model_fields["kind"].annotation))
+            continue
+        path.append(part)
+        if isinstance(part, str) and part in choices[0].model_fields:
+            inner = tuple(_models_in(choices[0].model_fields[part].annotation))
+            model, choices = choices[0], inner or choices
+        else:
+            model = choices[0]
+    return path, model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -1,0 +1,69 @@
+"""One command at a time changes a study; those that only read it need no leave."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.progress import say
+
+LOCK, HOLDER = ".lock", ".lock-holder"
+
+
+class StudyLock:
+    """The right to change a study. The operating system takes it back from a process that ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder / LOCK)
+
+    @contextmanager
+    def held(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold it inside the block. A block within a block holds it still.
+
+        Args:
+            wait: until whoever has it is done.
+
+        Raises:
+            InputError: naming who has it, unless `wait`.
+            JobError: if nothing can be written here.
+        """
+        try:
+            self._acquire(wait)
+        except OSError as error:
+            raise JobError(f"study {self._folder} cannot be changed: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            if self._lock.lock_counter == 1:
+                with suppress(OSError):
+                    (self._folder / HOLDER).unlink()
+            self._lock.release()
+
+    def _acquire(self, wait: bool) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            busy = f"another command is working on study {self._folder} ({self._holder()})"
+            if not wait:
+                raise InputError(f"{busy}; wait for it to end, or let this one wait with --wait") from None
+            say(f"{busy}; waiting for it to end")
+            self._lock.acquire(timeout=-1)
+        if self._lock.lock_counter == 1:
+            since, command = f"{datetime.now():%Y-%m-%d %H:%M}", " ".join(sys.argv[1:2])
+            try:
+                (self._folder / HOLDER).write_text(f"process {os.getpid()}, {command} since {since}", encoding="utf-8")
+            except OSError:
+                self._lock.release()
+                raise
+
+    def _holder(self) -> str:
+        try:
+            return (self._folder / HOLDER).read_text(encoding="utf-8")
+        except OSError:
+            return "it has just begun or ended"

@@ -1,0 +1,58 @@
+"""Functions of the user's own, named as `package.module:function`."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from surrogate_nas.foundation.errors import InputError
+
+MOST_NAMES = 8
+
+
+def load_function(reference: str, what: str, folder: str | None = None) -> Callable[..., Any]:
+    """The function or class that `package.module:name` names.
+
+    Args:
+        reference: where it is.
+        what: it is meant to be, for messages.
+        folder: where that module is found if it is not installed; the current folder for `None`.
+
+    Raises:
+        InputError: for what cannot be imported or called, with the reason.
+    """
+    module_name, colon, name = reference.partition(":")
+    if not (module_name and colon and name):
+        raise InputError(f"{what} {reference!r} is not of the form package.module:function")
+    _make_importable(folder or str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's own code may raise anything
+        raise InputError(f"{what} {reference!r}: module {module_name!r} cannot be imported: {line_of(error)}") from None
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InputError(f"{what} {reference!r}: {module_name!r} has no {part!r}{close_to(part, dir(found))}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise InputError(f"{what} {reference!r} is a {type(found).__name__}, not a function or class")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _make_importable(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def line_of(error: Exception) -> str:
+    """One line of an error."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")
+
+
+def close_to(name: str, names: Sequence[str]) -> str:
+    """Which of these were perhaps meant; empty for none."""
+    close = difflib.get_close_matches(name, names, MOST_NAMES, cutoff=0.5)
+    return f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,0 +1,66 @@
+"""Progress on stderr: what is running, how far it is, how long still."""
+
+import time
+
+from rich.console import Console
+
+SAY_EVERY = 5.0
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    console.print(message, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """For people.
+
+    >>> duration(42), duration(90), duration(5400), duration(180000)
+    ('42 s', '1 min 30 s', '1 h 30 min', '50 h 0 min')
+    """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+class Countdown:
+    """Says every few seconds how much of something is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._start = what, time.monotonic()
+        self._said = self._start
+
+    def at(self, done: int, of: int) -> None:
+        """So many of so many are done."""
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY or done == of:
+            self._said = now
+            left = (now - self._start) / done * (of - done)
+            say(f"{done:,} of {of:,} {self._what}; about {duration(left)} left")
+
+
+class Pace:
+    """Says every few seconds how many rows are done and how fast, and at the end how long all of them took."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._start = what, time.monotonic()
+        self._said = self._start
+
+    def at(self, done: int, share: float | None) -> None:
+        """So many are done, which is that share of all, if it is known."""
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY:
+            self._said = now
+            left = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
+            say(f"{self._rate(done)}{left}")
+
+    def end(self, done: int) -> None:
+        """All are done."""
+        say(f"{self._rate(done)}; {duration(time.monotonic() - self._start)} in all")
+
+    def _rate(self, done: int) -> str:
+        return f"{done:,} {self._what}, {done / max(time.monotonic() - self._start, 1e-9):,.0f} a second"

@@ -1,0 +1,436 @@
+"""A network of the user's own, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
+
+Only what lies around the cuts is traced, by torch.fx; every module that has no cut inside runs as it was written. Where
+several values are needed further on, as around a shortcut, all of them cross the cut.
+"""
+
+import inspect
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from surrogate_nas.architecture.given import BackboneSpec, SegmentSpec
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.plugins import close_to, line_of, load_function
+from surrogate_nas.network.liveness import peak_memory
+from surrogate_nas.space.spec import SpaceSpec, parse_spec
+
+COUNTED = ("conv", "linear", "addmm", "matmul", "bmm", "baddbmm", "einsum")
+"""fvcore's operators whose multiply-accumulates are counted."""
+MOST_NAMES = 8
+END = "end"
+COLOURS = 3
+DEFAULT_BRANCH: dict[str, list[Any]] = {
+    "depth": [0, 1, 2], "layer": ["conv", "separable"], "channels": [16, 32, 64], "pool": [1, 2],
+}  # fmt: skip
+MOST_PIXELS = 1024
+"""Of a side; images of other sizes than the backbone takes are resized."""
+Factory = Callable[..., nn.Module]
+
+
+def reference_of(factory: Factory) -> tuple[str, str | None]:
+    """`package.module:name` of a function or class, and the folder of its module if that is not installed.
+
+    Raises:
+        InputError: for one that no other process could import.
+    """
+    name, module = getattr(factory, "__qualname__", ""), sys.modules.get(getattr(factory, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if not name or "<" in name or module is None or file is None:
+        raise InputError(
+            f"backbone {name or factory!r} cannot be imported by the processes that train: define it at the top of a "
+            "module"
+        )
+    if module.__name__ == "__main__":
+        return f"{Path(file).stem}:{name}", str(Path(file).parent.absolute())
+    top = Path(file).parents[module.__name__.count(".") + (Path(file).name == "__init__.py")]
+    return f"{module.__name__}:{name}", None if "site-packages" in top.parts else str(top.absolute())
+
+
+def make(reference: str, folder: str | None, classes: int) -> nn.Module:
+    """The user's network; its function is told the number of classes if it takes `num_classes` or `classes`.
+
+    Raises:
+        InputError: if the function fails, or gives something else.
+    """
+    factory = load_function(reference, "backbone", folder)
+    try:
+        taken = inspect.signature(factory).parameters
+        passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+        name = next((n for n in ("num_classes", "classes") if n in taken), "num_classes" if passes_on else None)
+        made = factory(**({name: classes} if name else {}))
+    except Exception as error:  # the user's own code may raise anything
+        raise InputError(f"backbone {reference!r} cannot be made: {line_of(error)}") from None
+    if not isinstance(made, nn.Module):
+        raise InputError(f"backbone {reference!r} gives a {type(made).__name__}, not a torch.nn.Module")
+    return made
+
+
+class _Tracer(fx.Tracer):
+    """Looks into the modules that have a cut inside, and notes what the modules at the cuts give."""
+
+    def __init__(self, exits: Sequence[str]) -> None:
+        super().__init__()
+        self.exits = exits
+        self.given: dict[str, list[Any]] = {name: [] for name in exits}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not any(name.startswith(f"{module_qualified_name}.") for name in self.exits)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        out = super().call_module(m, forward, args, kwargs)
+        name = self.path_of_module(m)
+        if name in self.given:
+            self.given[name].append(out)
+        return out
+
+
+class SplitBackbone(nn.Module):
+    """A module in segments: one up to each exit, and one from the last exit to the output."""
+
+    def __init__(self, names: Sequence[str], segments: Sequence[fx.GraphModule]) -> None:
+        super().__init__()
+        self.names = (*names, END)
+        self.segments = nn.ModuleList(segments)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, channels, side, side) feature map at each exit, then the (N, classes) output."""
+        values, found = (x,), []
+        for segment in self.segments:
+            values = segment(*values)
+            found.append(values[0])
+        return found
+
+
+def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
+    """Cut a module after the named modules, in the order in which they run. Weights stay the same tensors.
+
+    Raises:
+        InputError: if it cannot be cut there, with the reason.
+    """
+    _check_names(module, exits)
+    tracer = _Tracer(exits)
+    try:
+        graph = tracer.trace(module)
+    except Exception as error:  # whatever the user's forward does with a proxy
+        raise InputError(
+            f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on the "
+            "data has to lie inside a module without an exit in it"
+        ) from None
+    cuts = _cuts(graph, tracer.given)
+    _check_functions(graph)
+    segments = _segments(module, graph, [node for _, node in cuts])
+    _check_sharing(segments)
+    return SplitBackbone([name for name, _ in cuts], segments)
+
+
+def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
+    names = [name for name, _ in module.named_modules() if name]
+    if not exits:
+        raise InputError(f"a backbone needs at least one exit; its modules: {', '.join(names[:MOST_NAMES])}, …")
+    for name in exits:
+        if name not in names:
+            close = close_to(name, names) or f"; its modules: {', '.join(names[:MOST_NAMES])}, …"
+            raise InputError(f"the backbone has no module {name!r}{close}")
+        if exits.count(name) > 1:
+            raise InputError(f"exit {name!r} is named {exits.count(name)} times")
+
+
+def _cuts(graph: fx.Graph, given: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
+    """Exits and the node after which each stands, in the order in which they run."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    found: list[tuple[str, fx.Node]] = []
+    for name, outputs in given.items():
+        if len(outputs) != 1:
+            how = "never" if not outputs else f"{len(outputs)} times"
+            raise InputError(f"module {name!r} runs {how} in the backbone's forward; an exit needs one that runs once")
+        if not isinstance(outputs[0], fx.Proxy):
+            raise InputError(f"module {name!r} gives a {type(outputs[0]).__name__}, and an exit needs one feature map")
+        found.append((name, outputs[0].node))
+    found.sort(key=lambda pair: order[pair[1]])
+    for (first, a), (second, b) in itertools.pairwise(found):
+        if a is b:
+            raise InputError(f"exits {first!r} and {second!r} stand at the same place")
+    return found
+
+
+def _check_functions(graph: fx.Graph) -> None:
+    """What depends on training or evaluation would be fixed by tracing."""
+    for node in graph.nodes:
+        if node.op == "call_function" and "training" in node.kwargs:
+            name = getattr(node.target, "__name__", node.target)
+            raise InputError(f"the backbone's forward calls {name} as a function; make it a module, as nn.Dropout is")
+
+
+def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> list[fx.GraphModule]:
+    nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+    (output,) = [node for node in graph.nodes if node.op == "output"]
+    result = output.args[0]
+    if not isinstance(result, fx.Node):
+        raise InputError("the backbone gives several values, and one tensor of logits is needed")
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if len(inputs) > 1 and not all(node.args for node in inputs[1:]):
+        raise InputError(f"the backbone takes {len(inputs)} inputs, and images are one")
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    ends = [order[cut] for cut in cuts]
+    if result in cuts:
+        raise InputError("an exit after which nothing runs is the output itself; leave it out")
+    segments = []
+    crossing: list[fx.Node] = inputs[:1]
+    for k in range(len(cuts) + 1):
+        low, high = (ends[k - 1] if k else -1), (ends[k] if k < len(cuts) else len(order))
+        mine = [node for node in nodes if low < order[node] <= high]
+        leaving = [result] if k == len(cuts) else _crossing(graph, cuts[k], order, inputs[:1])
+        segments.append(_segment(module, mine, crossing, leaving))
+        crossing = leaving
+    return segments
+
+
+def _crossing(graph: fx.Graph, cut: fx.Node, order: dict[fx.Node, int], inputs: list[fx.Node]) -> list[fx.Node]:
+    """What later nodes read of earlier ones: the feature map at the cut first."""
+
+    def is_read_later(node: fx.Node) -> bool:
+        return any(order[user] > order[cut] for user in node.users)
+
+    earlier = [n for n in graph.nodes if order[n] <= order[cut] and (n.op != "placeholder" or n in inputs)]
+    others = [n for n in earlier if n is not cut and n.op != "get_attr" and is_read_later(n)]
+    return [cut, *others]
+
+
+def _segment(
+    module: nn.Module, nodes: Sequence[fx.Node], entering: Sequence[fx.Node], leaving: Sequence[fx.Node]
+) -> fx.GraphModule:
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(entering)}
+
+    def copied(node: fx.Node) -> fx.Node:
+        if node not in copies and node.op == "get_attr":  # a parameter may be read in several segments
+            copies[node] = graph.node_copy(node)
+        return copies[node]
+
+    for node in nodes:
+        copies[node] = graph.node_copy(node, copied)
+    graph.output(tuple(copied(node) for node in leaving))
+    graph.eliminate_dead_code(lambda node: node.op not in ("get_attr",))
+    return fx.GraphModule(module, graph)
+
+
+def _check_sharing(segments: Sequence[fx.GraphModule]) -> None:
+    seen: dict[int, int] = {}
+    for k, segment in enumerate(segments):
+        for name, parameter in segment.named_parameters():
+            if seen.setdefault(id(parameter), k) != k:
+                raise InputError(f"parameter {name!r} is used on both sides of an exit, and weights are saved once")
+
+
+@torch.no_grad()
+def describe(
+    reference: str, folder: str | None, exits: Sequence[str], example: tuple[int, int, int], classes: int,
+    *, frozen: bool = False,
+) -> BackboneSpec:  # fmt: skip
+    """Make, cut and count a user's backbone.
+
+    Args:
+        reference: `package.module:function` that makes it.
+        folder: where that module is found.
+        exits: names of the modules after which an exit may be mounted.
+        example: channels, height and width of its images; height and width are equal.
+        classes: logits that it gives.
+        frozen: whether only exit branches are trained.
+
+    Raises:
+        InputError: if it cannot be cut there, or is no classifier of square images into `classes`.
+    """
+    channels, height, width = example
+    if height != width or min(example) < 1:
+        raise InputError(f"example input {channels},{height},{width} is not of the form channels,side,side")
+    backbone = split(make(reference, folder, classes).eval(), exits)
+    shapes = _shapes(backbone, example, classes)
+    segments, values = [], (torch.zeros(1, *example),)
+    for name, segment, shape in zip(backbone.names, backbone.segments, shapes, strict=True):
+        assert isinstance(segment, fx.GraphModule)
+        after, macs = segment(*values), _macs(segment, values)
+        if macs == 0:
+            raise InputError(
+                f"the backbone multiplies nothing between {name!r} and the exit before it, or its input: leave one out"
+            )
+        parameters = sum(p.numel() for p in segment.parameters())
+        segments.append(SegmentSpec(
+            name=name, channels=shape[1], side=shape[2] if len(shape) == 4 else 1, macs=macs,
+            parameters=parameters, weight_bytes=_weight_bytes(segment), peak_memory=_peak(segment, values),
+            held_memory=sum(value.nbytes for value in after),
+        ))  # fmt: skip
+        values = after
+    return BackboneSpec(
+        factory=reference, folder=folder, frozen=frozen, channels=channels, side=height, classes=classes,
+        segments=tuple(segments),
+    )  # fmt: skip
+
+
+def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) -> SpaceSpec:
+    """Which exits a backbone has, and what their branches are.
+
+    Args:
+        backbone: from `describe`.
+        branch: choices of the branches, as in a space's file; by default none to two layers, as far as there is room.
+    """
+    least = min(segment.side for segment in backbone.segments[:-1])
+    choices = branch or {**DEFAULT_BRANCH, "pool": [pool for pool in DEFAULT_BRANCH["pool"] if pool <= least]}
+    name = backbone.factory.partition(":")[2]
+    about = f"exits on {backbone.factory}, {'frozen' if backbone.frozen else 'trained with them'}"
+    return parse_spec({
+        "name": name, "about": about, "image_sizes": [1, MOST_PIXELS], "backbone": backbone.model_dump(),
+        "branch": choices,
+    })  # fmt: skip
+
+
+def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int) -> list[tuple[int, ...]]:
+    """Shapes of the feature maps and of the output for two images; everything that crosses a cut is looked at."""
+    images = 2
+    values, shapes = (torch.zeros(images, *example),), []
+    for name, segment in zip(backbone.names, backbone.segments, strict=True):
+        try:
+            values = segment(*values)
+        except Exception as error:  # the user's own code may raise anything
+            raise InputError(
+                f"the backbone does not take images of {'×'.join(map(str, example))}: {line_of(error)}"
+            ) from None
+        for value in values:
+            if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != images:
+                what = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+                raise InputError(
+                    f"exit {name!r}: {what} is computed before it and read after it, and only values with the images "
+                    "first can be left behind when an image leaves"
+                )
+        shapes.append(tuple(values[0].shape))
+        if name != END and (len(shapes[-1]) != 4 or shapes[-1][2] != shapes[-1][3]):
+            raise InputError(
+                f"exit {name!r}: its module gives {shapes[-1]}, and (images, channels, side, side) is needed"
+            )
+    if shapes[-1] != (images, classes):
+        raise InputError(
+            f"the backbone gives {shapes[-1]} for {images} images of {classes} classes; "
+            "its function may take num_classes"
+        )
+    return shapes
+
+
+def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from fvcore.nn import FlopCountAnalysis  # machines that only train need none
+
+        counted = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return int(sum(count for name, count in counted.by_operator().items() if name in COUNTED))
+
+
+def _deep(segment: fx.GraphModule) -> fx.GraphModule:
+    """Traced into, down to torch's own modules; as it is where that cannot be done."""
+    try:
+        return fx.symbolic_trace(segment)
+    except Exception:  # whatever the user's forward does with a proxy
+        return segment
+
+
+def _peak(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
+    return peak_memory(_deep(segment), values)
+
+
+def _weight_bytes(segment: fx.GraphModule) -> int:
+    """In 32-bit floats, a batch norm after a convolution folded into it: one bias per channel, if it has none."""
+    deep, norms = _deep(segment), nn.modules.batchnorm._BatchNorm
+    kept = [module for module in segment.modules() if not isinstance(module, norms)]
+    numbers = sum(p.numel() for module in kept for p in module.parameters(recurse=False))
+    modules: dict[str, nn.Module] = dict(deep.named_modules())
+    for node in deep.graph.nodes:
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(norm, norms):
+            before = node.all_input_nodes[0]
+            folded = modules.get(str(before.target)) if before.op == "call_module" else None
+            if isinstance(folded, nn.Conv2d):
+                numbers += 0 if folded.bias is not None else folded.out_channels
+            else:
+                numbers += 2 * norm.num_features
+    return 4 * numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """What a user asks for: exits on a network of their own."""
+
+    reference: str
+    """`package.module:function` that makes it."""
+    exits: tuple[str, ...]
+    """Modules after which an exit may be mounted."""
+    folder: str | None = None
+    """Where that module is found if it is not installed."""
+    example: tuple[int, int, int] | None = None
+    """Channels, height and width that it takes; those of the data for `None`, in colour if it takes no grey images."""
+    frozen: bool = False
+    """Whether its weights stay as the function made them."""
+    branch: Mapping[str, Any] | None = None
+    """Choices of the branches, as in a space's file."""
+
+    def space(self, shape: ImageShape) -> SpaceSpec:
+        """The space for images of `shape`; raises `InputError` if there can be none, with the reason."""
+        example = self.example or (shape.channels, shape.size, shape.size)
+        if shape.channels not in (1, example[0]):
+            raise InputError(f"the backbone takes {example[0]} channels, and the images have {shape.channels}")
+        try:
+            backbone = self._described(example, shape.classes)
+        except InputError:
+            if self.example or shape.channels != 1:
+                raise
+            backbone = self._described((COLOURS, shape.size, shape.size), shape.classes)  # most take colour images
+        return space_of(backbone, self.branch)
+
+    def _described(self, example: tuple[int, int, int], classes: int) -> BackboneSpec:
+        return describe(self.reference, self.folder, self.exits, example, classes, frozen=self.frozen)
+
+    def is_that_of(self, spec: SpaceSpec) -> bool:
+        """Whether a study's space is the one that is asked for."""
+        backbone = spec.backbone
+        if backbone is None or (backbone.factory, backbone.frozen) != (self.reference, self.frozen):
+            return False
+        of_study = {segment.name for segment in backbone.segments[:-1]}
+        return of_study == set(self.exits) and self.example in (None, (backbone.channels, backbone.side, backbone.side))
+
+
+def mount(
+    factory: Factory | str, exits: Sequence[str], *, example: Tensor | tuple[int, int, int] | None = None,
+    frozen: bool = False, branch: Mapping[str, Any] | None = None,
+) -> Mount:  # fmt: skip
+    """Exits on a network of your own, as a search space: give it to `Study.create(space=…)`.
+
+    Args:
+        factory: a function or class at the top of a module, or `package.module:name`. It is called with
+            `num_classes` or `classes` if it takes one of them, and may load weights.
+        exits: names of the modules, as in `named_modules`, after which an exit may be mounted.
+        example: an input (1, channels, side, side), or its channels, height and width; the data's by default. Images
+            of another size are resized, grey ones repeated in all channels.
+        frozen: whether its weights stay as the function made them, and only exit branches are trained.
+        branch: choices of the branches, as in a space's file.
+
+    Raises:
+        InputError: for a function that no other process could import.
+    """
+    reference, folder = (factory, _folder_of(factory)) if isinstance(factory, str) else reference_of(factory)
+    shape = tuple(example.shape[-3:]) if isinstance(example, Tensor) else example
+    if shape is not None and len(shape) != 3:
+        raise InputError(f"example {shape} is not channels, height and width")
+    return Mount(reference, tuple(exits), folder, shape, frozen, branch)
+
+
+def _folder_of(reference: str) -> str | None:
+    """The current folder, if the module is there."""
+    top = reference.partition(":")[0].partition(".")[0]
+    here = Path.cwd()
+    return str(here) if (here / top).is_dir() or (here / f"{top}.py").is_file() else None

@@ -1,0 +1,310 @@
+"""An architecture made into a PyTorch module that can really stop early."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from surrogate_nas.architecture.architecture import Activation, Architecture, Backbone
+from surrogate_nas.architecture.cost import ChargeHeads
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.architecture.given import BackboneSpec
+from surrogate_nas.architecture.layers import Conv, Layer, Linear, Map, Reshape, SqueezeExcite
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.architecture.units import AnyUnit, Unit
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, having_left, scores
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.network.backbone import make, split
+from surrogate_nas.network.quantization import quantize
+
+
+class GlobalPool(nn.Module):
+    """Mean over the map, kept as a 1×1 map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3), keepdim=True)
+
+
+class Resize(nn.Module):
+    """To a square map of a fixed side: maps bicubically, as AEBNAS does, images bilinearly and without aliasing."""
+
+    def __init__(self, side: int, *, image: bool) -> None:
+        super().__init__()
+        self.size, self.image = (side, side), image
+
+    def forward(self, x: Tensor) -> Tensor:
+        mode = "bilinear" if self.image else "bicubic"
+        return functional.interpolate(x, self.size, mode=mode, align_corners=False, antialias=self.image)
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale channels by what a bottleneck says of their means (Hu et al., arXiv 1709.01507)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        return x * functional.hardsigmoid(self.up(functional.relu(self.down(mean))))
+
+
+def _activation(name: Activation) -> nn.Module:
+    return nn.ReLU(inplace=True) if name == "relu" else nn.Hardswish(inplace=True)
+
+
+def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
+    """What carries out a layer that reads maps like `x`."""
+    match layer:
+        case Conv():
+            yield nn.Conv2d(
+                x.channels, layer.width, layer.kernel, layer.stride, padding=layer.kernel // 2 if layer.padded else 0,
+                groups=x.channels if layer.depthwise else 1, bias=layer.bias,
+            )  # fmt: skip
+            if layer.norm:
+                yield nn.BatchNorm2d(layer.width)
+            if layer.activation:
+                yield _activation(layer.activation)
+        case SqueezeExcite():
+            yield SqueezeExcitation(x.channels, layer.hidden)
+        case Linear():
+            yield nn.Linear(x.elements, layer.width)
+        case Reshape(kind="avg pool"):
+            yield nn.AvgPool2d(layer.size)
+        case Reshape(kind="max pool"):
+            yield nn.MaxPool2d(layer.size)
+        case Reshape(kind="global pool"):
+            yield GlobalPool()
+        case Reshape(kind="resize" | "rescale"):
+            yield Resize(layer.size, image=layer.kind == "rescale")
+        case Reshape(kind="relu"):
+            yield nn.ReLU()  # not in place: the backbone reads the same map
+
+
+def _sequence(layers: Sequence[Layer], x: Map) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for layer in layers:
+        modules += _modules(layer, x)
+        x = layer.out(x)
+    return nn.Sequential(*modules)
+
+
+class Block(nn.Module):
+    """A unit of the backbone: layers, and what goes around them."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self.body = _sequence(unit.layers, unit.input)
+        self.shortcut = None if unit.shortcut is None else _shortcut(unit)
+        self.activation = unit.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        match self.activation:
+            case None:
+                return y
+            case "relu":
+                return functional.relu(y)
+            case "hswish":
+                return functional.hardswish(y)
+
+
+def _shortcut(unit: Unit) -> nn.Module:
+    return _sequence(unit.shortcut, unit.input) if unit.shortcut else nn.Identity()
+
+
+class ExitBranch(nn.Module):
+    """A unit that ends in a linear layer, to (N, C) logits, or (N, C + 1) with a gate's logit last."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        *layers, last = unit.layers
+        self.layers = _sequence(layers, unit.input)
+        (self.linear,) = _modules(last, unit.inputs[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        said: Tensor = self.linear(self.layers(x).flatten(1))
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network that stops early said of N samples."""
+
+    logits: Tensor
+    """(N, C) of the exit at which each sample left."""
+    positions: npt.NDArray[np.int64]
+    """(N,) that exit's position."""
+    samples_per_segment: npt.NDArray[np.int64]
+    """(E,) samples for which the backbone between one position and the next was computed."""
+
+
+class EarlyExitNetwork(nn.Module):
+    """The network of an architecture. Takes (N, channels, size, size) images with pixels from 0 to 255.
+
+    Args:
+        architecture: what to build.
+        shape: images and classes.
+        mean, std: per-channel pixel statistics of the training images; normalisation is part of the network.
+        backbone: the given backbone of the architecture's space, if it has one.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, architecture: Architecture, shape: ImageShape, mean: tuple[float, ...] = (), std: tuple[float, ...] = (),
+        backbone: BackboneSpec | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.architecture = architecture
+        self.shape = shape
+        self.register_buffer("mean", _per_channel(mean or (127.5,) * shape.channels, shape))
+        self.register_buffer("std", _per_channel(std or (127.5,) * shape.channels, shape))
+        costing = Costing(shape, backbone=backbone)
+        heads = costing.heads(architecture)
+        self.given = backbone if isinstance(architecture.stem, Backbone) else None
+        self.segments = _given(self.given) if self.given else nn.ModuleList()
+        self.heads = nn.ModuleDict()
+        for e, units in enumerate(costing.units(architecture).segments):
+            if self.given is None:
+                self.segments.append(_segment(units, first=e == 0))
+            if e in heads:
+                self.heads[str(e)] = ExitBranch(heads[e])
+        quantize(self, architecture.bits)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Pixels 0 … 255 of any dtype to the scale that the first convolution expects."""
+        return (x.to(self.mean.dtype) - self.mean) / self.std
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C) logits of every exit, in the order of `architecture.exit_positions`."""
+        return [logits for logits, _ in self.said(x)]
+
+    def said(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
+        values: tuple[Tensor, ...] = self.prepared(x)
+        said = []
+        for e in range(self.architecture.positions):
+            values = self.step(e, values)
+            if self._has_exit(e):
+                said.append(self.said_at(e, values[0]))
+        return said
+
+    def prepared(self, x: Tensor) -> tuple[Tensor]:
+        """Normalised images, as a given backbone takes them: grey ones in all of its channels, and of its size."""
+        x = self.normalize(x)
+        if self.given is not None:
+            x = x.expand(-1, self.given.channels, -1, -1)
+            if self.given.side != self.shape.size:
+                x = Resize(self.given.side, image=True)(x)
+        return (x,)
+
+    def step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Everything that later segments need after segment e, the feature map first."""
+        after = self.segments[e](*values)
+        return after if self.given is not None else (after,)
+
+    def _has_exit(self, e: int) -> bool:
+        return str(e) in self.heads or e == self.architecture.positions - 1
+
+    def said_at(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, C) logits of the exit at position e from the feature map there, and (N,) its gate's if it has one."""
+        if str(e) not in self.heads:  # the end of a given backbone
+            return x, None
+        if self.given is not None:
+            x = x.clone()  # what follows in the backbone may change the map in place
+        out: Tensor = self.heads[str(e)](x)
+        C = self.shape.classes
+        return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
+
+    def exit_macs(self, charge_heads: ChargeHeads = "all") -> Tensor:
+        """(X,) multiply-accumulates of leaving at each exit that exists, with all of them on."""
+        macs = Costing(self.shape, charge_heads, backbone=self.given).of(self.architecture).macs()[0]
+        return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
+
+    def train(self, mode: bool = True) -> "EarlyExitNetwork":
+        """As every module; a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.given is not None and self.given.frozen:
+            self.segments.eval()
+        return self
+
+    @torch.inference_mode()
+    def predict(self, x: Tensor, operating_point: OperatingPoint) -> Prediction:
+        """Classify, computing nothing further for a sample that has left.
+
+        Raises:
+            InputError: if the number of thresholds does not fit the network.
+        """
+        E = self.architecture.positions
+        if len(operating_point.thresholds) != E - 1:
+            raise InputError(f"{E} exits need {E - 1} thresholds, got {len(operating_point.thresholds)}")
+        inside = torch.arange(len(x), device=x.device)
+        logits = torch.zeros(len(x), self.shape.classes, device=x.device)
+        positions = np.full(len(x), E - 1)
+        samples = np.zeros(E, dtype=np.int64)
+        left = np.zeros(len(x), dtype=np.float32)
+        values: tuple[Tensor, ...] = self.prepared(x)
+        for e in range(E):
+            if len(inside) == 0:
+                break
+            samples[e] = len(inside)
+            values = self.step(e, values)
+            threshold = operating_point.thresholds[e] if e < E - 1 else 0.0
+            if not self._has_exit(e) or threshold is None:
+                continue
+            said, gate = self.said_at(e, values[0])
+            score = _scores(operating_point, e, said, gate)
+            if operating_point.policy == "cumulative_gate" and gate is not None:
+                score = left = having_left(left, score)
+            sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
+            leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
+            logits[inside[leaves]] = said[leaves]
+            positions[inside[leaves].cpu().numpy()] = e
+            values, inside, left = tuple(value[~leaves] for value in values), inside[~leaves], left[~sure]
+        return Prediction(logits, positions, samples)
+
+
+def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
+    """As `SplitOutputs.view` has them."""
+    if point.policy in GATE_POLICIES and gate is not None:
+        return gate_scores(gate.cpu().numpy())
+    policy: PolicyName = "max_softmax" if point.policy in GATE_POLICIES else point.policy
+    return scores(policy, logits.cpu().numpy(), point.temperature(position))
+
+
+def module_of(unit: Unit) -> nn.Module:
+    """What runs a unit: a block, a branch, or the first layers of the stem."""
+    if isinstance(unit.layers[-1], Linear):
+        return ExitBranch(unit)
+    return Block(unit)
+
+
+def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
+    """Units in a row; the layers of the stem stand on their own."""
+    modules: list[nn.Module] = []
+    for i, unit in enumerate(units):
+        assert isinstance(unit, Unit)
+        modules += _sequence(unit.layers, unit.input) if first and i == 0 else [Block(unit)]
+    return nn.Sequential(*modules)
+
+
+def _given(backbone: BackboneSpec) -> nn.ModuleList:
+    """The segments of a given backbone, made anew by the user's function."""
+    made = make(backbone.factory, backbone.folder, backbone.classes)
+    segments = split(made, [segment.name for segment in backbone.segments[:-1]]).segments
+    return segments.requires_grad_(not backbone.frozen)
+
+
+def _per_channel(values: tuple[float, ...], shape: ImageShape) -> Tensor:
+    if len(values) != shape.channels:
+        raise InputError(f"{shape.channels} channels need as many pixel statistics, got {len(values)}")
+    return torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)

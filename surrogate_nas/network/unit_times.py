@@ -1,0 +1,140 @@
+"""How long each unit of a space takes on this machine: one thread, one image, as the network is run."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surrogate_nas.architecture.architecture import FLOAT_BITS
+from surrogate_nas.architecture.cost_table import CostTable, Entry
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.architecture.layers import Map
+from surrogate_nas.architecture.units import AnyUnit, GivenUnit
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.network.backbone import make, split
+from surrogate_nas.network.network import module_of
+from surrogate_nas.space.costs import units_in
+from surrogate_nas.space.space import SearchSpace
+
+MICROSECONDS = "µs"
+PASSES = 5
+"""Over all units, in another order each: a bad moment of the machine does not fall on one of them alone."""
+RUNS = 9
+"""Timed runs of a unit in each pass."""
+LEAST_SECONDS = 2e-4
+"""Of one timed run; shorter units run several times in it."""
+WRITE_EVERY = 5.0
+OnUnit = Callable[[int, int], None]
+"""Told how many timings are done, of how many."""
+
+
+def measure_space(
+    space: SearchSpace, costing: Costing, path: Path, *, runs: int = RUNS, passes: int = PASSES,
+    on_unit: OnUnit = lambda done, of: None,
+) -> CostTable:  # fmt: skip
+    """Time every distinct unit, and write the table. A unit that is in the file already is not timed again.
+
+    Args:
+        space: whose units.
+        costing: for which images.
+        path: CSV that is read if it is there, and written while it grows.
+        runs: timed runs of a unit in each pass.
+        passes: over all units.
+        on_unit: told the progress.
+
+    Raises:
+        InputError: for bit widths, which this machine does not compute with, or a file that is no table of times.
+    """
+    if min(space.spec.bits) < FLOAT_BITS:
+        raise InputError(
+            f"space {space.spec.name!r} has networks of {min(space.spec.bits)} bits, and this machine computes in 32; "
+            "a table from the target machine is needed"
+        )
+    table = CostTable.read(path) if path.is_file() else CostTable(MICROSECONDS, {}, str(path))
+    if table.name != MICROSECONDS:
+        raise InputError(f"{path} has costs in {table.name}, and {MICROSECONDS} are measured; name another file")
+    missing = table.missing(units_in(space, costing))
+    entries, times = dict(table.entries), {str(unit): list[float]() for unit in missing}
+    runners = {str(unit): _Runner(module, x) for unit, (module, x) in _modules(missing, costing).items()}
+    total, done, written = passes * len(missing), 0, time.monotonic()
+    rng = np.random.default_rng(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for n in range(passes):
+            for key in rng.permutation(sorted(times)):
+                times[key] += runners[key].seconds(runs)
+                done += 1
+                on_unit(done, total)
+                if n == passes - 1:
+                    entries[key] = _entry(times[key])
+                    if time.monotonic() - written > WRITE_EVERY:
+                        CostTable(MICROSECONDS, entries).write(path)
+                        written = time.monotonic()
+    finally:
+        torch.set_num_threads(threads)
+        measured = CostTable(MICROSECONDS, entries, str(path))
+        measured.write(path)
+    return measured
+
+
+def _entry(seconds: Sequence[float]) -> Entry:
+    median = statistics.median(seconds)
+    low, _, high = statistics.quantiles(seconds, n=4)
+    return Entry(1e6 * median, (high - low) / median, len(seconds))
+
+
+class _Runner:
+    """A module with an input, run often enough at a time for the clock."""
+
+    def __init__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.module, self.inputs, self.loops = module.eval(), inputs, 0
+
+    @torch.inference_mode()
+    def seconds(self, runs: int) -> list[float]:
+        """Of one run each, after a warm-up."""
+        self._time(2)
+        if not self.loops:
+            self.loops = max(1, round(LEAST_SECONDS / max(self._time(3), 1e-9)))
+        return [self._time(self.loops) for _ in range(runs)]
+
+    def _time(self, loops: int) -> float:
+        start = time.perf_counter_ns()
+        for _ in itertools.repeat(None, loops):
+            self.module(*self.inputs)
+        return (time.perf_counter_ns() - start) * 1e-9 / loops
+
+
+def _modules(units: Sequence[AnyUnit], costing: Costing) -> Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """What runs each unit, and an input for it."""
+    built: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    given = _given(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
+    for unit in units:
+        built[str(unit)] = given[str(unit)] if isinstance(unit, GivenUnit) else (
+            module_of(unit).to(memory_format=torch.channels_last), (_image(unit.input),)
+        )  # fmt: skip
+    return built
+
+
+def _image(x: Map) -> Tensor:
+    return torch.rand(1, x.channels, x.side, x.side).contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _given(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """The segments of a given backbone, each with what it reads."""
+    backbone = costing.backbone
+    assert backbone is not None
+    network = split(make(backbone.factory, backbone.folder, backbone.classes),
+                    [segment.name for segment in backbone.segments[:-1]]).eval()  # fmt: skip
+    values: tuple[Tensor, ...] = (_image(Map(backbone.channels, backbone.side)),)
+    found: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    for name, segment in zip(network.names, network.segments, strict=True):
+        found[f"{backbone.factory} to {name}"] = segment, values
+        values = segment(*values)
+    return found

@@ -1,0 +1,49 @@
+"""Write the report of a study: page, figures and table."""
+
+import os
+from pathlib import Path
+
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.drawing import FIGURES
+from surrogate_nas.report.front_table import front_csv
+from surrogate_nas.report.page import page
+from surrogate_nas.report.static import static_figures
+from surrogate_nas.study.study import Study
+
+FRONT, REPORT = "front.csv", "report.html"
+
+
+def write_report(study: Study, folder: Path | None = None) -> Path:
+    """Write `front.csv`, `report.html` and `figures/`, each file whole or not at all.
+
+    Any study can be reported: without a search yet, with failures, or with no solution within its limits.
+
+    Args:
+        study: read only, except that its surrogate is fitted if that is not up to date.
+        folder: where to; default the study's own.
+
+    Returns:
+        Path of `report.html`.
+
+    Raises:
+        InputError: if the folder cannot be written.
+    """
+    folder = study.path if folder is None else folder
+    contents = Contents.of(study)
+    files = {f"{FIGURES}/{name}": drawn for name, drawn in static_figures(contents).items()}
+    files[FRONT] = front_csv(contents.front, contents.positions, contents.header.shape.classes).encode()
+    files[REPORT] = page(contents).encode()
+    try:
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _write(folder / name, content)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
+    return folder / REPORT
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

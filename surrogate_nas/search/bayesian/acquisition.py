@@ -1,0 +1,141 @@
+"""What the next training is worth: by hypervolume, greedily, with what is in flight conditioned on.
+
+Nothing here knows of networks: candidates are sampled outcomes, or points of a model. Nothing needs gradients, so any
+BoTorch model serves.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from botorch.acquisition.multi_objective import logei
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
+from botorch.models.model import Model
+from botorch.sampling.get_sampler import get_sampler
+from linear_operator.utils.warnings import NumericalWarning
+from torch import Tensor
+
+from surrogate_nas.exits.front import Front
+from surrogate_nas.foundation.arrays import Floats
+
+ACQUISITION_SAMPLES = 64
+SAFE = 0.9
+FEASIBLE_ENOUGH = 20
+PRUNING_SAMPLES = 256
+
+
+def safe(probability: Floats, feasible: int, q: int) -> npt.NDArray[np.bool_]:
+    """Which of n candidates are worth a training, as far as limits go.
+
+    Improvements over a good front lie just beyond the limits, where most trainings would be in vain. So once some have
+    kept the limits, candidates have to be likely to keep them too, unless fewer than q are.
+
+    Args:
+        probability: (n,) of keeping the limits.
+        feasible: trained networks that keep them.
+        q: how many are to be chosen.
+    """
+    likely = probability >= SAFE
+    return likely if feasible >= FEASIBLE_ENOUGH and likely.sum() >= q else np.ones_like(likely)
+
+
+def greedily(
+    front: Front, cost: Floats, accuracy: Floats, count: int, begun: tuple[Floats, Floats] | None = None
+) -> list[int]:
+    """Indices of up to `count` of n candidates, each for what it adds to the sampled fronts of those before.
+
+    Candidates share their draws, so that one much like an earlier one adds little.
+
+    Args:
+        front: of what is known.
+        cost: (S, n, T) sampled costs of the T points that each candidate offers.
+        accuracy: (S, n, T) of the same.
+        count: how many.
+        begun: (S, k, T) costs and accuracies of k candidates that are in flight.
+    """
+    fronts, picked = [front] * len(cost), list[int]()
+    if begun is not None and begun[0].shape[1]:
+        fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *begun, strict=True)]
+    for _ in range(min(count, cost.shape[1])):
+        gain = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
+        gain[picked] = -1
+        picked.append(int(gain.argmax()))
+        i = picked[-1]
+        fronts = [f.with_points(c[i], a[i]) for f, c, a in zip(fronts, cost, accuracy, strict=True)]
+    return picked
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How samples of a model's outputs are read."""
+
+    model: Model
+    objectives: Callable[[Tensor], Tensor]
+    """From (…, outputs) samples to (…, 2) values, both to be maximised."""
+    constraints: Sequence[Callable[[Tensor], Tensor]]
+    """Each from (…, outputs) samples to (…), at most 0 where it is kept."""
+    reference: tuple[float, float]
+    """Of the two values."""
+
+
+@torch.no_grad()
+def greedily_by_nehvi(
+    outcomes: Outcomes, baseline: Tensor, points: Tensor, count: int, seed: int, pending: Tensor | None = None
+) -> list[int]:
+    """Indices of up to `count` of n points, greedily by BoTorch's qLogNEHVI.
+
+    Daulton et al., arXiv 2105.08195; Ament et al., arXiv 2310.20708.
+
+    Args:
+        outcomes: the model, and how its samples are read.
+        baseline: (K, d) points of what is known.
+        points: (n, d) to choose from.
+        count: how many.
+        seed: of all draws.
+        pending: (k, d) points that are in flight.
+    """
+    none = points[:0] if pending is None else pending
+    picked: list[int] = []
+    with _plain_qlognehvi(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore", NumericalWarning)
+        torch.manual_seed(seed)  # pruning the baseline draws from the global generator
+        model = outcomes.model
+        sampler = get_sampler(model.posterior(baseline), torch.Size([ACQUISITION_SAMPLES]), seed=seed)
+        objective = GenericMCMultiOutputObjective(lambda samples, X=None: outcomes.objectives(samples))
+        constraints = list(outcomes.constraints) or None
+        reference = baseline.new_tensor(outcomes.reference)
+        promising = prune_inferior_points_multi_objective(
+            model, baseline, reference, objective, constraints, PRUNING_SAMPLES
+        )
+        baseline = promising if len(promising) else baseline
+        for _ in range(min(count, len(points))):
+            before = torch.cat([none, points[picked]])
+            acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
+                model, list(outcomes.reference), baseline, sampler=sampler, objective=objective,
+                constraints=constraints, X_pending=before if len(before) else None, cache_root=False,
+            )  # fmt: skip
+            value = acquisition(points[:, None, :]).numpy()
+            value[picked] = -np.inf
+            picked.append(int(value.argmax()))
+    return picked
+
+
+@contextmanager
+def _plain_qlognehvi() -> Iterator[None]:
+    """Keep BoTorch from compiling a C++ kernel at first use.
+
+    That takes longer than these small problems do, and a machine with a compiler would propose other networks than
+    one without.
+    """
+    before = getattr(logei, "_load_attempted", None)
+    logei._load_attempted = True
+    try:
+        yield
+    finally:
+        if before is not None:
+            logei._load_attempted = before

@@ -1,0 +1,215 @@
+"""What an architecture is worth: the joint improvement of all operating points that it would offer.
+
+Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until something
+is known to keep the limits, the probability that a curve keeps them comes first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from botorch.models import ModelList
+from botorch.models.deterministic import GenericDeterministicModel
+from botorch.models.model import Model
+from botorch.posteriors import Posterior
+from torch import Tensor
+
+from surrogate_nas.architecture.cost import Cost, Objective, charged
+from surrogate_nas.exits.front import Front
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Spent
+from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.search.bayesian.acquisition import Outcomes
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.curves import CurveBasis, Reach
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.reached import reach
+
+RANDOM_THRESHOLDS = 48
+EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+CURVE_SAMPLES = 32
+COMPOSED_AT_ONCE = 8
+"""Architectures whose sampled curves fit into a processor's cache."""
+WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
+
+
+def threshold_grid(basis: CurveBasis) -> Floats:
+    """(T, E − 1) settings at which sampled curves are read: equal thresholds for every subset of exits, and others."""
+    early = basis.positions - 1
+    subsets = np.stack(np.meshgrid(*[[True, False]] * early, indexing="ij"), -1).reshape(-1, early)
+    equal = [np.where(subset, t**basis.power, OFF) for subset in subsets[:-1] for t in EQUAL_THRESHOLDS]
+    return np.concatenate([np.stack([*equal, np.full(early, OFF)]), basis.spread(RANDOM_THRESHOLDS)])
+
+
+class CurveValue:
+    """Scores candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
+    over draws s, and settings t of the grid that keep the limits. Remembers scores by architecture."""
+
+    def __init__(
+        self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True
+    ) -> None:
+        """From a front and (T, E − 1) settings; `joint=False` values the best single setting instead of the curve."""
+        self.predictor, self.front, self.limits, self.grid, self.seed = predictor, front, limits, grid, seed
+        self.joint = joint
+        self._seen: dict[bytes, tuple[float, int, float]] = {}
+
+    def __call__(self, pool: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """(n,) values, and (n,) index of the grid setting that alone would add most."""
+        keys = [row.tobytes() for row in pool.indices]
+        new = np.array([i for i, key in enumerate(keys) if key not in self._seen], dtype=np.int64)
+        drawn = self._drawn(pool[new]) if len(new) else np.zeros((0, 0, 0))
+        for start in range(0, len(new), COMPOSED_AT_ONCE):
+            chunk = slice(start, start + COMPOSED_AT_ONCE)
+            scored = self._score(pool[new[chunk]], drawn[:, chunk])
+            for i, value, setting, feasible in zip(new[chunk], *scored, strict=True):
+                self._seen[keys[i]] = (float(value), int(setting), float(feasible))
+        found = [self._seen[key] for key in keys]
+        return np.array([v for v, _, _ in found]), np.array([s for _, s, _ in found], dtype=np.int64)
+
+    def feasible(self, pool: Candidates) -> Floats:
+        """(n,) probabilities that some grid setting keeps the limits, of what has been scored."""
+        return np.array([self._seen[row.tobytes()][2] for row in pool.indices])
+
+    def curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
+        """(S, n, T) sampled log₁₀ costs, accuracies and violations of the limits, of the mean over trainings.
+
+        A point that violates them is worthless.
+        """
+        return self.composed(part, self._drawn(part))
+
+    def composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
+        """The same from (S, n, C) curve coefficients, in single precision."""
+        chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
+        cost, accuracy, violation = zip(*(self._composed(part[c], drawn[:, c]) for c in chunks), strict=True)
+        return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
+
+    def _drawn(self, part: Candidates) -> Floats:
+        """(S, n, C) curve coefficients."""
+        return self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)
+
+    def _composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
+        coefficients = torch.from_numpy(drawn.astype(np.float32))[:, :, None]
+        reached = reach(self.predictor.design, part, coefficients, self.grid[None].astype(np.float32))
+        violation = reached.excess(self.limits)
+        return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
+
+    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+        cost, accuracy, violation = self._composed(part, drawn)
+        alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
+        gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
+        setting = np.where(alone.max(axis=1) > 0, alone.argmax(axis=1), violation.mean(axis=0).argmin(axis=1))
+        feasible = (violation <= 0).any(axis=-1).mean(axis=0)
+        if len(self.front.cost):
+            return gain, setting, feasible
+        nearest = violation.min(axis=-1).mean(axis=0)
+        return feasible + 1e-3 * gain - 1e-6 * nearest, setting, feasible
+
+
+class _CurveInputs(Model):  # type: ignore[misc]
+    """A surrogate that reads only the first columns of X; the others are for the deterministic model beside it."""
+
+    def __init__(self, model: Model, columns: int) -> None:
+        super().__init__()
+        self.model, self.columns = model, columns
+
+    @property
+    def num_outputs(self) -> int:
+        """m."""
+        outputs: int = self.model.num_outputs
+        return outputs
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """None: the batched outputs of a GP are not a batch of models."""
+        return torch.Size()
+
+    def posterior(self, X: Tensor, **options: object) -> Posterior:
+        """Of the targets."""
+        return self.model.posterior(X[..., : self.columns], **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Capped:
+    """A limit on what is spent, beside that on the expected cost to be minimised."""
+
+    of: Callable[[Cost], tuple[Any, Any]]
+    """Which cost: of backbone and branches."""
+    statistic: Literal["expected", "p95"]
+    cap: float
+
+
+def _capped(limits: Limits, objective: Objective) -> list[_Capped]:
+    """Limits that exit probabilities decide; the worst case is exact, and was looked at when curves were scored."""
+    found = []
+    costs: dict[Objective, Callable[[Cost], Any]] = {
+        "macs": lambda cost: (cost.backbone, cost.branch), "cost": lambda cost: cost.other,
+    }  # fmt: skip
+    for name, of in costs.items():
+        expected, p95 = getattr(limits, f"max_{name}"), getattr(limits, f"max_p95_{name}")
+        if expected is not None and name != objective:
+            found.append(_Capped(of, "expected", expected))
+        if p95 is not None:
+            found.append(_Capped(of, "p95", p95))
+    return found
+
+
+class OperatingPoints:
+    """Architectures at single operating points, as BoTorch sees them.
+
+    Exact costs and the presence of exits are deterministic outputs beside the surrogate's, so that accuracy and
+    expected cost are composite functions of its samples.
+    """
+
+    def __init__(self, predictor: Predictor, limits: Limits, objective: Objective) -> None:
+        self.design: DesignMatrix = predictor.design
+        self.model, self.limits, self.objective = predictor.model, limits, objective
+        self.capped = _capped(limits, objective)
+
+    def points(self, part: Candidates, thresholds: Floats) -> Tensor:
+        """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
+        costs."""
+        cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
+        spent = [cost.priced, *(c.of(cost) for c in self.capped)]
+        charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
+        return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
+
+    def outcomes(self, front: Front) -> Outcomes:
+        """The composite model, with the limits as constraints on its samples."""
+        inputs, E, limits = self.design.training.X.shape[1], self.design.basis.positions, self.limits
+        exact = GenericDeterministicModel(
+            lambda X: X[..., inputs:], num_outputs=(3 + len(self.capped)) * E - 1
+        )  # fmt: skip
+        model = ModelList(_CurveInputs(self.model, inputs), exact)
+        constraints: list[Callable[[Tensor], Tensor]] = []
+        if (floor := limits.min_accuracy) is not None:
+            constraints.append(lambda samples: floor - self._objectives(samples)[..., 0])
+        if (cheapest := limits.max_macs if self.objective == "macs" else limits.max_cost) is not None:
+            log_cap = float(np.log10(cheapest))
+            constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)
+        constraints += [partial(self._over, k) for k in range(len(self.capped))]
+        return Outcomes(model, self._objectives, constraints, (front.reference_accuracy, -front.reference_cost))
+
+    def _reached(self, samples: Tensor) -> tuple[Reach, list[Tensor]]:
+        """The curve, the cost to be minimised, and the capped costs."""
+        design, E = self.design, self.design.basis.positions
+        parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.capped))]
+        targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
+        coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
+        return design.basis.compose(coefficients, setting, present > 0), costs
+
+    def _objectives(self, samples: Tensor) -> Tensor:
+        """(…, 2): accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
+        curve, costs = self._reached(samples)
+        return torch.stack([curve.accuracy, -curve.expected(costs[0]).log10()], dim=-1)
+
+    def _over(self, k: int, samples: Tensor) -> Tensor:
+        """How far capped cost k is above its cap, relatively; below 0 within."""
+        curve, costs = self._reached(samples)
+        spent = Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        return torch.from_numpy(getattr(spent, self.capped[k].statistic) / self.capped[k].cap - 1)

@@ -1,0 +1,182 @@
+"""The search of this package: constrained multi-objective Bayesian optimisation over architectures.
+
+A pool is scored by the exact hypervolume improvement of sampled curves (`curve_value`); finalists are taken one by one,
+each for what it adds to the curves of those before and of what is in flight; they are scored again, each at its most
+useful operating point, by qLogNEHVI (`acquisition`). A front member whose figures may be luck takes a finalist's place
+where training it again is worth more (`repeats`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surrogate_nas.exits.front import Front, pareto_order
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.search.bayesian.acquisition import greedily, greedily_by_nehvi, safe
+from surrogate_nas.search.bayesian.curve_value import CurveValue, OperatingPoints, threshold_grid
+from surrogate_nas.search.bayesian.repeats import worth_repeating
+from surrogate_nas.search.strategy import Fit, History, Suggestion
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.spread import Spread
+
+POOL_SAMPLES, POOL_MUTANTS, POOL_CHILDREN = 512, 256, 128
+WHOLE_SPACE = 1024
+"""A space that is no larger is the pool."""
+LOCAL_STARTS, LOCAL_STEPS = 4, 2
+SEMIFINALISTS = 128
+FINALISTS_PER_PICK = 3
+BASELINE = 48
+"""Points of the front, evenly along it, that finalists are held against jointly."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What trainings have shown: the feasible front, and where it lies in the inputs."""
+
+    front: Front
+    parents: Ints
+    """(k, G) architectures on the front, or nearest to the limits where there is none."""
+    points: Candidates
+    """Architectures of the K front points, one row per point."""
+    thresholds: Floats
+    """(K, E − 1) of the front points."""
+    feasible: int
+    """Trained networks that keep the limits at some thresholds."""
+
+
+def known_front(history: History) -> Known:
+    """The feasible front of what has been trained."""
+    problem, views, rows = history.problem, history.trained, history.networks
+    limits = problem.settings.limits
+    within = [exits.within(limits) for _, exits in views]
+    owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(within)])
+    points = Measurements.concatenate(within)
+    thresholds, cost, accuracy = points.thresholds, np.log10(points.objective), points.accuracy
+    reference_cost, reference_accuracy = problem.reference(history.records)
+    counts = (cost < reference_cost) & (accuracy > reference_accuracy)
+    on_front = np.flatnonzero(counts)[pareto_order(accuracy[counts], cost[counts])]
+    front = Front(cost[on_front], accuracy[on_front], reference_cost, reference_accuracy)
+    best = np.unique(owner[on_front])
+    if len(best) == 0:
+        nearest = [exits.curve.violation(limits).min() for _, exits in views]
+        best = np.argsort(nearest, kind="stable")[:4]
+    feasible = sum(len(m) > 0 for m in within)
+    return Known(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front], feasible)
+
+
+@dataclass(frozen=True)
+class Bayesian:
+    """The strategy named `bayesian`.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+
+    fit: Fit
+    """Surrogates of everything trained so far."""
+    curves: bool = True
+    """Whether an architecture is valued by its whole curve; otherwise by its best operating point alone."""
+
+    def __call__(self, history: History, q: int) -> list[Suggestion]:
+        """Up to q suggestions, each with what is predicted of it."""
+        predictor = self.fit(history.records).predictor
+        with one_thread():
+            chosen = _Selection(history, predictor, joint=self.curves).best(q)
+            return [_suggestion(history, predictor, *choice) for choice in chosen]
+
+
+class _Selection:
+    """One round's decisions."""
+
+    def __init__(self, history: History, predictor: Predictor, *, joint: bool) -> None:
+        problem = history.problem
+        self.history, self.predictor, self.limits = history, predictor, problem.settings.limits
+        self.known, self.rng = known_front(history), np.random.default_rng(history.seed)
+        grid = threshold_grid(predictor.design.basis)
+        self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
+
+    def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
+        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each promises most, and whether it is
+        trained again."""
+        pool = self._pool()
+        picked, thresholds = self._picked(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
+        new = [(picked[np.array([i])], thresholds[i], False) for i in range(len(picked))]
+        repeats = worth_repeating(self.history, self.value, self.known.parents, picked, q)
+        for place, row in repeats:
+            again = Candidates.of_indices(self.history.problem.space, row[None], self.history.problem.costing)
+            new[place] = again, self.value.grid[self.value(again)[1][0]], True
+        return new
+
+    def _picked(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
+        """Up to q of the pool, with their thresholds."""
+        value, setting = self.value(pool)
+        allowed = safe(self.value.feasible(pool), self.known.feasible, q)
+        best = np.argsort(-np.where(allowed, value, -np.inf), kind="stable")[: min(SEMIFINALISTS, allowed.sum())]
+        pending = self.history.candidates([p.architecture for p in self.history.pending])
+        if len(self.known.points):
+            cost, accuracy, _ = self.value.curves(pool[best])
+            begun = self.value.curves(pending)[:2] if len(pending) else None
+            best = best[greedily(self.known.front, cost, accuracy, FINALISTS_PER_PICK * q, begun)]
+        else:
+            best = best[: FINALISTS_PER_PICK * q]
+        finalists, thresholds = pool[best], self.value.grid[setting[best]]
+        chosen = np.arange(len(finalists))[:q]
+        if len(self.known.points):
+            chosen = np.array(self._rescored(finalists, thresholds, pending, q), dtype=np.int64)
+        return finalists[chosen], thresholds[chosen]
+
+    def _rescored(self, finalists: Candidates, thresholds: Floats, pending: Candidates, q: int) -> list[int]:
+        """Indices of q finalists, greedily by qLogNEHVI."""
+        as_points = OperatingPoints(self.predictor, self.limits, finalists.cost.objective)
+        begun = None
+        if len(pending):
+            begun = as_points.points(pending, self.value.grid[self.value(pending)[1]])
+        K = len(self.known.points)
+        some = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
+        baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
+        points = as_points.points(finalists, thresholds)
+        return greedily_by_nehvi(
+            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun
+        )  # fmt: skip
+
+    def _pool(self) -> Candidates:
+        """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
+        history, space, rng = self.history, self.history.problem.space, self.rng
+        if space.size <= WHOLE_SPACE:
+            return history.sample(space.size, rng)
+
+        def parents(n: int) -> Ints:
+            return self.known.parents[rng.integers(len(self.known.parents), size=n)]
+
+        children = space.crossover_indices(parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
+        mutants = [space.mutate_indices(parents(POOL_MUTANTS), rng), space.mutate_indices(children, rng, 0.02)]
+        pool = history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants]))
+        for _ in range(LOCAL_STEPS):
+            if len(pool) == 0:
+                break
+            value, _ = self.value(pool)
+            starts = pool.indices[np.argsort(-value, kind="stable")[:LOCAL_STARTS]]
+            around = [space.neighbor_indices(row) for row in starts]
+            pool = history.new(np.concatenate([pool.indices, *around]))
+        return pool
+
+
+def _suggestion(
+    history: History, predictor: Predictor, candidate: Candidates, thresholds: Floats, again: bool
+) -> Suggestion:
+    problem = history.problem
+    said = predictor.predict(candidate, thresholds[None], problem.settings.limits, history.seed)
+    prediction = {
+        "surrogate": predictor.kind, "policy": problem.policy,
+        "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
+        "accuracy": _interval(said.accuracy), "expected_macs": _interval(said.expected_macs),
+        "feasible": float(said.feasible[0]),
+    }  # fmt: skip
+    return Suggestion(problem.space.architectures(candidate.indices)[0], prediction, again)
+
+
+def _interval(estimate: Spread) -> list[float]:
+    return [float(estimate.mean[0]), float(estimate.low[0]), float(estimate.high[0])]

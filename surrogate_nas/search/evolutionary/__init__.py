@@ -1,0 +1,1 @@
+"""Evolutionary strategies: NSGA-II on architectures with threshold genes, and the published searches built on it."""

@@ -1,0 +1,168 @@
+"""What the published searches evolve: an architecture with a threshold gene for each early exit; and what training has
+shown of such individuals.
+
+Genes of thresholds are as EDANAS has them (IJCNN 2023): 0.1, 0.2, or off. A search without them, as NACHOS is, has none
+(k = 0).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.archive.record import Proposal
+from surrogate_nas.exits.choosing import AEBNAS_GRID
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.search.strategy import History
+from surrogate_nas.space.candidates import keeps_exact_limits
+from surrogate_nas.space.costs import cost_of_indices
+from surrogate_nas.space.space import SearchSpace
+
+GENES = np.array(AEBNAS_GRID)
+"""Values of a threshold gene."""
+RATE = 0.1
+"""Probability that a mutation redraws a threshold gene."""
+Measure = Callable[[Exits, Floats], Measurements]
+"""Measures a network (T = 1), given its (E − 1,) threshold genes; the thresholds measured at are written back."""
+
+
+@dataclass(frozen=True)
+class Individuals:
+    """n architectures with k threshold genes each; k is E − 1, or 0."""
+
+    rows: Ints
+    """(n, G) canonical choice indices."""
+    thresholds: Floats
+    """(n, k), ∞ where off or where there is no exit."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Ints | slice) -> "Individuals":
+        return Individuals(self.rows[index], self.thresholds[index])
+
+    @classmethod
+    def of(cls, space: SearchSpace, rows: Ints, thresholds: Floats) -> "Individuals":
+        """With genes off where there is no exit, so that equal individuals have equal genes."""
+        present = space.present(rows)[:, : thresholds.shape[1]]
+        return cls(rows, np.where(present, thresholds, OFF))
+
+    @classmethod
+    def drawn(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
+        """Architectures with uniform genes."""
+        return cls.of(space, rows, rng.choice(GENES, size=(len(rows), k)))
+
+    def joined(self, others: "Individuals") -> "Individuals":
+        """These, then the others."""
+        return Individuals(
+            np.concatenate([self.rows, others.rows]), np.concatenate([self.thresholds, others.thresholds])
+        )
+
+    def features(self, space: SearchSpace) -> Floats:
+        """(n, d + k) in [0, 1]: encodings, and genes with 0 for 0.1, a half for 0.2, and 1 for off."""
+        genes = np.interp(np.minimum(self.thresholds, 1.0), [GENES[0], GENES[1], 1.0], [0.0, 0.5, 1.0])
+        return np.concatenate([space.encode_indices(self.rows), genes], axis=1)
+
+    def keys(self) -> list[bytes]:
+        """One for each, equal for equals."""
+        return [row.tobytes() + genes.tobytes() for row, genes in zip(self.rows, self.thresholds, strict=True)]
+
+    def children(self, space: SearchSpace, left: Ints, right: Ints, rng: np.random.Generator) -> "Individuals":
+        """(m,) mutated children of (m,) left and right parents, by the moves of the space.
+
+        Each threshold gene is of either parent; it is drawn where that parent has no exit, or by mutation.
+        """
+        rows = space.crossover_indices(self.rows[left], self.rows[right], rng)
+        rows = space.mutate_indices(rows, rng)
+        k = self.thresholds.shape[1]
+        from_left, redrawn = rng.random((len(left), k)) < 0.5, rng.random((len(left), k)) < RATE
+        had = space.present(self.rows)[:, :k]
+        redrawn |= ~np.where(from_left, had[left], had[right])
+        genes = np.where(from_left, self.thresholds[left], self.thresholds[right])
+        return Individuals.of(space, rows, np.where(redrawn, rng.choice(GENES, size=genes.shape), genes))
+
+
+def genes_of(proposal: Proposal) -> Floats:
+    """(E − 1,) that an individual was proposed with; those of one that had none are drawn by its seed."""
+    k = proposal.architecture.positions - 1
+    said = (proposal.prediction or {}).get("thresholds")
+    if not isinstance(said, list) or len(said) != k:
+        return np.random.default_rng(proposal.seed).choice(GENES, size=k)
+    return np.array([OFF if t is None else t for t in said], dtype=np.float64)
+
+
+def pending_individuals(history: History, k: int) -> Individuals:
+    """What is in flight."""
+    space, proposals = history.problem.space, history.pending
+    genes = np.array([genes_of(p)[:k] for p in proposals], dtype=np.float64).reshape(len(proposals), k)
+    return Individuals.of(space, space.indices([p.architecture for p in proposals]), genes)
+
+
+def at_genes(exits: Exits, genes: Floats) -> Measurements:
+    """What happens at an individual's own genes."""
+    return exits.measure(genes[None])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """n trained individuals, and what they do on tune; failures are left out."""
+
+    individuals: Individuals
+    error: Floats
+    """(n,) a fraction."""
+    log_cost: Floats
+    """(n,) log₁₀ of the expected cost."""
+    feasible: npt.NDArray[np.bool_]
+    """(n,) whether all limits are kept."""
+
+    def __len__(self) -> int:
+        return len(self.individuals)
+
+    @classmethod
+    def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "Shown":
+        """Everything trained.
+
+        Args:
+            history: whose records.
+            measure: at which thresholds each is.
+            genes: whether individuals have threshold genes.
+            macs: whether the cost is expected MACs, whatever the study minimises.
+        """
+        space, limits = history.problem.space, history.problem.settings.limits
+        measured = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
+        k = space.positions - 1 if genes else 0
+        thresholds = np.array([m.thresholds[0, :k] for m in measured], dtype=np.float64).reshape(len(measured), k)
+        cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measured], dtype=np.float64)
+        error = np.array([1 - m.accuracy[0] for m in measured], dtype=np.float64)
+        feasible = np.array([m.feasible(limits)[0] for m in measured], dtype=bool)
+        rows = history.networks.indices
+        return cls(Individuals.of(space, rows, thresholds), error, np.log10(cost), feasible)
+
+
+def within_limits(history: History, individuals: Individuals) -> Individuals:
+    """Those that keep the exact limits, trained or not."""
+    found = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
+    present = history.problem.space.present(individuals.rows)
+    return individuals[np.flatnonzero(keeps_exact_limits(found, present, history.problem.settings.limits))]
+
+
+def new_ones(history: History, individuals: Individuals) -> Individuals:
+    """The first of each architecture that may be proposed as new, in their order."""
+    first: dict[bytes, int] = {}
+    for i, row in enumerate(individuals.rows):
+        first.setdefault(row.tobytes(), i)
+    new = history.new(individuals.rows).indices
+    return individuals[np.array([first[row.tobytes()] for row in new], dtype=np.int64)]
+
+
+def filled_up(history: History, chosen: Individuals, q: int, rng: np.random.Generator) -> Individuals:
+    """Up to q: the chosen, which are new, then samples."""
+    if len(chosen) >= q:
+        return chosen[:q]
+    space, k = history.problem.space, chosen.thresholds.shape[1]
+    sampled = Individuals.drawn(space, history.sample(q + len(chosen), rng).indices, k, rng)
+    return new_ones(history, chosen.joined(sampled))[:q]

@@ -1,0 +1,111 @@
+"""NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017) with pymoo's survival and the space's own moves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.search.evolutionary.individuals import (
+    Individuals,
+    Shown,
+    at_genes,
+    filled_up,
+    new_ones,
+    within_limits,
+)
+from surrogate_nas.search.strategy import History, Suggestion
+
+POPULATION, GENERATIONS = 40, 20
+TRIES = 10
+"""Broods until enough children are new."""
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Up to `POPULATION` of n individuals, and how they stand."""
+
+    index: Ints
+    """(m,) of the n."""
+    rank: Ints
+    """(m,) number of the front that each is on."""
+    crowding: Floats
+    """(m,) distance to its neighbours there."""
+
+    @classmethod
+    def of(cls, values: Floats, rng: np.random.Generator) -> "Survivors":
+        """By (n, 2) values that are minimised; n is at least 1."""
+        everyone = Population.new(X=np.arange(len(values))[:, None], F=values)
+        most = min(POPULATION, len(values))
+        kept = RankAndCrowding().do(Problem(n_var=1, n_obj=2), everyone, n_survive=most, random_state=rng)
+        index = kept.get("X")[:, 0].astype(np.int64)
+        return cls(index, kept.get("rank").astype(np.int64), kept.get("crowding").astype(np.float64))
+
+    def parents(self, n: int, rng: np.random.Generator) -> Ints:
+        """(n,) winners of binary tournaments, as indices of the survivors: by rank, then by crowding."""
+        a, b = rng.integers(len(self.index), size=(2, n))
+        closer = (self.rank[a] == self.rank[b]) & (self.crowding[a] >= self.crowding[b])
+        return np.asarray(np.where((self.rank[a] < self.rank[b]) | closer, a, b))
+
+
+def brood(history: History, population: Individuals, standing: Survivors, rng: np.random.Generator) -> Individuals:
+    """Up to `POPULATION` children of the survivors within the exact limits, distinct and unlike those."""
+    alive = population[standing.index]
+    left, right = standing.parents(POPULATION, rng), standing.parents(POPULATION, rng)
+    born = within_limits(history, alive.children(history.problem.space, left, right, rng))
+    seen, kept = set(alive.keys()), list[int]()
+    for i, key in enumerate(born.keys()):
+        if key not in seen:
+            seen.add(key)
+            kept.append(i)
+    return born[np.array(kept, dtype=np.int64)]
+
+
+def evolve(
+    history: History, start: Individuals, values: Callable[[Individuals], Floats], rng: np.random.Generator
+) -> Individuals:
+    """The last population, the best fronts first.
+
+    Args:
+        history: of whose space the individuals are; every child keeps its exact limits.
+        start: the first population, at least one individual.
+        values: (n, 2) that are minimised.
+        rng: of all chance.
+    """
+    population, of = start, values(start)
+    for _ in range(GENERATIONS):
+        standing = Survivors.of(of, rng)
+        born = brood(history, population, standing, rng)
+        population, of = population[standing.index], of[standing.index]
+        if len(born):
+            population, of = population.joined(born), np.concatenate([of, values(born)])
+    return population[Survivors.of(of, rng).index]
+
+
+def nsga2(history: History, q: int) -> Sequence[Suggestion]:
+    """The strategy named `nsga2`: children of the best by measured (error, log₁₀ expected cost), and no surrogate."""
+    rng, space = np.random.default_rng(history.seed), history.problem.space
+    shown = Shown.of(history, at_genes)
+    found = shown.individuals[:0]
+    if len(shown):
+        standing = Survivors.of(np.stack([shown.error, shown.log_cost], axis=1), rng)
+        for _ in range(TRIES):
+            found = new_ones(history, found.joined(brood(history, shown.individuals, standing, rng)))
+            if len(found) >= q:
+                break
+    chosen = filled_up(history, found, q, rng)
+    said = predictions(history, "nsga2", chosen)
+    return [Suggestion(a, p) for a, p in zip(space.architectures(chosen.rows), said, strict=True)]
+
+
+def predictions(history: History, strategy: str, individuals: Individuals) -> list[dict[str, object]]:
+    """What is kept with each proposal, before anything that a surrogate says; JSON has `None` for off."""
+    said = {"strategy": strategy, "policy": history.problem.policy}
+    if not individuals.thresholds.shape[1]:
+        return [dict(said) for _ in range(len(individuals))]
+    genes = individuals.thresholds.tolist()
+    return [{**said, "thresholds": [None if t == OFF else t for t in row]} for row in genes]

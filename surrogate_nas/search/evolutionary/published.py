@@ -1,0 +1,242 @@
+"""Published surrogate-assisted searches of early-exit networks: EDANAS (IJCNN 2023), NACHOS (arXiv 2401.13330) and
+AEBNAS (arXiv 2512.10671).
+
+All three are MSuNAS (Lu et al., arXiv 2007.10396) with other individuals and objectives: each round one surrogate per
+measured scalar is chosen anew, NSGA-II runs on what they predict, and of its last population those are trained that
+fill the gaps of the front.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from surrogate_nas.exits.choosing import AEBNAS_WEIGHT, by_aebnas, by_nachos
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.front import pareto_order
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.search.evolutionary.individuals import (
+    Individuals,
+    Shown,
+    at_genes,
+    filled_up,
+    new_ones,
+    pending_individuals,
+)
+from surrogate_nas.search.evolutionary.nsga2 import POPULATION, Survivors, evolve, predictions
+from surrogate_nas.search.strategy import History, Suggestion
+from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.surrogates.switching import REGRESSORS, Regressor, choose
+
+PENALTY = 1e10
+BEYOND = 1.0
+"""Decades beyond the trained costs that a predicted cost may lie; a regressor that runs away is cut off there."""
+Values = Callable[[Floats, Floats], Floats]
+"""From (n,) errors and (n,) log₁₀ costs to the (n, 2) values that are minimised."""
+
+
+def edanas(history: History, q: int) -> Sequence[Suggestion]:
+    """The strategy named `edanas`: thresholds are genes, and error and expected cost are minimised.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+    shown = Shown.of(history, at_genes)
+    return _Round("edanas", history, shown, lambda error, cost: np.stack([error, cost], axis=1)).suggestions(q)
+
+
+def nachos(history: History, q: int) -> Sequence[Suggestion]:
+    """The strategy named `nachos`: thresholds are NACHOS's own after training, and limits are penalties.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+    shown = Shown.of(history, lambda exits, _: at_nachos(exits, history.problem.settings.limits), genes=False)
+    limits, share = history.problem.settings.limits, float(shown.feasible.mean()) if len(shown) else 1.0
+    budget = limits.max_macs if history.problem.settings.objective == "macs" else limits.max_cost
+    worst = None if limits.min_accuracy is None else 1 - limits.min_accuracy
+
+    def values(error: Floats, log_cost: Floats) -> Floats:
+        return np.stack([penalised(error, worst, share), penalised(10**log_cost, budget, share)], axis=1)
+
+    return _Round("nachos", history, shown, values).suggestions(q)
+
+
+@dataclass(frozen=True)
+class Aebnas:
+    """The strategy named `aebnas`: thresholds are genes, tuned after training; the cost is drawn to a target.
+
+    Raises:
+        InputError: without a target.
+        JobError: if fewer than eight networks have been trained.
+    """
+
+    target_macs: float | None = None
+    """Expected MACs; the limit on them for `None`."""
+
+    def __call__(self, history: History, q: int) -> Sequence[Suggestion]:
+        """See `Strategy`."""
+        target = self.target_macs or history.problem.settings.limits.max_macs
+        if target is None:
+            raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
+        tuned = Limits(max_macs=target)
+        shown = Shown.of(history, lambda exits, _: by_aebnas(exits, tuned), macs=True)
+        return _Round("aebnas", history, shown, lambda e, c: near_target(e, c, target), macs=True).suggestions(q)
+
+
+def at_nachos(exits: Exits, limits: Limits) -> Measurements:
+    """NACHOS's thresholds; those before their repair where that fails."""
+    try:
+        return by_nachos(exits, limits)
+    except JobError:
+        return by_nachos(exits, Limits())
+
+
+def penalised(value: Floats, cap: float | None, share: float) -> Floats:
+    """NACHOS's φ·v + (1 − φ)·max(0, v − cap)·10¹⁰; plain v without a cap.
+
+    Args:
+        value: (n,) v.
+        cap: that it must not exceed.
+        share: φ, of what was trained that keeps the limits.
+    """
+    return value if cap is None else share * value + (1 - share) * np.maximum(0, value - cap) * PENALTY
+
+
+def near_target(error: Floats, log_cost: Floats, target: float) -> Floats:
+    """(n, 2) of AEBNAS: error in % + 0.1 · deviation of the cost from the target in %, and that deviation."""
+    deviation = 100 * np.abs(10**log_cost / target - 1)
+    return np.stack([100 * error + AEBNAS_WEIGHT * deviation, deviation], axis=1)
+
+
+class _Round:
+    """One round's decisions."""
+
+    def __init__(self, name: str, history: History, shown: Shown, values: Values, *, macs: bool = False) -> None:
+        if len(shown) < FEWEST_NETWORKS:
+            raise JobError(f"strategy {name} needs at least {FEWEST_NETWORKS} trained networks, got {len(shown)}")
+        self.name, self.history, self.shown, self.values = name, history, shown, values
+        self.tells_macs = macs or history.problem.settings.objective == "macs"
+        self.rng, self.k = np.random.default_rng(history.seed), shown.individuals.thresholds.shape[1]
+        self.measured = values(shown.error, shown.log_cost)
+        self.predict = Surrogates.fit(history.problem.space, shown, history.seed)
+
+    def suggestions(self, q: int) -> list[Suggestion]:
+        """Up to q new architectures."""
+        last = evolve(self.history, self._start(), lambda those: self.values(*self.predict(those)), self.rng)
+        found = new_ones(self.history, last)
+        if len(found):
+            found = found[even_subset(self._known_costs(), self.predict(found)[1], q)]
+        return self._said(filled_up(self.history, found, q, self.rng))
+
+    def _start(self) -> Individuals:
+        """The best trained, and samples where those are few."""
+        best = self.shown.individuals[Survivors.of(self.measured, self.rng).index]
+        space = self.history.problem.space
+        sampled = self.history.sample(POPULATION - len(best), self.rng).indices if len(best) < POPULATION else None
+        return best if sampled is None else best.joined(Individuals.drawn(space, sampled, self.k, self.rng))
+
+    def _known_costs(self) -> Floats:
+        """(K,) log₁₀ costs of the measured front, and predicted ones of what is in flight."""
+        front = pareto_order(-self.measured[:, 0], self.measured[:, 1])
+        begun = pending_individuals(self.history, self.k)
+        known = self.shown.log_cost[front]
+        return np.append(known, self.predict(begun)[1]) if len(begun) else known
+
+    def _said(self, chosen: Individuals) -> list[Suggestion]:
+        if not len(chosen):
+            return []
+        error, log_cost = self.predict(chosen)
+        said = predictions(self.history, self.name, chosen)
+        for prediction, accuracy, cost in zip(said, np.clip(1 - error, 0, 1), 10**log_cost, strict=True):
+            prediction["accuracy"] = [float(accuracy)] * 3
+            if self.tells_macs:
+                prediction["expected_macs"] = [float(cost)] * 3
+        architectures = self.history.problem.space.architectures(chosen.rows)
+        return [Suggestion(a, p) for a, p in zip(architectures, said, strict=True)]
+
+
+@dataclass(frozen=True)
+class Surrogates:
+    """One regressor for the error and one for log₁₀ cost, chosen by how they rank over folds (adaptive switching)."""
+
+    space: SearchSpace
+    names: tuple[str, ...]
+    """Of `REGRESSORS`."""
+    regressors: tuple[Regressor, ...]
+    scales: tuple[tuple[float, float], ...]
+    """Mean and standard deviation of each target."""
+    bounds: tuple[float, float]
+    """Of log₁₀ cost."""
+
+    @classmethod
+    def fit(cls, space: SearchSpace, shown: Shown, seed: int) -> "Surrogates":
+        """Of everything shown; trainings of one architecture are in one fold."""
+        X = shown.individuals.features(space)
+        _, group = np.unique(shown.individuals.rows, axis=0, return_inverse=True)
+        targets = (shown.error, shown.log_cost)
+        scales = tuple((float(y.mean()), float(y.std()) or 1.0) for y in targets)
+        names, fitted = list[str](), list[Regressor]()
+        with warnings.catch_warnings(), one_thread():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            for y, (mean, deviation) in zip(targets, scales, strict=True):
+                name, _ = choose(X, (y - mean) / deviation, group.ravel(), seed)
+                names.append(name)
+                fitted.append(REGRESSORS[name](seed).fit(X, (y - mean) / deviation))
+        bounds = float(shown.log_cost.min() - BEYOND), float(shown.log_cost.max() + BEYOND)
+        return cls(space, tuple(names), tuple(fitted), scales, bounds)
+
+    def __call__(self, individuals: Individuals) -> tuple[Floats, Floats]:
+        """(n,) errors and (n,) log₁₀ costs of at least one individual."""
+        X = individuals.features(self.space)
+        error, cost = (
+            mean + deviation * np.asarray(regressor.predict(X)).ravel()
+            for regressor, (mean, deviation) in zip(self.regressors, self.scales, strict=True)
+        )
+        return error, np.clip(cost, *self.bounds)
+
+
+def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
+    """Which q of n candidates make the costs most even: those with the smallest standard deviation of gaps.
+
+    The criterion is MSuNAS's; it is met greedily, then by single swaps until none is better, in place of their genetic
+    algorithm.
+
+    Args:
+        known: (K,) costs that are there.
+        costs: (n,) of the candidates.
+        q: how many; all of them if there are no more.
+    """
+    chosen: list[int] = []
+    for _ in range(min(q, len(costs))):
+        chosen.append(_best_addition(known, costs, chosen)[0])
+    best = float(_unevenness(np.append(known, costs[chosen])[None])[0])
+    improved = True
+    while improved and len(chosen) < len(costs):
+        improved = False
+        for place in range(len(chosen)):
+            others = chosen[:place] + chosen[place + 1 :]
+            other, value = _best_addition(known, costs, others)
+            if value < best - 1e-12:
+                chosen[place], best, improved = other, value, True
+    return np.array(chosen, dtype=np.int64)
+
+
+def _best_addition(known: Floats, costs: Floats, chosen: Sequence[int]) -> tuple[int, float]:
+    """The candidate beside the chosen that leaves the gaps most even, and how uneven they then are."""
+    there = np.append(known, costs[list(chosen)])
+    value = _unevenness(np.concatenate([np.tile(there, (len(costs), 1)), costs[:, None]], axis=1))
+    value[list(chosen)] = np.inf
+    return int(value.argmin()), float(value.min())
+
+
+def _unevenness(costs: Floats) -> Floats:
+    """(m,) standard deviation of the gaps of (m, K) costs; 0 for fewer than two."""
+    return np.diff(np.sort(costs, axis=1), axis=1).std(axis=1) if costs.shape[1] > 1 else np.zeros(len(costs))

@@ -1,0 +1,89 @@
+"""What is searched, and the decisions about it that need no surrogate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import CostModel, charged
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.outputs import Outputs, Split
+from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.views import exits_of, front_of, temperatures_of
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.settings import Settings
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.costs import costing_for
+from surrogate_nas.space.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched, and under which settings."""
+
+    space: SearchSpace
+    shape: ImageShape
+    settings: Settings
+    seed: int
+    model: CostModel | None = None
+    """A cost beside MACs."""
+
+    @cached_property
+    def costing(self) -> Costing:
+        """How costs are counted."""
+        settings = self.settings
+        return costing_for(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
+
+    @property
+    def policy(self) -> PolicyName:
+        """How exits score their confidence: as the settings say, else as the space does."""
+        return self.settings.policy or self.space.spec.policy
+
+    def seed_of(self, round: int, rank: int | None = None) -> int:
+        """The seed of a training, or of a round's own decisions; it follows from the study's seed and stream."""
+        place, stream = 0 if rank is None else rank + 1, self.settings.stream
+        entropy = [self.seed, round, place, *([stream] if stream else [])]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+    def views(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
+        """What the exits of every record with outputs do on tune."""
+        return [(r, self.view(r.architecture, r.outputs)) for r in records if r.outputs is not None]
+
+    def view(self, architecture: Architecture, outputs: Outputs, split: Split = "tune") -> Exits:
+        """What the exits of one network do."""
+        said = outputs.tune if split == "tune" else outputs.test
+        return exits_of(architecture, said, self.costing, self.policy, self.temperatures(architecture, outputs))
+
+    def temperatures(self, architecture: Architecture, outputs: Outputs) -> tuple[float, ...]:
+        """(E,) of one network, if the settings ask for them."""
+        return temperatures_of(architecture, outputs.tune) if self.settings.temperature else ()
+
+    def reference(self, records: Sequence[Record]) -> tuple[float, float]:
+        """(log₁₀ cost, accuracy) that bound the hypervolume.
+
+        The limit on the objective, or the largest worst case among the networks of the first round; the accuracy
+        floor, or chance.
+        """
+        limits = self.settings.limits
+        first = min((r.proposal.round for r in records), default=0)
+        initial = [r.architecture for r in records if r.proposal.round == first]
+        cap = limits.max_macs if self.settings.objective == "macs" else limits.max_cost
+        if cap is None:
+            cost = Candidates.of(self.space, initial, self.costing).cost
+            cap = float(charged(*cost.priced, None, cost.charge_heads).max())
+        return float(np.log10(cap)), limits.min_accuracy or 1 / self.shape.classes
+
+
+def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
+    """Ids of the networks with a point on the front on tune, of all points or of those within the limits.
+
+    The front of all points has that of any limits on expected MACs and accuracy in it, so those may change later.
+    """
+    views = problem.views(records)
+    limits = problem.settings.limits
+    return {r.id for curves in ([(r, v.curve) for r, v in views], [(r, v.within(limits)) for r, v in views])
+            for r in front_of(curves)}  # fmt: skip

@@ -1,0 +1,83 @@
+"""Proposals: those that need no surrogate, and those a strategy suggests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Origin, Proposal
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.strategy import History, Strategy
+from surrogate_nas.space.candidates import taken_rows
+from surrogate_nas.space.sampling import sample_within
+
+BASELINE_ROUND, FINAL_ROUND = 1_000_000, 2_000_000
+"""Beyond every round of a search."""
+
+
+def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
+    """n sampled architectures within the exact limits, none of them proposed before.
+
+    The k-th architecture of a round does not depend on n.
+    """
+    rng = np.random.default_rng(problem.seed_of(round))
+    rows = taken_rows(problem.space, [p.architecture for p in taken])
+    settings = problem.settings
+    drawn = sample_within(problem.space, n, problem.costing, settings.limits, rng, rows, settings.sampling)
+    return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(drawn)]
+
+
+def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
+    """Architectures that a user asked for."""
+    return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
+
+
+def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
+    """Networks to compare with. They leave the search as it is: its rounds and seeds do not know of them."""
+    return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
+
+
+def final_proposals(problem: Problem, architectures: Sequence[Architecture], seeds: int) -> list[Proposal]:
+    """Each architecture with so many seeds, at full fidelity; all of the first seed before those of the next."""
+    fidelity = problem.settings.full_recipe.fidelity
+    return [
+        Proposal(FINAL_ROUND + k, rank, "final", architecture, problem.seed_of(FINAL_ROUND, k), fidelity)
+        for k in range(seeds)
+        for rank, architecture in enumerate(architectures)
+    ]
+
+
+def make_proposal(
+    problem: Problem, architecture: Architecture, round: int, rank: int, origin: Origin,
+    prediction: Mapping[str, Any] | None = None,
+) -> Proposal:  # fmt: skip
+    fidelity = problem.settings.recipe.fidelity
+    return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)
+
+
+def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
+    """The next trainings, held against what strategies promise.
+
+    Raises:
+        JobError: for more than q, or an architecture that is taken or breaks an exact limit.
+    """
+    suggestions = list(strategy(history, q))
+    problem = history.problem
+    if len(suggestions) > q:
+        raise JobError(f"the strategy suggests {len(suggestions)} architectures; asked for at most {q}")
+    rows = problem.space.indices([s.architecture for s in suggestions])
+    for suggestion, row in zip(suggestions, rows, strict=True):
+        taken = row.tobytes() in history.closed
+        if suggestion.again and (not taken or row.tobytes() in history.excluded):
+            raise JobError(f"the strategy suggests to train again what has not been trained: {suggestion.architecture}")
+        if not suggestion.again and taken:
+            raise JobError(f"the strategy suggests what is taken already: {suggestion.architecture}")
+    new = [row for suggestion, row in zip(suggestions, rows, strict=True) if not suggestion.again]
+    if new and len(history.new(np.stack(new))) < len(new):
+        raise JobError(f"the strategy suggests an architecture twice, or outside the limits: {problem.settings.limits}")
+    return [
+        make_proposal(problem, s.architecture, history.round, rank, "search", s.prediction)
+        for rank, s in enumerate(suggestions)
+    ]

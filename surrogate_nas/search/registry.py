@@ -1,0 +1,39 @@
+"""Which strategies there are, by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from surrogate_nas.foundation.plugins import load_function
+from surrogate_nas.search.bayesian.strategy import Bayesian
+from surrogate_nas.search.evolutionary.nsga2 import nsga2
+from surrogate_nas.search.evolutionary.published import Aebnas, edanas, nachos
+from surrogate_nas.search.strategy import Fit, History, Strategy, Suggestion
+
+
+def at_random(history: History, q: int) -> Sequence[Suggestion]:
+    """Uniform over choices, within the exact limits."""
+    found = history.sample(q, np.random.default_rng(history.seed))
+    return [Suggestion(a) for a in history.problem.space.architectures(found.indices)]
+
+
+STRATEGIES: Mapping[str, Callable[[Fit], Strategy]] = {
+    "bayesian": Bayesian,
+    "edanas": lambda fit: edanas,
+    "nachos": lambda fit: nachos,
+    "aebnas": lambda fit: Aebnas(),
+    "nsga2": lambda fit: nsga2,
+    "random": lambda fit: at_random,
+}
+
+
+def strategy_named(name: str, fit: Fit) -> Strategy:
+    """One of ours, or the user's own function.
+
+    Raises:
+        InputError: for what cannot be imported.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name](fit)
+    strategy: Strategy = load_function(name, "strategy")
+    return strategy

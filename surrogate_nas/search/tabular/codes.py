@@ -1,0 +1,53 @@
+"""Scores in one byte each.
+
+Each exit's 256 levels are quantiles of its own scores: many levels where many samples are, so that scores near 1 stay
+apart. Codes rise with scores, so that order is kept, with ties.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.uint8]
+Levels = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]
+LEVELS = 256
+
+
+def coded(scores: Scores) -> tuple[Codes, Levels]:
+    """Codes of (X, N) scores, and the (X, 256) levels that they stand for, ascending, the last one repeated.
+
+    Exact for an exit with at most 256 distinct scores. Else equal scores stay equal, and for no threshold do as many as
+    N/256 of the N samples change sides; without equal scores, at most half of ⌈N/256⌉.
+
+    >>> coded(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
+    [[1, 0, 1]]
+    """
+    rows = [_coded(row) for row in scores]
+    return np.stack([codes for codes, _ in rows]), np.stack([levels for _, levels in rows])
+
+
+def decoded(codes: Codes, levels: Levels) -> Scores:
+    """(X, N) scores of (X, N) codes by (X, 256) levels."""
+    scores = np.empty(codes.shape, dtype=np.float32)
+    for code, level, row in zip(codes, levels, scores, strict=True):
+        np.take(level, code, out=row, mode="clip")  # every byte is in range; "raise" would copy
+    return scores
+
+
+def _coded(row: Scores) -> tuple[Codes, Levels]:
+    """The same of one exit's (N,) scores."""
+    values, of, counts = np.unique(row, return_inverse=True, return_counts=True)
+    smaller = np.cumsum(counts) - counts
+    of_value = np.arange(len(values)) if len(values) <= LEVELS else smaller * LEVELS // len(row)
+    first = np.flatnonzero(np.diff(of_value, prepend=-1))
+    levels = _medians(np.sort(row), smaller[first])
+    code = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(values))))
+    return code[of].astype(np.uint8), np.append(levels, np.repeat(levels[-1], LEVELS - len(levels)))
+
+
+def _medians(ordered: Scores, starts: npt.NDArray[Any]) -> Levels:
+    """(L,) lower medians of the runs of (N,) scores that begin at (L,) places: a threshold inside splits them best."""
+    ends = np.append(starts[1:], len(ordered))
+    return np.asarray(ordered[(starts + ends - 1) // 2])

@@ -1,0 +1,251 @@
+"""A table of trained early-exit networks: what training would say, looked up.
+
+A table is a folder. It has every held-out score and answer of the networks of a small space, so that searches, exit
+policies and surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
+"""
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as tensors_of
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost_table import CostTable
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.outputs import Outputs, SplitOutputs
+from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.arrays import Array, Ints
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
+from surrogate_nas.settings import Settings
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.yaml_files import read_space
+from surrogate_nas.training.recipe import Recipe
+
+FORMAT = 1
+SPACE, NETWORKS, DESCRIPTION, LABELS = "space.yaml", "networks.csv", "table.json", "labels.safetensors"
+PIECE = "outputs-{:03d}.safetensors"
+CHECKSUMS = "SHA256SUMS"
+POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
+"""Whose scores a table has."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
+
+    id: str
+    """The record's."""
+    architecture: Architecture
+    seed: int
+    seconds: float
+    """Wall time that it took."""
+    codes: Mapping[PolicyName, Codes]
+    """Per policy (X, N); see `score_codes`."""
+    levels: Mapping[PolicyName, Levels]
+    """Per policy (X, 256)."""
+    correct: npt.NDArray[np.uint8]
+    """(X, ⌈N/8⌉) bits, as `np.packbits` makes them."""
+
+    def outputs(self, tune: Ints, test: Ints) -> Outputs:
+        """Scores and right answers, without logits.
+
+        Args:
+            tune: (n,) labels of the tune split.
+            test: (N − n,) labels of the test split.
+        """
+        n = len(tune)
+        scores = {policy: decoded(self.codes[policy], self.levels[policy]) for policy in POLICIES}
+        right = np.unpackbits(self.correct, axis=1, count=n + len(test)).view(np.bool_)
+        return Outputs(
+            SplitOutputs(tune, None, {policy: score[:, :n] for policy, score in scores.items()}, right[:, :n]),
+            SplitOutputs(test, None, {policy: score[:, n:] for policy, score in scores.items()}, right[:, n:]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EennTable:
+    """Trained networks of a space; `evaluate` is what `search` takes in place of training."""
+
+    space: SearchSpace
+    shape: ImageShape
+    fidelity: str
+    """The recipe of every training; see `Recipe.fidelity`."""
+    data: str
+    """SHA-256 of the images and labels that networks were trained and measured on; see `Dataset.fingerprint`."""
+    labels: tuple[Ints, Ints]
+    """(n,) of the tune split and (N − n,) of the test split."""
+    trainings: tuple[Training, ...]
+    """In the order in which they were decided on; a network may be there several times."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> "EennTable":
+        """The table in a folder.
+
+        Raises:
+            InputError: if there is none, a file is missing or is not what its checksum says, or the format is unknown.
+        """
+        path = Path(path)
+        files = _checked_files(path)
+        try:
+            described = json.loads(files[DESCRIPTION])
+            if described["format"] != FORMAT:
+                raise InputError(f"{path} is a table of format {described['format']}; this package reads {FORMAT}")
+            labels = tensors_of(files[LABELS])
+            trainings = tuple(_trainings(files, len(labels["tune"]) + len(labels["test"])))
+            return cls(SearchSpace(read_space(path / SPACE)), ImageShape(**described["shape"]), described["fidelity"],
+                       described["data"]["sha256"], (labels["tune"], labels["test"]), trainings)  # fmt: skip
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+
+    @cached_property
+    def _of(self) -> Mapping[Architecture, Sequence[Training]]:
+        """Trainings of each network, in their order."""
+        of: dict[Architecture, list[Training]] = {}
+        for training in self.trainings:
+            of.setdefault(training.architecture, []).append(training)
+        return of
+
+    @cached_property
+    def trained(self) -> Ints:
+        """(k, G) choice indices of the networks that are there, in the order of their first trainings."""
+        return self.space.indices(list(self._of))
+
+    @property
+    def seeds(self) -> Ints:
+        """(k,) how many trainings, each of a seed of its own, there are of each of `trained`."""
+        return np.array([len(trainings) for trainings in self._of.values()], dtype=np.int64)
+
+    @cached_property
+    def untrained(self) -> Ints:
+        """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
+        there, everything = {row.tobytes() for row in self.trained}, self.space.everything
+        if everything is None:
+            raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
+        return everything[[row.tobytes() not in there for row in everything]]
+
+    @property
+    def missing(self) -> frozenset[bytes]:
+        """The same as `loop.search` excludes them."""
+        return frozenset(row.tobytes() for row in self.untrained)
+
+    @property
+    def complete(self) -> float:
+        """Share of the space's networks that are there."""
+        return len(self._of) / self.space.size
+
+    def problem(self, settings: Settings, seed: int) -> Problem:
+        """What is searched, with the recipe of the table in place of that of the settings.
+
+        Raises:
+            InputError: for an exit policy that the table has no scores of, or for temperatures.
+        """
+        policy = settings.policy or self.space.spec.policy
+        if policy not in POLICIES:
+            raise InputError(f"the table has no scores of policy {policy}; allowed: {', '.join(POLICIES)}")
+        if settings.temperature:
+            raise InputError("the table has no logits to divide by temperatures; allowed: temperature false")
+        settings = settings.updated({"recipe": Recipe.of_fidelity(self.fidelity).model_dump()})
+        costs = None if settings.cost_table is None else CostTable.read(settings.cost_table)
+        return Problem(self.space, self.shape, settings, seed, costs)
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
+        """A record for each proposal, in their order, with what its training left behind.
+
+        Of a network with several trainings it is the one at `proposal.seed` modulo their number: the same for the same
+        proposal, whatever was asked before. Records keep the proposal's seed; provenance has the training's.
+
+        Raises:
+            InputError: for a network that is not in the table, or another recipe than the table's.
+        """
+        return [self._record(proposal) for proposal in proposals]
+
+    def _record(self, proposal: Proposal) -> Record:
+        if proposal.fidelity != self.fidelity:
+            raise InputError(f"the table's networks were trained with {self.fidelity}, got {proposal.fidelity}")
+        trainings = self._of.get(proposal.architecture)
+        if trainings is None:
+            raise self._unknown(proposal.architecture)
+        training = trainings[proposal.seed % len(trainings)]
+        provenance = {"table": self.space.spec.name, "training": training.id, "seed": training.seed}
+        return Record(proposal, training.outputs(*self.labels), None, training.seconds, provenance)
+
+    def _unknown(self, architecture: Architecture) -> InputError:
+        name, size = self.space.spec.name, self.space.size
+        return InputError(f"{architecture} is not in table {name!r}, which has {len(self._of)} of {size} networks")
+
+
+def _checked_files(path: Path) -> dict[str, bytes]:
+    """What the files of a table hold, by name.
+
+    Raises:
+        InputError: for one that is missing or is not what its checksum says.
+    """
+    if not path.is_dir():
+        raise InputError(f"no table at {path}: it is not a folder")
+    files = {}
+    for line in _read(path / CHECKSUMS).decode(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not name or Path(name).name != name:
+            raise InputError(f"{path / CHECKSUMS} is damaged: {line[:80]!r} is not a checksum and a file's name")
+        files[name] = _read(path / name)
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise InputError(f"{path / name} is damaged: its SHA-256 is not the one in {CHECKSUMS}")
+    for name in (SPACE, NETWORKS, DESCRIPTION, LABELS):
+        if name not in files:
+            raise InputError(f"{path / CHECKSUMS} is damaged: it does not name {name}")
+    return files
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} is not a whole table: it has no {path.name}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
+    """Those of `networks.csv`, piece by piece."""
+    listed = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
+    for piece, group in itertools.groupby(listed, key=lambda row: int(row["piece"])):
+        rows = list(group)
+        architectures = [Architecture.parse(row["architecture"]) for row in rows]
+        ends = np.cumsum([len(a.exit_positions) for a in architectures])
+        arrays = _piece(files[PIECE.format(piece)], int(ends[-1]), samples)
+        parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
+        for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
+            codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
+            yield Training(row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels,
+                           parts["correct"][i])  # fmt: skip
+
+
+def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:
+    """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` for others."""
+    arrays = tensors_of(stored)
+    for policy in POLICIES:
+        _require(arrays, f"{policy}.codes", np.uint8, (exits, samples))
+        _require(arrays, f"{policy}.levels", np.float32, (exits, LEVELS))
+    _require(arrays, "correct", np.uint8, (exits, -(-samples // 8)))
+    return arrays
+
+
+def _require(arrays: Mapping[str, Array], name: str, dtype: type, shape: tuple[int, int]) -> None:
+    found = arrays[name]
+    if found.dtype != dtype or found.shape != shape:
+        raise ValueError(f"{name} is {found.dtype}{found.shape}, not {np.dtype(dtype)}{shape}")

@@ -1,0 +1,179 @@
+"""An archive's trainings as a table; see `EennTable`.
+
+Pieces of 100 trainings, in the order in which these were decided on, are never written differently once they are full:
+a table can be published while it grows.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import yaml
+from safetensors.numpy import save as tensors_to_bytes
+
+from surrogate_nas.architecture.cost import Cost
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.outputs import Outputs, Split
+from surrogate_nas.archive.record import Record
+from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.search.tabular.codes import coded
+from surrogate_nas.search.tabular.table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
+from surrogate_nas.space.costs import costing_for
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import SpaceSpec
+from surrogate_nas.space.yaml_files import read_space
+
+PIECE_SIZE = 100
+"""Trainings in a file of outputs."""
+Row = dict[str, object]
+
+
+def export(archive: Archive, folder: Path) -> int:
+    """Write the table of an archive's trainings into a folder; the same archive gives the same bytes.
+
+    Of the search's trainings those before the first that is still to be done are taken, without failures. Every file is
+    replaced whole, the checksums last.
+
+    Returns:
+        How many trainings the table has.
+
+    Raises:
+        InputError: if there are none, they do not belong together, the folder is of another space, or it cannot be
+            written.
+    """
+    records = _done(archive)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [_write_space(archive.header.space, folder / SPACE)]
+        rows: list[Row] = []
+        labels: dict[str, Array] = {}
+        for piece in range(-(-len(records) // PIECE_SIZE)):
+            some = records[piece * PIECE_SIZE : (piece + 1) * PIECE_SIZE]
+            outputs = [_checked(archive.outputs(record.id), labels) for record in some]
+            names.append(_write(folder / PIECE.format(piece), tensors_to_bytes(_tensors(outputs))))
+            rows += _rows(archive, some, outputs, piece)
+        names.append(_write(folder / LABELS, tensors_to_bytes(labels)))
+        names.append(_write(folder / NETWORKS, _csv(rows)))
+        names.append(_write(folder / DESCRIPTION, _description(archive.header, records, labels)))
+        for stale in set(folder.glob("outputs-*.safetensors")) - {folder / name for name in names}:
+            stale.unlink()
+        _write(folder / CHECKSUMS, _checksums(folder, names))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {' '.join(str(error).split())}") from None
+    return len(records)
+
+
+def _done(archive: Archive) -> list[Record]:
+    """Records without outputs, of one recipe, up to the first proposal that has none, failures left out."""
+    records = {record.id: record for record in archive.records()}
+    done = [records[p.id] for p in takewhile(lambda p: p.id in records, archive.proposals())]
+    done = [record for record in done if record.failure is None]
+    if not done:
+        raise InputError(f"{archive.path} has no trainings to make a table of")
+    if len(recipes := {record.proposal.fidelity for record in done}) > 1:
+        raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes; a table has one")
+    return done
+
+
+def _checked(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
+    """Raise `InputError` for outputs of other samples than `labels`, which are set by the first, or of gates."""
+    if outputs.tune.gates is not None:
+        raise InputError("a table has scores of logits; these networks have gates")
+    for split, said in (("tune", outputs.tune), ("test", outputs.test)):
+        if not np.array_equal(labels.setdefault(split, said.labels), said.labels):
+            raise InputError(f"a table has one {split} split; these networks were measured on several")
+    return outputs
+
+
+def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
+    """Arrays of one file, with a row for each exit of its trainings and a column for each sample: tune, then test."""
+    right = [np.concatenate([o.tune.right, o.test.right], axis=1) for o in piece]
+    tensors: dict[str, Array] = {"correct": np.packbits(np.concatenate(right), axis=1)}
+    for policy in POLICIES:
+        scores = [np.concatenate([o.tune.view(policy)[0], o.test.view(policy)[0]], axis=1) for o in piece]
+        tensors[f"{policy}.codes"], tensors[f"{policy}.levels"] = coded(np.concatenate(scores))
+    return tensors
+
+
+def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int) -> list[Row]:
+    """What `networks.csv` says of the trainings of a piece."""
+    costing = costing_for(archive.space, archive.header.shape, "all")
+    rows = []
+    for place, (record, said) in enumerate(zip(records, outputs, strict=True)):
+        row: Row = {"id": record.id, "architecture": record.architecture, "seed": record.proposal.seed,
+                    "piece": piece, "place": place, "seconds": f"{record.seconds:.3f}"}  # fmt: skip
+        row |= _costs(record, costing.of(record.architecture))
+        rows.append(row | _accuracies(record, said, "tune") | _accuracies(record, said, "test"))
+    return rows
+
+
+def _costs(record: Record, cost: Cost) -> Row:
+    """MACs to each exit and the network's sizes; nothing where there is no exit."""
+    where, E = record.architecture.exit_positions, record.architecture.positions
+    macs = {f"macs_{e + 1}": int(cost.macs()[0, e]) if e in where else "" for e in range(E)}
+    return {**macs, "parameters": int(cost.parameters[0]), "weight_bytes": int(cost.weight_bytes[0]),
+            "activation_bytes": int(cost.memory()[0])}  # fmt: skip
+
+
+def _accuracies(record: Record, outputs: Outputs, split: Split) -> Row:
+    """Of each exit over all samples; nothing where there is no exit."""
+    right = (outputs.tune if split == "tune" else outputs.test).right.mean(axis=1)
+    of = dict(zip(record.architecture.exit_positions, right, strict=True))
+    return {
+        f"{split}_accuracy_{e + 1}": f"{of[e]:.4f}" if e in of else "" for e in range(record.architecture.positions)
+    }
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _description(header: Header, records: Sequence[Record], labels: dict[str, Array]) -> bytes:
+    """`table.json`."""
+    trained = len({record.architecture for record in records})
+    described = {
+        "format": FORMAT, "name": header.space.name,
+        "networks": {"trained": trained, "of": SearchSpace(header.space).size}, "trainings": len(records),
+        "samples": {split: len(of) for split, of in labels.items()}, "policies": POLICIES,
+        "shape": asdict(header.shape), "fidelity": records[0].proposal.fidelity,
+        "data": {"name": header.data, "sha256": header.fingerprint},
+    }  # fmt: skip
+    return (json.dumps(described, indent=1) + "\n").encode()
+
+
+def _checksums(folder: Path, names: Sequence[str]) -> bytes:
+    """As `sha256sum` writes and checks them."""
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
+    return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+
+
+def _write_space(spec: SpaceSpec, path: Path) -> str:
+    """The space, unless it is there already, as its author wrote it."""
+    if not path.exists():
+        return _write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+    if read_space(path) != spec:
+        raise InputError(f"{path} is not the space of the archive, {spec.name!r}: a table needs a folder of its own")
+    return path.name
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Write a file, whole or not at all, and give its name."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path.name

@@ -1,0 +1,160 @@
+"""What a user may set: limits of the search, and the settings of a study."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from surrogate_nas.architecture.cost import ChargeHeads, Objective
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.fields import Amount, Config, Count, parse, read_mapping
+from surrogate_nas.space.sampling import SamplingName
+from surrogate_nas.training.recipe import Recipe
+
+FEWEST_NETWORKS = 8
+"""Trained networks that a surrogate needs at least."""
+FULL = 5
+"""Epochs of full fidelity for each of the search's, without other orders."""
+KeepName = Literal["all", "front", "none"]
+SURROGATE_NAMES = ("auto", "stack", "gp", "xgb", "switching", "size")
+STRATEGY_NAMES = ("bayesian", "edanas", "nachos", "aebnas", "nsga2", "random")
+ExecutorName = Literal["processes", "ray"]
+
+
+class Settings(Config):
+    """A study's `config.yaml`: what may change between two commands. What may not is in the archive."""
+
+    budget: Count = 32
+    """Trainings in all."""
+    initial: Count = 20
+    """Trainings of sampled architectures before the search starts."""
+    sampling: SamplingName = "uniform"
+    """How those are drawn: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
+    batch: Count = 4
+    """Proposals per round."""
+    limits: Limits = Limits()
+    """What every solution must keep to."""
+    recipe: Recipe = Recipe()
+    """How each network is trained."""
+    final: Recipe | None = None
+    """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
+    surrogate: str = "auto"
+    """One of `SURROGATE_NAMES`, or `package.module:function` that fits one of your own."""
+    strategy: str = "bayesian"
+    """What proposes networks: one of `STRATEGY_NAMES`, or `package.module:function` of your own."""
+    repeats: bool = True
+    """Whether a network of the front may be trained again with another seed where that is worth more than a new one."""
+    asynchronous: bool = False
+    """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
+    training ends first."""
+    stream: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Which of many sequences of draws, proposals and training seeds the study's seed gives: studies of one seed have
+    the same splits, and those of other streams train other networks."""
+    policy: PolicyName | None = None
+    """How an exit scores its own confidence; `None` leaves it to the space."""
+    temperature: bool = False
+    """Whether each exit's logits are divided by a temperature fitted on tune before they are scored."""
+    charge_heads: ChargeHeads | None = None
+    """Whether a sample is charged for `all` branches that were run before it left, or for its `own` alone; `None`
+    leaves it to the space."""
+    objective: Objective = "macs"
+    """What is minimised beside maximising accuracy: expected MACs, or the expected cost by the study's cost table."""
+    data_root: Path | None = None
+    """Where the data set comes from: torchvision's folder, the folder of images, or the `.npz`; digits need none."""
+    download: bool = False
+    """Whether torchvision may fetch what is missing there."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Trainings at a time; 0 trains in this process; `None` is one per core, or what Ray has room for."""
+    executor: ExecutorName = "processes"
+    """Where trainings run: in processes of this machine, or on a Ray cluster."""
+    ray_address: str | None = None
+    """Of the cluster; `None` starts one on this machine."""
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, else none."""
+    max_memory_gb: Amount | None = None
+    """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
+    free."""
+    keep: KeepName = "front"
+    """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
+    device: str = "auto"
+    """Where networks are trained: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
+    cost_table: Path | None = None
+    """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
+    max_hours: Amount | None = None
+    """After so many hours a command starts no further training."""
+
+    @field_validator("surrogate")
+    @classmethod
+    def _a_known_surrogate(cls, name: str) -> str:
+        if name not in SURROGATE_NAMES and ":" not in name:
+            raise ValueError(
+                f"{name!r} is not a surrogate; allowed: {', '.join(SURROGATE_NAMES)}, package.module:function"
+            )
+        return name
+
+    @field_validator("strategy")
+    @classmethod
+    def _a_known_strategy(cls, name: str) -> str:
+        if name not in STRATEGY_NAMES and ":" not in name:
+            raise ValueError(
+                f"{name!r} is not a strategy; allowed: {', '.join(STRATEGY_NAMES)}, package.module:function"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _costs_have_a_table(self) -> Self:
+        if self.cost_table is None and (self.limits.limits_cost or self.objective == "cost"):
+            raise ValueError("cost is limited or minimised, and there is no cost_table to tell it")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_is_meant(self) -> Self:
+        for name in ("ray_address", "gpus_per_trial"):
+            if getattr(self, name) is not None and self.executor != "ray":
+                raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
+        if self.workers == 0 and self.executor == "ray":
+            raise ValueError(
+                "workers 0 trains in this process, and executor ray elsewhere; allowed: at least 1, or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _initial_fits_the_budget(self) -> Self:
+        if self.initial > self.budget:
+            raise ValueError(f"initial {self.initial} exceeds the budget of {self.budget} trainings")
+        if self.initial < min(self.budget, FEWEST_NETWORKS):
+            raise ValueError(
+                f"initial {self.initial} is too few to search from; surrogates need at least {FEWEST_NETWORKS} networks"
+            )
+        return self
+
+    @property
+    def full_recipe(self) -> Recipe:
+        """Of full fidelity."""
+        return self.final or self.recipe.model_copy(update={"epochs": FULL * self.recipe.epochs, "max_seconds": None})
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Read a YAML file.
+
+        Raises:
+            InputError: one line with the file, the field, the value got and what is allowed.
+        """
+        return parse(cls, read_mapping(path), str(path))
+
+    def save(self, path: Path) -> None:
+        """Write `path`, whole or not at all."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        partial = path.with_suffix(".partial")
+        partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
+        partial.replace(path)
+
+    def updated(self, changes: dict[str, Any]) -> "Settings":
+        """With `changes` (nested for limits and recipe) validated and applied."""
+        merged = self.model_dump()
+        for name, value in changes.items():
+            before = merged.get(name)
+            merged[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+        return parse(Settings, merged, "settings")

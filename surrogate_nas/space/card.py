@@ -1,0 +1,69 @@
+"""What `spaces`, `spaces show` and `spaces check` say of a search space."""
+
+from typing import Any
+
+import numpy as np
+
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.space.costs import cost_of_indices, costing_for
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import SpaceSpec, preset, preset_names
+
+SPACE_SAMPLE = 20_000
+CHECK_SAMPLE = 2000
+
+
+def space_rows() -> list[dict[str, Any]]:
+    """The presets, with ranges of MACs over 20,000 random architectures at the smallest and largest images."""
+    rows = []
+    for name in preset_names():
+        spec = preset(name)
+        space = SearchSpace(spec)
+        indices = space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0))
+        low, high = (cost_of_indices(space, indices, costing_for(space, ImageShape(3, size, 10))).macs()[:, -1]
+                     for size in spec.image_sizes)  # fmt: skip
+        rows.append({
+            "space": name, "about": spec.about, "networks": space.size, "genes": space.dimension,
+            "exits": space.positions, "image_sizes": list(spec.image_sizes),
+            "macs": [int(low.min()), int(high.max())], "sample": str(space.sample(1, np.random.default_rng(0))[0]),
+        })  # fmt: skip
+    return rows
+
+
+def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
+    """What can be chosen, and what each choice hangs on."""
+    rows = []
+    for g in space.encoded_genes:
+        gene = space.genes[g]
+        needs = [
+            f"{space.genes[parent].name} {' or '.join(str(space.genes[parent].values[i]) for i in allowed)}"
+            for parent, allowed in gene.needs if len(allowed) < len(space.genes[parent].values)
+        ]  # fmt: skip
+        rows.append({"gene": gene.name, "choices": ", ".join(map(str, gene.values)), "only_with": "; ".join(needs)})
+    return rows
+
+
+def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
+    """The laws tried, and what networks cost at the smallest and the largest images."""
+    from surrogate_nas.space.laws import check_laws
+    from surrogate_nas.space.sampling import sample_within
+
+    space, rng = SearchSpace(spec), np.random.default_rng(0)
+    sizes = {}
+    for size in sorted({*spec.image_sizes}):
+        costing = costing_for(space, ImageShape(channels, size, classes))
+        n = min(space.size, CHECK_SAMPLE)
+        drawn = sample_within(space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified")
+        cost = cost_of_indices(space, space.indices(drawn), costing)
+        amounts = {"macs": cost.macs()[:, -1], "parameters": cost.parameters, "weight_bytes": cost.weight_bytes,
+                   "activation_bytes": cost.memory()}  # fmt: skip
+        sizes[str(size)] = {name: [int(values.min()), int(values.max())] for name, values in amounts.items()}
+    smallest = costing_for(space, ImageShape(channels, spec.image_sizes[0], classes))
+    return {
+        "space": spec.name, "about": spec.about, "networks": space.size, "genes": space.dimension,
+        "exits": space.positions, "costs": sizes,
+        "laws": [{"law": r.law, "holds": r.holds, "tried": r.tried, "counterexample": r.counterexample}
+                 for r in check_laws(space, smallest, rng, samples)],
+        "sample": [str(a) for a in space.sample(min(3, space.size), rng)],
+    }  # fmt: skip

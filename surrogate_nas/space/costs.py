@@ -1,0 +1,77 @@
+"""Exact costs of many architectures of a space at once, and the units that they are made of."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from surrogate_nas.architecture.cost import ChargeHeads, Cost, CostModel, Objective
+from surrogate_nas.architecture.cost_table import CostTable
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.architecture.units import AnyUnit
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space.cost_tables import tables_for
+from surrogate_nas.space.space import SearchSpace
+
+CHUNK = 4096
+"""Encodings at a time: their look-ups stay in the processor's cache."""
+
+
+def costing_for(
+    space: SearchSpace, shape: ImageShape, charge_heads: ChargeHeads | None = None, model: CostModel | None = None,
+    objective: Objective = "macs",
+) -> Costing:  # fmt: skip
+    """How costs are counted in a space: as the space says, unless `charge_heads` does."""
+    return Costing(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
+
+
+def cost_of_indices(space: SearchSpace, indices: Ints, costing: Costing) -> Cost:
+    """Cost of (n, G) choice indices; genes that do not apply may hold anything."""
+    return costing.as_asked(tables_for(space, costing.counted).cost(indices))
+
+
+def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
+    """Cost of (n, d) vector encodings, a cache-sized part at a time.
+
+    Raises:
+        InputError: for a wrong number of coordinates, or one outside [0, 1].
+    """
+    tables, whole = tables_for(space, costing.counted), None
+    for start in range(0, max(len(X), 1), CHUNK):
+        part = X[start : start + CHUNK]
+        space.check_encodings(part)
+        cost = tables.cost(space.nearest_indices(part))
+        whole = cost.room(len(X)) if whole is None else whole
+        whole.fill(start, cost)
+    assert whole is not None
+    return costing.as_asked(whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Recorder:
+    """A cost model that costs nothing and remembers what it was asked for."""
+
+    asked: dict[str, AnyUnit]
+    name: str = "nothing"
+
+    def cost(self, unit: AnyUnit) -> float:
+        self.asked[str(unit)] = unit
+        return 0.0
+
+
+def units_in(space: SearchSpace, costing: Costing) -> list[AnyUnit]:
+    """Every distinct unit that the networks of a space are made of, by their text forms."""
+    recorder = _Recorder({})
+    cost_of_indices(space, np.zeros((1, len(space.genes)), dtype=np.int64), replace(costing, model=recorder))
+    return [unit for _, unit in sorted(recorder.asked.items())]
+
+
+def require_all(table: CostTable, space: SearchSpace, costing: Costing) -> None:
+    """Raise `InputError` if a unit of the space is not in the table, naming the first and how many there are."""
+    units = units_in(space, costing)
+    if missing := table.missing(units):
+        raise InputError(
+            f"{table.source} has no row for {len(missing)} of the {len(units)} units of space {space.spec.name!r}, "
+            f"such as {str(missing[0])!r}; `surrogate-nas spaces measure` measures them"
+        )

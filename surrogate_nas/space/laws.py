@@ -1,0 +1,201 @@
+"""What must hold in every search space, tried on random architectures of one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import Cost
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.space.costs import cost_of_indices, costing_for
+from surrogate_nas.space.space import SearchSpace
+
+Generator = np.random.Generator
+FEW = 20
+"""Architectures on which the slow laws are tried."""
+GROWS = ("depth", "width", "kernel", "expansion")
+
+
+@dataclass(frozen=True, slots=True)
+class LawResult:
+    """A law, and how it fared."""
+
+    law: str
+    tried: int
+    """Cases."""
+    counterexample: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """In all cases."""
+        return self.counterexample is None
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Random architectures of a space, and chance for more."""
+
+    space: SearchSpace
+    costing: Costing
+    rows: Ints
+    rng: Generator
+
+    def names(self, rows: Ints) -> str:
+        """As text."""
+        return " and ".join(str(a) for a in self.space.architectures(rows))
+
+    def first(self, law: str, rows: Ints, holds: npt.NDArray[np.bool_], others: Ints | None = None) -> LawResult:
+        """The result, with the first of the (n, G) rows for which it does not hold."""
+        if holds.all():
+            return LawResult(law, len(rows))
+        bad = int(np.flatnonzero(~holds)[0])
+        pair = rows[bad : bad + 1] if others is None else np.stack([rows[bad], others[bad]])
+        return LawResult(law, len(rows), self.names(pair))
+
+    def cost(self, rows: Ints) -> Cost:
+        """With every branch charged."""
+        return cost_of_indices(self.space, rows, self.costing)
+
+
+def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
+    """Every law on n random architectures; those that look at all neighbours on a few of them.
+
+    Args:
+        space: to be tried.
+        costing: for images that the space is meant for.
+        rng: chance.
+        n: architectures.
+    """
+    whole = costing_for(space, costing.shape, "all", costing.model)
+    cases = _Cases(space, whole, space.sample_indices(n, rng), rng)
+    return [law(cases) for law in LAWS]
+
+
+def _encodings(c: _Cases) -> LawResult:
+    """decode(encode(a)) == a"""
+    again = c.space.decode_indices(c.space.encode_indices(c.rows))
+    return c.first("decode(encode(a)) == a", c.rows, (again == c.rows).all(axis=1))
+
+
+def _texts(c: _Cases) -> LawResult:
+    architectures = c.space.architectures(c.rows)
+    same = [Architecture.parse(str(a)) == a for a in architectures]
+    rows = (c.space.indices(architectures) == c.rows).all(axis=1)
+    return c.first("the text form gives the architecture back", c.rows, np.array(same) & rows)
+
+
+def _equality(c: _Cases) -> LawResult:
+    """Pairs that differ in one gene, whether or not it applies, and pairs of strangers."""
+    changed = c.rows.copy()
+    gene = c.rng.integers(len(c.space.genes), size=len(changed))
+    for row, g in zip(changed, gene, strict=True):
+        row[g] = c.rng.integers(len(c.space.genes[g].values))
+    changed = np.where(c.space.valid(changed)[:, None], changed, c.rows)
+    others = np.concatenate([changed, c.rng.permutation(c.rows)])
+    rows = np.concatenate([c.rows, c.rows])
+    equal = np.array([a == b for a, b in zip(c.space.architectures(rows), c.space.architectures(others), strict=True)])
+    encoded = (c.space.encode_indices(rows) == c.space.encode_indices(c.space.canonical(others))).all(axis=1)
+    return c.first("equal networks are equal architectures", rows, equal == encoded, others)
+
+
+def _neighbours(c: _Cases) -> LawResult:
+    law = "neighbours are distinct, canonical, and never the architecture itself"
+    for row in c.rows[:FEW]:
+        found = c.space.neighbor_indices(row)
+        distinct = len(np.unique(np.concatenate([found, row[None]]), axis=0)) == len(found) + 1
+        if not distinct or not (c.space.canonical(found) == found).all() or not c.space.valid(found).all():
+            return LawResult(law, FEW, c.names(row[None]))
+    return LawResult(law, FEW)
+
+
+def _symmetry(c: _Cases) -> LawResult:
+    law = "being neighbours is mutual"
+    for row in c.rows[:FEW]:
+        found = c.space.neighbor_indices(row)
+        other = found[c.rng.integers(len(found))] if len(found) else None
+        if other is not None and not (c.space.neighbor_indices(other) == row).all(axis=1).any():
+            return LawResult(law, FEW, c.names(np.stack([row, other])))
+    return LawResult(law, FEW)
+
+
+def _reach(c: _Cases) -> LawResult:
+    """Except that an exit cannot be left out where there must be as many as there are."""
+    law = "an architecture and its neighbours have every value of every gene that applies"
+    for row in c.rows[:FEW]:
+        around = np.concatenate([row[None], c.space.neighbor_indices(row)])
+        applies, last = c.space.active(around), set(c.space.exit_genes.values())
+        needed = row[list(last)].sum() <= c.space.spec.exits.at_least
+        for g in c.space.encoded_genes:
+            values = set(range(len(c.space.genes[g].values))) - ({0} if g in last and needed else set())
+            if applies[0, g] and not values <= set(around[applies[:, g], g].tolist()):
+                return LawResult(law, FEW, f"{c.space.genes[g].name} around {c.names(row[None])}")
+    return LawResult(law, FEW)
+
+
+def _crossover(c: _Cases) -> LawResult:
+    left, right = c.rows, c.rng.permutation(c.rows)
+    children = c.space.crossover_indices(left, right, c.rng)
+    groups = np.array([gene.group for gene in c.space.genes])
+    whole = np.ones(len(children), dtype=bool)
+    for group in np.unique(groups):
+        of = groups == group
+        from_left, from_right = ((children[:, of] == parent[:, of]).all(axis=1) for parent in (left, right))
+        whole &= from_left | from_right
+    return c.first("exits and branches move together", children, whole & c.space.valid(children))
+
+
+def _growth(c: _Cases) -> LawResult:
+    law = "the backbone's MACs never fall when a depth, width, kernel or expansion grows"
+    tried = 0
+    for g, gene in enumerate(c.space.genes):
+        if gene.key[0] != "stage" or gene.key[2] not in GROWS or len(gene.values) == 1:
+            continue
+        can = c.space.active(c.rows)[:, g] & (c.rows[:, g] < len(gene.values) - 1)
+        before, after = c.rows[can], c.rows[can].copy()
+        after[:, g] += 1
+        tried += len(before)
+        grown = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
+        if not grown.all():
+            return c.first(law, before, grown, c.space.canonical(after))
+    return LawResult(law, tried)
+
+
+def _order(c: _Cases) -> LawResult:
+    rises = np.asarray((np.diff(c.cost(c.rows).macs(), axis=1) > 0).all(axis=1))
+    return c.first("leaving later costs more, with every branch charged", c.rows, rises)
+
+
+def _accounting(c: _Cases) -> LawResult:
+    own = cost_of_indices(c.space, c.rows, costing_for(c.space, c.costing.shape, "own"))
+    holds = np.asarray((c.cost(c.rows).macs() >= own.macs()).all(axis=1))
+    return c.first("charging every branch costs no less than one's own", c.rows, holds)
+
+
+def _off(c: _Cases) -> LawResult:
+    cost, on = c.cost(c.rows), c.rng.random((len(c.rows), c.space.positions - 1)) < 0.5
+    cheaper = (cost.macs(on) <= cost.macs()).all(axis=1) & (cost.memory(on) <= cost.memory())
+    return c.first("an exit that is off never costs anything", c.rows, cheaper)
+
+
+def _single(c: _Cases) -> LawResult:
+    rows = c.rows[:FEW]
+    vectorised, single = c.cost(rows), [c.costing.of(a) for a in c.space.architectures(rows)]
+    one = Cost.concatenate(single)
+    names = ("backbone", "branch", "parameters", "weight_bytes", "backbone_memory", "branch_memory")
+    same = [(getattr(one, n) == getattr(vectorised, n)).reshape(len(rows), -1).all(axis=1) for n in names]
+    return c.first("costs of many are the costs of each", rows, np.all(same, axis=0))
+
+
+def _sizes(c: _Cases) -> LawResult:
+    cost = c.cost(c.rows)
+    positive = (cost.parameters > 0) & (cost.weight_bytes > 0) & (cost.memory() > 0) & (cost.backbone > 0).all(axis=1)
+    return c.first("every network has parameters, bytes and MACs", c.rows, positive)
+
+
+LAWS: tuple[Callable[[_Cases], LawResult], ...] = (
+    _encodings, _texts, _equality, _neighbours, _symmetry, _reach, _crossover, _growth, _order, _accounting, _off,
+    _single, _sizes,
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""Gene values to the parts of an architecture, and back."""
+
+from collections.abc import Collection
+
+from surrogate_nas.architecture.architecture import Segment, Stage, Stem
+from surrogate_nas.architecture.branches import (
+    Branch,
+    ConvBranch,
+    GatedBranch,
+    MobileBranch,
+    ResizeBranch,
+    ResizeModule,
+)
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space.genes import Chosen, Key, Value
+from surrogate_nas.space.spec import (
+    AnyBranchSpec,
+    ConvBranchSpec,
+    GatedBranchSpec,
+    MobileBranchSpec,
+    ResizeBranchSpec,
+    SpaceSpec,
+    StageSpec,
+)
+
+
+def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Key, Value | None]:
+    """What a stage says of its genes and of what a space may fix.
+
+    Raises:
+        InputError: for blocks that differ where the space has one choice for all of them.
+    """
+    if isinstance(stage, Segment):
+        return {("segment", s): stage.name}
+    inverted = stage.block == "inverted"
+    values: dict[Key, Value | None] = {
+        ("stage", s, "block"): stage.block, ("stage", s, "depth"): stage.depth, ("stage", s, "width"): stage.width,
+        ("stage", s, "stride"): stage.stride, ("stage", s, "squeeze"): stage.squeeze if inverted else None,
+        ("stage", s, "activation"): stage.activation,
+    }  # fmt: skip
+    for name, each in (("kernel", stage.kernel), ("expansion", stage.expansion if inverted else ())):
+        if ("stage", s, name, 1) not in at and len(set(each)) > 1:
+            raise InputError(f"stage {s + 1} has blocks of {name} {', '.join(map(str, each))}; here they are all alike")
+        shown = each if ("stage", s, name, 1) in at else each[:1]
+        values |= {("stage", s, name, i): value for i, value in enumerate(shown)}
+    return values
+
+
+def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Value | None]:
+    """What an exit says of its genes and of what a space may fix.
+
+    Raises:
+        InputError: for an exit where the space has none, or a branch of another kind.
+    """
+    if branch is None:
+        return {("exit", e): 0} if e in spec.exit_places else {}
+    if e not in spec.exit_places:
+        raise InputError(f"space {spec.name!r} has no exit after stage {e + 1}")
+    values: dict[Key, Value | None] = {("exit", e): 1}
+    kind = spec.branch.kind
+    match branch:
+        case ConvBranch() if kind == "conv":
+            names = ("depth", "layer", "channels", "pool") if branch.depth else ("depth",)
+            return values | {("exit", e, name): getattr(branch, name) for name in names}
+        case MobileBranch() if kind == "mobile":
+            return values | {("exit", e, "expand"): branch.expand, ("exit", e, "mix"): branch.mix}
+        case GatedBranch() if kind == "gated":
+            return values | {("exit", e, "channels"): ".".join(map(str, branch.channels))}
+        case ResizeBranch() if isinstance(spec.branch, ResizeBranchSpec):
+            if len(branch.modules) > len(spec.branch.modules):
+                raise InputError(f"exit {e + 1} has up to {len(spec.branch.modules)} modules, got {branch}")
+            for i in range(len(spec.branch.modules)):
+                module = branch.modules[i] if i < len(branch.modules) else None
+                values["exit", e, "side", i] = module.side if module else (0 if i <= len(branch.modules) else None)
+                for name in ("kernel", "multiplier", "pool"):
+                    values["exit", e, name, i] = getattr(module, name) if module else None
+            return values
+    raise InputError(f"exit {e + 1} of space {spec.name!r} has a branch of kind {kind}, got {branch}")
+
+
+def make_branch(spec: AnyBranchSpec, e: int, chosen: Chosen) -> Branch:
+    """The branch after stage e."""
+    match spec:
+        case ConvBranchSpec():
+            return ConvBranch(*(chosen("exit", e, name) for name in ("depth", "layer", "channels", "pool")))
+        case MobileBranchSpec():
+            return MobileBranch(chosen("exit", e, "expand"), chosen("exit", e, "mix"))
+        case GatedBranchSpec():
+            return GatedBranch(spec.channels)
+        case ResizeBranchSpec():
+            modules: list[ResizeModule] = []
+            for i in range(len(spec.modules)):
+                side, *others = (chosen("exit", e, name, i) for name in ("side", "kernel", "multiplier", "pool"))
+                if side == 0:
+                    break
+                modules.append(ResizeModule(side, *others))
+            return ResizeBranch(tuple(modules))
+
+
+def make_stem(chosen: Chosen) -> Stem:
+    """The stem."""
+    return Stem(*(chosen("stem", name) for name in ("width", "stride", "block", "activation")))
+
+
+def make_stage(s: int, spec: StageSpec, chosen: Chosen) -> Stage:
+    """Stage s, counted from 0."""
+    depth = chosen("stage", s, "depth")
+    places = range(depth) if spec.per_block else [0] * depth
+    kernel, expansion = (tuple(chosen("stage", s, name, i) for i in places) for name in ("kernel", "expansion"))
+    block, width, *others = (chosen("stage", s, n) for n in ("block", "width", "stride", "squeeze", "activation"))
+    return Stage(block, width, kernel, expansion, *others)

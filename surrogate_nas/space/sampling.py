@@ -1,0 +1,227 @@
+"""Drawing architectures within exact limits: uniformly, evenly over cost, or spread out.
+
+Uniform over choices is not uniform over cost: most of a space's networks cost about the same. And limits may leave one
+network in a million, which plain rejection would not find in time.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, least_excess, untaken
+from surrogate_nas.space.costs import cost_of_indices
+from surrogate_nas.space.space import SearchSpace
+
+SamplingName = Literal["uniform", "stratified", "space-filling"]
+BATCH = 4096
+BATCHES, QUICK_BATCHES = 50, 4
+POOL = 2048
+"""Networks from which a design is taken: it is the same whatever number is asked for."""
+STRATA = 16
+CLIMBS, CLIMBERS, STEPS_OF_CLIMBERS = 40, 32, 8
+POPULATION = 1024
+LEVEL = 0.1
+"""Share of a population that makes the next level."""
+STEPS_PER_LEVEL = 12
+MOST_LEVELS = 80
+MOST_STEPS = 2000
+
+
+def sample_within(
+    space: SearchSpace, n: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes],
+    kind: SamplingName = "uniform",
+) -> list[Architecture]:  # fmt: skip
+    """n distinct architectures that keep the exact limits. The k-th of them does not depend on n.
+
+    Args:
+        space: to draw from.
+        n: how many.
+        costing: how costs are counted.
+        limits: of which those count that cost alone decides.
+        rng: chance.
+        taken: rows that must not be drawn.
+        kind: `uniform` over choices; `stratified`, evenly over the logarithm of the MACs to the last exit;
+            `space-filling`, each as far from those before as can be.
+
+    Raises:
+        InputError: if the space, within these limits, does not give that many; the smallest costs found are named.
+    """
+    if n == 0:
+        return []
+    draws = _Draws(space, costing, limits, rng, set(taken))
+    if kind == "uniform":
+        rows = draws.take(n)
+    else:
+        pool = draws.take(POOL, least=n)
+        order = _stratified if kind == "stratified" else _space_filling
+        rows = order(draws, pool)[:n]
+    return space.architectures(rows)
+
+
+def spread_rows(
+    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator
+) -> Ints:  # fmt: skip
+    """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
+
+    Raises:
+        InputError: if none is found; the limits and the smallest costs found are named.
+    """
+    draws = _Draws(space, costing, limits, rng, set())
+    return _stratified(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
+
+
+def some_rows(
+    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
+) -> Ints:
+    """Up to so many distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
+
+    In a small space all that are left are found.
+    """
+    if space.everything is not None:
+        return rng.permutation(untaken(space, space.everything, costing, limits, taken).indices)[:most]
+    try:
+        return _Draws(space, costing, limits, rng, set(taken)).take(most, least=1, patient=False)
+    except InputError:
+        return np.zeros((0, len(space.genes)), dtype=np.int64)
+
+
+class _Draws:
+    """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
+
+    def __init__(
+        self, space: SearchSpace, costing: Costing, limits: Limits, rng: np.random.Generator, seen: set[bytes]
+    ) -> None:
+        self.space, self.costing, self.limits, self.rng, self.seen = space, costing, limits, rng, seen
+
+    def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
+        """(n, G) rows; at least `least` of them, if there are no more, or without patience where they come slowly."""
+        found: list[Ints] = []
+        for tried, drawn in enumerate(self._batches(), 1):
+            new = self.new(drawn, n - len(found))
+            found += new
+            if len(found) == n:
+                return np.stack(found)
+            if found and not patient and (not new or tried >= QUICK_BATCHES):
+                break
+        if len(found) < (n if least is None else least):
+            raise InputError(
+                f"only {len(found)} of {n if least is None else least} new architectures of space "
+                f"{self.space.spec.name!r} were found within {self.limits}; smallest found: {self._smallest()}"
+            )
+        return np.stack(found)
+
+    def new(self, rows: Ints, most: int) -> list[Ints]:
+        """Those that keep the limits and were not drawn before, up to so many; they count as drawn."""
+        kept = untaken(self.space, rows, self.costing, self.limits, self.seen).indices[:most]
+        self.seen |= {row.tobytes() for row in kept}
+        return list(kept)
+
+    def _batches(self) -> Iterator[Ints]:
+        for _ in range(BATCHES):
+            yield self.space.sample_indices(BATCH, self.rng)
+        yield from self._simulated()
+
+    def _simulated(self) -> Iterator[Ints]:
+        """Populations within the limits, by subset simulation (Au & Beck 2001, doi 10.1016/S0266-8920(01)00019-4).
+
+        The excess over the limits is lowered level by level; within a level, rows move by Metropolis steps of one
+        gene. Their stationary distribution is that of uniform choices within the level.
+        """
+        rows, best, stuck = self.space.sample_indices(POPULATION, self.rng), np.inf, 0
+        excess = self.excess(rows)
+        for _ in range(MOST_LEVELS):
+            level = float(np.quantile(excess, LEVEL, method="lower"))
+            if level == 0:
+                break
+            stuck = stuck + 1 if level >= best else 0
+            if stuck > 3:  # nothing comes nearer
+                return
+            best = min(best, level)
+            rows, excess = self._moved(rows, excess, level)
+        for _ in range(MOST_STEPS // STEPS_PER_LEVEL):
+            rows, excess = self._moved(rows, excess, 0.0)
+            yield rows[excess <= 0]
+
+    def _moved(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
+        """As many rows, from those within the level, after some Metropolis steps that stay in it."""
+        within = np.flatnonzero(excess <= level)
+        if len(within) == 0:
+            return rows, excess
+        start = within[self.rng.integers(len(within), size=len(rows))]
+        rows, excess = rows[start], excess[start]
+        for _ in range(STEPS_PER_LEVEL):
+            proposed, ratio = self.space.step_indices(rows, self.rng)
+            over = self.excess(proposed)
+            accepted = (over <= level) & (self.rng.random(len(rows)) < ratio) & self.space.valid(proposed)
+            rows = np.where(accepted[:, None], proposed, rows)
+            excess = np.where(accepted, over, excess)
+        return rows, excess
+
+    def excess(self, rows: Ints) -> Floats:
+        """(n,) how far the cheapest way to use each network is over the limits; 0 within."""
+        found = Candidates.of_indices(self.space, rows, self.costing)
+        over = least_excess(found, self.limits)
+        return np.where(keeps_exact_limits(found.cost, found.present, self.limits), 0.0, np.maximum(over, 1e-12))
+
+    def _smallest(self) -> str:
+        """Costs of the cheapest networks, found by going down from random ones."""
+        cost = Candidates.of_indices(self.space, self.climbed(-1.0, limited=False), self.costing).cost
+        alone = np.where(cost.branch > 0, cost.backbone + cost.branch, cost.backbone)
+        return (
+            f"{alone.min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "
+            f"{cost.parameters.min():,} parameters"
+        )
+
+    def climbed(self, sign: float, *, limited: bool, start: Ints | None = None) -> Ints:
+        """Every row that was met on the way to the dearest networks (sign 1) or the cheapest (−1)."""
+        rows = self.space.sample_indices(POPULATION, self.rng) if start is None else start
+        met = [rows]
+        for _ in range(CLIMBS):
+            size = sign * self.log_cost(rows)
+            rows = rows[np.argsort(-size, kind="stable")[:CLIMBERS]]
+            moved = self.space.mutate_indices(np.repeat(rows, STEPS_OF_CLIMBERS, axis=0), self.rng, rate=0.02)
+            if limited:
+                moved = moved[self.excess(moved) <= 0]
+            met.append(moved)
+            rows = np.concatenate([rows, moved])
+        return np.concatenate(met)
+
+    def log_cost(self, rows: Ints) -> Floats:
+        """(n,) log₁₀ of the MACs to the last exit."""
+        return np.asarray(np.log10(cost_of_indices(self.space, rows, self.costing).macs()[:, -1]))
+
+
+def _stratified(draws: _Draws, pool: Ints) -> Ints:
+    """The pool, and what lies towards both ends of the cost, in an order that goes evenly through the strata."""
+    ends = [draws.climbed(sign, limited=True, start=pool) for sign in (-1.0, 1.0)]
+    more = (np.array(draws.new(end, len(end)), dtype=np.int64).reshape(-1, pool.shape[1]) for end in ends)
+    rows = np.concatenate([pool, *more])
+    rows = rows[draws.rng.permutation(len(rows))]
+    size = draws.log_cost(rows)
+    low, high = size.min(), size.max()
+    stratum = np.minimum(((size - low) / max(high - low, 1e-12) * STRATA).astype(np.int64), STRATA - 1)
+    waiting = [np.flatnonzero(stratum == s).tolist() for s in range(STRATA)]
+    turn = sorted(range(STRATA), key=lambda s: int(f"{s:04b}"[::-1], 2))  # van der Corput: far strata first
+    order: list[int] = []
+    while len(order) < len(rows):
+        order += [waiting[s].pop(0) for s in turn if waiting[s]]
+    return rows[order]
+
+
+def _space_filling(draws: _Draws, pool: Ints) -> Ints:
+    """The pool, each row the farthest from those before it (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5)."""
+    X = draws.space.encode_indices(pool)
+    X = np.concatenate([X, draws.space.active(pool)[:, list(draws.space.encoded_genes)]], axis=1)
+    order = [0]
+    distance = np.abs(X - X[0]).sum(axis=1)
+    for _ in range(len(pool) - 1):
+        order.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.abs(X - X[order[-1]]).sum(axis=1))
+        distance[order[-1]] = -1.0
+    return pool[order]

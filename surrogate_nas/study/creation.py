@@ -1,0 +1,130 @@
+"""Making a study's folder. Everything that can be checked is checked before anything is written."""
+
+from pathlib import Path
+
+from surrogate_nas import datasets
+from surrogate_nas.architecture.cost_table import CostTable
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
+from surrogate_nas.datasets import stored as store
+from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.exits.policies import GATE_POLICIES
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
+from surrogate_nas.foundation.plugins import load_function
+from surrogate_nas.network.backbone import Mount
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import initial_proposals
+from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, Settings
+from surrogate_nas.space.costs import costing_for, require_all
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import SpaceSpec
+from surrogate_nas.space.yaml_files import load_space
+from surrogate_nas.study.estimate import Plan
+from surrogate_nas.study.images import read
+from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
+from surrogate_nas.training import training as train
+from surrogate_nas.training.recipe import Recipe
+
+
+def create(
+    path: Path, data: str | Path | Dataset, space: str | Path | Mount, seed: int, settings: Settings,
+    image_size: int | None, flips: bool | None,
+) -> tuple[Archive, Settings]:  # fmt: skip
+    """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
+
+    Returns:
+        Its archive, and the settings with the place that its images came from.
+
+    Raises:
+        InputError: naming the value got and those allowed.
+    """
+    if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
+        raise InputError(f"{path} is not a study, and not an empty folder to make one in")
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative")
+    spec = None if isinstance(space, Mount) else load_space(space)
+    loaded = read(data, settings, image_size, flips)
+    if isinstance(space, Mount):
+        spec = space.space(loaded.shape)
+    assert spec is not None
+    table = cost_table(settings, SearchSpace(spec), loaded.shape)
+    _check(path, spec, loaded, settings, seed, table)
+    stamp = None
+    if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
+        settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
+    header = Header(spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE,
+                    loaded.test_share, stamp)  # fmt: skip
+    try:
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        with StudyLock(path).held():
+            store.save(loaded, path / DATA)
+            settings.save(path / SETTINGS)
+            if table is not None:
+                table.write(path / COSTS)
+            return Archive.create(path / ARCHIVE, header), settings
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> CostTable | None:
+    """The table that the settings name; raises `InputError` if it is wrong or a unit of the space is not in it."""
+    if settings.cost_table is None:
+        return None
+    table = CostTable.read(settings.cost_table)
+    require_all(table, space, costing_for(space, shape))
+    return table
+
+
+def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
+    """Whether the space fits the images, the device is there, the limits leave anything, and the machine suffices."""
+    low, high = spec.image_sizes
+    if not low <= data.shape.size <= high:
+        raise InputError(
+            f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
+        )
+    if settings.executor == "processes":  # a cluster may have what this machine has not
+        train.resolve_device(settings.device)
+    problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
+    gates = spec.branch.kind == "gated"
+    if problem.policy in GATE_POLICIES and not gates:
+        raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
+    require_gates(spec, settings.recipe)
+    require_surrogate(settings)
+    require_strategy(settings)
+    if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
+        raise InputError(
+            f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
+            f"{data.shape.classes}"
+        )
+    initial_proposals(problem, settings.initial, [], 0)
+    Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
+
+
+def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
+    """Raise `InputError` for a loss that needs gates where branches have none."""
+    if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
+        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_surrogate(settings: Settings) -> None:
+    """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
+    if settings.surrogate not in SURROGATE_NAMES:
+        load_function(settings.surrogate, "surrogate")
+
+
+def require_strategy(settings: Settings) -> None:
+    """Raise `InputError` for a strategy of the user's own that cannot be imported, or one that lacks its target."""
+    if settings.strategy not in STRATEGY_NAMES:
+        load_function(settings.strategy, "strategy")
+    if settings.strategy == "aebnas" and settings.limits.max_macs is None:
+        raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
+
+
+def _left_by_creation(path: Path) -> bool:
+    """Whether a creation that was cut short may have left this."""
+    if path.name == CHECKPOINTS:
+        return path.is_dir() and not any(path.iterdir())
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == ".partial"

@@ -1,0 +1,18 @@
+"""Names of the files and folders of a study."""
+
+from pathlib import Path
+
+SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
+COSTS = "costs.csv"
+SURROGATE = "surrogate"
+WEIGHTS, UNFINISHED = ".safetensors", ".unfinished"
+
+
+def weights_path(folder: Path, id: str) -> Path:
+    """Where the weights of a record are."""
+    return folder / f"{id}{WEIGHTS}"
+
+
+def unfinished_path(folder: Path, id: str) -> Path:
+    """Where the state of a training between two epochs is."""
+    return folder / f"{id}{UNFINISHED}"

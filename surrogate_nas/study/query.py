@@ -1,0 +1,168 @@
+"""What a surrogate says of architectures, however many: block by block."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.progress import say
+from surrogate_nas.search.bayesian.curve_value import threshold_grid
+from surrogate_nas.search.best_predicted import EVEN, MOST_BEST, evolve, ranking
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.study.results import Answer
+from surrogate_nas.surrogates.predictor import Prediction, Predictor
+from surrogate_nas.surrogates.spread import Spread
+
+BLOCK = 2048
+"""Architectures that are predicted together."""
+SHORTLIST = 4
+"""Architectures for each of the best n, that the last ranking is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One architecture, perhaps at an operating point."""
+
+    encoding: str
+    row: Sequence[int]
+    """(G,) choice indices."""
+    point: OperatingPoint | None = None
+    """`None` leaves the thresholds to the predictor."""
+
+
+def about(space: SearchSpace, rows: Ints, point: OperatingPoint | None = None) -> Iterator[Question]:
+    """Questions about (n, G) rows of choice indices, made as they are needed.
+
+    Raises:
+        InputError: for a wrong number of thresholds.
+    """
+    require_thresholds(space, point)
+    for start in range(0, len(rows), BLOCK):
+        part = rows[start : start + BLOCK]
+        for architecture, row in zip(space.architectures(part), part.tolist(), strict=True):
+            yield Question(str(architecture), row, point)
+
+
+def require_thresholds(space: SearchSpace, point: OperatingPoint | None) -> None:
+    """Raise `InputError` for a wrong number of them."""
+    if point is not None and len(point.thresholds) != space.positions - 1:
+        got = len(point.thresholds)
+        raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
+
+
+def require_cost_table(problem: Problem, limits: Limits) -> None:
+    """Raise `InputError` for limits on a cost that the study has no table of."""
+    if limits.limits_cost and problem.model is None:
+        raise InputError(f"{limits}: this study has no cost table to tell cost")
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """Answers questions about the architectures of one study."""
+
+    problem: Problem
+    predictor: Predictor
+    limits: Limits
+    trained: Mapping[str, Sequence[Record]]
+    """What was trained, by encoding."""
+    measure: Callable[[Record, Floats], dict[str, Any]]
+    """What a trained network did at (E − 1,) thresholds."""
+
+    def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
+        """Answers in the order of the questions, of which no more than a block is read ahead."""
+        source = iter(questions)
+        while block := list(islice(source, BLOCK)):
+            candidates = Candidates.of_indices(
+                self.problem.space, np.array([q.row for q in block], dtype=np.int64), self.problem.costing
+            )
+            said = self.predictor.predict(candidates, self._thresholds(block, candidates), self.limits)
+            yield self._rows([q.encoding for q in block], candidates, said)
+
+    def best(self, n: int, point: OperatingPoint | None) -> list[Answer]:
+        """The n architectures that are predicted best, the best first; see `Study.best`.
+
+        The evolution compares without the chance of a few held-out samples, which every answer has in it. So what it
+        finds is ranked again by the answers, for which it gives more than n.
+        """
+        if not 1 <= n <= MOST_BEST:
+            raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
+        space, start = self.problem.space, time.monotonic()
+        require_thresholds(space, point)
+        trained = space.indices([records[0].architecture for records in self.trained.values()])
+        found = evolve(self.problem, self.predictor, self.limits, trained, n, point)
+        shortlist = found[: SHORTLIST * n]
+        points = (OperatingPoint.from_array(t, self.problem.policy) for t in shortlist.thresholds)
+        questions = (replace(q, point=p) for q, p in zip(about(space, shortlist.rows), points, strict=True))
+        answers = [answer for block in self.answer(questions) for answer in block]
+        say(f"the surrogate evaluated {len(found):,} architectures in {time.monotonic() - start:.1f} s")
+        order = self.order(answers)
+        if answers[order[0]].feasible_probability < EVEN:
+            say(f"none of them keeps {self.limits} with a probability of {EVEN:g}; these come nearest")
+        return [answers[i] for i in order[:n]]
+
+    def order(self, answers: Sequence[Answer]) -> Ints:
+        """(n,) which answers are the best, the best first; see `evolution.ranking`."""
+        merits = zip(*[self._merits(answer) for answer in answers], strict=True)
+        feasible, accuracy, spent = (np.array(column) for column in merits)
+        return ranking(self.limits, feasible, accuracy, spent)
+
+    def _merits(self, answer: Answer) -> tuple[float, float, float]:
+        """What `ranking` asks for."""
+        spent = answer.cost if self.problem.settings.objective == "cost" else answer.expected_macs
+        assert spent is not None
+        return answer.feasible_probability, answer.accuracy[0], spent[0]
+
+    def _thresholds(self, block: Sequence[Question], candidates: Candidates) -> Floats:
+        """(n, E − 1) that are asked for, or predicted best; ∞ where off or where there is no exit."""
+        own = np.array([q.point is not None for q in block])
+        thresholds = np.full((len(block), self.problem.space.positions - 1), np.inf)
+        given = [q.point.array() for q in block if q.point is not None]
+        if given:
+            thresholds[own] = np.where(candidates.present[own, :-1], np.stack(given), np.inf)
+        if not own.all():
+            asked, grid = candidates[np.flatnonzero(~own)], threshold_grid(self.predictor.design.basis)
+            thresholds[~own] = self.predictor.best_thresholds(asked, self.limits, grid)
+        return thresholds
+
+    def _rows(self, encodings: list[str], candidates: Candidates, said: Prediction) -> list[Answer]:
+        """Column by column, so that there is little left to do for each architecture."""
+        cost, present = candidates.cost, candidates.present
+        on = np.concatenate([np.isfinite(said.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
+        right = [
+            [a if is_on else None for a, is_on in zip(accuracies, open_, strict=True)]
+            for accuracies, open_ in zip(_triples(said.exit_accuracy), on.tolist(), strict=True)
+        ]
+        measured = [
+            [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, said.thresholds[i])} for r in records]
+            for i, records in enumerate(self.trained.get(encoding, ()) for encoding in encodings)
+        ]
+        exact = (said.macs.max(axis=1), cost.parameters, cost.weight_bytes, cost.memory(on[:, :-1]))
+        columns = (
+            encodings, self._texts(said.thresholds), _triples(said.accuracy), _triples(said.expected_macs),
+            _triples(said.rates), right, said.feasible.tolist(), said.macs.tolist(),
+            *(column.tolist() for column in exact),
+            [None] * len(encodings) if said.cost is None else _triples(said.cost), measured,
+        )  # fmt: skip
+        return [Answer(*row) for row in zip(*columns, strict=True)]
+
+    def _texts(self, thresholds: Floats) -> list[str]:
+        """Most architectures share their thresholds with others."""
+        different, which = np.unique(thresholds, axis=0, return_inverse=True)
+        texts = [str(OperatingPoint.from_array(t, self.problem.policy)) for t in different]
+        return [texts[i] for i in which.reshape(-1)]
+
+
+def _triples(estimate: Spread) -> list[Any]:
+    """Per architecture (mean, low, high), or a list of them per exit."""
+    stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
+    return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]

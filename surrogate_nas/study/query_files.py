@@ -1,0 +1,216 @@
+"""Questions and answers as files that need not fit into memory: plain text, JSON lines, CSV."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, TextIO
+
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.study.query import Question
+from surrogate_nas.study.results import Answer
+
+STDIN = Path("-")
+OUTPUTS = (".jsonl", ".csv")
+LONGEST_LINE = 100_000
+"""Bytes. A line of our own JSON has a few thousand."""
+LONGEST_COMPLAINT = 300
+Fields = tuple[int, object, object]
+"""Number of the line, what it gives as encoding and as thresholds."""
+
+
+class QuestionFile:
+    """The questions in a file, read as they are needed: JSON lines for `.jsonl`, a table for `.csv`, else plain lines.
+
+    Standard input is JSON lines if it begins with a brace, else plain lines. Iterating raises `InputError` with the
+    number of the line for what cannot be understood, and for a file without questions.
+    """
+
+    def __init__(self, path: Path, problem: Problem, point: OperatingPoint | None = None) -> None:
+        """`point` is for rows without thresholds of their own; `None` leaves them to the predictor."""
+        self.path, self.problem, self.point = path, problem, point
+        self.name = "standard input" if path == STDIN else str(path)
+        self._read, self._size = 0, 0
+
+    def share(self) -> float | None:
+        """Of the file that has been read; `None` where that cannot be known."""
+        return self._read / self._size if self._size else None
+
+    def __iter__(self) -> Iterator[Question]:
+        try:
+            with self._open() as stream:
+                rows = iter(self._fields(stream))
+                for first in rows:
+                    yield from map(self._question, chain([first], rows))
+                    return
+        except OSError as error:
+            raise InputError(f"{self.name} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{self.name} has no encodings")
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        if self.path == STDIN:
+            yield sys.stdin.buffer
+            return
+        with self.path.open("rb") as stream:
+            self._size = os.fstat(stream.fileno()).st_size
+            yield stream
+
+    def _lines(self, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+        number = 0
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            self._read += len(line)
+            if len(line) > LONGEST_LINE:
+                self._refuse(number, f"a line has at most {LONGEST_LINE:,} bytes")
+            try:
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                self._refuse(number, f"not UTF-8: {line[:40]!r}")
+
+    def _fields(self, stream: BinaryIO) -> Iterator[Fields]:
+        lines = self._lines(stream)
+        if self.path.suffix == ".csv":
+            yield from self._of_table(lines)
+            return
+        as_json: bool | None = True if self.path.suffix == ".jsonl" else None if self.path == STDIN else False
+        for number, line in lines:
+            if not line.strip():
+                continue
+            if as_json is None:
+                as_json = line.lstrip().startswith("{")
+            yield self._of_json(number, line) if as_json else (number, line, None)
+
+    def _of_json(self, number: int, line: str) -> Fields:
+        try:
+            document = json.loads(line, parse_constant=_no_number)
+        except RecursionError:
+            self._refuse(number, f"nested too deeply: {line.strip()[:40]!r}")
+        except ValueError as error:
+            self._refuse(number, f"not JSON ({error}), got {line.strip()[:40]!r}")
+        if not isinstance(document, dict) or "encoding" not in document:
+            self._refuse(number, f'an object with "encoding" is needed, got {line.strip()[:80]}')
+        return number, document["encoding"], document.get("thresholds")
+
+    def _of_table(self, lines: Iterator[tuple[int, str]]) -> Iterator[Fields]:
+        reader = csv.reader(line for _, line in lines)
+        names: list[str] | None = None
+        try:
+            for cells in reader:
+                if not any(cells):
+                    continue
+                if names is None:
+                    names = [cell.strip() for cell in cells]
+                    if "encoding" not in names:
+                        self._refuse(reader.line_num, f"a column 'encoding' is needed, got {', '.join(names)}")
+                    continue
+                if len(cells) != len(names):
+                    self._refuse(reader.line_num, f"{len(names)} columns need as many cells, got {len(cells)}")
+                row = dict(zip(names, cells, strict=True))
+                yield reader.line_num, row["encoding"], row.get("thresholds") or None
+        except csv.Error as error:
+            self._refuse(reader.line_num, f"not CSV: {error}")
+
+    def _question(self, fields: Fields) -> Question:
+        number, encoding, thresholds = fields
+        space, point = self.problem.space, self.point
+        try:
+            architecture, row = space.parse_with_row(self._text(number, "encoding", encoding))
+            if thresholds is not None:
+                text = self._text(number, "thresholds", thresholds)
+                point = OperatingPoint.parse(text, space.positions, self.problem.policy)
+        except InputError as error:
+            self._refuse(number, str(error))
+        return Question(str(architecture), row, point)
+
+    def _text(self, number: int, name: str, value: object) -> str:
+        if not isinstance(value, str):
+            got = type(value).__name__ if isinstance(value, list | dict) else repr(value)
+            self._refuse(number, f"{name} is a text, got {got}")
+        return value
+
+    def _refuse(self, number: int, why: str) -> NoReturn:
+        short = why if len(why) <= LONGEST_COMPLAINT else f"{why[:LONGEST_COMPLAINT]}…"
+        raise InputError(f"{self.name} line {number}: {short}") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+class AnswerFile:
+    """A file of answers, by its suffix JSON lines or CSV, that is there whole or not at all."""
+
+    def __init__(self, path: Path, positions: int, *, cost: bool) -> None:
+        """For networks with so many exit positions.
+
+        Raises:
+            InputError: for another suffix, or where no file can be.
+        """
+        if path.suffix not in OUTPUTS:
+            raise InputError(f"output {path} does not end in {' or '.join(OUTPUTS)}")
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
+        self.path, self._columns = path, column_names(positions, cost=cost)
+
+    def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
+        """Write block by block, telling `on_rows` how many rows are done; what was there before stays until all are."""
+        done, as_table = 0, self.path.suffix == ".csv"
+        with self._replaced() as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            if as_table:
+                table.writerow(self._columns)
+            for block in blocks:
+                if as_table:
+                    table.writerows(map(cells, block))
+                else:
+                    stream.writelines(json.dumps(_document(answer)) + "\n" for answer in block)
+                done += len(block)
+                if on_rows is not None:
+                    on_rows(done)
+        return done
+
+    @contextmanager
+    def _replaced(self) -> Iterator[TextIO]:
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as stream:
+                yield stream
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def column_names(positions: int, *, cost: bool) -> list[str]:
+    """Of a table: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+
+    def intervals(*names: str) -> list[str]:
+        return [name + end for name in names for end in ("", "_low", "_high")]
+
+    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
+    return [
+        "encoding", "thresholds", *intervals("accuracy", "expected_macs", *exits), "feasible_probability",
+        "worst_macs", "parameters", "weight_bytes", "activation_bytes", *(intervals("cost") if cost else []), "trained",
+    ]  # fmt: skip
+
+
+def cells(answer: Answer) -> list[Any]:
+    """One row of a table: empty where an exit is off."""
+    row = [answer.encoding, answer.thresholds, *answer.accuracy, *answer.expected_macs]
+    for probability in answer.exit_probabilities:
+        row += probability
+    for accuracy in answer.exit_accuracies:
+        row += accuracy or (None, None, None)
+    row += (answer.feasible_probability, answer.worst_macs, answer.parameters, answer.weight_bytes,
+            answer.activation_bytes, *(answer.cost or ()))  # fmt: skip
+    return [*row, " ".join(known["id"] for known in answer.trained)]
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    return {name: getattr(answer, name) for name in Answer.__slots__}

@@ -1,0 +1,151 @@
+"""What a study answers: of a network that was trained what was measured, of any other what is predicted."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Spent
+from surrogate_nas.exits.operating_point import OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A trained network at one operating point on one split."""
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95 % Wilson interval."""
+    expected_macs: float
+    expected_macs_interval: tuple[float, float]
+    """95 % over samples drawn anew; see `thresholds.bootstrap`."""
+    p95_macs: int
+    """What 95 % of the samples do not exceed."""
+    worst_macs: int
+    rates: tuple[float, ...]
+    """Exit probability of each position."""
+    exit_accuracy: tuple[float | None, ...]
+    """Accuracy of those who leave at each position; `None` where nobody does."""
+    class_accuracy: tuple[float | None, ...]
+    """Accuracy of the samples of each class; `None` for a class that the split has none of."""
+    balanced_accuracy: float
+    """Mean of the accuracies of the classes: each class counts as much as any other, however rare it is."""
+    n: int
+    """Samples of the split."""
+    parameters: int
+    weight_bytes: int
+    """As deployed."""
+    activation_bytes: int
+    """Alive at the worst moment at batch 1, of the exits that are on."""
+    cost: tuple[float, float, float] | None
+    """By the study's cost table: expected, 95th percentile, worst case."""
+
+    @classmethod
+    def of(
+        cls, exits: Exits, labels: npt.NDArray[np.int64], classes: int, operating_point: OperatingPoint
+    ) -> "Measured":
+        """At one operating point.
+
+        Args:
+            exits: of the network on a split.
+            labels: (N,) of that split.
+            classes: that there are.
+            operating_point: under the exits' policy.
+        """
+        measured = exits.at(operating_point)
+        figures = measured.figures
+        _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
+        interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
+        right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
+        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
+        per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
+        return cls(
+            float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
+            float(measured.expected_macs[0]), macs_interval, int(figures.macs.p95[0]), int(figures.macs.worst[0]),
+            tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
+            _or_none(per_class), float(np.nanmean(per_class)), measured.n, int(measured.parameters[0]),
+            int(measured.weight_bytes[0]), int(measured.activation_bytes[0]), _cost(figures.cost),
+        )  # fmt: skip
+
+    def limited(self, limits: Limits) -> list[tuple[str, float, float]]:
+        """Everything beside accuracy that has a limit: its name, value, and cap."""
+        expected, p95, worst = self.cost or (math.nan,) * 3
+        amounts = (
+            ("expected MACs", self.expected_macs, limits.max_macs),
+            ("95 % of MACs", self.p95_macs, limits.max_p95_macs),
+            ("worst-case MACs", self.worst_macs, limits.max_worst_macs),
+            ("parameters", self.parameters, limits.max_params),
+            ("bytes of weights", self.weight_bytes, limits.max_weight_bytes),
+            ("bytes of activations", self.activation_bytes, limits.max_activation_bytes),
+            ("expected cost", expected, limits.max_cost), ("95 % of cost", p95, limits.max_p95_cost),
+            ("worst-case cost", worst, limits.max_worst_cost),
+        )  # fmt: skip
+        return [(name, value, cap) for name, value, cap in amounts if cap is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A trained network with thresholds: chosen on tune, to be believed on test."""
+
+    record: Record
+    operating_point: OperatingPoint
+    tune: Measured
+    test: Measured
+
+    @property
+    def parameters(self) -> int:
+        """Of the network."""
+        return self.tune.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One setting of a ladder."""
+
+    budget: float
+    """What it may spend on average, in the study's objective."""
+    solution: Solution
+    test_accuracy_interval: tuple[float, float]
+    """95 % over samples drawn anew, as that of the expected MACs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is predicted of one architecture at one operating point, and what was measured if it was trained.
+
+    Intervals are (mean, low, high) with 90 % between low and high: of what a fresh training would measure on tune.
+    """
+
+    encoding: str
+    thresholds: str
+    accuracy: tuple[float, float, float]
+    expected_macs: tuple[float, float, float]
+    exit_probabilities: list[tuple[float, float, float]]
+    exit_accuracies: list[tuple[float, float, float] | None]
+    """`None` where there is no exit or it is off."""
+    feasible_probability: float
+    macs: list[int]
+    """Exact, to each exit position."""
+    worst_macs: int
+    parameters: int
+    weight_bytes: int
+    activation_bytes: int
+    cost: tuple[float, float, float] | None
+    """Expected cost by the study's cost table, if it has one."""
+    trained: list[dict[str, Any]]
+    """For each training of this architecture its id, seed and exact values on tune."""
+
+
+def _cost(spent: Spent | None) -> tuple[float, float, float] | None:
+    return None if spent is None else (float(spent.expected[0]), float(spent.p95[0]), float(spent.worst[0]))
+
+
+def _or_none(values: npt.NDArray[np.float64]) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(v) else float(v) for v in values)

@@ -1,0 +1,124 @@
+"""What becomes of a trained network at fixed thresholds when images are not those that it was tuned on.
+
+Who leaves where is a property of the data: unsure exits pass more samples on, so that a budget of expected cost that
+holds on clean images may break on others, beside what accuracy loses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import mean
+
+from surrogate_nas.archive.outputs import SplitOutputs
+from surrogate_nas.datasets.corruptions import corrupted
+from surrogate_nas.datasets.dataset import LabeledImages
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.results import Measured, Solution
+from surrogate_nas.training.training import measure_split
+
+CLEAN = "clean"
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A limit that is not kept."""
+
+    what: str
+    """Such as `expected MACs`, or `accuracy`."""
+    value: float
+    limit: float
+
+    @property
+    def by(self) -> float:
+        """How far it is beyond the limit, relative to that."""
+        return abs(self.value / self.limit - 1)
+
+
+def broken(measured: Measured, limits: Limits) -> tuple[Broken, ...]:
+    """The limits that a measurement does not keep."""
+    over = [Broken(what, value, cap) for what, value, cap in measured.limited(limits) if value > cap]
+    floor = limits.min_accuracy
+    if floor is not None and measured.accuracy < floor:
+        over.append(Broken(ACCURACY, measured.accuracy, floor))
+    return tuple(over)
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """The network on test images with one corruption at one level."""
+
+    corruption: str
+    """`clean` for none."""
+    level: int
+    """0 for none."""
+    measured: Measured
+    broken: tuple[Broken, ...]
+    """Limits that do not hold on these images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A network at one operating point, on clean and on corrupted test images."""
+
+    solution: Solution
+    """The operating point, as chosen on clean tune images, with the stored measurements."""
+    limits: Limits
+    clean: Shifted
+    shifted: tuple[Shifted, ...]
+    """By corruption, then by level."""
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Over corruptions and levels."""
+        return mean(s.measured.accuracy for s in self.shifted)
+
+    @property
+    def mean_macs(self) -> float:
+        """Expected MACs, over corruptions and levels."""
+        return mean(s.measured.expected_macs for s in self.shifted)
+
+    def warnings(self) -> list[str]:
+        """What breaks, in sentences: one for each corruption and limit."""
+        found: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
+        for row in (self.clean, *self.shifted):
+            for b in row.broken:
+                found.setdefault((row.corruption, b.what), []).append((row.level, b))
+        return [_sentence(corruption, breaks) for (corruption, _), breaks in found.items()]
+
+
+def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
+    """Of one corruption and limit, by level."""
+    levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
+    where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
+    if worst.what == ACCURACY:
+        return f"accuracy falls below the floor of {worst.limit:g} {where}, to {worst.value:.4f}"
+    found = f"{worst.value:,.0f} at most, {worst.by:.1%} over"
+    return f"the limit of {worst.limit:,.0f} on {worst.what} breaks {where}: {found}"
+
+
+def measure_shift(
+    network: EarlyExitNetwork, test: LabeledImages, solution: Solution, limits: Limits,
+    measure: Callable[[SplitOutputs], Measured], corruptions: Sequence[str], levels: Sequence[int], seed: int,
+) -> Shift:  # fmt: skip
+    """One pass of all exits over the test images for each corruption and level, and one over the clean ones.
+
+    Args:
+        network: trained, in evaluation mode, wherever it is to compute.
+        test: clean images.
+        solution: the network's thresholds.
+        limits: that are meant to hold.
+        measure: outputs at those thresholds.
+        corruptions, levels: see `corruptions.require`.
+        seed: of noise.
+    """
+    cases = [(CLEAN, 0), *product(corruptions, levels)]
+    countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []
+    for done, (corruption, level) in enumerate(cases, 1):
+        images = corrupted(test.images, corruption, level, seed)
+        measured = measure(measure_split(network, LabeledImages(images, test.labels)))
+        rows.append(Shifted(corruption, level, measured, broken(measured, limits)))
+        countdown.at(done, len(cases))
+    return Shift(solution, limits, rows[0], tuple(rows[1:]))

@@ -1,0 +1,48 @@
+"""How wide intervals must be, learned from held-out rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Floats
+
+SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far held-out trainings fell from their predictions."""
+
+    network_variance: Floats
+    """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
+    misses."""
+    residuals: Floats
+    """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
+    widening: Mapping[str, float] = field(default_factory=dict)
+    """Of each quantity that follows from the targets, by what its deviations from the mean are multiplied."""
+
+    @classmethod
+    def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
+        """From (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
+
+        The network variance is the mean of what squared residuals exceed the two known variances by,
+        ν = mean(r² − v − s), and at least 0.01.
+        """
+        defined = np.isfinite(sampling)
+        known = variance + np.where(defined, sampling, 0.0)
+        excess = ((residual**2 - known) * defined).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+        network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
+        return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
+
+    def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
+        """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
+
+        Those are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, so that coefficients
+        deviate together as they did; where a row has no value, a standard normal one stands in. Networks share their
+        draws, so comparisons are less noisy.
+        """
+        rng = np.random.default_rng(seed)
+        drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
+        drawn = np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
+        return np.asarray(mean + drawn[:, None, :] * np.sqrt(variance + self.network_variance))

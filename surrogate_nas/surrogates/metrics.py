@@ -1,0 +1,97 @@
+"""How well one quantity of networks was predicted by models that never saw them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.surrogates.spread import CERTAIN, INTERVAL, Spread
+
+TOP = 5
+RESAMPLES = 400
+SMALLEST_SD = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of one quantity, the mean over the thresholds at which it was judged."""
+
+    target: str
+    n: int
+    """Trained networks it was judged on."""
+    tau: float
+    """Kendall's τ-b between predicted and measured: 1 is the measured order, 0 chance."""
+    tau_low: float
+    tau_high: float
+    """90 % bootstrap interval of τ over architectures."""
+    rmse: float
+    """Root mean squared error; for MACs of the ratio to the measured value."""
+    coverage: float
+    """Share of measured values inside the 90 % interval, which was calibrated on other folds."""
+    nll: float
+    """Negative log likelihood per network, in nats, of a normal distribution with the predicted mean and spread; for
+    MACs of the ratio."""
+    regret: float
+    """How far the best of the five predicted best falls short of the best there is."""
+
+    @classmethod
+    def of(cls, target: str, measured: Floats, said: "Spread", group: Ints, *, cost: bool) -> "Score":
+        """Judge predictions of n networks at R thresholds.
+
+        Args:
+            target: what is judged.
+            measured: (R, n); NaN where undefined, but not everywhere.
+            said: (R, n) what was predicted. What is certain (the MACs of a network without early exits) counts for τ
+                and RMSE alone.
+            group: (n,) architecture of each network.
+            cost: whether errors are relative to the measured value, and less is better.
+        """
+        known = np.isfinite(measured)
+        scale = np.where(known, measured, 1.0) if cost else np.ones_like(measured)
+        error = np.where(known, (said.mean - measured) / scale, 0.0)[known]
+        open_ = known & (said.sd > CERTAIN * scale)
+        inside = (measured >= said.low - SMALLEST_SD) & (measured <= said.high + SMALLEST_SD)
+        sd = np.maximum(said.sd / scale, SMALLEST_SD)[open_]
+        off = ((measured - said.mean) / scale)[open_] / sd
+        nll = 0.5 * off**2 + np.log(sd) + 0.5 * np.log(2 * np.pi)
+        pairs = [(p[k], m[k], group[k]) for p, m, k in zip(said.mean, measured, known, strict=True) if k.any()]
+        resampled = np.mean([bootstrap_tau(*pair) for pair in pairs], axis=0)
+        tail = (1 - INTERVAL) / 2
+        tau_low, tau_high = np.quantile(resampled, [tail, 1 - tail])
+        sign = -1 if cost else 1
+        regret = np.mean([_regret(sign * p, sign * m) / (m.min() if cost else 1) for p, m, _ in pairs])
+        return cls(
+            target, int(known.any(axis=0).sum()), float(np.mean([kendall(p, m) for p, m, _ in pairs])),
+            float(tau_low), float(tau_high), float(np.sqrt(np.mean(error**2))),
+            float(inside[open_].mean()) if open_.any() else 1.0, float(nll.mean()) if open_.any() else 0.0,
+            float(regret),
+        )  # fmt: skip
+
+
+def kendall(a: Floats, b: Floats) -> float:
+    """Kendall's τ-b; 0 where it is undefined because one side is constant."""
+    return float(_weighted_tau(a, b, np.ones((1, len(a))))[0])
+
+
+def bootstrap_tau(a: Floats, b: Floats, group: Ints, seed: int = 0) -> Floats:
+    """(400,) τ-b of groups drawn with replacement; rows of one network stay together, and are not ranked against
+    themselves."""
+    names, of = np.unique(group, return_inverse=True)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return _weighted_tau(a, b, drawn[:, of].astype(np.float64))
+
+
+def _weighted_tau(a: Floats, b: Floats, weights: Floats) -> Floats:
+    """(B,) for (B, n) numbers of times that each row is there."""
+    above_a, above_b = (np.sign(x[:, None] - x[None]) for x in (a, b))
+
+    def total(pairs: Floats) -> Floats:
+        return np.asarray(((weights @ pairs) * weights).sum(axis=1))
+
+    scale = np.sqrt(total(above_a**2) * total(above_b**2))
+    return np.divide(total(above_a * above_b), scale, out=np.zeros(len(weights)), where=scale > 0)
+
+
+def _regret(predicted: Floats, measured: Floats) -> float:
+    chosen = np.argsort(-predicted, kind="stable")[:TOP]
+    return float(measured.max() - measured[chosen].max())

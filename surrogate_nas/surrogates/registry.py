@@ -1,0 +1,85 @@
+"""Which surrogates there are, by name, and how a user's own is brought."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from botorch.models.model import Model
+
+from surrogate_nas.foundation.plugins import load_function
+from surrogate_nas.surrogates.gp import GaussianProcesses
+from surrogate_nas.surrogates.kernels import VIEWS, View
+from surrogate_nas.surrogates.size import BySize
+from surrogate_nas.surrogates.switching import Switching
+from surrogate_nas.surrogates.training_set import TrainingSet
+from surrogate_nas.surrogates.xgb import XGBoostEnsemble
+
+Fit = Callable[[TrainingSet, int], Model]
+"""From rows and a seed to a BoTorch model with m outputs."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model that is fitted by itself."""
+
+    fit: Fit
+    empty: Callable[[TrainingSet], Model] | None = None
+    """The model as it is before it is fitted, for a stored state; without, it is fitted again instead."""
+
+
+def _gp(view: View) -> Member:
+    return Member(lambda training, seed: GaussianProcesses.fitted(training, view),
+                  partial(GaussianProcesses, view=view))  # fmt: skip
+
+
+MEMBERS: Mapping[str, Member] = {
+    **{f"gp-{view}": _gp(view) for view in VIEWS},
+    "xgb": Member(lambda training, seed: XGBoostEnsemble(training).fit(training, seed), XGBoostEnsemble),
+    "switching": Member(Switching),
+    "size": Member(lambda training, seed: BySize(training), BySize),
+}
+_GP = tuple(f"gp-{view}" for view in VIEWS)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Members, and how they are weighted."""
+
+    members: tuple[str, ...]
+    stacked: bool = False
+    """Whether held-out rows decide the weights; otherwise they are equal."""
+
+
+SURROGATES: Mapping[str, Surrogate] = {
+    "gp": Surrogate(_GP),
+    "xgb": Surrogate(("xgb",)),
+    "stack": Surrogate((*_GP, "xgb"), stacked=True),
+    "switching": Surrogate(("switching",)),
+    "size": Surrogate(("size",)),
+}
+AUTO = ("gp", "xgb", "stack")
+"""Those that `auto` chooses from."""
+DEFAULT = "stack"
+LEAD = 0.02
+"""By how much the held-out τ of another has to be above the default's: the best of three is often the luckiest."""
+BY_SIZE = "size"
+"""What all are compared with: costs alone."""
+
+
+def preferred(tau: Mapping[str, float]) -> str:
+    """The name to use, by held-out τ of each: the default, unless another is ahead by more than chance."""
+    return max(tau, key=lambda name: tau[name] + (LEAD if name == DEFAULT else 0.0))
+
+
+def surrogate_named(name: str) -> Surrogate:
+    """One of ours, or the user's own `package.module:function`."""
+    return SURROGATES.get(name) or Surrogate((name,))
+
+
+def member_named(name: str) -> Member:
+    """One of ours, or the user's own.
+
+    Raises:
+        InputError: for what cannot be imported.
+    """
+    return MEMBERS.get(name) or Member(load_function(name, "surrogate"))

@@ -1,0 +1,46 @@
+"""A predicted distribution, as draws."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Floats
+
+INTERVAL = 0.9
+"""What intervals are to cover."""
+CERTAIN = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Distributions of what would be measured."""
+
+    mean: Floats
+    sd: Floats
+    low: Floats
+    high: Floats
+    """Of the 90 % interval."""
+
+    @classmethod
+    def of(
+        cls, drawn: Floats, widening: float | Floats = 1.0, *, within: tuple[Any, Any] = (-np.inf, np.inf)
+    ) -> "Spread":  # fmt: skip
+        """From (S, …) draws, with deviations from the mean widened, and intervals cut at what is possible."""
+        tail = (1 - INTERVAL) / 2
+        mean = drawn.mean(axis=0)
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+        low, high = mean - widening * (mean - low), mean + widening * (high - mean)
+        return cls(mean, widening * drawn.std(axis=0), np.clip(low, *within), np.clip(high, *within))
+
+    def needed(self, measured: Floats, resolution: float | Floats) -> Floats:
+        """By what the interval would have to be widened to reach what was measured; NaN where that is undefined or
+        nothing was uncertain.
+
+        Half of the resolution of a measurement is granted.
+        """
+        off = np.abs(measured - self.mean) - 0.5 * resolution
+        side = np.where(measured > self.mean, self.high - self.mean, self.mean - self.low)
+        certain = self.sd <= CERTAIN * np.maximum(np.abs(self.mean), CERTAIN)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(certain, np.nan, np.maximum(off, 0) / np.maximum(side, 0.5 * resolution))

@@ -1,0 +1,85 @@
+"""The state of a training between two epochs, in a file from which it goes on to the bit."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from surrogate_nas.foundation.files import write_bytes
+
+NETWORK, AVERAGE, OPTIMIZER, GENERATOR = "network.", "average.", "optimizer.", "generator"
+EPOCHS, SECONDS, KIND = "epochs", "seconds", "optimizer"
+Optimizer = torch.optim.Optimizer
+
+
+def keep(
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator,
+    epochs: int, seconds: float,
+) -> None:  # fmt: skip
+    """Write the state after so many epochs and seconds, whole or not at all."""
+    tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{OPTIMIZER}{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors[GENERATOR] = generator.get_state()
+    write(path, tensors, {EPOCHS: str(epochs), SECONDS: str(seconds), KIND: type(optimizer).__name__})
+
+
+def restore(
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator
+) -> tuple[int, float]:
+    """Set everything to the state in the file.
+
+    Returns:
+        Finished epochs, and seconds spent on them; zeros, and nothing has been changed, if there is no such file, it
+        is damaged, or it is another training's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata()
+        epochs, seconds = int(metadata[EPOCHS]), float(metadata[SECONDS])
+        weights, averaged, moved = (_below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER))
+        expected = {} if average is None else average.state_dict()
+        same = weights.keys() == network.state_dict().keys() and averaged.keys() == expected.keys()
+        if not same or metadata[KIND] != type(optimizer).__name__:
+            return 0, 0.0
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return 0, 0.0
+    network.load_state_dict(weights)
+    if average is not None:
+        average.load_state_dict(averaged)
+    for i, parameter in enumerate(_parameters(optimizer)):
+        for name, value in _below(f"{i}.", moved).items():  # in the parameter's own layout, as it was
+            like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
+            optimizer.state[parameter][name] = like.copy_(value)
+    generator.set_state(tensors[GENERATOR])
+    return epochs, seconds
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def seconds_before(path: Path) -> float:
+    """Seconds that the training had taken when its state was kept; 0 if it was not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return float(file.metadata()[SECONDS])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return 0.0
+
+
+def write(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
+) -> None:
+    """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
+    write_bytes(path, save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata), durable=durable)

@@ -1,0 +1,146 @@
+"""One training: what it needs, and how it is carried out, wherever that is."""
+
+import platform
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from surrogate_nas import datasets
+from surrogate_nas.architecture.cost import ChargeHeads
+from surrogate_nas.architecture.given import BackboneSpec
+from surrogate_nas.archive.outputs import Outputs
+from surrogate_nas.archive.record import Failure, FailureKind, Proposal, Record
+from surrogate_nas.datasets import stored as store
+from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.training import training as train
+from surrogate_nas.training.checkpoint import seconds_before, write
+from surrogate_nas.training.recipe import Recipe
+
+ARCHITECTURE = "architecture"
+"""Beside trained weights, whose they are."""
+TIME_TO_STOP = 20.0
+"""Seconds past its time limit after which a training that has not stopped by itself is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where a worker finds the study's data, and how it is split."""
+
+    path: Path
+    """The study's own copy; see `datasets.store`."""
+    seed: int
+    tune_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A proposal with all that a worker needs to carry it out."""
+
+    proposal: Proposal
+    source: DataSource
+    recipe: Recipe
+    device: str
+    checkpoint: Path
+    """Where the trained weights go, as safetensors."""
+    unfinished: Path
+    """Where the state between two epochs is kept; see `unfinished`."""
+    backbone: BackboneSpec | None = None
+    """The given backbone of the space, if it has one."""
+    charge_heads: ChargeHeads = "all"
+    """How a loss counts MACs, if it does."""
+
+
+OnProgress = Callable[[Proposal, float], None]
+"""Told a proposal and the share of its training that is done."""
+MayStart = Callable[[], bool]
+"""Asked before each training; once it says no, those that run are finished and no other starts."""
+
+
+def always() -> bool:
+    """Any training may start."""
+    return True
+
+
+class Executor(Protocol):
+    """Carries out jobs and yields a record for each, in whatever order they finish.
+
+    A training computes with one thread wherever it runs, so its result does not depend on how many run beside it.
+    """
+
+    @property
+    def workers(self) -> int:
+        """Trainings at a time."""
+
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+        """The record of every job that was started; a failure is a record too.
+
+        The next job is taken when a worker is free, and not before, so that jobs may depend on records.
+        """
+
+
+def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
+    """Train and measure one network in this process.
+
+    Args:
+        job: what to train.
+        data: the study's; read from the job's source by default.
+
+    Yields:
+        The number of finished epochs after each, and at last the record. Whatever goes wrong is in the record.
+
+    Raises:
+        OSError: if the state or the weights cannot be written.
+    """
+    start = time.monotonic() - seconds_before(job.unfinished)
+    outputs, failure = None, None
+    try:
+        outputs = yield from _train_and_measure(job, data)
+    except train.TrainingFailure as error:
+        failure = Failure(error.kind, str(error))
+    except MemoryError as error:
+        failure = Failure("memory", str(error) or "out of memory")
+    except (RuntimeError, ValueError) as error:
+        failure = _failure(error)
+    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
+
+
+def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
+    data = store.load(job.source.path) if data is None else data
+    splits, classes, flips = datasets.split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
+    del data  # the splits are copies
+    device = train.resolve_device(job.device)
+    network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
+    yield from train.epochs(
+        network, splits.train, job.recipe, job.proposal.seed, flips=flips, charge_heads=job.charge_heads,
+        unfinished=job.unfinished,
+    )  # fmt: skip
+    outputs = train.measure(network, splits)
+    described = {ARCHITECTURE: str(job.proposal.architecture)}
+    write(job.checkpoint, network.state_dict(), described, durable=True)  # before its record is stored
+    return outputs
+
+
+def _failure(error: Exception) -> Failure:
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    kind: FailureKind = "memory" if out_of_memory else "error"
+    return Failure(kind, f"{type(error).__name__}: {message}")
+
+
+def provenance(job: Job) -> dict[str, str]:
+    """Versions and what else explains a result."""
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "machine": platform.machine(), "device": job.device,
+    }  # fmt: skip
+
+
+def not_kept(job: Job, error: OSError) -> JobError:
+    """What to raise where nothing can be written."""
+    return JobError(f"training {job.proposal.id} could not be kept: {error}")

@@ -1,0 +1,286 @@
+"""Trainings on a Ray cluster, one task each.
+
+The study stays with whoever started the command: data goes out through Ray's object store, and states, weights and
+records come back, so nothing is written but by this process, and other machines need none of the study's files.
+"""
+
+import logging
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from surrogate_nas.archive.record import Failure, FailureKind, Record
+from surrogate_nas.datasets import stored as store
+from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import write_bytes
+from surrogate_nas.foundation.machine import available_cores
+from surrogate_nas.training.executors.jobs import (
+    TIME_TO_STOP,
+    Job,
+    MayStart,
+    OnProgress,
+    always,
+    carry_out,
+    not_kept,
+    provenance,
+)
+
+SECONDS_TO_ANSWER = 5.0
+WATCH_EVERY = 1.0
+"""Seconds between two looks at which trainings are overdue."""
+ROUNDING = 1e-9
+MOST_TRIES = 3
+"""Workers that a training may lose before it is a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A worker has started."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The state of a training after so many epochs."""
+
+    done: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The record of a training, and its weights as safetensors if it has any."""
+
+    record: Record
+    weights: bytes | None
+
+
+@dataclass
+class Trial:
+    """A training that a worker has, or had."""
+
+    job: Job
+    tries: int = 0
+    node: str | None = None
+    start: float = 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it takes longer than it may, and did not stop by itself."""
+        limit = self.job.recipe.max_seconds
+        return limit is not None and time.monotonic() - self.start > limit + TIME_TO_STOP
+
+    def failed(self, kind: FailureKind, message: str) -> Record:
+        """Its record, if it will not give one itself."""
+        failure = Failure(kind, message)
+        return Record(self.job.proposal, None, failure, time.monotonic() - self.start, provenance(self.job))
+
+
+@dataclass(frozen=True, slots=True)
+class RayCluster:
+    """Trainings on the workers of a Ray cluster. One whose worker dies goes on from its last epoch on another node."""
+
+    at_most: int | None = None
+    """Trainings at a time; `None` is as many as the cluster has room for, also when it grows."""
+    address: str | None = None
+    """`host:port`, or `auto`; `None` is what the environment says, else a cluster of this machine alone."""
+    gpus: float = 0.0
+    """Share of a GPU for each training."""
+    max_memory: int | None = None
+    """Bytes that Ray sets aside for each training."""
+
+    @property
+    def workers(self) -> int:
+        """Trainings at a time.
+
+        Raises:
+            InputError: if there is no such cluster, or it has room for none.
+        """
+        return self.at_most or self._room(self._connected())
+
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
+        ray = self._connected()
+        task, data = ray.remote(_work), dict[Path, Any]()
+        waiting, lost, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
+        try:
+            while more or lost or running:
+                while (more or lost) and len(running) < (self.at_most or self._room(ray)):
+                    if lost:
+                        trial = lost.pop(0)
+                    elif may_start() and (job := next(waiting, None)) is not None:
+                        trial = Trial(job)
+                    else:
+                        more = False
+                        continue
+                    try:
+                        running[self._start(ray, task, trial, data)] = trial
+                    except (InputError, OSError) as error:  # no data there
+                        yield trial.failed("error", str(error))
+                ready, _ = ray.wait(list(running), timeout=WATCH_EVERY) if running else ([], [])
+                for stream in ready:
+                    ended = self._advance(ray, stream, running[stream], on_progress)
+                    if ended is not None:
+                        trial = running.pop(stream)
+                        if ended.failure is None or ended.failure.kind not in LOST or trial.tries >= MOST_TRIES:
+                            yield ended
+                        else:
+                            lost.append(trial)
+                for stream, trial in list(running.items()):
+                    if trial.overdue:
+                        del running[stream]
+                        ray.cancel(stream, force=True)
+                        yield trial.failed("time", "it took longer than it may, and did not stop by itself")
+        finally:
+            for stream in running:
+                with suppress(Exception):  # whatever the cluster is in by now
+                    ray.cancel(stream, force=True)
+
+    def _connected(self) -> Any:
+        """The module, once it has a cluster."""
+        ray = connect(self.address, self.at_most)
+        if self._room(ray) < 1:
+            has = ray.cluster_resources()
+            raise InputError(
+                f"{self.gpus:g} GPUs per training do not fit into the Ray cluster, which has {has.get('GPU', 0):g} GPUs"
+                f" and {has.get('CPU', 0):g} cores"
+            )
+        return ray
+
+    def _room(self, ray: Any) -> int:
+        """Trainings that the cluster has cores and GPUs for."""
+        has = ray.cluster_resources()
+        cores = int(has.get("CPU", 0))
+        if not self.gpus:
+            return cores
+        GPUs = int(has.get("GPU", 0))
+        fitting = (
+            GPUs * int(1 / self.gpus + ROUNDING) if self.gpus <= 1 else GPUs / self.gpus
+        )  # a share lies on one GPU
+        return min(cores, int(fitting))
+
+    def _start(self, ray: Any, task: Any, trial: Trial, data: dict[Path, Any]) -> Any:
+        """A stream of what the training's worker says."""
+        job = trial.job
+        if job.source.path not in data:
+            data[job.source.path] = ray.put(store.load(job.source.path))
+        state = job.unfinished.read_bytes() if job.unfinished.is_file() else None
+        options: dict[str, Any] = {"num_returns": "streaming", "max_retries": 0, "num_cpus": 1, "num_gpus": self.gpus}
+        if self.max_memory is not None:
+            options["memory"] = self.max_memory
+        if trial.node is not None:
+            options["scheduling_strategy"] = _elsewhere(ray, trial.node)
+        trial.tries, trial.node, trial.start = trial.tries + 1, None, time.monotonic()
+        return task.options(**options).remote(data[job.source.path], job, state)
+
+    def _advance(self, ray: Any, stream: Any, trial: Trial, on_progress: OnProgress) -> Record | None:
+        """Take the next message of a training; its record if this is the last one, or if none will come."""
+        job = trial.job
+        try:
+            message = ray.get(next(stream))
+        except StopIteration:
+            return trial.failed("crashed", "the worker ended without a record")
+        except ray.exceptions.OutOfMemoryError as error:
+            return trial.failed("memory", f"lost {trial.tries} workers: {_line(error)}")
+        except ray.exceptions.RayError as error:
+            return trial.failed("crashed", f"lost {trial.tries} workers: {_line(error)}")
+        try:
+            match message:
+                case Begun(node):
+                    trial.node, trial.start = node, time.monotonic()
+                case Epoch(done, state):
+                    write_bytes(job.unfinished, state)
+                    on_progress(job.proposal, done / job.recipe.epochs)
+                case Ended(record, weights):
+                    if weights is not None:
+                        write_bytes(job.checkpoint, weights, durable=True)
+                    return record
+        except OSError as error:
+            raise not_kept(job, error) from None
+        return None
+
+
+LOST: tuple[FailureKind, ...] = ("crashed", "memory")
+"""What another worker may do better."""
+
+
+def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[Begun | Epoch | Ended]:
+    """Carry out one job on a worker, whose files are of no interest to anybody."""
+    import ray
+
+    yield Begun(ray.get_runtime_context().get_node_id())
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # shared, and never written
+    with TemporaryDirectory() as folder:
+        weights, unfinished = Path(folder) / "weights.safetensors", Path(folder) / "state.unfinished"
+        if state is not None:
+            unfinished.write_bytes(state)
+        for message in carry_out(replace(job, checkpoint=weights, unfinished=unfinished), data):
+            if isinstance(message, Record):
+                yield Ended(message, weights.read_bytes() if weights.is_file() else None)
+            else:
+                yield Epoch(message, unfinished.read_bytes())
+
+
+def _elsewhere(ray: Any, node: str) -> Any:
+    """Another node than this one, if there is one."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != node]
+    return NodeAffinitySchedulingStrategy(others[0], soft=True) if others else "SPREAD"
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def connect(address: str | None, workers: int | None = None) -> Any:
+    """The module `ray`, connected to a cluster; the one that it is connected to already, if it is.
+
+    Args:
+        address: see `RayCluster`.
+        workers: cores of a cluster of this machine alone; those that there are by default.
+
+    Raises:
+        InputError: if Ray is not installed or no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("executor ray needs Ray; install it with pip install 'surrogate-nas[ray]'") from None
+    if ray.is_initialized():
+        return ray
+    own = address is None and not os.environ.get("RAY_ADDRESS")
+    _require_an_answer(address or os.environ.get("RAY_ADDRESS"))
+    options: dict[str, Any] = {"address": "local", "num_cpus": workers or available_cores(), "include_dashboard": False}
+    try:
+        ray.init(**(options if own else {"address": address}), log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = "on this machine cannot be started" if own else f"at {address} cannot be used"
+        raise InputError(f"a Ray cluster {where}: {_line(error)}") from None
+    return ray
+
+
+def _require_an_answer(address: str | None) -> None:
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = str(address).rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise InputError(f"ray_address {address} is not of the form host:port; allowed: that, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from None

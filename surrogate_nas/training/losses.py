@@ -1,0 +1,169 @@
+"""What a network with several exits is trained for, formula by formula.
+
+Throughout, `said` has for each of the X exits that exist its (N, C) logits, and the (N,) logits of its gate or `None`;
+the last exit has no gate. Targets are (N,) class indices, or (N, C) shares of classes where images were mixed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
+
+Said = Sequence[tuple[Tensor, Tensor | None]]
+
+
+def joint(said: Said, targets: Tensor, early_exit_weight: float = 1.0, label_smoothing: float = 0.0) -> Tensor:
+    """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1), with w_E = 1.
+
+    With equal weights it is that of EDANAS (IJCNN 2023) and AEBNAS (arXiv 2512.10671), divided by the number of exits,
+    so that learning rates mean the same for any number of exits.
+    """
+    weights = [early_exit_weight] * (len(said) - 1) + [1.0]
+    losses = [functional.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, _ in said]
+    return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum() / sum(weights)
+
+
+def gates(said: Said, labels: Tensor) -> Tensor:
+    """Mean over exits with a gate of BCE(c_e, 1[exit e is right]), by which a gate becomes a confidence (NACHOS,
+    arXiv 2401.13330); 0 where there are none."""
+    parts = [
+        functional.binary_cross_entropy_with_logits(gate, (logits.detach().argmax(1) == labels).to(gate.dtype))
+        for logits, gate in said
+        if gate is not None
+    ]
+    return torch.stack(parts).mean() if parts else said[-1][0].new_zeros(())
+
+
+def distilled(said: Said, temperature: float) -> Tensor:
+    """τ² mean_{e<E} KL(softmax(z_E / τ) ‖ softmax(z_e / τ)): earlier exits learn what the last one says.
+
+    The last exit is not pulled towards them: its logits are constants here (Phuong & Lampert, ICCV 2019; Zhang et al.,
+    arXiv 1905.08094). 0 for a network without early exits.
+    """
+    if len(said) == 1:
+        return said[0][0].new_zeros(())
+    teacher = functional.log_softmax(said[-1][0].detach() / temperature, dim=1)
+    students = [functional.log_softmax(logits / temperature, dim=1) for logits, _ in said[:-1]]
+    parts = [functional.kl_div(s, teacher, reduction="batchmean", log_target=True) for s in students]
+    return temperature**2 * torch.stack(parts).mean()
+
+
+def cumulative_gates(said: Said) -> Tensor:
+    """(X, N) g_e = c_e Π_{j<e} (1 − c_j), the probability that a sample leaves at e, where c_E = 1 (NACHOS, arXiv
+    2401.13330). Sums to 1 over exits."""
+    survival = torch.ones_like(said[-1][0][:, 0])
+    shares = []
+    for _, gate in said[:-1]:
+        assert gate is not None
+        c = torch.sigmoid(gate)
+        shares.append(survival * c)
+        survival = survival * (1 - c)
+    return torch.stack([*shares, survival])
+
+
+def over_budget(g: Tensor, macs: Tensor, budget: float) -> Tensor:
+    """L_cost = max(0, mean_n Σ_e g_e M_e − budget) / |M_E − budget| (NACHOS, arXiv 2401.13330).
+
+    The authors' code takes the expected MACs through `.item()`, so that the term has no gradient; here it has one. A
+    network that cannot exceed the budget has no term, also where the quotient would be 0/0.
+
+    Args:
+        g: (X, N) leaving probabilities.
+        macs: (X,) multiply-accumulates of leaving at each exit.
+        budget: of expected multiply-accumulates.
+    """
+    if float(macs.max()) <= budget:
+        return g.new_zeros(())
+    excess = (g.mean(dim=1) * macs).sum() - budget
+    return functional.relu(excess) / abs(float(macs[-1]) - budget)
+
+
+def peak(said: Said, support: Tensor, labels: Tensor) -> Tensor:
+    """L_peak = mean_{n, e<E} (S[y_n, e] − c_e)², the support-matrix term (NACHOS, arXiv 2401.13330).
+
+    An exit's gate is drawn to its accuracy on the sample's class. In the authors' code an (E) array meets an (E, 1) one
+    and every exit is compared with every other; here each is compared with itself.
+
+    Args:
+        said: see above.
+        support: (C, X − 1) accuracy of each early exit on each class.
+        labels: (N,).
+    """
+    confidence = torch.sigmoid(torch.stack([gate for _, gate in said[:-1] if gate is not None], dim=1))
+    return ((support[labels] - confidence) ** 2).mean()
+
+
+def nachos(
+    said: Said, labels: Tensor, macs: Tensor, support: Tensor | None, loss: Nachos, label_smoothing: float = 0.0
+) -> Tensor:
+    """w_α Σ_e mean_n(g_e CE_e) + mean_e BCE(c_e, 1[exit e is right]) + w_β L_cost + w_γ L_peak (NACHOS, arXiv
+    2401.13330), of the phases in which exits learn.
+
+    Args:
+        said: see above.
+        labels: (N,).
+        macs: (X,) multiply-accumulates of leaving at each exit.
+        support: (C, X − 1), or `None` before the last phase, which then lacks its term.
+        loss: weights and budget.
+        label_smoothing: of the cross entropies.
+    """
+    g = cumulative_gates(said)
+    entropies = torch.stack(
+        [functional.cross_entropy(z, labels, label_smoothing=label_smoothing, reduction="none") for z, _ in said]
+    )
+    total = loss.exits_weight * (g * entropies).mean(dim=1).sum() + gates(said, labels)
+    if loss.cost_weight > 0 and loss.max_macs is not None:
+        total = total + loss.cost_weight * over_budget(g, macs, loss.max_macs)
+    if loss.peak_weight > 0 and support is not None:
+        total = total + loss.peak_weight * peak(said, support, labels)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The loss of a recipe for one network, epoch by epoch."""
+
+    recipe: Recipe
+    macs: Tensor
+    """(X,) multiply-accumulates of leaving at each exit that exists."""
+
+    def needs_support(self, epoch: int) -> bool:
+        """Whether the support matrix is used in this epoch, counted from 0."""
+        loss = self.recipe.loss
+        return loss.kind == "nachos" and loss.peak_weight > 0 and len(self.macs) > 1 and self._phase(loss, epoch) == 2
+
+    def __call__(
+        self, said: Said, targets: Tensor, labels: Tensor, epoch: int, support: Tensor | None = None
+    ) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            said: what the network said of it.
+            targets: (N,) class indices or (N, C) shares.
+            labels: (N,) the class that each image shows most of.
+            epoch: from 0.
+            support: see `nachos`.
+        """
+        recipe, smoothing = self.recipe, self.recipe.label_smoothing
+        match recipe.loss:
+            case Joint():
+                return joint(said, targets, recipe.early_exit_weight, smoothing) + gates(said, labels)
+            case Distillation():
+                taught = recipe.loss.weight * distilled(said, recipe.loss.temperature)
+                return joint(said, targets, recipe.early_exit_weight, smoothing) + gates(said, labels) + taught
+            case Nachos():
+                if self._phase(recipe.loss, epoch) == 0:
+                    return joint(said[-1:], labels, 1.0, smoothing)
+                return nachos(said, labels, self.macs, support, recipe.loss, smoothing)
+            case _:
+                assert_never(recipe.loss)
+
+    def _phase(self, loss: Nachos, epoch: int) -> int:
+        """0: backbone alone, 1: exits too, 2: with the support matrix."""
+        done = epoch / self.recipe.epochs
+        return (done >= loss.backbone_share) + (done >= loss.backbone_share + loss.warm_up_share)

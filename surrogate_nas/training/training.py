@@ -1,0 +1,273 @@
+"""Train one early-exit network and measure what each of its exits says."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from surrogate_nas import datasets
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import ChargeHeads
+from surrogate_nas.architecture.given import BackboneSpec
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.outputs import Outputs, SplitOutputs
+from surrogate_nas.archive.record import FailureKind
+from surrogate_nas.datasets.dataset import LabeledImages, Splits
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.training import augmentation as augment
+from surrogate_nas.training import checkpoint as unfinished
+from surrogate_nas.training.losses import Objective
+from surrogate_nas.training.precision import autocast
+from surrogate_nas.training.recipe import Nachos, Recipe
+
+WARM_UP_SHARE = 0.3
+GRADIENT_NORM = 5.0
+MEASURE_BATCH = 500
+ADAM_BETA_2 = 0.999
+
+
+class TrainingFailure(JobError):
+    """A training that gave no network; `kind` is stored with the record."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        InputError: if the device does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def build(
+    architecture: Architecture, splits: Splits, classes: int, seed: int, device: torch.device,
+    backbone: BackboneSpec | None = None,
+) -> EarlyExitNetwork:  # fmt: skip
+    """An untrained network for this data; the same weights for the same seed.
+
+    Args:
+        architecture: what to build.
+        splits: whose training images say how pixels are spread.
+        classes: that there are.
+        seed: of the weights.
+        device: where it goes.
+        backbone: the given backbone of the space, if it has one.
+    """
+    images = splits.train.images
+    shape = ImageShape(images.shape[1], images.shape[2], classes)
+    mean, deviation = datasets.moments(images)
+    std = tuple(max(s, 1.0) for s in deviation)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = EarlyExitNetwork(architecture, shape, mean, std, backbone)
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Of optimiser step `step` out of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
+    warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
+    if step < warm_up:
+        return recipe.learning_rate * (step + 1) / (warm_up + 1)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+
+
+def fit(
+    network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
+    charge_heads: ChargeHeads = "all", on_epoch: Callable[[int], None] = lambda epoch: None,
+    unfinished: Path | None = None,
+) -> None:  # fmt: skip
+    """Train in place, and tell `on_epoch` the number of finished epochs; for all else see `epochs`."""
+    for done in epochs(
+        network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished
+    ):  # fmt: skip
+        on_epoch(done)
+
+
+def epochs(
+    network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
+    charge_heads: ChargeHeads = "all", unfinished: Path | None = None,
+) -> Iterator[int]:  # fmt: skip
+    """Train in place, and yield the number of finished epochs after each.
+
+    Args:
+        network: from `build`.
+        data: the training split.
+        recipe: how.
+        seed: of the order of samples and of augmentation.
+        flips: whether mirror images are allowed.
+        charge_heads: how the loss counts MACs, if it does.
+        unfinished: file that keeps the state after each epoch. If it is there, training goes on from it, and ends
+            with the same weights, to the bit, as if it had never stopped.
+
+    Raises:
+        TrainingFailure: if the loss stops being finite or the recipe's time is over.
+    """
+    training = _Training(network, data, recipe, seed, flips, charge_heads)
+    done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
+    start = time.monotonic() - seconds
+    for epoch in range(done, recipe.epochs):
+        with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
+            torch.manual_seed(seed + epoch)  # by epoch, which may be the first of a new life
+            for _ in training.epoch(epoch):
+                if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
+                    raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {epoch + 1}")
+        if unfinished:
+            training.keep(unfinished, epoch + 1, time.monotonic() - start)
+        yield epoch + 1
+    training.finish()
+
+
+class _Training:
+    """A network with what moves it: data, optimiser, random generator, and the average of its weights."""
+
+    def __init__(
+        self, network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, flips: bool,
+        charge_heads: ChargeHeads,
+    ) -> None:  # fmt: skip
+        self.network, self.recipe, self.flips = network, recipe, flips
+        self.device = network.mean.device
+        self.images = torch.from_numpy(data.images).to(self.device)
+        self.labels = torch.from_numpy(data.labels).to(self.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = _optimizer(network, recipe)
+        self.average = _average(network, recipe.ema) if recipe.ema else None
+        self.objective = Objective(recipe, network.exit_macs(charge_heads).to(self.device))
+
+    @property
+    def steps(self) -> int:
+        """Per epoch; what is left over of the images waits for another epoch's order."""
+        return max(len(self.labels) // self.recipe.batch_size, 1)
+
+    def epoch(self, epoch: int) -> Iterator[None]:
+        """Every batch once, yielding after each step."""
+        recipe, network = self.recipe, self.network
+        support = self._support() if self.objective.needs_support(epoch) else None
+        network.train()
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        for step in range(self.steps):
+            chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(self.device)
+            images, targets, labels = self._batch(chosen)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
+            with autocast(self.device, recipe.precision):
+                said = network.said(images.contiguous(memory_format=torch.channels_last))
+            loss = self.objective([_in_float32(s) for s in said], targets, labels, epoch, support)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(network)
+            yield
+        if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
+            raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, targets, and the class that each image shows most of."""
+        recipe, images, labels = self.recipe, self.images[chosen], self.labels[chosen]
+        if recipe.augment:
+            images = augment.shift(images, self.generator, self.flips)
+        if recipe.cutout:
+            images = augment.cutout(images, self.generator, recipe.cutout, self.network.mean.round())
+        if recipe.mixup:
+            return augment.mixup(images, labels, self.network.shape.classes, self.generator, recipe.mixup)
+        return images, labels, labels
+
+    @torch.no_grad()
+    def _support(self) -> Tensor:
+        """(C, X − 1) accuracy of each early exit on each class, on a class-balanced draw of the training images."""
+        assert isinstance(self.recipe.loss, Nachos)
+        classes, share = self.network.shape.classes, self.recipe.loss.support_share
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        of_class = [order[self.labels[order].cpu() == k] for k in range(classes)]
+        each = max(round(share * len(order) / classes), 1)
+        chosen = torch.cat([rows[:each] for rows in of_class]).to(self.device)
+        labels, right = self.labels[chosen], []
+        self.network.eval()
+        for at in range(0, len(chosen), MEASURE_BATCH):
+            batch = self.images[chosen[at : at + MEASURE_BATCH]].contiguous(memory_format=torch.channels_last)
+            said = self.network.said(batch)[:-1]
+            right.append(torch.stack([z.argmax(1) == labels[at : at + MEASURE_BATCH] for z, _ in said], dim=1))
+        correct = torch.cat(right).float()
+        return torch.stack([correct[labels == k].mean(dim=0) for k in range(classes)])
+
+    def finish(self) -> None:
+        """The network has the weights that are to be measured."""
+        if self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
+
+    def keep(self, path: Path, epochs: int, seconds: float) -> None:
+        """Write the state after so many epochs."""
+        unfinished.keep(path, self.network, self.average, self.optimizer, self.generator, epochs, seconds)
+
+    def restore(self, path: Path) -> tuple[int, float]:
+        """Finished epochs and seconds, if there is such a file, whose state is then this one's."""
+        return unfinished.restore(path, self.network, self.average, self.optimizer, self.generator)
+
+
+def _in_float32(said: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    logits, gate = said
+    return logits.float(), None if gate is None else gate.float()
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Biases and batch-norm parameters are not decayed; what is frozen is left out."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0},
+    ]  # fmt: skip
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, ADAM_BETA_2))
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def _average(network: nn.Module, decay: float) -> AveragedModel:
+    """Of weights and of batch norm's statistics."""
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+
+
+@torch.inference_mode()
+def measure(network: EarlyExitNetwork, splits: Splits) -> Outputs:
+    """What every exit says of the tune and test splits.
+
+    Raises:
+        TrainingFailure: if a logit is not finite.
+    """
+    network.eval()
+    return Outputs(measure_split(network, splits.tune), measure_split(network, splits.test))
+
+
+@torch.inference_mode()
+def measure_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
+    """What every exit of a network in evaluation mode says of images; raises as `measure`."""
+    batches, gates = [], []
+    for at in range(0, len(data), MEASURE_BATCH):
+        images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])
+        said = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
+        batches.append(torch.stack([logits for logits, _ in said]).cpu().numpy())
+        gates.append(torch.stack([said[-1][0].new_zeros(len(images)) if g is None else g for _, g in said]))
+    logits, gate = np.concatenate(batches, axis=1), torch.cat(gates, dim=1).cpu().numpy()
+    if not np.isfinite(logits).all() or not np.isfinite(gate).all():
+        raise TrainingFailure("diverged", "the trained network's logits are not finite")
+    limit, gated = np.finfo(np.float16).max, any(g is not None for _, g in said)
+    return SplitOutputs.of(logits.clip(-limit, limit), data.labels, gate.clip(-limit, limit) if gated else None)

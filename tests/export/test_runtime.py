@@ -1,0 +1,304 @@
+"""What an exported folder promises to whoever loads it: everything is checked, and every answer is right or refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surrogate_nas.cli import answer as output
+from surrogate_nas.exits import policies
+from surrogate_nas.export import runtime
+from surrogate_nas.export.runtime import MANIFEST, ExportedNetwork, ExportError, digest_of, read_examples, read_manifest
+from surrogate_nas.foundation.errors import JobError
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy to be spoilt."""
+    return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+def changed(folder: Path, change: Change, *, sealed: bool = True) -> None:
+    """Change the manifest; `sealed` with a checksum that fits, so that only its sense is wrong."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    if sealed:
+        manifest["sha256"] = digest_of(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_gates_are_taken_together_as_in_the_package_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    left, own = rng.random((2, 500)).astype(np.float32)
+    assert np.array_equal(runtime.having_left(None, own), own)
+    assert np.array_equal(runtime.having_left(left, own), policies.having_left(left, own))
+
+
+@pytest.mark.parametrize("name", ["segment_1.onnx", "branch_1.onnx", "weights.safetensors", "README.md", "runtime.py"])
+def test_a_truncated_file_is_noticed(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    with pytest.raises(ExportError, match=f"{name} is not the file that was exported"):
+        ExportedNetwork.load(folder)
+
+
+def test_a_swapped_segment_is_noticed(folder: Path) -> None:
+    one, other = folder / "segment_1.onnx", folder / "segment_2.onnx"
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    with pytest.raises(ExportError, match=r"segment_\d.onnx is not the file"):
+        ExportedNetwork.load(folder)
+
+
+def test_a_missing_file_is_noticed(folder: Path) -> None:
+    (folder / "segment_2.onnx").unlink()
+    with pytest.raises(ExportError, match=r"segment_2.onnx cannot be read: No such file"):
+        ExportedNetwork.load(folder)
+
+
+CHANGES: list[Change] = [
+    lambda m: m["settings"][0]["thresholds"].__setitem__(0, 0.123),
+    lambda m: m["labels"].pop(),
+    lambda m: m["exits"][0].__setitem__("temperature", 2.0),
+    lambda m: m.__setitem__("policy", "margin"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_threshold_or_a_missing_label_is_noticed(folder: Path, change: Change) -> None:
+    changed(folder, change, sealed=False)
+    with pytest.raises(ExportError, match="was changed after the export"):
+        ExportedNetwork.load(folder)
+
+
+NONSENSE: list[tuple[Change, str]] = [
+    (lambda m: m["labels"].pop(), "10 classes apart, and there are 9 labels"),
+    (lambda m: m["settings"][0]["thresholds"].append(0.5), "exits need 2 thresholds"),
+    (lambda m: m["settings"][0]["thresholds"].__setitem__(0, 1.5), "allowed are 0 to 1, or off"),
+    (lambda m: m["settings"][0]["thresholds"].__setitem__(0, float("nan")), "threshold nan is not a number"),
+    (lambda m: m["settings"][0]["thresholds"].__setitem__(0, "x"), "threshold 'x' is not a number"),
+    (lambda m: m.__setitem__("policy", "luck"), "policy 'luck' is not one of"),
+    (lambda m: m.__setitem__("default_setting", 99), "default setting 99 is none of the"),
+    (lambda m: m.__setitem__("settings", []), "is none of the 0 settings"),
+    (lambda m: m["exits"][0].__setitem__("branch", None), "all exits but the last have a branch"),
+    (lambda m: m["exits"][0].__setitem__("segment", "segment_9.onnx"), "segment_9.onnx is not among the files"),
+    (lambda m: m["exits"][0].__setitem__("segment", "README.md"), "README.md cannot be run"),
+    (lambda m: m.__setitem__("version", 2), "version 2 of the format; allowed: 1"),
+    (lambda m: m.__setitem__("format", "another"), "does not describe an exported network"),
+    (lambda m: m["files"].__setitem__("../x", "0"), "names outside its folder"),
+    (lambda m: m.pop("exits"), "does not describe a network: KeyError"),
+    (lambda m: m.__setitem__("settings", 3), "does not describe a network"),
+    (lambda m: m.pop("files"), "names no files"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), NONSENSE)
+def test_a_manifest_that_contradicts_itself_is_refused(folder: Path, change: Change, message: str) -> None:
+    changed(folder, change)
+    with pytest.raises(ExportError, match=message):
+        ExportedNetwork.load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_what_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
+    (folder / MANIFEST).write_bytes(content)
+    with pytest.raises(ExportError, match=r"is not JSON|does not describe an exported network"):
+        ExportedNetwork.load(folder)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no exported network at"):
+        ExportedNetwork.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_are_counted(exported: Path, threads: Any) -> None:
+    with pytest.raises(ExportError, match="is not a positive number"):
+        ExportedNetwork.load(exported, threads)
+
+
+REFUSED = [
+    (np.zeros((1, 1, 8, 9)), r"images have shape \(1, 1, 8, 9\)"),
+    (np.zeros((1, 8, 8)), r"images have shape"),
+    (np.zeros((1, 1, 8, 8), dtype=complex), "images are of complex128"),
+    (np.zeros((1, 1, 8, 8), dtype=bool), "images are of bool"),
+    (np.full((1, 1, 8, 8), np.nan), "pixels are from nan"),
+    (np.full((1, 1, 8, 8), 256.0), "pixels are from 256 to 256"),
+    (np.full((1, 1, 8, 8), -1), "pixels are from -1"),
+    (np.full((1, 1, 8, 8), np.inf, dtype=np.float16), "pixels are from inf"),
+    (np.full((1, 1, 8, 8), None), "images are of object"),
+    ([[1]], "images are of list"),
+]
+
+
+@pytest.mark.parametrize(("images", "message"), REFUSED)
+def test_what_are_no_images_is_refused(exported: Path, images: Any, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        ExportedNetwork.load(exported).run(images)
+
+
+def test_answers_do_not_depend_on_the_batch(exported: Path) -> None:
+    network, (images, _, _) = ExportedNetwork.load(exported), read_examples(exported)
+    for setting in range(len(network.settings)):
+        whole = network.run(images, setting)
+        parts = runtime.joined([network.run(images[i : i + 7], setting) for i in range(0, len(images), 7)])
+        assert np.array_equal(whole.positions, parts.positions)
+        assert np.array_equal(whole.classes, parts.classes)
+        assert np.allclose(whole.probabilities.sum(axis=1), 1, atol=1e-5)
+        as_floats = network.run(images.astype(np.float64), setting)
+        assert np.array_equal(whole.logits, as_floats.logits)
+
+
+def test_nothing_is_said_of_no_images(exported: Path) -> None:
+    answer = ExportedNetwork.load(exported).run(np.zeros((0, 1, 8, 8), dtype=np.uint8))
+    assert answer.logits.shape == (0, 10)
+    assert len(answer.classes) == len(answer.macs) == 0
+
+
+def test_what_has_left_is_not_computed(exported: Path) -> None:
+    """Every piece sees just the images that are still inside."""
+    network, (images, _, _) = ExportedNetwork.load(exported), read_examples(exported)
+    early = len(network.stages) - 1
+    seen: list[int] = []
+
+    class Spy:
+        def __init__(self, piece: runtime.Piece) -> None:
+            self.piece = piece
+
+        def __call__(self, values: Any) -> Any:
+            seen.append(len(values[0]))
+            return self.piece(values)
+
+    stages = tuple(
+        runtime.Stage(Spy(s.segment), s.branch and Spy(s.branch), s.temperature)  # type: ignore[arg-type]
+        for s in network.stages
+    )
+    spied = ExportedNetwork(
+        network.manifest, stages, network.labels, network.policy, network.settings, network.default, network.shape
+    )
+    for thresholds in ([0.0] * early, [2.0] * early, [None] * early, [0.6] * early):
+        seen.clear()
+        _, positions = spied.route(network.checked(images), thresholds)
+        inside = [int((positions >= x).sum()) for x in range(early + 1)]
+        ran = [n for x, n in enumerate(inside) for _ in range(1 if x == early or thresholds[x] is None else 2) if n]
+        assert seen == ran
+
+
+def test_settings_by_budget_and_by_load(exported: Path) -> None:
+    network = ExportedNetwork.load(exported)
+    budgets = [s.budget for s in network.settings]
+    assert budgets == sorted(budgets)
+    assert [network.within(b) for b in budgets] == list(range(len(budgets)))
+    assert network.within(1e12) == len(budgets) - 1
+    with pytest.raises(ExportError, match="no setting takes at most 1 MACs on average; the cheapest"):
+        network.within(1)
+    assert network.at_load(0) == network.default
+    assert network.at_load(1) == 0
+    with pytest.raises(ExportError, match=r"load 1\.5 is not between 0 and 1"):
+        network.at_load(1.5)
+    for wrong in (-1, 99, True, "0"):
+        with pytest.raises(ExportError, match="is not one of 0 to"):
+            network.run(np.zeros((1, 1, 8, 8)), wrong)  # type: ignore[arg-type]
+
+
+def test_the_file_runs_without_the_package(exported: Path, tmp_path: Path) -> None:
+    images, _, _ = read_examples(exported)
+    np.save(tmp_path / "images.npy", images)
+    words = [sys.executable, "-I", "-c", _ALONE, str(exported), str(tmp_path / "images.npy")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    network = ExportedNetwork.load(exported)
+    answer = network.run(images)
+    assert [row["label"] for row in rows] == [network.labels[c] for c in answer.classes]
+    assert [row["exit"] - 1 for row in rows] == answer.positions.tolist()
+    assert [row["macs"] for row in rows] == answer.macs.tolist()
+    assert "logits differ by at most" in done.stderr
+
+
+_ALONE = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("surrogate_nas", "torch", "scipy", "onnx", "PIL", "sklearn", "pydantic"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+folder, images = sys.argv[1:]
+sys.path.insert(0, folder)
+import runtime
+sys.exit(runtime.main([folder, "--check", "--images", images]))
+"""
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["nowhere"], "error: no exported network at nowhere"),
+    (["HERE", "--images", "nothing.npy"], "error: nothing.npy is no .npy of images"),
+    (["HERE", "--budget", "1", "--images", "HERE/examples.npy"], "error: "),
+])  # fmt: skip
+def test_the_file_says_what_is_wrong_in_one_line(
+    exported: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runtime.main([word.replace("HERE", str(exported)) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(message)
+    assert said.count("\n") == 1
+
+
+def test_examples_that_come_out_otherwise_are_noticed(folder: Path) -> None:
+    network = ExportedNetwork.load(folder)
+    assert network.check(folder) < runtime.TOLERANCE
+    images, labels, logits = read_examples(folder)
+    np.savez(folder / runtime.EXAMPLES, images=images, labels=labels, logits=logits + 0.01)
+    with pytest.raises(ExportError, match=r"differ by 0\.01.* from those before the export"):
+        network.check(folder)
+    (folder / runtime.EXAMPLES).write_bytes(b"nothing")
+    with pytest.raises(ExportError, match="no examples in"):
+        read_examples(folder)
+
+
+def answered_or_refused(ask: Callable[[], Any]) -> Any:
+    """The answer, or `None` where one line says why there is none."""
+    try:
+        return ask()
+    except ExportError as error:
+        if "\n" in str(error):
+            raise
+    return None
+
+
+def test_fuzzed_manifests_and_images_are_refused_or_answered(folder: Path) -> None:
+    """Whatever bytes change, the answer is right or one line says why there is none."""
+    rng, original = np.random.default_rng(0), (folder / MANIFEST).read_bytes()
+    for _ in range(300):
+        spoilt = bytearray(original)
+        for at in rng.integers(len(spoilt), size=rng.integers(1, 4)):
+            spoilt[at] = rng.integers(256)
+        (folder / MANIFEST).write_bytes(spoilt)
+        same = answered_or_refused(lambda: read_manifest(folder))
+        assert same in (None, json.loads(original))
+    (folder / MANIFEST).write_bytes(original)
+    network = ExportedNetwork.load(folder)
+    for _ in range(300):
+        shape = tuple(rng.choice([0, 1, 2, 8, 8, 8], size=rng.integers(1, 6)))
+        dtype = rng.choice([np.uint8, np.int64, np.float16, np.float64, np.complex64, np.bool_])
+        images = (rng.normal(size=shape) * 10 ** rng.integers(0, 5)).astype(np.float64)
+        with np.errstate(all="ignore"):
+            given = images.astype(dtype)
+        answer = answered_or_refused(lambda given=given: network.run(given))  # type: ignore[misc]
+        assert answer is None or len(answer.classes) == len(given)
+        assert answer is None or np.isfinite(answer.logits).all()
+
+
+def test_a_missing_extra_is_one_line() -> None:
+    with (
+        pytest.raises(JobError, match=r'nothing_here is not installed: pip install "surrogate-nas\[export\]"'),
+        output.needing("export"),
+    ):
+        import nothing_here  # type: ignore[import-not-found]  # noqa: F401

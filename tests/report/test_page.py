@@ -1,0 +1,339 @@
+"""Laws of the report: complete, true to the study, offline, and possible for every study."""
+
+import csv
+import io
+import re
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from plotly.offline import get_plotlyjs
+
+from surrogate_nas.archive.record import Failure, Record
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.report.contents import Classes, Compared, Contents
+from surrogate_nas.report.drawing import FIGURES, KINDS
+from surrogate_nas.report.front_figure import front_figure
+from surrogate_nas.report.front_table import MOST_CLASSES, front_csv
+from surrogate_nas.report.leaving import Examples
+from surrogate_nas.report.page import header, page
+from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, excess_lines
+from surrogate_nas.report.static import static_figures
+from surrogate_nas.report.trust import score_texts
+from surrogate_nas.report.writing import FRONT, REPORT, write_report
+from surrogate_nas.study.study import Study
+from surrogate_nas.surrogates.metrics import Score
+
+EXTERNAL = re.compile(r"(?:(?:src|href|action)\s*=|url\()\s*[\"']?\s*(?:https?:)?//|@import", re.IGNORECASE)
+HOSTILE = """<script>alert("x")</script>&'"""
+CLASSES = 10
+UNREACHABLE = {"min_accuracy": 1.0, "max_macs": 6000}
+
+
+@pytest.fixture(scope="module")
+def study(study_path: Path) -> Study:
+    """Ten sampled networks and one round of search."""
+    return Study.open(study_path)
+
+
+@pytest.fixture(scope="module")
+def contents(study: Study) -> Contents:
+    return Contents.of(study)
+
+
+@pytest.fixture(scope="module")
+def infeasible(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The same networks under limits that none of them keeps."""
+    path = tmp_path_factory.mktemp("infeasible") / "study"
+    shutil.copytree(study.path, path)
+    copy = Study.open(path)
+    copy.folder.update({"limits": UNREACHABLE})
+    return copy
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Three networks: too few for a surrogate, and no search."""
+    study = Study.create(
+        tmp_path_factory.mktemp("few") / "study", data="digits", space="tiny", seed=2, budget=3, initial=3, workers=2,
+        recipe={"epochs": 1, "batch_size": 128},
+    )  # fmt: skip
+    study.collect(3)
+    return study
+
+
+@pytest.fixture(scope="module")
+def text(contents: Contents) -> str:
+    return page(contents)
+
+
+def without_plotly(text: str) -> str:
+    return text.replace(get_plotlyjs(), "")
+
+
+def failed(record: Record, message: str) -> Record:
+    return replace(record, outputs=None, failure=Failure("diverged", message))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# ---------------------------------------------------------------------- files
+
+
+def test_it_writes_its_files_and_leaves_no_other(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    assert write_report(study, folder) == folder / REPORT
+    assert {p.name for p in folder.iterdir()} == {FIGURES, FRONT, REPORT}
+    names = {f"{name}.{kind}" for name in ("front", "exit_mix", "hypervolume") for kind in KINDS}
+    assert {p.name for p in (folder / FIGURES).iterdir()} == names
+
+
+def test_it_goes_into_the_study_unless_told_otherwise(few: Study) -> None:
+    assert write_report(few).parent == few.path
+    assert (few.path / FRONT).is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(study, tmp_path / "file" / "report")
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
+    own = without_plotly(text)
+    assert not EXTERNAL.findall(own)
+    assert "default-src 'none'" in own
+    assert "https://" not in own
+    assert '"showSendToCloud": false' in own
+
+
+def test_plotly_is_there_exactly_once(text: str) -> None:
+    assert text.count(get_plotlyjs()) == 1
+    assert text.count("Plotly.newPlot(") - get_plotlyjs().count("Plotly.newPlot(") == 6
+
+
+def test_the_sections_stand_in_order(text: str) -> None:
+    assert re.findall(r"<h2>(.*?)</h2>", text) == [
+        "The front", "Where images leave", "How sure exits are", "Images that leave early and late",
+        "Accuracy per class", "Predicted against verified", "How far to trust the surrogate",
+        "Hypervolume per training", "All networks",
+    ]  # fmt: skip
+
+
+def test_every_network_appears_with_its_encoding(contents: Contents, text: str) -> None:
+    shown = unescape(without_plotly(text))
+    for record in contents.records:
+        assert f">{record.id}</th>" in shown
+        assert f"<code>{record.architecture}</code>" in shown
+    for solution in evenly_by_cost(contents.front, MOST_SOLUTIONS):
+        assert f"<code>{solution.operating_point}</code>" in shown
+
+
+def test_every_opened_element_is_closed(text: str) -> None:
+    own = without_plotly(text)
+    for name in ("section", "table", "thead", "tbody", "tr", "td", "th", "figure", "p", "div", "dl", "ul", "script"):
+        assert len(re.findall(rf"<{name}[ >]", own)) == own.count(f"</{name}>"), name
+
+
+def test_names_from_outside_are_escaped(contents: Contents) -> None:
+    hostile = replace(contents, header=replace(contents.header, data=HOSTILE), version=HOSTILE)
+    assert "<script>" not in header(hostile)
+    assert HOSTILE in unescape(header(hostile))
+    assert HOSTILE not in page(hostile)
+
+
+def test_the_header_says_what_was_studied(contents: Contents) -> None:
+    said = header(replace(contents, generated=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
+    for expected in ("digits", "tiny", "10 sampled, 2 from the search; 0 failed", "8 × 8", "2026-01-02 03:04 UTC",
+                     "train 1,293, tune 144, test 360", "chosen on the tune split"):  # fmt: skip
+        assert expected in said
+
+
+def test_failures_are_listed_and_counted(contents: Contents) -> None:
+    records = (*contents.records[:-1], failed(contents.records[-1], "loss <nan>"))
+    said = without_plotly(page(replace(contents, records=records, networks=contents.networks[:-1])))
+    assert "1 failed" in said
+    assert "loss &lt;nan&gt;" in said
+    assert "failed training" in said  # the mark in the figure of the hypervolume
+
+
+def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
+    records = tuple(failed(r, "out of memory") for r in contents.records)
+    none = Examples(None, (), "No solution.")
+    bare = replace(contents, records=records, networks=(), front=(), nearest=None, verified=(), fitted=None,
+                   examples=none, classes=Classes(contents.classes.names, ()))  # fmt: skip
+    said = without_plotly(page(bare))
+    assert "No network has been trained successfully yet" in said
+    assert said.count("out of memory") == len(records)
+    assert set(static_figures(bare)) == {"hypervolume.svg", "hypervolume.png"}
+
+
+def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
+    study = Study.create(tmp_path / "study", seed=3)
+    write_report(study)
+    assert rows_of((study.path / FRONT).read_text()) == []
+    assert "Nothing has been trained yet" in without_plotly((study.path / REPORT).read_text())
+
+
+def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
+    said = without_plotly(write_report(few).read_text(encoding="utf-8"))
+    assert "needs 8 trained networks, and there are 3" in said
+    assert "No network proposed by the search has been trained yet" in said
+    assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
+
+
+def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
+    elsewhere = Study.open(few.path)
+    elsewhere.folder.archive.header = replace(few.folder.archive.header, fingerprint="another")
+    contents = Contents.of(elsewhere)
+    assert "train unknown, tune 144, test 360" in header(contents)
+    assert contents.classes.names == tuple("0123456789")
+    assert "images cannot be read any more" in page(contents)
+
+
+def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasible: Study) -> None:
+    said = unescape(without_plotly(write_report(infeasible).read_text(encoding="utf-8")))
+    nearest = infeasible.nearest()
+    assert "There is no solution" in said
+    assert f"<code>{nearest.operating_point}</code>" in said
+    lines = excess_lines(nearest, infeasible.settings.limits)
+    assert lines
+    assert all(f"<li>{line}</li>" in said for line in lines)
+    assert (infeasible.path / FRONT).read_text().count("\n") == 1
+
+
+# ---------------------------------------------------------------------- its parts
+
+
+def test_excesses_name_the_limits_that_are_missed_and_no_other(contents: Contents) -> None:
+    solution = contents.front[0]
+    cap = solution.tune.expected_macs / 2
+    lines = excess_lines(solution, Limits(max_macs=cap, max_params=solution.parameters, min_accuracy=1.0))
+    assert [line.split(":")[0] for line in lines] == ["expected MACs", "accuracy"]
+    assert "100.0\N{NO-BREAK SPACE}% over" in lines[0]
+    assert excess_lines(solution, Limits()) == []
+
+
+@pytest.mark.parametrize("most", [2, 5, 12])
+def test_a_long_front_is_thinned_to_its_ends_and_evenly_between(contents: Contents, most: int) -> None:
+    first = contents.front[0]
+    long = [replace(first, tune=replace(first.tune, expected_macs=m)) for m in np.geomspace(1e3, 1e6, 40)]
+    shown = evenly_by_cost(long, most)
+    cost = [s.tune.expected_macs for s in shown]
+    assert len(shown) == most
+    assert cost == sorted(cost)
+    assert (shown[0], shown[-1]) == (long[0], long[-1])
+
+
+def test_a_short_front_is_shown_whole(contents: Contents) -> None:
+    assert evenly_by_cost(contents.front[:3], 12) == list(contents.front[:3])
+
+
+def test_a_measured_value_at_the_end_of_its_interval_is_inside() -> None:
+    assert Compared.of((0.5, 0.1 + 0.2, 0.9), 0.3).inside
+    assert not Compared.of((0.5, 0.31, 0.9), 0.3).inside
+
+
+def test_verified_values_are_those_of_the_tune_split(study: Study, contents: Contents) -> None:
+    assert len(contents.verified) == 2
+    for verified in contents.verified:
+        tune = study.solution(verified.record, verified.operating_point).tune
+        assert verified.accuracy.measured == tune.accuracy
+        assert verified.expected_macs.measured == tune.expected_macs
+
+
+@pytest.mark.parametrize(("tau", "cost_tau", "n", "expected"), [
+    (0.8, 0.5, 40, 0), (0.5, 0.5, 40, 1), (0.8, 0.5, 29, 1), (0.4, 0.5, 10, 2),
+])  # fmt: skip
+def test_cautions_follow_the_scores(contents: Contents, tau: float, cost_tau: float, n: int, expected: int) -> None:
+    assert contents.fitted is not None
+    validation = contents.fitted.validations[0]
+    scores = (replace(validation.accuracy, tau=tau, n=n), *validation.scores[1:])
+    assert len(replace(validation, scores=scores, cost_tau=cost_tau).cautions) == expected
+
+
+def test_errors_of_shares_are_in_points_and_of_macs_in_percent() -> None:
+    assert score_texts(Score("accuracy", 9, 0.5, 0.4, 0.6, 0.031, 0.9, -1.5, 0.004)) == (
+        "0.50 [0.40, 0.60]",
+        "3.1 points",
+        "90.0\N{NO-BREAK SPACE}%",
+        "-1.50",
+        "0.4 points",
+    )
+    assert score_texts(Score("expected MACs", 9, 0.0, 0.0, 0.1, 0.11, 0.9, 1.0, 0.0))[1] == "11.0\N{NO-BREAK SPACE}%"
+
+
+@pytest.mark.parametrize(("limits", "region"), [
+    (Limits(), False), (Limits(max_params=1), False), (Limits(max_macs=5e4), True), (Limits(min_accuracy=0.5), True),
+    (Limits(max_macs=5e4, min_accuracy=0.5), True),
+])  # fmt: skip
+def test_the_region_is_drawn_where_there_are_limits_to_draw(contents: Contents, limits: Limits, region: bool) -> None:
+    names = [trace.name for trace in front_figure(replace(contents, limits=limits)).data]
+    assert ("within the limits" in names) is region
+
+
+def test_solutions_from_sample_and_search_have_markers_of_their_own(contents: Contents) -> None:
+    solution = contents.front[0]
+    front = []
+    for origin in ("initial", "search", "user"):
+        proposal = replace(solution.record.proposal, origin=origin)
+        front.append(replace(solution, record=replace(solution.record, proposal=proposal)))
+    drawn = [t for t in front_figure(replace(contents, front=tuple(front))).data if str(t.name).startswith("front")]
+    assert len({t.marker.symbol for t in drawn}) == len({t.marker.color for t in drawn}) == 3
+    assert all(list(t.y) == [solution.test.accuracy] for t in drawn)
+
+
+# ---------------------------------------------------------------------- front.csv
+
+
+def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> None:
+    rows = rows_of(front_csv(contents.front, contents.positions, CLASSES))
+    front = study.front()
+    assert len(rows) == len(front) > 0
+    for row, solution in zip(rows, front, strict=True):
+        record, tune, test = solution.record, solution.tune, solution.test
+        expected: dict[str, Any] = {
+            "id": record.id, "encoding": record.architecture, "thresholds": solution.operating_point,
+            "policy": solution.operating_point.policy, "seed": record.proposal.seed, "origin": record.proposal.origin,
+            "parameters": solution.parameters, "tune_accuracy": tune.accuracy, "tune_expected_macs": tune.expected_macs,
+            "test_accuracy": test.accuracy, "test_accuracy_low": test.accuracy_interval[0],
+            "test_accuracy_high": test.accuracy_interval[1], "test_balanced_accuracy": test.balanced_accuracy,
+            "test_expected_macs": test.expected_macs, "worst_macs": test.worst_macs,
+        }  # fmt: skip
+        for e, (rate, accuracy) in enumerate(zip(test.rates, test.exit_accuracy, strict=True), start=1):
+            expected[f"test_exit_rate_{e}"] = rate
+            expected[f"test_exit_accuracy_{e}"] = "" if accuracy is None else accuracy
+        for c, accuracy in enumerate(test.class_accuracy):
+            expected[f"test_class_accuracy_{c}"] = accuracy
+        assert row == {name: str(value) for name, value in expected.items()}
+
+
+def test_exit_rates_in_the_csv_sum_to_one_and_compose_the_accuracy(contents: Contents) -> None:
+    places = range(1, contents.positions + 1)
+    for row in rows_of(front_csv(contents.front, contents.positions, CLASSES)):
+        rates = [float(row[f"test_exit_rate_{e}"]) for e in places]
+        right = [float(row[f"test_exit_accuracy_{e}"] or 0) for e in places]
+        assert sum(rates) == pytest.approx(1)
+        assert np.dot(rates, right) == pytest.approx(float(row["test_accuracy"]))
+
+
+def test_the_csv_of_no_solutions_is_a_header(contents: Contents) -> None:
+    assert front_csv((), contents.positions, CLASSES).count("\n") == 1
+
+
+def test_the_csv_has_the_classes_last_and_leaves_out_very_many(contents: Contents) -> None:
+    columns = front_csv((), contents.positions, 3).strip().split(",")
+    assert columns.index("test_balanced_accuracy") == columns.index("test_accuracy_high") + 1
+    assert columns[-3:] == [f"test_class_accuracy_{c}" for c in range(3)]
+    assert "class" not in front_csv(contents.front, contents.positions, MOST_CLASSES + 1)

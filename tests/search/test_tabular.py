@@ -1,0 +1,373 @@
+"""Tables of trained networks: what comes back is what was trained, within what coding a score in a byte may change."""
+
+import csv
+import hashlib
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.outputs import Outputs
+from surrogate_nas.archive.record import Failure, Proposal, Record
+from surrogate_nas.archive.views import exits_of
+from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.search.bayesian.strategy import known_front
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import user_proposals
+from surrogate_nas.search.strategy import History
+from surrogate_nas.search.tabular import writing as eenn_table_export
+from surrogate_nas.search.tabular.codes import LEVELS, coded, decoded
+from surrogate_nas.search.tabular.table import (
+    CHECKSUMS,
+    DESCRIPTION,
+    LABELS,
+    NETWORKS,
+    PIECE,
+    POLICIES,
+    SPACE,
+    EennTable,
+)
+from surrogate_nas.search.tabular.writing import export
+from surrogate_nas.settings import Settings
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.costs import costing_for
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.study.paths import SETTINGS
+from tests.helpers.outputs import SAMPLES, SHAPE, outputs
+
+PIECE_SIZE = 3
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "data" / "eenn-cifar10"
+MOST = 2 * SAMPLES / LEVELS
+"""Samples of both splits together that may change sides of a threshold; fewer than this."""
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eenn_table_export, "PIECE_SIZE", PIECE_SIZE)
+
+
+@pytest.fixture(scope="module")
+def problem(user_space: SearchSpace) -> Problem:
+    return Problem(user_space, SHAPE, Settings().updated({"recipe": {"epochs": 3}}), seed=0)
+
+
+@pytest.fixture(scope="module")
+def records(problem: Problem) -> list[Record]:
+    """Seven networks, and the first two again with another seed."""
+    networks = problem.space.sample(7, np.random.default_rng(0))
+    proposals = [*user_proposals(problem, networks, 0), *user_proposals(problem, networks[:2], 1)]
+    return [trained(proposal) for proposal in proposals]
+
+
+def trained(proposal: Proposal) -> Record:
+    said = Outputs(outputs(proposal), outputs(replace(proposal, seed=proposal.seed + 1)))
+    return Record(proposal, said, None, 1.5 + proposal.rank, {})
+
+
+def written(records: Sequence[Record], problem: Problem, folder: Path, pending: Sequence[Proposal] = ()) -> Path:
+    """The table of these records, with the study that it is of beside it."""
+    header = Header(problem.space.spec, "digits", "0123", SHAPE, seed=0, tune_share=0.1, test_share=0.2)
+    study = folder / f"study-{len(records)}"
+    study.mkdir(parents=True)
+    problem.settings.save(study / SETTINGS)
+    with closing(Archive.create(study / "archive.sqlite", header)) as archive:
+        archive.propose(pending)
+        for record in records:
+            archive.add(record)
+        export(archive, folder / "table")
+    return folder / "table"
+
+
+@pytest.fixture
+def path(records: list[Record], problem: Problem, tmp_path: Path) -> Path:
+    return written(records, problem, tmp_path)
+
+
+@pytest.fixture
+def table(path: Path) -> EennTable:
+    return EennTable.load(path)
+
+
+# ---------------------------------------------------------------------- a score in a byte
+
+Scores = npt.NDArray[np.float32]
+some_scores = arrays(np.float32, st.tuples(st.just(1), st.integers(1, 2000)), elements=st.floats(0, 1, width=16))
+
+
+@given(some_scores, st.integers(1, 2000))
+def test_codes_keep_the_order_and_move_few_samples_across_any_threshold(repeated: Scores, n: int) -> None:
+    distinct = np.random.default_rng(n).permutation(np.linspace(0, 1, n, dtype=np.float32))
+    for scores in (repeated[0], distinct, np.append(repeated[0], distinct)):
+        codes, levels = coded(scores[None])
+        back = decoded(codes, levels)[0]
+        order = np.argsort(scores)
+        assert (np.diff(back[order]) >= 0).all()
+        assert (np.diff(levels) >= 0).all()
+        thresholds = np.unique(np.concatenate([scores, back, np.nextafter(scores, 2), np.nextafter(back, 2)]))
+        moved = np.searchsorted(np.sort(scores), thresholds) - np.searchsorted(np.sort(back), thresholds)
+        assert np.abs(moved).max() < max(len(scores) / LEVELS, 1)
+        if len(np.unique(scores)) <= LEVELS:
+            np.testing.assert_array_equal(back, scores)
+
+
+# ---------------------------------------------------------------------- there and back
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_networks_come_back_as_they_were_trained(
+    table: EennTable, records: list[Record], problem: Problem, policy: PolicyName
+) -> None:
+    once = records[2:7]  # the others have two trainings
+    rng = np.random.default_rng(0)
+    for record, back in zip(once, table.evaluate([r.proposal for r in once]), strict=True):
+        assert (back.proposal, back.seconds, back.failure) == (record.proposal, record.seconds, None)
+        assert record.outputs is not None
+        assert back.outputs is not None
+        for split, again in ((record.outputs.tune, back.outputs.tune), (record.outputs.test, back.outputs.test)):
+            was = exits_of(record.architecture, split, problem.costing, policy)
+            now = exits_of(back.architecture, again, table.problem(Settings(), 0).costing, policy)
+            np.testing.assert_array_equal(again.labels, split.labels)
+            np.testing.assert_array_equal(now.correct, was.correct)
+            np.testing.assert_array_equal(now.cost.macs(), was.cost.macs())
+            thresholds = rng.random((50, was.positions - 1))
+            leaving = now.measure(thresholds).leaving - was.measure(thresholds).leaving
+            assert np.abs(leaving).max() <= len(was.early) * MOST
+            best = [e.curve.accuracy.max() for e in (now, was)]
+            assert abs(best[0] - best[1]) <= len(was.early) * MOST / SAMPLES
+
+
+def test_a_table_knows_what_it_has_and_what_is_missing(table: EennTable, records: list[Record]) -> None:
+    assert table.space.architectures(table.trained) == [r.architecture for r in records[:7]]
+    assert table.seeds.tolist() == [2, 2, 1, 1, 1, 1, 1]
+    assert table.complete == 7 / table.space.size
+    everything = np.concatenate([table.trained, table.untrained])
+    assert len(np.unique(everything, axis=0)) == len(everything) == table.space.size
+
+
+def test_a_seed_decides_between_trainings_of_a_network(table: EennTable, records: list[Record]) -> None:
+    for seed in range(4):
+        (back,) = table.evaluate([replace(records[0].proposal, seed=seed)])
+        assert back.provenance["training"] == records[[0, 7][seed % 2]].id
+        assert back.proposal.seed == seed
+
+
+def test_a_table_stands_in_for_training(table: EennTable) -> None:
+    asked = table.problem(Settings().updated({"policy": "margin", "recipe": {"epochs": 50}}), seed=5)
+    found = table.evaluate(user_proposals(asked, asked.space.architectures(table.trained), 0))
+    assert {r.proposal.fidelity for r in found} == {table.fidelity}
+    assert len(known_front(History(asked, found, [r.proposal for r in found], 1)).front.cost)
+
+
+def test_networks_are_listed_for_people(path: Path, records: list[Record], problem: Problem) -> None:
+    rows = list(csv.DictReader((path / NETWORKS).read_text().splitlines()))
+    assert [row["id"] for row in rows] == [r.id for r in records]
+    assert [(row["piece"], row["place"]) for row in rows][2:5] == [("0", "2"), ("1", "0"), ("1", "1")]
+    check_costs(rows, problem.space, problem.costing)
+    assert records[0].outputs is not None
+    last = records[0].outputs.test.right[-1].mean()
+    assert float(rows[0][f"test_accuracy_{problem.space.positions}"]) == pytest.approx(last, abs=1e-4)
+
+
+def check_costs(rows: Sequence[dict[str, Any]], space: SearchSpace, costing: Costing) -> None:
+    """Raise if costs are not those that are counted."""
+    known = Candidates.of(space, [Architecture.parse(row["architecture"]) for row in rows], costing)
+    for i, row in enumerate(rows):
+        macs = [row[f"macs_{e + 1}"] for e in range(space.positions)]
+        assert macs == [
+            str(m) if there else "" for m, there in zip(known.cost.macs()[i], known.present[i], strict=True)
+        ]
+        sizes = [known.cost.parameters, known.cost.weight_bytes, known.cost.memory()]
+        assert [int(row[n]) for n in ("parameters", "weight_bytes", "activation_bytes")] == [s[i] for s in sizes]
+
+
+# ---------------------------------------------------------------------- files
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_the_same_trainings_give_the_same_bytes(
+    path: Path, records: list[Record], problem: Problem, tmp_path: Path
+) -> None:
+    again = written(records, problem, tmp_path / "again")
+    assert contents(again) == contents(path)
+
+
+def test_full_pieces_stay_as_they_are_while_a_table_grows(
+    records: list[Record], problem: Problem, tmp_path: Path
+) -> None:
+    before = contents(written(records[:7], problem, tmp_path))
+    after = contents(written(records, problem, tmp_path))
+    for name in (PIECE.format(0), PIECE.format(1), LABELS, SPACE):
+        assert before[name] == after[name]
+    assert after[NETWORKS].startswith(before[NETWORKS])
+    assert before[PIECE.format(2)] != after[PIECE.format(2)]
+    assert set(contents(written(records[:2], problem, tmp_path))) == {
+        SPACE, NETWORKS, DESCRIPTION, LABELS, PIECE.format(0), CHECKSUMS,
+    }  # fmt: skip
+
+
+def test_trainings_after_one_that_is_not_done_wait(records: list[Record], problem: Problem, tmp_path: Path) -> None:
+    failed = Record(records[1].proposal, None, Failure("diverged", "loss nan"), 0.5, {})
+    done = [records[0], failed, records[2], *records[4:]]
+    table = EennTable.load(written(done, problem, tmp_path, [r.proposal for r in records]))
+    assert [t.id for t in table.trainings] == [records[0].id, records[2].id]
+
+
+def test_a_folder_has_one_space(path: Path, problem: Problem, tmp_path: Path) -> None:
+    spec = problem.space.spec.model_copy(update={"name": "another"})
+    other = Problem(SearchSpace(spec), SHAPE, problem.settings, seed=0)
+    networks = user_proposals(other, problem.space.sample(2, np.random.default_rng(1)), 0)
+    with pytest.raises(InputError, match=r"space.yaml is not the space of the archive, 'another'"):
+        written([trained(p) for p in networks], other, tmp_path)
+    assert EennTable.load(path).space == problem.space
+
+
+def test_an_archive_without_trainings_makes_no_table(problem: Problem, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no trainings to make a table of"):
+        written([], problem, tmp_path)
+    assert not (tmp_path / "table").exists()
+
+
+# ---------------------------------------------------------------------- what cannot be used
+
+
+def one_line(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        EennTable.load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", [SPACE, NETWORKS, DESCRIPTION, LABELS, PIECE.format(1)])
+def test_a_spoilt_file_is_named(path: Path, name: str) -> None:
+    whole = (path / name).read_bytes()
+    for spoilt in (whole[:-7], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:], b""):
+        (path / name).write_bytes(spoilt)
+        assert f"{name} is damaged" in one_line(path)
+    (path / name).unlink()
+    assert f"it has no {name}" in one_line(path)
+
+
+def test_what_is_no_table_is_said(path: Path, tmp_path: Path) -> None:
+    assert "it is not a folder" in one_line(tmp_path / "nowhere")
+    listed = (path / CHECKSUMS).read_text()
+    (path / CHECKSUMS).write_text("".join(line for line in listed.splitlines(True) if NETWORKS not in line))
+    assert f"does not name {NETWORKS}" in one_line(path)
+    (path / CHECKSUMS).write_text(listed.replace(f"  {NETWORKS}", f"  ../{NETWORKS}"))
+    assert f"{CHECKSUMS} is damaged: " in one_line(path)
+    (path / CHECKSUMS).unlink()
+    assert f"it has no {CHECKSUMS}" in one_line(path)
+
+
+def rewrite(path: Path, name: str, content: bytes) -> None:
+    """With the checksum that belongs to it."""
+    old, new = (f"{hashlib.sha256(c).hexdigest()}  {name}" for c in ((path / name).read_bytes(), content))
+    (path / name).write_bytes(content)
+    (path / CHECKSUMS).write_text((path / CHECKSUMS).read_text().replace(old, new))
+
+
+def test_files_of_others_are_refused(path: Path) -> None:
+    first, other = (path / PIECE.format(0)).read_bytes(), (path / PIECE.format(1)).read_bytes()
+    assert len(first) != len(other)
+    rewrite(path, PIECE.format(0), other)
+    assert "is not a table: max_softmax.codes is uint8(" in one_line(path)
+    rewrite(path, PIECE.format(0), b"not safetensors")
+    assert "is not a table" in one_line(path)
+    described = json.loads((path / DESCRIPTION).read_text())
+    rewrite(path, DESCRIPTION, json.dumps({**described, "format": 2}).encode())
+    assert "is a table of format 2; this package reads 1" in one_line(path)
+
+
+def test_a_network_that_is_not_there_is_named(table: EennTable, architecture: Architecture) -> None:
+    asked = table.problem(Settings(), 0)
+    (missing,) = user_proposals(asked, table.space.architectures(table.untrained[:1]), 0)
+    with pytest.raises(InputError, match=f"{missing.architecture} is not in table 'user', which has 7 of 192 networks"):
+        table.evaluate([missing])
+    with pytest.raises(InputError, match=f"{architecture} is not in table"):
+        table.evaluate(user_proposals(asked, [architecture], 0))
+
+
+def test_what_a_table_cannot_tell_is_refused(table: EennTable, records: list[Record]) -> None:
+    with pytest.raises(InputError, match="no scores of policy entropy; allowed: max_softmax, margin"):
+        table.problem(Settings(policy="entropy"), 0)
+    with pytest.raises(InputError, match="no logits"):
+        table.problem(Settings(temperature=True), 0)
+    with pytest.raises(InputError, match=r"trained with .*got \{\}"):
+        table.evaluate([replace(records[0].proposal, fidelity="{}")])
+
+
+# ---------------------------------------------------------------------- around it
+
+
+def test_a_table_needs_no_torch(path: Path) -> None:
+    program = f"import sys\nfrom surrogate_nas.search.tabular.table import EennTable\nEennTable.load({str(path)!r})\n"
+    subprocess.run([sys.executable, "-c", program + "sys.exit('torch' in sys.modules)"], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "error: the following arguments are required: study"),
+        (["nowhere"], "error: no study at nowhere; --data-root, "),
+        (["nowhere", "--export", "table"], "error: no study at nowhere"),
+        (["nowhere", "--export", "table", "--data-root", "."], "error: argument --data-root: not allowed with"),
+    ],
+)
+def test_the_script_says_what_is_wrong(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        script(monkeypatch, *arguments)
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert shown.err.startswith(said)
+    assert (shown.err.count("\n"), shown.out, list(tmp_path.iterdir())) == (1, "", [])
+
+
+def test_the_script_exports_what_has_been_trained(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script(monkeypatch, str(tmp_path / "study-9"), "--export", str(tmp_path / "other"))
+    assert "7 of 192 networks, 9 trainings" in capsys.readouterr().err
+    assert contents(tmp_path / "other") == contents(path)
+
+
+def script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    name = str(ROOT / "scripts/studies/eenn_table.py")
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(name, run_name="__main__")
+
+
+def test_the_shipped_table_is_sound() -> None:
+    if not (SHIPPED / PIECE.format(0)).is_file():
+        pytest.skip("the table of CIFAR-10 has no outputs yet")
+    table = EennTable.load(SHIPPED)
+    assert len(np.unique(table.trained, axis=0)) == len(table.trained)
+    assert len({t.id for t in table.trainings}) == len(table.trainings)
+    rows = list(csv.DictReader((SHIPPED / NETWORKS).read_text().splitlines()))
+    check_costs(rows, table.space, costing_for(table.space, table.shape, "all"))
+    (record,) = table.evaluate(user_proposals(table.problem(Settings(), 0), [table.trainings[0].architecture], 0))
+    assert record.outputs is not None
+    (row,) = (row for row in rows if row["id"] == record.provenance["training"])
+    assert f"{record.outputs.test.right[-1].mean():.4f}" == row[f"test_accuracy_{table.space.positions}"]

@@ -1,0 +1,121 @@
+"""A user's own space in a file: whatever is wrong is said with its line; commands about spaces."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space.spec import preset
+from surrogate_nas.space.yaml_files import load_space, read_space
+from tests.cli.test_cli import assert_refused
+from tests.conftest import Command
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "example_space.yaml"
+GOOD = """\
+name: mine
+image_sizes: [8, 16]
+stem: {width: 4}
+stages:
+  - {block: residual, depth: 1, width: [4, 8], kernel: 3, stride: 1}
+  - block: residual
+    depth: [1, 2]
+    width: 8
+    kernel: [3, 5]
+    stride: 2
+branch: {depth: [0, 1], channels: 8, layer: [conv, separable]}
+"""
+
+
+def written(path: Path, text: str) -> Path:
+    file = path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_file_is_read_as_its_mapping_would_be(tmp_path: Path) -> None:
+    assert read_space(written(tmp_path, GOOD)).model_dump()["stages"][1]["kernel"] == (3, 5)
+    assert load_space("tiny") == preset("tiny")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("kernel: [3, 5]", "kernel: [3, 4]", "line 9: stages.1: kernel 4 is even; kernels are odd"),
+        ("depth: [1, 2]", "depth: [2, 1]", "line 7: stages.1: depth [2, 1] is not a list of distinct ascending"),
+        ("width: 8\n", "widht: 8\n", "line 8: unknown setting 'stages.1.widht'; allowed: block, depth, width"),
+        ("    stride: 2\n", "", "line 6: stages.1.stride: field required"),
+        ("stride: 1}", "stride: one}", "line 5: stages.0.stride: input should be a valid integer"),
+        ("channels: 8", "channels: 8, pool: 32", "line 11: branch.pool 32 exceeds the side 8"),
+        ("image_sizes: [8, 16]", "image_sizes: [16, 8]", "line 2: image_sizes [16, 8] are not a smallest and a"),
+        ("name: mine", "name: mine\nname: yours", "line 2: name is there twice"),
+        ("stem: {width: 4}", "stem: {width: 4", "line 4: "),
+        ("branch: {", "exits: {at: [2]}\nbranch: {", "line 11: exits.at: stage 2 has no exit after it; allowed"),
+        ("branch: {", "branch: {kind: gated, ", "line 11: "),
+        (GOOD, "", "a mapping with name, image_sizes, stem, stages and branch is needed"),
+        (GOOD, "- 1\n- 2\n", "a mapping with name"),
+        ("name: mine", "name: !!python/object/apply:os.system [ls]", "line 1: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_with_the_line_and_the_field(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_space(written(tmp_path, GOOD.replace(old, new, 1)))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'mine.yaml'}")
+    assert message in said
+    assert "\n" not in said
+
+
+def test_aliases_that_grow_without_end_and_large_files_are_refused(tmp_path: Path) -> None:
+    laughs = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+    with pytest.raises(InputError, match="aliases expand to more than 20,000 values"):
+        read_space(written(tmp_path, laughs))
+    with pytest.raises(InputError, match="are no search space; at most 100,000"):
+        read_space(written(tmp_path, "# " + "x" * 200_000))
+    with pytest.raises(InputError, match="No such file"):
+        load_space(tmp_path / "none.yaml")
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def test_the_example_of_the_documentation_passes_its_check(command: Command) -> None:
+    _, out, _ = command("spaces", "check", EXAMPLE, "--samples", 50, "--json")
+    document = json.loads(out)
+    assert document["networks"] == 4_561_920
+    assert all(law["holds"] for law in document["laws"])
+    small, large = document["costs"]["16"], document["costs"]["64"]
+    assert small["macs"][0] < small["macs"][1] < large["macs"][1]
+    assert "per_block" in EXAMPLE.read_text()
+
+
+def test_a_bad_file_is_exit_code_2(command: Command, tmp_path: Path) -> None:
+    assert_refused(command("spaces", "check", written(tmp_path, "name: x\n")), "line 1: image_sizes: field required")
+
+
+def test_genomes_are_read_and_written(command: Command) -> None:
+    genes = ",".join(["0"] * 45 + ["0", "2", "1", "2"])
+    read = json.loads(command("spaces", "decode", "edanas", genes, "--json")[1])
+    assert read["thresholds"] == "0.1,off,0.2,off"
+    _, out, _ = command("spaces", "encode", "edanas", "--encoding", read["encoding"], "--thresholds", "0.1,off,0.2,off")
+    assert out.strip() == genes
+    assert_refused(command("spaces", "decode", "nachos", "9" + ",0" * 48), "gene 1 of nachos is one of 0 to 2, got 9")
+
+
+def test_showing_a_space_lists_what_can_be_chosen(command: Command) -> None:
+    rows: list[dict[str, Any]] = json.loads(command("spaces", "show", "aebnas", "--json")[1])
+    assert len(rows) == 82
+    assert {"gene": "exit 1 kernel 2", "choices": "3, 5", "only_with": "exit 1 side 2 8 or 10"} in rows
+
+
+def test_a_study_in_a_space_of_ones_own(command: Command, tmp_path: Path) -> None:
+    file, study = written(tmp_path, GOOD), tmp_path / "study"
+    words = ("collect", study, "--n", 1, "--space", file, "--epochs", 1, "--workers", 0)
+    assert command(*words)[0] == 0
+    assert command(*words)[0] == 0
+    file.write_text(yaml.safe_dump({**yaml.safe_load(GOOD), "stem": {"width": [4, 8]}}))
+    assert_refused(command(*words), "that needs a study of its own")

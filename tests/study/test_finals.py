@@ -1,0 +1,131 @@
+"""Networks at full fidelity: what is trained, what is said of it, and that it never mixes with the search."""
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+
+from surrogate_nas import InputError, Study
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.report.writing import write_report
+from surrogate_nas.study.finals import Final, Held
+from surrogate_nas.training.recipe import Recipe
+
+FULL = Recipe(epochs=3)
+
+
+@pytest.fixture(scope="module")
+def finalized(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Two networks of the front with two seeds each."""
+    study = Study.open(shutil.copytree(study_path, tmp_path_factory.mktemp("finals") / "study"))
+    front = study.front()
+    study.finalize([front[0].record.id, front[-1].record.id], seeds=2, recipe=FULL)
+    return study
+
+
+def test_each_network_is_trained_once_per_seed_and_an_answer_is_its_mean(finalized: Study) -> None:
+    finals = finalized.finals()
+    records = finalized.folder.archive.records("final", outputs=True)
+    architectures = {finalized.front()[i].record.architecture for i in (0, -1)}
+    assert len(records) == 2 * len(architectures)
+    assert {r.architecture for r in records} == architectures
+    assert len({r.proposal.seed for r in records}) == 2
+    for final in finals:
+        assert final.test_accuracy == mean(s.test.accuracy for s in final.solutions)
+        if len(final.solutions) > 1:
+            assert final.test_deviation == stdev(s.test.accuracy for s in final.solutions)
+        low, high = final.test_interval
+        assert 0 <= low <= final.test_accuracy <= high <= 1
+        assert final.best.tune.accuracy == max(s.tune.accuracy for s in final.solutions)
+        assert len(final.solutions) + final.beyond == 2
+        assert all(s.tune.expected_macs <= 2e5 for s in final.solutions)
+
+
+def test_what_was_trained_is_not_trained_again_and_another_seed_is_added(finalized: Study) -> None:
+    copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "again"))
+    ids = [copy.front()[0].record.id]
+    before = {r.id for r in copy.folder.archive.records("final")}
+    copy.finalize(ids, seeds=2)
+    assert {r.id for r in copy.folder.archive.records("final")} == before
+    copy.finalize(ids, seeds=3)
+    assert len({r.id for r in copy.folder.archive.records("final")} - before) == 1
+
+
+def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, finalized: Study) -> None:
+    plain = Study.open(study_path)
+    assert [r.id for r in finalized.records()] == [r.id for r in plain.records()]
+    assert [s.record.id for s in finalized.front()] == [s.record.id for s in plain.front()]
+    assert finalized.hypervolume() == plain.hypervolume()
+    assert len(finalized.folder.archive.proposals()) == 12
+    assert {r.proposal.fidelity for r in finalized.folder.archive.records("final")} == {FULL.fidelity}
+
+
+def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
+    with pytest.raises(InputError, match="surrogates learn from networks of one fidelity, got 2"):
+        finalized._fit([*finalized.records(), *finalized.folder.archive.records("final", outputs=True)])
+
+
+def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> None:
+    copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "pruned"))
+    copy.folder.update({"keep": "none"})
+    kept = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
+    assert len(kept) == len({r.architecture for r in copy.folder.archive.records("final")})
+    for id in kept:
+        record = copy.folder.archive.find(id)
+        assert record.proposal.origin == "final"
+        assert copy.network(id).architecture == record.architecture
+
+
+def test_other_limits_choose_other_thresholds_of_the_same_trainings(finalized: Study) -> None:
+    unlimited = finalized.finals(Limits())
+    cap = min(s.tune.expected_macs for f in unlimited for s in f.solutions) * 1.01
+    tight = finalized.finals(Limits(max_macs=cap))
+    assert all(s.tune.expected_macs <= cap for f in tight for s in f.solutions)
+    assert max(f.tune_accuracy for f in tight) <= max(f.tune_accuracy for f in unlimited)
+
+
+def test_the_report_shows_them(finalized: Study) -> None:
+    page = write_report(finalized).read_text(encoding="utf-8")
+    assert "At full fidelity" in page
+    for final in finalized.finals():
+        assert final.best.record.id in page
+
+
+def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tmp_path: Path) -> None:
+    study = Study.open(shutil.copytree(study_path, tmp_path / "copy"))
+    front = study.front()
+    at = front[-1].tune.expected_macs * 1.01
+    assert study._to_finalize([], [at]) == [front[-1].record.architecture]
+    assert study._to_finalize([], [front[0].tune.expected_macs * 1.0001]) == [front[0].record.architecture]
+    assert set(study._to_finalize([], [])) == {s.record.architecture for s in front}
+    with pytest.raises(InputError, match="budget 1 is below the cheapest solution's expected MACs"):
+        study.finalize(at=[1.0])
+    with pytest.raises(InputError, match="the final recipe is the search's"):
+        study.finalize(recipe=study.settings.recipe)
+    with pytest.raises(InputError, match="loss nachos needs branches with gates; those of space 'tiny' have none"):
+        study.finalize(recipe=Recipe(epochs=3, loss={"kind": "nachos", "max_macs": 1e5}))  # type: ignore[arg-type]
+    assert study.settings.final is None
+    assert study.folder.archive.records("final") == []
+
+
+def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:
+    like = finalized.finals()[0]
+    assert like.low is not None
+
+    def final(low: float, full: float) -> Final:
+        assert like.low is not None
+        searched = replace(like.low, tune=replace(like.low.tune, accuracy=low))
+        best = replace(like.best, tune=replace(like.best.tune, accuracy=full))
+        return Final(like.architecture, searched, (best,), 0)
+
+    held = Held.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
+    assert held is not None
+    assert (held.tau, held.n) == (pytest.approx(4 / 6), 4)
+    assert Held.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
+    assert Held.of([final(0.1, 0.5)] * 3) is None
+    assert math.isnan(final(0.1, 0.5).test_deviation)
+    np.testing.assert_allclose(final(0.1, 0.5).test_interval, like.best.test.accuracy_interval)

@@ -1,0 +1,282 @@
+"""Laws of the curve basis, and one contract that every surrogate passes."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau
+
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.views import exits_of
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates import persistence
+from surrogate_nas.surrogates.cross_validation import folds
+from surrogate_nas.surrogates.curve_fit import Scoring, fit_curves
+from surrogate_nas.surrogates.curves import CurveBasis, shared_thresholds
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
+from tests.helpers.outputs import SHAPE, problem, records, verify
+
+PROBLEM = problem()
+RECORDS = records(PROBLEM, 41)
+
+
+def tune_exits() -> list[Exits]:
+    return [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in RECORDS if r.outputs]
+
+
+@pytest.fixture(scope="module")
+def design() -> DesignMatrix:
+    return DesignMatrix.build(PROBLEM.views(RECORDS), PROBLEM.space, Costing(SHAPE))
+
+
+OWN = "ridge_of_the_docs:fit"
+KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == "switching" else ()) for kind in (*SURROGATES, OWN)]
+"""`switching` is many models of scikit-learn, each chosen by folds of its own."""
+
+
+def own_surrogate() -> ModuleType:
+    """That of the documentation, as a module."""
+    text = (Path(__file__).parents[2] / "docs" / "surrogates.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(code.splitlines()) <= 40
+    module = ModuleType(OWN.partition(":")[0])
+    exec(code, module.__dict__)
+    return module
+
+
+sys.modules[OWN.partition(":")[0]] = own_surrogate()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> Fitted:
+    return fit_surrogate(design, tune_exits(), request.param, seed=0)
+
+
+@pytest.fixture
+def predictor(fitted: Fitted) -> Predictor:
+    return fitted.predictor
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Candidates:
+    drawn = PROBLEM.space.sample_indices(60, np.random.default_rng(9))
+    return Candidates.of_indices(PROBLEM.space, drawn, Costing(SHAPE))
+
+
+threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
+
+
+def curve_cases(E: int) -> st.SearchStrategy[tuple]:
+    """Coefficients however wild, thresholds, and which early exits exist, for E positions."""
+    coefficients = arrays(np.float64, CurveBasis(E).size, elements=st.floats(-1e6, 1e6))
+    early = st.lists(st.booleans(), min_size=E - 1, max_size=E - 1)
+    return st.tuples(coefficients, st.lists(threshold, min_size=E - 1, max_size=E - 1), early)
+
+
+@given(st.integers(1, 6).flatmap(curve_cases))
+def test_exit_probabilities_are_a_distribution_whatever_the_coefficients(case: tuple) -> None:
+    coefficients, thresholds, early = case
+    basis, present = CurveBasis(len(early) + 1), torch.tensor([*early, True])
+    curve = basis.compose(torch.from_numpy(coefficients), torch.tensor(thresholds, dtype=torch.float64), present)
+    assert abs(float(curve.rates.sum()) - 1) < 1e-12
+    assert ((curve.rates >= 0) & (curve.rates <= 1)).all()
+    assert ((curve.exit_accuracy >= 0) & (curve.exit_accuracy <= 1)).all()
+    off = [e for e, t in enumerate(thresholds) if np.isinf(t) or not early[e]]
+    assert (curve.rates[off] == 0).all()
+
+
+@given(st.integers(2, 6).flatmap(curve_cases), st.data())
+def test_a_higher_threshold_never_lets_more_samples_leave(case: tuple, data: st.DataObject) -> None:
+    coefficients, thresholds, early = case
+    basis, present = CurveBasis(len(early) + 1), torch.tensor([*early, True])
+    e = data.draw(st.integers(0, len(early) - 1))
+    low, high = sorted([data.draw(threshold), data.draw(threshold)])
+    rows = torch.tensor(thresholds, dtype=torch.float64).repeat(2, 1)
+    rows[:, e] = torch.tensor([low, high])
+    rates = basis.compose(torch.from_numpy(coefficients), rows, present).rates[:, e]
+    assert rates[1] <= rates[0] + 1e-15
+
+
+def test_slopes_of_the_counts_are_their_derivatives() -> None:
+    basis, rng = CurveBasis(4), np.random.default_rng(0)
+    at = torch.from_numpy(rng.normal(size=(3, basis.size)))
+    present = torch.tensor([[True, True, True, True], [True, False, True, True], [False, False, False, True]])
+    scoring = Scoring(basis, torch.from_numpy(shared_thresholds(4, 10)), present, torch.ones(3, 10, 8))
+    _, slopes = scoring.slopes(at, slice(0, 3))
+    for j in range(basis.size):
+        nudge = torch.zeros(basis.size).double()
+        nudge[j] = 1e-6
+        above, below = (scoring.slopes(at + sign * nudge, slice(0, 3))[0] for sign in (1, -1))
+        assert torch.allclose(slopes[..., j], (above - below) / 2e-6, atol=1e-6)
+
+
+def test_the_fitted_curves_give_back_what_was_measured() -> None:
+    basis, exits = CurveBasis(3), tune_exits()
+    values, _ = fit_curves(basis, exits, shared_thresholds(3, 64))
+    grid = shared_thresholds(3, 50, seed=1)
+    present = torch.from_numpy(np.array([e.present for e in exits]))
+    curve = basis.compose(torch.from_numpy(values)[:, None], torch.from_numpy(grid)[None], present[:, None])
+    measured = np.array([e.measure(grid).accuracy for e in exits])
+    rates = np.array([e.measure(grid).rates for e in exits])
+    assert np.sqrt(np.mean((curve.accuracy.numpy() - measured) ** 2)) < 0.015
+    assert np.sqrt(np.mean((curve.rates.numpy() - rates) ** 2)) < 0.025
+
+
+def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: DesignMatrix) -> None:
+    assert len(design) == len(RECORDS) - 1
+    training = design.training
+    assert (training.Y[~training.defined] == 0).all()
+    assert ((training.X >= 0) & (training.X <= 1)).all()
+    size = [np.sqrt(np.mean(training.Y[known, j] ** 2)) for j, known in enumerate(training.defined.T)]
+    assert np.allclose(size, 1, atol=1e-6)
+
+
+def test_targets_keep_what_the_coefficients_say_of_accuracy(design: DesignMatrix) -> None:
+    values, _ = fit_curves(design.basis, tune_exits(), shared_thresholds(3, 64))
+    grid, present = (
+        torch.from_numpy(shared_thresholds(3, 50, seed=1))[None],
+        torch.from_numpy(design.candidates.present),
+    )
+    whole, kept = (
+        design.basis.compose(torch.from_numpy(c)[:, None], grid, present[:, None]).accuracy.numpy()
+        for c in (values, design.coefficients(design.training.Y))
+    )
+    assert np.sqrt(np.mean((whole - kept) ** 2)) < 0.01
+
+
+def test_too_few_networks_are_refused_with_their_number() -> None:
+    with pytest.raises(JobError, match="at least 8 trained networks, the archive has 6"):
+        DesignMatrix.build(PROBLEM.views(RECORDS[:6]), PROBLEM.space, Costing(SHAPE))
+
+
+def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:
+    doubled = design.rows(np.repeat(np.arange(len(design)), 3))
+    fold = folds(doubled.training.group, seed=5).reshape(-1, 3)
+    assert (fold == fold[:, :1]).all()
+    assert set(fold[:, 0]) == {0, 1, 2, 3, 4}
+
+
+def test_a_posterior_has_one_finite_mean_and_variance_per_target(predictor: Predictor, unseen: Candidates) -> None:
+    mean, variance = predictor.posterior(unseen)
+    assert mean.shape == variance.shape == (len(unseen), predictor.design.training.outputs)
+    assert np.isfinite(mean).all()
+    assert (variance >= 0).all()
+
+
+def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, unseen: Candidates) -> None:
+    X = torch.from_numpy(predictor.design.inputs(unseen))[:6].reshape(3, 2, -1)
+    posterior = predictor.model.posterior(X)
+    assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.training.outputs)
+
+
+def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, unseen: Candidates) -> None:
+    thresholds = np.where(unseen.present[:, :-1], 0.8, np.inf)
+    predicted = predictor.predict(unseen, thresholds, Limits())
+    proposals = [r.proposal for r in RECORDS[:1]]
+    architectures = PROBLEM.space.architectures(unseen.indices)
+    trained = verify([type(proposals[0])(1, i, "user", a, i, "f") for i, a in enumerate(architectures)])
+    measured = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)).measure(thresholds[i : i + 1])
+                for i, r in enumerate(trained) if r.outputs]  # fmt: skip
+    assert kendalltau(predicted.accuracy.mean, [m.accuracy[0] for m in measured]).statistic > 0.5
+    assert kendalltau(predicted.expected_macs.mean, [m.expected_macs[0] for m in measured]).statistic > 0.8
+    accuracy = np.array([m.accuracy[0] for m in measured])
+    assert np.mean((accuracy >= predicted.accuracy.low) & (accuracy <= predicted.accuracy.high)) > 0.7
+
+
+@pytest.mark.parametrize("kind", ["gp", "xgb", "stack", "size"])
+def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: str) -> None:
+    costing = Costing(SHAPE)
+    by_cost = sorted((r for r in RECORDS if r.outputs), key=lambda r: costing.of(r.architecture).macs()[0, -1])
+    cheap, views = by_cost[:10], PROBLEM.views(by_cost[10:])
+    design = DesignMatrix.build(views, PROBLEM.space, costing)
+    predictor = fit_surrogate(design, [e for _, e in views], kind, seed=0).predictor
+    candidates = Candidates.of(PROBLEM.space, [r.architecture for r in cheap], costing)
+    predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
+    measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views(cheap)])
+    assert abs(predicted.mean() - measured.mean()) < 0.05
+    assert kendalltau(predicted, measured).statistic > 0.7
+
+
+def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
+    said = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
+    for estimate in (said.accuracy, said.expected_macs, said.rates, said.exit_accuracy):
+        assert (estimate.low <= estimate.high).all()
+    assert (said.rates.high[~unseen.present] == 0).all()
+    assert np.allclose(said.rates.mean.sum(axis=1), 1, atol=1e-12)
+    assert (said.macs == unseen.cost.macs()).all()
+
+
+def test_exact_limits_are_certain(predictor: Predictor, unseen: Candidates) -> None:
+    thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
+    median = float(np.median(unseen.cost.parameters))
+    said = predictor.predict(unseen, thresholds, Limits(max_params=median))
+    assert (said.feasible == (unseen.cost.parameters <= median)).all()
+
+
+def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
+    predictor: Predictor, unseen: Candidates
+) -> None:
+    cheapest = np.where(unseen.present, unseen.cost.backbone + unseen.cost.branch, np.iinfo(np.int64).max).min(axis=1)
+    cap = float(np.quantile(unseen.cost.macs()[:, -1], 0.3))
+    grid = np.concatenate([shared_thresholds(3, 40), [[0.0, 0.0], [np.inf, 0.0], [np.inf, np.inf]]])
+    said = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
+    within = said.expected_macs.mean <= 1.1 * cap
+    assert within[cheapest <= 0.8 * cap].mean() > 0.9
+
+
+def test_fitting_again_predicts_the_same(fitted: Fitted, design: DesignMatrix, unseen: Candidates) -> None:
+    again = fit_surrogate(design, tune_exits(), fitted.predictor.kind, seed=0).predictor
+    assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
+
+
+def test_a_stored_surrogate_predicts_the_same(
+    fitted: Fitted, design: DesignMatrix, unseen: Candidates, tmp_path: Path
+) -> None:
+    kind = fitted.predictor.kind
+    persistence.save(fitted, kind, 0, tmp_path / "surrogate")
+    loaded = persistence.load(design, kind, tmp_path / "surrogate")
+    assert loaded is not None
+    assert loaded.validations[0].scores == fitted.validations[0].scores
+    thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
+    ours, theirs = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
+    assert np.allclose(ours.accuracy.low, theirs.accuracy.low, atol=1e-9)
+
+
+def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, design: DesignMatrix, tmp_path: Path) -> None:
+    kind, folder = fitted.predictor.kind, tmp_path / "surrogate"
+    assert persistence.load(design, kind, folder) is None
+    persistence.save(fitted, kind, 0, folder)
+    assert persistence.load(design.rows(np.arange(20)), kind, folder) is None
+    next(folder.glob("*/tensors.safetensors")).write_bytes(b"nonsense")
+    assert persistence.load(design, kind, folder) is None
+    persistence.save(fitted, kind, 0, folder)
+    assert persistence.load(design, kind, folder) is not None
+
+
+def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatrix) -> None:
+    chosen = fit_surrogate(design, tune_exits(), "auto", seed=0)
+    tau = {v.kind: v.accuracy.tau for v in chosen.validations}
+    assert set(tau) == {*AUTO, "size"}
+    assert chosen.predictor.kind == preferred({kind: tau[kind] for kind in AUTO})
+    assert preferred({"gp": 0.71, "stack": 0.70, "xgb": 0.5}) == "stack"
+    assert preferred({"gp": 0.73, "stack": 0.70, "xgb": 0.5}) == "gp"
+
+
+def test_scores_count_the_networks_they_were_judged_on(fitted: Fitted, design: DesignMatrix) -> None:
+    scores = {s.target: s for s in fitted.validations[0].scores}
+    assert scores["accuracy"].n == len(design)
+    assert scores["exit probability 1"].n == design.candidates.present[:, 0].sum()
+    assert 0.75 < scores["accuracy"].coverage <= 1

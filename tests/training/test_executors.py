@@ -1,0 +1,352 @@
+"""Executors: one contract for all of them, and what only processes of their own can survive."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.datasets import stored as store
+from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.datasets.source import load
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.machine import available_cores
+from surrogate_nas.settings import Settings
+from surrogate_nas.study.workers import make_executor
+from surrogate_nas.training import training as train
+from surrogate_nas.training.checkpoint import write
+from surrogate_nas.training.executors import processes as processes_module
+from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
+from surrogate_nas.training.executors.processes import InProcess, LocalProcesses
+from surrogate_nas.training.executors.ray import RayCluster
+from surrogate_nas.training.recipe import Recipe
+
+QUICK = Recipe(epochs=1, batch_size=128)
+ENDLESS = Recipe(epochs=10_000)
+
+executors = pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param(InProcess(), id="in process"), pytest.param(LocalProcesses(1), id="one process"),
+        pytest.param(LocalProcesses(2), id="two processes"),
+        pytest.param(RayCluster(2), id="ray", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+processes = pytest.mark.parametrize("executor", [LocalProcesses(1), LocalProcesses(2)], ids=["one", "two"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_cluster_is_left() -> Iterator[None]:
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else they wait for whatever else the machine does
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
+
+
+class Jobs:
+    """Makes jobs of one architecture, each with a seed of its own."""
+
+    def __init__(self, architecture: Architecture, source: DataSource, folder: Path) -> None:
+        self.architecture, self.source, self.folder = architecture, source, folder
+
+    def __call__(self, seed: int, recipe: Recipe = QUICK, source: DataSource | None = None) -> Job:
+        proposal = Proposal(0, seed, "initial", self.architecture, seed, recipe.fidelity)
+        home = self.folder / proposal.id
+        weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
+        return Job(proposal, source or self.source, recipe, "cpu", weights, unfinished)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    path = tmp_path_factory.mktemp("data") / "data.safetensors"
+    store.save(load("digits"), path)
+    return DataSource(path, seed=0, tune_share=0.1)
+
+
+@pytest.fixture
+def job(architecture: Architecture, source: DataSource, tmp_path: Path) -> Jobs:
+    return Jobs(architecture, source, tmp_path)
+
+
+def quiet(proposal: Proposal, share: float) -> None:
+    pass
+
+
+def by_seed(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.proposal.seed)
+
+
+# ---------------------------------------------------------------------- the contract
+
+
+@executors
+def test_every_job_becomes_a_record_with_the_outputs_of_training_it_here(
+    executor: Executor, job: Jobs, digits: Splits
+) -> None:
+    jobs = [job(seed) for seed in range(3)]
+    records = by_seed(executor.run(jobs, quiet))
+    assert [r.proposal for r in records] == [j.proposal for j in jobs]
+    for record in records:
+        network = train.build(record.architecture, digits, 10, record.proposal.seed, torch.device("cpu"))
+        train.fit(network, digits.train, QUICK, record.proposal.seed, flips=False)
+        assert record.failure is None
+        assert record.outputs is not None
+        np.testing.assert_equal(asdict(record.outputs), asdict(train.measure(network, digits)))
+        assert record.seconds > 0
+        assert record.provenance["torch"] == torch.__version__
+
+
+@executors
+def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
+    executor: Executor, job: Jobs, digits: Splits, tmp_path: Path
+) -> None:
+    (record,) = executor.run([job(0)], quiet)
+    network = train.build(record.architecture, digits, 10, 99, torch.device("cpu"))
+    network.load_state_dict(load_file(job(0).checkpoint), strict=True)
+    assert record.outputs is not None
+    np.testing.assert_equal(asdict(train.measure(network, digits)), asdict(record.outputs))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".unfinished"}
+
+
+@executors
+def test_progress_goes_from_epoch_to_epoch_to_the_whole(executor: Executor, job: Jobs) -> None:
+    told: list[tuple[int, float]] = []
+    jobs = [job(seed, replace_recipe(epochs=2)) for seed in range(2)]
+    list(executor.run(jobs, lambda proposal, share: told.append((proposal.seed, share))))
+    assert sorted(told) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
+
+
+@executors
+def test_a_job_that_cannot_be_done_is_a_failed_record_and_the_others_go_on(
+    executor: Executor, job: Jobs, tmp_path: Path
+) -> None:
+    jobs = [
+        job(0, source=replace(job.source, path=tmp_path / "nothing")),
+        job(1, replace_recipe(learning_rate=1e30)),
+        job(2, replace_recipe(epochs=10_000, max_seconds=0.2)),
+        job(3),
+    ]
+    records = by_seed(executor.run(jobs, quiet))
+    assert [r.failure and r.failure.kind for r in records] == ["error", "diverged", "time", None]
+    assert records[0].failure is not None
+    assert "no data at" in records[0].failure.message
+    assert [r.outputs is None for r in records] == [True, True, True, False]
+    assert [j.checkpoint.exists() for j in jobs] == [False, False, False, True]
+
+
+@executors
+def test_a_checkpoint_that_cannot_be_kept_is_an_error_and_not_a_record(
+    executor: Executor, job: Jobs, tmp_path: Path
+) -> None:
+    homeless = replace(job(0), checkpoint=tmp_path / "missing" / "0.safetensors")
+    with pytest.raises(JobError, match=f"training {homeless.proposal.id} could not be kept: .*missing"):
+        list(executor.run([homeless], quiet))
+
+
+@executors
+def test_once_it_may_not_start_what_runs_is_finished_and_nothing_else_starts(executor: Executor, job: Jobs) -> None:
+    answers = iter([True, True, False])
+    records = list(executor.run([job(seed) for seed in range(5)], quiet, lambda: next(answers)))
+    assert {r.proposal.seed for r in records} == {0, 1}
+    assert all(r.failure is None for r in records)
+
+
+@executors
+def test_no_jobs_are_no_records(executor: Executor) -> None:
+    assert list(executor.run([], quiet)) == []
+
+
+def replace_recipe(**changes: float) -> Recipe:
+    return QUICK.model_copy(update=changes)
+
+
+def test_the_number_of_torch_threads_is_as_it_was_after_training_in_this_process(job: Jobs) -> None:
+    torch.set_num_threads(2)
+    try:
+        list(InProcess().run([job(0)], quiet))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+# ---------------------------------------------------------------------- processes that end
+
+
+def kill_children() -> None:
+    for child in multiprocessing.active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+
+
+@processes
+def test_a_process_that_is_killed_is_one_crashed_record_and_the_others_finish(executor: Executor, job: Jobs) -> None:
+    victim, others = job(0, ENDLESS), [job(1), job(2)]
+
+    def kill_when_alone(proposal: Proposal, share: float) -> None:
+        alone = len(multiprocessing.active_children()) == 1
+        if proposal == victim.proposal and alone:
+            kill_children()
+
+    crashed, *finished = by_seed(executor.run([victim, *others], kill_when_alone))
+    assert crashed.failure is not None
+    assert (crashed.failure.kind, crashed.outputs) == ("crashed", None)
+    assert "exit code -9" in crashed.failure.message
+    assert [r.failure for r in finished] == [None, None]
+
+
+def test_a_process_that_is_killed_while_it_hands_over_its_record_is_a_crashed_record(job: Jobs) -> None:
+    """Half of the data held out makes the record larger than a pipe, so that it cannot be handed over unread."""
+    large = job(1, replace_recipe(epochs=20), replace(job.source, tune_share=0.5))
+    running = LocalProcesses(2).run([job(0), large], quiet)
+    assert next(running).proposal == job(0).proposal
+    wait_for(large.checkpoint)
+    time.sleep(0.5)
+    kill_children()
+    (record,) = running
+    assert record.failure is not None
+    assert record.failure.kind == "crashed"
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path} after a minute"
+        time.sleep(0.01)
+
+
+@processes
+def test_abandoning_the_records_ends_the_trainings_that_run(executor: Executor, job: Jobs) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(proposal: Proposal, share: float) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        list(executor.run([job(seed, ENDLESS) for seed in range(3)], interrupt))
+    assert multiprocessing.active_children() == []
+
+
+@processes
+def test_a_training_that_takes_more_memory_than_it_may_is_killed_and_recorded(executor: Executor, job: Jobs) -> None:
+    assert isinstance(executor, LocalProcesses)
+    records = by_seed(replace(executor, max_memory=1_000_000).run([job(0, ENDLESS), job(1, ENDLESS)], quiet))
+    assert [r.failure and r.failure.kind for r in records] == ["memory", "memory"]
+    assert records[0].failure is not None
+    assert "more than the 1.0 MB it may" in records[0].failure.message
+    assert multiprocessing.active_children() == []
+
+
+def test_memory_is_shared_by_the_trainings_that_there_are(job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes_module, "available_memory", lambda: 4_000_000_000)
+    records = list(LocalProcesses(64).run([job(0), job(1)], quiet))
+    assert [r.failure for r in records] == [None, None]
+
+
+def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stopped, as by a device that does not answer, cannot look at the clock."""
+    monkeypatch.setattr(processes_module, "TIME_TO_STOP", 0.5)
+    stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 1.0}))
+
+    def stop(proposal: Proposal, share: float) -> None:
+        if proposal == stuck.proposal:
+            for child in multiprocessing.active_children():
+                assert child.pid is not None
+                os.kill(child.pid, signal.SIGSTOP)
+
+    hung, other = by_seed(LocalProcesses(1).run([stuck, job(1)], stop))
+    assert hung.failure is not None
+    assert (hung.failure.kind, other.failure) == ("time", None)
+    assert "did not stop by itself" in hung.failure.message
+
+
+def test_trainings_end_with_a_command_that_is_killed(job: Jobs, tmp_path: Path) -> None:
+    """Whoever is killed cannot tidy up, and the next command trains the same networks again."""
+    program = (
+        "import multiprocessing, pickle, sys\n"
+        "from surrogate_nas.training.executors.processes import LocalProcesses\n"
+        "def show(proposal, share):\n"
+        "    print(*[c.pid for c in multiprocessing.active_children()], flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    list(LocalProcesses(2).run(pickle.load(sys.stdin.buffer), show))\n"
+    )
+    (tmp_path / "command.py").write_text(program)
+    command = subprocess.Popen(
+        [sys.executable, tmp_path / "command.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert command.stdin is not None
+    assert command.stdout is not None
+    command.stdin.write(pickle.dumps([job(0, ENDLESS), job(1, ENDLESS)]))
+    command.stdin.close()
+    while len(children := [int(word) for word in command.stdout.readline().split()]) < 2:
+        assert command.poll() is None
+    family = [psutil.Process(pid) for pid in children]
+    command.kill()
+    command.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for pipe in (command.stdout, command.stderr):
+        assert pipe is not None
+        pipe.close()
+    assert alive == []
+
+
+@executors
+def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor, job: Jobs) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(proposal: Proposal, share: float) -> None:
+        if share >= 0.5:
+            raise Interrupted
+
+    recipe, told = QUICK.model_copy(update={"epochs": 4}), list[float]()
+    (whole,) = InProcess().run([replace(job(0, recipe), unfinished=job.folder / "elsewhere")], quiet)
+    with pytest.raises(Interrupted):
+        list(executor.run([job(0, recipe)], interrupt))
+    state = load_file(job(0, recipe).unfinished)
+    write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000", "optimizer": "SGD"})
+    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
+    assert told[0] > 0.5
+    assert continued.seconds > 1000
+    assert whole.outputs is not None
+    assert continued.outputs is not None
+    np.testing.assert_equal(asdict(continued.outputs), asdict(whole.outputs))
+
+
+# ---------------------------------------------------------------------- which one
+
+
+@pytest.mark.parametrize(
+    ("settings", "executor"),
+    [
+        ({"workers": 0}, InProcess()),
+        ({"workers": 1}, LocalProcesses(1)),
+        ({}, LocalProcesses(available_cores())),
+        ({"workers": 3, "max_memory_gb": 2}, LocalProcesses(3, 2_000_000_000)),
+        ({"executor": "ray"}, RayCluster()),
+        ({"executor": "ray", "device": "cuda"}, RayCluster(gpus=1.0)),
+        (
+            {"executor": "ray", "workers": 8, "ray_address": "head:6379", "gpus_per_trial": 0.25},
+            RayCluster(8, "head:6379", 0.25),
+        ),
+    ],
+)
+def test_settings_choose_the_executor(settings: dict[str, Any], executor: Executor) -> None:
+    assert make_executor(Settings(**settings)) == executor
