@@ -37,9 +37,20 @@ _HOMES = {
 }
 
 __all__ = [
-    "Architecture", "Archive", "EarlyExitNetwork", "InputError", "JobError", "Limits", "OperatingPoint", "Recipe",
-    "Record", "SearchSpace", "Settings", "Study", "mount",
-]  # fmt: skip
+    "Architecture",
+    "Archive",
+    "EarlyExitNetwork",
+    "InputError",
+    "JobError",
+    "Limits",
+    "OperatingPoint",
+    "Recipe",
+    "Record",
+    "SearchSpace",
+    "Settings",
+    "Study",
+    "mount",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,24 +27,33 @@ def measured_document(measured: "Measured") -> dict[str, Any]:
 def solution_document(solution: "Solution") -> dict[str, Any]:
     """A network with thresholds."""
     return {
-        "id": solution.record.id, "encoding": str(solution.record.architecture), "seed": solution.record.proposal.seed,
-        "origin": solution.record.proposal.origin, "thresholds": str(solution.operating_point),
-        "policy": solution.operating_point.policy, "temperatures": list(solution.operating_point.temperatures),
+        "id": solution.record.id,
+        "encoding": str(solution.record.architecture),
+        "seed": solution.record.proposal.seed,
+        "origin": solution.record.proposal.origin,
+        "thresholds": str(solution.operating_point),
+        "policy": solution.operating_point.policy,
+        "temperatures": list(solution.operating_point.temperatures),
         "parameters": solution.parameters,
-        "tune": measured_document(solution.tune), "test": measured_document(solution.test),
-    }  # fmt: skip
+        "tune": measured_document(solution.tune),
+        "test": measured_document(solution.test),
+    }
 
 
 def front_document(study: "Study", page: Path) -> dict[str, Any]:
     """The end of a run."""
     records, front = study.folder.archive.records(), study.front()
     return {
-        "study": str(study.path), "report": str(page), "limits": study.settings.limits.model_dump(),
-        "trainings": len(records), "searched": sum(r.proposal.origin == "search" for r in records),
+        "study": str(study.path),
+        "report": str(page),
+        "limits": study.settings.limits.model_dump(),
+        "trainings": len(records),
+        "searched": sum(r.proposal.origin == "search" for r in records),
         "failed": sum(r.failure is not None for r in records),
-        "hypervolume": study.hypervolume()[-1], "front": [solution_document(s) for s in front],
+        "hypervolume": study.hypervolume()[-1],
+        "front": [solution_document(s) for s in front],
         "nearest": None if front else solution_document(study.nearest()),
-    }  # fmt: skip
+    }
 
 
 def finals_document(
@@ -57,35 +66,51 @@ def finals_document(
         within = study.finals(limits.model_copy(update={"max_macs": budget}))
         budgets[f"{budget:g}"] = final_document(within[0]) if within else None
     return {
-        "study": str(study.path), "report": None if page is None else str(page), "limits": limits.model_dump(),
-        "recipe": study.settings.full_recipe.model_dump(), "search_recipe": study.settings.recipe.model_dump(),
-        "finals": [final_document(f) for f in finals], "within_max_macs": budgets,
+        "study": str(study.path),
+        "report": None if page is None else str(page),
+        "limits": limits.model_dump(),
+        "recipe": study.settings.full_recipe.model_dump(),
+        "search_recipe": study.settings.recipe.model_dump(),
+        "finals": [final_document(f) for f in finals],
+        "within_max_macs": budgets,
         "ranking": None if held is None else {"tau": held.tau, "networks": held.n},
-    }  # fmt: skip
+    }
 
 
 def final_document(final: "Final") -> dict[str, Any]:
     """One architecture at full fidelity."""
     return {
-        "encoding": str(final.architecture), "seeds": len(final.solutions), "seeds_beyond_limits": final.beyond,
-        "test_accuracy": final.test_accuracy, "test_interval": list(final.test_interval),
+        "encoding": str(final.architecture),
+        "seeds": len(final.solutions),
+        "seeds_beyond_limits": final.beyond,
+        "test_accuracy": final.test_accuracy,
+        "test_interval": list(final.test_interval),
         "test_deviation": None if math.isnan(final.test_deviation) else final.test_deviation,
-        "test_expected_macs": final.test_macs, "tune_accuracy": final.tune_accuracy,
-        "low_fidelity": None if final.low is None else solution_document(final.low), "best": final.best.record.id,
+        "test_expected_macs": final.test_macs,
+        "tune_accuracy": final.tune_accuracy,
+        "low_fidelity": None if final.low is None else solution_document(final.low),
+        "best": final.best.record.id,
         "trainings": [solution_document(s) for s in final.solutions],
-    }  # fmt: skip
+    }
 
 
 def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any]]:
     """One object per architecture of the front."""
     return [
-        {"encoding": str(v.architecture), "trainings": v.trainings,
-         "tune_accuracy_claimed": v.claimed("tune"), "tune_accuracy_again": v.again("tune"),
-         "test_accuracy_claimed": v.claimed("test"), "test_accuracy_again": v.again("test"),
-         "claims": [{"claimed": solution_document(c.solution), "again": [solution_document(s) for s in c.again]}
-                    for c in v.claims]}
+        {
+            "encoding": str(v.architecture),
+            "trainings": v.trainings,
+            "tune_accuracy_claimed": v.claimed("tune"),
+            "tune_accuracy_again": v.again("tune"),
+            "test_accuracy_claimed": v.claimed("test"),
+            "test_accuracy_again": v.again("test"),
+            "claims": [
+                {"claimed": solution_document(c.solution), "again": [solution_document(s) for s in c.again]}
+                for c in v.claims
+            ],
+        }
         for v in found
-    ]  # fmt: skip
+    ]
 
 
 def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
@@ -99,10 +124,14 @@ def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
 def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]:
     """One object per exit."""
     return [
-        {"exit": c.position + 1, "temperature": c.temperature, "expected_calibration_error": c.error,
-         "expected_calibration_error_with_temperature": c.error_with_temperature}
+        {
+            "exit": c.position + 1,
+            "temperature": c.temperature,
+            "expected_calibration_error": c.error,
+            "expected_calibration_error_with_temperature": c.error_with_temperature,
+        }
         for c in exits
-    ]  # fmt: skip
+    ]
 
 
 def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
@@ -123,14 +152,18 @@ def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool =
     """A line per record, with why it failed if that is asked for."""
     return [
         {
-            "id": r.id, "round": r.proposal.round, "origin": r.proposal.origin,
-            "status": "trained" if r.failure is None else r.failure.kind, "seconds": round(r.seconds, 1),
+            "id": r.id,
+            "round": r.proposal.round,
+            "origin": r.proposal.origin,
+            "status": "trained" if r.failure is None else r.failure.kind,
+            "seconds": round(r.seconds, 1),
             "last_exit_macs": int(folder.costing.of(r.architecture).macs()[0, -1]),
             "parameters": int(folder.costing.of(r.architecture).parameters[0]),
-            **({"message": r.failure.message} if why and r.failure else {}), "encoding": str(r.architecture),
+            **({"message": r.failure.message} if why and r.failure else {}),
+            "encoding": str(r.architecture),
         }
         for r in records
-    ]  # fmt: skip
+    ]
 
 
 def baseline_rows(folder: "StudyFolder", records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -146,25 +179,37 @@ def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
     """All that is known of a record but its outputs."""
     cost, proposal = folder.costing.of(record.architecture), record.proposal
     return {
-        "id": record.id, "round": proposal.round, "rank": proposal.rank, "origin": proposal.origin,
-        "encoding": str(record.architecture), "seed": proposal.seed, "fidelity": proposal.fidelity,
-        "macs": cost.macs()[0].tolist(), "parameters": int(cost.parameters[0]),
-        "exits": [e + 1 for e in record.architecture.exit_positions], "prediction": proposal.prediction,
+        "id": record.id,
+        "round": proposal.round,
+        "rank": proposal.rank,
+        "origin": proposal.origin,
+        "encoding": str(record.architecture),
+        "seed": proposal.seed,
+        "fidelity": proposal.fidelity,
+        "macs": cost.macs()[0].tolist(),
+        "parameters": int(cost.parameters[0]),
+        "exits": [e + 1 for e in record.architecture.exit_positions],
+        "prediction": proposal.prediction,
         "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
-        "seconds": record.seconds, "provenance": dict(record.provenance),
-    }  # fmt: skip
+        "seconds": record.seconds,
+        "provenance": dict(record.provenance),
+    }
 
 
 def fit_document(fitted: "Fitted") -> dict[str, Any]:
     """How each surrogate did on networks that it never saw."""
     return {
-        "used": fitted.predictor.kind, "networks": len(fitted.predictor.design),
+        "used": fitted.predictor.kind,
+        "networks": len(fitted.predictor.design),
         "surrogates": [
-            {"surrogate": v.kind, "tau_of_sorting_by_macs": v.cost_tau,
-             "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores]}
+            {
+                "surrogate": v.kind,
+                "tau_of_sorting_by_macs": v.cost_tau,
+                "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores],
+            }
             for v in fitted.validations
         ],
-    }  # fmt: skip
+    }
 
 
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:

@@ -35,12 +35,18 @@ USER_SPACE: dict[str, Any] = {
     "stem": {"width": [4]},
     "stages": [
         {"block": ["residual"], "depth": [1], "width": [4, 8], "kernel": [3], "stride": 1},
-        {"block": ["residual", "inverted"], "depth": [1], "width": [8], "kernel": [3, 5], "expansion": [1, 3],
-         "stride": 2},
+        {
+            "block": ["residual", "inverted"],
+            "depth": [1],
+            "width": [8],
+            "kernel": [3, 5],
+            "expansion": [1, 3],
+            "stride": 2,
+        },
         {"block": ["inverted"], "depth": [2], "width": [8], "kernel": [3], "stride": 2},
     ],
     "branch": {"depth": [0, 1], "layer": ["separable"], "channels": [8, 16], "pool": [2]},
-}  # fmt: skip
+}
 
 
 Command = Callable[..., tuple[int, str, str]]

@@ -26,15 +26,27 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
-PAGES = {str(p.relative_to(ROOT)): p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-         if "_build" not in p.parts}  # fmt: skip
+PAGES = {
+    str(p.relative_to(ROOT)): p
+    for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if "_build" not in p.parts
+}
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 ONLY_READERS_HAVE = ("mynets", "studies/one", "exports/")
 """Modules and folders of examples that are not there: such examples are compiled alone."""
 CHEAP = {
-    ("ladder",), ("policies",), ("query",), ("spaces",), ("spaces", "show"), ("datasets",), ("datasets", "show"),
-    ("archive", "list"), ("archive", "show"), ("archive", "validate"), ("archive", "dump"),
-}  # fmt: skip
+    ("ladder",),
+    ("policies",),
+    ("query",),
+    ("spaces",),
+    ("spaces", "show"),
+    ("datasets",),
+    ("datasets", "show"),
+    ("archive", "list"),
+    ("archive", "show"),
+    ("archive", "validate"),
+    ("archive", "dump"),
+}
 """Commands that only read, and answer at once."""
 
 

@@ -29,8 +29,8 @@ CANDIDATES = {1.0e6: 2, 2.43e6: 2, 12.5e6: 1}
 """Networks of the search that are trained at full fidelity with one seed, before one of the candidates is with all."""
 BY_HAND = {
     12.5e6: "stem-w16-s1/res-d1-w16-k3-s1@conv-d1-c16-p2/res-d2-w24-k3-s2@conv-d1-c32-p1/"
-            "res-d3-w48-k3-s2@conv-d1-c32-p1/res-d3-w64-k3-s2",
-}  # fmt: skip
+    "res-d3-w48-k3-s2@conv-d1-c32-p1/res-d3-w64-k3-s2",
+}
 """Further candidates, to see whether a search of one epoch each misjudges networks of this size."""
 MARGIN = 0.98
 """Of a budget is what thresholds may spend on tune, so that test images keep it."""
@@ -41,8 +41,12 @@ FINAL: dict[float, dict[str, Any]] = {12.5e6: {"early_exit_weight": 0.3}}
 SEARCH: dict[str, Any] = {"initial": 12, "batch": 4, "recipe": {"epochs": 1}, "keep": "none"}
 STAGES = ((24, 0.3), (34, 0.57), (48, 0.62), (56, 0.65))
 """Budget of trainings, and the accuracy floor until it is spent: raised as the front rises."""
-PUBLISHED = {"EDANAS": (2.47e6, 0.6778), "NACHOS": (2.43e6, 0.7265), "AEBNAS, about": (17e6, 0.83),
-             "MLPerf Tiny ResNet-8, target": (12.5e6, 0.85)}  # fmt: skip
+PUBLISHED = {
+    "EDANAS": (2.47e6, 0.6778),
+    "NACHOS": (2.43e6, 0.7265),
+    "AEBNAS, about": (17e6, 0.83),
+    "MLPerf Tiny ResNet-8, target": (12.5e6, 0.85),
+}
 POINTS = 12
 
 
@@ -72,8 +76,16 @@ def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
         study = Study.open(arguments.study)
         study.folder.update(machine)
     else:
-        study = Study.create(arguments.study, data="cifar10", space="compact", data_root=arguments.data_root,
-                             limits=limits_of(STAGES[0][1]), budget=STAGES[0][0], **SEARCH, **machine)  # fmt: skip
+        study = Study.create(
+            arguments.study,
+            data="cifar10",
+            space="compact",
+            data_root=arguments.data_root,
+            limits=limits_of(STAGES[0][1]),
+            budget=STAGES[0][0],
+            **SEARCH,
+            **machine,
+        )
     if not ledger.lines(kind="candidate"):
         for budget, floor in STAGES:
             if len(study.folder.archive.records()) >= budget:
@@ -131,13 +143,29 @@ def land_search(study: Study, ledger: Ledger) -> None:
                 if len(points):
                     at[budget] = float(points.accuracy.max())
                     within[budget].append((at[budget], record))
-        ledger.add({"kind": "search", "id": record.id, "origin": record.proposal.origin, "round": record.proposal.round,
-                    "network": str(record.architecture), "seconds": round(record.seconds, 1),
-                    "tune_accuracy": {f"{budget:g}": round(a, 4) for budget, a in at.items()}})  # fmt: skip
+        ledger.add(
+            {
+                "kind": "search",
+                "id": record.id,
+                "origin": record.proposal.origin,
+                "round": record.proposal.round,
+                "network": str(record.architecture),
+                "seconds": round(record.seconds, 1),
+                "tune_accuracy": {f"{budget:g}": round(a, 4) for budget, a in at.items()},
+            }
+        )
     for budget, found in within.items():
         for accuracy, record in sorted(found, key=lambda pair: -pair[0])[: CANDIDATES[budget]]:
-            ledger.add({"kind": "candidate", "budget": budget, "id": record.id, "network": str(record.architecture),
-                        "origin": record.proposal.origin, "tune_accuracy": round(accuracy, 4)})  # fmt: skip
+            ledger.add(
+                {
+                    "kind": "candidate",
+                    "budget": budget,
+                    "id": record.id,
+                    "network": str(record.architecture),
+                    "origin": record.proposal.origin,
+                    "tune_accuracy": round(accuracy, 4),
+                }
+            )
         if budget in BY_HAND:
             ledger.add({"kind": "candidate", "budget": budget, "network": BY_HAND[budget], "origin": "user"})
 
@@ -147,23 +175,34 @@ def figures(study: Study, record: Record, budget: float) -> Line:
     s = study.tune(record.id, Limits(max_macs=MARGIN * budget))
     rungs = study.ladder(record.id, Limits(), POINTS)
     return {
-        "budget": budget, "policy": s.operating_point.policy, "thresholds": str(s.operating_point),
+        "budget": budget,
+        "policy": s.operating_point.policy,
+        "thresholds": str(s.operating_point),
         "tune": {"accuracy": s.tune.accuracy, "expected_macs": round(s.tune.expected_macs)},
-        "test": {"accuracy": s.test.accuracy, "interval": s.test.accuracy_interval, "n": s.test.n,
-                 "expected_macs": round(s.test.expected_macs), "worst_macs": s.test.worst_macs,
-                 "rates": [round(p, 4) for p in s.test.rates]},
+        "test": {
+            "accuracy": s.test.accuracy,
+            "interval": s.test.accuracy_interval,
+            "n": s.test.n,
+            "expected_macs": round(s.test.expected_macs),
+            "worst_macs": s.test.worst_macs,
+            "rates": [round(p, 4) for p in s.test.rates],
+        },
         "parameters": s.parameters,
         "curve": [[round(r.solution.test.expected_macs), r.solution.test.accuracy] for r in rungs],
-    }  # fmt: skip
+    }
 
 
 def print_table(ledger: Ledger) -> None:
     searched, full = ledger.lines(kind="search"), ledger.lines(kind="training")
     hours = [sum(line["seconds"] for line in lines) / 3600 for lines in (searched, full)]
-    print(f"search: {len(searched)} networks, {hours[0]:.1f} core-hours; full fidelity: {len(full)} trainings, "
-          f"{hours[1]:.1f} core-hours\n")  # fmt: skip
-    print("| budget | test accuracy, each seed | mean ± sd | expected MACs, each seed | worst case | parameters | "
-          "leave at each exit % | epochs | network |")  # fmt: skip
+    print(
+        f"search: {len(searched)} networks, {hours[0]:.1f} core-hours; full fidelity: {len(full)} trainings, "
+        f"{hours[1]:.1f} core-hours\n"
+    )
+    print(
+        "| budget | test accuracy, each seed | mean ± sd | expected MACs, each seed | worst case | parameters | "
+        "leave at each exit % | epochs | network |"
+    )
     print("|---" * 9 + "|")
     for budget in BUDGETS:
         lines = finals(ledger, budget)
@@ -173,11 +212,13 @@ def print_table(ledger: Ledger) -> None:
         accuracy = [100 * t["accuracy"] for t in tests]
         deviation = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
         rates = " / ".join(" ".join(f"{100 * p:.0f}" for p in t["rates"]) for t in tests)
-        print(f"| {budget:,.0f} | {', '.join(f'{a:.2f}' for a in accuracy)} | "
-              f"{statistics.mean(accuracy):.2f}{deviation} | "
-              f"{', '.join(format(t['expected_macs'], ',') for t in tests)} | "
-              f"{max(t['worst_macs'] for t in tests):,} | {lines[0]['parameters']:,} | {rates} | "
-              f"{lines[0]['recipe']['epochs']} | `{lines[0]['network']}` |")  # fmt: skip
+        print(
+            f"| {budget:,.0f} | {', '.join(f'{a:.2f}' for a in accuracy)} | "
+            f"{statistics.mean(accuracy):.2f}{deviation} | "
+            f"{', '.join(format(t['expected_macs'], ',') for t in tests)} | "
+            f"{max(t['worst_macs'] for t in tests):,} | {lines[0]['parameters']:,} | {rates} | "
+            f"{lines[0]['recipe']['epochs']} | `{lines[0]['network']}` |"
+        )
     for budget in BUDGETS:
         print(f"\nrecipe at {budget:,.0f}: {recipe_of(budget, final=True).fidelity}")
 
@@ -194,8 +235,14 @@ def draw(ledger: Ledger, path: Path) -> None:
     for name, (macs, accuracy) in PUBLISHED.items():
         axes.plot(macs, 100 * accuracy, "k^", markersize=6)
         right = macs < 1e7  # of the mark; else the name would leave the picture
-        axes.annotate(name, (macs, 100 * accuracy), xytext=(5 if right else -5, -11), textcoords="offset points",
-                      ha="left" if right else "right", fontsize=8)  # fmt: skip
+        axes.annotate(
+            name,
+            (macs, 100 * accuracy),
+            xytext=(5 if right else -5, -11),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            fontsize=8,
+        )
     axes.set_xscale("log")
     axes.set_ylim(bottom=60)
     axes.set_xlabel("expected MACs per image")

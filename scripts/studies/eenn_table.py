@@ -82,8 +82,10 @@ def write_table(path: Path, folder: Path) -> None:
     export(StudyFolder.open(path).archive, folder)
     table = EennTable.load(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    say(f"{folder}: {len(table.trained)} of {table.space.size} networks, {len(table.trainings)} trainings, "
-        f"{size / 1e6:.1f} MB")  # fmt: skip
+    say(
+        f"{folder}: {len(table.trained)} of {table.space.size} networks, {len(table.trainings)} trainings, "
+        f"{size / 1e6:.1f} MB"
+    )
 
 
 class Parser(argparse.ArgumentParser):

@@ -63,9 +63,17 @@ def train_all(
 
     def land(record: Record) -> None:
         proposal = record.proposal
-        line = {"kind": "training", "id": record.id, "label": label_of[record.id], "network": str(record.architecture),
-                "seed": proposal.seed, "recipe": json.loads(proposal.fidelity), "seconds": round(record.seconds, 1),
-                "device": record.provenance["device"], "torch": record.provenance["torch"]}  # fmt: skip
+        line = {
+            "kind": "training",
+            "id": record.id,
+            "label": label_of[record.id],
+            "network": str(record.architecture),
+            "seed": proposal.seed,
+            "recipe": json.loads(proposal.fidelity),
+            "seconds": round(record.seconds, 1),
+            "device": record.provenance["device"],
+            "torch": record.provenance["torch"],
+        }
         failure = {} if record.failure is None else {"failure": f"{record.failure.kind}: {record.failure.message}"}
         ledger.add({**line, **failure, **(figures(record, label_of[record.id]) if record.outputs else {})})
 

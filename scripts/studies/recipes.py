@@ -40,20 +40,35 @@ def main() -> None:
     warnings.simplefilter("ignore")
     architecture = Architecture.parse(arguments.network)
     base = yaml.safe_load(arguments.base)
-    wanted = [Wanted(text, parse(Recipe, {**base, **yaml.safe_load(text)}, text), architecture)
-              for text in arguments.recipes]  # fmt: skip
+    wanted = [
+        Wanted(text, parse(Recipe, {**base, **yaml.safe_load(text)}, text), architecture) for text in arguments.recipes
+    ]
     ledger = Ledger(arguments.ledger)
     if (arguments.study / ARCHIVE).is_file():
         study = Study.open(arguments.study)
         study.folder.update({"workers": arguments.workers})
     else:
-        study = Study.create(arguments.study, data=arguments.data, space=arguments.space, keep="none",
-                             data_root=arguments.data_root, workers=arguments.workers)  # fmt: skip
+        study = Study.create(
+            arguments.study,
+            data=arguments.data,
+            space=arguments.space,
+            keep="none",
+            data_root=arguments.data_root,
+            workers=arguments.workers,
+        )
 
     def figures(record: Record, label: str) -> Line:
-        return {"at": {f"{budget:g}": policies(study, record, budget) for budget in arguments.at},
-                "exits": {split: study.exits(record, split).correct[list(architecture.exit_positions)]
-                          .mean(axis=1).round(4).tolist() for split in ("tune", "test")}}  # fmt: skip
+        return {
+            "at": {f"{budget:g}": policies(study, record, budget) for budget in arguments.at},
+            "exits": {
+                split: study.exits(record, split)
+                .correct[list(architecture.exit_positions)]
+                .mean(axis=1)
+                .round(4)
+                .tolist()
+                for split in ("tune", "test")
+            },
+        }
 
     train_all(study, wanted, arguments.seeds, ledger, figures)
     for budget in arguments.at:
@@ -69,8 +84,10 @@ def policies(study: Study, record: Record, budget: float) -> Line:
     found = {}
     for s in solutions:
         name = s.operating_point.policy + (" / T" if s.operating_point.temperatures else "")
-        found[name] = {split: {"accuracy": m.accuracy, "expected_macs": round(m.expected_macs)}
-                       for split, m in (("tune", s.tune), ("test", s.test))}  # fmt: skip
+        found[name] = {
+            split: {"accuracy": m.accuracy, "expected_macs": round(m.expected_macs)}
+            for split, m in (("tune", s.tune), ("test", s.test))
+        }
     return found
 
 
@@ -82,8 +99,10 @@ def print_table(ledger: Ledger, labels: list[str], budget: str, split: str) -> N
     print("| recipe | seeds | " + " | ".join(names) + " | last exit alone | min |")
     print("|---" * (len(names) + 4) + "|")
     for label, lines in rows.items():
-        cells = [spread([100 * line["at"][budget][name][split]["accuracy"] for line in lines
-                         if name in line["at"][budget]]) for name in names]  # fmt: skip
+        cells = [
+            spread([100 * line["at"][budget][name][split]["accuracy"] for line in lines if name in line["at"][budget]])
+            for name in names
+        ]
         last = spread([100 * line["exits"][split][-1] for line in lines])
         minutes = statistics.mean(line["seconds"] for line in lines) / 60 if lines else 0
         print(f"| {label} | {len(lines)} | " + " | ".join(cells) + f" | {last} | {minutes:.1f} |")

@@ -21,8 +21,26 @@ import psutil
 from surrogate_nas import Archive
 from surrogate_nas.archive.archive import _to_arrays  # every array that is stored
 
-SETTINGS = ["--data", "digits", "--space", "tiny", "--budget", "20", "--initial", "12", "--batch", "4",
-            "--epochs", "40", "--max-macs", "200e3", "--surrogate", "gp", "--workers", "2"]  # fmt: skip
+SETTINGS = [
+    "--data",
+    "digits",
+    "--space",
+    "tiny",
+    "--budget",
+    "20",
+    "--initial",
+    "12",
+    "--batch",
+    "4",
+    "--epochs",
+    "40",
+    "--max-macs",
+    "200e3",
+    "--surrogate",
+    "gp",
+    "--workers",
+    "2",
+]
 TIME_TO_VANISH = 10.0
 LIVES_PER_RUN = 25
 """An undisturbed run lasts so many times the mean life of a disturbed one, start-up not counted."""

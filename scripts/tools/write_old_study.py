@@ -30,9 +30,15 @@ from surrogate_nas.datasets import Dataset
 IMAGES = 220
 LIMITS = {"max_macs": 40e3, "max_params": 1900, "min_accuracy": 0.4}
 SETTINGS: dict[str, Any] = {
-    "budget": 11, "initial": 8, "batch": 2, "surrogate": "gp", "workers": 0, "device": "cpu", "limits": LIMITS,
+    "budget": 11,
+    "initial": 8,
+    "batch": 2,
+    "surrogate": "gp",
+    "workers": 0,
+    "device": "cpu",
+    "limits": LIMITS,
     "recipe": {"epochs": 5, "batch_size": 16},
-}  # fmt: skip
+}
 FULL, SEEDS = Recipe(epochs=8, batch_size=16), 2
 LATER_BUDGET = 13
 TOO_SHORT = 1e-3
@@ -96,14 +102,24 @@ def held(study: Study) -> dict[str, Any]:
     archive = study.folder.archive
     failed = [{"id": r.id, **asdict(r.failure)} for r in archive.records() if r.failure is not None]
     return {
-        "written by": {"surrogate-nas": version("surrogate-nas"), "torch": torch.__version__,
-                       "xgboost": xgboost.__version__, "numpy": np.__version__, "processor": processor()},
+        "written by": {
+            "surrogate-nas": version("surrogate-nas"),
+            "torch": torch.__version__,
+            "xgboost": xgboost.__version__,
+            "numpy": np.__version__,
+            "processor": processor(),
+        },
         "records": {group: [r.id for r in archive.records(group)] for group in ("search", "baseline", "final")},
-        "pending": [p.id for p in archive.pending()], "unfinished": unfinished(study.path), "failed": failed,
+        "pending": [p.id for p in archive.pending()],
+        "unfinished": unfinished(study.path),
+        "failed": failed,
         "predictions": {p.id: p.prediction for p in archive.proposals() if p.prediction is not None},
         "weights": sorted(path.stem for path in (study.path / CHECKPOINTS).glob("*.safetensors")),
-        "front": front(study), "hypervolume": study.hypervolume(), "finals": finals(study), "queries": queries(study),
-    }  # fmt: skip
+        "front": front(study),
+        "hypervolume": study.hypervolume(),
+        "finals": finals(study),
+        "queries": queries(study),
+    }
 
 
 def unfinished(path: Path) -> dict[str, Any]:
@@ -121,20 +137,30 @@ def processor() -> str:
 def front(study: Study) -> list[dict[str, Any]]:
     """Its solutions."""
     return [
-        {"id": s.record.id, "thresholds": s.operating_point.thresholds, "accuracy": s.tune.accuracy,
-         "expected_macs": s.tune.expected_macs, "test_accuracy": s.test.accuracy,
-         "test_expected_macs": s.test.expected_macs}
+        {
+            "id": s.record.id,
+            "thresholds": s.operating_point.thresholds,
+            "accuracy": s.tune.accuracy,
+            "expected_macs": s.tune.expected_macs,
+            "test_accuracy": s.test.accuracy,
+            "test_expected_macs": s.test.expected_macs,
+        }
         for s in study.front()
-    ]  # fmt: skip
+    ]
 
 
 def finals(study: Study) -> list[dict[str, Any]]:
     """What networks at full fidelity are worth."""
     return [
-        {"encoding": str(f.architecture), "best": f.best.record.id, "tune_accuracy": f.tune_accuracy,
-         "test_accuracy": f.test_accuracy, "test_interval": f.test_interval}
+        {
+            "encoding": str(f.architecture),
+            "best": f.best.record.id,
+            "tune_accuracy": f.tune_accuracy,
+            "test_accuracy": f.test_accuracy,
+            "test_interval": f.test_interval,
+        }
         for f in study.finals()
-    ]  # fmt: skip
+    ]
 
 
 def queries(study: Study) -> list[dict[str, Any]]:

@@ -89,12 +89,18 @@ def commands_page() -> str:
     group = typer.main.get_command(app)
     found = [(name, c) for name, c in commands(group, "surrogate-nas") if c is not group]
     lines = [
-        "# Commands", "", GENERATED, "", group.help or "", "",
+        "# Commands",
+        "",
+        GENERATED,
+        "",
+        group.help or "",
+        "",
         "`STUDY` is a folder, `NETWORK` a record's id or how it starts. `--json` prints one document on stdout and",
         "nothing else; progress and warnings go to stderr. Exit codes: 0 done, 1 the work failed, 2 bad input, 130",
-        "interrupted.", "",
+        "interrupted.",
+        "",
         "Options that set something of a study are kept in its [`config.yaml`](configuration.md).",
-    ]  # fmt: skip
+    ]
     return "\n".join([*lines, *(line for name, c in found for line in command_lines(name, c)), ""])
 
 
@@ -148,23 +154,31 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
     yield from table(
         ["setting", "takes", "default", "meaning"],
         [
-            [f"`{name}`", allowed(schema, part), default_of(part["default"]),
-             meaning(" ".join(said[model.__name__, name]))]
+            [
+                f"`{name}`",
+                allowed(schema, part),
+                default_of(part["default"]),
+                meaning(" ".join(said[model.__name__, name])),
+            ]
             for name, part in schema["properties"].items()
         ],
-    )  # fmt: skip
+    )
 
 
 def settings_page() -> str:
     """docs/configuration.md."""
     lines = [
-        "# Configuration", "", GENERATED, "",
+        "# Configuration",
+        "",
+        GENERATED,
+        "",
         "Every study has a `config.yaml`. Commands read it, and write what their options change. A file of the same",
         "form starts a new study: `surrogate-nas run STUDY --config FILE`; fields that are left out keep their",
-        "defaults. A misspelt field or a value that is not allowed is one line, and nothing has been done then.", "",
+        "defaults. A misspelt field or a value that is not allowed is one line, and nothing has been done then.",
+        "",
         "Space, images, splits and seed are the study's for good, and not among these. From Python, settings are",
         "keywords of `Study.create`.",
-    ]  # fmt: skip
+    ]
     sections = (line for title, (model, where) in SECTIONS.items() for line in setting_lines(title, model, where))
     return "\n".join([*lines, *sections, ""])
 

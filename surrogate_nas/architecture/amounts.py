@@ -108,5 +108,8 @@ def single_amounts(units: Units, model: CostModel | None) -> Amounts:
     return Amounts(
         np.stack([amounts_of(segment) for segment in units.segments])[None],
         np.array([[max(unit.memory for unit in segment) for segment in units.segments]]),
-        head, head_memory, np.array([[bool(options) for options in units.heads]]), other if model else None,
-    )  # fmt: skip
+        head,
+        head_memory,
+        np.array([[bool(options) for options in units.heads]]),
+        other if model else None,
+    )

@@ -85,9 +85,16 @@ class Cost:
     def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Cost":
         other = None if self.other is None else (self.other[0][index], self.other[1][index])
         return Cost(
-            self.backbone[index], self.branch[index], self.parameters[index], self.weight_bytes[index],
-            self.backbone_memory[index], self.branch_memory[index], self.charge_heads, other, self.objective,
-        )  # fmt: skip
+            self.backbone[index],
+            self.branch[index],
+            self.parameters[index],
+            self.weight_bytes[index],
+            self.backbone_memory[index],
+            self.branch_memory[index],
+            self.charge_heads,
+            other,
+            self.objective,
+        )
 
     def room(self, n: int) -> "Cost":
         """Unfilled arrays like these for n architectures."""
@@ -114,9 +121,16 @@ class Cost:
         others = [part.other for part in parts if part.other is not None]
         other = (np.concatenate([o[0] for o in others]), np.concatenate([o[1] for o in others])) if others else None
         return cls(
-            join("backbone"), join("branch"), join("parameters"), join("weight_bytes"), join("backbone_memory"),
-            join("branch_memory"), parts[0].charge_heads, other, parts[0].objective,
-        )  # fmt: skip
+            join("backbone"),
+            join("branch"),
+            join("parameters"),
+            join("weight_bytes"),
+            join("backbone_memory"),
+            join("branch_memory"),
+            parts[0].charge_heads,
+            other,
+            parts[0].objective,
+        )
 
 
 Number = TypeVar("Number", np.int64, np.float64)

@@ -69,9 +69,10 @@ class CostTable:
                 raise InputError(f"{where}: {row[0]!r} is there twice")
             said = dict(zip(rows[0][2:], row[2:], strict=True))
             entries[row[0]] = Entry(
-                _number(row[1], where), _number(said[SPREAD], where) if said.get(SPREAD) else None,
+                _number(row[1], where),
+                _number(said[SPREAD], where) if said.get(SPREAD) else None,
                 int(_number(said[RUNS], where)) if said.get(RUNS) else None,
-            )  # fmt: skip
+            )
         return cls(rows[0][1], entries, str(path))
 
     def write(self, path: Path) -> None:
@@ -80,8 +81,14 @@ class CostTable:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([UNIT, self.name, SPREAD, RUNS])
         for unit, entry in sorted(self.entries.items()):
-            writer.writerow([unit, f"{entry.value:.6g}", "" if entry.spread is None else f"{entry.spread:.3g}",
-                             "" if entry.runs is None else entry.runs])  # fmt: skip
+            writer.writerow(
+                [
+                    unit,
+                    f"{entry.value:.6g}",
+                    "" if entry.spread is None else f"{entry.spread:.3g}",
+                    "" if entry.runs is None else entry.runs,
+                ]
+            )
         partial = path.with_suffix(".partial")
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(path)

@@ -81,8 +81,10 @@ class Unit:
         Activations, additions and scalings happen in place.
         """
         kept = self.input.elements if self.keeps_input or self.shortcut is not None else 0
-        moments = [_moment(layer, x, kept if i else 0) for i, (layer, x) in
-                   enumerate(zip(self.layers, self.inputs, strict=True))]  # fmt: skip
+        moments = [
+            _moment(layer, x, kept if i else 0)
+            for i, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True))
+        ]
         written = self.output.elements
         moments += [_moment(layer, x, written) for layer, x in zip(self.shortcut or (), [self.input], strict=False)]
         return self.held + -(-max(moments, default=self.input.elements) * self.bits // 8)
@@ -176,10 +178,17 @@ def _segments(architecture: Architecture, stem: Stem, shape: ImageShape, bits: i
 def given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
     """The segments of a given backbone."""
     return tuple(
-        GivenUnit(f"{backbone.factory} to {s.name}", Map(s.channels, s.side), s.macs, s.parameters, s.weight_bytes,
-                  s.peak_memory, max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0))
+        GivenUnit(
+            f"{backbone.factory} to {s.name}",
+            Map(s.channels, s.side),
+            s.macs,
+            s.parameters,
+            s.weight_bytes,
+            s.peak_memory,
+            max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
+        )
         for s in backbone.segments
-    )  # fmt: skip
+    )
 
 
 def stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
@@ -205,8 +214,9 @@ def block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
     expand = (Conv(hidden, 1, activation=act),) if stage.expansion[i] > 1 else ()
     squeeze = (SqueezeExcite(squeezed(hidden)),) if stage.squeeze else ()
     depthwise = Conv(hidden, kernel, stride, depthwise=True, activation=act)
-    return Unit(x, (*expand, depthwise, *squeeze, Conv(stage.width, 1, activation=None)), () if same else None,
-                bits=bits)  # fmt: skip
+    return Unit(
+        x, (*expand, depthwise, *squeeze, Conv(stage.width, 1, activation=None)), () if same else None, bits=bits
+    )
 
 
 def squeezed(width: int) -> int:

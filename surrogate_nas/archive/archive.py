@@ -45,8 +45,10 @@ _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
 _RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
 _IN_ORDER = "ORDER BY round, rank, id"
 _IN: dict[Group, str] = {
-    "search": "origin NOT IN ('baseline', 'final')", "baseline": "origin = 'baseline'", "final": "origin = 'final'",
-}  # fmt: skip
+    "search": "origin NOT IN ('baseline', 'final')",
+    "baseline": "origin = 'baseline'",
+    "final": "origin = 'final'",
+}
 
 
 class Archive:
@@ -123,16 +125,32 @@ class Archive:
                 self._insert(record)
 
     def _insert_proposals(self, proposals: Iterable[Proposal]) -> None:
-        rows = [(p.id, p.round, p.rank, p.origin, str(p.architecture), p.seed, p.fidelity,
-                 None if p.prediction is None else json.dumps(p.prediction)) for p in proposals]  # fmt: skip
+        rows = [
+            (
+                p.id,
+                p.round,
+                p.rank,
+                p.origin,
+                str(p.architecture),
+                p.seed,
+                p.fidelity,
+                None if p.prediction is None else json.dumps(p.prediction),
+            )
+            for p in proposals
+        ]
         self._connection.executemany(
             f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
         )
 
     def _insert(self, record: Record) -> None:
         failure = record.failure
-        row = (record.id, failure and failure.kind, failure and failure.message,
-               record.seconds, json.dumps(dict(record.provenance)))  # fmt: skip
+        row = (
+            record.id,
+            failure and failure.kind,
+            failure and failure.message,
+            record.seconds,
+            json.dumps(dict(record.provenance)),
+        )
         self._insert_proposals([record.proposal])
         if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
             arrays = _to_arrays(record.outputs) if record.outputs else {}

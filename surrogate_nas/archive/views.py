@@ -43,9 +43,12 @@ class Calibration:
 
 
 def exits_of(
-    architecture: Architecture, outputs: SplitOutputs, costing: Costing, policy: PolicyName = "max_softmax",
+    architecture: Architecture,
+    outputs: SplitOutputs,
+    costing: Costing,
+    policy: PolicyName = "max_softmax",
     temperatures: Sequence[float] = (),
-) -> Exits:  # fmt: skip
+) -> Exits:
     """The view of one network's outputs that thresholds act on; temperatures are (E,), or none."""
     E, where = architecture.positions, list(architecture.exit_positions)
     score, right = outputs.view(policy, [temperatures[e] for e in where] if temperatures else ())

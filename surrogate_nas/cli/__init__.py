@@ -17,9 +17,12 @@ from surrogate_nas.foundation.errors import InputError, JobError
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
 
 app = typer.Typer(
-    name="surrogate-nas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="surrogate-nas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     help="Design early-exit neural networks: collect a training archive, fit surrogates, search, query, take away.",
-)  # fmt: skip
+)
 app.add_typer(path.app)
 app.add_typer(shift.app)
 app.add_typer(archive_app, name="archive")

@@ -83,8 +83,9 @@ def archive_merge(
         bool, typer.Option("--warm-start", help="Only let architectures of the others' fronts be trained here first.")
     ] = False,
     n: Annotated[int | None, typer.Option(help="With --warm-start: at most so many, evenly along each front.")] = None,
-    wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
     if n is not None and not warm:
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")

@@ -27,9 +27,12 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 @datasets_app.command("show")
 def datasets_show(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A name, a folder of images by class, or an .npz.")],
-    data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None, flips: Flips = None,
+    data_root: DataRoot = None,
+    download: Download = None,
+    image_size: ImageSize = None,
+    flips: Flips = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
     from surrogate_nas.cli.print_catalogue import print_card
     from surrogate_nas.datasets.card import card

@@ -27,10 +27,15 @@ def check() -> list[dict[str, Any]]:
     """One entry per check: what, whether it is ok, and what was found or what to do."""
     checks: dict[str, Callable[[], str]] = dict(_libraries())
     checks |= {
-        "torchvision fits torch": _torchvision, "device": _device, "cores": _cores, "memory": _memory,
-        "training process": _process, "SQLite": lambda: sqlite3.sqlite_version, "disk here": _disk,
+        "torchvision fits torch": _torchvision,
+        "device": _device,
+        "cores": _cores,
+        "memory": _memory,
+        "training process": _process,
+        "SQLite": lambda: sqlite3.sqlite_version,
+        "disk here": _disk,
         "file system here": _file_system,
-    }  # fmt: skip
+    }
     return [_run(what, probe) for what, probe in checks.items()]
 
 

@@ -31,15 +31,22 @@ Threads = Annotated[int, typer.Option(help="Of ONNX Runtime.")]
 
 @app.command()
 def export(
-    study: StudyPath, network: Network,
+    study: StudyPath,
+    network: Network,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="New folder; exports/NETWORK in the study.")
     ] = None,
     rungs: Annotated[int, typer.Option(help="Settings at most, beside the default one.")] = 8,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    as_json: Json = False,
+) -> None:
     """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early."""
     options, folder = locals(), open_study(study, {})
     with needing("export"):
@@ -54,10 +61,13 @@ def export(
 
 @app.command()
 def infer(
-    folder: Folder, images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files and folders.")],
+    folder: Folder,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files and folders.")],
     max_macs: Annotated[float | None, typer.Option(help="Budget on average: takes the best setting within it.")] = None,
-    setting: Setting = None, threads: Threads = 1, as_json: Json = False,
-) -> None:  # fmt: skip
+    setting: Setting = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
     """Classify image files with an exported network; says at which exit each left, and what it cost."""
     if max_macs is not None and setting is not None:
         raise InputError(f"give either --max-macs or --setting, got --max-macs {max_macs:g} --setting {setting}")
@@ -80,9 +90,12 @@ def infer(
 
 @app.command()
 def measure(
-    folder: Folder, setting: Setting = None, threads: Threads = 1,
-    seconds: Annotated[float, typer.Option(help="For each batch size, at least.")] = 10.0, as_json: Json = False,
-) -> None:  # fmt: skip
+    folder: Folder,
+    setting: Setting = None,
+    threads: Threads = 1,
+    seconds: Annotated[float, typer.Option(help="For each batch size, at least.")] = 10.0,
+    as_json: Json = False,
+) -> None:
     """Time an exported network on this machine: each piece, stopping early, to the end, and without early exits."""
     if not 0 < seconds < float("inf"):
         raise InputError(f"--seconds {seconds:g} is not a positive number")

@@ -41,9 +41,14 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         return StudyFolder.create(
-            path, data=data or DEFAULT_DATA, space=mounted or space or DEFAULT_SPACE, seed=seed or 0,
-            settings=start.updated(changes), image_size=image_size, flips=options["flips"],
-        )  # fmt: skip
+            path,
+            data=data or DEFAULT_DATA,
+            space=mounted or space or DEFAULT_SPACE,
+            seed=seed or 0,
+            settings=start.updated(changes),
+            image_size=image_size,
+            flips=options["flips"],
+        )
     folder = StudyFolder.open(path)
     folder.wait = options["wait"]
     header = folder.archive.header
@@ -94,9 +99,14 @@ def limits_given(options: dict[str, Any]) -> "Limits | None":
 
 
 def questions_of(
-    folder: "StudyFolder", encoding: list[str] | None, file: Path | None, sample: int | None,
-    point: "OperatingPoint | None", *, streamed: bool,
-) -> tuple[Iterable["Question"], Callable[[int], float | None]]:  # fmt: skip
+    folder: "StudyFolder",
+    encoding: list[str] | None,
+    file: Path | None,
+    sample: int | None,
+    point: "OperatingPoint | None",
+    *,
+    streamed: bool,
+) -> tuple[Iterable["Question"], Callable[[int], float | None]]:
     """What `query` is about, and the share of it that so many questions are.
 
     Args:

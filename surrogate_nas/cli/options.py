@@ -6,15 +6,43 @@ from typing import Annotated, Any
 import typer
 
 LIMITS = (
-    "max_macs", "max_worst_macs", "max_p95_macs", "max_params", "max_weight_bytes", "max_activation_bytes", "max_cost",
-    "max_worst_cost", "max_p95_cost", "min_accuracy",
-)  # fmt: skip
+    "max_macs",
+    "max_worst_macs",
+    "max_p95_macs",
+    "max_params",
+    "max_weight_bytes",
+    "max_activation_bytes",
+    "max_cost",
+    "max_worst_cost",
+    "max_p95_cost",
+    "min_accuracy",
+)
 RECIPE = ("epochs", "max_seconds", "loss")
 SETTINGS = (
-    "budget", "initial", "batch", "surrogate", "policy", "workers", "max_memory_gb", "keep", "device", "data_root",
-    "download", "max_hours", "executor", "ray_address", "gpus_per_trial", "sampling", "charge_heads", "cost_table",
-    "objective", "strategy", "repeats", "asynchronous", "stream",
-)  # fmt: skip
+    "budget",
+    "initial",
+    "batch",
+    "surrogate",
+    "policy",
+    "workers",
+    "max_memory_gb",
+    "keep",
+    "device",
+    "data_root",
+    "download",
+    "max_hours",
+    "executor",
+    "ray_address",
+    "gpus_per_trial",
+    "sampling",
+    "charge_heads",
+    "cost_table",
+    "objective",
+    "strategy",
+    "repeats",
+    "asynchronous",
+    "stream",
+)
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 Networks = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; all that failed by default.")]
 FrontNetworks = Annotated[

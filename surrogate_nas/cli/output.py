@@ -37,6 +37,11 @@ def spread(n: int, most: int = MOST_ROWS) -> list[int]:
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:
     """Any rows as a table."""
-    cells = [[f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v
-              for v in row.values()] for row in rows]  # fmt: skip
+    cells = [
+        [
+            f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v
+            for v in row.values()
+        ]
+        for row in rows
+    ]
     print_table(title, [name.replace("_", " ") for name in rows[0]], cells)

@@ -69,21 +69,56 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    study: StudyPath, data: Data = None, space: Space = None, backbone: Backbone = None, exits: Exits = None,
-    backbone_input: BackboneInput = None, freeze: Freeze = False, seed: Seed = None, budget: Budget = None,
-    initial: Initial = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None, max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, epochs: Epochs = None,
-    surrogate: Surrogate = None, policy: Policy = None, workers: Workers = None, device: Device = None,
+    study: StudyPath,
+    data: Data = None,
+    space: Space = None,
+    backbone: Backbone = None,
+    exits: Exits = None,
+    backbone_input: BackboneInput = None,
+    freeze: Freeze = False,
+    seed: Seed = None,
+    budget: Budget = None,
+    initial: Initial = None,
+    batch: Batch = None,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    epochs: Epochs = None,
+    surrogate: Surrogate = None,
+    policy: Policy = None,
+    workers: Workers = None,
+    device: Device = None,
     data_root: DataRoot = None,
-    download: Download = None, image_size: ImageSize = None, flips: Flips = None, max_hours: MaxHours = None,
-    max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None, keep: Keep = None, sampling: Sampling = None,
-    loss: Loss = None, executor: Executor = None, ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None,
-    charge_heads: ChargeHeads = None, cost_table: CostTable = None, objective: Objective = None,
-    strategy: Strategy = None, repeats: Repeats = None, asynchronous: Asynchronous = None, stream: Stream = None,
-    config: Config = None, wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    download: Download = None,
+    image_size: ImageSize = None,
+    flips: Flips = None,
+    max_hours: MaxHours = None,
+    max_seconds: MaxSeconds = None,
+    max_memory_gb: MaxMemory = None,
+    keep: Keep = None,
+    sampling: Sampling = None,
+    loss: Loss = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    charge_heads: ChargeHeads = None,
+    cost_table: CostTable = None,
+    objective: Objective = None,
+    strategy: Strategy = None,
+    repeats: Repeats = None,
+    asynchronous: Asynchronous = None,
+    stream: Stream = None,
+    config: Config = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
     folder = open_or_create(study, locals())
     from surrogate_nas.cli.print_solutions import print_front
@@ -103,20 +138,50 @@ def run(
 def collect(
     study: StudyPath,
     n: Annotated[int | None, typer.Option(help="Networks to sample and train.")] = None,
-    encoding: Encodings = None, data: Data = None, space: Space = None, backbone: Backbone = None, exits: Exits = None,
-    backbone_input: BackboneInput = None, freeze: Freeze = False, seed: Seed = None, budget: Budget = None,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
+    encoding: Encodings = None,
+    data: Data = None,
+    space: Space = None,
+    backbone: Backbone = None,
+    exits: Exits = None,
+    backbone_input: BackboneInput = None,
+    freeze: Freeze = False,
+    seed: Seed = None,
+    budget: Budget = None,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
     max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None, epochs: Epochs = None, policy: Policy = None, workers: Workers = None,
-    device: Device = None, data_root: DataRoot = None, download: Download = None, image_size: ImageSize = None,
-    flips: Flips = None, max_hours: MaxHours = None, max_seconds: MaxSeconds = None, max_memory_gb: MaxMemory = None,
-    keep: Keep = None, sampling: Sampling = None, loss: Loss = None, executor: Executor = None,
-    ray_address: RayAddress = None, gpus_per_trial: GpusPerTrial = None, charge_heads: ChargeHeads = None,
-    cost_table: CostTable = None, objective: Objective = None, stream: Stream = None, config: Config = None,
-    wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    min_accuracy: MinAccuracy = None,
+    epochs: Epochs = None,
+    policy: Policy = None,
+    workers: Workers = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    download: Download = None,
+    image_size: ImageSize = None,
+    flips: Flips = None,
+    max_hours: MaxHours = None,
+    max_seconds: MaxSeconds = None,
+    max_memory_gb: MaxMemory = None,
+    keep: Keep = None,
+    sampling: Sampling = None,
+    loss: Loss = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    charge_heads: ChargeHeads = None,
+    cost_table: CostTable = None,
+    objective: Objective = None,
+    stream: Stream = None,
+    config: Config = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Train sampled networks, or those of given encodings, into the archive."""
     if (n is None) == (encoding is None):
         raise InputError("collect needs either --n or --encoding")
@@ -143,10 +208,11 @@ def collect(
 
 @app.command()
 def fit(
-    study: StudyPath, surrogate: Surrogate = None,
+    study: StudyPath,
+    surrogate: Surrogate = None,
     again: Annotated[bool, typer.Option("--again", help="Fit anew even if the stored surrogate is current.")] = False,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Fit surrogates to the archive and judge them on networks they never saw."""
     folder = open_study(study, changes_of(locals()))
     from surrogate_nas.cli.print_predictions import print_fit
@@ -161,15 +227,35 @@ def fit(
 def search(
     study: StudyPath,
     rounds: Annotated[int | None, typer.Option(help="Rounds; until the budget is spent by default.")] = None,
-    budget: Budget = None, batch: Batch = None, max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None, max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None, surrogate: Surrogate = None,
-    workers: Workers = None, device: Device = None, data_root: DataRoot = None, max_hours: MaxHours = None,
-    max_memory_gb: MaxMemory = None, keep: Keep = None, executor: Executor = None, ray_address: RayAddress = None,
-    gpus_per_trial: GpusPerTrial = None, strategy: Strategy = None, repeats: Repeats = None,
-    asynchronous: Asynchronous = None, stream: Stream = None, wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    budget: Budget = None,
+    batch: Batch = None,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    surrogate: Surrogate = None,
+    workers: Workers = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    max_hours: MaxHours = None,
+    max_memory_gb: MaxMemory = None,
+    keep: Keep = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    strategy: Strategy = None,
+    repeats: Repeats = None,
+    asynchronous: Asynchronous = None,
+    stream: Stream = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Propose, train and refit: for some rounds, or until the budget is spent."""
     if rounds is not None and rounds < 1:
         raise InputError(f"--rounds {rounds} is not a positive number")
@@ -193,20 +279,27 @@ def search(
 
 @app.command()
 def query(
-    study: StudyPath, encoding: Encodings = None,
+    study: StudyPath,
+    encoding: Encodings = None,
     file: Annotated[Path | None, typer.Option(help="One encoding a line; .jsonl, .csv; - is standard input.")] = None,
     sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
     best: Annotated[int | None, typer.Option(help="So many architectures that are predicted best in limits.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
     ] = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals, or find the best ones.
 
     Limits replace the study's for this query.
@@ -244,15 +337,23 @@ def query(
 
 @app.command()
 def tune(
-    study: StudyPath, network: Network,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None,
-    method: Annotated[str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")]
-    = "curve",
+    study: StudyPath,
+    network: Network,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    method: Annotated[
+        str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")
+    ] = "curve",
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Choose thresholds of a trained network for given limits, without training."""
     options, folder = locals(), open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_solutions
@@ -269,12 +370,18 @@ def tune(
 
 @app.command()
 def ladder(
-    study: StudyPath, network: Network,
+    study: StudyPath,
+    network: Network,
     rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None, max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    as_json: Json = False,
+) -> None:
     """Thresholds of a trained network for several budgets, for a device that changes them with its load."""
     options, folder = locals(), open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_ladder
@@ -288,11 +395,17 @@ def ladder(
 
 @app.command()
 def policies(
-    study: StudyPath, network: Network,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None, max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    study: StudyPath,
+    network: Network,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
+    as_json: Json = False,
+) -> None:
     """Compare exit policies on a trained network, each at its own best thresholds, without training."""
     options, folder = locals(), open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_policies
@@ -307,16 +420,22 @@ def policies(
 
 @app.command()
 def finalize(
-    study: StudyPath, networks: FrontNetworks = None,
+    study: StudyPath,
+    networks: FrontNetworks = None,
     at: Annotated[
         list[float] | None, typer.Option(help="Budget of expected MACs whose best network is meant; may be repeated.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="Epochs at full fidelity; five times the search's.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file with what differs from the search's recipe.")] = None,
-    workers: Workers = None, executor: Executor = None, ray_address: RayAddress = None,
-    gpus_per_trial: GpusPerTrial = None, device: Device = None, wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    workers: Workers = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    device: Device = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Train the networks of the front, or those named, at full fidelity with several seeds."""
     folder = open_study(study, changes_of({**locals(), "epochs": None}), wait)
     from surrogate_nas.cli.print_solutions import print_finals
@@ -336,11 +455,17 @@ def finalize(
 
 @app.command()
 def verify(
-    study: StudyPath, networks: FrontNetworks = None,
+    study: StudyPath,
+    networks: FrontNetworks = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each network, the search's own among them.")] = 3,
-    workers: Workers = None, executor: Executor = None, ray_address: RayAddress = None,
-    gpus_per_trial: GpusPerTrial = None, device: Device = None, wait: Wait = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    workers: Workers = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    device: Device = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Train the networks of the front, or those named, again with other seeds: how much of the front was luck."""
     folder = open_study(study, changes_of(locals()), wait)
     from surrogate_nas.cli.print_solutions import print_verification

@@ -10,31 +10,48 @@ from surrogate_nas.study.merge import Merged
 from surrogate_nas.study.warm_start import WARM_START
 
 RECORD_COLUMNS = {
-    "name": "baseline", "id": "network", "round": "round", "origin": "origin", "status": "status",
-    "seconds": "seconds", "last_exit_macs": "MACs to the end", "parameters": "parameters", "message": "why",
+    "name": "baseline",
+    "id": "network",
+    "round": "round",
+    "origin": "origin",
+    "status": "status",
+    "seconds": "seconds",
+    "last_exit_macs": "MACs to the end",
+    "parameters": "parameters",
+    "message": "why",
     "encoding": "encoding",
-}  # fmt: skip
+}
 
 
 def document(folder: StudyFolder, merged: Sequence[Merged]) -> dict[str, Any]:
     """What each study added, and what there is now."""
     return {
-        "study": str(folder.path), "records": len(folder.archive.records()), "budget": folder.settings.budget,
+        "study": str(folder.path),
+        "records": len(folder.archive.records()),
+        "budget": folder.settings.budget,
         "merged": [
-            {"study": str(m.source), "added": list(m.added), "trained_there_only": list(m.trained),
-             "duplicates": list(m.duplicates), "weights_kept": m.weights,
-             "conflicts": [{"id": c.id, "last_exit_tune_accuracy_here": c.here, "and_there": c.there}
-                           for c in m.conflicts]}
+            {
+                "study": str(m.source),
+                "added": list(m.added),
+                "trained_there_only": list(m.trained),
+                "duplicates": list(m.duplicates),
+                "weights_kept": m.weights,
+                "conflicts": [
+                    {"id": c.id, "last_exit_tune_accuracy_here": c.here, "and_there": c.there} for c in m.conflicts
+                ],
+            }
             for m in merged
         ],
-    }  # fmt: skip
+    }
 
 
 def print_merged(document: dict[str, Any]) -> None:
     """The same as a table of counts."""
     lists = ("added", "trained_there_only", "duplicates", "conflicts")
-    rows = [{"study": m["study"], **{name: len(m[name]) for name in lists}, "weights_kept": m["weights_kept"]}
-            for m in document["merged"]]  # fmt: skip
+    rows = [
+        {"study": m["study"], **{name: len(m[name]) for name in lists}, "weights_kept": m["weights_kept"]}
+        for m in document["merged"]
+    ]
     records, budget = document["records"], document["budget"]
     print_rows(rows, f"Merged into {document['study']}: {records} trainings of the search are there now")
     if records >= budget:

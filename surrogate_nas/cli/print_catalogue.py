@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
 def print_checked(document: dict[str, Any]) -> None:
     """The same for people."""
-    console.print(f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
-                  f"{document['exits']} exit positions", soft_wrap=True)  # fmt: skip
-    rows = [(size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
-            for size, amounts in document["costs"].items()]  # fmt: skip
+    console.print(
+        f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
+        f"{document['exits']} exit positions",
+        soft_wrap=True,
+    )
+    rows = [
+        (size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
+        for size, amounts in document["costs"].items()
+    ]
     columns = ("images", "MACs to the end", "parameters", "bytes of weights", "bytes of activations")
     print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
     for law in document["laws"]:
@@ -33,10 +38,12 @@ def print_card(card: "DataCard") -> None:
     lines = {
         "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
         "pixels": f"{card.size} × {card.size}, {'grey' if card.channels == 1 else 'colour'}; mean ± sd {channels}",
-        "classes": f"{len(card.classes)}; {even}", "memory": amount(card.bytes),
+        "classes": f"{len(card.classes)}; {even}",
+        "memory": amount(card.bytes),
         "mirrored": "in training, half of them" if card.flips else "never (--no-flips)",
-        "fingerprint": card.fingerprint, **{f"note {i}": note for i, note in enumerate(card.notes, 1)},
-    }  # fmt: skip
+        "fingerprint": card.fingerprint,
+        **{f"note {i}": note for i, note in enumerate(card.notes, 1)},
+    }
     for name, value in lines.items():
         console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
     rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]

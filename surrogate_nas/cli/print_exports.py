@@ -54,12 +54,16 @@ def print_exported(made: Export, limits: Limits) -> None:
     for i, setting in enumerate(manifest["settings"]):
         test = setting["test"]
         low, high = test["accuracy_interval"]
-        rows.append([
-            f"{i} *" if i == manifest["default_setting"] else f"{i}",
-            ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
-            f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]", f"{test['expected_macs']:,.0f}",
-            f"{setting['macs'][-1]:,}", " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{i} *" if i == manifest["default_setting"] else f"{i}",
+                ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
+                f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
+                f"{test['expected_macs']:,.0f}",
+                f"{setting['macs'][-1]:,}",
+                " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
+            ]
+        )
     columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
     tested = manifest["settings"][0]["test"]["images"]
     note = (
@@ -106,6 +110,9 @@ def print_latency(document: Mapping[str, Any]) -> None:
         f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs; "
         f"{single['routed_over_composed']:.2f} of what its pieces take by themselves"
     )
-    print_table(f"Latency of {document['network']} at setting {document['setting']}",
-                ("batch", "what", "median", "95 %", "mean"), rows)  # fmt: skip
+    print_table(
+        f"Latency of {document['network']} at setting {document['setting']}",
+        ("batch", "what", "median", "95 %", "mean"),
+        rows,
+    )
     console.print(note, soft_wrap=True)

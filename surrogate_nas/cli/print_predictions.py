@@ -12,9 +12,20 @@ if TYPE_CHECKING:
 
 def print_fit(fitted: "Fitted") -> None:
     """The same as a table."""
-    rows = [(v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""), s.target, s.n,
-             f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]", f"{s.rmse:.4f}", f"{s.coverage:.0%}", f"{s.nll:.2f}",
-             f"{s.regret:.4f}") for v in fitted.validations for s in v.scores]  # fmt: skip
+    rows = [
+        (
+            v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""),
+            s.target,
+            s.n,
+            f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]",
+            f"{s.rmse:.4f}",
+            f"{s.coverage:.0%}",
+            f"{s.nll:.2f}",
+            f"{s.regret:.4f}",
+        )
+        for v in fitted.validations
+        for s in v.scores
+    ]
     *most, last = [f"{t:g}" for t in fitted.judged_at]
     note = (
         f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
@@ -32,11 +43,29 @@ def print_answers(answers: Sequence["Answer"]) -> None:
     if len(answers) == 1:
         _print_answer(answers[0])
         return
-    rows = [(_interval(a.accuracy, ".3f"), _interval(a.expected_macs, ",.0f"), f"{a.worst_macs:,}", f"{a.parameters:,}",
-             f"{a.feasible_probability:.2f}", a.thresholds, "yes" if a.trained else "", a.encoding)
-            for a in answers[:MOST_ROWS]]  # fmt: skip
-    columns = ("accuracy [90 %]", "expected MACs [90 %]", "worst MACs", "parameters", "P(feasible)", "thresholds",
-               "trained", "encoding")  # fmt: skip
+    rows = [
+        (
+            _interval(a.accuracy, ".3f"),
+            _interval(a.expected_macs, ",.0f"),
+            f"{a.worst_macs:,}",
+            f"{a.parameters:,}",
+            f"{a.feasible_probability:.2f}",
+            a.thresholds,
+            "yes" if a.trained else "",
+            a.encoding,
+        )
+        for a in answers[:MOST_ROWS]
+    ]
+    columns = (
+        "accuracy [90 %]",
+        "expected MACs [90 %]",
+        "worst MACs",
+        "parameters",
+        "P(feasible)",
+        "thresholds",
+        "trained",
+        "encoding",
+    )
     print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows)
 
 
@@ -61,8 +90,9 @@ def _print_answer(answer: "Answer") -> None:
         rates = " ".join(f"{rate:.3f}" for rate in known["rates"])
         console.print(
             f"trained as {known['id']} with seed {known['seed']}: accuracy {known['accuracy']:.4f}, expected MACs "
-            f"{known['expected_macs']:,.0f}, exit rates {rates} on {known['n']} tune images", soft_wrap=True,
-        )  # fmt: skip
+            f"{known['expected_macs']:,.0f}, exit rates {rates} on {known['n']} tune images",
+            soft_wrap=True,
+        )
 
 
 def _interval(values: tuple[float, float, float], form: str) -> str:

@@ -16,16 +16,25 @@ from surrogate_nas.study.shift import Shift, Shifted
 def document(shift: Shift) -> dict[str, Any]:
     """All of it."""
     return {
-        "network": solution_document(shift.solution), "limits": shift.limits.model_dump(),
-        "clean": _row_document(shift.clean), "shifted": [_row_document(row) for row in shift.shifted],
-        "mean_accuracy": shift.mean_accuracy, "mean_expected_macs": shift.mean_macs, "warnings": shift.warnings(),
-    }  # fmt: skip
+        "network": solution_document(shift.solution),
+        "limits": shift.limits.model_dump(),
+        "clean": _row_document(shift.clean),
+        "shifted": [_row_document(row) for row in shift.shifted],
+        "mean_accuracy": shift.mean_accuracy,
+        "mean_expected_macs": shift.mean_macs,
+        "warnings": shift.warnings(),
+    }
 
 
 def _row_document(row: Shifted) -> dict[str, Any]:
     broken = [{"what": b.what, "value": b.value, "limit": b.limit} for b in row.broken]
-    return {"corruption": row.corruption, "level": row.level, "parameter": _parameter(row), "broken": broken,
-            **measured_document(row.measured)}  # fmt: skip
+    return {
+        "corruption": row.corruption,
+        "level": row.level,
+        "parameter": _parameter(row),
+        "broken": broken,
+        **measured_document(row.measured),
+    }
 
 
 def _parameter(row: Shifted) -> float | None:
@@ -38,11 +47,17 @@ def show(shift: Shift) -> None:
     rows = []
     for row in (shift.clean, *shift.shifted):
         m = row.measured
-        rows.append((
-            row.corruption, row.level or "–", f"{m.accuracy:.4f} [{m.accuracy_interval[0]:.4f}, "
-            f"{m.accuracy_interval[1]:.4f}]", f"{m.expected_macs:,.0f}", f"{m.expected_macs / clean.expected_macs:.2f}",
-            percentages(m.rates), f"no: {', '.join(b.what for b in row.broken)}" if row.broken else "yes",
-        ))  # fmt: skip
+        rows.append(
+            (
+                row.corruption,
+                row.level or "–",
+                f"{m.accuracy:.4f} [{m.accuracy_interval[0]:.4f}, {m.accuracy_interval[1]:.4f}]",
+                f"{m.expected_macs:,.0f}",
+                f"{m.expected_macs / clean.expected_macs:.2f}",
+                percentages(m.rates),
+                f"no: {', '.join(b.what for b in row.broken)}" if row.broken else "yes",
+            )
+        )
     columns = ("images", "level", "accuracy [95 %]", "expected MACs", "× clean", "exit rates %", "limits hold")
     point = shift.solution.operating_point
     title = f"{shift.solution.record.id} at {point}, limits: {shift.limits}"
@@ -50,8 +65,9 @@ def show(shift: Shift) -> None:
     print_table(title, columns, rows, note)
     console.print(
         f"mean over {len(shift.shifted)}: accuracy {shift.mean_accuracy:.4f}, expected MACs {shift.mean_macs:,.0f}, "
-        f"{shift.mean_macs / clean.expected_macs:.2f} times those of clean images", soft_wrap=True,
-    )  # fmt: skip
+        f"{shift.mean_macs / clean.expected_macs:.2f} times those of clean images",
+        soft_wrap=True,
+    )
     for warning in shift.warnings():
         console.print(f"warning: {warning}", soft_wrap=True)
 
@@ -76,10 +92,36 @@ def write(shift: Shift, path: Path) -> None:
 def _cells(shift: Shift) -> Iterator[list[Any]]:
     positions = len(shift.clean.measured.rates)
     exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
-    yield ["corruption", "level", "parameter", "n", "accuracy", "accuracy_low", "accuracy_high", "expected_macs",
-           "expected_macs_low", "expected_macs_high", "p95_macs", "worst_macs", *exits, "broken"]  # fmt: skip
+    yield [
+        "corruption",
+        "level",
+        "parameter",
+        "n",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "expected_macs",
+        "expected_macs_low",
+        "expected_macs_high",
+        "p95_macs",
+        "worst_macs",
+        *exits,
+        "broken",
+    ]
     for row in (shift.clean, *shift.shifted):
         m = row.measured
-        yield [row.corruption, row.level, _parameter(row), m.n, m.accuracy, *m.accuracy_interval, m.expected_macs,
-               *m.expected_macs_interval, m.p95_macs, m.worst_macs, *m.rates, *m.exit_accuracy,
-               "; ".join(b.what for b in row.broken)]  # fmt: skip
+        yield [
+            row.corruption,
+            row.level,
+            _parameter(row),
+            m.n,
+            m.accuracy,
+            *m.accuracy_interval,
+            m.expected_macs,
+            *m.expected_macs_interval,
+            m.p95_macs,
+            m.worst_macs,
+            *m.rates,
+            *m.exit_accuracy,
+            "; ".join(b.what for b in row.broken),
+        ]

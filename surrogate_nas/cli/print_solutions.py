@@ -32,13 +32,28 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
     rows: list[tuple[object, ...]] = []
     for s in solutions:
         low, high = s.test.accuracy_interval
-        rows.append((
-            s.record.id, s.record.proposal.origin, f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-            f"{s.test.expected_macs:,.0f}", f"{s.test.worst_macs:,}", f"{s.parameters:,}", percentages(s.test.rates),
-            s.operating_point,
-        ))  # fmt: skip
-    columns = ["network", "origin", "test accuracy [95 %]", "expected MACs", "worst MACs", "parameters",
-               "exit rates %", "thresholds"]  # fmt: skip
+        rows.append(
+            (
+                s.record.id,
+                s.record.proposal.origin,
+                f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
+                f"{s.test.expected_macs:,.0f}",
+                f"{s.test.worst_macs:,}",
+                f"{s.parameters:,}",
+                percentages(s.test.rates),
+                s.operating_point,
+            )
+        )
+    columns = [
+        "network",
+        "origin",
+        "test accuracy [95 %]",
+        "expected MACs",
+        "worst MACs",
+        "parameters",
+        "exit rates %",
+        "thresholds",
+    ]
     if costs := [s.test.cost for s in solutions if s.test.cost]:
         columns.insert(4, "expected cost")
         rows = [(*row[:4], f"{cost[0]:,.1f}", *row[4:]) for row, cost in zip(rows, costs, strict=True)]
@@ -50,20 +65,40 @@ def print_finals(document: dict[str, Any]) -> None:
     """The same as a table."""
     shown = [(f"{float(b):,.0f}", f) for b, f in document["within_max_macs"].items()]
     shown = shown or [("of the study", f) for f in document["finals"]]
-    rows = [(budget, f["best"], f["seeds"], f"{f['test_accuracy']:.4f}",
-             f"[{f['test_interval'][0]:.4f}, {f['test_interval'][1]:.4f}]", f"{f['test_expected_macs']:,.0f}",
-             "–" if f["low_fidelity"] is None else f"{f['low_fidelity']['test']['accuracy']:.4f}", f["encoding"])
-            for budget, f in shown if f is not None]  # fmt: skip
-    columns = ("max MACs", "best seed", "seeds", "test accuracy", "95 % interval", "expected MACs", "in the search",
-               "encoding")  # fmt: skip
+    rows = [
+        (
+            budget,
+            f["best"],
+            f["seeds"],
+            f"{f['test_accuracy']:.4f}",
+            f"[{f['test_interval'][0]:.4f}, {f['test_interval'][1]:.4f}]",
+            f"{f['test_expected_macs']:,.0f}",
+            "–" if f["low_fidelity"] is None else f"{f['low_fidelity']['test']['accuracy']:.4f}",
+            f["encoding"],
+        )
+        for budget, f in shown
+        if f is not None
+    ]
+    columns = (
+        "max MACs",
+        "best seed",
+        "seeds",
+        "test accuracy",
+        "95 % interval",
+        "expected MACs",
+        "in the search",
+        "encoding",
+    )
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
     print_table("At full fidelity", columns, rows, note)
     missing = [budget for budget, f in shown if f is None]
     if missing:
         console.print(f"No network keeps {' or '.join(missing)} expected MACs.")
     if document["ranking"] is not None:
-        console.print(f"ranking of {document['ranking']['networks']} networks, search against full fidelity: "
-                      f"τ {document['ranking']['tau']:.2f}")  # fmt: skip
+        console.print(
+            f"ranking of {document['ranking']['networks']} networks, search against full fidelity: "
+            f"τ {document['ranking']['tau']:.2f}"
+        )
     if document["report"] is not None:
         console.print(f"report: {document['report']}", soft_wrap=True)
 
@@ -74,11 +109,28 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]
         claimed, again = v["tune_accuracy_claimed"], v["tune_accuracy_again"]
-        rows.append((v["claims"][0]["claimed"]["id"], v["trainings"], f"{min(macs):,.0f} – {max(macs):,.0f}",
-                     f"{claimed:.4f}", f"{again:.4f}", f"{100 * (again - claimed):+.2f}",
-                     f"{v['test_accuracy_claimed']:.4f}", f"{v['test_accuracy_again']:.4f}"))  # fmt: skip
-    columns = ("network", "trainings", "expected MACs", "tune, claimed", "tune, again", "points", "test, claimed",
-               "test, again")  # fmt: skip
+        rows.append(
+            (
+                v["claims"][0]["claimed"]["id"],
+                v["trainings"],
+                f"{min(macs):,.0f} – {max(macs):,.0f}",
+                f"{claimed:.4f}",
+                f"{again:.4f}",
+                f"{100 * (again - claimed):+.2f}",
+                f"{v['test_accuracy_claimed']:.4f}",
+                f"{v['test_accuracy_again']:.4f}",
+            )
+        )
+    columns = (
+        "network",
+        "trainings",
+        "expected MACs",
+        "tune, claimed",
+        "tune, again",
+        "points",
+        "test, claimed",
+        "test, again",
+    )
     note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
     print_table("The front trained again", columns, rows, note)
     if document:
@@ -92,13 +144,21 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
     """Test figures of a ladder."""
     rows = []
     for r in rungs:
-        test = r.solution.test
-        rows.append((
-            f"{r.budget:,.0f}", r.solution.operating_point, f"{r.solution.tune.accuracy:.4f}",
-            f"{test.accuracy:.4f} [{r.test_accuracy_interval[0]:.4f}, {r.test_accuracy_interval[1]:.4f}]",
-            f"{test.expected_macs:,.0f} [{test.expected_macs_interval[0]:,.0f}, {test.expected_macs_interval[1]:,.0f}]",
-            percentages(test.rates),
-        ))  # fmt: skip
+        test, (low, high), (least, most) = (
+            r.solution.test,
+            r.test_accuracy_interval,
+            r.solution.test.expected_macs_interval,
+        )
+        rows.append(
+            (
+                f"{r.budget:,.0f}",
+                r.solution.operating_point,
+                f"{r.solution.tune.accuracy:.4f}",
+                f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
+                f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
+                percentages(test.rates),
+            )
+        )
     columns = ("budget", "thresholds", "tune accuracy", "test accuracy [95 %]", "expected MACs [95 %]", "exit rates %")
     print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
 
@@ -108,13 +168,26 @@ def print_policies(solutions: Sequence["Solution"], title: str) -> None:
     rows = []
     for s in solutions:
         point, test = s.operating_point, s.test
-        rows.append((
-            point.policy, " ".join(f"{T:.2f}" for T in point.temperatures) or "–", f"{s.tune.accuracy:.4f}",
-            f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
-            f"{test.expected_macs:,.0f}", percentages(test.rates), point,
-        ))  # fmt: skip
-    columns = ("policy", "temperatures", "tune accuracy", "test accuracy [95 %]", "expected MACs", "exit rates %",
-               "thresholds")  # fmt: skip
+        rows.append(
+            (
+                point.policy,
+                " ".join(f"{T:.2f}" for T in point.temperatures) or "–",
+                f"{s.tune.accuracy:.4f}",
+                f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
+                f"{test.expected_macs:,.0f}",
+                percentages(test.rates),
+                point,
+            )
+        )
+    columns = (
+        "policy",
+        "temperatures",
+        "tune accuracy",
+        "test accuracy [95 %]",
+        "expected MACs",
+        "exit rates %",
+        "thresholds",
+    )
     print_table(title, columns, rows, "each at the thresholds that are best on tune; all other figures are of test")
 
 

@@ -29,11 +29,18 @@ app = typer.Typer()
 
 @app.command()
 def shift(
-    study: StudyPath, network: Network,
-    max_macs: MaxMacs = None, max_worst_macs: MaxWorstMacs = None, max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None, max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None, max_cost: MaxCost = None, max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None, min_accuracy: MinAccuracy = None,
+    study: StudyPath,
+    network: Network,
+    max_macs: MaxMacs = None,
+    max_worst_macs: MaxWorstMacs = None,
+    max_p95_macs: MaxP95Macs = None,
+    max_params: MaxParams = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_cost: MaxCost = None,
+    max_worst_cost: MaxWorstCost = None,
+    max_p95_cost: MaxP95Cost = None,
+    min_accuracy: MinAccuracy = None,
     thresholds: Annotated[
         str | None, typer.Option(help="Such as 0.8,off; by default the best for the limits on clean tune images.")
     ] = None,
@@ -43,7 +50,7 @@ def shift(
     levels: Annotated[str | None, typer.Option(help="How strong, from 1 to 5: 1,3,5; all by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file with all figures.")] = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Measure a network at fixed thresholds on corrupted test images: accuracy, exit rates, and whether budgets hold.
 
     Limits replace the study's.

@@ -18,10 +18,17 @@ Classes = Annotated[int, typer.Option(help="That there are.")]
 @app.command()
 def measure(
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write; what is in it already is kept.")],
-    space: Space = None, backbone: Backbone = None, exits: Exits = None, backbone_input: BackboneInput = None,
-    freeze: Freeze = False, image_size: Size = 32, channels: Channels = 3, classes: Classes = 10,
-    runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9, as_json: Json = False,
-) -> None:  # fmt: skip
+    space: Space = None,
+    backbone: Backbone = None,
+    exits: Exits = None,
+    backbone_input: BackboneInput = None,
+    freeze: Freeze = False,
+    image_size: Size = 32,
+    channels: Channels = 3,
+    classes: Classes = 10,
+    runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9,
+    as_json: Json = False,
+) -> None:
     """Time every distinct unit of a space on this machine, for --cost-table: one image, one thread, median."""
     counts = {"--runs": runs, "--image-size": image_size, "--channels": channels, "--classes": classes}
     for name, value in counts.items():
@@ -42,7 +49,11 @@ def measure(
     table = measure_space(searched, costing_for(searched, shape), output, runs=runs, on_unit=on_unit)
     values = [entry.value for entry in table.entries.values()]
     document = {
-        "table": str(output), "unit": MICROSECONDS, "units": len(values), "least": min(values), "most": max(values),
-    }  # fmt: skip
+        "table": str(output),
+        "unit": MICROSECONDS,
+        "units": len(values),
+        "least": min(values),
+        "most": max(values),
+    }
     shown = f"{output}: {len(values)} units, {min(values):,.1f} to {max(values):,.1f} {MICROSECONDS} each"
     answer(document, as_json, lambda: typer.echo(shown))

@@ -19,7 +19,23 @@ from surrogate_nas.datasets.named import dataset_names, import_torchvision
 from surrogate_nas.datasets.source import load, source_stamp
 
 __all__ = [
-    "LARGEST_SIZE", "SMALLEST_SIZE", "TEST_SHARE", "TUNE_SHARE", "ClassCount", "DataCard", "Dataset", "Images",
-    "LabeledImages", "Labels", "Splits", "card", "dataset_names", "from_torch", "import_torchvision", "load", "moments",
-    "source_stamp", "split",
-]  # fmt: skip
+    "LARGEST_SIZE",
+    "SMALLEST_SIZE",
+    "TEST_SHARE",
+    "TUNE_SHARE",
+    "ClassCount",
+    "DataCard",
+    "Dataset",
+    "Images",
+    "LabeledImages",
+    "Labels",
+    "Splits",
+    "card",
+    "dataset_names",
+    "from_torch",
+    "import_torchvision",
+    "load",
+    "moments",
+    "source_stamp",
+    "split",
+]

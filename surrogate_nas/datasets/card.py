@@ -71,12 +71,20 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
     parts = [part for part in (dataset.train, dataset.test) if part is not None]
     return DataCard(
         name=dataset.name,
-        train=int(counts["train"].sum()), tune=int(counts["tune"].sum()), test=int(counts["test"].sum()),
-        channels=dataset.shape.channels, size=dataset.shape.size,
-        classes=classes, balance=min(each) / max(each),
+        train=int(counts["train"].sum()),
+        tune=int(counts["tune"].sum()),
+        test=int(counts["test"].sum()),
+        channels=dataset.shape.channels,
+        size=dataset.shape.size,
+        classes=classes,
+        balance=min(each) / max(each),
         bytes=sum(part.images.nbytes + part.labels.nbytes for part in parts),
-        fingerprint=dataset.fingerprint(), flips=dataset.flips, notes=dataset.notes, mean=mean, deviation=deviation,
-    )  # fmt: skip
+        fingerprint=dataset.fingerprint(),
+        flips=dataset.flips,
+        notes=dataset.notes,
+        mean=mean,
+        deviation=deviation,
+    )
 
 
 def _cut(dataset: Dataset, seed: int) -> dict[str, npt.NDArray[np.int64]]:

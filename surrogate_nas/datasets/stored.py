@@ -30,9 +30,12 @@ def save(dataset: Dataset, path: Path) -> None:
             tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
             tensors[f"{name}.labels"] = np.ascontiguousarray(part.labels)
     described = {
-        "format": FORMAT, "name": dataset.name, "classes": dataset.classes, "flips": dataset.flips,
+        "format": FORMAT,
+        "name": dataset.name,
+        "classes": dataset.classes,
+        "flips": dataset.flips,
         "notes": dataset.notes,
-    }  # fmt: skip
+    }
     partial = path.with_name(f"{path.name}.partial")
     try:
         save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})

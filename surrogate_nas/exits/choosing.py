@@ -80,5 +80,7 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
 
 
 METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {
-    "curve": by_curve, "nachos": by_nachos, "aebnas": by_aebnas,
-}  # fmt: skip
+    "curve": by_curve,
+    "nachos": by_nachos,
+    "aebnas": by_aebnas,
+}

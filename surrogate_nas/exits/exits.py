@@ -130,9 +130,16 @@ class Exits:
         macs, others = cost.macs(on), cost.others(on)
         costs = np.full(macs.shape, np.nan) if others is None else others
         return Measurements(
-            thresholds, leaving, correct, macs, costs, self._spent(thresholds, leaving) / leaving.sum(axis=1),
-            np.repeat(cost.parameters, T), np.repeat(cost.weight_bytes, T), cost.memory(on),
-        )  # fmt: skip
+            thresholds,
+            leaving,
+            correct,
+            macs,
+            costs,
+            self._spent(thresholds, leaving) / leaving.sum(axis=1),
+            np.repeat(cost.parameters, T),
+            np.repeat(cost.weight_bytes, T),
+            cost.memory(on),
+        )
 
     def _spent(self, thresholds: Floats, leaving: Array) -> Array:
         """(T,) of the objective by all samples together: for integers exact, so ties are seen."""

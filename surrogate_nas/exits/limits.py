@@ -57,10 +57,17 @@ class Limits(Config):
         return all(cap is None for name, cap in self if name not in cut)
 
     def __str__(self) -> str:
-        words = {"max_macs": "expected MACs ≤", "max_worst_macs": "worst-case MACs ≤",
-                 "max_p95_macs": "95 % of images' MACs ≤", "max_params": "parameters ≤",
-                 "max_weight_bytes": "bytes of weights ≤", "max_activation_bytes": "bytes of activations ≤",
-                 "max_cost": "expected cost ≤", "max_worst_cost": "worst-case cost ≤",
-                 "max_p95_cost": "95 % of images' cost ≤", "min_accuracy": "accuracy ≥"}  # fmt: skip
+        words = {
+            "max_macs": "expected MACs ≤",
+            "max_worst_macs": "worst-case MACs ≤",
+            "max_p95_macs": "95 % of images' MACs ≤",
+            "max_params": "parameters ≤",
+            "max_weight_bytes": "bytes of weights ≤",
+            "max_activation_bytes": "bytes of activations ≤",
+            "max_cost": "expected cost ≤",
+            "max_worst_cost": "worst-case cost ≤",
+            "max_p95_cost": "95 % of images' cost ≤",
+            "min_accuracy": "accuracy ≥",
+        }
         given = [f"{words[name]} {value:,g}" for name, value in self if value is not None]
         return ", ".join(given) or "no limits"

@@ -59,8 +59,11 @@ class Figures:
 
     def capped(self, limits: Limits) -> list[tuple[Array, float]]:
         """Each value that has a limit, with it."""
-        sizes = ((self.parameters, limits.max_params), (self.weight_bytes, limits.max_weight_bytes),
-                 (self.activation_bytes, limits.max_activation_bytes))  # fmt: skip
+        sizes = (
+            (self.parameters, limits.max_params),
+            (self.weight_bytes, limits.max_weight_bytes),
+            (self.activation_bytes, limits.max_activation_bytes),
+        )
         pairs = [(value, cap) for value, cap in sizes if cap is not None]
         for spent, end in ((self.macs, "macs"), (self.cost, "cost")):
             for statistic, start in (("expected", "max"), ("p95", "max_p95"), ("worst", "max_worst")):
@@ -149,8 +152,9 @@ class Measurements:
     def figures(self) -> Figures:
         """(T,) what limits speak of."""
         cost = None if np.isnan(self.costs).any() else Spent(self.rates, self.costs)
-        return Figures(self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes,
-                       self.activation_bytes, cost)  # fmt: skip
+        return Figures(
+            self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes, self.activation_bytes, cost
+        )
 
     def feasible(self, limits: Limits) -> npt.NDArray[np.bool_]:
         """(T,) which operating points keep every limit."""

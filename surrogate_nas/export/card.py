@@ -88,10 +88,12 @@ def _labels(manifest: Mapping[str, Any]) -> str:
 
 def _policy(manifest: Mapping[str, Any]) -> str:
     return {
-        "max_softmax": "the largest class probability", "margin": "the largest class probability minus the second",
-        "entropy": "one minus the normalised entropy", "gate": "what a learned gate says",
+        "max_softmax": "the largest class probability",
+        "margin": "the largest class probability minus the second",
+        "entropy": "one minus the normalised entropy",
+        "gate": "what a learned gate says",
         "cumulative_gate": "the probability of having left by then, by learned gates",
-    }[manifest["policy"]]  # fmt: skip
+    }[manifest["policy"]]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -107,10 +109,16 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
         thresholds = ", ".join("off" if t is None else f"{t:.6g}" for t in setting["thresholds"]) or "–"
         rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
-        rows.append([
-            number, thresholds, f"{PERCENT * test['accuracy']:.2f} [{PERCENT * low:.2f}, {PERCENT * high:.2f}]",
-            f"{test['expected_macs']:,.0f}", f"{test['p95_macs']:,}", rates,
-        ])  # fmt: skip
+        rows.append(
+            [
+                number,
+                thresholds,
+                f"{PERCENT * test['accuracy']:.2f} [{PERCENT * low:.2f}, {PERCENT * high:.2f}]",
+                f"{test['expected_macs']:,.0f}",
+                f"{test['p95_macs']:,}",
+                rates,
+            ]
+        )
     return _table(("setting", "thresholds", "accuracy % [95 %]", "expected MACs", "95 % of MACs", "exit rates %"), rows)
 
 
@@ -120,10 +128,16 @@ def _exits(manifest: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
         test = chosen["test"]
         low, high = test["reach_interval"][x]
         accuracy = test["exit_accuracy"][x]
-        rows.append([
-            str(x + 1), f"{one['segment_macs']:,}", f"{one['branch_macs']:,}", f"{macs:,}",
-            f"{PERCENT * test['reach'][x]:.1f} [{PERCENT * low:.1f}, {PERCENT * high:.1f}]",
-            f"{PERCENT * test['exit_rates'][x]:.1f}", "–" if accuracy is None else f"{PERCENT * accuracy:.2f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(x + 1),
+                f"{one['segment_macs']:,}",
+                f"{one['branch_macs']:,}",
+                f"{macs:,}",
+                f"{PERCENT * test['reach'][x]:.1f} [{PERCENT * low:.1f}, {PERCENT * high:.1f}]",
+                f"{PERCENT * test['exit_rates'][x]:.1f}",
+                "–" if accuracy is None else f"{PERCENT * accuracy:.2f}",
+            ]
+        )
     heads = ("exit", "MACs of its segment", "of its branch", "to leave here", "reach %", "leave %", "of these right %")
     return _table(heads, rows)

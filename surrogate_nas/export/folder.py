@@ -178,38 +178,60 @@ class _Exporting:
         files[EXAMPLES] = hashlib.sha256((part / EXAMPLES).read_bytes()).hexdigest()
 
     def _manifest(
-        self, judge: Judge, points: list[OperatingPoint], default: int, exits: list[dict[str, Any]],
+        self,
+        judge: Judge,
+        points: list[OperatingPoint],
+        default: int,
+        exits: list[dict[str, Any]],
         files: Mapping[str, str],
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         folder, architecture, point = self.study.folder, self.record.architecture, points[default]
         header, cost = folder.archive.header, judge.costing.of(architecture)
         shape, dataset = header.shape, folder.dataset
         where = list(architecture.exit_positions)
         return {
-            "format": FORMAT, "version": VERSION, "network": self.record.id, "architecture": str(architecture),
+            "format": FORMAT,
+            "version": VERSION,
+            "network": self.record.id,
+            "architecture": str(architecture),
             "input": {
-                "shape": [shape.channels, shape.size, shape.size], "layout": "N, channel, row, column",
+                "shape": [shape.channels, shape.size, shape.size],
+                "layout": "N, channel, row, column",
                 "pixels": "0 … 255, red, green, blue" if shape.channels == 3 else "0 … 255",
-                "preprocessing": ["turned upright", "central square", f"resized to {shape.size} pixels by a bilinear "
-                                  "filter that averages where it shrinks", "normalised inside the network"],
+                "preprocessing": [
+                    "turned upright",
+                    "central square",
+                    f"resized to {shape.size} pixels by a bilinear filter that averages where it shrinks",
+                    "normalised inside the network",
+                ],
             },
-            "labels": list(dataset.classes), "policy": point.policy,
+            "labels": list(dataset.classes),
+            "policy": point.policy,
             "exits": [
                 {**files_, **costs, "temperature": point.temperature(e)}
                 for files_, costs, e in zip(exits, exit_costs(judge), where, strict=True)
             ],
             "cost_unit": None if judge.costing.model is None else judge.costing.model.name,
-            "settings": [setting_document(judge, p) for p in points], "default_setting": default,
-            "limits": self.limits.model_dump(exclude_none=True), "quantized": architecture.bits is not None,
-            "parameters": int(cost.parameters[0]), "weight_bytes": int(cost.weight_bytes[0]),
+            "settings": [setting_document(judge, p) for p in points],
+            "default_setting": default,
+            "limits": self.limits.model_dump(exclude_none=True),
+            "quantized": architecture.bits is not None,
+            "parameters": int(cost.parameters[0]),
+            "weight_bytes": int(cost.weight_bytes[0]),
             "activation_bytes": int(cost.memory()[0]),
             "data": {"name": header.data, "fingerprint": header.fingerprint, "seed_of_splits": header.seed},
-            "training": {"seed": self.record.proposal.seed, "recipe": self.record.proposal.fidelity,
-                         **self.record.provenance},
-            "exported": {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(),
-                         **{name: version(name) for name in ("surrogate-nas", "torch", "onnx", "onnxruntime")}},
+            "training": {
+                "seed": self.record.proposal.seed,
+                "recipe": self.record.proposal.fidelity,
+                **self.record.provenance,
+            },
+            "exported": {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("surrogate-nas", "torch", "onnx", "onnxruntime")},
+            },
             "files": dict(files),
-        }  # fmt: skip
+        }
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:

@@ -95,9 +95,13 @@ class Clock:
 
 
 def measure_latency(
-    folder: Path, *, setting: int | None = None, threads: int = 1, seconds: float = SECONDS,
+    folder: Path,
+    *,
+    setting: int | None = None,
+    threads: int = 1,
+    seconds: float = SECONDS,
     on_share: OnShare = lambda done, of: None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Time an exported network on the images in its folder; the result is kept there as `latency.json`.
 
     Times are microseconds. `to the end` runs every exit and leaves at none; `static` is the network without early
@@ -124,11 +128,16 @@ def measure_latency(
         clock = Clock(network, chosen.thresholds, _batches(images, size))
         sizes[str(size)] = _document(clock, clock.passes(seconds, on_share))
     document = {
-        "network": network.manifest["network"], "manifest": read_manifest(folder)["sha256"], "setting": number,
-        "threads": threads, "machine": machine(), "unit": "µs", "batch": sizes,
+        "network": network.manifest["network"],
+        "manifest": read_manifest(folder)["sha256"],
+        "setting": number,
+        "threads": threads,
+        "machine": machine(),
+        "unit": "µs",
+        "batch": sizes,
         "macs": {"expected": chosen.expected_macs, "to_the_end": chosen.macs[-1], "exits": list(chosen.macs)},
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     part = folder / f"{LATENCY}.partial"
     part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, folder / LATENCY)
@@ -152,13 +161,18 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
     routed, end = times["routed"], times["to_the_end"]
     composed = float(leaving @ up_to / leaving.sum())
     return {
-        "pieces": pieces, "exits": up_to.tolist(), "routed": routed.document(), "to_the_end": end.document(),
-        "static": times["static"].document(), "composed": composed,
+        "pieces": pieces,
+        "exits": up_to.tolist(),
+        "routed": routed.document(),
+        "to_the_end": end.document(),
+        "static": times["static"].document(),
+        "composed": composed,
         "routed_over_composed": float(routed.typical.mean() / composed),
         "routed_over_to_the_end": float(routed.typical.mean() / end.typical.mean()),
-        "exit_rates": (leaving / leaving.sum()).tolist(), "images": int(leaving.sum()),
+        "exit_rates": (leaving / leaving.sum()).tolist(),
+        "images": int(leaving.sum()),
         "passes": len(routed.runs),
-    }  # fmt: skip
+    }
 
 
 def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:

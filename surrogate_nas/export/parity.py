@@ -33,8 +33,14 @@ class Said:
     """(X − 1, N) of each early exit by itself."""
 
     @classmethod
-    def by_network(cls, network: EarlyExitNetwork, policy: PolicyName, temperatures: Sequence[float], images: Array,
-                   on_images: OnImages = nobody) -> "Said":  # fmt: skip
+    def by_network(
+        cls,
+        network: EarlyExitNetwork,
+        policy: PolicyName,
+        temperatures: Sequence[float],
+        images: Array,
+        on_images: OnImages = nobody,
+    ) -> "Said":
         """By PyTorch; temperatures are (E,), or none."""
         where = network.architecture.exit_positions[:-1]
 

@@ -80,17 +80,29 @@ class Piece:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's, about itself
             program = torch.onnx.export(
-                self.module.eval(), self.values, dynamo=True, verbose=False, input_names=self.inputs,
-                output_names=self.outputs, dynamic_shapes=dynamic if isinstance(self.module, Branch) else (dynamic,),
-            )  # fmt: skip
+                self.module.eval(),
+                self.values,
+                dynamo=True,
+                verbose=False,
+                input_names=self.inputs,
+                output_names=self.outputs,
+                dynamic_shapes=dynamic if isinstance(self.module, Branch) else (dynamic,),
+            )
         assert program is not None
         return _plain(program.model_proto)
 
 
 def _plain(model: onnx.ModelProto) -> bytes:
     """Without stack traces and names of source files."""
-    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
-                 *model.graph.value_info, *model.graph.initializer):  # fmt: skip
+    for part in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.value_info,
+        *model.graph.initializer,
+    ):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return bytes(model.SerializeToString())

@@ -115,12 +115,17 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
     intervals = [binomtest(int(k), measured.n).proportion_ci(CONFIDENCE, method="wilson") for k in reaching]
     return {
-        "images": measured.n, "accuracy": measured.accuracy, "accuracy_interval": list(measured.accuracy_interval),
-        "expected_macs": measured.expected_macs, "expected_macs_interval": list(measured.expected_macs_interval),
-        "p95_macs": measured.p95_macs, "exit_rates": [measured.rates[e] for e in exits],
-        "exit_accuracy": [measured.exit_accuracy[e] for e in exits], "reach": (reaching / measured.n).tolist(),
+        "images": measured.n,
+        "accuracy": measured.accuracy,
+        "accuracy_interval": list(measured.accuracy_interval),
+        "expected_macs": measured.expected_macs,
+        "expected_macs_interval": list(measured.expected_macs_interval),
+        "p95_macs": measured.p95_macs,
+        "exit_rates": [measured.rates[e] for e in exits],
+        "exit_accuracy": [measured.exit_accuracy[e] for e in exits],
+        "reach": (reaching / measured.n).tolist(),
         "reach_interval": [[float(i.low), float(i.high)] for i in intervals],
-    }  # fmt: skip
+    }
 
 
 def exit_costs(judge: Judge) -> list[dict[str, Any]]:

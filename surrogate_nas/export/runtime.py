@@ -181,16 +181,23 @@ class ExportedNetwork:
         settings = tuple(
             Setting(
                 tuple(None if t is None else _number(t, "threshold") for t in one["thresholds"]),
-                tuple(int(m) for m in one["macs"]), float(one["tune"]["expected_macs"]),
-                float(one["test"]["expected_macs"]), float(one["test"]["accuracy"]),
+                tuple(int(m) for m in one["macs"]),
+                float(one["tune"]["expected_macs"]),
+                float(one["test"]["expected_macs"]),
+                float(one["test"]["accuracy"]),
             )
             for one in manifest["settings"]
-        )  # fmt: skip
+        )
         channels, height, width = manifest["input"]["shape"]
         network = cls(
-            manifest, stages, tuple(manifest["labels"]), manifest["policy"], settings, manifest["default_setting"],
+            manifest,
+            stages,
+            tuple(manifest["labels"]),
+            manifest["policy"],
+            settings,
+            manifest["default_setting"],
             (channels, height, width),
-        )  # fmt: skip
+        )
         network._require_fit()
         return network
 
@@ -447,10 +454,17 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
     for at in range(0, len(images), BATCH):
         answer = network.run(images[at : at + BATCH], setting)
         for i, c in enumerate(answer.classes):
-            print(json.dumps({
-                "image": at + i, "label": network.labels[c], "probability": round(float(answer.probabilities[i, c]), 6),
-                "exit": int(answer.positions[i]) + 1, "macs": int(answer.macs[i]),
-            }))  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "image": at + i,
+                        "label": network.labels[c],
+                        "probability": round(float(answer.probabilities[i, c]), 6),
+                        "exit": int(answer.positions[i]) + 1,
+                        "macs": int(answer.macs[i]),
+                    }
+                )
+            )
 
 
 def main(words: Sequence[str] | None = None) -> int:

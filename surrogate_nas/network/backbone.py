@@ -29,8 +29,11 @@ MOST_NAMES = 8
 END = "end"
 COLOURS = 3
 DEFAULT_BRANCH: dict[str, list[Any]] = {
-    "depth": [0, 1, 2], "layer": ["conv", "separable"], "channels": [16, 32, 64], "pool": [1, 2],
-}  # fmt: skip
+    "depth": [0, 1, 2],
+    "layer": ["conv", "separable"],
+    "channels": [16, 32, 64],
+    "pool": [1, 2],
+}
 MOST_PIXELS = 1024
 """Of a side; images of other sizes than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
@@ -233,9 +236,14 @@ def _check_sharing(segments: Sequence[fx.GraphModule]) -> None:
 
 @torch.no_grad()
 def describe(
-    reference: str, folder: str | None, exits: Sequence[str], example: tuple[int, int, int], classes: int,
-    *, frozen: bool = False,
-) -> BackboneSpec:  # fmt: skip
+    reference: str,
+    folder: str | None,
+    exits: Sequence[str],
+    example: tuple[int, int, int],
+    classes: int,
+    *,
+    frozen: bool = False,
+) -> BackboneSpec:
     """Make, cut and count a user's backbone.
 
     Args:
@@ -263,16 +271,28 @@ def describe(
                 f"the backbone multiplies nothing between {name!r} and the exit before it, or its input: leave one out"
             )
         parameters = sum(p.numel() for p in segment.parameters())
-        segments.append(SegmentSpec(
-            name=name, channels=shape[1], side=shape[2] if len(shape) == 4 else 1, macs=macs,
-            parameters=parameters, weight_bytes=_weight_bytes(segment), peak_memory=_peak(segment, values),
-            held_memory=sum(value.nbytes for value in after),
-        ))  # fmt: skip
+        segments.append(
+            SegmentSpec(
+                name=name,
+                channels=shape[1],
+                side=shape[2] if len(shape) == 4 else 1,
+                macs=macs,
+                parameters=parameters,
+                weight_bytes=_weight_bytes(segment),
+                peak_memory=_peak(segment, values),
+                held_memory=sum(value.nbytes for value in after),
+            )
+        )
         values = after
     return BackboneSpec(
-        factory=reference, folder=folder, frozen=frozen, channels=channels, side=height, classes=classes,
+        factory=reference,
+        folder=folder,
+        frozen=frozen,
+        channels=channels,
+        side=height,
+        classes=classes,
         segments=tuple(segments),
-    )  # fmt: skip
+    )
 
 
 def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) -> SpaceSpec:
@@ -286,10 +306,15 @@ def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) ->
     choices = branch or {**DEFAULT_BRANCH, "pool": [pool for pool in DEFAULT_BRANCH["pool"] if pool <= least]}
     name = backbone.factory.partition(":")[2]
     about = f"exits on {backbone.factory}, {'frozen' if backbone.frozen else 'trained with them'}"
-    return parse_spec({
-        "name": name, "about": about, "image_sizes": [1, MOST_PIXELS], "backbone": backbone.model_dump(),
-        "branch": choices,
-    })  # fmt: skip
+    return parse_spec(
+        {
+            "name": name,
+            "about": about,
+            "image_sizes": [1, MOST_PIXELS],
+            "backbone": backbone.model_dump(),
+            "branch": choices,
+        }
+    )
 
 
 def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int) -> list[tuple[int, ...]]:
@@ -405,9 +430,13 @@ class Mount:
 
 
 def mount(
-    factory: Factory | str, exits: Sequence[str], *, example: Tensor | tuple[int, int, int] | None = None,
-    frozen: bool = False, branch: Mapping[str, Any] | None = None,
-) -> Mount:  # fmt: skip
+    factory: Factory | str,
+    exits: Sequence[str],
+    *,
+    example: Tensor | tuple[int, int, int] | None = None,
+    frozen: bool = False,
+    branch: Mapping[str, Any] | None = None,
+) -> Mount:
     """Exits on a network of your own, as a search space: give it to `Study.create(space=…)`.
 
     Args:

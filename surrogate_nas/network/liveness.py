@@ -9,13 +9,38 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 _IN_PLACE_MODULES = (
-    nn.modules.batchnorm._BatchNorm, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.Sigmoid,
-    nn.LeakyReLU, nn.PReLU, nn.ELU, nn.Tanh, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten,
-)  # fmt: skip
+    nn.modules.batchnorm._BatchNorm,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.SiLU,
+    nn.GELU,
+    nn.Sigmoid,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.Tanh,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.Flatten,
+)
 _IN_PLACE_FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    torch.relu, torch.flatten, torch.sigmoid, torch.tanh, functional.relu, functional.relu6, functional.hardswish,
-    functional.hardsigmoid, functional.silu, functional.gelu, functional.dropout, operator.getitem, getattr,
-)  # fmt: skip
+    torch.relu,
+    torch.flatten,
+    torch.sigmoid,
+    torch.tanh,
+    functional.relu,
+    functional.relu6,
+    functional.hardswish,
+    functional.hardsigmoid,
+    functional.silu,
+    functional.gelu,
+    functional.dropout,
+    operator.getitem,
+    getattr,
+)
 _SUMS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul)
 _IN_PLACE_METHODS = ("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "relu", "relu_", "sigmoid")
 _SUM_METHODS = ("add", "add_", "mul", "mul_")
@@ -64,9 +89,13 @@ def peak_memory(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
 
 
 def _reused(
-    node: fx.Node, module: fx.GraphModule, storage: dict[fx.Node, fx.Node], ends: dict[fx.Node, int], now: int,
+    node: fx.Node,
+    module: fx.GraphModule,
+    storage: dict[fx.Node, fx.Node],
+    ends: dict[fx.Node, int],
+    now: int,
     sizes: dict[fx.Node, int],
-) -> fx.Node | None:  # fmt: skip
+) -> fx.Node | None:
     """The tensor that a node's value takes the place of, or `None` for a new one."""
     operands = [storage[n] for n in node.all_input_nodes if n in storage and sizes[storage[n]] > 0]
     if not operands:
@@ -87,9 +116,12 @@ def _last_read(root: fx.Node, storage: dict[fx.Node, fx.Node]) -> float:
 
 
 def _is(
-    node: fx.Node, module: fx.GraphModule, modules: tuple[type, ...], functions: Sequence[Callable[..., Any]],
+    node: fx.Node,
+    module: fx.GraphModule,
+    modules: tuple[type, ...],
+    functions: Sequence[Callable[..., Any]],
     methods: Sequence[str],
-) -> bool:  # fmt: skip
+) -> bool:
     match node.op:
         case "call_module":
             return isinstance(module.get_submodule(str(node.target)), modules)

@@ -63,9 +63,14 @@ def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
     match layer:
         case Conv():
             yield nn.Conv2d(
-                x.channels, layer.width, layer.kernel, layer.stride, padding=layer.kernel // 2 if layer.padded else 0,
-                groups=x.channels if layer.depthwise else 1, bias=layer.bias,
-            )  # fmt: skip
+                x.channels,
+                layer.width,
+                layer.kernel,
+                layer.stride,
+                padding=layer.kernel // 2 if layer.padded else 0,
+                groups=x.channels if layer.depthwise else 1,
+                bias=layer.bias,
+            )
             if layer.norm:
                 yield nn.BatchNorm2d(layer.width)
             if layer.activation:
@@ -160,9 +165,13 @@ class EarlyExitNetwork(nn.Module):
     std: Tensor
 
     def __init__(
-        self, architecture: Architecture, shape: ImageShape, mean: tuple[float, ...] = (), std: tuple[float, ...] = (),
+        self,
+        architecture: Architecture,
+        shape: ImageShape,
+        mean: tuple[float, ...] = (),
+        std: tuple[float, ...] = (),
         backbone: BackboneSpec | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         self.shape = shape

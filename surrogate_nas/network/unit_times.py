@@ -34,9 +34,14 @@ OnUnit = Callable[[int, int], None]
 
 
 def measure_space(
-    space: SearchSpace, costing: Costing, path: Path, *, runs: int = RUNS, passes: int = PASSES,
+    space: SearchSpace,
+    costing: Costing,
+    path: Path,
+    *,
+    runs: int = RUNS,
+    passes: int = PASSES,
     on_unit: OnUnit = lambda done, of: None,
-) -> CostTable:  # fmt: skip
+) -> CostTable:
     """Time every distinct unit, and write the table. A unit that is in the file already is not timed again.
 
     Args:
@@ -115,9 +120,11 @@ def _modules(units: Sequence[AnyUnit], costing: Costing) -> Mapping[str, tuple[n
     built: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
     given = _given(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
     for unit in units:
-        built[str(unit)] = given[str(unit)] if isinstance(unit, GivenUnit) else (
-            module_of(unit).to(memory_format=torch.channels_last), (_image(unit.input),)
-        )  # fmt: skip
+        built[str(unit)] = (
+            given[str(unit)]
+            if isinstance(unit, GivenUnit)
+            else (module_of(unit).to(memory_format=torch.channels_last), (_image(unit.input),))
+        )
     return built
 
 
@@ -130,8 +137,9 @@ def _given(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The segments of a given backbone, each with what it reads."""
     backbone = costing.backbone
     assert backbone is not None
-    network = split(make(backbone.factory, backbone.folder, backbone.classes),
-                    [segment.name for segment in backbone.segments[:-1]]).eval()  # fmt: skip
+    network = split(
+        make(backbone.factory, backbone.folder, backbone.classes), [segment.name for segment in backbone.segments[:-1]]
+    ).eval()
     values: tuple[Tensor, ...] = (_image(Map(backbone.channels, backbone.side)),)
     found: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
     for name, segment in zip(network.names, network.segments, strict=True):

@@ -27,9 +27,10 @@ class Comparison:
         as_accurate = [s for s in front if s.tune.accuracy >= tune.accuracy]
         as_cheap = [s for s in front if s.tune.expected_macs <= tune.expected_macs]
         return cls(
-            baseline, min(as_accurate, key=lambda s: s.tune.expected_macs, default=None),
+            baseline,
+            min(as_accurate, key=lambda s: s.tune.expected_macs, default=None),
             max(as_cheap, key=lambda s: s.tune.accuracy, default=None),
-        )  # fmt: skip
+        )
 
     def sentences(self) -> str:
         """Both answers, as HTML."""
@@ -87,8 +88,11 @@ def points_text(difference: float) -> str:
 def baselines_part(contents: Contents) -> str:
     """A table of the baselines, and a sentence for each."""
     title = "<h3>Hand-made baselines</h3>"
-    failures = [paragraph(f"The training of {escape(name_of(r.architecture))} failed: {escape(r.failure.message)}.",
-                "warning") for r in contents.failed_baselines if r.failure is not None]  # fmt: skip
+    failures = [
+        paragraph(f"The training of {escape(name_of(r.architecture))} failed: {escape(r.failure.message)}.", "warning")
+        for r in contents.failed_baselines
+        if r.failure is not None
+    ]
     if not contents.baselines:
         none = "No baseline has been trained; <code>surrogate-nas baselines STUDY</code> trains them."
         return "\n".join([title, *failures, paragraph(none)])
@@ -103,10 +107,12 @@ def _table(contents: Contents) -> str:
     limits = limits_text(contents.limits) if contents.limits != Limits() else ""
     columns = ["baseline", "thresholds", "test accuracy", "95 % interval", "expected MACs", "parameters"]
     bodies = [
-        entry(*(_cells(b.name, point, contents.limits) for point in points(b)),
-              encoding=str(b.exits_off.record.architecture))
+        entry(
+            *(_cells(b.name, point, contents.limits) for point in points(b)),
+            encoding=str(b.exits_off.record.architecture),
+        )
         for b in contents.baselines
-    ]  # fmt: skip
+    ]
     return table("Baselines", [*columns, *(["within the limits"] if limits else [])], bodies)
 
 
@@ -119,9 +125,13 @@ def points(baseline: Baseline) -> list[Solution]:
 def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
     (low, high), test = point.test.accuracy_interval, point.test
     cells = [
-        escape(name), f"<code>{escape(point.operating_point)}</code>", percent(test.accuracy),
-        f"{100 * low:.1f} – {100 * high:.1f}", count(test.expected_macs), count(point.parameters),
-    ]  # fmt: skip
+        escape(name),
+        f"<code>{escape(point.operating_point)}</code>",
+        percent(test.accuracy),
+        f"{100 * low:.1f} – {100 * high:.1f}",
+        count(test.expected_macs),
+        count(point.parameters),
+    ]
     return cells if limits == Limits() else [*cells, "yes" if _within(point, limits) else "no"]
 
 

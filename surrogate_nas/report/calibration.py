@@ -11,8 +11,13 @@ def calibration_section(contents: Contents) -> str:
     rows = []
     for network, exits in contents.calibration:
         for c in exits:
-            cells = [escape(network), exit_name(c.position, contents.positions - 1), percent(c.error),
-                     f"{c.temperature:.2f}", percent(c.error_with_temperature)]  # fmt: skip
+            cells = [
+                escape(network),
+                exit_name(c.position, contents.positions - 1),
+                percent(c.error),
+                f"{c.temperature:.2f}",
+                percent(c.error_with_temperature),
+            ]
             rows.append(entry(cells))
     if not rows:
         return ""

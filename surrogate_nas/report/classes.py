@@ -56,8 +56,10 @@ def solution_columns(contents: Contents) -> list[Column]:
         return [Column(f"nearest to the limits<br>{escape(contents.nearest.record.id)}", contents.nearest.test)]
     some = evenly_by_cost(contents.front, 3)
     names = {1: ["the only solution"], 2: ["cheapest", "most accurate"], 3: ["cheapest", "middle", "most accurate"]}
-    return [Column(f"{name}<br>{escape(s.record.id)}", s.test)
-            for name, s in zip(names.get(len(some), []), some, strict=True)]  # fmt: skip
+    return [
+        Column(f"{name}<br>{escape(s.record.id)}", s.test)
+        for name, s in zip(names.get(len(some), []), some, strict=True)
+    ]
 
 
 def _baseline_columns(contents: Contents) -> list[Column]:
@@ -107,8 +109,10 @@ def _where_all_are(n: int) -> str:
 
 
 def _summary(columns: Sequence[Column]) -> list[str]:
-    lines = [("accuracy", [c.test.accuracy for c in columns]),
-             ("class-balanced accuracy", [c.test.balanced_accuracy for c in columns])]  # fmt: skip
+    lines = [
+        ("accuracy", [c.test.accuracy for c in columns]),
+        ("class-balanced accuracy", [c.test.balanced_accuracy for c in columns]),
+    ]
     return [entry([name, count(columns[0].test.n), *map(percent, values)]) for name, values in lines]
 
 

@@ -219,9 +219,11 @@ def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
     name, curve = name_of(record.architecture), _curve(study, record)
     best = study.operating_point(record, curve.thresholds[-1])  # on tune, where it was ordered
     return Baseline(
-        name if unique else f"{name} {record.id}", study.solution(record, _all_off(study, record)),
-        study.solution(record, best), curve,
-    )  # fmt: skip
+        name if unique else f"{name} {record.id}",
+        study.solution(record, _all_off(study, record)),
+        study.solution(record, best),
+        curve,
+    )
 
 
 def _classes(study: Study, records: Sequence[Record]) -> Classes:

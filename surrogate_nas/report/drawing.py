@@ -32,8 +32,10 @@ class Mark:
 
 
 MARKS: dict[Origin, Mark] = {
-    "initial": Mark("circle", "o", BLUE), "search": Mark("diamond", "D", VERMILLION), "user": Mark("square", "s", GREEN)
-}  # fmt: skip
+    "initial": Mark("circle", "o", BLUE),
+    "search": Mark("diamond", "D", VERMILLION),
+    "user": Mark("square", "s", GREEN),
+}
 NEAREST = Mark("x", "X", VERMILLION)
 _BASELINES = (("star", "*"), ("triangle-up", "^"), ("triangle-down", "v"), ("hexagon", "h"), ("cross", "P"))
 EXIT_COLOURS = ((YELLOW, BLACK), (SKY, BLACK), (GREEN, BLACK), (BLUE, "#FFFFFF"), (BLACK, "#FFFFFF"))

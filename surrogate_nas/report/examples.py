@@ -31,8 +31,10 @@ def examples_section(contents: Contents) -> str:
         f"Up to {MOST_IMAGES} of each exit, drawn at random (always the same), not chosen. Below each its class; "
         f"{WRONG} marks a wrong answer{_what_follows(examples.leaving)}."
     )
-    rows = [_row(leaving, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
-            for leaving in examples.leaving]  # fmt: skip
+    rows = [
+        _row(leaving, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
+        for leaving in examples.leaving
+    ]
     return section(title, paragraph(intro, "note"), *rows)
 
 

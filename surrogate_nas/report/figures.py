@@ -12,9 +12,12 @@ from surrogate_nas.surrogates.predictor import ACCURACY, EXPECTED_MACS
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 CONFIG = {
-    "displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-    "showSendToCloud": False, "plotlyServerURL": "",  # by default a button uploads the figure's data
-}  # fmt: skip
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "showSendToCloud": False,
+    "plotlyServerURL": "",  # by default a button uploads the figure's data
+}
 MOST_UNIT_TICKS = 12
 LOG = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickfont": {"size": 11}}
 """A logarithmic axis with a tick at 1, 2 and 5 of each decade."""
@@ -73,21 +76,40 @@ def _macs(compared: Sequence[Compared], names: Sequence[str]) -> go.Figure:
 def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> go.Figure:
     figure = go.Figure()
     ends = [min(min(c.low, c.measured) for c in compared), max(max(c.high, c.measured) for c in compared)]
-    figure.add_trace(go.Scatter(
-        x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name="exactly as predicted", hoverinfo="skip"
-    ))  # fmt: skip
-    for inside, label, symbol, colour in ((True, "inside the interval", "circle", BLUE),
-                                          (False, "outside", "x", VERMILLION)):  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=ends,
+            y=ends,
+            mode="lines",
+            line={"color": GREY, "dash": "dot"},
+            name="exactly as predicted",
+            hoverinfo="skip",
+        )
+    )
+    for inside, label, symbol, colour in (
+        (True, "inside the interval", "circle", BLUE),
+        (False, "outside", "x", VERMILLION),
+    ):
         some = [(name, c) for name, c in zip(names, compared, strict=True) if c.inside is inside]
         if not some:
             continue
-        figure.add_trace(go.Scatter(
-            x=[c.mean for _, c in some], y=[c.measured for _, c in some], mode="markers", name=label,
-            error_x={"array": [c.high - c.mean for _, c in some], "arrayminus": [c.mean - c.low for _, c in some],
-                     "thickness": 1, "width": 3},
-            marker={"symbol": symbol, "size": 9, "color": colour}, text=[name for name, _ in some],
-            hovertemplate=f"%{{text}}<br>predicted %{{x:{form}}}, measured %{{y:{form}}}<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[c.mean for _, c in some],
+                y=[c.measured for _, c in some],
+                mode="markers",
+                name=label,
+                error_x={
+                    "array": [c.high - c.mean for _, c in some],
+                    "arrayminus": [c.mean - c.low for _, c in some],
+                    "thickness": 1,
+                    "width": 3,
+                },
+                marker={"symbol": symbol, "size": 9, "color": colour},
+                text=[name for name, _ in some],
+                hovertemplate=f"%{{text}}<br>predicted %{{x:{form}}}, measured %{{y:{form}}}<extra></extra>",
+            )
+        )
     style(figure, height=430)
     return figure
 
@@ -96,24 +118,37 @@ def hypervolume_figure(contents: Contents) -> go.Figure:
     """Hypervolume on tune after each training, and where the search began."""
     volumes, records = contents.hypervolume, contents.records
     number = list(range(1, len(records) + 1))
-    figure = go.Figure(go.Scatter(
-        x=number, y=volumes, mode="lines", line={"shape": "hv", "color": BLUE, "width": 2}, name="hypervolume",
-        text=[f"{r.id} ({origin(r)})" for r in records],
-        hovertemplate="training %{x}: %{y:.4f}<br>%{text}<extra></extra>",
-    ))  # fmt: skip
+    figure = go.Figure(
+        go.Scatter(
+            x=number,
+            y=volumes,
+            mode="lines",
+            line={"shape": "hv", "color": BLUE, "width": 2},
+            name="hypervolume",
+            text=[f"{r.id} ({origin(r)})" for r in records],
+            hovertemplate="training %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+        )
+    )
     failed = [i for i, r in enumerate(records) if r.failure is not None]
     if failed:
-        figure.add_trace(go.Scatter(
-            x=[number[i] for i in failed], y=[volumes[i] for i in failed], mode="markers", name="failed training",
-            marker={"symbol": "x", "size": 9, "color": VERMILLION}, text=[records[i].id for i in failed],
-            hovertemplate="%{text} failed<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[number[i] for i in failed],
+                y=[volumes[i] for i in failed],
+                mode="markers",
+                name="failed training",
+                marker={"symbol": "x", "size": 9, "color": VERMILLION},
+                text=[records[i].id for i in failed],
+                hovertemplate="%{text} failed<extra></extra>",
+            )
+        )
     searched = [i for i, r in enumerate(records) if r.proposal.origin == "search"]
     if searched:
         figure.add_vline(
-            number[searched[0]] - 0.5, line={"color": BLACK, "width": 1, "dash": "dash"},
+            number[searched[0]] - 0.5,
+            line={"color": BLACK, "width": 1, "dash": "dash"},
             annotation={"text": "search begins", "xanchor": "right", "xshift": -4},
-        )  # fmt: skip
+        )
     style(figure, height=360)
     whole = {"dtick": 1} if len(records) <= MOST_UNIT_TICKS else {}
     figure.update_xaxes(title_text="training (number)", rangemode="tozero", **whole)
@@ -124,9 +159,13 @@ def hypervolume_figure(contents: Contents) -> go.Figure:
 def style(figure: go.Figure, height: int) -> None:
     """What the page's figures have in common; their axes must have been made."""
     figure.update_layout(
-        template="plotly_white", height=height, font={"family": FONT, "size": 13}, hovermode="closest",
-        margin={"l": 60, "r": 12, "t": 36, "b": 55}, hoverlabel={"align": "left", "font": {"size": 12}},
+        template="plotly_white",
+        height=height,
+        font={"family": FONT, "size": 13},
+        hovermode="closest",
+        margin={"l": 60, "r": 12, "t": 36, "b": 55},
+        hoverlabel={"align": "left", "font": {"size": 12}},
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
-    )  # fmt: skip
+    )
     for axis in (figure.layout.xaxis, figure.layout.yaxis):
         axis.update(showline=True, linecolor=GREY, ticks="outside", title_font_size=13)

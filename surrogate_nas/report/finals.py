@@ -22,18 +22,24 @@ def finals_section(contents: Contents) -> str:
     parts = [paragraph(note, "note"), table("Networks at full fidelity", COLUMNS, rows, "finals")]
     held = Held.of(contents.finals)
     if held is not None:
-        parts.append(paragraph(
-            f"How the ranking held: accuracies on tune in the search and at full fidelity agree with Kendall's τ "
-            f"{held.tau:.2f} over {held.n} networks."
-        ))  # fmt: skip
+        parts.append(
+            paragraph(
+                f"How the ranking held: accuracies on tune in the search and at full fidelity agree with Kendall's τ "
+                f"{held.tau:.2f} over {held.n} networks."
+            )
+        )
     return section("At full fidelity", *parts)
 
 
 def _row(final: Final) -> str:
     (low, high), deviation = final.test_interval, final.test_deviation
     cells = [
-        escape(final.best.record.id), str(len(final.solutions)), percent(final.test_accuracy),
-        f"{100 * low:.1f} – {100 * high:.1f}", "–" if math.isnan(deviation) else f"{100 * deviation:.2f}",
-        count(final.test_macs), "–" if final.low is None else percent(final.low.test.accuracy),
-    ]  # fmt: skip
+        escape(final.best.record.id),
+        str(len(final.solutions)),
+        percent(final.test_accuracy),
+        f"{100 * low:.1f} – {100 * high:.1f}",
+        "–" if math.isnan(deviation) else f"{100 * deviation:.2f}",
+        count(final.test_macs),
+        "–" if final.low is None else percent(final.low.test.accuracy),
+    ]
     return entry(cells, encoding=str(final.architecture))

@@ -63,35 +63,57 @@ def _draw_limits(figure: go.Figure, limits: Limits, x_range: tuple[float, float]
         return
     left, right = x_range[0] / 1e3, x_range[1] * 1e3  # beyond the axes, for those who zoom out
     inside_x, inside_y = [left, cap or right], [floor or 0.0, 1.0]
-    figure.add_trace(go.Scatter(
-        x=[inside_x[0], inside_x[1], inside_x[1], inside_x[0]], y=[inside_y[0], inside_y[0], inside_y[1], inside_y[1]],
-        mode="lines", line={"width": 0}, fill="toself", fillcolor=REGION, hoverinfo="skip", name="within the limits",
-    ))  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=[inside_x[0], inside_x[1], inside_x[1], inside_x[0]],
+            y=[inside_y[0], inside_y[0], inside_y[1], inside_y[1]],
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=REGION,
+            hoverinfo="skip",
+            name="within the limits",
+        )
+    )
     lines: list[tuple[list[float], list[float]]] = []
     if cap is not None:
         lines.append(([cap, cap], [0.0, 1.0]))
     if floor is not None:
         lines.append(([left, right], [floor, floor]))
     for x, y in lines:
-        figure.add_trace(go.Scatter(
-            x=x, y=y, mode="lines", line={"color": GREEN, "width": 1.5, "dash": "dash"}, showlegend=False,
-            hoverinfo="skip",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="lines",
+                line={"color": GREEN, "width": 1.5, "dash": "dash"},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
 
 
 def _network_curve(network: Network, *, first: bool) -> go.Scatter:
     return _curve(
-        network.record, network.curve, mode="lines", line={"color": FAINT, "width": 1}, showlegend=first,
-        name="all threshold curves", legendgroup="curves",
-    )  # fmt: skip
+        network.record,
+        network.curve,
+        mode="lines",
+        line={"color": FAINT, "width": 1},
+        showlegend=first,
+        name="all threshold curves",
+        legendgroup="curves",
+    )
 
 
 def _curve(record: Record, curve: Measurements, **look: Any) -> go.Scatter:
     drawn = curve[evenly(len(curve))]
     return go.Scatter(
-        x=drawn.expected_macs, y=drawn.accuracy, customdata=_curve_notes(drawn),
-        hovertemplate=_hover(record, "%{customdata[0]}", "%{customdata[1]}"), **look,
-    )  # fmt: skip
+        x=drawn.expected_macs,
+        y=drawn.accuracy,
+        customdata=_curve_notes(drawn),
+        hovertemplate=_hover(record, "%{customdata[0]}", "%{customdata[1]}"),
+        **look,
+    )
 
 
 def _curve_notes(measured: Measurements) -> list[list[str]]:
@@ -103,11 +125,14 @@ def _curve_notes(measured: Measurements) -> list[list[str]]:
 
 def _to_the_end(networks: Sequence[Network]) -> go.Scatter:
     return go.Scatter(
-        x=[n.to_the_end.expected_macs for n in networks], y=[n.to_the_end.accuracy for n in networks],
-        mode="markers", marker={"symbol": "circle-open", "size": 6, "color": GREY},
-        name="last exit only", hovertemplate="%{text}",
+        x=[n.to_the_end.expected_macs for n in networks],
+        y=[n.to_the_end.accuracy for n in networks],
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 6, "color": GREY},
+        name="last exit only",
+        hovertemplate="%{text}",
         text=[_hover(n.record, "all off", rates(n.to_the_end), n.to_the_end) for n in networks],
-    )  # fmt: skip
+    )
 
 
 def _draw_baselines(figure: go.Figure, baselines: Sequence[Baseline]) -> None:
@@ -117,31 +142,50 @@ def _draw_baselines(figure: go.Figure, baselines: Sequence[Baseline]) -> None:
         point, name, how = baseline.exits_off, escape(baseline.name), ""
         if baseline.has_exits:
             how = ", exits off"
-            figure.add_trace(_curve(
-                point.record, baseline.curve, mode="lines+markers", name=f"{name}, thresholds",
-                line={"color": BLACK, "width": 1.5, "dash": "dash"}, marker={"size": 3, "color": BLACK},
-            ))  # fmt: skip
+            figure.add_trace(
+                _curve(
+                    point.record,
+                    baseline.curve,
+                    mode="lines+markers",
+                    name=f"{name}, thresholds",
+                    line={"color": BLACK, "width": 1.5, "dash": "dash"},
+                    marker={"size": 3, "color": BLACK},
+                )
+            )
         figure.add_trace(_solutions([point], name + how, baseline_mark(i)))
         figure.add_annotation(
-            x=np.log10(point.test.expected_macs), y=point.test.accuracy, text=name, font={"size": 12},
-            ax=-15, ay=LABEL_BELOW + LABEL_STEP * place, xanchor="right", arrowwidth=1, arrowhead=0, standoff=6,
-            bgcolor="rgba(255,255,255,0.8)", borderpad=0,
-        )  # fmt: skip
+            x=np.log10(point.test.expected_macs),
+            y=point.test.accuracy,
+            text=name,
+            font={"size": 12},
+            ax=-15,
+            ay=LABEL_BELOW + LABEL_STEP * place,
+            xanchor="right",
+            arrowwidth=1,
+            arrowhead=0,
+            standoff=6,
+            bgcolor="rgba(255,255,255,0.8)",
+            borderpad=0,
+        )
 
 
 def _solutions(solutions: Sequence[Solution], name: str, mark: Mark) -> go.Scatter:
     tests = [s.test for s in solutions]
     return go.Scatter(
-        x=[t.expected_macs for t in tests], y=[t.accuracy for t in tests], mode="markers", name=name,
+        x=[t.expected_macs for t in tests],
+        y=[t.accuracy for t in tests],
+        mode="markers",
+        name=name,
         error_y={
             "array": [t.accuracy_interval[1] - t.accuracy for t in tests],
             "arrayminus": [t.accuracy - t.accuracy_interval[0] for t in tests],
-            "thickness": 1, "width": 3,
+            "thickness": 1,
+            "width": 3,
         },
         marker={"symbol": mark.plotly, "size": 10, "color": mark.colour, "line": {"color": "white", "width": 1}},
         text=[_hover(s.record, str(s.operating_point), rates(s.test), s.test) for s in solutions],
         hovertemplate="%{text}",
-    )  # fmt: skip
+    )
 
 
 def _hover(record: Record, thresholds: str, exit_rates: str, measured: Measured | None = None) -> str:

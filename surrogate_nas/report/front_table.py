@@ -7,10 +7,22 @@ from collections.abc import Sequence
 from surrogate_nas.study.results import Solution
 
 COLUMNS = (
-    "id", "encoding", "thresholds", "policy", "seed", "origin", "parameters", "tune_accuracy", "tune_expected_macs",
-    "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_balanced_accuracy", "test_expected_macs",
+    "id",
+    "encoding",
+    "thresholds",
+    "policy",
+    "seed",
+    "origin",
+    "parameters",
+    "tune_accuracy",
+    "tune_expected_macs",
+    "test_accuracy",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "test_balanced_accuracy",
+    "test_expected_macs",
     "worst_macs",
-)  # fmt: skip
+)
 MOST_CLASSES = 100
 """Beyond which accuracies of classes have no columns."""
 
@@ -27,10 +39,14 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
     places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([
-        *COLUMNS, *(f"test_exit_rate_{e}" for e in places), *(f"test_exit_accuracy_{e}" for e in places),
-        *(f"test_class_accuracy_{c}" for c in indices),
-    ])  # fmt: skip
+    writer.writerow(
+        [
+            *COLUMNS,
+            *(f"test_exit_rate_{e}" for e in places),
+            *(f"test_exit_accuracy_{e}" for e in places),
+            *(f"test_class_accuracy_{c}" for c in indices),
+        ]
+    )
     writer.writerows([*_row(s), *s.test.class_accuracy[: len(indices)]] for s in front)
     return text.getvalue()
 
@@ -38,7 +54,20 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
 def _row(solution: Solution) -> list[object]:
     record, point, tune, test = solution.record, solution.operating_point, solution.tune, solution.test
     return [
-        record.id, record.architecture, point, point.policy, record.proposal.seed, record.proposal.origin,
-        solution.parameters, tune.accuracy, tune.expected_macs, test.accuracy, *test.accuracy_interval,
-        test.balanced_accuracy, test.expected_macs, test.worst_macs, *test.rates, *test.exit_accuracy,
-    ]  # fmt: skip
+        record.id,
+        record.architecture,
+        point,
+        point.policy,
+        record.proposal.seed,
+        record.proposal.origin,
+        solution.parameters,
+        tune.accuracy,
+        tune.expected_macs,
+        test.accuracy,
+        *test.accuracy_interval,
+        test.balanced_accuracy,
+        test.expected_macs,
+        test.worst_macs,
+        *test.rates,
+        *test.exit_accuracy,
+    ]

@@ -8,8 +8,16 @@ from pydantic import BaseModel, ValidationError
 from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
 
 TIMED = "exports/*/latency.json"
-COLUMNS = ("network", "batch", "stopping early, µs", "95 %", "to the end", "without early exits",
-           "share of the time to the end", "share of its MACs")  # fmt: skip
+COLUMNS = (
+    "network",
+    "batch",
+    "stopping early, µs",
+    "95 %",
+    "to the end",
+    "without early exits",
+    "share of the time to the end",
+    "share of its MACs",
+)
 
 
 class Timing(BaseModel):
@@ -78,9 +86,16 @@ def latency_section(latencies: tuple[Latency, ...]) -> str:
 def _entry(latency: Latency) -> str:
     macs = latency.macs.expected / latency.macs.to_the_end
     rows = [
-        [escape(f"{latency.network}, setting {latency.setting}"), str(size), count(one.routed.median),
-         count(one.routed.p95), count(one.to_the_end.median), count(one.static.median),
-         percent(one.routed_over_to_the_end), percent(macs)]
+        [
+            escape(f"{latency.network}, setting {latency.setting}"),
+            str(size),
+            count(one.routed.median),
+            count(one.routed.p95),
+            count(one.to_the_end.median),
+            count(one.static.median),
+            percent(one.routed_over_to_the_end),
+            percent(macs),
+        ]
         for size, one in sorted(latency.batch.items())
-    ]  # fmt: skip
+    ]
     return entry(*rows)

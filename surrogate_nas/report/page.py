@@ -25,17 +25,31 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 def page(contents: Contents) -> str:
     """The whole document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
-    parts = [header(contents), front_section(contents), finals_section(contents),
-             latency_section(contents.latencies), exit_mix_section(contents), calibration_section(contents),
-             examples_section(contents), classes_section(contents), predictions_section(contents),
-             trust_section(contents), progress_section(contents), networks_section(contents)]  # fmt: skip
-    return "\n".join([
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
-        f"<h1>{title}</h1>", *parts, f"<script>{SCRIPT}</script>\n</body>\n</html>\n",
-    ])  # fmt: skip
+    parts = [
+        header(contents),
+        front_section(contents),
+        finals_section(contents),
+        latency_section(contents.latencies),
+        exit_mix_section(contents),
+        calibration_section(contents),
+        examples_section(contents),
+        classes_section(contents),
+        predictions_section(contents),
+        trust_section(contents),
+        progress_section(contents),
+        networks_section(contents),
+    ]
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{title}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
+            f"<h1>{title}</h1>",
+            *parts,
+            f"<script>{SCRIPT}</script>\n</body>\n</html>\n",
+        ]
+    )
 
 
 def header(contents: Contents) -> str:
@@ -47,7 +61,7 @@ def header(contents: Contents) -> str:
     )
     entries = {
         "Data set": f"{study.data}, images of {shape.size} × {shape.size} pixels with {_channels(shape.channels)}, "
-                    f"{shape.classes} classes",
+        f"{shape.classes} classes",
         "Images": sizes,
         "Search space": study.space.name,
         "Seed": study.seed,
@@ -55,7 +69,7 @@ def header(contents: Contents) -> str:
         "Trainings": trainings_text(contents),
         "Time spent training": f"{duration(sum(r.seconds for r in contents.records))}, summed over workers",
         "Generated": f"{contents.generated:%Y-%m-%d %H:%M} UTC by surrogate-nas {contents.version}",
-    }  # fmt: skip
+    }
     listed = "\n".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in entries.items())
     chosen = (
         "Thresholds and membership of the front were chosen on the tune split; accuracies are of the test split, which "
@@ -96,26 +110,43 @@ def networks_section(contents: Contents) -> str:
     parts = []
     if contents.networks:
         on_front = Counter(s.record.id for s in contents.front)
-        columns = ("id", "from", "round", "parameters", "MACs of last exit", "test accuracy of last exit",
-                   "solutions on the front")  # fmt: skip
+        columns = (
+            "id",
+            "from",
+            "round",
+            "parameters",
+            "MACs of last exit",
+            "test accuracy of last exit",
+            "solutions on the front",
+        )
         bodies = [_network_row(n, on_front[n.record.id]) for n in contents.networks]
         note = "MACs and accuracy of the last exit are those with every early exit off."
         parts += [paragraph(note, "note"), table("All trained networks", columns, bodies, "trained")]
     if contents.failed:
         bodies = [
-            entry([escape(r.id), origin(r), str(r.proposal.round), escape(r.failure.kind), escape(r.failure.message)],
-                  encoding=str(r.architecture))
-            for r in contents.failed if r.failure is not None
-        ]  # fmt: skip
-        parts += ["<h3>Failed trainings</h3>",
-                  table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed")]  # fmt: skip
+            entry(
+                [escape(r.id), origin(r), str(r.proposal.round), escape(r.failure.kind), escape(r.failure.message)],
+                encoding=str(r.architecture),
+            )
+            for r in contents.failed
+            if r.failure is not None
+        ]
+        parts += [
+            "<h3>Failed trainings</h3>",
+            table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed"),
+        ]
     return section("All networks", *(parts or [paragraph("Nothing has been trained yet.")]))
 
 
 def _network_row(network: Network, on_front: int) -> str:
     record, last = network.record, network.to_the_end
     cells = [
-        escape(record.id), origin(record), str(record.proposal.round), count(network.parameters),
-        count(last.worst_macs), percent(last.accuracy), str(on_front or "–"),
-    ]  # fmt: skip
+        escape(record.id),
+        origin(record),
+        str(record.proposal.round),
+        count(network.parameters),
+        count(last.worst_macs),
+        percent(last.accuracy),
+        str(on_front or "–"),
+    ]
     return entry(cells, encoding=str(record.architecture))

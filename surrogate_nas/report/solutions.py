@@ -78,8 +78,17 @@ def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
 
 
 def _solutions_table(solutions: Sequence[Solution]) -> str:
-    columns = ("id", "test accuracy", "95 % interval", "tune accuracy", "expected MACs", "worst-case MACs",
-               "parameters", "exit rates (%)", "thresholds")  # fmt: skip
+    columns = (
+        "id",
+        "test accuracy",
+        "95 % interval",
+        "tune accuracy",
+        "expected MACs",
+        "worst-case MACs",
+        "parameters",
+        "exit rates (%)",
+        "thresholds",
+    )
     networks = [list(group) for _, group in groupby(solutions, key=lambda s: s.record.id)]
     bodies = [entry(*map(_cells, group), encoding=str(group[0].record.architecture)) for group in networks]
     return table("Solutions", columns, bodies)
@@ -89,22 +98,35 @@ def _cells(solution: Solution) -> list[str]:
     test = solution.test
     low, high = test.accuracy_interval
     return [
-        escape(solution.record.id), percent(test.accuracy), f"{100 * low:.1f} – {100 * high:.1f}",
-        percent(solution.tune.accuracy), count(test.expected_macs), count(test.worst_macs),
-        count(solution.parameters), rates(test), f"<code>{escape(solution.operating_point)}</code>",
-    ]  # fmt: skip
+        escape(solution.record.id),
+        percent(test.accuracy),
+        f"{100 * low:.1f} – {100 * high:.1f}",
+        percent(solution.tune.accuracy),
+        count(test.expected_macs),
+        count(test.worst_macs),
+        count(solution.parameters),
+        rates(test),
+        f"<code>{escape(solution.operating_point)}</code>",
+    ]
 
 
 def _infeasible(contents: Contents) -> str:
     nearest = contents.nearest
     assert nearest is not None
     excesses = "".join(f"<li>{line}</li>" for line in excess_lines(nearest, contents.limits))
-    return "\n".join([
-        paragraph(f"No trained network keeps the limits ({escape(limits_text(contents.limits))}) on tune, at any "
-                  "thresholds. There is no solution.", "warning"),
-        "<h3>Nearest to the limits</h3>",
-        paragraph("It is not a solution: on tune it misses"), f"<ul>{excesses}</ul>", _solutions_table([nearest]),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            paragraph(
+                f"No trained network keeps the limits ({escape(limits_text(contents.limits))}) on tune, at any "
+                "thresholds. There is no solution.",
+                "warning",
+            ),
+            "<h3>Nearest to the limits</h3>",
+            paragraph("It is not a solution: on tune it misses"),
+            f"<ul>{excesses}</ul>",
+            _solutions_table([nearest]),
+        ]
+    )
 
 
 def excess_lines(solution: Solution, limits: Limits) -> list[str]:
@@ -112,8 +134,9 @@ def excess_lines(solution: Solution, limits: Limits) -> list[str]:
     tune = solution.tune
     lines = [
         f"{name}: {count(value)}, {percent(value / cap - 1)} over the limit of {count(cap)}"
-        for name, value, cap in tune.limited(limits) if value > cap
-    ]  # fmt: skip
+        for name, value, cap in tune.limited(limits)
+        if value > cap
+    ]
     floor = limits.min_accuracy
     if floor is not None and tune.accuracy < floor:
         short = 100 * (floor - tune.accuracy)

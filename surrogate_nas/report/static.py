@@ -40,9 +40,15 @@ DOTS_PER_INCH = 200
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "surrogate-nas",  # else the ids inside an SVG are drawn by lot
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
-    "font.size": 9, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "hatch.linewidth": 0.4,
-}  # fmt: skip
+    "font.size": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "hatch.linewidth": 0.4,
+}
 LEAST_WITH_TEXT = 0.08
 """Share of a bar that has room for its percentage."""
 
@@ -81,11 +87,26 @@ def _draw_front(axes: Axes, contents: Contents) -> None:
     _draw_limits(axes, contents.limits)
     for i, network in enumerate(contents.networks):
         curve = network.curve[evenly(len(network.curve))]
-        axes.plot(curve.expected_macs, curve.accuracy, color="#CFCFCF", linewidth=0.6, zorder=1,
-                  label="all threshold curves" if i == 0 else None)  # fmt: skip
+        axes.plot(
+            curve.expected_macs,
+            curve.accuracy,
+            color="#CFCFCF",
+            linewidth=0.6,
+            zorder=1,
+            label="all threshold curves" if i == 0 else None,
+        )
     ends = [n.to_the_end for n in contents.networks]
-    axes.plot([e.expected_macs for e in ends], [e.accuracy for e in ends], linestyle="", marker="o", markersize=3.5,
-              markerfacecolor="none", markeredgecolor=GREY, markeredgewidth=0.7, label="last exit only")  # fmt: skip
+    axes.plot(
+        [e.expected_macs for e in ends],
+        [e.accuracy for e in ends],
+        linestyle="",
+        marker="o",
+        markersize=3.5,
+        markerfacecolor="none",
+        markeredgecolor=GREY,
+        markeredgewidth=0.7,
+        label="last exit only",
+    )
     for name, mark in MARKS.items():
         some = [s for s in contents.front if s.record.proposal.origin == name]
         _draw_solutions(axes, some, f"front, {ORIGINS[name]}", mark)
@@ -104,8 +125,9 @@ def _draw_limits(axes: Axes, limits: Limits) -> None:
     if cap is None and floor is None:
         return
     dashed: dict[str, Any] = {"color": GREEN, "linewidth": 1, "linestyle": "--", "zorder": 0}
-    axes.fill_between([1, cap or 1e15], floor or 0.0, 1.0, color=GREEN, alpha=0.08, linewidth=0, zorder=0,
-                      label="within the limits")  # fmt: skip
+    axes.fill_between(
+        [1, cap or 1e15], floor or 0.0, 1.0, color=GREEN, alpha=0.08, linewidth=0, zorder=0, label="within the limits"
+    )
     if cap is not None:
         axes.axvline(cap, **dashed)
     if floor is not None:
@@ -118,10 +140,19 @@ def _draw_solutions(axes: Axes, solutions: Sequence[Solution], name: str, mark: 
     accuracy = np.array([s.test.accuracy for s in solutions])
     ends = np.array([s.test.accuracy_interval for s in solutions])
     axes.errorbar(
-        [s.test.expected_macs for s in solutions], accuracy, yerr=[accuracy - ends[:, 0], ends[:, 1] - accuracy],
-        fmt=mark.matplotlib, color=mark.colour, markersize=size, markeredgecolor="white", markeredgewidth=0.5,
-        elinewidth=0.7, capsize=1.5, label=name, zorder=3,
-    )  # fmt: skip
+        [s.test.expected_macs for s in solutions],
+        accuracy,
+        yerr=[accuracy - ends[:, 0], ends[:, 1] - accuracy],
+        fmt=mark.matplotlib,
+        color=mark.colour,
+        markersize=size,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        elinewidth=0.7,
+        capsize=1.5,
+        label=name,
+        zorder=3,
+    )
 
 
 def _draw_baselines(axes: Axes, baselines: Sequence[Baseline]) -> None:
@@ -130,15 +161,31 @@ def _draw_baselines(axes: Axes, baselines: Sequence[Baseline]) -> None:
         test, name = baseline.exits_off.test, baseline.name
         if baseline.has_exits:
             curve = baseline.curve[evenly(len(baseline.curve))]
-            axes.plot(curve.expected_macs, curve.accuracy, color=BLACK, linewidth=1, linestyle="--", marker=".",
-                      markersize=3, zorder=2, label=f"{name}, thresholds")  # fmt: skip
+            axes.plot(
+                curve.expected_macs,
+                curve.accuracy,
+                color=BLACK,
+                linewidth=1,
+                linestyle="--",
+                marker=".",
+                markersize=3,
+                zorder=2,
+                label=f"{name}, thresholds",
+            )
         how = ", exits off" if baseline.has_exits else ""
         _draw_solutions(axes, [baseline.exits_off], name + how, baseline_mark(i), size=8)
         axes.annotate(
-            name, (test.expected_macs, test.accuracy), (-12, -45 - 12 * place), textcoords="offset points", ha="right",
-            va="center", fontsize=8, zorder=4, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
+            name,
+            (test.expected_macs, test.accuracy),
+            (-12, -45 - 12 * place),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=8,
+            zorder=4,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
             arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkB": 4, "relpos": (1, 0.5)},
-        )  # fmt: skip
+        )
 
 
 def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
@@ -150,16 +197,36 @@ def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
             back, front = exit_colour(share.position)
             name = None if share.position in named else exit_name(share.position, last)
             named.add(share.position)
-            axes.barh(row, share.rate, left=left, height=0.75, color=back, edgecolor="white", label=name,
-                      hatch=HATCHES[share.position % len(HATCHES)])  # fmt: skip
+            axes.barh(
+                row,
+                share.rate,
+                left=left,
+                height=0.75,
+                color=back,
+                edgecolor="white",
+                label=name,
+                hatch=HATCHES[share.position % len(HATCHES)],
+            )
             if share.rate >= LEAST_WITH_TEXT:
-                axes.text(left + share.rate / 2, row, f"{share.rate:.0%}", color=front, fontsize=8, ha="center",
-                          va="center", bbox={"facecolor": back, "edgecolor": "none", "pad": 1})  # fmt: skip
+                axes.text(
+                    left + share.rate / 2,
+                    row,
+                    f"{share.rate:.0%}",
+                    color=front,
+                    fontsize=8,
+                    ha="center",
+                    va="center",
+                    bbox={"facecolor": back, "edgecolor": "none", "pad": 1},
+                )
             left += share.rate
     names = [f"{s.record.id}   {s.test.accuracy:.1%}" for s in solutions]
     axes.set_yticks(range(len(solutions)), names)
-    axes.set(xlim=(0, 1), ylim=(len(solutions) - 0.5, -0.5), xlabel="share of the test images that leave",
-             ylabel="solution and its test accuracy, cheapest first")  # fmt: skip
+    axes.set(
+        xlim=(0, 1),
+        ylim=(len(solutions) - 0.5, -0.5),
+        xlabel="share of the test images that leave",
+        ylabel="solution and its test accuracy, cheapest first",
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
@@ -169,8 +236,15 @@ def _draw_hypervolume(axes: Axes, contents: Contents) -> None:
     axes.step(number, volumes, where="post", color=BLUE, linewidth=1.5, label="hypervolume on tune")
     failed = [i for i, r in enumerate(records) if r.failure is not None]
     if failed:
-        axes.plot([number[i] for i in failed], [volumes[i] for i in failed], linestyle="", marker="X", markersize=6,
-                  color=VERMILLION, label="failed training")  # fmt: skip
+        axes.plot(
+            [number[i] for i in failed],
+            [volumes[i] for i in failed],
+            linestyle="",
+            marker="X",
+            markersize=6,
+            color=VERMILLION,
+            label="failed training",
+        )
     searched = [i for i, r in enumerate(records) if r.proposal.origin == "search"]
     if searched:
         axes.axvline(number[searched[0]] - 0.5, color=BLACK, linewidth=0.8, linestyle="--", label="search begins")

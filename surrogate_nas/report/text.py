@@ -74,10 +74,14 @@ def table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str =
         kind: CSS class.
     """
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    return "\n".join([
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">',
-        f"<thead><tr>{head}</tr></thead>", *bodies, "</table></div>",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">',
+            f"<thead><tr>{head}</tr></thead>",
+            *bodies,
+            "</table></div>",
+        ]
+    )
 
 
 def entry(*rows: Sequence[str], encoding: str = "") -> str:
@@ -104,8 +108,11 @@ def origin(record: Record) -> str:
 
 def limits_text(limits: Limits) -> str:
     """Limits for people."""
-    amounts = (("expected MACs", limits.max_macs), ("worst-case MACs", limits.max_worst_macs),
-               ("parameters", limits.max_params))  # fmt: skip
+    amounts = (
+        ("expected MACs", limits.max_macs),
+        ("worst-case MACs", limits.max_worst_macs),
+        ("parameters", limits.max_params),
+    )
     given = [f"{name} ≤ {count(cap)}" for name, cap in amounts if cap is not None]
     if limits.min_accuracy is not None:
         given.append(f"accuracy ≥ {percent(limits.min_accuracy)}")

@@ -10,9 +10,12 @@ from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.validation import RELATIVE, SHOWN_AT, Validation
 
 NAMES: Mapping[str, str] = {
-    "gp": "Gaussian processes (gp)", "xgb": "XGBoost ensemble (xgb)", "stack": "both, weighted (stack)",
-    "switching": "adaptive switching (switching)", "size": "costs alone (size), for comparison",
-}  # fmt: skip
+    "gp": "Gaussian processes (gp)",
+    "xgb": "XGBoost ensemble (xgb)",
+    "stack": "both, weighted (stack)",
+    "switching": "adaptive switching (switching)",
+    "size": "costs alone (size), for comparison",
+}
 
 
 def predictions_section(contents: Contents) -> str:
@@ -28,13 +31,21 @@ def predictions_section(contents: Contents) -> str:
         "expected MACs lie inside their 90 % interval."
     )
     return section(
-        title, paragraph(summary), '<div class="pair">',
-        captioned(accuracy_figure(contents), "predicted-accuracy",
-                "Accuracy on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
-        captioned(macs_figure(contents), "predicted-macs",
-                "Expected MACs on tune at the predicted thresholds; bars are 90 % intervals of the prediction."),
+        title,
+        paragraph(summary),
+        '<div class="pair">',
+        captioned(
+            accuracy_figure(contents),
+            "predicted-accuracy",
+            "Accuracy on tune at the predicted thresholds; bars are 90 % intervals of the prediction.",
+        ),
+        captioned(
+            macs_figure(contents),
+            "predicted-macs",
+            "Expected MACs on tune at the predicted thresholds; bars are 90 % intervals of the prediction.",
+        ),
         "</div>",
-    )  # fmt: skip
+    )
 
 
 def trust_section(contents: Contents) -> str:
@@ -60,22 +71,30 @@ def trust_section(contents: Contents) -> str:
     accuracy, macs = held_out_figures(contents.fitted)
     where = f"all thresholds at {thresholds[SHOWN_AT]}; bars are 90 % intervals"
     return section(
-        title, *cautions, paragraph(intro, "note"), '<div class="pair">',
+        title,
+        *cautions,
+        paragraph(intro, "note"),
+        '<div class="pair">',
         captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(used)} never saw, {where}."),
         captioned(macs, "held-out-macs", f"Expected MACs of networks that {escape(used)} never saw, {where}."),
-        "</div>", '<div class="pair">', *tables, "</div>",
-    )  # fmt: skip
+        "</div>",
+        '<div class="pair">',
+        *tables,
+        "</div>",
+    )
 
 
 def _validation(validation: Validation, *, used: bool) -> str:
     bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
     columns = ("quantity", "networks", "τ", "RMSE", "coverage", "NLL", "regret")
-    return "\n".join([
-        f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if used else ''}</h3>",
-        table(f"Held-out scores of {validation.kind}", columns, bodies),
-        paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
-        "</div>",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if used else ''}</h3>",
+            table(f"Held-out scores of {validation.kind}", columns, bodies),
+            paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
+            "</div>",
+        ]
+    )
 
 
 def score_texts(score: Score) -> tuple[str, str, str, str, str]:

@@ -163,9 +163,13 @@ class _Evolution:
         reached = reach(self.predictor.design, part, torch.from_numpy(drawn), thresholds)
         excess = reached.excess(self.limits)
         return Evaluated(
-            part.indices, thresholds, (excess <= 0).mean(axis=0), reached.accuracy.mean(axis=0),
-            reached.objective.mean(axis=0), excess.mean(axis=0),
-        )  # fmt: skip
+            part.indices,
+            thresholds,
+            (excess <= 0).mean(axis=0),
+            reached.accuracy.mean(axis=0),
+            reached.objective.mean(axis=0),
+            excess.mean(axis=0),
+        )
 
     @cached_property
     def _grid(self) -> Floats:

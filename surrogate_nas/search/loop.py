@@ -17,9 +17,15 @@ Stream = Callable[[Iterator[Proposal]], Iterator[Record]]
 
 
 def search(
-    problem: Problem, records: Sequence[Record], taken: Sequence[Proposal], evaluate: Evaluate, strategy: Strategy,
-    *, rounds: int | None = None, excluded: frozenset[bytes] = frozenset(),
-) -> list[Record]:  # fmt: skip
+    problem: Problem,
+    records: Sequence[Record],
+    taken: Sequence[Proposal],
+    evaluate: Evaluate,
+    strategy: Strategy,
+    *,
+    rounds: int | None = None,
+    excluded: frozenset[bytes] = frozenset(),
+) -> list[Record]:
     """Rounds of proposing and verifying.
 
     Args:
@@ -52,9 +58,14 @@ def search(
 
 
 def search_asynchronously(
-    problem: Problem, records: Sequence[Record], taken: Sequence[Proposal], train: Stream, strategy: Strategy,
-    *, most: int | None = None,
-) -> list[Record]:  # fmt: skip
+    problem: Problem,
+    records: Sequence[Record],
+    taken: Sequence[Proposal],
+    train: Stream,
+    strategy: Strategy,
+    *,
+    most: int | None = None,
+) -> list[Record]:
     """The same without rounds: a free worker gets a proposal at once, which knows of what is in flight.
 
     Which records are there when a worker is free is a matter of time, and so are the proposals.

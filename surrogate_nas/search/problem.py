@@ -85,5 +85,8 @@ def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
     """
     views = problem.views(records)
     limits = problem.settings.limits
-    return {r.id for curves in ([(r, v.curve) for r, v in views], [(r, v.within(limits)) for r, v in views])
-            for r in front_of(curves)}  # fmt: skip
+    return {
+        r.id
+        for curves in ([(r, v.curve) for r, v in views], [(r, v.within(limits)) for r, v in views])
+        for r in front_of(curves)
+    }

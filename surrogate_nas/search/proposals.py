@@ -50,9 +50,13 @@ def final_proposals(problem: Problem, architectures: Sequence[Architecture], see
 
 
 def make_proposal(
-    problem: Problem, architecture: Architecture, round: int, rank: int, origin: Origin,
+    problem: Problem,
+    architecture: Architecture,
+    round: int,
+    rank: int,
+    origin: Origin,
     prediction: Mapping[str, Any] | None = None,
-) -> Proposal:  # fmt: skip
+) -> Proposal:
     fidelity = problem.settings.recipe.fidelity
     return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)
 

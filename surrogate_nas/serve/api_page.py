@@ -37,8 +37,11 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
         schema = body["content"]["application/json"]["schema"]
         rows = [_row(*field) for field in _fields(schema, schemas)]
         parts.append(table(f"Body of {name}", ("field", "type", "meaning and limits"), rows, "fields"))
-    refusals = [f"<li>{code}: {_prose(said['description'])}</li>" for code, said in operation["responses"].items()
-                if code.startswith("4") and said["description"] != "Validation Error"]  # fmt: skip
+    refusals = [
+        f"<li>{code}: {_prose(said['description'])}</li>"
+        for code, said in operation["responses"].items()
+        if code.startswith("4") and said["description"] != "Validation Error"
+    ]
     if refusals:
         parts.append(f"<ul>{''.join(refusals)}</ul>")
     return section(f"{escape(operation['summary'])}: <code>{escape(name)}</code>", *parts)
@@ -69,9 +72,13 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 WORDS = {
-    "minItems": "at least {}", "maxItems": "at most {:,}", "maxLength": "at most {:,} characters",
-    "minimum": "≥ {:g}", "maximum": "≤ {:g}", "exclusiveMinimum": "> {:g}",
-}  # fmt: skip
+    "minItems": "at least {}",
+    "maxItems": "at most {:,}",
+    "maxLength": "at most {:,} characters",
+    "minimum": "≥ {:g}",
+    "maximum": "≤ {:g}",
+    "exclusiveMinimum": "> {:g}",
+}
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

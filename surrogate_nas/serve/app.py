@@ -27,10 +27,11 @@ from surrogate_nas.study.results import Answer
 ASSETS = {path.name: path.read_bytes() for path in files("surrogate_nas.serve").joinpath("assets").iterdir()}
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    422: {"description": "What is asked cannot be answered: `{\"error\": \"…\"}`, one line."},
-    409: {"description": "There is no surrogate yet."}, 413: {"description": "The body is too long."},
+    422: {"description": 'What is asked cannot be answered: `{"error": "…"}`, one line.'},
+    409: {"description": "There is no surrogate yet."},
+    413: {"description": "The body is too long."},
     400: {"description": "The body is not JSON, or the host is not served here."},
-}  # fmt: skip
+}
 NO_NETWORK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such network."}}
 
 
@@ -48,9 +49,13 @@ def make_app(live: Live, host: str) -> ASGIApp:
             yield
 
     app = FastAPI(
-        title="surrogate-nas", description="Predictions of a study's surrogate, and its trained networks.",
-        lifespan=following, docs_url=None, redoc_url=None, swagger_ui_oauth2_redirect_url=None,
-    )  # fmt: skip
+        title="surrogate-nas",
+        description="Predictions of a study's surrogate, and its trained networks.",
+        lifespan=following,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
     _add_api(app, live)
     _add_pages(app, live)
     _add_errors(app)
@@ -151,8 +156,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_page(request: Request, error: HTTPException) -> Response:
         given = error.detail != "Not Found"
-        return refusal(error.status_code, error.detail if given else f"nothing at {request.url.path!a}; see /docs",
-                       error.headers)  # fmt: skip
+        return refusal(
+            error.status_code, error.detail if given else f"nothing at {request.url.path!a}; see /docs", error.headers
+        )
 
     @app.exception_handler(RequestValidationError)
     async def wrong_body(_: Request, error: RequestValidationError) -> Response:

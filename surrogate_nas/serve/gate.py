@@ -25,10 +25,14 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
 OURS = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
 SHUT = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
-    "content-security-policy": OURS + SHUT, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY", "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin", "cache-control": "no-store",
-}  # fmt: skip
+    "content-security-policy": OURS + SHUT,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
 
 
 class Refused(Exception):

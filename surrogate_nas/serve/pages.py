@@ -23,9 +23,13 @@ def state_document(live: Live) -> dict[str, Any]:
     """How far a study has been read."""
     now = live.snapshot
     return {
-        "version": live.version, "trainings": len(now.records), "report": REPORT in now.files,
-        "surrogate": now.respondent is not None, "making": live.making, "problem": live.problem,
-    }  # fmt: skip
+        "version": live.version,
+        "trainings": len(now.records),
+        "report": REPORT in now.files,
+        "surrogate": now.respondent is not None,
+        "making": live.making,
+        "problem": live.problem,
+    }
 
 
 def whole_page(title: str, at: str, body: str, script: str = "") -> str:
@@ -38,13 +42,16 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
         script: an asset's name.
     """
     loaded = f'<script type="module" src="/assets/{script}"></script>' if script else ""
-    return "\n".join([
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>", '<link rel="icon" href="data:,">',
-        '<link rel="stylesheet" href="/style.css"><link rel="stylesheet" href="/assets/serve.css">',
-        f"{loaded}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>",
+            '<link rel="icon" href="data:,">',
+            '<link rel="stylesheet" href="/style.css"><link rel="stylesheet" href="/assets/serve.css">',
+            f"{loaded}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+        ]
+    )
 
 
 def navigation(at: str) -> str:
@@ -86,13 +93,17 @@ def networks_page() -> str:
         paragraph(intro, "note"),
         '<p class="field"><label for="network">Network</label> <select id="network"></select></p>',
         '<div id="card" class="card" hidden>',
-        '<p class="encoding"><code id="encoding"></code></p>', '<dl id="facts"></dl>',
+        '<p class="encoding"><code id="encoding"></code></p>',
+        '<dl id="facts"></dl>',
         '<p class="slider"><label for="place">Place on the curve</label>',
         '<input type="range" id="place" min="0" value="0" step="1"></p>',
         '<div class="pair"><div><dl id="figures"></dl></div><figure id="plot"></figure></div>',
-        "<h2>Where images leave (test)</h2>", '<div id="mix" class="mix"></div>',
-        '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>', "</div>", _note(),
-    ]  # fmt: skip
+        "<h2>Where images leave (test)</h2>",
+        '<div id="mix" class="mix"></div>',
+        '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>',
+        "</div>",
+        _note(),
+    ]
     return whole_page("Networks", "/networks", "\n".join(parts), "networks.js")
 
 
@@ -104,16 +115,19 @@ def what_if_page(snapshot: Snapshot) -> str:
         "90 % intervals. Costs are exact."
     )
     limits = section(
-        "Limits", _number("max_macs", "Expected MACs at most", "1"),
+        "Limits",
+        _number("max_macs", "Expected MACs at most", "1"),
         _number("min_accuracy", "Accuracy at least, %", "0.1", 100),
         paragraph("Empty: no limit of this kind. They begin as the study's.", "note"),
         '<p><button type="button" id="best">Find the best network within these limits</button></p>',
         paragraph("Looks among some hundred architectures that were predicted in advance.", "note"),
-    )  # fmt: skip
+    )
     thresholds = section(
-        "Thresholds", '<p class="field"><label><input type="checkbox" id="own"> my own, instead of the best within the '
-        "limits</label></p>", *(_threshold(e) for e in range(early)),
-    )  # fmt: skip
+        "Thresholds",
+        '<p class="field"><label><input type="checkbox" id="own"> my own, instead of the best within the '
+        "limits</label></p>",
+        *(_threshold(e) for e in range(early)),
+    )
     form = f'<form id="form" autocomplete="off">{limits}<div id="genes"></div>{thresholds}</form>'
     answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="said"></div></section>'
     summary = '<p id="summary" class="strip" role="status" hidden></p>'

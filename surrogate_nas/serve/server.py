@@ -35,9 +35,14 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
             _warn(host)
             say(f"serving {study} at {_url(host, listener)} (Ctrl-C ends it)")
             config = uvicorn.Config(
-                make_app(live, host), log_level="warning", access_log=False, server_header=False, ws="none",
-                limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=SECONDS_TO_END,
-            )  # fmt: skip
+                make_app(live, host),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                ws="none",
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_graceful_shutdown=SECONDS_TO_END,
+            )
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             live.close()

@@ -114,17 +114,24 @@ class Snapshot:
         folder, space = self.study.folder, self.study.folder.space
         encoded = set(space.encoded_genes)
         return {
-            "name": space.spec.name, "positions": space.positions, "policy": folder.problem.policy,
+            "name": space.spec.name,
+            "positions": space.positions,
+            "policy": folder.problem.policy,
             "least_exits": space.spec.exits.at_least,
             "limits": self.study.settings.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
             "exits": [space.exit_genes.get(e) for e in range(space.positions - 1)],
             "genes": [
-                {"name": _label(gene), "group": _group(gene), "values": [_value(gene, v) for v in gene.values],
-                 "needs": gene.needs, "encoded": g in encoded}
+                {
+                    "name": _label(gene),
+                    "group": _group(gene),
+                    "values": [_value(gene, v) for v in gene.values],
+                    "needs": gene.needs,
+                    "encoded": g in encoded,
+                }
                 for g, gene in enumerate(space.genes)
             ],
-        }  # fmt: skip
+        }
 
     def networks_document(self) -> list[dict[str, Any]]:
         """A line per trained network."""
@@ -149,14 +156,21 @@ class Snapshot:
         measured = test.measure(curve.thresholds)
         kept = curve.feasible(study.settings.limits).tolist()
         return {
-            "id": record.id, "encoding": str(record.architecture), "origin": record.proposal.origin,
-            "seed": record.proposal.seed, "parameters": int(curve.parameters[0]),
-            "on_front": record.id in self.front, "tune_images": curve.n, "test_images": measured.n,
+            "id": record.id,
+            "encoding": str(record.architecture),
+            "origin": record.proposal.origin,
+            "seed": record.proposal.seed,
+            "parameters": int(curve.parameters[0]),
+            "on_front": record.id in self.front,
+            "tune_images": curve.n,
+            "test_images": measured.n,
             "exits": list(record.architecture.exit_positions),
             "choices": study.folder.space.indices([record.architecture])[0].tolist(),
-            "curve": [{**point, "test": tested, "keeps_limits": keeps} for point, tested, keeps
-                      in zip(_points(curve), _points(measured), kept, strict=True)],
-        }  # fmt: skip
+            "curve": [
+                {**point, "test": tested, "keeps_limits": keeps}
+                for point, tested, keeps in zip(_points(curve), _points(measured), kept, strict=True)
+            ],
+        }
 
 
 def _points(measured: Measurements) -> list[dict[str, Any]]:
@@ -166,11 +180,15 @@ def _points(measured: Measurements) -> list[dict[str, Any]]:
     thresholds = [str(OperatingPoint.from_array(t)) for t in measured.thresholds]
     exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measured.exit_accuracy.tolist()]
     columns = {
-        "thresholds": thresholds, "accuracy": measured.accuracy.tolist(),
+        "thresholds": thresholds,
+        "accuracy": measured.accuracy.tolist(),
         "accuracy_interval": [(float(i.low), float(i.high)) for i in intervals],
-        "expected_macs": measured.expected_macs.tolist(), "worst_macs": measured.worst_macs.tolist(),
-        "rates": measured.rates.tolist(), "exit_accuracy": exit_accuracy, "macs": measured.macs.tolist(),
-    }  # fmt: skip
+        "expected_macs": measured.expected_macs.tolist(),
+        "worst_macs": measured.worst_macs.tolist(),
+        "rates": measured.rates.tolist(),
+        "exit_accuracy": exit_accuracy,
+        "macs": measured.macs.tolist(),
+    }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -53,8 +53,11 @@ def keeps_exact_limits(cost: Cost, present: npt.NDArray[np.bool_], limits: Limit
     every early exit off.
     """
     off = np.zeros(present.shape[1] - 1, dtype=bool)
-    sizes = ((cost.parameters, limits.max_params), (cost.weight_bytes, limits.max_weight_bytes),
-             (cost.memory(off), limits.max_activation_bytes))  # fmt: skip
+    sizes = (
+        (cost.parameters, limits.max_params),
+        (cost.weight_bytes, limits.max_weight_bytes),
+        (cost.memory(off), limits.max_activation_bytes),
+    )
     keeps = np.ones(len(cost), dtype=bool)
     for size, cap in sizes:
         if cap is not None:
@@ -90,13 +93,17 @@ def least_excess(candidates: Candidates, limits: Limits) -> Floats:
     cost, present = candidates.cost, candidates.present
     off = np.zeros(present.shape[1] - 1, dtype=bool)
     values: list[tuple[npt.NDArray[Any], float | None]] = [
-        (cost.parameters, limits.max_params), (cost.weight_bytes, limits.max_weight_bytes),
+        (cost.parameters, limits.max_params),
+        (cost.weight_bytes, limits.max_weight_bytes),
         (cost.memory(off), limits.max_activation_bytes),
-    ]  # fmt: skip
+    ]
     for spent, name in (((cost.backbone, cost.branch), "macs"), (cost.other, "cost")):
         if spent is not None:
             alone = np.where(present, spent[0] + spent[1], np.inf).min(axis=1)
-            values += [(alone, getattr(limits, f"max_{name}")), (alone, getattr(limits, f"max_p95_{name}")),
-                       (spent[0][:, -1], getattr(limits, f"max_worst_{name}"))]  # fmt: skip
+            values += [
+                (alone, getattr(limits, f"max_{name}")),
+                (alone, getattr(limits, f"max_p95_{name}")),
+                (spent[0][:, -1], getattr(limits, f"max_worst_{name}")),
+            ]
     over = [np.maximum(value / cap - 1, 0) for value, cap in values if cap is not None]
     return np.asarray(sum(over, np.zeros(len(candidates))))

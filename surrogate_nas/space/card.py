@@ -21,13 +21,22 @@ def space_rows() -> list[dict[str, Any]]:
         spec = preset(name)
         space = SearchSpace(spec)
         indices = space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0))
-        low, high = (cost_of_indices(space, indices, costing_for(space, ImageShape(3, size, 10))).macs()[:, -1]
-                     for size in spec.image_sizes)  # fmt: skip
-        rows.append({
-            "space": name, "about": spec.about, "networks": space.size, "genes": space.dimension,
-            "exits": space.positions, "image_sizes": list(spec.image_sizes),
-            "macs": [int(low.min()), int(high.max())], "sample": str(space.sample(1, np.random.default_rng(0))[0]),
-        })  # fmt: skip
+        low, high = (
+            cost_of_indices(space, indices, costing_for(space, ImageShape(3, size, 10))).macs()[:, -1]
+            for size in spec.image_sizes
+        )
+        rows.append(
+            {
+                "space": name,
+                "about": spec.about,
+                "networks": space.size,
+                "genes": space.dimension,
+                "exits": space.positions,
+                "image_sizes": list(spec.image_sizes),
+                "macs": [int(low.min()), int(high.max())],
+                "sample": str(space.sample(1, np.random.default_rng(0))[0]),
+            }
+        )
     return rows
 
 
@@ -38,8 +47,9 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
         gene = space.genes[g]
         needs = [
             f"{space.genes[parent].name} {' or '.join(str(space.genes[parent].values[i]) for i in allowed)}"
-            for parent, allowed in gene.needs if len(allowed) < len(space.genes[parent].values)
-        ]  # fmt: skip
+            for parent, allowed in gene.needs
+            if len(allowed) < len(space.genes[parent].values)
+        ]
         rows.append({"gene": gene.name, "choices": ", ".join(map(str, gene.values)), "only_with": "; ".join(needs)})
     return rows
 
@@ -56,14 +66,24 @@ def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) ->
         n = min(space.size, CHECK_SAMPLE)
         drawn = sample_within(space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified")
         cost = cost_of_indices(space, space.indices(drawn), costing)
-        amounts = {"macs": cost.macs()[:, -1], "parameters": cost.parameters, "weight_bytes": cost.weight_bytes,
-                   "activation_bytes": cost.memory()}  # fmt: skip
+        amounts = {
+            "macs": cost.macs()[:, -1],
+            "parameters": cost.parameters,
+            "weight_bytes": cost.weight_bytes,
+            "activation_bytes": cost.memory(),
+        }
         sizes[str(size)] = {name: [int(values.min()), int(values.max())] for name, values in amounts.items()}
     smallest = costing_for(space, ImageShape(channels, spec.image_sizes[0], classes))
     return {
-        "space": spec.name, "about": spec.about, "networks": space.size, "genes": space.dimension,
-        "exits": space.positions, "costs": sizes,
-        "laws": [{"law": r.law, "holds": r.holds, "tried": r.tried, "counterexample": r.counterexample}
-                 for r in check_laws(space, smallest, rng, samples)],
+        "space": spec.name,
+        "about": spec.about,
+        "networks": space.size,
+        "genes": space.dimension,
+        "exits": space.positions,
+        "costs": sizes,
+        "laws": [
+            {"law": r.law, "holds": r.holds, "tried": r.tried, "counterexample": r.counterexample}
+            for r in check_laws(space, smallest, rng, samples)
+        ],
         "sample": [str(a) for a in space.sample(min(3, space.size), rng)],
-    }  # fmt: skip
+    }

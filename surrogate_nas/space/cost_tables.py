@@ -88,9 +88,7 @@ class _Tables:
                 other[1][:, slot.position] = slot.other[variant]
         present = self.space.present(indices)
         present[:, -1] = any(slot.position == E - 1 for slot in self.heads)
-        return Amounts(
-            segment, memory, head[..., :3], head[..., 3], present, other if with_other else None
-        ).cost()  # fmt: skip
+        return Amounts(segment, memory, head[..., :3], head[..., 3], present, other if with_other else None).cost()
 
 
 @lru_cache(maxsize=32)
@@ -99,9 +97,14 @@ def tables_for(space: SearchSpace, costing: Costing) -> _Tables:
 
 
 def _slot(
-    space: SearchSpace, position: int, keys: Sequence[Key], make: Make, model: CostModel | None,
-    alternatives: int = 1, there: tuple[Key, int] | None = None,
-) -> _Slot:  # fmt: skip
+    space: SearchSpace,
+    position: int,
+    keys: Sequence[Key],
+    make: Make,
+    model: CostModel | None,
+    alternatives: int = 1,
+    there: tuple[Key, int] | None = None,
+) -> _Slot:
     """A slot whose variants are every setting of the genes of these keys; keys without a gene are fixed."""
     genes = [
         g for g in dict.fromkeys(space.at[key] for key in keys if key in space.at) if len(space.genes[g].values) > 1
@@ -156,8 +159,9 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
 
     def make(e: int, chosen: Chosen) -> Sequence[AnyUnit]:
         if e == spec.positions - 1:
-            return head_units(spec.last_branch, _map_after(space, chosen, e, costing.shape), classes, _bits(chosen),
-                              last=True)  # fmt: skip
+            return head_units(
+                spec.last_branch, _map_after(space, chosen, e, costing.shape), classes, _bits(chosen), last=True
+            )
         branch, given = make_branch(spec.branch, e, chosen), costing.backbone
         x = given_units(given)[e].output if given else _map_after(space, chosen, e, costing.shape)
         return head_units(branch, x, classes, _bits(chosen), held=given_units(given)[e].held if given else 0)

@@ -19,9 +19,12 @@ CHUNK = 4096
 
 
 def costing_for(
-    space: SearchSpace, shape: ImageShape, charge_heads: ChargeHeads | None = None, model: CostModel | None = None,
+    space: SearchSpace,
+    shape: ImageShape,
+    charge_heads: ChargeHeads | None = None,
+    model: CostModel | None = None,
     objective: Objective = "macs",
-) -> Costing:  # fmt: skip
+) -> Costing:
     """How costs are counted in a space: as the space says, unless `charge_heads` does."""
     return Costing(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
 

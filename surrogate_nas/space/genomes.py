@@ -77,8 +77,9 @@ class Genome:
         exits, rest = said[start : start + early], said[start + early :]
         there = [t != OFF if self.thresholds else t == 1 for t in exits]
         branches = tuple(self._branch(e, rest) if on else None for e, on in enumerate(there))
-        stages = tuple(self._stage(s, [int(v) for v in said[s * STAGE_GENES :][:STAGE_GENES]])
-                       for s in range(early + 1))  # fmt: skip
+        stages = tuple(
+            self._stage(s, [int(v) for v in said[s * STAGE_GENES :][:STAGE_GENES]]) for s in range(early + 1)
+        )
         typical = self._typical
         architecture = Architecture(
             typical.stem, stages, branches, typical.classifier, int(said[-1]) if self.space.spec.resolution else None
@@ -134,8 +135,15 @@ class Genome:
         depth, kernels, expansions = genes[0], genes[1 : 1 + BLOCKS], genes[1 + BLOCKS :]
         like = self._typical.stages[s]
         assert isinstance(like, Stage)
-        return Stage(like.block, like.width, tuple(kernels[:depth]), tuple(expansions[:depth]), like.stride,
-                     like.squeeze, like.activation)  # fmt: skip
+        return Stage(
+            like.block,
+            like.width,
+            tuple(kernels[:depth]),
+            tuple(expansions[:depth]),
+            like.stride,
+            like.squeeze,
+            like.activation,
+        )
 
     def _branch(self, e: int, rest: Sequence[float]) -> Branch:
         if not self.modules:

@@ -196,6 +196,17 @@ def _sizes(c: _Cases) -> LawResult:
 
 
 LAWS: tuple[Callable[[_Cases], LawResult], ...] = (
-    _encodings, _texts, _equality, _neighbours, _symmetry, _reach, _crossover, _growth, _order, _accounting, _off,
-    _single, _sizes,
-)  # fmt: skip
+    _encodings,
+    _texts,
+    _equality,
+    _neighbours,
+    _symmetry,
+    _reach,
+    _crossover,
+    _growth,
+    _order,
+    _accounting,
+    _off,
+    _single,
+    _sizes,
+)

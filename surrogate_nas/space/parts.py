@@ -34,10 +34,13 @@ def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Ke
         return {("segment", s): stage.name}
     inverted = stage.block == "inverted"
     values: dict[Key, Value | None] = {
-        ("stage", s, "block"): stage.block, ("stage", s, "depth"): stage.depth, ("stage", s, "width"): stage.width,
-        ("stage", s, "stride"): stage.stride, ("stage", s, "squeeze"): stage.squeeze if inverted else None,
+        ("stage", s, "block"): stage.block,
+        ("stage", s, "depth"): stage.depth,
+        ("stage", s, "width"): stage.width,
+        ("stage", s, "stride"): stage.stride,
+        ("stage", s, "squeeze"): stage.squeeze if inverted else None,
         ("stage", s, "activation"): stage.activation,
-    }  # fmt: skip
+    }
     for name, each in (("kernel", stage.kernel), ("expansion", stage.expansion if inverted else ())):
         if ("stage", s, name, 1) not in at and len(set(each)) > 1:
             raise InputError(f"stage {s + 1} has blocks of {name} {', '.join(map(str, each))}; here they are all alike")

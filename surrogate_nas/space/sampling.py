@@ -34,9 +34,14 @@ MOST_STEPS = 2000
 
 
 def sample_within(
-    space: SearchSpace, n: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes],
+    space: SearchSpace,
+    n: int,
+    costing: Costing,
+    limits: Limits,
+    rng: np.random.Generator,
+    taken: set[bytes],
     kind: SamplingName = "uniform",
-) -> list[Architecture]:  # fmt: skip
+) -> list[Architecture]:
     """n distinct architectures that keep the exact limits. The k-th of them does not depend on n.
 
     Args:
@@ -64,9 +69,7 @@ def sample_within(
     return space.architectures(rows)
 
 
-def spread_rows(
-    space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator
-) -> Ints:  # fmt: skip
+def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator) -> Ints:
     """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
 
     Raises:

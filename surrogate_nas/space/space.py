@@ -188,9 +188,10 @@ class SearchSpace:
     def _values(self, architecture: Architecture) -> dict[Key, Value | None]:
         """What an architecture says of every gene and of everything that a space may fix; `None` does not apply."""
         values: dict[Key, Value | None] = {
-            ("resolution",): architecture.resolution, ("bits",): architecture.bits or FLOAT_BITS,
+            ("resolution",): architecture.resolution,
+            ("bits",): architecture.bits or FLOAT_BITS,
             ("classifier",): None if self.spec.backbone else str(architecture.classifier),
-        }  # fmt: skip
+        }
         stem = architecture.stem
         if isinstance(stem, Stem):
             values |= {("stem", name): getattr(stem, name) for name in ("width", "stride", "block", "activation")}
@@ -215,8 +216,11 @@ class SearchSpace:
             fixed["backbone",] = str(self._backbone)
             fixed |= {("segment", s): segment.name for s, segment in enumerate(spec.backbone.segments)}
         for s, stage in enumerate(spec.stages):
-            fixed |= {("stage", s, "stride"): stage.stride, ("stage", s, "squeeze"): stage.squeeze[0],
-                      ("stage", s, "activation"): stage.activation[0]}  # fmt: skip
+            fixed |= {
+                ("stage", s, "stride"): stage.stride,
+                ("stage", s, "squeeze"): stage.squeeze[0],
+                ("stage", s, "activation"): stage.activation[0],
+            }
         if spec.branch.kind == "gated":
             fixed |= {("exit", e, "channels"): ".".join(map(str, spec.branch.channels)) for e in spec.exit_places}
         return fixed
@@ -248,9 +252,13 @@ class SearchSpace:
             stages = (make_stage(s, stage, chosen) for s, stage in enumerate(spec.stages))
         stem, bits = self._backbone if spec.backbone else make_stem(chosen), chosen("bits")
         return Architecture(
-            stem, tuple(stages), tuple(branches), spec.last_branch, chosen("resolution"),
+            stem,
+            tuple(stages),
+            tuple(branches),
+            spec.last_branch,
+            chosen("resolution"),
             None if bits == FLOAT_BITS else bits,
-        )  # fmt: skip
+        )
 
     # ------------------------------------------------------------------ vectors
 

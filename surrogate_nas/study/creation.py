@@ -30,9 +30,14 @@ from surrogate_nas.training.recipe import Recipe
 
 
 def create(
-    path: Path, data: str | Path | Dataset, space: str | Path | Mount, seed: int, settings: Settings,
-    image_size: int | None, flips: bool | None,
-) -> tuple[Archive, Settings]:  # fmt: skip
+    path: Path,
+    data: str | Path | Dataset,
+    space: str | Path | Mount,
+    seed: int,
+    settings: Settings,
+    image_size: int | None,
+    flips: bool | None,
+) -> tuple[Archive, Settings]:
     """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
     Returns:
@@ -55,8 +60,9 @@ def create(
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
-    header = Header(spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE,
-                    loaded.test_share, stamp)  # fmt: skip
+    header = Header(
+        spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share, stamp
+    )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():

@@ -58,9 +58,16 @@ class StudyFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, data: str | Path | Dataset, space: str | Path | Mount, seed: int, settings: Settings,
-        image_size: int | None = None, flips: bool | None = None,
-    ) -> "StudyFolder":  # fmt: skip
+        cls,
+        path: Path,
+        *,
+        data: str | Path | Dataset,
+        space: str | Path | Mount,
+        seed: int,
+        settings: Settings,
+        image_size: int | None = None,
+        flips: bool | None = None,
+    ) -> "StudyFolder":
         """A new study. Everything that can be checked is checked before anything is written.
 
         Args:
@@ -312,9 +319,16 @@ class StudyFolder:
     def _job(self, proposal: Proposal) -> Job:
         header, settings = self.archive.header, self.settings
         source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
-        return Job(proposal, source, self._recipe(proposal), settings.device, weights_path(weights, proposal.id),
-                   unfinished_path(weights, proposal.id), self.space.spec.backbone,
-                   self.costing.charge_heads)  # fmt: skip
+        return Job(
+            proposal,
+            source,
+            self._recipe(proposal),
+            settings.device,
+            weights_path(weights, proposal.id),
+            unfinished_path(weights, proposal.id),
+            self.space.spec.backbone,
+            self.costing.charge_heads,
+        )
 
     def _recipe(self, proposal: Proposal) -> Recipe:
         """That of its fidelity, with the time limit of the setting that is meant."""

@@ -130,10 +130,11 @@ def _differences(folder: StudyFolder, source: StudyFolder) -> Iterator[tuple[str
     if _comparable(here.space) != _comparable(there.space):
         yield "space", _named(here.space, there.space), _named(there.space, here.space)
     pairs = (
-        ("images and classes", here.shape, there.shape), ("splits", _splits(folder), _splits(source)),
+        ("images and classes", here.shape, there.shape),
+        ("splits", _splits(folder), _splits(source)),
         ("settings for mirrored images", _flips(folder), _flips(source)),
         ("recipe", fidelity, _other_fidelity(source, fidelity)),
-    )  # fmt: skip
+    )
     for what, ours, theirs in pairs:
         if None not in (ours, theirs) and ours != theirs:
             yield what, ours, theirs
@@ -223,10 +224,15 @@ def _with_origin(source: StudyFolder, records: Sequence[Record]) -> Iterator[Rec
     countdown = Countdown(f"records of {source.path} stored")
     for i, r in enumerate(records, 1):
         came = {
-            "study": str(source.path.resolve()), "seed": header.seed, "data": header.data,
-            "fingerprint": header.fingerprint, "record": r.id, "round": r.proposal.round, "rank": r.proposal.rank,
+            "study": str(source.path.resolve()),
+            "seed": header.seed,
+            "data": header.data,
+            "fingerprint": header.fingerprint,
+            "record": r.id,
+            "round": r.proposal.round,
+            "rank": r.proposal.rank,
             "when": when,
-        }  # fmt: skip
+        }
         provenance = {**r.provenance, MERGED: [*r.provenance.get(MERGED, []), came]}
         outputs = None if r.failure is not None else source.archive.outputs(r.id)
         yield replace(r, outputs=outputs, provenance=provenance)

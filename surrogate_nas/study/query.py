@@ -148,11 +148,18 @@ class Respondent:
         ]
         exact = (said.macs.max(axis=1), cost.parameters, cost.weight_bytes, cost.memory(on[:, :-1]))
         columns = (
-            encodings, self._texts(said.thresholds), _triples(said.accuracy), _triples(said.expected_macs),
-            _triples(said.rates), right, said.feasible.tolist(), said.macs.tolist(),
+            encodings,
+            self._texts(said.thresholds),
+            _triples(said.accuracy),
+            _triples(said.expected_macs),
+            _triples(said.rates),
+            right,
+            said.feasible.tolist(),
+            said.macs.tolist(),
             *(column.tolist() for column in exact),
-            [None] * len(encodings) if said.cost is None else _triples(said.cost), measured,
-        )  # fmt: skip
+            [None] * len(encodings) if said.cost is None else _triples(said.cost),
+            measured,
+        )
         return [Answer(*row) for row in zip(*columns, strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:

@@ -195,9 +195,17 @@ def column_names(positions: int, *, cost: bool) -> list[str]:
 
     exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
     return [
-        "encoding", "thresholds", *intervals("accuracy", "expected_macs", *exits), "feasible_probability",
-        "worst_macs", "parameters", "weight_bytes", "activation_bytes", *(intervals("cost") if cost else []), "trained",
-    ]  # fmt: skip
+        "encoding",
+        "thresholds",
+        *intervals("accuracy", "expected_macs", *exits),
+        "feasible_probability",
+        "worst_macs",
+        "parameters",
+        "weight_bytes",
+        "activation_bytes",
+        *(intervals("cost") if cost else []),
+        "trained",
+    ]
 
 
 def cells(answer: Answer) -> list[Any]:
@@ -207,8 +215,14 @@ def cells(answer: Answer) -> list[Any]:
         row += probability
     for accuracy in answer.exit_accuracies:
         row += accuracy or (None, None, None)
-    row += (answer.feasible_probability, answer.worst_macs, answer.parameters, answer.weight_bytes,
-            answer.activation_bytes, *(answer.cost or ()))  # fmt: skip
+    row += (
+        answer.feasible_probability,
+        answer.worst_macs,
+        answer.parameters,
+        answer.weight_bytes,
+        answer.activation_bytes,
+        *(answer.cost or ()),
+    )
     return [*row, " ".join(known["id"] for known in answer.trained)]
 
 

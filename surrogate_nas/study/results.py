@@ -67,12 +67,22 @@ class Measured:
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
-            float(measured.accuracy[0]), (float(interval.low), float(interval.high)),
-            float(measured.expected_macs[0]), macs_interval, int(figures.macs.p95[0]), int(figures.macs.worst[0]),
-            tuple(float(p) for p in measured.rates[0]), _or_none(measured.exit_accuracy[0]),
-            _or_none(per_class), float(np.nanmean(per_class)), measured.n, int(measured.parameters[0]),
-            int(measured.weight_bytes[0]), int(measured.activation_bytes[0]), _cost(figures.cost),
-        )  # fmt: skip
+            float(measured.accuracy[0]),
+            (float(interval.low), float(interval.high)),
+            float(measured.expected_macs[0]),
+            macs_interval,
+            int(figures.macs.p95[0]),
+            int(figures.macs.worst[0]),
+            tuple(float(p) for p in measured.rates[0]),
+            _or_none(measured.exit_accuracy[0]),
+            _or_none(per_class),
+            float(np.nanmean(per_class)),
+            measured.n,
+            int(measured.parameters[0]),
+            int(measured.weight_bytes[0]),
+            int(measured.activation_bytes[0]),
+            _cost(figures.cost),
+        )
 
     def limited(self, limits: Limits) -> list[tuple[str, float, float]]:
         """Everything beside accuracy that has a limit: its name, value, and cap."""
@@ -84,9 +94,10 @@ class Measured:
             ("parameters", self.parameters, limits.max_params),
             ("bytes of weights", self.weight_bytes, limits.max_weight_bytes),
             ("bytes of activations", self.activation_bytes, limits.max_activation_bytes),
-            ("expected cost", expected, limits.max_cost), ("95 % of cost", p95, limits.max_p95_cost),
+            ("expected cost", expected, limits.max_cost),
+            ("95 % of cost", p95, limits.max_p95_cost),
             ("worst-case cost", worst, limits.max_worst_cost),
-        )  # fmt: skip
+        )
         return [(name, value, cap) for name, value, cap in amounts if cap is not None]
 
 

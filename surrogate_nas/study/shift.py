@@ -100,9 +100,15 @@ def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
 
 
 def measure_shift(
-    network: EarlyExitNetwork, test: LabeledImages, solution: Solution, limits: Limits,
-    measure: Callable[[SplitOutputs], Measured], corruptions: Sequence[str], levels: Sequence[int], seed: int,
-) -> Shift:  # fmt: skip
+    network: EarlyExitNetwork,
+    test: LabeledImages,
+    solution: Solution,
+    limits: Limits,
+    measure: Callable[[SplitOutputs], Measured],
+    corruptions: Sequence[str],
+    levels: Sequence[int],
+    seed: int,
+) -> Shift:
     """One pass of all exits over the test images for each corruption and level, and one over the clean ones.
 
     Args:

@@ -65,9 +65,16 @@ class Study:
 
     @classmethod
     def create(
-        cls, path: str | Path, *, data: str | Path | Dataset = "digits", space: str | Path | Mount = "tiny",
-        seed: int = 0, image_size: int | None = None, flips: bool | None = None, **settings: Any,
-    ) -> "Study":  # fmt: skip
+        cls,
+        path: str | Path,
+        *,
+        data: str | Path | Dataset = "digits",
+        space: str | Path | Mount = "tiny",
+        seed: int = 0,
+        image_size: int | None = None,
+        flips: bool | None = None,
+        **settings: Any,
+    ) -> "Study":
         """A new study.
 
         Args:
@@ -84,9 +91,14 @@ class Study:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
         folder = StudyFolder.create(
-            Path(path), data=data, space=space, seed=seed, settings=Settings().updated(settings),
-            image_size=image_size, flips=flips,
-        )  # fmt: skip
+            Path(path),
+            data=data,
+            space=space,
+            seed=seed,
+            settings=Settings().updated(settings),
+            image_size=image_size,
+            flips=flips,
+        )
         return cls(folder)
 
     @classmethod
@@ -458,9 +470,14 @@ class Study:
         return solutions
 
     def shift(
-        self, id: str, limits: Limits | None = None, *, operating_point: OperatingPoint | None = None,
-        corruptions: Sequence[str] = tuple(CORRUPTIONS), levels: Sequence[int] = LEVELS,
-    ) -> Shift:  # fmt: skip
+        self,
+        id: str,
+        limits: Limits | None = None,
+        *,
+        operating_point: OperatingPoint | None = None,
+        corruptions: Sequence[str] = tuple(CORRUPTIONS),
+        levels: Sequence[int] = LEVELS,
+    ) -> Shift:
         """One trained network at fixed thresholds on corrupted test images.
 
         Args:
@@ -478,9 +495,15 @@ class Study:
         network = self.folder.network(record.id).to(resolve_device(self.settings.device))
         point = operating_point or self.tune(record.id, limits).operating_point
         return measure_shift(
-            network, self.folder.splits().test, self.solution(record, point), limits,
-            lambda said: self._measured(record, said, point), corruptions, levels, self.folder.problem.seed,
-        )  # fmt: skip
+            network,
+            self.folder.splits().test,
+            self.solution(record, point),
+            limits,
+            lambda said: self._measured(record, said, point),
+            corruptions,
+            levels,
+            self.folder.problem.seed,
+        )
 
     def network(self, id: str) -> EarlyExitNetwork:
         """The trained `nn.Module` of a record, in evaluation mode."""
@@ -489,9 +512,11 @@ class Study:
     # ------------------------------------------------------------------ predictions
 
     def query(
-        self, architectures: Sequence[Architecture], operating_point: OperatingPoint | None = None,
+        self,
+        architectures: Sequence[Architecture],
+        operating_point: OperatingPoint | None = None,
         limits: Limits | None = None,
-    ) -> list[Answer]:  # fmt: skip
+    ) -> list[Answer]:
         """What is predicted of architectures, trained or not.
 
         Without an operating point each answers at the one predicted best within the limits, by default the study's.
@@ -512,9 +537,7 @@ class Study:
         """
         return self._respondent(limits).answer(questions)
 
-    def best(
-        self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None
-    ) -> list[Answer]:  # fmt: skip
+    def best(self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None) -> list[Answer]:
         """The n architectures that are predicted best within limits, trained or not, the best first; no training.
 
         Found by an evolutionary search on the surrogate, `search.evolution`, and ranked by `evolution.ranking`: first

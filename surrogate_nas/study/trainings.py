@@ -23,9 +23,13 @@ class TrainingProgress:
         self._ended = 0
         self._start = time.monotonic()
         self._bar = Progress(
-            TextColumn("training {task.fields[running]}"), BarColumn(), TextColumn("{task.fields[left]}"),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            TextColumn("training {task.fields[running]}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
         self._task = self._bar.add_task("", total=total, running="", left="")
 
     @contextmanager

@@ -86,7 +86,7 @@ def _require_in_space(folder: StudyFolder, source: StudyFolder, architectures: S
 
 def _worth_training(
     folder: StudyFolder, architectures: Sequence[Architecture], taken: Sequence[Proposal]
-) -> list[Architecture]:  # fmt: skip
+) -> list[Architecture]:
     space, limits = folder.space, folder.settings.limits
     rows = space.indices(architectures)
     keeps = keeps_exact_limits(cost_of_indices(space, rows, folder.costing), space.present(rows), limits)
@@ -99,6 +99,9 @@ def _worth_training(
 def _taken_from(source: StudyFolder, record: Record) -> dict[str, Any]:
     header = source.archive.header
     return {
-        "study": str(source.path.resolve()), "seed": header.seed, "data": header.data,
-        "fingerprint": header.fingerprint, "record": record.id,
-    }  # fmt: skip
+        "study": str(source.path.resolve()),
+        "seed": header.seed,
+        "data": header.data,
+        "fingerprint": header.fingerprint,
+        "record": record.id,
+    }

@@ -82,8 +82,14 @@ class Scoring:
                 factor = (1 - share) if j == e else -leaves[j]
                 b = coefficients[:, None, basis.leave[j], None]
                 falls = ((b[..., 1, :] + b[..., 2, :] * d) < 0) * t[:, :, j]
-                kinks = (torch.ones_like(d), falls, falls * d, (b[..., 3, :] < 0) * bent[:, :, j],
-                         (b[..., 4, :] < 0) * u[:, :, j], d)  # fmt: skip
+                kinks = (
+                    torch.ones_like(d),
+                    falls,
+                    falls * d,
+                    (b[..., 3, :] < 0) * bent[:, :, j],
+                    (b[..., 4, :] < 0) * u[:, :, j],
+                    d,
+                )
                 for who, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
                     for i, feature in enumerate(kinks):
                         slopes[..., who, basis.leave[j].start + i] = (amount * feature).sum(-1)
@@ -165,8 +171,7 @@ def fit_curves(basis: CurveBasis, exits: list[Exits], thresholds: Floats) -> tup
     measured = [view.measure(thresholds) for view in exits]
     counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measured], dtype=float)
     share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
-    scoring = Scoring(basis, torch.from_numpy(thresholds), torch.from_numpy(present),
-                       torch.from_numpy(share * counts))  # fmt: skip
+    scoring = Scoring(basis, torch.from_numpy(thresholds), torch.from_numpy(present), torch.from_numpy(share * counts))
     typical = [*TYPICAL_LEAVE * (basis.positions - 1), *TYPICAL_EARLY * (basis.positions - 1), *TYPICAL_LAST]
     values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))
     defined = basis.defined(present)

@@ -79,9 +79,12 @@ class DesignMatrix:
         span = (costs.min(axis=0), costs.max(axis=0))
         architectures = tuple(r.architecture for r in trained)
         training = TrainingSet(
-            _inputs(candidates, span), (*space.gene_kinds, *_cost_kinds(costs.shape[1])), Y,
-            np.where(known, variance, np.inf), _groups(architectures),
-        )  # fmt: skip
+            _inputs(candidates, span),
+            (*space.gene_kinds, *_cost_kinds(costs.shape[1])),
+            Y,
+            np.where(known, variance, np.inf),
+            _groups(architectures),
+        )
         ids = tuple(r.id for r in trained)
         return cls(basis, ids, architectures, candidates, training, center, rotation, span, exits[0].samples)
 
@@ -99,10 +102,16 @@ class DesignMatrix:
     def rows(self, index: npt.NDArray[np.int64]) -> "DesignMatrix":
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
-            self.basis, tuple(self.records[i] for i in index), tuple(self.architectures[i] for i in index),
-            self.candidates[index], self.training.rows(index), self.center, self.rotation, self.cost_range,
+            self.basis,
+            tuple(self.records[i] for i in index),
+            tuple(self.architectures[i] for i in index),
+            self.candidates[index],
+            self.training.rows(index),
+            self.center,
+            self.rotation,
+            self.cost_range,
             self.samples,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)

@@ -52,18 +52,24 @@ class GaussianProcesses(NormalModel):
         batch = torch.Size([training.outputs])
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
-            noise=noise.T.contiguous(), learn_additional_noise=True, batch_shape=batch,
-            noise_prior=LogNormalPrior(-3.0, 2.0), noise_constraint=GreaterThan(SMALLEST),
-        )  # fmt: skip
+            noise=noise.T.contiguous(),
+            learn_additional_noise=True,
+            batch_shape=batch,
+            noise_prior=LogNormalPrior(-3.0, 2.0),
+            noise_constraint=GreaterThan(SMALLEST),
+        )
         likelihood.second_noise_covar.noise = 0.05
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
             seen = self.inputs(torch.from_numpy(training.X))
             targets = torch.from_numpy(training.beyond_trend() if view in ON_TREND else training.Y)
             self.gp = SingleTaskGP(
-                seen.expand(*batch, *seen.shape), targets.T[..., None], likelihood=likelihood,
-                covar_module=VIEWS[view](self.inputs, batch), outcome_transform=None,
-            )  # fmt: skip
+                seen.expand(*batch, *seen.shape),
+                targets.T[..., None],
+                likelihood=likelihood,
+                covar_module=VIEWS[view](self.inputs, batch),
+                outcome_transform=None,
+            )
 
     @property
     def num_outputs(self) -> int:
@@ -91,8 +97,9 @@ class GaussianProcesses(NormalModel):
             warnings.simplefilter("ignore", NumericalWarning)  # jitter on lattices of inputs is normal
             fit_gpytorch_mll(
                 ExactMarginalLogLikelihood(self.gp.likelihood, self.gp),
-                optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}}, max_attempts=1,
-            )  # fmt: skip
+                optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}},
+                max_attempts=1,
+            )
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""

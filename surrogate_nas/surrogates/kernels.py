@@ -28,9 +28,13 @@ def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
 def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
     typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
     matern = MaternKernel(
-        nu=2.5, active_dims=inputs.ordinal, ard_num_dims=len(inputs.ordinal), batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(typical, 1.0), lengthscale_constraint=GreaterThan(SMALLEST),
-    )  # fmt: skip
+        nu=2.5,
+        active_dims=inputs.ordinal,
+        ard_num_dims=len(inputs.ordinal),
+        batch_shape=batch,
+        lengthscale_prior=LogNormalPrior(typical, 1.0),
+        lengthscale_constraint=GreaterThan(SMALLEST),
+    )
     matern.lengthscale = math.exp(typical)
     return _scaled(matern, batch)
 
@@ -42,8 +46,10 @@ def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
 
 
 VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
-    "ordinal": _ordinal, "same": _same, "hamming": _hamming,
-}  # fmt: skip
+    "ordinal": _ordinal,
+    "same": _same,
+    "hamming": _hamming,
+}
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -55,9 +61,12 @@ class HammingKernel(Kernel):  # type: ignore[misc]
     has_lengthscale = True
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
-        super().__init__(ard_num_dims=inputs.choices, batch_shape=batch,
-                         lengthscale_prior=LogNormalPrior(0.0, 1.0),
-            lengthscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
+        super().__init__(
+            ard_num_dims=inputs.choices,
+            batch_shape=batch,
+            lengthscale_prior=LogNormalPrior(0.0, 1.0),
+            lengthscale_constraint=GreaterThan(SMALLEST),
+        )
         self.hot, self.choice = inputs.hot, inputs.choice
         self.lengthscale = 1.0
 
@@ -121,7 +130,11 @@ def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
 
 
 def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
-    scaled = ScaleKernel(kernel, batch_shape=batch, outputscale_prior=LogNormalPrior(-1.0, 2.0),
-                         outputscale_constraint=GreaterThan(SMALLEST))  # fmt: skip
+    scaled = ScaleKernel(
+        kernel,
+        batch_shape=batch,
+        outputscale_prior=LogNormalPrior(-1.0, 2.0),
+        outputscale_constraint=GreaterThan(SMALLEST),
+    )
     scaled.outputscale = 0.5
     return scaled

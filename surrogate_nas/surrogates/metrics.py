@@ -61,11 +61,16 @@ class Score:
         sign = -1 if cost else 1
         regret = np.mean([_regret(sign * p, sign * m) / (m.min() if cost else 1) for p, m, _ in pairs])
         return cls(
-            target, int(known.any(axis=0).sum()), float(np.mean([kendall(p, m) for p, m, _ in pairs])),
-            float(tau_low), float(tau_high), float(np.sqrt(np.mean(error**2))),
-            float(inside[open_].mean()) if open_.any() else 1.0, float(nll.mean()) if open_.any() else 0.0,
+            target,
+            int(known.any(axis=0).sum()),
+            float(np.mean([kendall(p, m) for p, m, _ in pairs])),
+            float(tau_low),
+            float(tau_high),
+            float(np.sqrt(np.mean(error**2))),
+            float(inside[open_].mean()) if open_.any() else 1.0,
+            float(nll.mean()) if open_.any() else 0.0,
             float(regret),
-        )  # fmt: skip
+        )
 
 
 def kendall(a: Floats, b: Floats) -> float:

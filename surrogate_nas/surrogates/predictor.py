@@ -99,8 +99,10 @@ class Predictor:
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
         """Distributions of fresh trainings at (n, E − 1) thresholds, from 64 draws."""
-        parts = [self._predict(candidates[part], thresholds[part], limits, seed)
-                 for part in _chunks(len(candidates), QUERY_SAMPLES)]  # fmt: skip
+        parts = [
+            self._predict(candidates[part], thresholds[part], limits, seed)
+            for part in _chunks(len(candidates), QUERY_SAMPLES)
+        ]
         return parts[0] if len(parts) == 1 else _concatenate(parts)
 
     def _predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int) -> Prediction:
@@ -121,12 +123,15 @@ class Predictor:
 
         positions = range(1, self.design.basis.positions + 1)
         return Prediction(
-            thresholds, share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
+            thresholds,
+            share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
             share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
-            share(figures.accuracy, ACCURACY), spent(figures.macs, EXPECTED_MACS),
+            share(figures.accuracy, ACCURACY),
+            spent(figures.macs, EXPECTED_MACS),
             None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
-            candidates.cost.macs(np.isfinite(thresholds)), (self._widened(figures).excess(limits) <= 0).mean(axis=0),
-        )  # fmt: skip
+            candidates.cost.macs(np.isfinite(thresholds)),
+            (self._widened(figures).excess(limits) <= 0).mean(axis=0),
+        )
 
     def _widened(self, figures: Figures) -> Figures:
         """Draws of what limits speak of, with deviations from the mean as wide as those of the intervals."""
@@ -138,9 +143,11 @@ class Predictor:
 
         macs, cost = figures.macs, figures.cost
         return replace(
-            figures, accuracy=wide(figures.accuracy, ACCURACY), macs=Spent(wide(macs.rates, EXPECTED_MACS), macs.costs),
+            figures,
+            accuracy=wide(figures.accuracy, ACCURACY),
+            macs=Spent(wide(macs.rates, EXPECTED_MACS), macs.costs),
             cost=None if cost is None else Spent(wide(cost.rates, EXPECTED_COST), cost.costs),
-        )  # fmt: skip
+        )
 
 
 def _chunks(n: int, width: int) -> list[slice]:
@@ -154,7 +161,12 @@ def _concatenate(parts: list[Prediction]) -> Prediction:
         return Spread(*(np.concatenate([getattr(e, part) for e in of]) for part in Spread.__slots__))
 
     return Prediction(
-        np.concatenate([p.thresholds for p in parts]), join("rates"), join("exit_accuracy"), join("accuracy"),
-        join("expected_macs"), None if parts[0].cost is None else join("cost"),
-        np.concatenate([p.macs for p in parts]), np.concatenate([p.feasible for p in parts]),
-    )  # fmt: skip
+        np.concatenate([p.thresholds for p in parts]),
+        join("rates"),
+        join("exit_accuracy"),
+        join("accuracy"),
+        join("expected_macs"),
+        None if parts[0].cost is None else join("cost"),
+        np.concatenate([p.macs for p in parts]),
+        np.concatenate([p.feasible for p in parts]),
+    )

@@ -47,9 +47,11 @@ class Reached:
         """(…) what limits speak of."""
         rates, cost = self.curve.rates.numpy(), self.costs.cost
         return replace(
-            self.costs, accuracy=self.accuracy, macs=Spent(rates, self.costs.macs.costs),
+            self.costs,
+            accuracy=self.accuracy,
+            macs=Spent(rates, self.costs.macs.costs),
             cost=None if cost is None else Spent(rates, cost.costs),
-        )  # fmt: skip
+        )
 
     def excess(self, limits: Limits) -> Floats:
         """(…) over the limits; see `Figures.excess`."""
@@ -79,8 +81,12 @@ def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, th
     nothing = np.zeros(0)
     memory = np.maximum(shaped(cost.backbone_memory[:, -1]), (shaped(cost.branch_memory)[..., :-1] * on).max(axis=-1))
     costs = Figures(
-        nothing, Spent(nothing, spent(cost.backbone, cost.branch)), shaped(cost.parameters),
-        shaped(cost.weight_bytes), memory, None if cost.other is None else Spent(nothing, spent(*cost.other)),
-    )  # fmt: skip
+        nothing,
+        Spent(nothing, spent(cost.backbone, cost.branch)),
+        shaped(cost.parameters),
+        shaped(cost.weight_bytes),
+        memory,
+        None if cost.other is None else Spent(nothing, spent(*cost.other)),
+    )
     curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
     return Reached(curve, costs, spent(*cost.priced).astype(np.float64))

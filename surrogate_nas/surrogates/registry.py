@@ -28,8 +28,9 @@ class Member:
 
 
 def _gp(view: View) -> Member:
-    return Member(lambda training, seed: GaussianProcesses.fitted(training, view),
-                  partial(GaussianProcesses, view=view))  # fmt: skip
+    return Member(
+        lambda training, seed: GaussianProcesses.fitted(training, view), partial(GaussianProcesses, view=view)
+    )
 
 
 MEMBERS: Mapping[str, Member] = {

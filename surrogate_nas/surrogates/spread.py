@@ -25,7 +25,7 @@ class Spread:
     @classmethod
     def of(
         cls, drawn: Floats, widening: float | Floats = 1.0, *, within: tuple[Any, Any] = (-np.inf, np.inf)
-    ) -> "Spread":  # fmt: skip
+    ) -> "Spread":
         """From (S, …) draws, with deviations from the mean widened, and intervals cut at what is possible."""
         tail = (1 - INTERVAL) / 2
         mean = drawn.mean(axis=0)

@@ -61,7 +61,7 @@ REGRESSORS: Mapping[str, Callable[[int], Regressor]] = {
     "GP": lambda seed: GaussianProcessRegressor(
         1.0 * Matern(1.0, nu=2.5) + WhiteKernel(0.1), normalize_y=True, random_state=seed
     ),
-}  # fmt: skip
+}
 
 
 class Switching(NormalModel):

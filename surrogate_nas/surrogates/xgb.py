@@ -16,9 +16,18 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 MEMBERS = 8
 ROUNDS = 150
 PARAMETERS = {
-    "max_depth": 3, "eta": 0.06, "subsample": 0.7, "colsample_bynode": 0.4, "lambda": 1.0, "min_child_weight": 1.0,
-    "tree_method": "hist", "multi_strategy": "multi_output_tree", "nthread": 1, "base_score": 0.0, "max_bin": 64,
-}  # fmt: skip
+    "max_depth": 3,
+    "eta": 0.06,
+    "subsample": 0.7,
+    "colsample_bynode": 0.4,
+    "lambda": 1.0,
+    "min_child_weight": 1.0,
+    "tree_method": "hist",
+    "multi_strategy": "multi_output_tree",
+    "nthread": 1,
+    "base_score": 0.0,
+    "max_bin": 64,
+}
 NETWORK_VARIANCE = 0.3
 """Of a unit-variance target: what another seed would change, besides sampling noise."""
 

@@ -15,9 +15,14 @@ Optimizer = torch.optim.Optimizer
 
 
 def keep(
-    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator,
-    epochs: int, seconds: float,
-) -> None:  # fmt: skip
+    path: Path,
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: Optimizer,
+    generator: torch.Generator,
+    epochs: int,
+    seconds: float,
+) -> None:
     """Write the state after so many epochs and seconds, whole or not at all."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:

@@ -34,9 +34,12 @@ class _GroupedInFloat32(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         if func is functional.conv2d and args[0].shape[-3] != args[1].shape[1]:
             args = [a.float() if isinstance(a, Tensor) else a for a in args]
             with torch.autocast("cpu", enabled=False):

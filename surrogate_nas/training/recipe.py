@@ -133,8 +133,13 @@ class Recipe(Config):
 
 
 _NEUTRAL: dict[str, Any] = {
-    "optimizer": "sgd", "cutout": 0.0, "mixup": 0.0, "ema": 0.0, "precision": "float32", "loss": Joint(),
-}  # fmt: skip
+    "optimizer": "sgd",
+    "cutout": 0.0,
+    "mixup": 0.0,
+    "ema": 0.0,
+    "precision": "float32",
+    "loss": Joint(),
+}
 
 
 def changed(recipe: Recipe, file: Path | None, epochs: int | None) -> Recipe:

@@ -58,9 +58,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def build(
-    architecture: Architecture, splits: Splits, classes: int, seed: int, device: torch.device,
+    architecture: Architecture,
+    splits: Splits,
+    classes: int,
+    seed: int,
+    device: torch.device,
     backbone: BackboneSpec | None = None,
-) -> EarlyExitNetwork:  # fmt: skip
+) -> EarlyExitNetwork:
     """An untrained network for this data; the same weights for the same seed.
 
     Args:
@@ -90,21 +94,31 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 
 
 def fit(
-    network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
-    charge_heads: ChargeHeads = "all", on_epoch: Callable[[int], None] = lambda epoch: None,
+    network: EarlyExitNetwork,
+    data: LabeledImages,
+    recipe: Recipe,
+    seed: int,
+    *,
+    flips: bool,
+    charge_heads: ChargeHeads = "all",
+    on_epoch: Callable[[int], None] = lambda epoch: None,
     unfinished: Path | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train in place, and tell `on_epoch` the number of finished epochs; for all else see `epochs`."""
-    for done in epochs(
-        network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished
-    ):  # fmt: skip
+    for done in epochs(network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished):
         on_epoch(done)
 
 
 def epochs(
-    network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, *, flips: bool,
-    charge_heads: ChargeHeads = "all", unfinished: Path | None = None,
-) -> Iterator[int]:  # fmt: skip
+    network: EarlyExitNetwork,
+    data: LabeledImages,
+    recipe: Recipe,
+    seed: int,
+    *,
+    flips: bool,
+    charge_heads: ChargeHeads = "all",
+    unfinished: Path | None = None,
+) -> Iterator[int]:
     """Train in place, and yield the number of finished epochs after each.
 
     Args:
@@ -139,9 +153,14 @@ class _Training:
     """A network with what moves it: data, optimiser, random generator, and the average of its weights."""
 
     def __init__(
-        self, network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe, seed: int, flips: bool,
+        self,
+        network: EarlyExitNetwork,
+        data: LabeledImages,
+        recipe: Recipe,
+        seed: int,
+        flips: bool,
         charge_heads: ChargeHeads,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.network, self.recipe, self.flips = network, recipe, flips
         self.device = network.mean.device
         self.images = torch.from_numpy(data.images).to(self.device)
@@ -233,8 +252,9 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trained = [p for p in network.parameters() if p.requires_grad]
     matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0},
-    ]  # fmt: skip
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, ADAM_BETA_2))
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)

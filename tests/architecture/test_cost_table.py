@@ -119,9 +119,15 @@ def test_statistics_of_what_is_spent_follow_from_who_leaves_where() -> None:
 @pytest.mark.parametrize("charge", ["all", "own"])
 @pytest.mark.parametrize(
     "limits",
-    [{"max_worst_macs": 9e4}, {"max_p95_macs": 7e4}, {"max_activation_bytes": 6000}, {"max_p95_cost": 30.0},
-     {"max_cost": 20.0, "min_accuracy": 0.2}, {"max_worst_cost": 35.0}],
-)  # fmt: skip
+    [
+        {"max_worst_macs": 9e4},
+        {"max_p95_macs": 7e4},
+        {"max_activation_bytes": 6000},
+        {"max_p95_cost": 30.0},
+        {"max_cost": 20.0, "min_accuracy": 0.2},
+        {"max_worst_cost": 35.0},
+    ],
+)
 def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str, float], charge: str) -> None:
     """Limits that do not just cut the unlimited curve, on random exits of real costs."""
     space, shape, rng = SearchSpace(preset("tiny")), ImageShape(1, 8, 10), np.random.default_rng(0)
@@ -135,9 +141,13 @@ def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str
     every = exits.measure(np.array([[a, b] for a in levels[0] for b in levels[1]]))
     allowed = every[every.feasible(caps)]
     assert (found.feasible(caps)).all()
-    best = {(round(a, 9), round(c, 6)) for a, c in zip(allowed.accuracy, allowed.objective, strict=True)
-            if not ((allowed.accuracy >= a) & (allowed.objective <= c)
-                    & ((allowed.accuracy > a) | (allowed.objective < c))).any()}  # fmt: skip
+    best = {
+        (round(a, 9), round(c, 6))
+        for a, c in zip(allowed.accuracy, allowed.objective, strict=True)
+        if not (
+            (allowed.accuracy >= a) & (allowed.objective <= c) & ((allowed.accuracy > a) | (allowed.objective < c))
+        ).any()
+    }
     assert {(round(a, 9), round(c, 6)) for a, c in zip(found.accuracy, found.objective, strict=True)} == best
 
 

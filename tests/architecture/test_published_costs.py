@@ -23,8 +23,11 @@ def test_macs_and_parameters_of_subnets_are_those_published() -> None:
         genes: list[int] = []
         for s in range(5):
             kernels, expansions = ([int(row[f"{name}{4 * s + i}"]) for i in range(4)] for name in ("ks", "e"))
-            genes += [DEPTHS.index(int(row[f"d{s}"])), *(KERNELS.index(k) if k else 0 for k in kernels),
-                      *(EXPANSIONS.index(e) if e else 0 for e in expansions)]  # fmt: skip
+            genes += [
+                DEPTHS.index(int(row[f"d{s}"])),
+                *(KERNELS.index(k) if k else 0 for k in kernels),
+                *(EXPANSIONS.index(e) if e else 0 for e in expansions),
+            ]
         architecture, _ = codec.decode([*genes, 2, 2, 2, 2])
         cost = costing.of(architecture)
         assert (cost.backbone[0, -1], cost.parameters[0]) == (float(row["macs"]), float(row["params"]))

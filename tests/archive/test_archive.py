@@ -314,7 +314,7 @@ def test_a_sound_archive_has_no_problems(archive: Archive) -> None:
         "UPDATE proposals SET architecture = 'stem-w8-s1/res-d1-w8-k3-s1' WHERE id = ?",
         "UPDATE proposals SET architecture = 'stem' WHERE id = ?",
     ],
-)  # fmt: skip
+)
 def test_a_spoilt_record_is_named(archive: Archive, statement: str) -> None:
     for i in range(3):
         archive.add(record(i))

@@ -171,9 +171,18 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
 
 def test_every_json_document_is_the_only_thing_on_stdout(study_path: Path, command: Command) -> None:
     record = Archive.open(study_path / ARCHIVE).records()[0]
-    for words in ("fit STUDY", f"tune STUDY {record.id} --max-macs 1e6", f"ladder STUDY {record.id}",
-                  f"policies STUDY {record.id}", "archive list STUDY", "archive validate STUDY",
-                  f"archive show STUDY {record.id}", "spaces", "datasets", "doctor"):  # fmt: skip
+    for words in (
+        "fit STUDY",
+        f"tune STUDY {record.id} --max-macs 1e6",
+        f"ladder STUDY {record.id}",
+        f"policies STUDY {record.id}",
+        "archive list STUDY",
+        "archive validate STUDY",
+        f"archive show STUDY {record.id}",
+        "spaces",
+        "datasets",
+        "doctor",
+    ):
         _, out, _ = command(*[study_path if w == "STUDY" else w for w in words.split()], "--json")
         assert json.loads(out)
 

@@ -171,7 +171,7 @@ def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path)
         ({"a/1.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"}, "{} has one class"),
         ({"a/1.png": grey(), "b/1.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"}, "{}/b/1.eps is not a"),
     ],
-)  # fmt: skip
+)
 def test_a_folder_that_is_not_as_it_should_be_is_named(
     tmp_path: Path, contents: dict[str, Image.Image | bytes], message: str
 ) -> None:
@@ -346,7 +346,7 @@ def palette_of(values: Bytes) -> Image.Image:
         (Image.fromarray(np.repeat(GREY[:2, :2, None], 3, axis=2)).quantize(4), "png", GREY[:2, :2]),
     ],
     ids=["L", "1", "I;16 png", "I;16 tif", "I;16B", "I", "LA", "P"],
-)  # fmt: skip
+)
 def test_grey_images_of_any_mode_have_one_channel(
     tmp_path: Path, image: Image.Image, suffix: str, expected: Bytes
 ) -> None:

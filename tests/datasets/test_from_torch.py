@@ -38,8 +38,12 @@ class Photographs(TorchDataset[tuple[Image.Image, int, str]]):
 def test_tensors_are_read_with_their_labels() -> None:
     data = from_torch(TENSORS)
     assert (data.name, data.classes, data.test, data.flips, data.notes) == (
-        "torch:TensorDataset", ("0", "1", "2"), None, True, (),
-    )  # fmt: skip
+        "torch:TensorDataset",
+        ("0", "1", "2"),
+        None,
+        True,
+        (),
+    )
     assert data.shape == ImageShape(channels=3, size=SIDE, classes=3)
     np.testing.assert_array_equal(data.train.images, COLOUR)
     np.testing.assert_array_equal(data.train.labels, LABELS)
@@ -72,10 +76,14 @@ def to_unit(image: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize(
     "convert",
     [
-        lambda image: image, lambda image: image.transpose(1, 2, 0), lambda image: image / 255, to_unit,
-        lambda image: Image.fromarray(image.transpose(1, 2, 0)), lambda image: to_unit(image).double(),
+        lambda image: image,
+        lambda image: image.transpose(1, 2, 0),
+        lambda image: image / 255,
+        to_unit,
+        lambda image: Image.fromarray(image.transpose(1, 2, 0)),
+        lambda image: to_unit(image).double(),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("label", [int, np.int64, np.uint8, torch.tensor])
 def test_images_and_labels_of_any_type_are_read_alike(convert: Any, label: Any) -> None:
     pairs = [(convert(image), label(int(c))) for image, c in zip(COLOUR, LABELS, strict=True)]
@@ -152,7 +160,7 @@ def test_empty_data_are_refused() -> None:
         ((np.zeros((3, 7, 7), np.uint8), 0), "there are images of 6×6 and 7×7 pixels; choose one size for all with --"),
         ((Image.new("F", (6, 6)), 0), "item 2 of train has pixels of floating-point numbers; allowed: integers of"),
     ],
-)  # fmt: skip
+)
 def test_an_item_that_cannot_be_used_is_named(item: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_torch([(COLOUR[0], 0), (COLOUR[1], 1), item])

@@ -55,10 +55,13 @@ def test_images_and_labels_come_back_as_they_were_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        (GREY, GREY), (GREY[:, 0], GREY), (GREY.transpose(0, 2, 3, 1), GREY), (COLOUR.transpose(0, 2, 3, 1), COLOUR),
+        (GREY, GREY),
+        (GREY[:, 0], GREY),
+        (GREY.transpose(0, 2, 3, 1), GREY),
+        (COLOUR.transpose(0, 2, 3, 1), COLOUR),
     ],
     ids=["N1HW", "NHW", "NHW1", "NHW3"],
-)  # fmt: skip
+)
 def test_channels_may_be_anywhere(tmp_path: Path, images: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
     data = read(tmp_path, images=images, labels=LABELS)
     assert data.train.images.flags.c_contiguous
@@ -77,7 +80,7 @@ def test_channels_may_be_anywhere(tmp_path: Path, images: npt.NDArray[Any], expe
         ((GREY / 255).astype(np.float16), ("12 images of values from 0 to 1 were scaled by 255",)),
         ((GREY + RNG.uniform(-0.4, 0.4, GREY.shape)).clip(0, 255), ("12 images of fractional values were rounded",)),
     ],
-)  # fmt: skip
+)
 def test_any_scale_gives_the_same_bytes(tmp_path: Path, images: npt.NDArray[Any], notes: tuple[str, ...]) -> None:
     data = read(tmp_path, images=images, labels=LABELS)
     np.testing.assert_array_equal(data.train.images, GREY)
@@ -107,11 +110,13 @@ def test_conversion_in_blocks_is_conversion_at_once(block: int, kind: type) -> N
 @pytest.mark.parametrize(
     "names",
     [
-        ("images", "labels", "test_images", "test_labels"), ("x_train", "y_train", "x_test", "y_test"),
-        ("train_images", "train_labels", "test_images", "test_labels"), ("X", "y", "X_test", "y_test"),
+        ("images", "labels", "test_images", "test_labels"),
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X", "y", "X_test", "y_test"),
         ("IMAGES", "Labels", "Test_Images", "TEST_LABELS"),
     ],
-)  # fmt: skip
+)
 def test_arrays_may_have_other_names(tmp_path: Path, names: tuple[str, ...]) -> None:
     data = read(tmp_path, **dict(zip(names, (GREY, LABELS, GREY[:3], LABELS[:3]), strict=True)))
     assert data.test is not None
@@ -211,7 +216,7 @@ UNIT = GREY / 255
         (GREY[:-1], "images has the shape (11, 1, 6, 6) and labels (12,); both must begin with the same length"),
         (np.array(3), "images has the shape () and labels (12,); both must begin with the same length"),
     ],
-)  # fmt: skip
+)
 def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.NDArray[Any], message: str) -> None:
     assert refusal(saved(tmp_path, images=images, labels=LABELS)).startswith(message)
 
@@ -233,7 +238,7 @@ def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.ND
         (LABELS * 0, "data set 'npz:data' has one class, '0'; at least two are needed"),
         (np.array([b"\xff", b"b"])[LABELS % 2], "labels has text that is not UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_labels_that_cannot_be_used_are_described(tmp_path: Path, labels: npt.NDArray[Any], message: str) -> None:
     assert refusal(saved(tmp_path, images=GREY, labels=labels)).startswith(message)
 

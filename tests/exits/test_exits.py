@@ -202,8 +202,9 @@ def sensible(early: int, N: int, seed: int) -> Exits:
     sure = 1 / (1 + np.exp(-4 * (ability - hard + rng.normal(0, 0.2, (early + 1, N)))))
     steps = np.cumsum(rng.integers(10, 100, early + 1)).tolist()
     branches = [*rng.integers(1, 10, early).tolist(), 0]
-    return Exits("max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard,
-                 cost(steps, branches))  # fmt: skip
+    return Exits(
+        "max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard, cost(steps, branches)
+    )
 
 
 def exhaustive(exits: Exits, levels: int) -> Measurements:
@@ -268,8 +269,13 @@ def test_a_network_without_early_exits_is_a_single_point() -> None:
 def test_many_exits_have_a_curve_too(early: int) -> None:
     rng = np.random.default_rng(0)
     shape = (early + 1, 50)
-    exits = Exits("max_softmax", np.ones(early + 1, bool), rng.random(shape, np.float32), rng.random(shape) < 0.7,
-                  cost(list(range(100, 100 * early + 101, 100)), [*[3] * early, 0]))  # fmt: skip
+    exits = Exits(
+        "max_softmax",
+        np.ones(early + 1, bool),
+        rng.random(shape, np.float32),
+        rng.random(shape) < 0.7,
+        cost(list(range(100, 100 * early + 101, 100)), [*[3] * early, 0]),
+    )
     curve = exits.curve
     assert (np.diff(curve.expected_macs) > 0).all()
     assert curve.expected_macs[0] == 103

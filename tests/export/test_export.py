@@ -68,10 +68,16 @@ def alone(network: EarlyExitNetwork, folder: Path, policy: PolicyName) -> Export
     measured = {"expected_macs": 1.0, "accuracy": 0.0}
     setting = {"thresholds": [None] * (X - 1), "macs": [1] * X, "tune": measured, "test": measured}
     manifest = {
-        "format": "surrogate_nas early-exit network", "version": 1, "exits": exits, "settings": [setting],
-        "default_setting": 0, "labels": list(map(str, range(shape.classes))), "policy": policy, "files": files,
+        "format": "surrogate_nas early-exit network",
+        "version": 1,
+        "exits": exits,
+        "settings": [setting],
+        "default_setting": 0,
+        "labels": list(map(str, range(shape.classes))),
+        "policy": policy,
+        "files": files,
         "input": {"shape": [shape.channels, shape.size, shape.size]},
-    }  # fmt: skip
+    }
     (folder / MANIFEST).write_text(json.dumps({**manifest, "sha256": digest_of(manifest)}))
     return ExportedNetwork.load(folder)
 
@@ -89,9 +95,7 @@ def differences(
     network: EarlyExitNetwork, folder: Path, n: int, policy: PolicyName = "max_softmax"
 ) -> tuple[Said, Said]:
     shape = network.shape
-    images = np.random.default_rng(1).integers(
-        256, size=(n, shape.channels, shape.size, shape.size), dtype=np.uint8
-    )  # fmt: skip
+    images = np.random.default_rng(1).integers(256, size=(n, shape.channels, shape.size, shape.size), dtype=np.uint8)
     warmed(network, images)
     exported = alone(network, folder, policy)
     return Said.by_network(network, policy, (), images), Said.by_export(exported, images)
@@ -156,10 +160,13 @@ def test_pieces_of_any_space_say_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("reference", "exits", "side"), [
-    ("tests.helpers.networks:Shortcut", ["first", "middle"], 16),
-    ("torchvision.models:resnet18", ["layer1", "layer3"], 32),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reference", "exits", "side"),
+    [
+        ("tests.helpers.networks:Shortcut", ["first", "middle"], 16),
+        ("torchvision.models:resnet18", ["layer1", "layer3"], 32),
+    ],
+)
 def test_pieces_of_a_given_backbone_say_the_same(
     reference: str, exits: list[str], side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,8 +174,9 @@ def test_pieces_of_a_given_backbone_say_the_same(
     monkeypatch.chdir(Path(__file__).parents[2])
     shape = ImageShape(3, side, 10)
     space = SearchSpace(mount(reference, exits).space(shape))
-    with_all = max(space.architectures(space.sample_indices(20, np.random.default_rng(0))),
-                   key=lambda a: len(a.exit_positions))  # fmt: skip
+    with_all = max(
+        space.architectures(space.sample_indices(20, np.random.default_rng(0))), key=lambda a: len(a.exit_positions)
+    )
     network = EarlyExitNetwork(with_all, shape, backbone=space.spec.backbone)
     expected, got = differences(network, tmp_path, 8)
     assert len(expected.logits) == len(exits) + 1
@@ -240,8 +248,10 @@ def test_the_manifest_says_what_things_cost(exported: Path, exporting: tuple[Pat
             assert np.dot(one["exit_rates"], setting["macs"]) == pytest.approx(one["expected_macs"])
             reach = 1 - np.cumsum([0, *one["exit_rates"]])[:-1]
             assert one["reach"] == pytest.approx(reach)
-            assert all(low <= r + 1e-12 and r - 1e-12 <= high for r, (low, high) in
-                       zip(one["reach"], one["reach_interval"], strict=True))  # fmt: skip
+            assert all(
+                low <= r + 1e-12 and r - 1e-12 <= high
+                for r, (low, high) in zip(one["reach"], one["reach_interval"], strict=True)
+            )
     assert manifest["data"]["fingerprint"] == study.folder.archive.header.fingerprint
     assert manifest["labels"] == list(study.folder.dataset.classes)
     card = (exported / "README.md").read_text()
@@ -461,17 +471,20 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
     assert (code, err) == (2, f"error: {target} is there already; allowed: a folder that does not exist or is empty\n")
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["infer", "DIR", "nothing"], "no images at nothing"),
-    (["infer", "nothing", "nothing"], "no exported network at nothing: No such file"),
-    (["infer", "DIR", "DIR", "--setting", "77"], "setting 77 is not one of 0 to"),
-    (["infer", "DIR", "DIR", "--max-macs", "3"], "no setting takes at most 3 MACs on average"),
-    (["infer", "DIR", "DIR", "--max-macs", "3", "--setting", "0"], "give either --max-macs or --setting"),
-    (["infer", "DIR", "DIR", "--threads", "0"], "threads 0 is not a positive number"),
-    (["measure", "nothing"], "no exported network at nothing"),
-    (["measure", "DIR", "--seconds", "-1"], "--seconds -1 is not a positive number"),
-    (["measure", "DIR", "--setting", "-1"], "setting -1 is not one of 0 to"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["infer", "DIR", "nothing"], "no images at nothing"),
+        (["infer", "nothing", "nothing"], "no exported network at nothing: No such file"),
+        (["infer", "DIR", "DIR", "--setting", "77"], "setting 77 is not one of 0 to"),
+        (["infer", "DIR", "DIR", "--max-macs", "3"], "no setting takes at most 3 MACs on average"),
+        (["infer", "DIR", "DIR", "--max-macs", "3", "--setting", "0"], "give either --max-macs or --setting"),
+        (["infer", "DIR", "DIR", "--threads", "0"], "threads 0 is not a positive number"),
+        (["measure", "nothing"], "no exported network at nothing"),
+        (["measure", "DIR", "--seconds", "-1"], "--seconds -1 is not a positive number"),
+        (["measure", "DIR", "--setting", "-1"], "setting -1 is not one of 0 to"),
+    ],
+)
 def test_bad_input_is_one_line(exported: Path, words: list[str], message: str, command: Command) -> None:
     code, out, err = command(*(str(exported) if word == "DIR" else word for word in words))
     assert (code, out) == (2, "")

@@ -237,11 +237,14 @@ sys.exit(runtime.main([folder, "--check", "--images", images]))
 """
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["nowhere"], "error: no exported network at nowhere"),
-    (["HERE", "--images", "nothing.npy"], "error: nothing.npy is no .npy of images"),
-    (["HERE", "--budget", "1", "--images", "HERE/examples.npy"], "error: "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "error: no exported network at nowhere"),
+        (["HERE", "--images", "nothing.npy"], "error: nothing.npy is no .npy of images"),
+        (["HERE", "--budget", "1", "--images", "HERE/examples.npy"], "error: "),
+    ],
+)
 def test_the_file_says_what_is_wrong_in_one_line(
     exported: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,10 +117,23 @@ def test_an_update_is_validated(changes: dict[str, Any]) -> None:
 
 
 OTHER: dict[str, Any] = {
-    "epochs": 21, "batch_size": 65, "learning_rate": 0.2, "momentum": 0.8, "weight_decay": 0.0, "label_smoothing": 0.0,
-    "schedule": "cosine", "early_exit_weight": 0.5, "augment": False, "max_seconds": 5.0,
-    "optimizer": "adamw", "cutout": 0.25, "mixup": 0.2, "ema": 0.99, "precision": "bfloat16", "loss": "distillation",
-}  # fmt: skip
+    "epochs": 21,
+    "batch_size": 65,
+    "learning_rate": 0.2,
+    "momentum": 0.8,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "schedule": "cosine",
+    "early_exit_weight": 0.5,
+    "augment": False,
+    "max_seconds": 5.0,
+    "optimizer": "adamw",
+    "cutout": 0.25,
+    "mixup": 0.2,
+    "ema": 0.99,
+    "precision": "bfloat16",
+    "loss": "distillation",
+}
 
 
 @pytest.mark.parametrize("name", list(Recipe.model_fields))

@@ -18,9 +18,15 @@ from surrogate_nas.space.spec import preset
 SHAPE = ImageShape(1, 8, 10)
 SAMPLES = 400
 SMALL_STUDY: dict[str, Any] = {
-    "budget": 12, "initial": 10, "batch": 2, "surrogate": "gp", "workers": 2, "keep": "all",
-    "limits": {"max_macs": 2e5, "min_accuracy": 0.3}, "recipe": {"epochs": 2},
-}  # fmt: skip
+    "budget": 12,
+    "initial": 10,
+    "batch": 2,
+    "surrogate": "gp",
+    "workers": 2,
+    "keep": "all",
+    "limits": {"max_macs": 2e5, "min_accuracy": 0.3},
+    "recipe": {"epochs": 2},
+}
 """Settings of a real study that takes seconds."""
 
 

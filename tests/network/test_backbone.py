@@ -193,7 +193,7 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         (f"{HERE}:Functional", ["first"], "calls dropout as a function; make it a module"),
         ("torchvision.models:vit_b_16", ["encoder"], "its module gives (2, 5, 768), and (images, channels,"),
     ],
-)  # fmt: skip
+)
 def test_a_module_that_cannot_be_split_there_is_refused_with_the_reason(
     reference: str, exits: list[str], message: str
 ) -> None:

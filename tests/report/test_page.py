@@ -61,9 +61,15 @@ def infeasible(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
 def few(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Three networks: too few for a surrogate, and no search."""
     study = Study.create(
-        tmp_path_factory.mktemp("few") / "study", data="digits", space="tiny", seed=2, budget=3, initial=3, workers=2,
+        tmp_path_factory.mktemp("few") / "study",
+        data="digits",
+        space="tiny",
+        seed=2,
+        budget=3,
+        initial=3,
+        workers=2,
         recipe={"epochs": 1, "batch_size": 128},
-    )  # fmt: skip
+    )
     study.collect(3)
     return study
 
@@ -125,10 +131,16 @@ def test_plotly_is_there_exactly_once(text: str) -> None:
 
 def test_the_sections_stand_in_order(text: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
-        "The front", "Where images leave", "How sure exits are", "Images that leave early and late",
-        "Accuracy per class", "Predicted against verified", "How far to trust the surrogate",
-        "Hypervolume per training", "All networks",
-    ]  # fmt: skip
+        "The front",
+        "Where images leave",
+        "How sure exits are",
+        "Images that leave early and late",
+        "Accuracy per class",
+        "Predicted against verified",
+        "How far to trust the surrogate",
+        "Hypervolume per training",
+        "All networks",
+    ]
 
 
 def test_every_network_appears_with_its_encoding(contents: Contents, text: str) -> None:
@@ -155,8 +167,15 @@ def test_names_from_outside_are_escaped(contents: Contents) -> None:
 
 def test_the_header_says_what_was_studied(contents: Contents) -> None:
     said = header(replace(contents, generated=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
-    for expected in ("digits", "tiny", "10 sampled, 2 from the search; 0 failed", "8 × 8", "2026-01-02 03:04 UTC",
-                     "train 1,293, tune 144, test 360", "chosen on the tune split"):  # fmt: skip
+    for expected in (
+        "digits",
+        "tiny",
+        "10 sampled, 2 from the search; 0 failed",
+        "8 × 8",
+        "2026-01-02 03:04 UTC",
+        "train 1,293, tune 144, test 360",
+        "chosen on the tune split",
+    ):
         assert expected in said
 
 
@@ -171,8 +190,17 @@ def test_failures_are_listed_and_counted(contents: Contents) -> None:
 def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
     records = tuple(failed(r, "out of memory") for r in contents.records)
     none = Examples(None, (), "No solution.")
-    bare = replace(contents, records=records, networks=(), front=(), nearest=None, verified=(), fitted=None,
-                   examples=none, classes=Classes(contents.classes.names, ()))  # fmt: skip
+    bare = replace(
+        contents,
+        records=records,
+        networks=(),
+        front=(),
+        nearest=None,
+        verified=(),
+        fitted=None,
+        examples=none,
+        classes=Classes(contents.classes.names, ()),
+    )
     said = without_plotly(page(bare))
     assert "No network has been trained successfully yet" in said
     assert said.count("out of memory") == len(records)
@@ -253,9 +281,15 @@ def test_verified_values_are_those_of_the_tune_split(study: Study, contents: Con
         assert verified.expected_macs.measured == tune.expected_macs
 
 
-@pytest.mark.parametrize(("tau", "cost_tau", "n", "expected"), [
-    (0.8, 0.5, 40, 0), (0.5, 0.5, 40, 1), (0.8, 0.5, 29, 1), (0.4, 0.5, 10, 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("tau", "cost_tau", "n", "expected"),
+    [
+        (0.8, 0.5, 40, 0),
+        (0.5, 0.5, 40, 1),
+        (0.8, 0.5, 29, 1),
+        (0.4, 0.5, 10, 2),
+    ],
+)
 def test_cautions_follow_the_scores(contents: Contents, tau: float, cost_tau: float, n: int, expected: int) -> None:
     assert contents.fitted is not None
     validation = contents.fitted.validations[0]
@@ -274,10 +308,16 @@ def test_errors_of_shares_are_in_points_and_of_macs_in_percent() -> None:
     assert score_texts(Score("expected MACs", 9, 0.0, 0.0, 0.1, 0.11, 0.9, 1.0, 0.0))[1] == "11.0\N{NO-BREAK SPACE}%"
 
 
-@pytest.mark.parametrize(("limits", "region"), [
-    (Limits(), False), (Limits(max_params=1), False), (Limits(max_macs=5e4), True), (Limits(min_accuracy=0.5), True),
-    (Limits(max_macs=5e4, min_accuracy=0.5), True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("limits", "region"),
+    [
+        (Limits(), False),
+        (Limits(max_params=1), False),
+        (Limits(max_macs=5e4), True),
+        (Limits(min_accuracy=0.5), True),
+        (Limits(max_macs=5e4, min_accuracy=0.5), True),
+    ],
+)
 def test_the_region_is_drawn_where_there_are_limits_to_draw(contents: Contents, limits: Limits, region: bool) -> None:
     names = [trace.name for trace in front_figure(replace(contents, limits=limits)).data]
     assert ("within the limits" in names) is region
@@ -304,13 +344,22 @@ def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> N
     for row, solution in zip(rows, front, strict=True):
         record, tune, test = solution.record, solution.tune, solution.test
         expected: dict[str, Any] = {
-            "id": record.id, "encoding": record.architecture, "thresholds": solution.operating_point,
-            "policy": solution.operating_point.policy, "seed": record.proposal.seed, "origin": record.proposal.origin,
-            "parameters": solution.parameters, "tune_accuracy": tune.accuracy, "tune_expected_macs": tune.expected_macs,
-            "test_accuracy": test.accuracy, "test_accuracy_low": test.accuracy_interval[0],
-            "test_accuracy_high": test.accuracy_interval[1], "test_balanced_accuracy": test.balanced_accuracy,
-            "test_expected_macs": test.expected_macs, "worst_macs": test.worst_macs,
-        }  # fmt: skip
+            "id": record.id,
+            "encoding": record.architecture,
+            "thresholds": solution.operating_point,
+            "policy": solution.operating_point.policy,
+            "seed": record.proposal.seed,
+            "origin": record.proposal.origin,
+            "parameters": solution.parameters,
+            "tune_accuracy": tune.accuracy,
+            "tune_expected_macs": tune.expected_macs,
+            "test_accuracy": test.accuracy,
+            "test_accuracy_low": test.accuracy_interval[0],
+            "test_accuracy_high": test.accuracy_interval[1],
+            "test_balanced_accuracy": test.balanced_accuracy,
+            "test_expected_macs": test.expected_macs,
+            "worst_macs": test.worst_macs,
+        }
         for e, (rate, accuracy) in enumerate(zip(test.rates, test.exit_accuracy, strict=True), start=1):
             expected[f"test_exit_rate_{e}"] = rate
             expected[f"test_exit_accuracy_{e}"] = "" if accuracy is None else accuracy

@@ -200,16 +200,22 @@ def test_every_image_of_the_page_has_a_text(contents: Contents) -> None:
     assert all(image.get("alt") for image in Elements("img", page(contents)).found)
 
 
-@pytest.mark.parametrize(("right", "answer", "caption"), [
-    (True, 1, "dog"), (False, 0, f"dog {WRONG}\N{NO-BREAK SPACE}{HOSTILE}"), (False, None, f"dog {WRONG}"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("right", "answer", "caption"),
+    [
+        (True, 1, "dog"),
+        (False, 0, f"dog {WRONG}\N{NO-BREAK SPACE}{HOSTILE}"),
+        (False, None, f"dog {WRONG}"),
+    ],
+)
 def test_a_wrong_answer_is_marked_and_named_where_it_is_known(
     study: Study, contents: Contents, with_exits: Solution, right: bool, answer: int | None, caption: str
 ) -> None:
     here = example_contents(study, contents, with_exits)
     row = replace(here.examples.leaving[0], drawn=(Example(np.zeros((1, 8, 8), np.uint8), 1, answer, right),))
-    text = examples_section(replace(here, examples=replace(here.examples, leaving=(row,)),
-                                    classes=Classes((HOSTILE, "dog"), (1, 1))))  # fmt: skip
+    text = examples_section(
+        replace(here, examples=replace(here.examples, leaving=(row,)), classes=Classes((HOSTILE, "dog"), (1, 1)))
+    )
     assert [plain(x) for x in re.findall(r"<figcaption>(.*?)</figcaption>", text)] == [caption]
     assert HOSTILE not in text
 
@@ -217,16 +223,24 @@ def test_a_wrong_answer_is_marked_and_named_where_it_is_known(
 def test_why_there_are_no_images_is_said(study: Study, contents: Contents, with_exits: Solution) -> None:
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
     shape = study.folder.shape
-    for examples, why in ((Examples.of([off], study.folder.splits(), shape), "No solution lets 5"),
-                          (Examples.of([with_exits], None, shape), "cannot be read any more")):  # fmt: skip
+    for examples, why in (
+        (Examples.of([off], study.folder.splits(), shape), "No solution lets 5"),
+        (Examples.of([with_exits], None, shape), "cannot be read any more"),
+    ):
         text = examples_section(replace(contents, examples=examples))
         assert why in text
         assert "<img" not in text
 
 
-@pytest.mark.parametrize(("channels", "size", "shape"), [
-    (1, 8, (8, 8)), (3, 32, (32, 32, 3)), (2, 8, (8, 8)), (3, 224, (LARGEST, LARGEST, 3)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("channels", "size", "shape"),
+    [
+        (1, 8, (8, 8)),
+        (3, 32, (32, 32, 3)),
+        (2, 8, (8, 8)),
+        (3, 224, (LARGEST, LARGEST, 3)),
+    ],
+)
 def test_images_of_any_channels_and_size_can_be_shown(channels: int, size: int, shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(256, size=(channels, size, size), dtype=np.uint8)
     assert decoded(data_uri(image)).shape == shape
@@ -342,8 +356,10 @@ def test_a_front_that_offers_nothing_says_so(contents: Contents) -> None:
     assert "There is no solution to compare them with" in baselines_part(nothing)
 
 
-@pytest.mark.parametrize(("a", "b", "expected"), [((0.1, 0.3), (0.2, 0.4), True), ((0.1, 0.2), (0.3, 0.4), False),
-                                                  ((0.1, 0.2), (0.2, 0.4), True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [((0.1, 0.3), (0.2, 0.4), True), ((0.1, 0.2), (0.3, 0.4), False), ((0.1, 0.2), (0.2, 0.4), True)],
+)
 def test_intervals_overlap_where_they_share_a_value(
     contents: Contents, a: tuple[float, float], b: tuple[float, float], expected: bool
 ) -> None:

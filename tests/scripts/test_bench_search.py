@@ -34,9 +34,17 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Runs the script in this process, with tiny budgets unless told otherwise."""
 
     def run(table: Path | None, *arguments: str | Path | int) -> Done:
-        asked = {"--table": table, "--inputs": "depth,width,kind,pool,skip", "--target": "acc", "--cost": "macs",
-                 "--kinds": "ordinal,ordinal,nominal,nominal,nominal", "--initial": INITIAL, "--budget": BUDGET,
-                 "--batch": 2, "--seeds": 1}  # fmt: skip
+        asked = {
+            "--table": table,
+            "--inputs": "depth,width,kind,pool,skip",
+            "--target": "acc",
+            "--cost": "macs",
+            "--kinds": "ordinal,ordinal,nominal,nominal,nominal",
+            "--initial": INITIAL,
+            "--budget": BUDGET,
+            "--batch": 2,
+            "--seeds": 1,
+        }
         if table is None:
             asked = {name: asked[name] for name in ("--initial", "--budget", "--batch", "--seeds")}
         asked |= dict(zip(arguments[::2], arguments[1::2], strict=True))
@@ -103,8 +111,11 @@ def test_what_is_there_is_not_run_again(bench: Callable[..., Done], table: Path,
     found = json.loads(out.read_text())
     assert found["runs"][0]["seconds_per_proposal"] == 77.0
     assert [(run["strategy"], run["seed"]) for run in found["runs"]] == [
-        ("random", 0), ("nsga2", 0), ("random", 1), ("nsga2", 1),
-    ]  # fmt: skip
+        ("random", 0),
+        ("nsga2", 0),
+        ("random", 1),
+        ("nsga2", 1),
+    ]
     assert found["summary"]["hypervolume"]["random"]["seeds"] == 2
     assert "Trainings until the mean is at the final mean of" in done.stdout
     other = bench(table, "--strategies", "random", "--max-cost", "30%", "--json", out)
@@ -179,21 +190,27 @@ def test_limits_that_nothing_keeps_are_reported_with_the_nearest_row(
     assert set(run["hypervolume"]) == {0.0}
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    (("--strategies", "ours,odd"), "--strategies odd: allowed are ours, ours-gp"),
-    (("--strategies", ","), "--strategies ',': allowed are ours, ours-gp"),
-    (("--strategies", "ours:ten"), "--strategies ours:ten: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH"),
-    (("--strategies", "ours:500"), "--budget 500: allowed is from 8 to 242"),
-    (("--budget", 500), "--budget 500: allowed is from 8 to 242 (networks within the cap)"),
-    (("--initial", 4), "--initial 4: allowed is from 8 to 11"),
-    (("--batch", 0), "--batch 0: allowed is from 1 to 242"),
-    (("--seeds", 0), "--seeds 0: allowed is at least 1"),
-    (("--max-cost", "cheap"), "--max-cost cheap: allowed is a number, or a percentile of the table from 0% to 100%"),
-    (("--max-cost", "0.5"), "--max-cost 0.5: allowed is at least 1, the cheapest row's cost"),
-    (("--min-target", "120%"), "--min-target 120%: allowed is a number, or a percentile"),
-    (("--cost", "flops"), "has no column flops; it has depth, width"),
-    (("--table", "nowhere.csv"), "nowhere.csv cannot be read"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("--strategies", "ours,odd"), "--strategies odd: allowed are ours, ours-gp"),
+        (("--strategies", ","), "--strategies ',': allowed are ours, ours-gp"),
+        (("--strategies", "ours:ten"), "--strategies ours:ten: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH"),
+        (("--strategies", "ours:500"), "--budget 500: allowed is from 8 to 242"),
+        (("--budget", 500), "--budget 500: allowed is from 8 to 242 (networks within the cap)"),
+        (("--initial", 4), "--initial 4: allowed is from 8 to 11"),
+        (("--batch", 0), "--batch 0: allowed is from 1 to 242"),
+        (("--seeds", 0), "--seeds 0: allowed is at least 1"),
+        (
+            ("--max-cost", "cheap"),
+            "--max-cost cheap: allowed is a number, or a percentile of the table from 0% to 100%",
+        ),
+        (("--max-cost", "0.5"), "--max-cost 0.5: allowed is at least 1, the cheapest row's cost"),
+        (("--min-target", "120%"), "--min-target 120%: allowed is a number, or a percentile"),
+        (("--cost", "flops"), "has no column flops; it has depth, width"),
+        (("--table", "nowhere.csv"), "nowhere.csv cannot be read"),
+    ],
+)
 def test_bad_arguments_are_one_line(
     bench: Callable[..., Done], table: Path, changes: tuple[str, str], message: str
 ) -> None:

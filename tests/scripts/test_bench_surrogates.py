@@ -69,8 +69,24 @@ def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
     bench: Callable[..., Done], table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.json"
-    done = bench("--table", table, "--inputs", "depth,width,kind,same", "--kinds", "ordinal,ordinal,nominal,ordinal",
-                 "--target", "acc", "--costs", "macs", "--train", "30", "--seeds", "1", "--json", out)  # fmt: skip
+    done = bench(
+        "--table",
+        table,
+        "--inputs",
+        "depth,width,kind,same",
+        "--kinds",
+        "ordinal,ordinal,nominal,ordinal",
+        "--target",
+        "acc",
+        "--costs",
+        "macs",
+        "--train",
+        "30",
+        "--seeds",
+        "1",
+        "--json",
+        out,
+    )
     assert done.error is None
     assert "depth is not a number in 1 rows, such as 'deep'" in done.stderr
     assert "3 of 80 rows left out: gaps, or no number above 0, in depth, acc, macs" in done.stderr
@@ -85,19 +101,29 @@ def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
     assert 0.5 < by_name["gp"]["coverage90"] <= 1
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"--inputs": "depth,hight"}, "has no column hight; it has name, depth, width"),
-    ({"--kinds": "ordinal,odd"}, "--kinds ordinal,odd: allowed are ordinal or nominal, one or as many as --inputs"),
-    ({"--train": "30,many"}, "--train 30,many is not numbers separated by commas"),
-    ({"--train": "500"}, "fewer than the 77 complete ones"),
-    ({"--target": "same"}, "target same is the same in all"),
-    ({"--table": "nowhere.csv"}, "nowhere.csv cannot be read"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--inputs": "depth,hight"}, "has no column hight; it has name, depth, width"),
+        ({"--kinds": "ordinal,odd"}, "--kinds ordinal,odd: allowed are ordinal or nominal, one or as many as --inputs"),
+        ({"--train": "30,many"}, "--train 30,many is not numbers separated by commas"),
+        ({"--train": "500"}, "fewer than the 77 complete ones"),
+        ({"--target": "same"}, "target same is the same in all"),
+        ({"--table": "nowhere.csv"}, "nowhere.csv cannot be read"),
+    ],
+)
 def test_bad_arguments_are_one_line(
     bench: Callable[..., Done], table: Path, changes: dict[str, str], message: str
 ) -> None:
-    asked = {"--table": str(table), "--inputs": "depth,width", "--kinds": "ordinal", "--target": "acc",
-             "--costs": "macs", "--train": "30", "--seeds": "1"} | changes  # fmt: skip
+    asked = {
+        "--table": str(table),
+        "--inputs": "depth,width",
+        "--kinds": "ordinal",
+        "--target": "acc",
+        "--costs": "macs",
+        "--train": "30",
+        "--seeds": "1",
+    } | changes
     done = bench(*(text for pair in asked.items() for text in pair))
     assert str(done.error).startswith("error: ")
     assert message in str(done.error)

@@ -57,9 +57,15 @@ def test_what_is_in_flight_is_not_valued_again() -> None:
 
 def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:
     study = Study.create(
-        tmp_path / "study", budget=12, initial=8, batch=2, workers=2, strategy="random", asynchronous=True,
+        tmp_path / "study",
+        budget=12,
+        initial=8,
+        batch=2,
+        workers=2,
+        strategy="random",
+        asynchronous=True,
         recipe={"epochs": 1},
-    )  # fmt: skip
+    )
     study.run()
     records = study.records()
     assert len(records) == len({r.architecture for r in records}) == 12

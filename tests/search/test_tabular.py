@@ -222,8 +222,13 @@ def test_full_pieces_stay_as_they_are_while_a_table_grows(
     assert after[NETWORKS].startswith(before[NETWORKS])
     assert before[PIECE.format(2)] != after[PIECE.format(2)]
     assert set(contents(written(records[:2], problem, tmp_path))) == {
-        SPACE, NETWORKS, DESCRIPTION, LABELS, PIECE.format(0), CHECKSUMS,
-    }  # fmt: skip
+        SPACE,
+        NETWORKS,
+        DESCRIPTION,
+        LABELS,
+        PIECE.format(0),
+        CHECKSUMS,
+    }
 
 
 def test_trainings_after_one_that_is_not_done_wait(records: list[Record], problem: Problem, tmp_path: Path) -> None:

@@ -24,10 +24,33 @@ MOST_GROWTH = 300 * 2**20
 
 Body = bytes
 HOSTILE_WORDS = [
-    "NaN", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "9" * 5000, "-0", "5e-324", "1e308", "null", "true",
-    '""', '"\\ud800"', '"\\u0000"', '"\U0001f600"', "[]", "{}", "[[[[[[[[[[1]]]]]]]]]]", '"' + "x" * 10_000 + '"',
-    '"../../etc/passwd"', "\"'; DROP TABLE records; --\"", '"<script>"', "0x10", "1_000", "'x'", '"off"',
-]  # fmt: skip
+    "NaN",
+    "-Infinity",
+    "1e999",
+    "-1e999",
+    "1" + "0" * 400,
+    "9" * 5000,
+    "-0",
+    "5e-324",
+    "1e308",
+    "null",
+    "true",
+    '""',
+    '"\\ud800"',
+    '"\\u0000"',
+    '"\U0001f600"',
+    "[]",
+    "{}",
+    "[[[[[[[[[[1]]]]]]]]]]",
+    '"' + "x" * 10_000 + '"',
+    '"../../etc/passwd"',
+    '"\'; DROP TABLE records; --"',
+    '"<script>"',
+    "0x10",
+    "1_000",
+    "'x'",
+    '"off"',
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +75,20 @@ class Bodies:
     def draw(self) -> Body:
         """One of any kind."""
         kinds: list[Callable[[], Body]] = [
-            self.sound, self.spoilt_text, self.spoilt_text, self.odd_value, self.odd_value, self.odd_field,
-            self.flipped, self.flipped, self.binary, self.nested, self.twice, self.shapes, self.cut,
-        ]  # fmt: skip
+            self.sound,
+            self.spoilt_text,
+            self.spoilt_text,
+            self.odd_value,
+            self.odd_value,
+            self.odd_field,
+            self.flipped,
+            self.flipped,
+            self.binary,
+            self.nested,
+            self.twice,
+            self.shapes,
+            self.cut,
+        ]
         if self.chance.random() < 0.005:
             kinds = [self.huge]
         return self.chance.choice(kinds)()
@@ -123,8 +157,19 @@ class Bodies:
         return self.sound()[:-1] + b', "encodings": ["' + self.chance.choice(self.encodings).encode() + b'"]}'
 
     def shapes(self) -> Body:
-        whole = [[], {}, None, 1, "x", [self.document()], {"encodings": []}, {"encodings": [[]] * 50},
-                 {"encodings": ["0.5"] * 1001}, {"encodings": {"0": "x"}}, {"encodings": "x"}]  # fmt: skip
+        whole = [
+            [],
+            {},
+            None,
+            1,
+            "x",
+            [self.document()],
+            {"encodings": []},
+            {"encodings": [[]] * 50},
+            {"encodings": ["0.5"] * 1001},
+            {"encodings": {"0": "x"}},
+            {"encodings": "x"},
+        ]
         return json.dumps(self.chance.choice(whole)).encode()
 
     def cut(self) -> Body:

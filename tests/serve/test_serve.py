@@ -69,8 +69,9 @@ def said(client: Client, body: object, status: int = 422, to: str = "/query", **
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes())
-            for p in folder.rglob("*") if p.is_file()}  # fmt: skip
+    return {
+        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
+    }
 
 
 def test_serving_leaves_a_study_as_it_was(study_path: Path, tmp_path: Path) -> None:
@@ -122,9 +123,13 @@ def test_a_change_of_the_archive_or_the_settings_is_seen(study_path: Path, tmp_p
 @pytest.mark.parametrize("thresholds", [None, "0.8,off"])
 @pytest.mark.parametrize("max_macs", [None, 5e4])
 def test_it_answers_as_the_command_does(
-    client: Client, command: Command, study_path: Path, encodings: list[str], thresholds: str | None,
+    client: Client,
+    command: Command,
+    study_path: Path,
+    encodings: list[str],
+    thresholds: str | None,
     max_macs: float | None,
-) -> None:  # fmt: skip
+) -> None:
     body: dict[str, Any] = {"encodings": encodings}
     words: list[object] = ["query", study_path, "--json", *(w for e in encodings for w in ("--encoding", e))]
     if thresholds is not None:
@@ -176,8 +181,11 @@ def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live
         applies: list[bool] = []
         for gene in about["genes"]:
             applies.append(all(applies[parent] and row[parent] in allowed for parent, allowed in gene["needs"]))
-        words = [str(round(row[g] / (len(gene["values"]) - 1), 6) if applies[g] else 0)
-                 for g, gene in enumerate(about["genes"]) if gene["encoded"]]  # fmt: skip
+        words = [
+            str(round(row[g] / (len(gene["values"]) - 1), 6) if applies[g] else 0)
+            for g, gene in enumerate(about["genes"])
+            if gene["encoded"]
+        ]
         assert space.parse_with_row(",".join(words))[1] == row.tolist(), architecture
 
 
@@ -232,9 +240,19 @@ def _codes(page: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/assets/../server.py", "/assets/..%2f__init__.py", "/figures/..%2Freport.html",
-     "/trained/%2e%2e%2farchive.sqlite", "/assets/%00", "/redoc", "/archive.sqlite", "/config.yaml", "/assets/"],
-)  # fmt: skip
+    [
+        "/nothing",
+        "/assets/../server.py",
+        "/assets/..%2f__init__.py",
+        "/figures/..%2Freport.html",
+        "/trained/%2e%2e%2farchive.sqlite",
+        "/assets/%00",
+        "/redoc",
+        "/archive.sqlite",
+        "/config.yaml",
+        "/assets/",
+    ],
+)
 def test_what_is_not_there_is_one_line(client: Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404

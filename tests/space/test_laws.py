@@ -47,37 +47,61 @@ def choices(values: list[Any], most: int = 2) -> st.SearchStrategy[list[Any]]:
 
 @st.composite
 def branches(draw: st.DrawFn) -> dict[str, Any]:
-    module = st.fixed_dictionaries({
-        "side": choices([6, 8]), "kernel": choices([3, 5]), "multiplier": choices([1, 2]), "pool": st.just([1]),
-    })  # fmt: skip
+    module = st.fixed_dictionaries(
+        {
+            "side": choices([6, 8]),
+            "kernel": choices([3, 5]),
+            "multiplier": choices([1, 2]),
+            "pool": st.just([1]),
+        }
+    )
     optional = module.map(lambda m: {**m, "side": [0, *m["side"]]})
-    return draw(st.one_of(
-        st.fixed_dictionaries({"depth": choices([0, 1, 2]), "layer": choices(["conv", "separable"]),
-                               "channels": choices([4, 8]), "pool": choices([1, 2])}),
-        st.fixed_dictionaries({"kind": st.just("mobile"), "expand": choices([1, 2]), "mix": choices([2, 3])}),
-        st.just({"kind": "gated", "channels": [4, 8]}),
-        st.tuples(module, optional).map(lambda m: {"kind": "resize", "modules": list(m)}),
-    ))  # fmt: skip
+    return draw(
+        st.one_of(
+            st.fixed_dictionaries(
+                {
+                    "depth": choices([0, 1, 2]),
+                    "layer": choices(["conv", "separable"]),
+                    "channels": choices([4, 8]),
+                    "pool": choices([1, 2]),
+                }
+            ),
+            st.fixed_dictionaries({"kind": st.just("mobile"), "expand": choices([1, 2]), "mix": choices([2, 3])}),
+            st.just({"kind": "gated", "channels": [4, 8]}),
+            st.tuples(module, optional).map(lambda m: {"kind": "resize", "modules": list(m)}),
+        )
+    )
 
 
 @st.composite
 def mappings(draw: st.DrawFn) -> dict[str, Any]:
     """What a user may write in a space's file."""
-    stage = st.fixed_dictionaries({
-        "block": choices(["residual", "inverted"]), "depth": choices([1, 2, 3]), "width": choices([4, 8, 12]),
-        "kernel": choices([3, 5]), "expansion": choices([1, 2, 3]), "stride": st.sampled_from([1, 2]),
-        "squeeze": choices([False, True]), "activation": choices(["hswish", "relu"]), "per_block": st.booleans(),
-    })  # fmt: skip
+    stage = st.fixed_dictionaries(
+        {
+            "block": choices(["residual", "inverted"]),
+            "depth": choices([1, 2, 3]),
+            "width": choices([4, 8, 12]),
+            "kernel": choices([3, 5]),
+            "expansion": choices([1, 2, 3]),
+            "stride": st.sampled_from([1, 2]),
+            "squeeze": choices([False, True]),
+            "activation": choices(["hswish", "relu"]),
+            "per_block": st.booleans(),
+        }
+    )
     stages = draw(st.lists(stage, min_size=1, max_size=4))
     early = list(range(1, len(stages)))
     at = draw(st.lists(st.sampled_from(early), min_size=1, unique=True).map(sorted)) if early else None
     return {
-        "name": "random", "image_sizes": [32, 48],
+        "name": "random",
+        "image_sizes": [32, 48],
         "stem": {"width": draw(choices([4, 8])), "block": draw(st.booleans())},
-        "stages": stages, "branch": draw(branches()), "bits": draw(st.sampled_from([[32], [8], [4, 32]])),
+        "stages": stages,
+        "branch": draw(branches()),
+        "bits": draw(st.sampled_from([[32], [8], [4, 32]])),
         "resolution": draw(st.sampled_from([[], [32], [32, 40]])),
         "exits": {"at": at, "at_least": draw(st.integers(0, len(at)))} if at else {},
-    }  # fmt: skip
+    }
 
 
 def test_a_law_that_is_broken_is_told_with_a_counterexample(
@@ -100,10 +124,17 @@ def test_every_law_holds_in_spaces_of_a_users_own(mapping: dict[str, Any]) -> No
 
 @given(mapping=mappings(), side=st.integers(1, 8))
 def test_a_space_that_could_pool_a_map_away_is_refused(mapping: dict[str, Any], side: int) -> None:
-    mapping = {**mapping, "image_sizes": [side, side], "resolution": [], "exits": {},
-               "branch": {"depth": [1], "channels": 4, "pool": [1, 4]}}  # fmt: skip
-    sides = [-(-side // int(np.prod([s["stride"] for s in mapping["stages"][: e + 1]])))
-             for e in range(len(mapping["stages"]) - 1)]  # fmt: skip
+    mapping = {
+        **mapping,
+        "image_sizes": [side, side],
+        "resolution": [],
+        "exits": {},
+        "branch": {"depth": [1], "channels": 4, "pool": [1, 4]},
+    }
+    sides = [
+        -(-side // int(np.prod([s["stride"] for s in mapping["stages"][: e + 1]])))
+        for e in range(len(mapping["stages"]) - 1)
+    ]
     if min(sides, default=4) >= 4:
         parse_spec(mapping)
     else:

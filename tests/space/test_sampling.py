@@ -21,8 +21,14 @@ TIGHT = Limits(max_params=2.2e6)
 """Fewer than one in a million networks of `edanas`, whose smallest has 2.14 million parameters."""
 
 
-def drawn(name: str, n: int, kind: SamplingName = "uniform", limits: Limits | None = None, seed: int = 0,
-          taken: set[bytes] | None = None) -> list[Architecture]:  # fmt: skip
+def drawn(
+    name: str,
+    n: int,
+    kind: SamplingName = "uniform",
+    limits: Limits | None = None,
+    seed: int = 0,
+    taken: set[bytes] | None = None,
+) -> list[Architecture]:
     space = SearchSpace(preset(name))
     costing = costing_for(space, SHAPE)
     return sample_within(space, n, costing, limits or Limits(), np.random.default_rng(seed), taken or set(), kind)
@@ -63,8 +69,9 @@ def test_uniform_is_rejection_from_uniform_choices() -> None:
 def test_stratified_reaches_further_to_both_ends_of_the_cost(name: str) -> None:
     space = SearchSpace(preset(name))
     costing = costing_for(space, SHAPE)
-    uniform, even = (np.log10([costing.of(a).macs()[0, -1] for a in drawn(name, 48, kind)])
-                     for kind in ("uniform", "stratified"))  # fmt: skip
+    uniform, even = (
+        np.log10([costing.of(a).macs()[0, -1] for a in drawn(name, 48, kind)]) for kind in ("uniform", "stratified")
+    )
     assert even.min() < uniform.min() - 0.1
     assert even.max() > uniform.max() + 0.1
     edges = np.linspace(even.min(), even.max(), 11)

@@ -58,7 +58,7 @@ def test_a_file_is_read_as_its_mapping_would_be(tmp_path: Path) -> None:
         (GOOD, "- 1\n- 2\n", "a mapping with name"),
         ("name: mine", "name: !!python/object/apply:os.system [ls]", "line 1: "),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_one_line_with_the_line_and_the_field(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:

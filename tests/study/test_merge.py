@@ -220,8 +220,10 @@ def test_a_training_that_measured_otherwise_is_said_and_the_own_one_stays(
     said = [s.folder.archive.outputs(record.id).tune for s in (study, other)]
     assert [conflict.here, conflict.there] == [float(outputs.right[-1].mean()) for outputs in said]
     assert_same(everything(study), before)
-    assert f"warning: 1 networks were trained in both studies with the same seed and measured otherwise, as other " \
-           f"hardware may; those of {study.path} stay: {record.id}" in capsys.readouterr().err  # fmt: skip
+    assert (
+        f"warning: 1 networks were trained in both studies with the same seed and measured otherwise, as other "
+        f"hardware may; those of {study.path} stay: {record.id}" in capsys.readouterr().err
+    )
 
 
 def test_a_failure_gives_way_to_a_training_and_never_the_other_way(copy: Copy, second_path: Path) -> None:
@@ -259,8 +261,14 @@ def test_a_record_tells_every_study_that_it_came_through(copy: Copy, study_path:
     hops = last.folder.archive.find(record.id).provenance[MERGED]
     assert [hop["study"] for hop in hops] == [str(second_path), str(middle.path)]
     header = other.folder.archive.header
-    expected = {"seed": 3, "data": "digits", "fingerprint": header.fingerprint, "record": record.id,
-                "round": record.proposal.round, "rank": record.proposal.rank}  # fmt: skip
+    expected = {
+        "seed": 3,
+        "data": "digits",
+        "fingerprint": header.fingerprint,
+        "record": record.id,
+        "round": record.proposal.round,
+        "rank": record.proposal.rank,
+    }
     assert expected.items() <= hops[0].items()
     assert MERGED not in last.folder.archive.find(own.id).provenance
 
@@ -366,9 +374,12 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
     data = Study.open(second_path).folder.dataset
     train = replace(data.train, images=255 - data.train.images)
     made: dict[str, dict[str, Any]] = {
-        "seed": {"seed": 4}, "space": {"space": space}, "data": {"data": replace(data, train=train, name="negative")},
-        "recipe": {"recipe": {"epochs": 1}}, "flips": {"flips": True},
-    }  # fmt: skip
+        "seed": {"seed": 4},
+        "space": {"space": space},
+        "data": {"data": replace(data, train=train, name="negative")},
+        "recipe": {"recipe": {"epochs": 1}},
+        "flips": {"flips": True},
+    }
     for name, given in made.items():
         study = Study.create(folder / name, **{"seed": 3, "stream": 1, **HERE, **given})
         if name == "recipe":

@@ -31,8 +31,9 @@ def distance(a: Images, b: Images) -> float:
     return float(np.sqrt(((a.astype(float) - b.astype(float)) ** 2).mean()))
 
 
-IMAGES = pytest.mark.parametrize("images", [drawn(1, 8), drawn(1, 28), drawn(3, 32), drawn(3, 64)],
-                                 ids=["grey8", "grey28", "rgb32", "rgb64"])  # fmt: skip
+IMAGES = pytest.mark.parametrize(
+    "images", [drawn(1, 8), drawn(1, 28), drawn(3, 32), drawn(3, 64)], ids=["grey8", "grey28", "rgb32", "rgb64"]
+)
 KINDS = pytest.mark.parametrize("name", CORRUPTIONS)
 
 
@@ -208,8 +209,9 @@ def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> N
 
 def test_a_limit_that_is_just_kept_is_kept(shift: Shift) -> None:
     m = shift.clean.measured
-    kept = Limits(max_macs=m.expected_macs, max_p95_macs=m.p95_macs, max_worst_macs=m.worst_macs,
-                  min_accuracy=m.accuracy)  # fmt: skip
+    kept = Limits(
+        max_macs=m.expected_macs, max_p95_macs=m.p95_macs, max_worst_macs=m.worst_macs, min_accuracy=m.accuracy
+    )
     assert broken(m, kept) == ()
     (only,) = broken(m, kept.model_copy(update={"max_p95_macs": m.p95_macs - 1}))
     assert (only.what, only.value, only.limit) == ("95 % of MACs", m.p95_macs, m.p95_macs - 1)

@@ -149,8 +149,10 @@ def test_the_stack_is_never_much_worse_than_its_best_member() -> None:
         assert set(fold) == set(range(FOLDS))
         surrogate = SURROGATES["stack"]
         parts = {name: held_out(rows, fold, name, 0) for name in surrogate.members}
-        alone = [kendall(marginals(MEMBERS[name].fit(rows, 0), torch.from_numpy(X))[0][:, 0].numpy(), y)
-                 for name in surrogate.members]  # fmt: skip
+        alone = [
+            kendall(marginals(MEMBERS[name].fit(rows, 0), torch.from_numpy(X))[0][:, 0].numpy(), y)
+            for name in surrogate.members
+        ]
         stack = marginals(fit_whole(rows, surrogate, parts, 0), torch.from_numpy(X))[0][:, 0].numpy()
         lacking.append(max(alone) - kendall(stack, y))
         assert combined(rows, fold, surrogate, parts).mean.shape == rows.Y.shape

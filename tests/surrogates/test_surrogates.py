@@ -188,8 +188,11 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
     proposals = [r.proposal for r in RECORDS[:1]]
     architectures = PROBLEM.space.architectures(unseen.indices)
     trained = verify([type(proposals[0])(1, i, "user", a, i, "f") for i, a in enumerate(architectures)])
-    measured = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)).measure(thresholds[i : i + 1])
-                for i, r in enumerate(trained) if r.outputs]  # fmt: skip
+    measured = [
+        exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)).measure(thresholds[i : i + 1])
+        for i, r in enumerate(trained)
+        if r.outputs
+    ]
     assert kendalltau(predicted.accuracy.mean, [m.accuracy[0] for m in measured]).statistic > 0.5
     assert kendalltau(predicted.expected_macs.mean, [m.expected_macs[0] for m in measured]).statistic > 0.8
     accuracy = np.array([m.accuracy[0] for m in measured])

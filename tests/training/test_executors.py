@@ -41,11 +41,12 @@ ENDLESS = Recipe(epochs=10_000)
 executors = pytest.mark.parametrize(
     "executor",
     [
-        pytest.param(InProcess(), id="in process"), pytest.param(LocalProcesses(1), id="one process"),
+        pytest.param(InProcess(), id="in process"),
+        pytest.param(LocalProcesses(1), id="one process"),
         pytest.param(LocalProcesses(2), id="two processes"),
         pytest.param(RayCluster(2), id="ray", marks=pytest.mark.slow),
     ],
-)  # fmt: skip
+)
 processes = pytest.mark.parametrize("executor", [LocalProcesses(1), LocalProcesses(2)], ids=["one", "two"])
 
 

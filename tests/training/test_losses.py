@@ -132,8 +132,9 @@ def test_distillation_moves_the_pupils_and_not_the_teacher() -> None:
 
 def test_the_gradient_of_distillation_is_that_of_finite_differences() -> None:
     teacher = logits()[-1].detach()
-    assert torch.autograd.gradcheck(lambda a, b: distilled([(a, None), (b, None), (teacher, None)], 3.0),
-                                    tuple(logits()[:-1]))  # fmt: skip
+    assert torch.autograd.gradcheck(
+        lambda a, b: distilled([(a, None), (b, None), (teacher, None)], 3.0), tuple(logits()[:-1])
+    )
 
 
 def test_an_exit_that_says_what_the_last_says_has_nothing_to_learn() -> None:

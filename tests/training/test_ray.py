@@ -171,11 +171,16 @@ def test_an_address_where_nothing_answers_is_one_line(address: str, message: str
 @pytest.mark.parametrize(
     ("gpus", "has", "room"),
     [
-        (0.0, {"CPU": 8.0}, 8), (0.25, {"CPU": 16.0, "GPU": 2.0}, 8), (0.25, {"CPU": 4.0, "GPU": 2.0}, 4),
-        (0.4, {"CPU": 16.0, "GPU": 2.0}, 4), (1.0, {"CPU": 16.0, "GPU": 2.0}, 2), (2.0, {"CPU": 16.0, "GPU": 5.0}, 2),
-        (0.1, {"CPU": 16.0, "GPU": 1.0}, 10), (0.5, {"CPU": 16.0}, 0),
+        (0.0, {"CPU": 8.0}, 8),
+        (0.25, {"CPU": 16.0, "GPU": 2.0}, 8),
+        (0.25, {"CPU": 4.0, "GPU": 2.0}, 4),
+        (0.4, {"CPU": 16.0, "GPU": 2.0}, 4),
+        (1.0, {"CPU": 16.0, "GPU": 2.0}, 2),
+        (2.0, {"CPU": 16.0, "GPU": 5.0}, 2),
+        (0.1, {"CPU": 16.0, "GPU": 1.0}, 10),
+        (0.5, {"CPU": 16.0}, 0),
     ],
-)  # fmt: skip
+)
 def test_room_is_cores_and_shares_of_gpus(gpus: float, has: dict[str, float], room: int) -> None:
     class Cluster:
         @staticmethod

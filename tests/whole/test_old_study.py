@@ -109,21 +109,31 @@ def test_outputs_are_of_the_images_that_the_splits_give(study: Study) -> None:
 
 def test_the_front_is_what_it_was(study: Study) -> None:
     front = [
-        {"id": s.record.id, "thresholds": list(s.operating_point.thresholds), "accuracy": s.tune.accuracy,
-         "expected_macs": s.tune.expected_macs, "test_accuracy": s.test.accuracy,
-         "test_expected_macs": s.test.expected_macs}
+        {
+            "id": s.record.id,
+            "thresholds": list(s.operating_point.thresholds),
+            "accuracy": s.tune.accuracy,
+            "expected_macs": s.tune.expected_macs,
+            "test_accuracy": s.test.accuracy,
+            "test_expected_macs": s.test.expected_macs,
+        }
         for s in study.front()
-    ]  # fmt: skip
+    ]
     require(HELD["front"], front)
     require(HELD["hypervolume"], study.hypervolume())
 
 
 def test_finals_are_worth_what_they_were(study: Study) -> None:
     finals = [
-        {"encoding": str(f.architecture), "best": f.best.record.id, "tune_accuracy": f.tune_accuracy,
-         "test_accuracy": f.test_accuracy, "test_interval": list(f.test_interval)}
+        {
+            "encoding": str(f.architecture),
+            "best": f.best.record.id,
+            "tune_accuracy": f.tune_accuracy,
+            "test_accuracy": f.test_accuracy,
+            "test_interval": list(f.test_interval),
+        }
         for f in study.finals()
-    ]  # fmt: skip
+    ]
     require(HELD["finals"], finals)
 
 
@@ -151,8 +161,12 @@ def test_queries_are_answered_as_they_were(path: Path, command: Command) -> None
 def here() -> dict[str, str]:
     """What the last bits of a fit's targets, and so its name, hang on."""
     kinds = sorted({str(lib.get("architecture")) for lib in threadpool_info() if lib["user_api"] == "blas"})
-    return {"torch": torch.__version__, "xgboost": xgboost.__version__, "numpy": np.__version__,
-            "processor": " ".join(kinds)}  # fmt: skip
+    return {
+        "torch": torch.__version__,
+        "xgboost": xgboost.__version__,
+        "numpy": np.__version__,
+        "processor": " ".join(kinds),
+    }
 
 
 def test_the_stored_fit_is_used_and_nothing_is_fitted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

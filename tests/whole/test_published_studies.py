@@ -29,9 +29,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, rng = load("cifar10", folder, False), np.random.default_rng(0)
     some, others = (rng.permutation(len(part))[:n] for part, n in ((data.train, TRAIN), (data.test, TEST)))
     path = folder / "few.npz"
-    np.savez(path, images=data.train.images[some].transpose(0, 2, 3, 1), labels=data.train.labels[some],
-             test_images=data.test.images[others].transpose(0, 2, 3, 1),
-             test_labels=data.test.labels[others])  # fmt: skip
+    np.savez(
+        path,
+        images=data.train.images[some].transpose(0, 2, 3, 1),
+        labels=data.train.labels[some],
+        test_images=data.test.images[others].transpose(0, 2, 3, 1),
+        test_labels=data.test.labels[others],
+    )
     return path
 
 

@@ -57,8 +57,10 @@ def main() -> None:
         counted = FlopCountAnalysis(network, torch.zeros(1, 3, 32, 32)).by_operator()
         assert counted["conv"] + counted["linear"] == cost.macs()[i, -1]
     theirs = arguments.built / (time.perf_counter() - start)
-    print(f"{arguments.space}: {ours:,.0f} of {arguments.encodings:,} encodings/s after {tables:.2f} s for the tables, "
-          f"{memory:.2f} GiB at most; built and counted {theirs:,.1f}/s; ratio {ours / theirs:,.0f}")  # fmt: skip
+    print(
+        f"{arguments.space}: {ours:,.0f} of {arguments.encodings:,} encodings/s after {tables:.2f} s for the tables, "
+        f"{memory:.2f} GiB at most; built and counted {theirs:,.1f}/s; ratio {ours / theirs:,.0f}"
+    )
 
 
 if __name__ == "__main__":

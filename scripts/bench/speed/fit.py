@@ -37,10 +37,11 @@ SPACE = {
     "name": "five",
     "image_sizes": [32, 64],
     "stem": {"width": [8, 16], "stride": [1, 2]},
-    "stages": [{**STAGE, "width": [w, w + w // 2, 2 * w], "stride": 2 if s else 1}
-               for s, w in enumerate((8, 12, 16, 24, 32))],
+    "stages": [
+        {**STAGE, "width": [w, w + w // 2, 2 * w], "stride": 2 if s else 1} for s, w in enumerate((8, 12, 16, 24, 32))
+    ],
     "branch": {"depth": [0, 1, 2], "layer": ["conv", "separable"], "channels": [16, 32], "pool": [1, 2]},
-}  # fmt: skip
+}
 
 
 def drawn_networks(problem: Problem, n: int) -> list[tuple[Record, Exits]]:
@@ -98,8 +99,9 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(
                 f"| {n} | {kind} | {design.training.outputs} | {fit_s:.1f} | {validated:.1f} | {targets:,.0f} | "
-                f"{answers:,.0f} | {answers / singly:,.0f} | {peak:,} |", flush=True,
-            )  # fmt: skip
+                f"{answers:,.0f} | {answers / singly:,.0f} | {peak:,} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -80,10 +80,14 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
     drawn = study.query(study.folder.space.sample(n, np.random.default_rng(0)), limits=limits)
     end = time.perf_counter()
     columns = np.array([(a.feasible_probability, a.accuracy[0], a.expected_macs[0]) for a in drawn]).T
-    for what, a, seconds in (("best", best[0], middle - start),
-                             (f"of {n:,} random", drawn[ranking(limits, *columns)[0]], end - middle)):  # fmt: skip
-        print(f"{limits}: {what}: accuracy {a.accuracy[0]:.4f}, expected MACs {a.expected_macs[0]:,.0f}, "
-              f"P(feasible) {a.feasible_probability:.2f}, {seconds:.1f} s")  # fmt: skip
+    for what, a, seconds in (
+        ("best", best[0], middle - start),
+        (f"of {n:,} random", drawn[ranking(limits, *columns)[0]], end - middle),
+    ):
+        print(
+            f"{limits}: {what}: accuracy {a.accuracy[0]:.4f}, expected MACs {a.expected_macs[0]:,.0f}, "
+            f"P(feasible) {a.feasible_probability:.2f}, {seconds:.1f} s"
+        )
 
 
 def _stream(study: Study, source: Path, file: AnswerFile) -> None:

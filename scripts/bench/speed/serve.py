@@ -89,8 +89,10 @@ def timed(request: Callable[[], httpx.Response]) -> float:
 def show(what: str, seconds: Sequence[float]) -> None:
     """Median and 95 % of so many seconds."""
     p95 = statistics.quantiles(seconds, n=20)[-1]
-    print(f"{what:<44} {len(seconds):>5} requests, median {1000 * statistics.median(seconds):6.0f} ms, "
-          f"95 % within {1000 * p95:6.0f} ms")  # fmt: skip
+    print(
+        f"{what:<44} {len(seconds):>5} requests, median {1000 * statistics.median(seconds):6.0f} ms, "
+        f"95 % within {1000 * p95:6.0f} ms"
+    )
 
 
 if __name__ == "__main__":

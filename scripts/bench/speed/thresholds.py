@@ -63,8 +63,10 @@ def main() -> None:
             if 18**early <= MOST_EXHAUSTIVE:
                 gaps.append(gap(exits, axes))
         settings, curve, one = 18**early, max(seconds), min(singly)
-        print(f"| {early + 1} | {curve:.2f} | {settings:,} | {settings * one:,.1f} | {settings * one / curve:,.0f} | "
-              f"{f'{max(gaps):.3f}' if gaps else '–'} |")  # fmt: skip
+        print(
+            f"| {early + 1} | {curve:.2f} | {settings:,} | {settings * one:,.1f} | {settings * one / curve:,.0f} | "
+            f"{f'{max(gaps):.3f}' if gaps else '–'} |"
+        )
 
 
 if __name__ == "__main__":

@@ -45,8 +45,12 @@ class Pictures(Dataset[Any]):
     def __init__(self, data: LabeledImages) -> None:
         self.images, self.labels = data.images.transpose(0, 2, 3, 1), data.labels.tolist()
         mean, std = (f(data.images / 255.0, axis=(0, 2, 3)).tolist() for f in (np.mean, np.std))
-        steps = [transforms.RandomCrop(self.images.shape[1], padding=4), transforms.RandomHorizontalFlip(),
-                 transforms.ToTensor(), transforms.Normalize(mean, std)]  # fmt: skip
+        steps = [
+            transforms.RandomCrop(self.images.shape[1], padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
         self.transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
@@ -61,18 +65,21 @@ def usual(architecture: Architecture, data: LabeledImages, splits: datasets.Spli
     network = train.build(architecture, splits, 10, 0, torch.device("cpu")).to(memory_format=torch.contiguous_format)
     network.mean.zero_()  # the transforms have normalised
     network.std.fill_(1)
-    loader = DataLoader(Pictures(data), recipe.batch_size, shuffle=True, num_workers=WORKERS, drop_last=True,
-                        persistent_workers=True)  # fmt: skip
-    optimizer = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum, nesterov=True,
-                                weight_decay=recipe.weight_decay)  # fmt: skip
+    loader = DataLoader(
+        Pictures(data), recipe.batch_size, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True
+    )
+    optimizer = torch.optim.SGD(
+        network.parameters(), recipe.learning_rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+    )
     torch.set_num_threads(WORKERS)
     network.train()
     start = seconds = 0.0
     for _ in range(EPOCHS - 1):
         start = time.perf_counter()
         for images, labels in loader:
-            losses = [functional.cross_entropy(z, labels, label_smoothing=recipe.label_smoothing)
-                      for z in network(images)]  # fmt: skip
+            losses = [
+                functional.cross_entropy(z, labels, label_smoothing=recipe.label_smoothing) for z in network(images)
+            ]
             optimizer.zero_grad()
             torch.stack(losses).mean().backward()
             optimizer.step()
@@ -128,8 +135,10 @@ def main() -> None:
     recipe = Recipe(epochs=EPOCHS, batch_size=arguments.batch_size)
     some = splits.train[np.arange(min(arguments.timed_images, len(splits.train)))]
     few = datasets.Dataset(data.name, some, splits.tune, data.classes, data.flips)
-    print("| MACs to the end | usual loop, images/s | this engine, images/s | ratio | in bfloat16, images/s | ratio | "
-          "memory per worker, GiB |")  # fmt: skip
+    print(
+        "| MACs to the end | usual loop, images/s | this engine, images/s | ratio | in bfloat16, images/s | ratio | "
+        "memory per worker, GiB |"
+    )
     print("|---" * 7 + "|")
     for text in arguments.networks:
         architecture = Architecture.parse(text)
@@ -138,9 +147,16 @@ def main() -> None:
             whole, part = (Path(folder) / name for name in ("all.safetensors", "part.safetensors"))
             store.save(few, part)
             store.save(data, whole)
-            rates = [ours(architecture, DataSource(part, 0, 0.1), Path(folder),
-                          recipe.model_copy(update={"precision": precision}), round(0.9 * len(some)))
-                     for precision in ("float32", "bfloat16")]  # fmt: skip
+            rates = [
+                ours(
+                    architecture,
+                    DataSource(part, 0, 0.1),
+                    Path(folder),
+                    recipe.model_copy(update={"precision": precision}),
+                    round(0.9 * len(some)),
+                )
+                for precision in ("float32", "bfloat16")
+            ]
             once = recipe.model_copy(update={"epochs": 1, "max_seconds": 20.0})
             peak = memory(architecture, DataSource(whole, 0, 0.1), Path(folder), once)
         other = usual(architecture, some, splits, recipe)

@@ -76,15 +76,17 @@ def _fit(model: KroneckerMultiTaskGP | LatentKroneckerGP) -> None:
         fit_gpytorch_mll(
             ExactMarginalLogLikelihood(model.likelihood, model),
             optimizer_kwargs={"options": {"maxiter": ITERATIONS}},
-        )  # fmt: skip
+        )
     except ModelFittingError:
         say(f"{type(model).__name__} could not be fitted to one fold")
     model.eval()
 
 
 MODELS: dict[str, Model] = {
-    "independent": independent, "multi-task": multi_task, "latent Kronecker": latent_kronecker,
-}  # fmt: skip
+    "independent": independent,
+    "multi-task": multi_task,
+    "latent Kronecker": latent_kronecker,
+}
 
 
 def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDArray[np.int64], kind: str) -> Floats:

@@ -32,8 +32,10 @@ def main() -> None:
     accuracy_error = accuracy - np.array([m.accuracy for m in measured])
     macs_error = macs / np.array([m.expected_macs for m in measured]) - 1
     rmse_accuracy, rmse_macs = (np.sqrt(np.mean(error**2)) for error in (accuracy_error, macs_error))
-    print(f"{len(exits)} networks × {len(grid)} operating points: RMSE of accuracy {100 * rmse_accuracy:.2f} points, "
-          f"of expected MACs {rmse_macs:.2%}")  # fmt: skip
+    print(
+        f"{len(exits)} networks × {len(grid)} operating points: RMSE of accuracy {100 * rmse_accuracy:.2f} points, "
+        f"of expected MACs {rmse_macs:.2%}"
+    )
 
 
 if __name__ == "__main__":

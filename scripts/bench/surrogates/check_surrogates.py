@@ -93,8 +93,11 @@ def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> S
     """The surrogates of this package, in an outer cross-validation."""
     rates, accuracy, macs = trained.measured
     said = Said(np.zeros_like(rates), np.zeros_like(accuracy), np.zeros_like(macs), {})
-    inside = {"accuracy": np.zeros(accuracy.shape, bool), "expected MACs": np.zeros(macs.shape, bool),
-              "exit rates": np.zeros(rates.shape, bool)}  # fmt: skip
+    inside = {
+        "accuracy": np.zeros(accuracy.shape, bool),
+        "expected MACs": np.zeros(macs.shape, bool),
+        "exit rates": np.zeros(rates.shape, bool),
+    }
     fold = folds(trained.group, seed)
     for k in range(FOLDS):
         views = [view for view, test in zip(trained.views, fold == k, strict=True) if not test]
@@ -106,18 +109,25 @@ def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> S
             thresholds = np.where(part.present[:, :-1], t, np.inf)
             p = predictor.predict(part, thresholds, Limits())
             said.rates[i, test], said.accuracy[i, test], said.macs[i, test] = (
-                p.rates.mean, p.accuracy.mean, p.expected_macs.mean)  # fmt: skip
-            for name, spread, measured in (("accuracy", p.accuracy, accuracy), ("exit rates", p.rates, rates),
-                                           ("expected MACs", p.expected_macs, macs)):  # fmt: skip
+                p.rates.mean,
+                p.accuracy.mean,
+                p.expected_macs.mean,
+            )
+            for name, spread, measured in (
+                ("accuracy", p.accuracy, accuracy),
+                ("exit rates", p.rates, rates),
+                ("expected MACs", p.expected_macs, macs),
+            ):
                 inside[name][i, test] = (measured[i, test] >= spread.low) & (measured[i, test] <= spread.high)
         countdown.at(k + 1, FOLDS)
     uncertain = trained.candidates.present[:, :-1].any(axis=1)  # else MACs and rates are
     uncertain &= np.isin(np.arange(len(uncertain)), trained.first)
     there = trained.candidates.present & uncertain[:, None]
     said.inside = {
-        "accuracy": inside["accuracy"][:, trained.first], "expected MACs": inside["expected MACs"][:, uncertain],
+        "accuracy": inside["accuracy"][:, trained.first],
+        "expected MACs": inside["expected MACs"][:, uncertain],
         "exit rates": inside["exit rates"][:, there],
-    }  # fmt: skip
+    }
     return said
 
 
@@ -170,8 +180,10 @@ def main() -> None:
     trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in known])
     rates, accuracy, macs = trained.measured
     seeds, first = trained.seeds(), trained.first
-    print(f"{len(first)} architectures, {len(seeds)} of them with {SEEDS} seeds, {len(trained.group)} trainings; "
-          f"{trained.views[0][1].samples} images; thresholds {', '.join(map(str, THRESHOLDS))}\n")  # fmt: skip
+    print(
+        f"{len(first)} architectures, {len(seeds)} of them with {SEEDS} seeds, {len(trained.group)} trainings; "
+        f"{trained.views[0][1].samples} images; thresholds {', '.join(map(str, THRESHOLDS))}\n"
+    )
     present = trained.candidates.present & trained.candidates.present[:, :-1].any(axis=1, keepdims=True)
     print("| predicted by | exit-rate MAE | accuracy τ [90 %] | accuracy RMSE | average MACs τ | MACs RMSE |")
     print("|---|---|---|---|---|---|")
@@ -203,9 +215,14 @@ def main() -> None:
 
 
 def row(
-    name: str, rate_error: float, said: Floats, measured: Floats, said_macs: Floats, macs: Floats,
+    name: str,
+    rate_error: float,
+    said: Floats,
+    measured: Floats,
+    said_macs: Floats,
+    macs: Floats,
     group: npt.NDArray[np.int64],
-) -> None:  # fmt: skip
+) -> None:
     """One line of the table, from (R, n) predictions and what was measured."""
     taus = [kendall(s, m) for s, m in zip(said, measured, strict=True)]
     spread = np.mean([bootstrap_tau(s, m, group) for s, m in zip(said, measured, strict=True)], axis=0)
@@ -214,8 +231,11 @@ def row(
     error = np.sqrt(np.mean((said - measured) ** 2))
     macs_error = np.sqrt(np.mean((said_macs / macs - 1) ** 2))
     mae = "–" if np.isnan(rate_error) else f"{rate_error:.4f}"
-    print(f"| {name} | {mae} | {np.mean(taus):.3f} [{low:.3f}, {high:.3f}] | {error:.4f} | {macs_tau:.3f} | "
-          f"{macs_error:.1%} |", flush=True)  # fmt: skip
+    print(
+        f"| {name} | {mae} | {np.mean(taus):.3f} [{low:.3f}, {high:.3f}] | {error:.4f} | {macs_tau:.3f} | "
+        f"{macs_error:.1%} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

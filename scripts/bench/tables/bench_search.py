@@ -83,10 +83,12 @@ class CsvProblem:
                 raise RuntimeError(f"{plan.strategy} proposed {proposed}: not {q} new rows")
             evaluated += proposed
         return {
-            **vars(plan), "hypervolume": self.problem.curve(evaluated),
+            **vars(plan),
+            "hypervolume": self.problem.curve(evaluated),
             "seconds_per_proposal": float(np.mean(seconds or [0.0])),
-            "evaluated": self.problem.table.number[evaluated].tolist(), **self._limits_kept(evaluated, plan.initial),
-        }  # fmt: skip
+            "evaluated": self.problem.table.number[evaluated].tolist(),
+            **self._limits_kept(evaluated, plan.initial),
+        }
 
     def _limits_kept(self, evaluated: list[int], initial: int) -> Run:
         problem = self.problem
@@ -98,13 +100,16 @@ class CsvProblem:
             short = [max((problem.floor or -np.inf) - problem.table.y[row], 0.0) for row in evaluated]
             closest = evaluated[int(np.argmin(short))]
             exists = bool(problem.feasible(np.arange(len(problem.cost))).any())
-            nearest = {"network": f"row {problem.table.number[closest]}", "target": float(problem.table.y[closest]),
-                       "the_table_has_any": exists}  # fmt: skip
+            nearest = {
+                "network": f"row {problem.table.number[closest]}",
+                "target": float(problem.table.y[closest]),
+                "the_table_has_any": exists,
+            }
         return {
             "above_cap": int((~problem.allowed[evaluated[initial:]]).sum()),
             "feasible_after_beginning": float(problem.feasible(after).mean()) if after else None,
             "nearest": nearest,
-        }  # fmt: skip
+        }
 
 
 def _listed(text: str) -> list[str]:
@@ -120,8 +125,13 @@ def _problem(arguments: argparse.Namespace) -> Benchmark:
     table, notes = Table.read(arguments.table, inputs, kinds, arguments.target, [arguments.cost])
     for note in notes:
         say(f"note: {note}")
-    asked = {"table": arguments.table.name, "inputs": inputs, "kinds": kinds, "target": arguments.target,
-             "cost": arguments.cost}  # fmt: skip
+    asked = {
+        "table": arguments.table.name,
+        "inputs": inputs,
+        "kinds": kinds,
+        "target": arguments.target,
+        "cost": arguments.cost,
+    }
     return CsvProblem(TableProblem.of(table, arguments.max_cost, arguments.min_target), asked)
 
 
@@ -187,8 +197,10 @@ def run(arguments: argparse.Namespace) -> None:
     for one in wanted:
         if near := one.get("nearest"):
             nowhere = "" if near["the_table_has_any"] else ", nor has the table any"
-            print(f"\ninfeasible: {one['strategy']}, seed {one['seed']}, found nothing that keeps the limits{nowhere}; "
-                  f"nearest is {near['network']} with target {near['target']:.6g}")  # fmt: skip
+            print(
+                f"\ninfeasible: {one['strategy']}, seed {one['seed']}, found nothing that keeps the limits{nowhere}; "
+                f"nearest is {near['network']} with target {near['target']:.6g}"
+            )
     if arguments.figure:
         drawn(arguments.figure, wanted, problem.measures)
 

@@ -39,8 +39,10 @@ def main() -> None:
         of.setdefault(training.architecture, []).append(float(right.mean()))
     last = list(of.values())
     seeds = np.sqrt(np.mean([np.var(values, ddof=1) for values in last if len(values) > 1]))
-    print(f"accuracy of the last exit on tune: standard deviation {seeds:.4f} over seeds of a network, "
-          f"{np.std([values[0] for values in last]):.4f} over networks")  # fmt: skip
+    print(
+        f"accuracy of the last exit on tune: standard deviation {seeds:.4f} over seeds of a network, "
+        f"{np.std([values[0] for values in last]):.4f} over networks"
+    )
 
     task = problem.task(Settings(), 0)
     records = problem.table.evaluate([proposal for proposal, _, _ in problem.everything])

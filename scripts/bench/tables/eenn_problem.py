@@ -39,9 +39,13 @@ from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
 POLICY = "margin"
 """That of the published strategies."""
 OURS: Mapping[str, tuple[str, bool]] = {
-    "ours": ("auto", True), "ours-stack": ("stack", True), "ours-gp": ("gp", True), "ours-xgb": ("xgb", True),
-    "ours-single-point": ("auto", False), "ours-xgb-single-point": ("xgb", False),
-}  # fmt: skip
+    "ours": ("auto", True),
+    "ours-stack": ("stack", True),
+    "ours-gp": ("gp", True),
+    "ours-xgb": ("xgb", True),
+    "ours-single-point": ("auto", False),
+    "ours-xgb-single-point": ("xgb", False),
+}
 """Surrogate, and whether an architecture is valued by its whole curve."""
 EENN_STRATEGIES = (*OURS, "two-scalars", *(name for name in STRATEGIES if name != "bayesian"))
 MEASURES = {
@@ -84,9 +88,16 @@ class EennProblem:
     @cached_property
     def described(self) -> Mapping[str, Any]:
         """What was asked, and what that means."""
-        return {"kind": "eenn-table", "table": self.table.space.spec.name, "networks": len(self.worst),
-                "policy": POLICY, "limits": self.limits.model_dump(exclude_none=True), "reference": self.reference,
-                "hypervolume_of_table": self.best, "aebnas_target_macs": self.target}  # fmt: skip
+        return {
+            "kind": "eenn-table",
+            "table": self.table.space.spec.name,
+            "networks": len(self.worst),
+            "policy": POLICY,
+            "limits": self.limits.model_dump(exclude_none=True),
+            "reference": self.reference,
+            "hypervolume_of_table": self.best,
+            "aebnas_target_macs": self.target,
+        }
 
     @cached_property
     def worst(self) -> Floats:
@@ -125,9 +136,12 @@ class EennProblem:
     def run(self, plan: Plan) -> Run:
         """See `search_runs.Benchmark`."""
         settings = {
-            "initial": plan.initial, "budget": plan.budget, "batch": plan.batch, "repeats": False,
+            "initial": plan.initial,
+            "budget": plan.budget,
+            "batch": plan.batch,
+            "repeats": False,
             "limits": self.limits.model_dump(),
-        }  # fmt: skip
+        }
         task = self.task(Settings().updated(settings), plan.seed)
         start = initial_proposals(task, plan.initial, [], 0)
         begun = time.process_time()
@@ -141,10 +155,14 @@ class EennProblem:
         own, _ = self._volumes(trained, self._delivered(plan.strategy))
         best, best_on_test = (value or np.inf for value in self.best)  # nothing is a share of nothing
         return {
-            **vars(plan), "hypervolume": [v / best for v in tune], "test_hypervolume": [v / best_on_test for v in test],
-            "delivered": [v / best for v in own], "seconds_per_proposal": seconds,
-            "evaluated": [str(r.architecture) for r in records], **self._limits_kept(trained, plan.initial),
-        }  # fmt: skip
+            **vars(plan),
+            "hypervolume": [v / best for v in tune],
+            "test_hypervolume": [v / best_on_test for v in test],
+            "delivered": [v / best for v in own],
+            "seconds_per_proposal": seconds,
+            "evaluated": [str(r.architecture) for r in records],
+            **self._limits_kept(trained, plan.initial),
+        }
 
     def _strategy(self, name: str, task: Problem) -> Strategy:
         if name in OURS:
@@ -194,14 +212,16 @@ class EennProblem:
             violation = [tune.curve.violation(self.limits).min() for _, tune, _ in trained]
             i = int(np.argmin(violation))
             nearest = {
-                "network": str(architectures[i]), "target": float(trained[i][1].curve.accuracy.max()),
+                "network": str(architectures[i]),
+                "target": float(trained[i][1].curve.accuracy.max()),
                 "the_table_has_any": any(len(tune.within(self.limits)) for _, tune, _ in self.everything),
-            }  # fmt: skip
+            }
         kept = self._keeps_exact_limits(self.table.space.indices(architectures))
         return {
             "above_cap": int((~kept[initial:]).sum()),
-            "feasible_after_beginning": float(np.mean(after)) if after else None, "nearest": nearest,
-        }  # fmt: skip
+            "feasible_after_beginning": float(np.mean(after)) if after else None,
+            "nearest": nearest,
+        }
 
 
 Trained = tuple[Proposal, Exits, Exits]

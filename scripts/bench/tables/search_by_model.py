@@ -182,9 +182,11 @@ class _Round:
     def _by_nehvi(self, rows: Ints, q: int) -> list[int]:
         exact = GenericDeterministicModel(lambda X: X[..., -1:], num_outputs=1)
         outcomes = Outcomes(
-            ModelList(_FirstColumns(self.fitted.model), exact), self._objectives, [],
+            ModelList(_FirstColumns(self.fitted.model), exact),
+            self._objectives,
+            [],
             (self.front.reference_accuracy, -self.front.reference_cost),
-        )  # fmt: skip
+        )
         baseline = self.problem.on_front(self.evaluated)
         return greedily_by_nehvi(outcomes, self._points(baseline), self._points(rows), q, self.seed % 2**31)
 

@@ -90,7 +90,7 @@ class Optuna:
         if self.study is None:
             self.study = self.optuna.create_study(
                 directions=["maximize", "minimize"], sampler=self._made(len(evaluated))
-            )  # fmt: skip
+            )
         for row in evaluated[self.told :]:
             self._tell(row)
         self.told = len(evaluated)
@@ -110,10 +110,15 @@ class Optuna:
         first = {"NSGAIISampler:generation": 0} if self.sampler == "nsga2" else {}
         short = {} if self.problem.floor is None else {"floor": self.problem.floor - float(self.problem.table.y[row])}
         params = dict(zip(self.space, self.problem.codes[row].tolist(), strict=True))
-        self.study.add_trial(self.optuna.trial.create_trial(
-            params=params, distributions=self.space, system_attrs=self.asked.get(row, first),
-            values=[float(self.problem.table.y[row]), float(self.problem.cost[row])], **_constraints(short),
-        ))  # fmt: skip
+        self.study.add_trial(
+            self.optuna.trial.create_trial(
+                params=params,
+                distributions=self.space,
+                system_attrs=self.asked.get(row, first),
+                values=[float(self.problem.table.y[row]), float(self.problem.cost[row])],
+                **_constraints(short),
+            )
+        )
 
     def _made(self, initial: int) -> Any:
         samplers = self.optuna.samplers

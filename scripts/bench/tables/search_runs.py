@@ -63,13 +63,14 @@ def summarised(runs: Sequence[Run], measure: str) -> dict[str, Run]:
         initial, budget = of[name][0]["initial"], curve.shape[1]
         read = [initial, *(n for n in READ_AT if initial < n < budget), budget]
         summary[name] = {
-            "seeds": len(curve), "at": {str(n): [float(mean[n - 1]), float(sd[n - 1])] for n in read},
+            "seeds": len(curve),
+            "at": {str(n): [float(mean[n - 1]), float(sd[n - 1])] for n in read},
             "seconds_per_proposal": float(np.mean([run["seconds_per_proposal"] for run in of[name]])),
             "trainings_to_reach": {
                 rival: _first(mean, float(other.mean(axis=0)[-1])) for rival, other in curves.items() if rival != name
             },
             **_summary_of_limits(of[name]),
-        }  # fmt: skip
+        }
     return summary
 
 
@@ -87,7 +88,7 @@ def _summary_of_limits(runs: Sequence[Run]) -> Run:
         "above_cap": sum(run["above_cap"] for run in runs),
         "feasible_after_beginning": float(np.mean(shares)) if shares else None,
         "nothing_feasible": [run["seed"] for run in runs if run["nearest"]],
-    }  # fmt: skip
+    }
 
 
 def printed(summary: Mapping[str, Run]) -> None:

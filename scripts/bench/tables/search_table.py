@@ -128,8 +128,14 @@ class TableProblem:
 
     def as_asked(self) -> dict[str, Any]:
         """For the report."""
-        return {"rows": len(self.cost), "reference": list(self.reference), "cap": self.cap, "floor": self.floor,
-                "rows_within_cap": int(self.allowed.sum()), "hypervolume_of_table": self.best}  # fmt: skip
+        return {
+            "rows": len(self.cost),
+            "reference": list(self.reference),
+            "cap": self.cap,
+            "floor": self.floor,
+            "rows_within_cap": int(self.allowed.sum()),
+            "hypervolume_of_table": self.best,
+        }
 
 
 def limit_of(option: str, text: str | None, values: Floats) -> float | None:

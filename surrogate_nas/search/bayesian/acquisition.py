@@ -116,9 +116,15 @@ def greedily_by_nehvi(
         for _ in range(min(count, len(points))):
             before = torch.cat([none, points[picked]])
             acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
-                model, list(outcomes.reference), baseline, sampler=sampler, objective=objective,
-                constraints=constraints, X_pending=before if len(before) else None, cache_root=False,
-            )  # fmt: skip
+                model,
+                list(outcomes.reference),
+                baseline,
+                sampler=sampler,
+                objective=objective,
+                constraints=constraints,
+                X_pending=before if len(before) else None,
+                cache_root=False,
+            )
             value = acquisition(points[:, None, :]).numpy()
             value[picked] = -np.inf
             picked.append(int(value.argmax()))

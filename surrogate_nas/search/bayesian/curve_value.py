@@ -148,8 +148,9 @@ def _capped(limits: Limits, objective: Objective) -> list[_Capped]:
     """Limits that exit probabilities decide; the worst case is exact, and was looked at when curves were scored."""
     found = []
     costs: dict[Objective, Callable[[Cost], Any]] = {
-        "macs": lambda cost: (cost.backbone, cost.branch), "cost": lambda cost: cost.other,
-    }  # fmt: skip
+        "macs": lambda cost: (cost.backbone, cost.branch),
+        "cost": lambda cost: cost.other,
+    }
     for name, of in costs.items():
         expected, p95 = getattr(limits, f"max_{name}"), getattr(limits, f"max_p95_{name}")
         if expected is not None and name != objective:
@@ -182,9 +183,7 @@ class OperatingPoints:
     def outcomes(self, front: Front) -> Outcomes:
         """The composite model, with the limits as constraints on its samples."""
         inputs, E, limits = self.design.training.X.shape[1], self.design.basis.positions, self.limits
-        exact = GenericDeterministicModel(
-            lambda X: X[..., inputs:], num_outputs=(3 + len(self.capped)) * E - 1
-        )  # fmt: skip
+        exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(self.capped)) * E - 1)
         model = ModelList(_CurveInputs(self.model, inputs), exact)
         constraints: list[Callable[[Tensor], Tensor]] = []
         if (floor := limits.min_accuracy) is not None:

@@ -37,11 +37,7 @@ def worth_repeating(
     worth = _Worth(history, value)
     new, again = worth.of_new(picked), worth.of_repeats(rows)
     places, best = np.argsort(new, kind="stable"), np.argsort(-again, kind="stable")
-    return [
-        (int(place), rows[i])
-        for place, i in zip(places[: q // 2], best, strict=False)
-        if again[i] > new[place]
-    ]  # fmt: skip
+    return [(int(place), rows[i]) for place, i in zip(places[: q // 2], best, strict=False) if again[i] > new[place]]
 
 
 def _may_repeat(history: History, row: Ints) -> bool:
@@ -81,8 +77,9 @@ class _Worth:
 
     def _front(self, which: np.ndarray) -> Front:
         front = self.value.front
-        return Front.of(self.cost[which].ravel(), self.accuracy[which].ravel(), front.reference_cost,
-                        front.reference_accuracy)  # fmt: skip
+        return Front.of(
+            self.cost[which].ravel(), self.accuracy[which].ravel(), front.reference_cost, front.reference_accuracy
+        )
 
     def _after_training(self, part: Candidates) -> tuple[Floats, Floats]:
         """(S, n, T) sampled costs and accuracies as they would be believed once one more training is known.

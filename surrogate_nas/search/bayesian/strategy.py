@@ -138,9 +138,7 @@ class _Selection:
         some = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
         baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
         points = as_points.points(finalists, thresholds)
-        return greedily_by_nehvi(
-            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun
-        )  # fmt: skip
+        return greedily_by_nehvi(as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun)
 
     def _pool(self) -> Candidates:
         """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
@@ -170,11 +168,13 @@ def _suggestion(
     problem = history.problem
     said = predictor.predict(candidate, thresholds[None], problem.settings.limits, history.seed)
     prediction = {
-        "surrogate": predictor.kind, "policy": problem.policy,
+        "surrogate": predictor.kind,
+        "policy": problem.policy,
         "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
-        "accuracy": _interval(said.accuracy), "expected_macs": _interval(said.expected_macs),
+        "accuracy": _interval(said.accuracy),
+        "expected_macs": _interval(said.expected_macs),
         "feasible": float(said.feasible[0]),
-    }  # fmt: skip
+    }
     return Suggestion(problem.space.architectures(candidate.indices)[0], prediction, again)
 
 

@@ -105,8 +105,14 @@ class EennTable:
                 raise InputError(f"{path} is a table of format {described['format']}; this package reads {FORMAT}")
             labels = tensors_of(files[LABELS])
             trainings = tuple(_trainings(files, len(labels["tune"]) + len(labels["test"])))
-            return cls(SearchSpace(read_space(path / SPACE)), ImageShape(**described["shape"]), described["fidelity"],
-                       described["data"]["sha256"], (labels["tune"], labels["test"]), trainings)  # fmt: skip
+            return cls(
+                SearchSpace(read_space(path / SPACE)),
+                ImageShape(**described["shape"]),
+                described["fidelity"],
+                described["data"]["sha256"],
+                (labels["tune"], labels["test"]),
+                trainings,
+            )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -231,8 +237,9 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
         parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
             codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
-            yield Training(row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels,
-                           parts["correct"][i])  # fmt: skip
+            yield Training(
+                row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels, parts["correct"][i]
+            )
 
 
 def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:

@@ -108,8 +108,14 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
     costing = costing_for(archive.space, archive.header.shape, "all")
     rows = []
     for place, (record, said) in enumerate(zip(records, outputs, strict=True)):
-        row: Row = {"id": record.id, "architecture": record.architecture, "seed": record.proposal.seed,
-                    "piece": piece, "place": place, "seconds": f"{record.seconds:.3f}"}  # fmt: skip
+        row: Row = {
+            "id": record.id,
+            "architecture": record.architecture,
+            "seed": record.proposal.seed,
+            "piece": piece,
+            "place": place,
+            "seconds": f"{record.seconds:.3f}",
+        }
         row |= _costs(record, costing.of(record.architecture))
         rows.append(row | _accuracies(record, said, "tune") | _accuracies(record, said, "test"))
     return rows
@@ -119,8 +125,12 @@ def _costs(record: Record, cost: Cost) -> Row:
     """MACs to each exit and the network's sizes; nothing where there is no exit."""
     where, E = record.architecture.exit_positions, record.architecture.positions
     macs = {f"macs_{e + 1}": int(cost.macs()[0, e]) if e in where else "" for e in range(E)}
-    return {**macs, "parameters": int(cost.parameters[0]), "weight_bytes": int(cost.weight_bytes[0]),
-            "activation_bytes": int(cost.memory()[0])}  # fmt: skip
+    return {
+        **macs,
+        "parameters": int(cost.parameters[0]),
+        "weight_bytes": int(cost.weight_bytes[0]),
+        "activation_bytes": int(cost.memory()[0]),
+    }
 
 
 def _accuracies(record: Record, outputs: Outputs, split: Split) -> Row:
@@ -144,12 +154,16 @@ def _description(header: Header, records: Sequence[Record], labels: dict[str, Ar
     """`table.json`."""
     trained = len({record.architecture for record in records})
     described = {
-        "format": FORMAT, "name": header.space.name,
-        "networks": {"trained": trained, "of": SearchSpace(header.space).size}, "trainings": len(records),
-        "samples": {split: len(of) for split, of in labels.items()}, "policies": POLICIES,
-        "shape": asdict(header.shape), "fidelity": records[0].proposal.fidelity,
+        "format": FORMAT,
+        "name": header.space.name,
+        "networks": {"trained": trained, "of": SearchSpace(header.space).size},
+        "trainings": len(records),
+        "samples": {split: len(of) for split, of in labels.items()},
+        "policies": POLICIES,
+        "shape": asdict(header.shape),
+        "fidelity": records[0].proposal.fidelity,
         "data": {"name": header.data, "sha256": header.fingerprint},
-    }  # fmt: skip
+    }
     return (json.dumps(described, indent=1) + "\n").encode()
 
 

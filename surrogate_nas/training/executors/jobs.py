@@ -117,9 +117,14 @@ def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, O
     device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
     yield from train.epochs(
-        network, splits.train, job.recipe, job.proposal.seed, flips=flips, charge_heads=job.charge_heads,
+        network,
+        splits.train,
+        job.recipe,
+        job.proposal.seed,
+        flips=flips,
+        charge_heads=job.charge_heads,
         unfinished=job.unfinished,
-    )  # fmt: skip
+    )
     outputs = train.measure(network, splits)
     described = {ARCHITECTURE: str(job.proposal.architecture)}
     write(job.checkpoint, network.state_dict(), described, durable=True)  # before its record is stored
@@ -136,9 +141,12 @@ def _failure(error: Exception) -> Failure:
 def provenance(job: Job) -> dict[str, str]:
     """Versions and what else explains a result."""
     return {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "machine": platform.machine(), "device": job.device,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "device": job.device,
+    }
 
 
 def not_kept(job: Job, error: OSError) -> JobError:
