@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import propose
-from surrogate_nas.search.strategy import History, Strategy
+from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
 """Trains proposals and returns a record for each that was carried out, in their order."""
