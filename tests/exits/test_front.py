@@ -95,7 +95,7 @@ def test_a_longer_initial_sample_begins_with_the_shorter_one() -> None:
 
 
 def fit(task: Problem, records: Sequence[Record]) -> Fitted:
-    design = DesignMatrix.build(task.views(records), task.space, Costing(SHAPE))
+    design = DesignMatrix.build(task.views.trained(records), task.space, Costing(SHAPE))
     exits = [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in records if r.outputs]
     return fit_surrogate(design, exits, "gp", task.seed)
 
