@@ -32,7 +32,7 @@ class Home:
     settings: Settings
     wait: bool = False
     """Whether to wait for another command that works on the study, instead of giving up."""
-    _problem: Problem | None = field(default=None, init=False, repr=False)
+    _problem: Problem | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path) -> "Home":

@@ -283,7 +283,7 @@ class Study:
         Args:
             id: of a record.
             limits: what to keep to.
-            method: how they are chosen; see `thresholds`.
+            method: how they are chosen; see `exits.choosing`.
 
         Raises:
             InputError: if there is no such record, or no such method.
@@ -292,7 +292,7 @@ class Study:
         return self.solutions.tune(id, limits, method)
 
     def ladder(self, id: str, limits: Limits, rungs: int = RUNGS) -> list[Rung]:
-        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `thresholds.ladder`.
+        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `exits.ladder`.
 
         Raises:
             InputError: if there is no such record, or for fewer than two rungs.
@@ -326,7 +326,7 @@ class Study:
             id: of a record whose weights are kept.
             limits: that are meant to hold; the study's by default.
             operating_point: by default the best within the limits, chosen on clean tune images.
-            corruptions, levels: which of `corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
+            corruptions, levels: which of `datasets.corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
 
         Raises:
             InputError: if there is no such record, corruption or level.
@@ -387,7 +387,7 @@ class Study:
     def best(self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None) -> list[Answer]:
         """The n architectures that are predicted best within limits, trained or not, the best first; no training.
 
-        Found by an evolutionary search on the surrogate, `search.evolution`, and ranked by `evolution.ranking`: first
+        Found by an evolutionary search on the surrogate, `search.best_predicted`, and ranked by its `ranking`: first
         those that keep all limits with a probability of at least a half, by accuracy (by cost, where thresholds have
         only an accuracy floor to keep), then the others by that probability. The study's seed decides all chance.
 
