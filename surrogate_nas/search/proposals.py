@@ -15,6 +15,11 @@ BASELINE_ROUND, FINAL_ROUND = 1_000_000, 2_000_000
 """Beyond every round of a search."""
 
 
+def next_round(taken: Sequence[Proposal]) -> int:
+    """The number of the round after these."""
+    return max((p.round for p in taken), default=-1) + 1
+
+
 def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
     """n sampled architectures within the exact limits, none of them proposed before.
 
