@@ -19,8 +19,8 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.architecture.units import GATE_POOLS, AnyUnit, block_unit, given_units, head_units, stem_units
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.space.genes import Chosen, Key
-from surrogate_nas.space.parts import make_branch, make_stem
+from surrogate_nas.space.genes import Key
+from surrogate_nas.space.parts import Chosen, make_branch, make_stem
 from surrogate_nas.space.space import SearchSpace
 
 MOST_VARIANTS = 200_000
@@ -86,7 +86,7 @@ class _Tables:
             head[:, slot.position] = slot.amounts[variant].reshape(n, P, 4)
             if slot.other is not None:
                 other[1][:, slot.position] = slot.other[variant]
-        present = self.space.present(indices)
+        present = self.space.genes.present(indices)
         present[:, -1] = any(slot.position == E - 1 for slot in self.heads)
         return Amounts(segment, memory, head[..., :3], head[..., 3], present, other if with_other else None).cost()
 
@@ -107,7 +107,9 @@ def _slot(
 ) -> _Slot:
     """A slot whose variants are every setting of the genes of these keys; keys without a gene are fixed."""
     genes = [
-        g for g in dict.fromkeys(space.at[key] for key in keys if key in space.at) if len(space.genes[g].values) > 1
+        g
+        for g in dict.fromkeys(space.genes.at[key] for key in keys if key in space.genes.at)
+        if len(space.genes[g].values) > 1
     ]
     sizes = [len(space.genes[g].values) for g in genes]
     if (variants := int(np.prod(sizes, dtype=np.int64))) > MOST_VARIANTS:
@@ -128,7 +130,7 @@ def _slot(
         amounts.append(counted[key])
     other = np.array([[model.cost(unit) for unit in options] for options in units]) if model else None
     strides = [int(np.prod(sizes[k + 1 :], dtype=np.int64)) for k in range(len(sizes))]
-    mask = (space.at[there[0]], there[1]) if there else None
+    mask = (space.genes.at[there[0]], there[1]) if there else None
     return _Slot(position, tuple(genes), tuple(strides), mask, np.array(amounts).reshape(variants, -1), other)
 
 
@@ -167,7 +169,7 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
         return head_units(branch, x, classes, _bits(chosen), held=given_units(given)[e].held if given else 0)
 
     for e in (*spec.exit_places, *([] if costing.backbone else [spec.positions - 1])):
-        own = [key for key in space.at if key[:2] == ("exit", e) and len(key) > 2]
+        own = [key for key in space.genes.at if key[:2] == ("exit", e) and len(key) > 2]
         keys = (*_INPUT, ("stage", e, "width"), *own)
         yield _slot(space, e, keys, partial(make, e), model, alternatives)
 

@@ -89,7 +89,7 @@ def _worth_training(
 ) -> list[Architecture]:
     space, limits = folder.space, folder.settings.limits
     rows = space.indices(architectures)
-    keeps = keeps_exact_limits(cost_of_indices(space, rows, folder.costing), space.present(rows), limits)
+    keeps = keeps_exact_limits(cost_of_indices(space, rows, folder.costing), space.genes.present(rows), limits)
     known = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")

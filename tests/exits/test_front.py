@@ -22,6 +22,7 @@ from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.search.strategy import History
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.sampling import sample_within
 from surrogate_nas.space.space import SearchSpace
@@ -67,7 +68,7 @@ def test_improvement_is_vectorised_over_sets() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(3.5, 5.5))
 def test_exact_limits_reject_only_what_no_thresholds_could_save(seed: int, log_macs: float) -> None:
     space, cap = problem().space, 10**log_macs
-    found = Candidates.of_indices(space, space.sample_indices(3, np.random.default_rng(seed)), Costing(SHAPE))
+    found = Candidates.of_indices(space, moves.sample(space.genes, 3, np.random.default_rng(seed)), Costing(SHAPE))
     possible = []
     for i in range(3):
         settings = [np.array([a, b]) & found.present[i, :-1] for a in (False, True) for b in (False, True)]

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from surrogate_nas.architecture.architecture import Architecture, Stage, Stem
 from surrogate_nas.architecture.branches import LINEAR, ConvBranch
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset
 
@@ -23,7 +24,7 @@ seeds = st.integers(0, 2**32 - 1)
 def rows(space: SearchSpace) -> st.SearchStrategy[np.ndarray]:
     """(1, G) choice indices, not canonical: genes that do not apply hold any value."""
     drawn = st.tuples(*(st.integers(0, len(gene.values) - 1) for gene in space.genes)).map(lambda row: np.array([row]))
-    return drawn.filter(lambda row: space.valid(row).all())
+    return drawn.filter(lambda row: space.genes.valid(row).all())
 
 
 def drawn(space: SearchSpace, data: st.DataObject) -> Architecture:
@@ -57,15 +58,15 @@ def test_architectures_are_equal_exactly_when_their_encodings_are(space: SearchS
     a, b = space.architectures(np.concatenate([row, other]))
     equal = np.array_equal(*space.encode([a, b]))
     assert (a == b) == equal == (str(a) == str(b)) == (hash(a) == hash(b))
-    assert equal == np.array_equal(space.canonical(row), space.canonical(other))
+    assert equal == np.array_equal(space.genes.canonical(row), space.genes.canonical(other))
 
 
 @given(data=st.data())
 def test_choices_that_do_not_apply_do_not_matter(space: SearchSpace, data: st.DataObject) -> None:
     row, other = data.draw(rows(space)), data.draw(rows(space))
-    changed = np.where(space.active(row), row, other)
+    changed = np.where(space.genes.active(row), row, other)
     assert space.architectures(changed) == space.architectures(row)
-    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.canonical(changed))
+    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.genes.canonical(changed))
 
 
 @given(data=st.data())
@@ -196,18 +197,18 @@ def test_a_whole_space_can_be_sampled_and_no_more(user_space: SearchSpace) -> No
 def test_neighbors_are_distinct_canonical_and_never_the_architecture_itself(
     space: SearchSpace, data: st.DataObject
 ) -> None:
-    row = space.canonical(data.draw(rows(space)))
-    found = space.neighbor_indices(row[0])
-    np.testing.assert_array_equal(space.canonical(found), found)
+    row = space.genes.canonical(data.draw(rows(space)))
+    found = moves.neighbors(space.genes, row[0])
+    np.testing.assert_array_equal(space.genes.canonical(found), found)
     assert len({r.tobytes() for r in np.concatenate([found, row])}) == len(found) + 1
 
 
 @settings(max_examples=10)
 @given(data=st.data())
 def test_being_neighbors_is_symmetric(space: SearchSpace, data: st.DataObject) -> None:
-    a = drawn(space, data)
-    b = data.draw(st.sampled_from(space.neighbors(a)))
-    assert a in space.neighbors(b)
+    row = space.genes.canonical(data.draw(rows(space)))[0]
+    other = data.draw(st.sampled_from(list(moves.neighbors(space.genes, row))))
+    assert (moves.neighbors(space.genes, other) == row).all(axis=1).any()
 
 
 @settings(max_examples=10)
@@ -215,23 +216,24 @@ def test_being_neighbors_is_symmetric(space: SearchSpace, data: st.DataObject) -
 def test_an_architecture_and_its_neighbors_have_every_value_of_every_gene(
     space: SearchSpace, data: st.DataObject
 ) -> None:
-    row = space.canonical(data.draw(rows(space)))
-    around = np.concatenate([row, space.neighbor_indices(row[0])])
-    applies = space.active(around)
-    exits = list(space.exit_genes.values())
+    row = space.genes.canonical(data.draw(rows(space)))
+    around = np.concatenate([row, moves.neighbors(space.genes, row[0])])
+    applies = space.genes.active(around)
+    exits = list(space.genes.exits.values())
     needed = row[0, exits].sum() <= space.spec.exits.at_least  # no exit can be left out then
-    for g in space.encoded_genes:
+    for g in space.genes.encoded:
         if g in exits and needed:
             continue
         assert set(around[applies[:, g], g]) == set(range(len(space.genes[g].values)))
 
 
 def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: SearchSpace) -> None:
-    reached: set[Architecture] = set()
-    edge = set(user_space.sample(1, np.random.default_rng(0)))
+    reached: set[tuple[int, ...]] = set()
+    edge = {tuple(moves.sample(user_space.genes, 1, np.random.default_rng(0))[0].tolist())}
     while edge:
         reached |= edge
-        edge = {b for a in edge for b in user_space.neighbors(a)} - reached
+        around = [moves.neighbors(user_space.genes, np.array(row)).tolist() for row in edge]
+        edge = {tuple(row) for rows in around for row in rows} - reached
     assert len(reached) == user_space.size
 
 
@@ -239,18 +241,21 @@ def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: S
 def test_a_mutant_is_another_architecture_of_the_space(
     space: SearchSpace, data: st.DataObject, seed: int, rate: float
 ) -> None:
-    a = drawn(space, data)
-    mutant = space.mutate(a, np.random.default_rng(seed), rate)
-    assert mutant != a
-    assert space.decode(space.encode([mutant])) == [mutant]
+    row = space.genes.canonical(data.draw(rows(space)))
+    mutant = moves.mutate(space.genes, row, np.random.default_rng(seed), rate)
+    assert (mutant != row).any()
+    np.testing.assert_array_equal(space.genes.canonical(mutant), mutant)
+    assert space.genes.valid(mutant).all()
+    np.testing.assert_array_equal(space.indices(space.architectures(mutant)), mutant)
 
 
 @given(data=st.data(), seed=seeds)
 def test_a_child_has_each_stage_and_each_exit_with_its_branch_whole_from_one_parent(
     space: SearchSpace, data: st.DataObject, seed: int
 ) -> None:
-    left, right = drawn(space, data), drawn(space, data)
-    child = space.crossover(left, right, np.random.default_rng(seed))
+    parents = [space.genes.canonical(data.draw(rows(space))) for _ in range(2)]
+    children = moves.crossover(space.genes, *parents, np.random.default_rng(seed))
+    left, right, child = space.architectures(np.concatenate([*parents, children]))
     for of_child, *of_parents in zip(parts(child), parts(left), parts(right), strict=True):
         assert of_child in of_parents
 
@@ -261,8 +266,9 @@ def parts(a: Architecture) -> Sequence[object]:
 
 def test_children_differ_from_both_parents_now_and_then(space: SearchSpace) -> None:
     rng = np.random.default_rng(0)
-    left, right = space.sample(2, rng)
-    assert {space.crossover(left, right, rng) for _ in range(50)} - {left, right}
+    left, right = (np.repeat(space.indices([a]), 50, axis=0) for a in space.sample(2, rng))
+    children = moves.crossover(space.genes, left, right, rng)
+    assert ((children != left).any(axis=1) & (children != right).any(axis=1)).any()
 
 
 # ---------------------------------------------------------------------- specifications
@@ -333,14 +339,14 @@ def test_a_row_with_too_few_exits_is_no_architecture_of_the_space(data: st.DataO
     X = data.draw(arrays(np.float64, (1, nachos.dimension), elements=st.floats(0, 0.4)))
     (decoded,) = nachos.decode(X)
     assert len(decoded.exit_positions) == 2
-    exits = X[0, [nachos.encoded_genes.index(g) for g in nachos.exit_genes.values()]]
+    exits = X[0, [nachos.genes.encoded.index(g) for g in nachos.genes.exits.values()]]
     assert exits[decoded.exit_positions[0]] == exits.max()
 
 
 def test_everything_is_the_whole_of_a_small_space_and_nothing_of_a_large_one(user_space: SearchSpace) -> None:
-    everything = user_space.everything
+    everything = user_space.genes.everything
     assert everything is not None
     assert len(everything) == user_space.size
     assert len(np.unique(everything, axis=0)) == user_space.size
-    assert (user_space.canonical(everything) == everything).all()
-    assert SearchSpace(preset("compact")).everything is None
+    assert (user_space.genes.canonical(everything) == everything).all()
+    assert SearchSpace(preset("compact")).genes.everything is None

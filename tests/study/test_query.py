@@ -24,6 +24,7 @@ from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import query
@@ -161,15 +162,15 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
 
 @pytest.mark.parametrize("draw", [7, 192, 1000])
 def test_every_architecture_of_a_space_can_be_drawn_once(user_space: SearchSpace, draw: int) -> None:
-    rows = np.concatenate(list(user_space.distinct_indices(user_space.size, np.random.default_rng(0), draw=draw)))
+    rows = np.concatenate(list(moves.distinct(user_space.genes, user_space.size, np.random.default_rng(0), draw=draw)))
     assert len(rows) == len(np.unique(rows, axis=0)) == user_space.size == 192
-    start = np.concatenate(list(user_space.distinct_indices(7, np.random.default_rng(0), draw=draw)))
+    start = np.concatenate(list(moves.distinct(user_space.genes, 7, np.random.default_rng(0), draw=draw)))
     assert np.array_equal(start, user_space.indices(user_space.sample(7, np.random.default_rng(0))))
 
 
 def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "BLOCK", 16)
-    [only] = list(about(study.folder.space, study.folder.space.sample_indices(1, np.random.default_rng(0))))
+    [only] = list(about(study.folder.space, moves.sample(study.folder.space.genes, 1, np.random.default_rng(0))))
     read = 0
 
     def endless() -> Iterator[Question]:
@@ -314,8 +315,8 @@ def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
     small: tuple[Problem, Predictor], limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, predictor = small
-    start = problem.space.sample_indices(1, np.random.default_rng(5))
-    whole = np.concatenate(list(problem.space.distinct_indices(192, np.random.default_rng(0), draw=1000)))
+    start = moves.sample(problem.space.genes, 1, np.random.default_rng(5))
+    whole = np.concatenate(list(moves.distinct(problem.space.genes, 192, np.random.default_rng(0), draw=1000)))
     candidates = Candidates.of_indices(problem.space, whole, problem.costing)
     kept = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
     everything = evolve(problem, predictor, limits, start, problem.space.size)
@@ -330,11 +331,11 @@ def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
 def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem, Predictor]) -> None:
     problem, predictor = large
     limits = Limits(max_macs=1e5, max_params=20_000)
-    found = evolve(problem, predictor, limits, problem.space.sample_indices(3, np.random.default_rng(0)), 5)
+    found = evolve(problem, predictor, limits, moves.sample(problem.space.genes, 3, np.random.default_rng(0)), 5)
     assert found.feasible[0] >= 0.5
     assert len(np.unique(found.rows, axis=0)) == len(found) < 15_000
-    around = problem.space.neighbor_indices(found.rows[0])
-    samples = problem.space.sample_indices(5000, np.random.default_rng(1))
+    around = moves.neighbors(problem.space.genes, found.rows[0])
+    samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
     scorer = evolution._Evolution(problem, predictor, limits, 5, None)
     others = scorer._joined([], np.concatenate([around, samples]))
     both = Evaluated.concatenate([found[:1], others]).sorted(limits)
@@ -343,7 +344,7 @@ def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem
 
 def test_the_same_seed_finds_the_same(large: tuple[Problem, Predictor]) -> None:
     problem, predictor = large
-    start = problem.space.sample_indices(3, np.random.default_rng(0))
+    start = moves.sample(problem.space.genes, 3, np.random.default_rng(0))
     first, second = (evolve(problem, predictor, Limits(max_macs=5e4), start, 3) for _ in range(2))
     assert np.array_equal(first.rows, second.rows)
     assert np.array_equal(first.accuracy, second.accuracy)
@@ -377,7 +378,7 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
 def test_what_was_trained_is_where_the_search_begins_and_marked(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evolution, "GENERATIONS", 0)
     monkeypatch.setattr(evolution, "SWEEPS", 0)
-    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: space.sample_indices(0, np.random.default_rng(0)))
+    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: np.zeros((0, len(space.genes)), dtype=np.int64))
     answers = study.best(50, Limits(max_macs=1e6))
     assert {a.encoding for a in answers} == {str(r.architecture) for r in study.records()}
     assert all(a.trained for a in answers)
