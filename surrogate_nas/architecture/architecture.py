@@ -1,6 +1,6 @@
 """The architecture of an early-exit network: a frozen value with a text form.
 
-No thresholds live here: they belong to an operating point (`surrogate_nas.exits`).
+No thresholds live here: they belong to an operating point (`surrogate_nas.exits.operating_point`).
 """
 
 import re
@@ -108,7 +108,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network of the user's own, cut into segments; see `surrogate_nas.backbone`."""
+    """A network of the user's own, cut into segments; see `surrogate_nas.network.backbone`."""
 
     factory: str
     """`package.module:function` that makes it."""

@@ -14,16 +14,17 @@ from functools import cached_property, lru_cache
 from surrogate_nas.architecture.architecture import FLOAT_BITS, Activation, Architecture, Stage, Stem
 from surrogate_nas.architecture.branches import Branch, ConvBranch, GatedBranch, MobileBranch, ResizeBranch
 from surrogate_nas.architecture.given import BackboneSpec
-from surrogate_nas.architecture.layers import FLOAT_BYTES, Conv, Layer, Linear, Map, Reshape, SqueezeExcite
+from surrogate_nas.architecture.layers import Conv, Layer, Linear, Map, Reshape, SqueezeExcite
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.foundation.errors import InputError
 
+FLOAT_BYTES = FLOAT_BITS // 8
 STEM_KERNEL = BRANCH_KERNEL = 3
 GATE_POOLS = (1, 2, 4)
 """Factors that a gated branch's max pooling may grow to."""
 SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE = 4, 8
-MOST_KNOWN = 50_000
-"""Stages and branches whose units are remembered: networks of a space share most of them."""
+KNOWN_STAGES, KNOWN_HEADS = 4096, 50_000
+"""Whose units are remembered: networks of a space share most of them."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Units:
     segments: tuple[tuple[AnyUnit, ...], ...]
     """(E) what runs between the position before and this one."""
     heads: tuple[tuple[Unit, ...], ...]
-    """(E) empty where there is no exit. More than one are alternatives, of which the cost decides; see `cost`."""
+    """(E) empty where there is no exit. More than one are alternatives, of which the costs decide; see `Amounts`."""
 
 
 def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSpec | None = None) -> Units:
@@ -189,7 +190,7 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
     )
 
 
-@lru_cache(MOST_KNOWN)
+@lru_cache(KNOWN_STAGES)
 def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
     """The first convolution, after a resize if there is one, and perhaps a block."""
     image = Map(shape.channels, shape.size)
@@ -200,7 +201,7 @@ def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int
     return first, *stage_units(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), first.output, bits)
 
 
-@lru_cache(MOST_KNOWN)
+@lru_cache(KNOWN_STAGES)
 def stage_units(stage: Stage, x: Map, bits: int) -> tuple[Unit, ...]:
     """The blocks of a stage that reads `x`."""
     blocks: list[Unit] = []
@@ -252,8 +253,9 @@ def head_after(unit: AnyUnit, branch: Branch, classes: int, bits: int, *, last: 
     return _head_units(branch, unit.output, classes, bits, unit.held if isinstance(unit, GivenUnit) else 0, last)
 
 
-@lru_cache(MOST_KNOWN)
+@lru_cache(KNOWN_HEADS)
 def _head_units(branch: Branch, x: Map, classes: int, bits: int, held: int, last: bool) -> tuple[Unit, ...]:
+    """The same after a map `x`, beside which the backbone needs `held` bytes."""
 
     def unit(*layers: Layer) -> Unit:
         return Unit(x, layers, keeps_input=not last, held=held, bits=bits)

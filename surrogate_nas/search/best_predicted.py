@@ -32,7 +32,6 @@ GENERATIONS, PATIENCE = 40, 3
 SWEEPS, SWEPT = 10, 16
 DRAWS = 128
 CHUNK = 512
-MOST_BEST = 5000
 
 
 @dataclass(frozen=True)

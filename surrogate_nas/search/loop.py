@@ -33,7 +33,7 @@ def search(
         records: what has been trained.
         taken: every proposal so far, carried out or not; they count against the budget.
         evaluate: trains a round's proposals. A round that comes back incomplete ends the search.
-        strategy: what proposes; see `strategies`.
+        strategy: what proposes; see `strategy_named`.
         rounds: at most so many; `None` goes on until the budget is spent.
         excluded: rows of architectures that cannot be trained.
 

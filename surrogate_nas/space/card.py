@@ -8,11 +8,15 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for
+from surrogate_nas.space.laws import check_laws
+from surrogate_nas.space.sampling import sample_within
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec, preset, preset_names
 
 SPACE_SAMPLE = 20_000
+"""Random architectures behind the range of a preset's MACs."""
 CHECK_SAMPLE = 2000
+"""Architectures behind the ranges of a checked space's costs."""
 
 
 def space_rows() -> list[dict[str, Any]]:
@@ -57,9 +61,6 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
 
 def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
     """The laws tried, and what networks cost at the smallest and the largest images."""
-    from surrogate_nas.space.laws import check_laws
-    from surrogate_nas.space.sampling import sample_within
-
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):

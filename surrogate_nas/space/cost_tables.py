@@ -1,7 +1,8 @@
 """Look-up tables of a space: the cost of every variant of each of its units.
 
 Everything is a sum, or a maximum, over units. A space names each unit's *variants* by a few genes, so the costs of n
-encodings are look-ups in one small table per unit. A table is made from networks that have the variants, by `units_of`.
+encodings are look-ups in one small table per unit. A table has every variant of a stage's block, or of a branch, after
+every variant of the unit before it; units are made by `units_of` and by what it walks with, so costs cannot differ.
 """
 
 import itertools

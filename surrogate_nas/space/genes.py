@@ -41,7 +41,6 @@ class Gene:
     """Genes of one group (the stem, a stage, an exit with its branch) cross over together."""
     needs: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """Genes it hangs on, each with the indices of its values under which this gene applies; all must hold."""
-
     of_each: bool = False
     """Whether each block or module has one of its own."""
 
