@@ -85,7 +85,8 @@ def _chosen(segment: Ints, head: Ints, present: Bools) -> Ints:
     return chosen
 
 
-def amounts_of(units: Sequence[AnyUnit]) -> Ints:
+def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
+    """(3,) MACs, parameters and bytes of weights of several units."""
     return np.array([sum(getattr(u, name) for u in units) for name in ("macs", "parameters", "weight_bytes")])
 
 
@@ -101,12 +102,12 @@ def single_amounts(units: Units, model: CostModel | None) -> Amounts:
     other = (np.zeros((1, E)), np.zeros((1, E, P)))
     for e, options in enumerate(units.heads):
         for p, unit in enumerate(with_last_repeated(options, P) if options else ()):
-            head[0, e, p], head_memory[0, e, p] = amounts_of([unit]), unit.memory
+            head[0, e, p], head_memory[0, e, p] = _amounts_of([unit]), unit.memory
             other[1][0, e, p] = model.cost(unit) if model else 0.0
     if model:
         other[0][0] = [sum(model.cost(unit) for unit in segment) for segment in units.segments]
     return Amounts(
-        np.stack([amounts_of(segment) for segment in units.segments])[None],
+        np.stack([_amounts_of(segment) for segment in units.segments])[None],
         np.array([[max(unit.memory for unit in segment) for segment in units.segments]]),
         head,
         head_memory,

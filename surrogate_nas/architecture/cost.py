@@ -1,7 +1,7 @@
-"""Exact costs of many architectures at once, in integers, and any other cost that is known per unit.
+"""The costs of networks with early exits: MACs, sizes and memory in integers, and any other cost that adds up.
 
-Everything is a sum, or a maximum, over units. A space names each unit's *variants* by a few genes, so the costs of n
-encodings are look-ups in one small table per unit.
+Costs are arrays over n architectures and E exit positions. What a sample pays depends on where it leaves, on which
+exits are switched on, and on whether it is charged for every branch that was run before.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
 only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
+"""Which cost is to be minimised: MACs, or that of a `CostModel`."""
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 class CostModel(Protocol):
@@ -131,9 +133,6 @@ class Cost:
             other,
             parts[0].objective,
         )
-
-
-Number = TypeVar("Number", np.int64, np.float64)
 
 
 def charged(

@@ -124,6 +124,7 @@ def questions_of(
     """
     import numpy as np
 
+    from surrogate_nas.space import moves
     from surrogate_nas.study.query import about
     from surrogate_nas.study.query_files import QuestionFile
 
@@ -132,7 +133,7 @@ def questions_of(
         if sample < 1:
             raise InputError(f"--sample {sample} is not a positive number")
         rng = np.random.default_rng(folder.archive.header.seed)
-        parts = space.distinct_indices(sample, rng, draw=DRAW if streamed else sample)
+        parts = moves.distinct(space.genes, sample, rng, draw=DRAW if streamed else sample)
         return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
     if file is not None:
         source = QuestionFile(file, problem, point)

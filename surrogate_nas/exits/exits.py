@@ -1,4 +1,4 @@
-"""What exits do: confidence scores, operating points, and every consequence of a choice of thresholds.
+"""What the exits of one network do with samples, and every consequence of a choice of thresholds.
 
 Nothing here retrains or runs a network: all follows from what each exit said of each held-out sample.
 
@@ -26,7 +26,9 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
+"""Share of an exit's samples by which thresholds of many exits are moved at last."""
 MOVES = 3
+"""How often, at each length of step."""
 CHUNK = 1024
 """Settings measured at a time, which bounds the memory that it takes."""
 

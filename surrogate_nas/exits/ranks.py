@@ -8,6 +8,7 @@ import numpy.typing as npt
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 WORD_BYTES = 8
+"""Of the words that samples are packed into."""
 
 
 @dataclass(frozen=True, slots=True)

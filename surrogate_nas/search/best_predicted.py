@@ -18,6 +18,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, untaken
 from surrogate_nas.space.sampling import spread_rows
 from surrogate_nas.surrogates.predictor import Predictor
@@ -31,7 +32,6 @@ GENERATIONS, PATIENCE = 40, 3
 SWEEPS, SWEPT = 10, 16
 DRAWS = 128
 CHUNK = 512
-MOST_BEST = 5000
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Evolution:
                 break
         swept = min(self.n, SWEPT)
         for _ in range(SWEEPS):
-            around = [self.space.neighbor_indices(row) for row in known.rows[:swept]]
+            around = [moves.neighbors(self.space.genes, row) for row in known.rows[:swept]]
             before, known = known, self._joined([known], np.concatenate(around))
             if self._same_best(before, known, swept):
                 break
@@ -138,9 +138,9 @@ class _Evolution:
         def some(count: int) -> Ints:
             return parents[self.rng.integers(len(parents), size=count)]
 
-        children = self.space.crossover_indices(some(CHILDREN), some(CHILDREN), self.rng)
-        mutants = self.space.mutate_indices(some(MUTANTS), self.rng)
-        return np.concatenate([mutants, self.space.mutate_indices(children, self.rng, 0.02)])
+        children = moves.crossover(self.space.genes, some(CHILDREN), some(CHILDREN), self.rng)
+        mutants = moves.mutate(self.space.genes, some(MUTANTS), self.rng)
+        return np.concatenate([mutants, moves.mutate(self.space.genes, children, self.rng, 0.02)])
 
     def _joined(self, known: list[Evaluated], rows: Ints) -> Evaluated:
         """What is known and those of the rows that are new and within the exact limits, the best first."""

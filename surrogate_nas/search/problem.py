@@ -1,4 +1,4 @@
-"""What is searched, and the decisions about it that need no surrogate."""
+"""The search problem: the space, the images, the settings and the seed, with what follows from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

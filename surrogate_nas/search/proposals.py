@@ -60,5 +60,6 @@ def make_proposal(
     origin: Origin,
     prediction: Mapping[str, Any] | None = None,
 ) -> Proposal:
+    """A training of the study's recipe, with the seed that its round and rank have."""
     fidelity = problem.settings.recipe.fidelity
     return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)

@@ -112,7 +112,7 @@ class Snapshot:
     def space_document(self) -> dict[str, Any]:
         """What can be chosen, and what limits the study has."""
         space = self.study.space
-        encoded = set(space.encoded_genes)
+        encoded = set(space.genes.encoded)
         return {
             "name": space.spec.name,
             "positions": space.positions,
@@ -120,7 +120,7 @@ class Snapshot:
             "least_exits": space.spec.exits.at_least,
             "limits": self.study.settings.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
-            "exits": [space.exit_genes.get(e) for e in range(space.positions - 1)],
+            "exits": [space.genes.exits.get(e) for e in range(space.positions - 1)],
             "genes": [
                 {
                     "name": _label(gene),

@@ -38,7 +38,7 @@ class Candidates:
     def of_indices(cls, space: SearchSpace, indices: Ints, costing: Costing) -> "Candidates":
         """From (n, G) canonical choice indices."""
         cost = cost_of_indices(space, indices, costing)
-        return cls(indices, space.encode_indices(indices), cost, space.present(indices))
+        return cls(indices, space.encode_indices(indices), cost, space.genes.present(indices))
 
     @classmethod
     def of(cls, space: SearchSpace, architectures: Sequence[Architecture], costing: Costing) -> "Candidates":

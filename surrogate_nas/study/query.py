@@ -15,7 +15,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
-from surrogate_nas.search.best_predicted import EVEN, MOST_BEST, evolve, ranking
+from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
@@ -24,6 +24,8 @@ from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
+MOST_BEST = 5000
+"""Architectures that can be asked for as the best."""
 BLOCK = 2048
 """Architectures that are predicted together."""
 SHORTLIST = 4

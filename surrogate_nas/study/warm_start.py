@@ -87,7 +87,7 @@ def _require_in_space(home: Home, source: Home, architectures: Sequence[Architec
 def _worth_training(home: Home, architectures: Sequence[Architecture], taken: Sequence[Proposal]) -> list[Architecture]:
     space, limits = home.space, home.settings.limits
     rows = space.indices(architectures)
-    keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.present(rows), limits)
+    keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.genes.present(rows), limits)
     known = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")

@@ -80,7 +80,7 @@ class DesignMatrix:
         architectures = tuple(r.architecture for r in trained)
         training = TrainingSet(
             _inputs(candidates, span),
-            (*space.gene_kinds, *_cost_kinds(costs.shape[1])),
+            (*space.genes.kinds, *_cost_kinds(costs.shape[1])),
             Y,
             np.where(known, variance, np.inf),
             _groups(architectures),

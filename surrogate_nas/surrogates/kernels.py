@@ -15,41 +15,7 @@ from surrogate_nas.surrogates.inputs import Inputs
 View = Literal["ordinal", "same", "hamming"]
 SMALLEST = 1e-6
 """Of hyperparameters, which have to be positive."""
-ON_TREND: tuple[View, ...] = ("same", "hamming")
 SQRT5 = math.sqrt(5)
-
-
-def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
-
-
-def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
-    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
-    matern = MaternKernel(
-        nu=2.5,
-        active_dims=inputs.ordinal,
-        ard_num_dims=len(inputs.ordinal),
-        batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(typical, 1.0),
-        lengthscale_constraint=GreaterThan(SMALLEST),
-    )
-    matern.lengthscale = math.exp(typical)
-    return _scaled(matern, batch)
-
-
-def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
-
-
-VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
-    "ordinal": _ordinal,
-    "same": _same,
-    "hamming": _hamming,
-}
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -117,6 +83,32 @@ def _once(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x[..., 0, :, :]
 
 
+def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
+
+
+def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
+    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
+    matern = MaternKernel(
+        nu=2.5,
+        active_dims=inputs.ordinal,
+        ard_num_dims=len(inputs.ordinal),
+        batch_shape=batch,
+        lengthscale_prior=LogNormalPrior(typical, 1.0),
+        lengthscale_constraint=GreaterThan(SMALLEST),
+    )
+    matern.lengthscale = math.exp(typical)
+    return _scaled(matern, batch)
+
+
+def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
+
+
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     if not inputs.costs:
         return kernel
@@ -138,3 +130,10 @@ def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
     )
     scaled.outputscale = 0.5
     return scaled
+
+
+VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
+    "ordinal": _ordinal,
+    "same": _same,
+    "hamming": _hamming,
+}

@@ -35,7 +35,7 @@ class Score:
     """How far the best of the five predicted best falls short of the best there is."""
 
     @classmethod
-    def of(cls, target: str, measured: Floats, said: "Spread", group: Ints, *, cost: bool) -> "Score":
+    def of(cls, target: str, measured: Floats, said: Spread, group: Ints, *, cost: bool) -> "Score":
         """Judge predictions of n networks at R thresholds.
 
         Args:

@@ -67,6 +67,8 @@ REGRESSORS: Mapping[str, Callable[[int], Regressor]] = {
 class Switching(NormalModel):
     """One regressor for each target; variances are those of its held-out errors."""
 
+    variances: Tensor
+
     def __init__(self, training: TrainingSet, seed: int) -> None:
         super().__init__()
         self.inputs = Inputs(training)
@@ -81,8 +83,6 @@ class Switching(NormalModel):
                 self.regressors.append(REGRESSORS[name](seed).fit(X[known], training.Y[known, j]))
                 variances.append(variance)
         self.register_buffer("variances", torch.tensor(variances, dtype=torch.float64))
-
-    variances: Tensor
 
     @property
     def num_outputs(self) -> int:

@@ -43,6 +43,7 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.network.backbone import mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.report.latency import latency_section, read_latencies
+from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 from surrogate_nas.study.study import Study
@@ -152,7 +153,7 @@ def test_of_quantised_networks_the_typical_image_counts() -> None:
 def test_pieces_of_any_space_say_the_same(name: str, tmp_path: Path) -> None:
     space = SearchSpace(preset(name))
     shape = ImageShape(1, 8, 10) if name == "tiny" else ImageShape(3, 32, 10)
-    rows = space.sample_indices(3, np.random.default_rng(4))
+    rows = moves.sample(space.genes, 3, np.random.default_rng(4))
     for i, architecture in enumerate(space.architectures(rows)):
         (here := tmp_path / str(i)).mkdir()
         expected, got = differences(EarlyExitNetwork(architecture, shape), here, 20)
@@ -174,9 +175,8 @@ def test_pieces_of_a_given_backbone_say_the_same(
     monkeypatch.chdir(Path(__file__).parents[2])
     shape = ImageShape(3, side, 10)
     space = SearchSpace(mount(reference, exits).space(shape))
-    with_all = max(
-        space.architectures(space.sample_indices(20, np.random.default_rng(0))), key=lambda a: len(a.exit_positions)
-    )
+    drawn = space.architectures(moves.sample(space.genes, 20, np.random.default_rng(0)))
+    with_all = max(drawn, key=lambda a: len(a.exit_positions))
     network = EarlyExitNetwork(with_all, shape, backbone=space.spec.backbone)
     expected, got = differences(network, tmp_path, 8)
     assert len(expected.logits) == len(exits) + 1

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_encodings, costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
@@ -21,7 +22,7 @@ def encodings(space: SearchSpace, n: int) -> np.ndarray:
     """(n, d) random encodings, made in parts so that they are what takes the memory."""
     X, rng = np.empty((n, space.dimension)), np.random.default_rng(0)
     for start in range(0, n, PART):
-        X[start : start + PART] = space.encode_indices(space.sample_indices(min(PART, n - start), rng))
+        X[start : start + PART] = space.encode_indices(moves.sample(space.genes, min(PART, n - start), rng))
     return X
 
 

@@ -23,6 +23,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec
@@ -68,7 +69,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     problem = Problem(SearchSpace(parse_spec(SPACE)), ImageShape(3, 32, 10), Settings(), 0)
-    asked = problem.space.sample_indices(arguments.queries, np.random.default_rng(1))
+    asked = moves.sample(problem.space.genes, arguments.queries, np.random.default_rng(1))
     candidates = Candidates.of_indices(problem.space, asked, problem.costing)
     thresholds, limits = np.full((len(candidates), problem.space.positions - 1), 0.8), Limits(max_macs=5e6)
     print("| networks | surrogate | targets | fit s | validated s | targets/s | answers/s | ratio | peak MiB |")

@@ -83,7 +83,7 @@ class EennProblem:
 
     def _keeps_exact_limits(self, rows: Ints) -> npt.NDArray[np.bool_]:
         cost = cost_of_indices(self.table.space, rows, self.task(Settings(), 0).costing)
-        return keeps_exact_limits(cost, self.table.space.present(rows), self.limits)
+        return keeps_exact_limits(cost, self.table.space.genes.present(rows), self.limits)
 
     @cached_property
     def described(self) -> Mapping[str, Any]:

@@ -139,7 +139,7 @@ class EennTable:
     @cached_property
     def untrained(self) -> Ints:
         """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
-        there, everything = {row.tobytes() for row in self.trained}, self.space.everything
+        there, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
             raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
         return everything[[row.tobytes() not in there for row in everything]]
