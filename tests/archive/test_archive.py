@@ -380,6 +380,7 @@ def test_an_archive_where_nothing_can_be_written_can_be_read(archive: Archive, m
     archive.close()
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as on a read-only mount, which needs root to make
     before = set(archive.path.parent.iterdir())
+    assert archive.path in before
     with closing(Archive.open(archive.path)) as opened:
         assert [r.id for r in opened.records()] == [record(0).id]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

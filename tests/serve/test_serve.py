@@ -70,9 +70,9 @@ def said(client: Client, body: object, status: int = 422, to: str = "/query", **
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {
-        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
-    }
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    assert files
+    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
 
 def test_serving_leaves_a_study_as_it_was(study_path: Path, tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def test_a_training_whose_node_dies_goes_on_elsewhere_and_nothing_is_other_than_
     assert [r.failure for r in there] == [None] * 3
     there.sort(key=lambda r: r.proposal.seed)
     np.testing.assert_equal([asdict(r.outputs) for r in there], [asdict(r.outputs) for r in here])  # type: ignore[call-overload]
-    for name in {p.name for p in (tmp_path / "b").glob("*.safetensors")}:
+    kept = {p.name for p in (tmp_path / "b").glob("*.safetensors")}
+    assert len(kept) == 3
+    for name in kept:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     for shares in told.values():  # no epoch was done twice, but the one that was lost with its message
         assert (np.diff(shares) > 0).all()

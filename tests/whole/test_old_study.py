@@ -57,7 +57,9 @@ def require(expected: Any, got: Any) -> None:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert files
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def answered(command: Command, *words: object) -> Any:
@@ -199,6 +201,7 @@ def test_the_training_that_was_killed_goes_on_from_its_last_epoch(path: Path, co
 def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study.open(path)
     before = [(r.id, r.seconds) for r in study.records()]
+    assert list(path.rglob("*.unfinished"))
     study.run()
     assert f"1 of {len(HELD['pending'])} trainings go on from their last epoch" in capsys.readouterr().err
     records = study.records()
