@@ -10,6 +10,7 @@ from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.fields import Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
@@ -147,9 +148,8 @@ class Settings(Config):
     def save(self, path: Path) -> None:
         """Write `path`, whole or not at all."""
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-        partial = path.with_suffix(".partial")
-        partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
         """With `changes` (nested for limits and recipe) validated and applied."""

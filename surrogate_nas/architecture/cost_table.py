@@ -9,6 +9,7 @@ from pathlib import Path
 
 from surrogate_nas.architecture.units import AnyUnit
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 
 UNIT, SPREAD, RUNS = "unit", "spread", "runs"
 
@@ -89,9 +90,8 @@ class CostTable:
                     "" if entry.runs is None else entry.runs,
                 ]
             )
-        partial = path.with_suffix(".partial")
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _number(text: str, where: str) -> float:

@@ -1,7 +1,6 @@
 """A study's own copy of its data, in one safetensors file, so that the source is read once."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 
 FORMAT = 1
 ALL_MAY_READ_AND_WRITE = 0o666
@@ -36,15 +36,12 @@ def save(dataset: Dataset, path: Path) -> None:
         "flips": dataset.flips,
         "notes": dataset.notes,
     }
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
-        partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder is, not its owner's alone
-        os.replace(partial, path)
+        with replaced(path) as partial:
+            save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
+            partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder's, not its owner's alone
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be written: {' '.join(str(error).split())}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Dataset:

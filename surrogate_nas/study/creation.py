@@ -12,6 +12,7 @@ from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import PARTIAL, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.network.backbone import Mount
@@ -66,6 +67,9 @@ def create(
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():
+            for name in (DATA, SETTINGS, COSTS, ARCHIVE):
+                for left in left_beside(path / name):
+                    left.unlink()
             store.save(loaded, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
@@ -133,4 +137,4 @@ def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == ".partial"
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == PARTIAL

@@ -22,6 +22,7 @@ from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.study.home import StudyFolder
@@ -244,7 +245,5 @@ def _copy_weights(folder: StudyFolder, source: StudyFolder, ids: set[str]) -> No
     for id in sorted(ids):
         path = folder.checkpoint(id)
         if not path.is_file():
-            partial = path.with_suffix(".partial")
-            with suppress(FileNotFoundError):  # not kept there, or no longer
+            with suppress(FileNotFoundError), replaced(path) as partial:  # not kept there, or no longer
                 shutil.copyfile(source.checkpoint(id), partial)
-                partial.replace(path)

@@ -24,6 +24,7 @@ from surrogate_nas.archive.outputs import Outputs, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.search.tabular.codes import coded
 from surrogate_nas.search.tabular.table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
 from surrogate_nas.space.costs import costing_for
@@ -184,10 +185,6 @@ def _write_space(spec: SpaceSpec, path: Path) -> str:
 
 def _write(path: Path, content: bytes) -> str:
     """Write a file, whole or not at all, and give its name."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with replaced(path) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path.name

@@ -22,7 +22,7 @@ from surrogate_nas.archive.record import Failure, FailureKind, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.files import write_bytes
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import available_cores
 from surrogate_nas.training.executors.jobs import (
     TIME_TO_STOP,
@@ -200,11 +200,13 @@ class RayCluster:
                 case Begun(node):
                     trial.node, trial.start = node, time.monotonic()
                 case Epoch(done, state):
-                    write_bytes(job.unfinished, state)
+                    with replaced(job.unfinished) as partial:
+                        partial.write_bytes(state)
                     on_progress(job.proposal, done / job.recipe.epochs)
                 case Ended(record, weights):
                     if weights is not None:
-                        write_bytes(job.checkpoint, weights, durable=True)
+                        with replaced(job.checkpoint, durable=True) as partial:
+                            partial.write_bytes(weights)
                     return record
         except OSError as error:
             raise not_kept(job, error) from None
