@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -62,13 +61,12 @@ class Measured:
         measured = exits.at(operating_point)
         figures = measured.figures
         _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
-        interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
         right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             float(measured.accuracy[0]),
-            (float(interval.low), float(interval.high)),
+            wilson(measured.correct.sum(), measured.n),
             float(measured.expected_macs[0]),
             macs_interval,
             int(figures.macs.p95[0]),

@@ -16,14 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
 from surrogate_nas.archive.record import Failure, FailureKind, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import available_cores
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.training.executors.jobs import (
     TIME_TO_STOP,
     Job,
@@ -222,9 +221,8 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[Begun | Epoc
     import ray
 
     yield Begun(ray.get_runtime_context().get_node_id())
-    torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # shared, and never written
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, one_thread():
         weights, unfinished = Path(folder) / "weights.safetensors", Path(folder) / "state.unfinished"
         if state is not None:
             unfinished.write_bytes(state)
