@@ -323,7 +323,15 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
 def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
     parsed = None if prediction is None else json.loads(prediction)
-    return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
+    return Proposal(
+        round=round,
+        rank=rank,
+        origin=origin,
+        architecture=Architecture.parse(architecture),
+        seed=seed,
+        fidelity=fidelity,
+        prediction=parsed,
+    )
 
 
 def _record(row: Sequence[Any]) -> Record:

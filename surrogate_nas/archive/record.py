@@ -25,7 +25,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A training that has been decided on. Its id follows from what is trained, not from when."""
 

@@ -115,7 +115,7 @@ class SplitSizes:
     test: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """All that a report shows."""
 

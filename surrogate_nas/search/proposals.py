@@ -43,7 +43,14 @@ def final_proposals(problem: Problem, architectures: Sequence[Architecture], see
     """Each architecture with so many seeds, at full fidelity; all of the first seed before those of the next."""
     fidelity = problem.settings.full_recipe.fidelity
     return [
-        Proposal(FINAL_ROUND + k, rank, "final", architecture, problem.seed_of(FINAL_ROUND, k), fidelity)
+        Proposal(
+            round=FINAL_ROUND + k,
+            rank=rank,
+            origin="final",
+            architecture=architecture,
+            seed=problem.seed_of(FINAL_ROUND, k),
+            fidelity=fidelity,
+        )
         for k in range(seeds)
         for rank, architecture in enumerate(architectures)
     ]
@@ -58,7 +65,15 @@ def make_proposal(
     prediction: Mapping[str, Any] | None = None,
 ) -> Proposal:
     fidelity = problem.settings.recipe.fidelity
-    return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)
+    return Proposal(
+        round=round,
+        rank=rank,
+        origin=origin,
+        architecture=architecture,
+        seed=problem.seed_of(round, rank),
+        fidelity=fidelity,
+        prediction=prediction,
+    )
 
 
 def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:

@@ -28,7 +28,7 @@ from surrogate_nas.study.study import Study
 GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A study as it was at one moment. Not for several threads at a time."""
 
@@ -64,7 +64,9 @@ class Snapshot:
             respondent = study.respondent(records, fitted, study.settings.limits)
             pool = Pool.of(problem, fitted.predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
-        return cls(study, tuple(records), respondent, pool, front, _files(home))
+        return cls(
+            study=study, records=tuple(records), respondent=respondent, pool=pool, front=front, files=_files(home)
+        )
 
     # ------------------------------------------------------------------ predictions
 

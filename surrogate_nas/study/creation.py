@@ -62,7 +62,14 @@ def create(
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
     header = Header(
-        spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share, stamp
+        space=spec,
+        data=loaded.name,
+        fingerprint=loaded.fingerprint(),
+        shape=loaded.shape,
+        seed=seed,
+        tune_share=datasets.TUNE_SHARE,
+        test_share=loaded.test_share,
+        source_stamp=stamp,
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)

@@ -320,14 +320,14 @@ class StudyFolder:
         header, settings = self.archive.header, self.settings
         source, weights = DataSource(self.path / DATA, header.seed, header.tune_share), self.path / CHECKPOINTS
         return Job(
-            proposal,
-            source,
-            self._recipe(proposal),
-            settings.device,
-            weights_path(weights, proposal.id),
-            unfinished_path(weights, proposal.id),
-            self.space.spec.backbone,
-            self.costing.charge_heads,
+            proposal=proposal,
+            source=source,
+            recipe=self._recipe(proposal),
+            device=settings.device,
+            checkpoint=weights_path(weights, proposal.id),
+            unfinished=unfinished_path(weights, proposal.id),
+            backbone=self.space.spec.backbone,
+            charge_heads=self.costing.charge_heads,
         )
 
     def _recipe(self, proposal: Proposal) -> Recipe:

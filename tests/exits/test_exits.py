@@ -30,8 +30,14 @@ fractions = st.floats(0, 1, width=32)
 
 def cost(backbone: list[int], branch: list[int], parameters: int = 1000) -> Cost:
     """Of one network; its memory is its MACs, whatever they mean."""
-    memory = np.array([np.maximum.accumulate(backbone)]), np.array([branch])
-    return Cost(np.array([backbone]), np.array([branch]), np.array([parameters]), np.array([4 * parameters]), *memory)
+    return Cost(
+        backbone=np.array([backbone]),
+        branch=np.array([branch]),
+        parameters=np.array([parameters]),
+        weight_bytes=np.array([4 * parameters]),
+        backbone_memory=np.array([np.maximum.accumulate(backbone)]),
+        branch_memory=np.array([branch]),
+    )
 
 
 @st.composite
@@ -298,7 +304,17 @@ def curve_of_three() -> Measurements:
     leaving, correct = np.array([[10, 0], [8, 2], [0, 10]]), np.array([[5, 0], [6, 2], [0, 9]])
     macs, size = np.array([[100, 450], [140, 440], [100, 400]]), np.full(3, 1000)
     costs, objective = np.full((3, 2), np.nan), np.array([100.0, 200.0, 400.0])
-    return Measurements(thresholds, leaving, correct, macs, costs, objective, size, 4 * size, size)
+    return Measurements(
+        thresholds=thresholds,
+        leaving=leaving,
+        correct=correct,
+        macs=macs,
+        costs=costs,
+        objective=objective,
+        parameters=size,
+        weight_bytes=4 * size,
+        activation_bytes=size,
+    )
 
 
 @pytest.mark.parametrize(

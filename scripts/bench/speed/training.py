@@ -91,8 +91,19 @@ def ours(architecture: Architecture, source: DataSource, folder: Path, recipe: R
     """Images per second of two workers together."""
     jobs = []
     for seed in range(WORKERS):
-        proposal = Proposal(0, seed, "initial", architecture, seed, recipe.fidelity)
-        jobs.append(Job(proposal, source, recipe, "cpu", folder / f"{proposal.id}.safetensors", folder / proposal.id))
+        proposal = Proposal(
+            round=0, rank=seed, origin="initial", architecture=architecture, seed=seed, fidelity=recipe.fidelity
+        )
+        jobs.append(
+            Job(
+                proposal=proposal,
+                source=source,
+                recipe=recipe,
+                device="cpu",
+                checkpoint=folder / f"{proposal.id}.safetensors",
+                unfinished=folder / proposal.id,
+            )
+        )
     ends: dict[int, list[float]] = {seed: [] for seed in range(WORKERS)}
     for record in LocalProcesses(WORKERS).run(jobs, lambda p, share: ends[p.seed].append(time.perf_counter())):
         assert record.failure is None, record.failure
@@ -167,9 +178,23 @@ def main() -> None:
 
 def memory(architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe) -> int:
     """Bytes of a worker that trains on all images; it need not finish."""
-    proposal = Proposal(0, 0, "initial", architecture, 0, recipe.fidelity)
+    proposal = Proposal(round=0, rank=0, origin="initial", architecture=architecture, seed=0, fidelity=recipe.fidelity)
     with Watch() as watch:
-        list(LocalProcesses(1).run([Job(proposal, source, recipe, "cpu", folder / "w", folder / "u")], lambda *_: None))
+        list(
+            LocalProcesses(1).run(
+                [
+                    Job(
+                        proposal=proposal,
+                        source=source,
+                        recipe=recipe,
+                        device="cpu",
+                        checkpoint=folder / "w",
+                        unfinished=folder / "u",
+                    )
+                ],
+                lambda *_: None,
+            )
+        )
     return watch.peak
 
 

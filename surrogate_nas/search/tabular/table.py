@@ -42,7 +42,7 @@ POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
 """Whose scores a table has."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Training:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
@@ -238,7 +238,13 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
             codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
             yield Training(
-                row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels, parts["correct"][i]
+                id=row["id"],
+                architecture=architecture,
+                seed=int(row["seed"]),
+                seconds=float(row["seconds"]),
+                codes=codes,
+                levels=levels,
+                correct=parts["correct"][i],
             )
 
 

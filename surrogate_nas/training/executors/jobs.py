@@ -38,7 +38,7 @@ class DataSource:
     tune_share: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A proposal with all that a worker needs to carry it out."""
 
