@@ -10,6 +10,7 @@ from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
 from surrogate_nas.documents import measured_document, solution_document
 from surrogate_nas.foundation.files import replaced
+from surrogate_nas.study.query_files import exit_columns
 from surrogate_nas.study.shift import Shift, Shifted
 
 
@@ -73,15 +74,12 @@ def show(shift: Shift) -> None:
 
 
 def write(shift: Shift, path: Path) -> None:
-    """A row per corruption and level, whole or not at all: p1, p2, … are exit rates, a1, a2, … accuracies of those who
-    leave there."""
+    """A row per corruption and level, whole or not at all."""
     with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(_cells(shift))
 
 
 def _cells(shift: Shift) -> Iterator[list[Any]]:
-    positions = len(shift.clean.measured.rates)
-    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
     yield [
         "corruption",
         "level",
@@ -95,7 +93,7 @@ def _cells(shift: Shift) -> Iterator[list[Any]]:
         "expected_macs_high",
         "p95_macs",
         "worst_macs",
-        *exits,
+        *exit_columns(len(shift.clean.measured.rates)),
         "broken",
     ]
     for row in (shift.clean, *shift.shifted):

@@ -19,7 +19,7 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.record import GROUPS, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError, first_line
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.foundation.machine import amount, size_of
 from surrogate_nas.foundation.progress import duration, say
@@ -362,7 +362,7 @@ class StudyFolder:
                 held = (file.metadata() or {}).get(ARCHITECTURE, "another network")
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
         except (SafetensorError, OSError) as error:
-            raise JobError(f"the weights of {record.id} at {path} are damaged: {str(error).splitlines()[0]}") from None
+            raise JobError(f"the weights of {record.id} at {path} are damaged: {first_line(error)}") from None
         try:
             network.load_state_dict(weights)
         except RuntimeError:

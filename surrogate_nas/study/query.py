@@ -162,7 +162,7 @@ class Respondent:
             "cost": [None] * len(encodings) if said.cost is None else _triples(said.cost),
             "trained": measured,
         }
-        return [Answer(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+        return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
         """Most architectures share their thresholds with others."""

@@ -175,17 +175,21 @@ class AnswerFile:
         return done
 
 
+def exit_columns(positions: int) -> list[str]:
+    """Names of a table's columns: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+    return [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
+
+
 def column_names(positions: int, *, cost: bool) -> list[str]:
-    """Of a table: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+    """Of a table of answers."""
 
     def intervals(*names: str) -> list[str]:
         return [name + end for name in names for end in ("", "_low", "_high")]
 
-    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
     return [
         "encoding",
         "thresholds",
-        *intervals("accuracy", "expected_macs", *exits),
+        *intervals("accuracy", "expected_macs", *exit_columns(positions)),
         "feasible_probability",
         "worst_macs",
         "parameters",

@@ -125,7 +125,7 @@ class Rung:
     """95 % over samples drawn anew, as that of the expected MACs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What is predicted of one architecture at one operating point, and what was measured if it was trained.
 

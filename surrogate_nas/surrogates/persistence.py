@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.errors import first_line
 from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
@@ -56,7 +57,7 @@ def save(fitted: Fitted, surrogate: str, seed: int, folder: Path) -> None:
             shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
         if not home.is_dir():  # unless another command has just kept the same fit
-            raise OSError(f"surrogate not kept: {str(error).splitlines()[0]}") from None
+            raise OSError(f"surrogate not kept: {first_line(error)}") from None
     for other in folder.iterdir():
         if other != home:
             shutil.rmtree(other, ignore_errors=True)

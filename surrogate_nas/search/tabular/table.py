@@ -26,7 +26,7 @@ from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
 from surrogate_nas.settings import Settings
@@ -116,7 +116,7 @@ class EennTable:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+            raise InputError(f"{path} is not a table: {one_line(error)}") from None
 
     @cached_property
     def _of(self) -> Mapping[Architecture, Sequence[Training]]:

@@ -19,7 +19,7 @@ from typing import Any
 from surrogate_nas.archive.record import Failure, FailureKind, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, line_of
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import available_cores
 from surrogate_nas.foundation.threads import one_thread
@@ -191,9 +191,9 @@ class RayCluster:
         except StopIteration:
             return trial.failed("crashed", "the worker ended without a record")
         except ray.exceptions.OutOfMemoryError as error:
-            return trial.failed("memory", f"lost {trial.tries} workers: {_line(error)}")
+            return trial.failed("memory", f"lost {trial.tries} workers: {line_of(error)}")
         except ray.exceptions.RayError as error:
-            return trial.failed("crashed", f"lost {trial.tries} workers: {_line(error)}")
+            return trial.failed("crashed", f"lost {trial.tries} workers: {line_of(error)}")
         try:
             match message:
                 case Begun(node):
@@ -241,11 +241,6 @@ def _elsewhere(ray: Any, node: str) -> Any:
     return NodeAffinitySchedulingStrategy(others[0], soft=True) if others else "SPREAD"
 
 
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
 def connect(address: str | None, workers: int | None = None) -> Any:
     """The module `ray`, connected to a cluster; the one that it is connected to already, if it is.
 
@@ -270,7 +265,7 @@ def connect(address: str | None, workers: int | None = None) -> Any:
         ray.init(**(options if own else {"address": address}), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = "on this machine cannot be started" if own else f"at {address} cannot be used"
-        raise InputError(f"a Ray cluster {where}: {_line(error)}") from None
+        raise InputError(f"a Ray cluster {where}: {line_of(error)}") from None
     return ray
 
 
