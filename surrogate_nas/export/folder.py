@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -93,16 +92,8 @@ class _Exporting:
 
     def write(self, points: list[OperatingPoint], default: int) -> Export:
         """The folder, whole or not at all."""
-        part = self.target.with_name(f"{self.target.name}.partial")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
+        with new_folder(self.target) as part:
             export = self._written(part, points, default)
-            if self.target.exists():
-                self.target.rmdir()
-            os.replace(part, self.target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return Export(self.target, export.manifest, export.logit_difference)
 
     def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:

@@ -17,6 +17,7 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
@@ -114,7 +115,7 @@ class SplitSizes:
     test: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """All that a report shows."""
 
@@ -188,12 +189,8 @@ class Contents:
 
 def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[Calibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
-    chosen = {round(i) for i in np.linspace(0, len(records) - 1, MOST_CALIBRATED)} if records else set()
-    return tuple(
-        (r.id, tuple(Calibration.of(r.architecture, r.outputs)))
-        for i, r in enumerate(records)
-        if i in chosen and r.outputs is not None
-    )
+    chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
+    return tuple((r.id, tuple(Calibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
 
 
 def _network(study: Study, record: Record) -> Network:

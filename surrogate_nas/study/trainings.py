@@ -137,14 +137,14 @@ class Trainer:
         home, header = self.home, self.home.archive.header
         source, weights = DataSource(home.path / DATA, header.seed, header.tune_share), home.path / CHECKPOINTS
         return Job(
-            proposal,
-            source,
-            self._recipe(proposal),
-            home.settings.device,
-            weights_path(weights, proposal.id),
-            unfinished_path(weights, proposal.id),
-            home.space.spec.backbone,
-            home.costing.charge_heads,
+            proposal=proposal,
+            source=source,
+            recipe=self._recipe(proposal),
+            device=home.settings.device,
+            checkpoint=weights_path(weights, proposal.id),
+            unfinished=unfinished_path(weights, proposal.id),
+            backbone=home.space.spec.backbone,
+            charge_heads=home.costing.charge_heads,
         )
 
     def _recipe(self, proposal: Proposal) -> Recipe:

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.archive.views import front_of
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.proposals import next_round, user_proposals
@@ -66,7 +65,7 @@ def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
     if not of:
         raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
     every = list(of)
-    some = np.unique(np.linspace(0, len(every) - 1, min(n or len(every), len(every))).round().astype(np.int64))
+    some = evenly(len(every), n or len(every))
     return {every[i]: of[every[i]] for i in some}
 
 

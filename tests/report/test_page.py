@@ -299,14 +299,33 @@ def test_cautions_follow_the_scores(contents: Contents, tau: float, cost_tau: fl
 
 
 def test_errors_of_shares_are_in_points_and_of_macs_in_percent() -> None:
-    assert score_texts(Score("accuracy", 9, 0.5, 0.4, 0.6, 0.031, 0.9, -1.5, 0.004)) == (
+    assert score_texts(
+        Score(
+            target="accuracy", n=9, tau=0.5, tau_low=0.4, tau_high=0.6, rmse=0.031, coverage=0.9, nll=-1.5, regret=0.004
+        )
+    ) == (
         "0.50 [0.40, 0.60]",
         "3.1 points",
         "90.0\N{NO-BREAK SPACE}%",
         "-1.50",
         "0.4 points",
     )
-    assert score_texts(Score("expected MACs", 9, 0.0, 0.0, 0.1, 0.11, 0.9, 1.0, 0.0))[1] == "11.0\N{NO-BREAK SPACE}%"
+    assert (
+        score_texts(
+            Score(
+                target="expected MACs",
+                n=9,
+                tau=0.0,
+                tau_low=0.0,
+                tau_high=0.1,
+                rmse=0.11,
+                coverage=0.9,
+                nll=1.0,
+                regret=0.0,
+            )
+        )[1]
+        == "11.0\N{NO-BREAK SPACE}%"
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,17 @@ def source(tmp_path: Path) -> DataSource:
 def jobs(n: int, architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe) -> list[Job]:
     made = []
     for seed in range(n):
-        proposal = Proposal(0, seed, "initial", architecture, seed, recipe.fidelity)
+        proposal = Proposal(
+            round=0, rank=seed, origin="initial", architecture=architecture, seed=seed, fidelity=recipe.fidelity
+        )
         home = folder / proposal.id
         home.parent.mkdir(exist_ok=True)
         weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
-        made.append(Job(proposal, source, recipe, "cpu", weights, unfinished))
+        made.append(
+            Job(
+                proposal=proposal, source=source, recipe=recipe, device="cpu", checkpoint=weights, unfinished=unfinished
+            )
+        )
     return made
 
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_info
 
 from surrogate_nas import Archive, OperatingPoint, Study
 from tests.conftest import Command
+from tests.helpers.disk import small_disk
 
 WRITTEN = Path(__file__).parents[1] / "data" / "study-0.1.0"
 HELD: dict[str, Any] = json.loads(WRITTEN.with_name("study-0.1.0.json").read_text(encoding="utf-8"))
@@ -255,15 +256,10 @@ def test_the_exported_network_runs(path: Path, command: Command, tmp_path: Path)
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A copy on a file system of its own, to which nobody can write."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(mounted)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted here by nobody, or by root alone")
-    shutil.copytree(WRITTEN, mounted / "study")
-    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-    yield mounted / "study"
-    subprocess.run(["umount", "--lazy", str(mounted)], check=True)  # this process has files of it open
+    with small_disk(tmp_path / "disk") as disk:
+        shutil.copytree(WRITTEN, disk / "study")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield disk / "study"
 
 
 def test_it_is_read_where_nothing_can_be_written(read_only: Path, command: Command) -> None:

@@ -28,6 +28,7 @@ from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.progress import Countdown, say
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import kendall
@@ -107,13 +108,13 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDAr
     return said
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("--repeats", type=int, default=2, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     study = Study.open(arguments.study)
     problem = study.home.problem
     views, seen = list[tuple[Record, Exits]](), set()
