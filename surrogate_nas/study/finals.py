@@ -61,6 +61,12 @@ class Final:
         """Mean over seeds of the expected multiply-accumulates."""
         return mean(s.test.expected_macs for s in self.solutions)
 
+    @property
+    def test_cost(self) -> float | None:
+        """Mean over seeds of the expected cost by the study's cost table, if it has one."""
+        costs = [s.test.cost[0] for s in self.solutions if s.test.cost is not None]
+        return mean(costs) if costs else None
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

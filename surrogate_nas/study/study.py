@@ -22,11 +22,12 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
 from surrogate_nas.exits.ladder import RUNGS, ladder
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.limits import Limits, on_expected, rounded_text
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.fields import parse
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -219,7 +220,8 @@ class Study:
 
         Args:
             ids: of records; by default the networks on the front.
-            at: budgets of expected MACs: instead of the whole front, the most accurate network on tune within each.
+            at: budgets of the expected cost that is minimised: instead of the whole front, the most accurate network
+                on tune within each.
             seeds: trainings of each network.
             recipe: of full fidelity, kept in the settings; by default the one that is there.
 
@@ -250,11 +252,18 @@ class Study:
             raise JobError(f"no trained network keeps {self.settings.limits}: there is no front to finalize")
         chosen = front
         if at:
-            cheapest = front[0].tune.expected_macs
-            if min(at) < cheapest:
-                raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
-            chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
+            chosen = [self._within_budget(front, budget) for budget in at]
         return list(dict.fromkeys(s.record.architecture for s in chosen))
+
+    def _within_budget(self, front: Sequence[Solution], budget: float) -> Solution:
+        """The most accurate of a front, cheapest first, within a budget of the expected cost that is minimised."""
+        row = on_expected(self.settings.objective)
+        within = parse(Limits, {row.name: budget}, "budget")
+        kept = [solution for solution in front if within.keeps(solution.tune.quantities)]
+        if not kept:
+            cheapest = rounded_text(front[0].tune.expected(self.settings.objective))
+            raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
+        return kept[-1]
 
     def verify(self, ids: Sequence[str] = (), *, seeds: int = 3) -> list[Verification]:
         """Train the networks on the front again, by the search's recipe with other seeds, until each has so many
@@ -293,9 +302,8 @@ class Study:
         trained = [r for r in self.records() if r.architecture == architecture and r.outputs is not None]
         claims = []
         for solution in (s for s in front if s.record.architecture == architecture):
-            macs, cost = solution.tune.expected_macs, solution.tune.cost
-            spent = {"max_macs": macs} if self.settings.objective == "macs" or cost is None else {"max_cost": cost[0]}
-            within = self.settings.limits.model_copy(update=spent)
+            objective = self.settings.objective
+            within = self.settings.limits.with_budget(objective, solution.tune.expected(objective))
             others = (self._within(r, within) for r in trained if r.id != solution.record.id)
             claims.append(Claim(solution, tuple(s for s in others if s is not None)))
         return Verification(architecture, tuple(claims), len(trained)) if any(c.again for c in claims) else None
@@ -305,7 +313,7 @@ class Study:
 
         Architectures that keep the limits with no seed are left out.
         """
-        limits = self.settings.limits if limits is None else limits
+        limits = self._limits(limits)
         fidelity = self.settings.full_recipe.fidelity
         of: dict[Architecture, list[Record]] = {}
         for record in self.folder.archive.records("final", outputs=True):
@@ -404,12 +412,22 @@ class Study:
             volumes.append(front.hypervolume)
         return volumes
 
-    def tune(self, id: str, limits: Limits, method: MethodName = "curve") -> Solution:
-        """The best thresholds of one trained network within `limits`, chosen on tune.
+    def _limits(self, limits: Limits | None) -> Limits:
+        """Those that a call was given, else the study's.
+
+        Raises:
+            InputError: for limits on a cost that the study has no table of.
+        """
+        limits = self.settings.limits if limits is None else limits
+        require_cost_table(self.folder.problem, limits)
+        return limits
+
+    def tune(self, id: str, limits: Limits | None = None, method: MethodName = "curve") -> Solution:
+        """The best thresholds of one trained network within limits, chosen on tune.
 
         Args:
             id: of a record.
-            limits: what to keep to.
+            limits: what to keep to; the study's by default, and `Limits()` for none.
             method: how they are chosen; see `thresholds`.
 
         Raises:
@@ -419,17 +437,18 @@ class Study:
         if method not in METHODS:
             raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
         record = self.folder.archive.find(id)
-        best = METHODS[method](self.exits(record, "tune"), limits)
+        best = METHODS[method](self.exits(record, "tune"), self._limits(limits))
         return self.solution(record, self.operating_point(record, best.thresholds[0]))
 
-    def ladder(self, id: str, limits: Limits, rungs: int = RUNGS) -> list[Rung]:
-        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `thresholds.ladder`.
+    def ladder(self, id: str, limits: Limits | None = None, rungs: int = RUNGS) -> list[Rung]:
+        """Settings of one trained network for several budgets within limits, by default the study's, cheapest first;
+        chosen on tune. See `exits.ladder`.
 
         Raises:
             InputError: if there is no such record, or for fewer than two rungs.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        record = self.folder.archive.find(id)
+        record, limits = self.folder.archive.find(id), self._limits(limits)
         exits = self.exits(record, "tune")
         budgets, settings = ladder(exits, limits, rungs)
         if not len(settings):
@@ -442,16 +461,17 @@ class Study:
         interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
         return Rung(budget, solution, interval)
 
-    def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
+    def compare_policies(self, id: str, limits: Limits | None = None) -> list[Solution]:
         """One trained network under every exit policy that it can have, with and without temperatures.
 
-        Thresholds are chosen anew for each, on tune. A policy under which none keep the limits is left out.
+        Thresholds are chosen anew for each, on tune, within limits, by default the study's. A policy under which none
+        keep them is left out.
 
         Raises:
             InputError: if there is no such record.
             JobError: if no policy keeps the limits; the nearest thresholds are named.
         """
-        record = self.folder.archive.find(id)
+        record, limits = self.folder.archive.find(id), self._limits(limits)
         outputs, solutions, reasons = self._outputs(record), [], []
         fitted = () if outputs.tune.logits is None else temperatures_of(record.architecture, outputs.tune)
         cooled = [(), fitted] if fitted else [()]
@@ -491,7 +511,7 @@ class Study:
             JobError: if the weights are gone, or no thresholds keep the limits.
         """
         require_corruptions(corruptions, levels)
-        limits, record = self.settings.limits if limits is None else limits, self.folder.archive.find(id)
+        limits, record = self._limits(limits), self.folder.archive.find(id)
         network = self.folder.network(record.id).to(resolve_device(self.settings.device))
         point = operating_point or self.tune(record.id, limits).operating_point
         return measure_shift(
@@ -556,8 +576,7 @@ class Study:
         return self._respondent(limits).best(n, operating_point)
 
     def _respondent(self, limits: Limits | None) -> Respondent:
-        limits = self.settings.limits if limits is None else limits
-        require_cost_table(self.folder.problem, limits)
+        limits = self._limits(limits)
         return self.respondent(self.folder.archive.records(), self.fit(), limits)
 
     def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
