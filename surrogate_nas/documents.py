@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.archive.record import Record
-from surrogate_nas.exits.limits import on_expected
+from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surrogate_nas.exits.limits import LIMITS, Limits
-from surrogate_nas.exits.policies import POLICIES
+from surrogate_nas.exits.limit_table import LIMITS
 from surrogate_nas.foundation.errors import InputError
 
 RECIPE = ("epochs", "max_seconds", "loss")
@@ -101,7 +100,9 @@ Asynchronous = Annotated[
     bool | None,
     typer.Option("--asynchronous/--rounds-together", help="Give a free worker a proposal at once."),
 ]
-Policy = Annotated[str | None, typer.Option(help=f"Confidence of an exit: {', '.join(POLICIES)}.")]
+Policy = Annotated[
+    str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")
+]
 Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
 Executor = Annotated[str | None, typer.Option(help="Where trainings run: processes (of this machine) or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray starts one on this machine.")]
@@ -137,7 +138,7 @@ def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
             raise InputError(
                 f"give either limits or --no-limits, got --{name.replace('_', '-')} {amount:g} --no-limits"
             )
-        command(**options, limits=dict.fromkeys(Limits.model_fields) if no_limits else given)
+        command(**options, limits=dict.fromkeys(limit.name for limit in LIMITS) if no_limits else given)
 
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -145,14 +146,9 @@ def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _limit_options(kind: Any) -> list[inspect.Parameter]:
-    about = {name: field.description for name, field in Limits.model_fields.items()}
-    amounts = [
-        inspect.Parameter(
-            limit.name, kind, default=None, annotation=Annotated[float | None, typer.Option(help=about[limit.name])]
-        )
-        for limit in LIMITS
-    ]
-    return [*amounts, inspect.Parameter("no_limits", kind, default=False, annotation=NoLimits)]
+    amounts = {limit.name: Annotated[float | None, typer.Option(help=limit.about)] for limit in LIMITS}
+    options = [inspect.Parameter(name, kind, default=None, annotation=amount) for name, amount in amounts.items()]
+    return [*options, inspect.Parameter("no_limits", kind, default=False, annotation=NoLimits)]
 
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.cli.output import console, print_table, spread
-from surrogate_nas.exits.limits import LIMITS, rounded_text
+from surrogate_nas.exits.limit_table import LIMITS, rounded_text
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Rung, Solution

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
-from surrogate_nas.exits.limits import Limits, Quantity, rounded_text, spending_of
+from surrogate_nas.exits.limit_table import Quantity, rounded_text, spending_of
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.foundation.errors import JobError
 

@@ -5,7 +5,8 @@ from itertools import groupby
 
 import numpy as np
 
-from surrogate_nas.exits.limits import Broken, Limits, exact_text, rounded_text
+from surrogate_nas.exits.limit_table import exact_text, rounded_text
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS

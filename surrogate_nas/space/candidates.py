@@ -8,7 +8,8 @@ import numpy as np
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost, Objective
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.exits.limits import Limits, Quantity
+from surrogate_nas.exits.limit_table import Quantity
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace

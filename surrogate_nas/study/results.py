@@ -11,7 +11,8 @@ from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
-from surrogate_nas.exits.limits import Broken, Limits, Quantity, on_expected
+from surrogate_nas.exits.limit_table import Quantity, on_expected
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
 
@@ -25,7 +26,7 @@ class Measured:
     """95 % Wilson interval."""
     expected_macs: float
     expected_macs_interval: tuple[float, float]
-    """95 % over samples drawn anew; see `thresholds.bootstrap`."""
+    """95 % over samples drawn anew; see `intervals.bootstrap`."""
     p95_macs: int
     """What 95 % of the samples do not exceed."""
     worst_macs: int

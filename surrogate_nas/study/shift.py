@@ -12,7 +12,8 @@ from statistics import mean
 from surrogate_nas.archive.outputs import SplitOutputs
 from surrogate_nas.datasets.corruptions import corrupted
 from surrogate_nas.datasets.dataset import LabeledImages
-from surrogate_nas.exits.limits import Broken, Limits, exact_text, rounded_text
+from surrogate_nas.exits.limit_table import exact_text, rounded_text
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.results import Measured, Solution

@@ -22,7 +22,8 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
 from surrogate_nas.exits.ladder import RUNGS, ladder
-from surrogate_nas.exits.limits import Limits, on_expected, rounded_text
+from surrogate_nas.exits.limit_table import on_expected, rounded_text
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from surrogate_nas.architecture.cost import Cost, Objective, charged
 from surrogate_nas.exits.front import Front
-from surrogate_nas.exits.limits import Limit, Limits, on_expected
+from surrogate_nas.exits.limit_table import Limit, on_expected
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Floats
