@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.exits.calibration import fit_temperature
-from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName, gate_scores, scores
+from surrogate_nas.exits.policies import POLICIES, POLICY_NAMES, PolicyName, available, scores
 from surrogate_nas.foundation.errors import InputError
 
 MOST_CLASSES_WITH_LOGITS = 20
@@ -45,8 +45,8 @@ class SplitOutputs:
         return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
 
     def available(self, policy: PolicyName) -> PolicyName:
-        """A network without gates, as a baseline may be, is scored by `max_softmax` where others are by theirs."""
-        return "max_softmax" if policy in GATE_POLICIES and self.gates is None else policy
+        """The policy that these outputs can have; see `policies.available`."""
+        return available(policy, self.gates)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -66,9 +66,9 @@ class SplitOutputs:
             temperatures: of each exit that exists; none is 1 everywhere. Gates have none.
         """
         policy = self.available(policy)
-        if policy in GATE_POLICIES:
+        if POLICIES[policy].needs_gates:
             assert self.gates is not None
-            return gate_scores(self.gates), self.right
+            return POLICIES[policy].score(self.gates), self.right
         if self.logits is None:
             return self.scores[policy], self.right
         if not temperatures:

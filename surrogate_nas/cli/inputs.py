@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.options import LIMITS, changes_of
+from surrogate_nas.cli.options import GivenLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,17 +90,12 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
     return mount(reference, names, example=example, frozen=options["freeze"])
 
 
-def limits_of(options: dict[str, Any]) -> "Limits":
-    """Those that a command was given."""
+def limits_of(given: GivenLimits, home: "Home") -> "Limits":
+    """Those that a command was given, else the study's."""
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
 
-    return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
-
-
-def limits_given(options: dict[str, Any]) -> "Limits | None":
-    """Those that a command was given, if it was given any."""
-    return limits_of(options) if any(options.get(name) is not None for name in LIMITS) else None
+    return parse(Limits, given, "limits") if given else home.settings.limits
 
 
 def questions_of(

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.inputs import DEFAULT_SPACE, limits_given, limits_of, open_or_create, open_study, questions_of
+from surrogate_nas.cli.inputs import DEFAULT_SPACE, limits_of, open_or_create, open_study, questions_of
 from surrogate_nas.cli.options import (
+    NOTHING_GIVEN,
     Asynchronous,
     Backbone,
     BackboneInput,
@@ -27,25 +28,16 @@ from surrogate_nas.cli.options import (
     Flips,
     Freeze,
     FrontNetworks,
+    GivenLimits,
     GpusPerTrial,
     ImageSize,
     Initial,
     Json,
     Keep,
     Loss,
-    MaxActivationBytes,
-    MaxCost,
     MaxHours,
-    MaxMacs,
     MaxMemory,
-    MaxP95Cost,
-    MaxP95Macs,
-    MaxParams,
     MaxSeconds,
-    MaxWeightBytes,
-    MaxWorstCost,
-    MaxWorstMacs,
-    MinAccuracy,
     Network,
     Objective,
     Policy,
@@ -61,6 +53,7 @@ from surrogate_nas.cli.options import (
     Wait,
     Workers,
     changes_of,
+    takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
 
@@ -68,6 +61,7 @@ app = typer.Typer()
 
 
 @app.command()
+@takes_limits
 def run(
     study: StudyPath,
     data: Data = None,
@@ -80,16 +74,7 @@ def run(
     budget: Budget = None,
     initial: Initial = None,
     batch: Batch = None,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     epochs: Epochs = None,
     surrogate: Surrogate = None,
     policy: Policy = None,
@@ -133,6 +118,7 @@ def run(
 
 
 @app.command()
+@takes_limits
 def collect(
     study: StudyPath,
     n: Annotated[int | None, typer.Option(help="Networks to sample and train.")] = None,
@@ -145,16 +131,7 @@ def collect(
     freeze: Freeze = False,
     seed: Seed = None,
     budget: Budget = None,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     epochs: Epochs = None,
     policy: Policy = None,
     workers: Workers = None,
@@ -222,21 +199,13 @@ def fit(
 
 
 @app.command()
+@takes_limits
 def search(
     study: StudyPath,
     rounds: Annotated[int | None, typer.Option(help="Rounds; until the budget is spent by default.")] = None,
     budget: Budget = None,
     batch: Batch = None,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     surrogate: Surrogate = None,
     workers: Workers = None,
     device: Device = None,
@@ -277,6 +246,7 @@ def search(
 
 
 @app.command()
+@takes_limits
 def query(
     study: StudyPath,
     encoding: Encodings = None,
@@ -284,16 +254,7 @@ def query(
     sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
     best: Annotated[int | None, typer.Option(help="So many architectures that are predicted best in limits.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
     ] = None,
@@ -301,9 +262,8 @@ def query(
 ) -> None:
     """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals, or find the best ones.
 
-    Limits replace the study's for this query.
+    Limits replace the study's for this query; without any, the study's hold.
     """
-    options = locals()
     if sum(given is not None for given in (encoding, file, sample, best)) != 1:
         raise InputError("query needs one of --encoding, --file, --sample and --best")
     folder = open_study(study, {})
@@ -316,14 +276,14 @@ def query(
 
     problem, whole = folder.problem, Study(folder)
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
-    limits = limits_given(options)
+    within = limits_of(limits, folder)
     target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
     pace, on_rows = Pace("architectures"), None
     if best is not None:
-        blocks = iter([whole.best(best, limits, point)])
+        blocks = iter([whole.best(best, within, point)])
     else:
         questions, share = questions_of(folder, encoding, file, sample, point, streamed=target is not None)
-        blocks, on_rows = whole.stream(questions, limits), lambda done: pace.at(done, share(done))
+        blocks, on_rows = whole.stream(questions, within), lambda done: pace.at(done, share(done))
     if target is not None:
         rows = target.write(blocks, on_rows)
         if on_rows is not None:
@@ -335,86 +295,74 @@ def query(
 
 
 @app.command()
+@takes_limits
 def tune(
     study: StudyPath,
     network: Network,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     method: Annotated[
         str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")
     ] = "curve",
     as_json: Json = False,
 ) -> None:
-    """Choose thresholds of a trained network for given limits, without training."""
-    options, folder = locals(), open_study(study, {})
+    """Choose thresholds of a trained network within limits, by default the study's, without training."""
+    folder = open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_solutions
     from surrogate_nas.documents import curve_document, solution_document
     from surrogate_nas.study.study import Study
 
-    limits = limits_of(options)
+    within = limits_of(limits, folder)
     whole = Study(folder)
-    solution = whole.tune(network, limits, method)  # type: ignore[arg-type]  # which it checks
+    solution = whole.tune(network, within, method)  # type: ignore[arg-type]  # which it checks
     curve = curve_document(whole, network)
-    document = {"limits": limits.model_dump(), "method": method, **solution_document(solution), "curve": curve}
-    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {limits}"))
+    document = {"limits": within.model_dump(), "method": method, **solution_document(solution), "curve": curve}
+    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {within}"))
 
 
 @app.command()
+@takes_limits
 def ladder(
     study: StudyPath,
     network: Network,
     rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     as_json: Json = False,
 ) -> None:
-    """Thresholds of a trained network for several budgets, for a device that changes them with its load."""
-    options, folder = locals(), open_study(study, {})
+    """Thresholds of a trained network for several budgets within limits, by default the study's.
+
+    For a device that changes them with its load.
+    """
+    folder = open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_ladder
     from surrogate_nas.documents import ladder_document
     from surrogate_nas.study.study import Study
 
-    limits = limits_of(options)
-    found = Study(folder).ladder(network, limits, rungs)
-    answer(ladder_document(found), as_json, lambda: print_ladder(found, f"{network} within {limits}"))
+    within = limits_of(limits, folder)
+    found = Study(folder).ladder(network, within, rungs)
+    answer(ladder_document(found), as_json, lambda: print_ladder(found, f"{network} within {within}"))
 
 
 @app.command()
+@takes_limits
 def policies(
     study: StudyPath,
     network: Network,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     as_json: Json = False,
 ) -> None:
-    """Compare exit policies on a trained network, each at its own best thresholds, without training."""
-    options, folder = locals(), open_study(study, {})
+    """Compare exit policies on a trained network, each at its own best thresholds within limits, without training.
+
+    Without limits the study's hold.
+    """
+    folder = open_study(study, {})
     from surrogate_nas.cli.print_solutions import print_policies
     from surrogate_nas.documents import solution_document
     from surrogate_nas.study.study import Study
 
-    limits = limits_of(options)
-    found = Study(folder).compare_policies(network, limits)
+    within = limits_of(limits, folder)
+    found = Study(folder).compare_policies(network, within)
     document = [solution_document(s) for s in found]
-    answer(document, as_json, lambda: print_policies(found, f"{network} within {limits}"))
+    answer(document, as_json, lambda: print_policies(found, f"{network} within {within}"))
 
 
 @app.command()
@@ -422,7 +370,10 @@ def finalize(
     study: StudyPath,
     networks: FrontNetworks = None,
     at: Annotated[
-        list[float] | None, typer.Option(help="Budget of expected MACs whose best network is meant; may be repeated.")
+        list[float] | None,
+        typer.Option(
+            help="Budget of expected MACs, or cost if that is the objective, for one network; may be repeated."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="Epochs at full fidelity; five times the search's.")] = None,

@@ -49,7 +49,7 @@ def exported_document(made: Export) -> dict[str, Any]:
     return {"folder": str(made.folder), "logit_difference": made.logit_difference, "manifest": made.manifest}
 
 
-def print_exported(made: Export, limits: Limits) -> None:
+def print_exported(made: Export) -> None:
     """The settings, and what was checked."""
     manifest, rows = made.manifest, []
     for i, setting in enumerate(manifest["settings"]):
@@ -68,8 +68,9 @@ def print_exported(made: Export, limits: Limits) -> None:
     columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
     tested = manifest["settings"][0]["test"]["images"]
     note = (
-        f"* within {limits}. Logits differ from PyTorch's by at most {made.logit_difference:.2g}; all {tested:,} test "
-        f"images leave where they should, at every setting\n{made.folder}"
+        f"* within {Limits(**manifest['limits'])}. Logits differ from PyTorch's by at most "
+        f"{made.logit_difference:.2g}; all {tested:,} test images leave where they should, at every setting\n"
+        f"{made.folder}"
     )
     print_table(f"Exported network {manifest['network']}", columns, rows)
     console.print(note, soft_wrap=True)

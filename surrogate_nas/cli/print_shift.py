@@ -28,7 +28,7 @@ def document(shift: Shift) -> dict[str, Any]:
 
 
 def _row_document(row: Shifted) -> dict[str, Any]:
-    broken = [{"what": b.what, "value": b.value, "limit": b.limit} for b in row.broken]
+    broken = [{"what": b.limit.words, "value": b.value, "limit": b.cap} for b in row.broken]
     return {
         "corruption": row.corruption,
         "level": row.level,
@@ -56,7 +56,7 @@ def show(shift: Shift) -> None:
                 f"{m.expected_macs:,.0f}",
                 f"{m.expected_macs / clean.expected_macs:.2f}",
                 percentages(m.rates),
-                f"no: {', '.join(b.what for b in row.broken)}" if row.broken else "yes",
+                f"no: {', '.join(b.limit.words for b in row.broken)}" if row.broken else "yes",
             )
         )
     columns = ("images", "level", "accuracy [95 %]", "expected MACs", "× clean", "exit rates %", "limits hold")
@@ -111,5 +111,5 @@ def _cells(shift: Shift) -> Iterator[list[Any]]:
             m.worst_macs,
             *m.rates,
             *m.exit_accuracy,
-            "; ".join(b.what for b in row.broken),
+            "; ".join(b.limit.words for b in row.broken),
         ]

@@ -20,7 +20,7 @@ from surrogate_nas.exits.grid import cumulative_histogram, levels_for, padded, q
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
-from surrogate_nas.exits.policies import PolicyName, having_left
+from surrogate_nas.exits.policies import POLICIES, PolicyName, having_left
 from surrogate_nas.exits.ranks import Ranked, packed
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.foundation.errors import InputError
@@ -65,9 +65,9 @@ class Exits:
     def compared(self, on: Iterable[int]) -> npt.NDArray[np.float32]:
         """(E, N) what is compared with thresholds where the early exits `on` are on.
 
-        That is each exit's own confidence, but under `cumulative_gate`, which counts the gates that were run before.
+        That is each exit's own confidence, but under a cumulative policy, which counts the gates that were run before.
         """
-        if self.policy != "cumulative_gate":
+        if not POLICIES[self.policy].cumulative:
             return self.scores
         compared, left = self.scores.copy(), np.zeros(self.samples, dtype=np.float32)
         for e in on:
@@ -99,7 +99,7 @@ class Exits:
 
     def _by_what_is_on(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
         """Early exits that are compared, and the rows of thresholds that this is for."""
-        if self.policy != "cumulative_gate":  # exits do not know of each other: an exit that is off is one nobody takes
+        if not POLICIES[self.policy].cumulative:  # exits do not know of each other: one that is off is one nobody takes
             yield self.early, np.arange(len(thresholds))
             return
         patterns, of = np.unique(np.isfinite(thresholds), axis=0, return_inverse=True)
@@ -212,7 +212,7 @@ class Exits:
     def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
         """All settings of the grid, `off` among them: (T, E − 1) thresholds, (T, E) who leaves where, and (T,) how many
         are right."""
-        if self.policy != "cumulative_gate":
+        if not POLICIES[self.policy].cumulative:
             yield self._settings_of(self.early, levels)
             return
         for count in range(len(self.early) + 1):

@@ -32,6 +32,7 @@ from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
 
 EXPORTS = "exports"
@@ -119,7 +120,7 @@ class _Exporting:
         manifest["files"] = files
         self._save(part, manifest)
         self._require_same_answers(part, torch_says, settled, default, images["test"])
-        self._say_kept(manifest)
+        self._say_kept(judge.measured("tune", settled[default]))
         return Export(part, manifest, max(differences))
 
     @property
@@ -251,13 +252,10 @@ class _Exporting:
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
-    def _say_kept(self, manifest: Mapping[str, Any]) -> None:
-        """Say so if the default setting's budget does not hold on tune any more."""
-        tune = manifest["settings"][manifest["default_setting"]]["tune"]
-        caps = {"expected_macs": self.limits.max_macs, "p95_macs": self.limits.max_p95_macs}
-        for name, cap in caps.items():
-            if cap is not None and tune[name] > cap:
-                say(f"note: {name.replace('_', ' ')} on tune are {tune[name]:,.0f} after rounding, above {cap:,.0f}")
+    def _say_kept(self, tune: Measured) -> None:
+        """Say which limits the default setting, its thresholds moved, does not keep on tune any more."""
+        if broken := tune.broken(self.limits):
+            say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
 
 
 def _name(piece: Piece | None) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, scores
+from surrogate_nas.exits.policies import PolicyName, confidence
 from surrogate_nas.export.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import JobError
@@ -50,10 +50,7 @@ class Said:
             sure = np.zeros((len(where), len(batch)), dtype=np.float32)
             for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
                 T = temperatures[e] if temperatures else 1.0
-                if policy in GATE_POLICIES and gate is not None:
-                    sure[x] = gate_scores(gate.numpy())
-                else:
-                    sure[x] = scores(policy, logits.numpy(), T)
+                sure[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
             return np.stack([logits.numpy() for logits, _ in pairs]), sure
 
         return cls._batched(said, images, on_images)

@@ -3,18 +3,42 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName
+from surrogate_nas.exits.policies import POLICIES, PolicyName, available
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.network.quantization import settled
 
 IMAGES, FEATURES, LOGITS, CONFIDENCE = "images", "features", "logits", "confidence"
+
+
+def _max_softmax(p: Tensor) -> Tensor:
+    return p.max(dim=1).values
+
+
+def _margin(p: Tensor) -> Tensor:
+    top = p.topk(2, dim=1).values
+    return top[:, 0] - top[:, 1]
+
+
+def _entropy(p: Tensor) -> Tensor:
+    entropy = -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(dim=1)
+    return (1 - entropy / math.log(p.shape[1])).clamp(0, 1)
+
+
+TWINS: Mapping[PolicyName, Callable[[Tensor], Tensor]] = {
+    "max_softmax": _max_softmax,
+    "margin": _margin,
+    "entropy": _entropy,
+    "gate": torch.sigmoid,
+    "cumulative_gate": torch.sigmoid,
+}
+"""What `Policy.score` is in NumPy, for (N, C) probabilities and (N,) logits of gates."""
 
 
 class Segment(nn.Module):
@@ -50,16 +74,10 @@ class Branch(nn.Module):
 
     def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
         """(N,) of the exit by itself."""
-        if gate is not None and self.policy in GATE_POLICIES:
-            return gate.sigmoid()
-        p = (logits / self.temperature).softmax(dim=1)
-        if self.policy == "margin":
-            top = p.topk(2, dim=1).values
-            return top[:, 0] - top[:, 1]
-        if self.policy == "entropy":
-            entropy = -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(dim=1)
-            return (1 - entropy / math.log(p.shape[1])).clamp(0, 1)
-        return p.max(dim=1).values
+        policy = available(self.policy, gate)
+        if gate is not None and POLICIES[policy].needs_gates:
+            return TWINS[policy](gate)
+        return TWINS[policy]((logits / self.temperature).softmax(dim=1))
 
 
 @dataclass(frozen=True, slots=True)

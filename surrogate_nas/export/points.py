@@ -70,8 +70,8 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
         JobError: if no thresholds keep the limits; the nearest are named.
     """
     best = study.tune(record.id, limits)
-    capped = "max_macs" if study.settings.objective == "macs" else "max_cost"
-    found = [rung.solution for rung in study.ladder(record.id, limits.model_copy(update={capped: None}), rungs)]
+    others = limits.with_budget(study.settings.objective, None)
+    found = [rung.solution for rung in study.ladder(record.id, others, rungs)]
     thresholds = {solution.operating_point for solution in found}
     found += [] if best.operating_point in thresholds else [best]
     found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))

@@ -17,7 +17,7 @@ from surrogate_nas.architecture.layers import Conv, Layer, Linear, Map, Reshape,
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.architecture.units import AnyUnit, Unit
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, having_left, scores
+from surrogate_nas.exits.policies import POLICIES, confidence, having_left
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.backbone import make, split
 from surrogate_nas.network.quantization import quantize
@@ -272,7 +272,7 @@ class EarlyExitNetwork(nn.Module):
                 continue
             said, gate = self.said_at(e, values[0])
             score = _scores(operating_point, e, said, gate)
-            if operating_point.policy == "cumulative_gate" and gate is not None:
+            if POLICIES[operating_point.policy].cumulative and gate is not None:
                 score = left = having_left(left, score)
             sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
@@ -284,10 +284,8 @@ class EarlyExitNetwork(nn.Module):
 
 def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
     """As `SplitOutputs.view` has them."""
-    if point.policy in GATE_POLICIES and gate is not None:
-        return gate_scores(gate.cpu().numpy())
-    policy: PolicyName = "max_softmax" if point.policy in GATE_POLICIES else point.policy
-    return scores(policy, logits.cpu().numpy(), point.temperature(position))
+    gates = None if gate is None else gate.cpu().numpy()
+    return confidence(point.policy, logits.cpu().numpy(), gates, point.temperature(position))
 
 
 def module_of(unit: Unit) -> nn.Module:

@@ -16,6 +16,8 @@ SKY, YELLOW = "#56B4E9", "#F0E442"
 GREY = "#8A8A8A"
 FIGURES, KINDS = "figures", ("svg", "png")
 """The folder of the figures for print, and their forms."""
+DRAWN = frozenset({"max_macs", "min_accuracy"})
+"""Limits that the axes of the front, expected MACs and accuracy, have room for."""
 POINTS_PER_LINE = 60  # of a network's curve that are drawn; more cannot be told apart
 MARGIN = 0.06
 """Of accuracy, below the lowest point."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
@@ -71,13 +72,13 @@ class Evaluated:
 def ranking(limits: Limits, feasible: Floats, accuracy: Floats, spent: Floats) -> Ints:
     """(n,) indices, the best first; of equals the earlier.
 
-    First those that keep all limits with a probability of at least a half. As in `Measurements.best` these go by
-    accuracy where a limit bounds what thresholds spend, or nothing is limited; and by what they spend where thresholds
-    have only an accuracy floor to keep. The others follow by that probability.
+    First those that keep all limits with a probability of at least a half, by the rule of `best_first`; the others
+    follow by that probability.
     """
-    cheapest = limits.min_accuracy is not None and not limits.limits_spending
-    likely = feasible >= EVEN
-    return np.lexsort((np.where(likely, spent if cheapest else -accuracy, -feasible), ~likely))
+    beyond = np.full(len(feasible), -1)
+    unlikely = np.flatnonzero(feasible < EVEN)
+    beyond[unlikely[np.argsort(-feasible[unlikely], kind="stable")]] = np.arange(len(unlikely))
+    return best_first(accuracy, spent, beyond, cheapest=wants_cheapest(limits))
 
 
 def evolve(

@@ -15,7 +15,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space import moves
-from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, least_excess, untaken
+from surrogate_nas.space.candidates import Candidates, least_excess, untaken
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace
 
@@ -170,8 +170,7 @@ class _Draws:
     def excess(self, rows: Ints) -> Floats:
         """(n,) how far the cheapest way to use each network is over the limits; 0 within."""
         found = Candidates.of_indices(self.space, rows, self.costing)
-        over = least_excess(found, self.limits)
-        return np.where(keeps_exact_limits(found.cost, found.present, self.limits), 0.0, np.maximum(over, 1e-12))
+        return least_excess(found.cost, found.present, self.limits)
 
     def _smallest(self) -> str:
         """Costs of the cheapest networks, found by going down from random ones."""

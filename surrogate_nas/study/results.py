@@ -1,16 +1,17 @@
 """What a study answers: of a network that was trained what was measured, of any other what is predicted."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.limit_table import Quantity, on_expected
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
 
@@ -82,21 +83,29 @@ class Measured:
             cost=_cost(figures.cost),
         )
 
-    def limited(self, limits: Limits) -> list[tuple[str, float, float]]:
-        """Everything beside accuracy that has a limit: its name, value, and cap."""
-        expected, p95, worst = self.cost or (math.nan,) * 3
-        amounts = (
-            ("expected MACs", self.expected_macs, limits.max_macs),
-            ("95 % of MACs", self.p95_macs, limits.max_p95_macs),
-            ("worst-case MACs", self.worst_macs, limits.max_worst_macs),
-            ("parameters", self.parameters, limits.max_params),
-            ("bytes of weights", self.weight_bytes, limits.max_weight_bytes),
-            ("bytes of activations", self.activation_bytes, limits.max_activation_bytes),
-            ("expected cost", expected, limits.max_cost),
-            ("95 % of cost", p95, limits.max_p95_cost),
-            ("worst-case cost", worst, limits.max_worst_cost),
-        )
-        return [(name, value, cap) for name, value, cap in amounts if cap is not None]
+    @property
+    def quantities(self) -> dict[Quantity, float]:
+        """Everything that limits bound."""
+        values: dict[Quantity, float] = {
+            "accuracy": self.accuracy,
+            "expected_macs": self.expected_macs,
+            "p95_macs": self.p95_macs,
+            "worst_macs": self.worst_macs,
+            "parameters": self.parameters,
+            "weight_bytes": self.weight_bytes,
+            "activation_bytes": self.activation_bytes,
+        }
+        if self.cost is not None:
+            values["expected_cost"], values["p95_cost"], values["worst_cost"] = self.cost
+        return values
+
+    def broken(self, limits: Limits) -> tuple[Broken, ...]:
+        """The limits that these figures do not keep."""
+        return limits.broken(self.quantities)
+
+    def expected(self, objective: Objective) -> float:
+        """Expected MACs, or the expected cost by the study's cost table."""
+        return self.quantities[on_expected(objective).quantity]
 
 
 @dataclass(frozen=True, slots=True)

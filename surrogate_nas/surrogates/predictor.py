@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from botorch.models.model import Model
 
+from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
 from surrogate_nas.foundation.arrays import Floats
@@ -19,6 +20,8 @@ from surrogate_nas.surrogates.spread import Spread
 
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
+UNLIMITED_LOSS = 0.005
+"""Accuracy given up for a lower cost where thresholds have no limit to keep."""
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
@@ -81,8 +84,8 @@ class Predictor:
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.
 
-        The rule is that of `Measurements.best`; where no setting is predicted to keep the limits, the one that
-        violates them least. Without limits on cost, no more accuracy is bought than half a point.
+        See `best_first`; where no setting is predicted to keep the limits, the one that violates them least. Without
+        limits that thresholds decide, the cheapest that is at most half a point below the most accurate.
         """
         chosen = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
         return np.concatenate(chosen)
@@ -90,11 +93,11 @@ class Predictor:
     def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
         reached = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
-        accuracy, expected, violation = reached.accuracy, reached.objective, reached.excess(limits)
-        capped = limits.limits_spending
-        floor = limits.min_accuracy if limits.min_accuracy is not None else accuracy.max(1, keepdims=True) - 0.005
-        utility = accuracy if capped else np.where(accuracy >= floor, 1 / expected, accuracy - 1)
-        best = np.lexsort((-utility, violation), axis=1)[:, 0]
+        accuracy, beyond, cheapest = reached.accuracy, reached.excess(limits), wants_cheapest(limits)
+        if not (cheapest or limits.limits_spending):  # thresholds have no limit to keep
+            beyond = np.maximum(accuracy.max(axis=1, keepdims=True) - UNLIMITED_LOSS - accuracy, 0)
+            cheapest = True
+        best = best_first(accuracy, reached.objective, beyond, cheapest=cheapest)[:, 0]
         return np.asarray(np.where(candidates.present[:, :-1], grid[best], np.inf))
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:

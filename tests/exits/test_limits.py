@@ -72,10 +72,10 @@ def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(li
 @pytest.mark.parametrize(
     ("limits", "nearest"),
     [
-        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5000, expected MACs 100"),
-        (Limits(min_accuracy=0.95), "no thresholds keep accuracy ≥ 0.95; nearest: accuracy 0.9000, expected MACs 400"),
-        (Limits(max_worst_macs=390), "worst-case MACs 400"),
-        (Limits(max_params=999), "parameters 1,000"),
+        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5, expected MACs 100 > 50"),
+        (Limits(min_accuracy=0.95), "keep accuracy ≥ 0.95; nearest: accuracy 0.9 < 0.95, expected MACs 400"),
+        (Limits(max_worst_macs=390), "worst-case MACs 400 > 390"),
+        (Limits(max_params=999), "parameters 1,000 > 999"),
     ],
 )
 def test_limits_that_nothing_keeps_are_an_error_that_shows_the_nearest(limits: Limits, nearest: str) -> None:
