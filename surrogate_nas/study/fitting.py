@@ -1,10 +1,78 @@
 """The stored surrogate of a study, or a new one."""
 
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.progress import duration, say
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.paths import COSTS, SURROGATE
+from surrogate_nas.surrogates import persistence
+from surrogate_nas.surrogates.design import DesignMatrix, require_enough
+from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.persistence import FitKey
 
 
-def say_fit(fitted: Fitted, seconds: float) -> None:
+def fit(folder: StudyFolder, records: Sequence[Record], *, again: bool = False) -> Fitted:
+    """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
+
+    Args:
+        folder: of the study.
+        records: of the search. Outputs that they do not carry are read only for a new fit.
+        again: whether to fit anew even so.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+    stored = None if again else stored_fit(folder, records)
+    return stored or _new_fit(folder, records)
+
+
+def stored_fit(folder: StudyFolder, records: Sequence[Record]) -> Fitted | None:
+    """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+    key = key_of(folder, records)
+    require_enough(key.records)
+    return persistence.load(key, folder.path / SURROGATE)
+
+
+def key_of(folder: StudyFolder, records: Sequence[Record]) -> FitKey:
+    """What the surrogate of these records follows from, under the settings in force."""
+    problem, table = folder.problem, folder.path / COSTS
+    return FitKey(
+        records=[r for r in records if r.failure is None],
+        data=folder.archive.header.fingerprint,
+        seed=problem.seed,
+        space=problem.space,
+        costing=problem.costing,
+        cost_table=table.read_text(encoding="utf-8") if table.is_file() else "",
+        policy=problem.policy,
+        temperature=problem.settings.temperature,
+        surrogate=problem.settings.surrogate,
+    )
+
+
+def _new_fit(folder: StudyFolder, records: Sequence[Record]) -> Fitted:
+    problem, key = folder.problem, key_of(folder, records)
+    views = problem.views([_with_outputs(folder, r) for r in key.records])
+    design, start = DesignMatrix.build(views, problem.space, problem.costing), time.monotonic()
+    fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
+    with suppress(OSError):  # where nothing can be written it is fitted again each time
+        persistence.save(fitted, key, folder.path / SURROGATE)
+    _say_fit(fitted, time.monotonic() - start)
+    return fitted
+
+
+def _with_outputs(folder: StudyFolder, record: Record) -> Record:
+    return record if record.outputs else replace(record, outputs=folder.archive.outputs(record.id))
+
+
+def _say_fit(fitted: Fitted, seconds: float) -> None:
     score = fitted.used.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "

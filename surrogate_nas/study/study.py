@@ -1,9 +1,7 @@
 """A study: the verbs of the package on one object."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +31,16 @@ from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.search.loop import search, search_asynchronously
 from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.settings import Settings
+from surrogate_nas.study import fitting
 from surrogate_nas.study.baselines import HAND_MADE, without_exits
 from surrogate_nas.study.creation import require_gates
 from surrogate_nas.study.finals import Final
-from surrogate_nas.study.fitting import say_fit
 from surrogate_nas.study.home import StudyFolder
-from surrogate_nas.study.paths import SURROGATE
 from surrogate_nas.study.query import Question, Respondent, about, require_cost_table
 from surrogate_nas.study.results import Answer, Measured, Rung, Solution
 from surrogate_nas.study.shift import Shift, measure_shift
 from surrogate_nas.study.verification import Claim, Verification
-from surrogate_nas.surrogates import persistence
-from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import Fitted
 from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import resolve_device
 
@@ -137,31 +132,15 @@ class Study:
         Raises:
             JobError: if fewer than eight networks have been trained.
         """
-        return self._fit(self.records(), again=again)
+        return fitting.fit(self.folder, self.folder.archive.records(), again=again)
 
     def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
-        """The stored surrogate of these records with outputs, if there is one: nothing is fitted.
+        """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
         Raises:
             JobError: if fewer than eight networks have been trained.
         """
-        problem = self.folder.problem
-        design = DesignMatrix.build(problem.views(records), problem.space, problem.costing)
-        return persistence.load(design, self.settings.surrogate, self.path / SURROGATE)
-
-    def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
-        problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
-        views = problem.views(records)
-        design = DesignMatrix.build(views, problem.space, problem.costing)
-        stored = None if again else persistence.load(design, asked, folder)
-        if stored is not None:
-            return stored
-        start = time.monotonic()
-        fitted = fit_surrogate(design, [exits for _, exits in views], asked, problem.seed)
-        with suppress(OSError):  # where nothing can be written it is fitted again each time
-            persistence.save(fitted, asked, problem.seed, folder)
-        say_fit(fitted, time.monotonic() - start)
-        return fitted
+        return fitting.stored_fit(self.folder, records)
 
     def search(self, rounds: int | None = None) -> list[Record]:
         """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
@@ -174,7 +153,8 @@ class Study:
         if not folder.may_start():
             say("the time limit is reached; the same command continues")
             return self.records()
-        proposals, strategy = folder.archive.proposals(), strategy_named(self.settings.strategy, self._fit)
+        proposals = folder.archive.proposals()
+        strategy = strategy_named(self.settings.strategy, lambda records: fitting.fit(folder, records))
         if self.settings.asynchronous:
             most = max(budget - len(proposals), 0) if rounds is None else rounds * self.settings.batch
             most = min(most, max(budget - len(proposals), 0))
@@ -558,7 +538,8 @@ class Study:
     def _respondent(self, limits: Limits | None) -> Respondent:
         limits = self.settings.limits if limits is None else limits
         require_cost_table(self.folder.problem, limits)
-        return self.respondent(self.folder.archive.records(), self.fit(), limits)
+        records = self.folder.archive.records()
+        return self.respondent(records, fitting.fit(self.folder, records), limits)
 
     def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
         """What answers within limits, from a surrogate and records that are at hand."""

@@ -12,6 +12,7 @@ import pytest
 from surrogate_nas import InputError, Study
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.writing import write_report
+from surrogate_nas.study import fitting
 from surrogate_nas.study.finals import Final, Held
 from surrogate_nas.training.recipe import Recipe
 
@@ -66,7 +67,7 @@ def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, fi
 
 def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
     with pytest.raises(InputError, match="surrogates learn from networks of one fidelity, got 2"):
-        finalized._fit([*finalized.records(), *finalized.folder.archive.records("final", outputs=True)])
+        fitting.fit(finalized.folder, [*finalized.records(), *finalized.folder.archive.records("final")])
 
 
 def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> None:
