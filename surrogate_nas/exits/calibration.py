@@ -4,18 +4,20 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 
 from surrogate_nas.foundation.arrays import Array
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
+HALVINGS = 24
+"""Of the range of log T, which leave T known to less than a millionth."""
 BINS = 15
 
 
 def fit_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
     """The T that minimises the mean cross entropy of logits / T (Guo et al., arXiv 1706.04599, sec. 4.2).
 
-    The loss has a single minimum in T; it is sought between 1/20 and 20.
+    The loss is convex in 1/T, so its minimum, which is sought between T = 1/20 and 20, is found by the sign of the
+    derivative: mean(E_p[z] − z_y) with p = softmax(z / T).
 
     Args:
         logits: (N, C).
@@ -23,14 +25,14 @@ def fit_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
     """
     z = logits.astype(np.float64)
     z = z - z.max(axis=1, keepdims=True)
-    right = z[np.arange(len(labels)), labels]
-
-    def loss(log_temperature: float) -> float:
-        T = math.exp(log_temperature)
-        return float((np.log(np.exp(z / T).sum(axis=1)) - right / T).mean())
-
-    bounds = (math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE))
-    return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
+    right = z[np.arange(len(labels)), labels].mean()
+    low, high = math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        p = np.exp(z / math.exp(middle))
+        too_sure = ((p * z).sum(axis=1) / p.sum(axis=1)).mean() > right
+        low, high = (middle, high) if too_sure else (low, middle)
+    return math.exp((low + high) / 2)
 
 
 def calibration_error(confidence: Array, correct: npt.NDArray[np.bool_], bins: int = BINS) -> float:

@@ -7,44 +7,67 @@ from contextlib import suppress
 from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.progress import duration, say
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.paths import SURROGATE
+from surrogate_nas.study.paths import COSTS, SURROGATE
 from surrogate_nas.surrogates import persistence
-from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.design import DesignMatrix, require_enough
 from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
-
-
-def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
-    """The stored surrogate of these records, if there is one: nothing is fitted.
-
-    Raises:
-        JobError: if fewer than eight networks have been trained.
-    """
-    problem = home.problem
-    design = DesignMatrix.build(problem.views.trained(records), problem.space, problem.costing)
-    return persistence.load(design, problem.settings.surrogate, home.path / SURROGATE)
+from surrogate_nas.surrogates.persistence import FitKey
 
 
 def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted:
-    """The surrogate of these records: the stored one if it still fits and is not to be fitted again, or a new one.
+    """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
+
+    Args:
+        home: the study.
+        records: of the search. Outputs that they do not carry are read only for a new fit.
+        again: whether to fit anew even so.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    problem, folder = home.problem, home.path / SURROGATE
-    trained, surrogate = problem.views.trained(records), problem.settings.surrogate
-    design = DesignMatrix.build(trained, problem.space, problem.costing)
-    stored = None if again else persistence.load(design, surrogate, folder)
-    if stored is not None:
-        return stored
-    start = time.monotonic()
-    fitted = fit_surrogate(design, [exits for _, exits in trained], surrogate, problem.seed)
+    stored = None if again else stored_fit(home, records)
+    return stored or _new_fit(home, records)
+
+
+def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
+    """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
+
+    Raises:
+        JobError: if fewer than eight networks have been trained.
+    """
+    key = key_of(home, records)
+    require_enough(key.records)
+    return persistence.load(key, home.path / SURROGATE)
+
+
+def key_of(home: Home, records: Sequence[Record]) -> FitKey:
+    """What the surrogate of these records follows from, under the settings in force."""
+    problem, table = home.problem, home.path / COSTS
+    return FitKey(
+        records=[r for r in records if r.failure is None],
+        data=home.archive.header.fingerprint,
+        seed=problem.seed,
+        space=problem.space,
+        costing=problem.costing,
+        cost_table=table.read_text(encoding="utf-8") if table.is_file() else "",
+        policy=problem.policy,
+        temperature=problem.settings.temperature,
+        surrogate=problem.settings.surrogate,
+    )
+
+
+def _new_fit(home: Home, records: Sequence[Record]) -> Fitted:
+    problem, key = home.problem, key_of(home, records)
+    views = problem.views.trained(key.records)
+    design, start = DesignMatrix.build(views, problem.space, problem.costing), time.monotonic()
+    fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # where nothing can be written it is fitted again each time
-        persistence.save(fitted, surrogate, problem.seed, folder)
-    _say(fitted, time.monotonic() - start)
+        persistence.save(fitted, key, home.path / SURROGATE)
+    _say_fit(fitted, time.monotonic() - start)
     return fitted
 
 
-def _say(fitted: Fitted, seconds: float) -> None:
+def _say_fit(fitted: Fitted, seconds: float) -> None:
     score = fitted.used.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "

@@ -167,7 +167,7 @@ class Study:
         return fitting.fit(self.home, self.archive.records(), again=again)
 
     def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
-        """The stored surrogate of these records, if there is one: nothing is fitted.
+        """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
         Raises:
             JobError: if fewer than eight networks have been trained.

@@ -1,7 +1,7 @@
 """From records to what surrogates learn: the only bridge between the archive and the models.
 
-Signs and transforms live here and nowhere else. A row is one training; its inputs are the architecture's encoding and
-its exact costs, its targets the coefficients of its threshold curve, rotated and scaled.
+Signs and transforms live here and in `targets`, and nowhere else. A row is one training; its inputs are the
+architecture's encoding and its exact costs, its targets the coefficients of its threshold curve, rotated and scaled.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,9 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.surrogates.curve_fit import fit_curves
-from surrogate_nas.surrogates.curves import CurveBasis, power_for
+from surrogate_nas.surrogates.curves import CurveBasis
+from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
-
-GRID_SIZE = 64
-SMALLEST_SIGNAL = 2.0
-"""Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,44 +55,41 @@ class DesignMatrix:
             JobError: if fewer than eight networks have been trained.
             InputError: if their fidelities differ.
         """
-        trained, exits = [r for r, _ in views], [e for _, e in views]
-        if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
-            raise InputError(f"surrogates learn from networks of one fidelity, got {len(fidelities)}: {fidelities}")
-        if len(trained) < FEWEST_NETWORKS:
-            raise JobError(
-                f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}"
-            )
-        basis = CurveBasis(space.positions, power_for(exits))
-        values, covariance = fit_curves(basis, exits, basis.spread(GRID_SIZE))
-        candidates = Candidates.of(space, [r.architecture for r in trained], costing)
-        defined = basis.defined(candidates.present)
-        center, axes = _axes(basis, values, covariance, defined)
-        rotation, inverse = axes.rotation, axes.inverse
-        known = defined[:, axes.first]
-        Y = np.where(known, (values - center) @ inverse, 0.0)
-        variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
+        trained = [record for record, _ in views]
+        require_enough(trained)
+        return cls.of(trained, Targets.of([exits for _, exits in views]), space, costing)
+
+    @classmethod
+    def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
+        """From n records, whose outputs are not read, and their targets."""
+        architectures = tuple(r.architecture for r in trained)
+        candidates = Candidates.of(space, architectures, costing)
         costs = _log_costs(candidates.cost)
         span = (costs.min(axis=0), costs.max(axis=0))
-        architectures = tuple(r.architecture for r in trained)
         training = TrainingSet(
             _inputs(candidates, span),
             (*space.genes.kinds, *_cost_kinds(costs.shape[1])),
-            Y,
-            np.where(known, variance, np.inf),
+            targets.Y,
+            targets.Yvar,
             _groups(architectures),
         )
-        ids = tuple(r.id for r in trained)
         return cls(
-            basis=basis,
-            records=ids,
+            basis=CurveBasis(space.positions, targets.power),
+            records=tuple(r.id for r in trained),
             architectures=architectures,
             candidates=candidates,
             training=training,
-            center=center,
-            rotation=rotation,
+            center=targets.center,
+            rotation=targets.rotation,
             cost_range=span,
-            samples=exits[0].samples,
+            samples=targets.samples,
         )
+
+    @property
+    def targets(self) -> Targets:
+        """What `of` takes."""
+        training = self.training
+        return Targets(self.basis.power, self.samples, training.Y, training.Yvar, self.center, self.rotation)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -124,47 +117,12 @@ class DesignMatrix:
         )
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """The m directions of the C coefficients in which networks differ by more than sampling noise."""
-
-    rotation: Floats
-    """(m, C): what one unit of each target adds to the coefficients."""
-    inverse: Floats
-    """(C, m): coefficients to targets."""
-    first: npt.NDArray[np.int64]
-    """(m,) the first coefficient of the curve that each target is of."""
-
-
-def _axes(
-    basis: CurveBasis, values: Floats, covariance: Floats, defined: npt.NDArray[np.bool_]
-) -> tuple[Floats, _Axes]:
-    """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
-
-    Coefficients of one curve trade off against each other, so single ones are ill determined while some of their
-    combinations are well determined. Along the others networks differ by sampling noise alone: nothing is to be
-    learned there, and the center is as good a prediction as any.
-    """
-    center = np.zeros(basis.size)
-    rotation, inverse, first = list[Floats](), list[Floats](), list[int]()
-    for where in basis.groups:
-        rows = np.flatnonzero(defined[:, where.start])
-        if len(rows) < 2:
-            continue
-        V, precision = values[rows, where], np.linalg.inv(covariance[rows, where, where])
-        center[where] = np.linalg.solve(precision.sum(axis=0), np.einsum("nij,nj->i", precision, V))
-        whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has unit noise, where it is well known
-        scores = (V - center[where]) @ whiten
-        eigenvalues, axes = np.linalg.eigh(scores.T @ scores / len(rows))
-        for k in np.flatnonzero(eigenvalues >= min(SMALLEST_SIGNAL, eigenvalues[-1]))[::-1]:
-            scale = np.sqrt(eigenvalues[k])
-            forward, back = np.zeros(basis.size), np.zeros(basis.size)
-            forward[where] = np.linalg.solve(whiten.T, axes[:, k]) * scale
-            back[where] = whiten @ axes[:, k] / scale
-            rotation.append(forward)
-            inverse.append(back)
-            first.append(where.start)
-    return center, _Axes(np.array(rotation), np.array(inverse).T, np.array(first))
+def require_enough(trained: Sequence[Record]) -> None:
+    """Raise `JobError` for fewer than eight trained networks, and `InputError` for networks of several fidelities."""
+    if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
+        raise InputError(f"surrogates learn from networks of one fidelity, got {len(fidelities)}: {fidelities}")
+    if len(trained) < FEWEST_NETWORKS:
+        raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
 
 
 def _groups(architectures: Sequence[Architecture]) -> npt.NDArray[np.int64]:

@@ -1,16 +1,22 @@
 """Keep a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
 
-A surrogate without a state of its own (the user's, `switching`) is fitted again when it is loaded; what
-cross-validation said of it is kept.
+What is stored is enough to answer: neither are outputs read nor curves fitted again. A fit is known by what it follows
+from, and not by numbers that were computed on the way, whose last bits differ from processor to processor. A surrogate
+without a state of its own (the user's, `switching`) is fitted again when it is loaded; what cross-validation said of it
+is kept.
 """
 
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import botorch
+import gpytorch
+import numpy as np
 import torch
 import xgboost
 from botorch.models.model import Model
@@ -18,9 +24,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import first_line
 from surrogate_nas.foundation.files import new_folder
+from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -29,31 +39,76 @@ from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import member_named, surrogate_named
+from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 3
+FORMAT = 4
+"""To be raised with every change of what is stored, or of what a fit makes of the same outputs.
+4: the targets are stored too, so that no outputs are read."""
 NAME_DIGITS = 16
+LIBRARIES = (torch, gpytorch, botorch, xgboost)
+TARGETS = ("Y", "Yvar", "center", "rotation")
 
 
-def fingerprint(design: DesignMatrix, surrogate: str) -> str:
-    """What a fit depends on: the rows, their targets, the surrogate asked for, and the versions of its libraries."""
-    digest = hashlib.sha256(
-        json.dumps([FORMAT, design.records, surrogate, torch.__version__, xgboost.__version__]).encode()
-    )
-    digest.update(design.training.Y.tobytes())
-    return digest.hexdigest()
+@dataclass(frozen=True, kw_only=True)
+class FitKey:
+    """Everything that a fit follows from, beside the outputs that the records name and the code."""
+
+    records: Sequence[Record]
+    """(n,) trained networks; their outputs are not read."""
+    data: str
+    """Fingerprint of the images that outputs are of."""
+    seed: int
+    """Of splits and folds."""
+    space: SearchSpace
+    costing: Costing
+    cost_table: str = ""
+    """Content of the table that `costing` reads, if there is one."""
+    policy: PolicyName
+    temperature: bool
+    """Whether each exit's logits are divided by a temperature."""
+    surrogate: str
+    """Which was asked for."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it, and of the libraries' releases."""
+        parts = {
+            "format": FORMAT,
+            "libraries": {library.__name__: release(library.__version__) for library in LIBRARIES},
+            "records": [r.id for r in self.records],
+            "data": self.data,
+            "seed": self.seed,
+            "space": self.space.spec.model_dump(mode="json"),
+            "charge_heads": self.costing.charge_heads,
+            "cost_table": self.cost_table,
+            "policy": self.policy,
+            "temperature": self.temperature,
+            "surrogate": self.surrogate,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def save(fitted: Fitted, surrogate: str, seed: int, folder: Path) -> None:
+def release(version: str) -> str:
+    """A version without the tag of its build.
+
+    >>> release("2.14.1+cu130")
+    '2.14.1'
+    """
+    return str(version).partition("+")[0]
+
+
+def save(fitted: Fitted, key: FitKey, folder: Path) -> None:
     """Keep a fit in `folder`, whole or not at all, in place of those before it.
 
-    Each fit has a folder of its own, named after what it depends on, so that whoever reads it meanwhile reads one fit.
+    Each fit has a folder of its own, named after what it follows from, so that whoever reads it meanwhile reads one
+    fit.
     """
-    identity = fingerprint(fitted.predictor.design, surrogate)
-    home = folder / identity[:NAME_DIGITS]
+    digest = key.digest
+    home = folder / digest[:NAME_DIGITS]
     try:
         with new_folder(home) as partial:
-            _write(fitted, identity, seed, partial)
+            _write(fitted, digest, key.seed, partial)
             shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
         if not home.is_dir():  # unless another command has just kept the same fit
@@ -63,23 +118,26 @@ def save(fitted: Fitted, surrogate: str, seed: int, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _write(fitted: Fitted, identity: str, seed: int, folder: Path) -> None:
-    predictor = fitted.predictor
-    tensors: dict[str, torch.Tensor] = {}
+def _write(fitted: Fitted, digest: str, seed: int, folder: Path) -> None:
+    predictor, targets = fitted.predictor, fitted.predictor.design.targets
+    arrays = {f"targets.{name}": getattr(targets, name) for name in TARGETS}
     for validation in fitted.validations:
         calibration = validation.calibration
-        tensors[f"calibration.{validation.kind}.network_variance"] = torch.from_numpy(calibration.network_variance)
-        tensors[f"calibration.{validation.kind}.residuals"] = torch.from_numpy(calibration.residuals)
+        arrays[f"calibration.{validation.kind}.network_variance"] = calibration.network_variance
+        arrays[f"calibration.{validation.kind}.residuals"] = calibration.residuals
         for target, points in validation.held_out.items():
-            tensors[f"held_out.{validation.kind}.{target}"] = torch.from_numpy(points)
+            arrays[f"held_out.{validation.kind}.{target}"] = points
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     if _empty(predictor.kind, predictor.design) is not None:
         state = predictor.model.state_dict()
         tensors.update({f"model.{name}": tensor.clone().contiguous() for name, tensor in state.items()})
     (folder / "tensors.safetensors").write_bytes(save_tensors(tensors))
     described = {
-        "fingerprint": identity,
+        "fingerprint": digest,
         "kind": predictor.kind,
         "seed": seed,
+        "power": targets.power,
+        "samples": targets.samples,
         "validations": [_described(v) for v in fitted.validations],
     }
     (folder / "surrogate.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -90,15 +148,18 @@ def _described(validation: Validation) -> dict[str, Any]:
     return {"kind": validation.kind, "cost_tau": validation.cost_tau, "widening": widening, "scores": scores}
 
 
-def load(design: DesignMatrix, surrogate: str, folder: Path) -> Fitted | None:
-    """The surrogate of exactly these rows, or `None` if it was never fitted, is stale, or is damaged."""
-    identity = fingerprint(design, surrogate)
-    home = folder / identity[:NAME_DIGITS]
+def load(key: FitKey, folder: Path) -> Fitted | None:
+    """The fit of exactly this, or `None` if it was never made, is stale, or is damaged."""
+    digest = key.digest
+    home = folder / digest[:NAME_DIGITS]
     try:
         described = json.loads((home / "surrogate.json").read_text(encoding="utf-8"))
-        if described["fingerprint"] != identity:
+        if described["fingerprint"] != digest:
             return None
         tensors = load_file(home / "tensors.safetensors")
+        arrays = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
+        targets = Targets(power=described["power"], samples=described["samples"], **arrays)
+        design = DesignMatrix.of(key.records, targets, key.space, key.costing)
         validations = tuple(_validation(v, tensors) for v in described["validations"])
         model = _model(described["kind"], design, tensors, described["seed"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +13,7 @@ import torch
 from scipy.stats import kendalltau
 
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.record import Record
 from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import JobError
@@ -22,12 +25,14 @@ from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
 from tests.helpers.outputs import SHAPE, problem, records, tune_exits, verify
 
 PROBLEM = problem()
 RECORDS = records(PROBLEM, 41)
+TRAINED = [r for r in RECORDS if r.outputs]
 
 
 @pytest.fixture(scope="module")
@@ -179,28 +184,47 @@ def test_fitting_again_predicts_the_same(fitted: Fitted, design: DesignMatrix, u
     assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
 
 
-def test_a_stored_surrogate_predicts_the_same(
-    fitted: Fitted, design: DesignMatrix, unseen: Candidates, tmp_path: Path
-) -> None:
-    kind = fitted.predictor.kind
-    persistence.save(fitted, kind, 0, tmp_path / "surrogate")
-    loaded = persistence.load(design, kind, tmp_path / "surrogate")
+def key_of(kind: str, trained: Sequence[Record] = TRAINED) -> FitKey:
+    """Of a fit of these networks."""
+    settings = {"data": "", "seed": 0, "policy": PROBLEM.policy, "temperature": False, "surrogate": kind}
+    return FitKey(records=trained, space=PROBLEM.space, costing=Costing(SHAPE), **settings)
+
+
+def test_a_stored_surrogate_predicts_the_same(fitted: Fitted, unseen: Candidates, tmp_path: Path) -> None:
+    """To the last bit where its state is stored; nothing but the listing of the archive is needed."""
+    key = key_of(fitted.predictor.kind, [replace(r, outputs=None) for r in TRAINED])
+    persistence.save(fitted, key, tmp_path / "surrogate")
+    loaded = persistence.load(key, tmp_path / "surrogate")
     assert loaded is not None
     assert loaded.validations[0].scores == fitted.validations[0].scores
     thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
     ours, theirs = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
-    assert np.allclose(ours.accuracy.low, theirs.accuracy.low, atol=1e-9)
+    np.testing.assert_array_equal(ours.accuracy.low, theirs.accuracy.low)
 
 
-def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, design: DesignMatrix, tmp_path: Path) -> None:
-    kind, folder = fitted.predictor.kind, tmp_path / "surrogate"
-    assert persistence.load(design, kind, folder) is None
-    persistence.save(fitted, kind, 0, folder)
-    assert persistence.load(design.rows(np.arange(20)), kind, folder) is None
+def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: Fitted, tmp_path: Path) -> None:
+    key = key_of(fitted.predictor.kind)
+    persistence.save(fitted, key, tmp_path / "surrogate")
+    loaded = persistence.load(key, tmp_path / "surrogate")
+    assert loaded is not None
+    stored, built = loaded.predictor.design, fitted.predictor.design
+    assert (stored.basis, stored.records, stored.architectures) == (built.basis, built.records, built.architectures)
+    assert (stored.samples, stored.training.kinds) == (built.samples, built.training.kinds)
+    for name in ("X", "Y", "Yvar", "group"):
+        np.testing.assert_array_equal(getattr(stored.training, name), getattr(built.training, name))
+    for name in ("center", "rotation", "cost_range"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(built, name))
+
+
+def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, tmp_path: Path) -> None:
+    key, folder = key_of(fitted.predictor.kind), tmp_path / "surrogate"
+    assert persistence.load(key, folder) is None
+    persistence.save(fitted, key, folder)
+    assert persistence.load(key_of(key.surrogate, TRAINED[:20]), folder) is None
     next(folder.glob("*/tensors.safetensors")).write_bytes(b"nonsense")
-    assert persistence.load(design, kind, folder) is None
-    persistence.save(fitted, kind, 0, folder)
-    assert persistence.load(design, kind, folder) is not None
+    assert persistence.load(key, folder) is None
+    persistence.save(fitted, key, folder)
+    assert persistence.load(key, folder) is not None
 
 
 def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatrix) -> None:

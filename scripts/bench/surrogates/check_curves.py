@@ -9,8 +9,8 @@ import torch
 from surrogate_nas import Study
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
-from surrogate_nas.surrogates.design import GRID_SIZE
 from surrogate_nas.surrogates.reached import reach
+from surrogate_nas.surrogates.targets import GRID_SIZE
 
 
 def main() -> None:

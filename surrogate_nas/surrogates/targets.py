@@ -1,0 +1,91 @@
+"""What surrogates learn of measured networks: the coefficients of their threshold curves, rotated and scaled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.surrogates.curve_fit import fit_curves
+from surrogate_nas.surrogates.curves import CurveBasis, power_for
+
+GRID_SIZE = 64
+SMALLEST_SIGNAL = 2.0
+"""Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """All of a design matrix that comes from measurements; the rest follows from the architectures."""
+
+    power: float
+    """Of the curve basis."""
+    samples: int
+    """Held-out samples that each network was measured on."""
+    Y: Floats
+    """(n, m), about zero mean and unit variance where defined, 0 elsewhere."""
+    Yvar: Floats
+    """(n, m) sampling variance, from the number of held-out samples; ∞ where a target is undefined."""
+    center: Floats
+    """(C,) of the curve coefficients."""
+    rotation: Floats
+    """(m, C): coefficients = center + Y @ rotation."""
+
+    @classmethod
+    def of(cls, exits: Sequence[Exits]) -> "Targets":
+        """From what the exits of n networks do on tune."""
+        present = np.array([view.present for view in exits])
+        basis = CurveBasis(present.shape[1], power_for(exits))
+        values, covariance = fit_curves(basis, list(exits), basis.spread(GRID_SIZE))
+        defined = basis.defined(present)
+        center, axes = _axes(basis, values, covariance, defined)
+        rotation, inverse = axes.rotation, axes.inverse
+        known = defined[:, axes.first]
+        Y = np.where(known, (values - center) @ inverse, 0.0)
+        variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
+        return cls(basis.power, exits[0].samples, Y, np.where(known, variance, np.inf), center, rotation)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """The m directions of the C coefficients in which networks differ by more than sampling noise."""
+
+    rotation: Floats
+    """(m, C): what one unit of each target adds to the coefficients."""
+    inverse: Floats
+    """(C, m): coefficients to targets."""
+    first: npt.NDArray[np.int64]
+    """(m,) the first coefficient of the curve that each target is of."""
+
+
+def _axes(
+    basis: CurveBasis, values: Floats, covariance: Floats, defined: npt.NDArray[np.bool_]
+) -> tuple[Floats, _Axes]:
+    """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
+
+    Coefficients of one curve trade off against each other, so single ones are ill determined while some of their
+    combinations are well determined. Along the others networks differ by sampling noise alone: nothing is to be
+    learned there, and the center is as good a prediction as any.
+    """
+    center = np.zeros(basis.size)
+    rotation, inverse, first = list[Floats](), list[Floats](), list[int]()
+    for where in basis.groups:
+        rows = np.flatnonzero(defined[:, where.start])
+        if len(rows) < 2:
+            continue
+        V, precision = values[rows, where], np.linalg.inv(covariance[rows, where, where])
+        center[where] = np.linalg.solve(precision.sum(axis=0), np.einsum("nij,nj->i", precision, V))
+        whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has unit noise, where it is well known
+        scores = (V - center[where]) @ whiten
+        eigenvalues, axes = np.linalg.eigh(scores.T @ scores / len(rows))
+        for k in np.flatnonzero(eigenvalues >= min(SMALLEST_SIGNAL, eigenvalues[-1]))[::-1]:
+            scale = np.sqrt(eigenvalues[k])
+            forward, back = np.zeros(basis.size), np.zeros(basis.size)
+            forward[where] = np.linalg.solve(whiten.T, axes[:, k]) * scale
+            back[where] = whiten @ axes[:, k] / scale
+            rotation.append(forward)
+            inverse.append(back)
+            first.append(where.start)
+    return center, _Axes(np.array(rotation), np.array(inverse).T, np.array(first))
