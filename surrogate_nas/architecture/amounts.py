@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.cost import Cost, CostModel
 from surrogate_nas.architecture.units import AnyUnit, Units
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 _MACS, _PARAMETERS, _WEIGHT_BYTES = range(3)
 
@@ -55,14 +54,14 @@ class Amounts:
         )
 
 
-def _with_classifier(backbone: npt.NDArray[Any], head: npt.NDArray[Any]) -> tuple[Any, Any]:
+def _with_classifier(backbone: Array, head: Array) -> tuple[Any, Any]:
     """The final classifier belongs to the backbone."""
     backbone[:, -1] += head[:, -1]
     head[:, -1] = 0
     return backbone, head
 
 
-def _take(values: npt.NDArray[Any], chosen: Ints) -> npt.NDArray[Any]:
+def _take(values: Array, chosen: Ints) -> Array:
     """(n, E, …) of (n, E, P, …)."""
     if values.shape[2] == 1:
         return values[:, :, 0]

@@ -6,13 +6,13 @@ exits are switched on, and on whether it is charged for every branch that was ru
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.units import AnyUnit
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
@@ -69,7 +69,7 @@ class Cost:
         return None if self.other is None else charged(*self.other, on, self.charge_heads)
 
     @property
-    def priced(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def priced(self) -> tuple[Array, Array]:
         """(n, E) each: what is to be minimised, of the backbone and of the branches."""
         if self.objective == "cost":
             assert self.other is not None
@@ -84,7 +84,7 @@ class Cost:
     def __len__(self) -> int:
         return len(self.parameters)
 
-    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Cost":
+    def __getitem__(self, index: Ints | slice) -> "Cost":
         other = None if self.other is None else (self.other[0][index], self.other[1][index])
         return Cost(
             backbone=self.backbone[index],
@@ -109,7 +109,7 @@ class Cost:
             mine[start : start + len(part)] = given
 
     @property
-    def _arrays(self) -> list[npt.NDArray[Any]]:
+    def _arrays(self) -> list[Array]:
         own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
         return [*own, *(self.other or ())]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import SPLITS, Outputs
 from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
+from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
@@ -334,12 +334,12 @@ def _record(row: Sequence[Any]) -> Record:
     return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
 
 
-def _pack(array: npt.NDArray[Any]) -> bytes:
+def _pack(array: Array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return zlib.compress(buffer.getvalue(), level=6)
 
 
-def _unpack(data: bytes) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+def _unpack(data: bytes) -> Array:
+    array: Array = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
     return array

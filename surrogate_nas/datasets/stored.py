@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
+from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
 
@@ -24,7 +23,7 @@ def save(dataset: Dataset, path: Path) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    tensors: dict[str, npt.NDArray[Any]] = {}
+    tensors: dict[str, Array] = {}
     for name, part in (("train", dataset.train), ("test", dataset.test)):
         if part is not None:
             tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
@@ -65,7 +64,7 @@ def load(path: Path) -> Dataset:
         raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
 
 
-def _part(tensors: dict[str, npt.NDArray[Any]], name: str) -> LabeledImages:
+def _part(tensors: dict[str, Array], name: str) -> LabeledImages:
     images, labels = tensors[f"{name}.images"], tensors[f"{name}.labels"]
     if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int64 or labels.ndim != 1:
         raise ValueError(f"{name} has images {images.dtype}{images.shape} and labels {labels.dtype}{labels.shape}")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.cost import Cost, charged
 from surrogate_nas.exits.front import pareto_order
@@ -22,7 +21,7 @@ from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, PolicyName, having_left
 from surrogate_nas.exits.ranks import Ranked, packed
-from surrogate_nas.foundation.arrays import Array, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
@@ -38,11 +37,11 @@ class Exits:
     """One policy's view of one network's outputs on one split."""
 
     policy: PolicyName
-    present: npt.NDArray[np.bool_]
+    present: Bools
     """(E,) whether there is an exit; true at the last."""
-    scores: npt.NDArray[np.float32]
+    scores: Floats32
     """(E, N) confidence of each exit by itself; ignored where there is no exit."""
-    correct: npt.NDArray[np.bool_]
+    correct: Bools
     """(E, N)."""
     cost: Cost
     """Of this one network (n = 1)."""
@@ -62,7 +61,7 @@ class Exits:
         """Positions before the last that have an exit."""
         return tuple(np.flatnonzero(self.present[:-1]).tolist())
 
-    def compared(self, on: Iterable[int]) -> npt.NDArray[np.float32]:
+    def compared(self, on: Iterable[int]) -> Floats32:
         """(E, N) what is compared with thresholds where the early exits `on` are on.
 
         That is each exit's own confidence, but under a cumulative policy, which counts the gates that were run before.
@@ -79,7 +78,7 @@ class Exits:
             raise InputError(f"{self.positions} exits need {self.positions - 1} thresholds, got {thresholds.shape[-1]}")
         return np.where(self.present[:-1], thresholds, OFF)
 
-    def route(self, operating_point: OperatingPoint) -> npt.NDArray[np.int64]:
+    def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
         thresholds = self._only_present(operating_point.array()[None])[0]
         passes = self.compared(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]

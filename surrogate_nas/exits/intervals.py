@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
+from surrogate_nas.foundation.arrays import Ints
+
 CONFIDENCE = 0.95
 DRAWS = 1000
 
@@ -19,7 +21,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[floa
 
 
 def bootstrap(
-    leaving: npt.NDArray[np.int64], correct: npt.NDArray[np.int64], costs: npt.NDArray[np.generic], confidence: float
+    leaving: Ints, correct: Ints, costs: npt.NDArray[np.generic], confidence: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Percentile intervals of accuracy and of expected cost over samples drawn anew.
 

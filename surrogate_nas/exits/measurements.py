@@ -6,12 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limit_table import Quantity, rounded_text, spending_of
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.foundation.arrays import Array, Floats
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.foundation.errors import JobError
 
 P95 = 0.95
@@ -78,21 +77,21 @@ class Measurements:
 
     thresholds: Floats
     """(T, E − 1), ∞ where off or where there is no exit."""
-    leaving: npt.NDArray[np.int64]
+    leaving: Ints
     """(T, E) samples that leave at each position."""
-    correct: npt.NDArray[np.int64]
+    correct: Ints
     """(T, E) of those, the ones classified correctly."""
-    macs: npt.NDArray[np.int64]
+    macs: Ints
     """(T, E) M_e; see `Cost.macs`."""
     costs: Floats
     """(T, E) the same of the study's cost table; NaN without one."""
     objective: Floats
     """(T,) expected cost that is to be minimised."""
-    parameters: npt.NDArray[np.int64]
+    parameters: Ints
     """(T,)."""
-    weight_bytes: npt.NDArray[np.int64]
+    weight_bytes: Ints
     """(T,)."""
-    activation_bytes: npt.NDArray[np.int64]
+    activation_bytes: Ints
     """(T,) alive at the worst moment, of what is on."""
 
     def __len__(self) -> int:
@@ -132,7 +131,7 @@ class Measurements:
         return np.asarray((self.leaving * self.macs).sum(axis=1) / self.leaving.sum(axis=1))
 
     @property
-    def worst_macs(self) -> npt.NDArray[np.int64]:
+    def worst_macs(self) -> Ints:
         """(T,) of an image that goes where it costs most: to the last exit, where every branch before is charged."""
         return np.asarray(self.macs.max(axis=1))
 
@@ -144,7 +143,7 @@ class Measurements:
             self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes, self.activation_bytes, cost
         )
 
-    def feasible(self, limits: Limits) -> npt.NDArray[np.bool_]:
+    def feasible(self, limits: Limits) -> Bools:
         """(T,) which operating points keep every limit."""
         return np.asarray(self.violation(limits) <= 0)
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.arrays import Array, Floats32
 
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
-Scores = npt.NDArray[np.float32]
+Scores = Floats32
 LARGEST_GATE_LOGIT = 80.0
 
 

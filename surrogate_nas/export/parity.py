@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from surrogate_nas.exits.policies import PolicyName, confidence
 from surrogate_nas.export.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
-from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
 
@@ -27,9 +26,9 @@ def nobody(images: int) -> None:
 class Said:
     """What all X exits say of N images, whoever would have left."""
 
-    logits: npt.NDArray[np.float32]
+    logits: Floats32
     """(X, N, C)."""
-    confidence: npt.NDArray[np.float32]
+    confidence: Floats32
     """(X − 1, N) of each early exit by itself."""
 
     @classmethod

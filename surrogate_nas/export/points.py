@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import Split
@@ -17,6 +16,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
 
@@ -45,7 +45,7 @@ class Judge:
         present = np.isin(np.arange(E), where)
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
-    def compared(self, point: OperatingPoint) -> npt.NDArray[np.float32]:
+    def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images that are held against the thresholds of a point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
         return np.concatenate([self.exits(split, point.policy).compared(on) for split in self.said], axis=1)
@@ -130,7 +130,7 @@ def exit_costs(judge: Judge) -> list[dict[str, Any]]:
     """Of each exit: what its segment and its branch cost by themselves."""
     architecture = judge.record.architecture
     exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
-    amounts: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {"macs": (cost.backbone, cost.branch)}
+    amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}
     if cost.other is not None:
         amounts["cost"] = cost.other
     rows: list[dict[str, Any]] = [{"position": e} for e in exits]

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +17,7 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.architecture.units import AnyUnit, Unit
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, confidence, having_left
+from surrogate_nas.foundation.arrays import Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.backbone import make, split
 from surrogate_nas.network.quantization import quantize
@@ -145,9 +145,9 @@ class Prediction:
 
     logits: Tensor
     """(N, C) of the exit at which each sample left."""
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     """(N,) that exit's position."""
-    samples_per_segment: npt.NDArray[np.int64]
+    samples_per_segment: Ints
     """(E,) samples for which the backbone between one position and the next was computed."""
 
 
@@ -282,7 +282,7 @@ class EarlyExitNetwork(nn.Module):
         return Prediction(logits, positions, samples)
 
 
-def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
+def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> Floats32:
     """As `SplitOutputs.view` has them."""
     gates = None if gate is None else gate.cpu().numpy()
     return confidence(point.policy, logits.cpu().numpy(), gates, point.temperature(position))

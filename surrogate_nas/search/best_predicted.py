@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
@@ -55,7 +54,7 @@ class Evaluated:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Evaluated":
+    def __getitem__(self, index: Ints | slice) -> "Evaluated":
         return Evaluated(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def sorted(self, limits: Limits) -> "Evaluated":

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.arrays import Bools, Ints
 from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for
 from surrogate_nas.space.genes import Genes
@@ -54,7 +53,7 @@ class _Cases:
         """As text."""
         return " and ".join(str(a) for a in self.space.architectures(rows))
 
-    def first(self, law: str, rows: Ints, holds: npt.NDArray[np.bool_], others: Ints | None = None) -> LawResult:
+    def first(self, law: str, rows: Ints, holds: Bools, others: Ints | None = None) -> LawResult:
         """The result, with the first of the (n, G) rows for which it does not hold."""
         if holds.all():
             return LawResult(law, len(rows))

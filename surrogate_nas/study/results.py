@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
@@ -14,6 +13,7 @@ from surrogate_nas.exits.limit_table import Quantity, on_expected
 from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,7 @@ class Measured:
     """By the study's cost table: expected, 95th percentile, worst case."""
 
     @classmethod
-    def of(
-        cls, exits: Exits, labels: npt.NDArray[np.int64], classes: int, operating_point: OperatingPoint
-    ) -> "Measured":
+    def of(cls, exits: Exits, labels: Ints, classes: int, operating_point: OperatingPoint) -> "Measured":
         """At one operating point.
 
         Args:
@@ -165,5 +163,5 @@ def _cost(spent: Spent | None) -> tuple[float, float, float] | None:
     return None if spent is None else (float(spent.expected[0]), float(spent.p95[0]), float(spent.worst[0]))
 
 
-def _or_none(values: npt.NDArray[np.float64]) -> tuple[float | None, ...]:
+def _or_none(values: Floats) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(v) else float(v) for v in values)

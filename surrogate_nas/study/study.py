@@ -5,9 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.outputs import Split
@@ -21,6 +18,7 @@ from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.settings import Settings
@@ -247,7 +245,7 @@ class Study:
         """One network's exits on one split, under the study's policy."""
         return self.solutions.views.exits(record, split)
 
-    def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
+    def operating_point(self, record: Record, thresholds: Floats) -> OperatingPoint:
         """(E − 1,) thresholds for a trained network, with the study's policy and the network's own temperatures."""
         return self.solutions.operating_point(record, thresholds)
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
@@ -102,7 +101,7 @@ class DesignMatrix:
         """(…, m) targets back to curve coefficients."""
         return np.asarray(self.center + Y @ self.rotation)
 
-    def rows(self, index: npt.NDArray[np.int64]) -> "DesignMatrix":
+    def rows(self, index: Ints) -> "DesignMatrix":
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
             basis=self.basis,
@@ -125,7 +124,7 @@ def require_enough(trained: Sequence[Record]) -> None:
         raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
 
 
-def _groups(architectures: Sequence[Architecture]) -> npt.NDArray[np.int64]:
+def _groups(architectures: Sequence[Architecture]) -> Ints:
     """(n,) a number for each architecture, from 0 in the order of their first rows."""
     number = {a: i for i, a in enumerate(dict.fromkeys(architectures))}
     return np.array([number[a] for a in architectures])

@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.models.model import Model
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -43,7 +42,7 @@ class Prediction:
     """(n,)."""
     cost: Spread | None
     """(n,) expected cost by the study's cost table, if it has one."""
-    macs: npt.NDArray[np.int64]
+    macs: Ints
     """(n, E) exact."""
     feasible: Floats
     """(n,) probability that every limit holds."""

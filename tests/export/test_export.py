@@ -49,7 +49,6 @@ from surrogate_nas.space.spec import preset
 from surrogate_nas.study.study import Study
 from tests.conftest import Command
 
-Floats = npt.NDArray[np.float32]
 GATED = "stem-w8-s1/res-d1-w8-k3-s1@gated-c4/res-d1-w8-k3-s2@gated-c4/res-d1-w8-k3-s2"
 
 

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_encodings, costing_for
 from surrogate_nas.space.space import SearchSpace
@@ -18,7 +19,7 @@ PART = 10_000
 GIB = 2**30
 
 
-def encodings(space: SearchSpace, n: int) -> np.ndarray:
+def encodings(space: SearchSpace, n: int) -> Array:
     """(n, d) random encodings, made in parts so that they are what takes the memory."""
     X, rng = np.empty((n, space.dimension)), np.random.default_rng(0)
     for start in range(0, n, PART):

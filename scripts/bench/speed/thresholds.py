@@ -10,6 +10,7 @@ from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Array
 
 SINGLY = 200
 MOST_EXHAUSTIVE = 2_000_000
@@ -34,7 +35,7 @@ def synthetic(early: int, N: int, seed: int) -> Exits:
     return Exits("max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard, cost)
 
 
-def gap(exits: Exits, axes: list[np.ndarray]) -> float:
+def gap(exits: Exits, axes: list[Array]) -> float:
     """Points of accuracy, over all settings of the grid."""
     curve, worst = exits.curve, -np.inf
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)

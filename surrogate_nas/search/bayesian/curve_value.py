@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.models import ModelList
 from botorch.models.deterministic import GenericDeterministicModel
@@ -22,7 +21,7 @@ from surrogate_nas.exits.limit_table import Limit, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Array, Floats
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import CurveBasis, Reach
@@ -58,7 +57,7 @@ class CurveValue:
         self.joint = joint
         self._seen: dict[bytes, tuple[float, int, float]] = {}
 
-    def __call__(self, pool: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def __call__(self, pool: Candidates) -> tuple[Floats, Ints]:
         """(n,) values, and (n,) index of the grid setting that alone would add most."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._seen], dtype=np.int64)
@@ -98,7 +97,7 @@ class CurveValue:
         violation = reached.excess(self.limits)
         return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
 
-    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, Ints, Floats]:
         cost, accuracy, violation = self._composed(part, drawn)
         alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.archive.record import Proposal
 from surrogate_nas.exits.choosing import AEBNAS_GRID
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.search.strategy import History
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import keeps_exact_limits
@@ -117,7 +116,7 @@ class Shown:
     """(n,) a fraction."""
     log_cost: Floats
     """(n,) log₁₀ of the expected cost."""
-    feasible: npt.NDArray[np.bool_]
+    feasible: Bools
     """(n,) whether all limits are kept."""
 
     def __len__(self) -> int:
