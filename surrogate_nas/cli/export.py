@@ -40,13 +40,13 @@ def export(
 
     Limits are for its default setting, and replace the study's.
     """
-    folder = open_study(study, {})
+    home = open_study(study, {})
     with needing("export"):
         from surrogate_nas.export.folder import export_network
     from surrogate_nas.cli.print_exports import exported_document, print_exported
     from surrogate_nas.study.study import Study
 
-    made = export_network(Study(folder), network, limits_of(limits, folder), output, rungs)
+    made = export_network(Study(home), network, limits_of(limits, home), output, rungs)
     answer(exported_document(made), as_json, lambda: print_exported(made))
 
 

@@ -25,10 +25,10 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home
     """A study with changed settings; without torch, for which a command makes a `Study` of it."""
     from surrogate_nas.study.home import Home
 
-    folder = Home.open(path)
-    folder.wait = wait
-    folder.update(changes)
-    return folder
+    home = Home.open(path)
+    home.wait = wait
+    home.update(changes)
+    return home
 
 
 def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
@@ -99,7 +99,7 @@ def limits_of(given: GivenLimits, home: "Home") -> "Limits":
 
 
 def questions_of(
-    folder: "Home",
+    home: "Home",
     encoding: list[str] | None,
     file: Path | None,
     sample: int | None,
@@ -110,7 +110,7 @@ def questions_of(
     """What `query` is about, and the share of it that so many questions are.
 
     Args:
-        folder: of the study.
+        home: of the study.
         encoding: as given on the command line.
         file: with one question per row.
         sample: number of random architectures.
@@ -123,11 +123,11 @@ def questions_of(
     from surrogate_nas.study.query import about
     from surrogate_nas.study.query_files import QuestionFile
 
-    problem, space = folder.problem, folder.space
+    problem, space = home.problem, home.space
     if sample is not None:
         if sample < 1:
             raise InputError(f"--sample {sample} is not a positive number")
-        rng = np.random.default_rng(folder.archive.header.seed)
+        rng = np.random.default_rng(home.archive.header.seed)
         parts = moves.distinct(space.genes, sample, rng, draw=DRAW if streamed else sample)
         return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
     if file is not None:

@@ -41,7 +41,7 @@ def shift(
 
     Limits replace the study's.
     """
-    folder = open_study(study, {})
+    home = open_study(study, {})
     from surrogate_nas.cli import print_shift
     from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
     from surrogate_nas.exits.operating_point import OperatingPoint
@@ -49,13 +49,13 @@ def shift(
 
     if output is not None:
         require_output(output, [".csv"])
-    whole, point = Study(folder), None
+    whole, point = Study(home), None
     if thresholds is not None:
-        given = OperatingPoint.parse(thresholds, folder.space.positions)
-        point = whole.operating_point(folder.archive.find(network), given.array())
+        given = OperatingPoint.parse(thresholds, home.space.positions)
+        point = whole.operating_point(home.archive.find(network), given.array())
     kinds = list(CORRUPTIONS) if corruptions is None else _words(corruptions)
     strengths = LEVELS if levels is None else _numbers(levels)
-    found = whole.shift(network, limits_of(limits, folder), operating_point=point, corruptions=kinds, levels=strengths)
+    found = whole.shift(network, limits_of(limits, home), operating_point=point, corruptions=kinds, levels=strengths)
     if output is not None:
         print_shift.write(found, output)
     answer(print_shift.document(found), as_json, lambda: print_shift.show(found))
