@@ -12,7 +12,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
 
 if TYPE_CHECKING:
-    from surrogate_nas.archive.views import Calibration
+    from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.study.finals import Final, Held
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
@@ -124,7 +124,7 @@ def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
     ]
 
 
-def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]:
+def calibration_document(exits: Sequence["ExitCalibration"]) -> list[dict[str, Any]]:
     """One object per exit."""
     return [
         {

@@ -56,11 +56,11 @@ def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False
 def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> None:
     """Show one record: what was trained, how, and what each exit does."""
     home = open_study(study, {})
-    from surrogate_nas.archive.views import Calibration
+    from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.documents import calibration_document, record_document
 
     record = home.archive.find(network)
-    exits = [] if record.failure else Calibration.of(record.architecture, home.archive.outputs(record.id))
+    exits = [] if record.failure else ExitCalibration.of(record.architecture, home.archive.outputs(record.id))
     document = {**record_document(home.costing, record), "calibration": calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from surrogate_nas.exits.policies import PolicyName, confidence
-from surrogate_nas.export.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
+from surrogate_nas.export.runtime import BATCH, ExportedNetwork, ExportError, Predictions, difference
 from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -97,7 +97,7 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
     return below if above > 1 or threshold - below <= above - threshold else above
 
 
-def require_same_answers(expected: tuple[Array, Array], got: Answer, what: str) -> None:
+def require_same_answers(expected: tuple[Array, Array], got: Predictions, what: str) -> None:
     """Raise `JobError` unless every image leaves where it did, with the same class.
 
     Args:

@@ -41,7 +41,7 @@ TWINS: Mapping[PolicyName, Callable[[Tensor], Tensor]] = {
 """What `Policy.score` is in NumPy, for (N, C) probabilities and (N,) logits of gates."""
 
 
-class Segment(nn.Module):
+class SegmentPiece(nn.Module):
     """The backbone from after one exit to the next; the last one with the classifier."""
 
     def __init__(self, network: EarlyExitNetwork, positions: range) -> None:
@@ -58,7 +58,7 @@ class Segment(nn.Module):
         return values
 
 
-class Branch(nn.Module):
+class BranchPiece(nn.Module):
     """An exit's branch, from the feature map there to its logits and how sure it is, in [0, 1]; see `policies`.
 
     So what has to be known to stop is computed where the logits are, and not by whoever runs the network.
@@ -104,7 +104,7 @@ class Piece:
                 verbose=False,
                 input_names=self.inputs,
                 output_names=self.outputs,
-                dynamic_shapes=dynamic if isinstance(self.module, Branch) else (dynamic,),
+                dynamic_shapes=dynamic if isinstance(self.module, BranchPiece) else (dynamic,),
             )
         assert program is not None
         return _plain(program.model_proto)
@@ -143,12 +143,12 @@ def pieces_of(
     values: tuple[Tensor, ...] = (torch.zeros(2, shape.channels, shape.size, shape.size),)
     for x, position in enumerate(network.architecture.exit_positions):
         inputs = (IMAGES,) if x == 0 else _features(x - 1, len(values))
-        segment = Segment(plain, range(start, position + 1)).eval()
+        segment = SegmentPiece(plain, range(start, position + 1)).eval()
         after = segment(*values)
         outputs = (LOGITS,) if position == last else _features(x, len(after))
         branch = None
         if position != last:
-            module = Branch(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
+            module = BranchPiece(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
             branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], (LOGITS, CONFIDENCE))
         yield Piece(f"segment_{x + 1}.onnx", segment, values, inputs, outputs), branch
         start, values = position + 1, after

@@ -140,7 +140,7 @@ class ExitBranch(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class EarlyExit:
     """What a network that stops early said of N samples."""
 
     logits: Tensor
@@ -247,7 +247,7 @@ class EarlyExitNetwork(nn.Module):
         return self
 
     @torch.inference_mode()
-    def predict(self, x: Tensor, operating_point: OperatingPoint) -> Prediction:
+    def predict(self, x: Tensor, operating_point: OperatingPoint) -> EarlyExit:
         """Classify, computing nothing further for a sample that has left.
 
         Raises:
@@ -279,7 +279,7 @@ class EarlyExitNetwork(nn.Module):
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e
             values, inside, left = tuple(value[~leaves] for value in values), inside[~leaves], left[~sure]
-        return Prediction(logits, positions, samples)
+        return EarlyExit(logits, positions, samples)
 
 
 def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> Floats32:

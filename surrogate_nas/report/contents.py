@@ -12,7 +12,7 @@ import numpy as np
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.record import Record
-from surrogate_nas.archive.views import Calibration
+from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
@@ -139,7 +139,7 @@ class Contents:
     failed_baselines: tuple[Record, ...]
     finals: tuple[Final, ...]
     """At full fidelity, the most accurate on tune first."""
-    calibration: tuple[tuple[str, tuple[Calibration, ...]], ...]
+    calibration: tuple[tuple[str, tuple[ExitCalibration, ...]], ...]
     """Of some networks of the front, by their ids: each exit's."""
     latencies: tuple[Latency, ...]
     """Of exported networks that were timed."""
@@ -187,10 +187,10 @@ class Contents:
         return tuple(r for r in self.records if r.failure is not None)
 
 
-def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[Calibration, ...]], ...]:
+def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
     chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
-    return tuple((r.id, tuple(Calibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
+    return tuple((r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
 
 
 def _network(study: Study, record: Record) -> Network:

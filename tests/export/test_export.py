@@ -28,12 +28,12 @@ from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
 from surrogate_nas.export.latency import LATENCY, measure_latency
 from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
-from surrogate_nas.export.pieces import Branch, pieces_of
+from surrogate_nas.export.pieces import BranchPiece, pieces_of
 from surrogate_nas.export.runtime import (
     MANIFEST,
-    Answer,
     ExportedNetwork,
     ExportError,
+    Predictions,
     difference,
     digest_of,
     read_examples,
@@ -117,7 +117,7 @@ def test_branches_are_as_sure_as_the_policy_says(policy: PolicyName, temperature
     logits, gate = (8 * rng.normal(size=(500, 10))).astype(np.float32), rng.normal(size=500).astype(np.float32)
     gated = policy in GATE_POLICIES
     with torch.no_grad():
-        branch = Branch(network, 0, policy, temperature)
+        branch = BranchPiece(network, 0, policy, temperature)
         sure = branch.confidence(torch.from_numpy(logits), torch.from_numpy(gate) if gated else None).numpy()
     expected = gate_scores(gate) if gated else scores(policy, logits, temperature)
     assert np.abs(sure - expected).max() < 1e-6
@@ -315,7 +315,7 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
 
 def test_other_routes_or_classes_are_noticed() -> None:
     positions, classes, none = np.array([0, 1, 1]), np.array([3, 4, 5]), np.zeros(3)
-    same = Answer(none, none, classes, positions, none)  # type: ignore[arg-type]
+    same = Predictions(none, none, classes, positions, none)  # type: ignore[arg-type]
     require_same_answers((positions, classes), same, "")
     for other in (dataclasses.replace(same, positions=positions[::-1]), dataclasses.replace(same, classes=classes + 1)):
         with pytest.raises(JobError, match="of 3 test images otherwise"):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from surrogate_nas.archive.record import Failure
-from surrogate_nas.archive.views import Calibration
+from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.report.baselines import Comparison, baselines_part, overlapping, points
@@ -139,7 +139,7 @@ def test_every_exit_of_a_calibrated_network_is_a_row_with_its_errors(study: Stud
     for id, exits in contents.calibration:
         record = study.archive.find(id)
         assert id in {s.record.id for s in contents.front}
-        assert list(exits) == Calibration.of(record.architecture, study.archive.outputs(id))
+        assert list(exits) == ExitCalibration.of(record.architecture, study.archive.outputs(id))
         for c in exits:
             assert f"{c.temperature:.2f}" in text
             assert percent(c.error) in text

@@ -43,7 +43,7 @@ POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Training:
+class TabulatedTraining:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
     id: str
@@ -87,7 +87,7 @@ class EennTable:
     """SHA-256 of the images and labels that networks were trained and measured on; see `Dataset.fingerprint`."""
     labels: tuple[Ints, Ints]
     """(n,) of the tune split and (N − n,) of the test split."""
-    trainings: tuple[Training, ...]
+    trainings: tuple[TabulatedTraining, ...]
     """In the order in which they were decided on; a network may be there several times."""
 
     @classmethod
@@ -119,9 +119,9 @@ class EennTable:
             raise InputError(f"{path} is not a table: {one_line(error)}") from None
 
     @cached_property
-    def _of(self) -> Mapping[Architecture, Sequence[Training]]:
+    def _of(self) -> Mapping[Architecture, Sequence[TabulatedTraining]]:
         """Trainings of each network, in their order."""
-        of: dict[Architecture, list[Training]] = {}
+        of: dict[Architecture, list[TabulatedTraining]] = {}
         for training in self.trainings:
             of.setdefault(training.architecture, []).append(training)
         return of
@@ -226,7 +226,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
+def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
     """Those of `networks.csv`, piece by piece."""
     listed = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
     for piece, group in itertools.groupby(listed, key=lambda row: int(row["piece"])):
@@ -237,7 +237,7 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
         parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
             codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
-            yield Training(
+            yield TabulatedTraining(
                 id=row["id"],
                 architecture=architecture,
                 seed=int(row["seed"]),
