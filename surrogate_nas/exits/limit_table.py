@@ -21,7 +21,7 @@ Quantity = Literal[
 """What limits bound."""
 STATISTICS = ("expected", "worst", "p95")
 """Over samples, of what each of them spends."""
-Unit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
+LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
 Decided = Literal["network", "exits", "samples"]
 """What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last is known
 from a training only, the others before it."""
@@ -48,7 +48,7 @@ class Limit:
     quantity: Quantity
     words: str
     """The quantity for people."""
-    unit: Unit
+    unit: LimitUnit
     """That of the study's cost table for `cost`."""
     decided: Decided
     about: str
