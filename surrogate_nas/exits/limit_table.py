@@ -26,7 +26,7 @@ Decided = Literal["network", "exits", "samples"]
 """What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last is known
 from a training only, the others before it."""
 WHOLE = 1000
-"""From this on, measured values are told as whole numbers."""
+"""From this on, measured values are told as whole numbers, below with four digits."""
 
 
 def spending_of(quantity: Quantity) -> tuple[str, str]:
@@ -181,6 +181,6 @@ def rounded_text(value: float) -> str:
     """A measured value for people.
 
     >>> rounded_text(45058.25), rounded_text(12.3456789)
-    ('45,058', '12.3457')
+    ('45,058', '12.35')
     """
-    return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:g}"
+    return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.4g}"

@@ -10,9 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from surrogate_nas.archive.archive import Archive
-from surrogate_nas.study.paths import ARCHIVE
+from surrogate_nas.cli import app
+from surrogate_nas.exits.limit_table import LIMITS
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.policies import POLICIES
+from surrogate_nas.settings import Settings
+from surrogate_nas.study.paths import ARCHIVE, SETTINGS
 from tests.conftest import Command
 
 
@@ -100,7 +106,9 @@ BAD_QUESTIONS = {
     "collect STUDY --n 0": "--n 0 is not a positive number",
     "collect NOWHERE --encoding abc": "neither a text form nor numbers",
     "tune STUDY FIRST --max-macs 1e5 --method best": "method 'best' is not one of curve, nachos, aebnas",
-    "tune STUDY FIRST --method aebnas": "method aebnas needs a target of expected MACs, got no max_macs",
+    "tune STUDY FIRST --method aebnas --no-limits": "method aebnas needs a target of expected MACs, got no max_macs",
+    "tune STUDY FIRST --max-params 9 --no-limits": "give either limits or --no-limits, got --max-params 9 --no-limits",
+    "tune STUDY FIRST --max-cost 5": "expected cost ≤ 5: this study has no cost table to tell cost",
     "ladder STUDY FIRST --rungs 1": "a ladder has at least 2 rungs, got 1",
     "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
@@ -168,6 +176,48 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
         code, out, err = command(*[study_path if w == "STUDY" else w for w in words.split()])
         assert code == 0, err
         assert expected in out
+
+
+@pytest.mark.parametrize("verb", ["tune", "ladder", "policies"])
+def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: Path, command: Command) -> None:
+    record = Archive.open(study_path / ARCHIVE).records()[0]
+    own = Settings.load(study_path / SETTINGS).limits
+    assert own.given
+    for options, within in (
+        ((), own),
+        (("--no-limits",), Limits()),
+        (("--max-macs", "1e6", "--max-p95-macs", "9e5"), Limits(max_macs=1e6, max_p95_macs=9e5)),
+    ):
+        code, out, err = command(verb, study_path, record.id, *options)
+        assert code == 0, err
+        assert out.startswith(f"{record.id} within {within}\n")
+
+
+def test_no_limits_of_a_search_are_kept_as_none(study_path: Path, tmp_path: Path, command: Command) -> None:
+    path = shutil.copytree(study_path, tmp_path / "copy")
+    assert_refused(command("search", path, "--no-limits"), "the budget of 12 trainings is spent")
+    assert Settings.load(path / SETTINGS).limits == Limits()
+
+
+def test_an_option_for_every_limit_stands_in_every_command_that_takes_limits() -> None:
+    group = typer.main.get_command(app)
+    taking = {
+        name: [parameter for parameter in inner.params if parameter.name in (*Limits.model_fields, "no_limits")]
+        for name, inner in group.commands.items()  # type: ignore[attr-defined]
+        if name != "infer"  # whose budget is one of the settings that an export has
+    }
+    taking = {name: options for name, options in taking.items() if options}
+    assert {"run", "collect", "search", "query", "tune", "ladder", "policies", "export", "shift"} == taking.keys()
+    for options in taking.values():
+        assert [option.name for option in options] == [*(limit.name for limit in LIMITS), "no_limits"]
+        assert [option.opts for option in options[:-1]] == [[f"--{x.name.replace('_', '-')}"] for x in LIMITS]
+        assert [option.help for option in options[:-1]] == [limit.about for limit in LIMITS]
+
+
+def test_the_policies_of_the_help_are_those_of_the_table() -> None:
+    group = typer.main.get_command(app)
+    (option,) = (p for p in group.commands["run"].params if p.name == "policy")  # type: ignore[attr-defined]
+    assert option.help == f"Confidence of an exit: {', '.join(POLICIES)}."
 
 
 def test_every_json_document_is_the_only_thing_on_stdout(study_path: Path, command: Command) -> None:

@@ -1,19 +1,30 @@
-"""Limits: what they are called, and the best operating point within them."""
+"""Limits: the table of them, values against them, and the best operating point within them."""
+
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.fields import parse
+from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, least_excess
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 from tests.helpers.spaces import table_of
+
+CONFIGURATION = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0])
@@ -26,6 +37,101 @@ def test_a_limit_is_a_positive_finite_number(name: str, value: float) -> None:
 def test_limits_say_what_they_are() -> None:
     assert str(Limits(max_macs=2e5, min_accuracy=0.9)) == "expected MACs ≤ 200,000, accuracy ≥ 0.9"
     assert str(Limits()) == "no limits"
+
+
+# ---------------------------------------------------------------------- the table
+
+every_limit = pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+
+
+def test_every_field_has_a_row_every_row_a_quantity_of_its_own_and_both_are_documented() -> None:
+    assert [limit.name for limit in LIMITS] == list(Limits.model_fields)
+    assert sorted(limit.quantity for limit in LIMITS) == sorted(get_args(Quantity))
+    assert len({limit.words for limit in LIMITS}) == len(LIMITS)
+    for limit in LIMITS:
+        assert Limits.model_fields[limit.name].description == limit.about
+        row = f"| `{limit.name}` | number"
+        assert any(line.startswith(row) and line.endswith(f"{limit.about} |") for line in CONFIGURATION.splitlines())
+
+
+@every_limit
+def test_a_limit_holds_up_to_its_amount_and_is_named_where_it_breaks(limit: Limit) -> None:
+    amount = 0.75 if limit.floor else 1500.0
+    limits, worse = Limits(**{limit.name: amount}), amount * (1 - 1e-9 if limit.floor else 1 + 1e-9)
+    assert [phrase.split()[-1] for phrase in limits.phrases()] == [exact_text(amount)]
+    assert str(limits) == f"{limit.words} {limit.sign} {exact_text(amount)}"
+    assert limits.keeps({limit.quantity: amount})
+    assert not limits.keeps({limit.quantity: worse})
+    assert limits.keeps({})
+    assert limits.broken({limit.quantity: amount}) == ()
+    (broken,) = limits.broken({limit.quantity: worse})
+    assert (broken.limit, broken.value, broken.cap, broken.by) == (limit, worse, amount, pytest.approx(1e-9))
+    assert str(broken) == f"{limit.words} {worse:,} {'<' if limit.floor else '>'} {exact_text(amount)}"
+    for other in LIMITS:
+        if other is not limit:
+            assert limits.keeps({other.quantity: 0.0 if other.floor else 1e9})
+
+
+@every_limit
+def test_what_costs_tell_of_a_limit_is_held_against_it_before_a_training(limit: Limit) -> None:
+    space, shape = SearchSpace(preset("tiny")), ImageShape(1, 8, 10)
+    found = Candidates.of(
+        space, space.sample(5, np.random.default_rng(0)), costing_for(space, shape, "all", table_of(space, shape))
+    )
+    tight, loose = (Limits(**{limit.name: 1e-9 if one ^ limit.floor else 1 if limit.floor else 1e9}) for one in (1, 0))
+    assert keeps_exact_limits(found.cost, found.present, loose).all()
+    assert keeps_exact_limits(found.cost, found.present, tight).any() == limit.floor
+    assert (least_excess(found.cost, found.present, tight) > 0).any() == (not limit.floor)
+
+
+def test_distances_add_up_over_limits() -> None:
+    limits = Limits(max_macs=100, max_params=50, min_accuracy=0.5)
+    values = {"expected_macs": np.array([90, 150]), "parameters": np.array([60, 50]), "accuracy": np.array([0.4, 0.9])}
+    np.testing.assert_allclose(limits.excess(values), [0.2 + 0.2, 0.5])  # type: ignore[arg-type]
+    assert Limits().excess(values) == 0  # type: ignore[arg-type]
+
+
+def test_the_budget_is_the_limit_on_the_expected_cost_that_is_minimised() -> None:
+    limits = Limits(max_macs=5, max_cost=7)
+    assert (limits.budget("macs"), limits.budget("cost"), Limits().budget("macs")) == (5, 7, None)
+    assert limits.with_budget("macs", None) == Limits(max_cost=7)
+    assert limits.with_budget("cost", 9) == Limits(max_macs=5, max_cost=9)
+
+
+# ---------------------------------------------------------------------- values equal to limits
+
+
+@pytest.mark.parametrize("objective", ["macs", "cost"])
+def test_what_is_measured_keeps_the_limits_that_equal_it_also_as_text(objective: Objective) -> None:
+    """Sums of floats differ by their order: without a tolerance some of these break by the last place."""
+    space, shape, rng = SearchSpace(preset("tiny")), ImageShape(1, 8, 10), np.random.default_rng(1)
+    costing = costing_for(space, shape, "all", table_of(space, shape), objective)
+    architecture, n = space.decode(np.ones((1, space.dimension)))[0], 1437
+    scores = rng.uniform(size=(3, n)).astype(np.float32)
+    correct = rng.uniform(size=(3, n)) < np.array([[0.4], [0.6], [0.8]])
+    exits = Exits("max_softmax", np.ones(3, dtype=bool), scores, correct, costing.of(architecture))
+    curve, last_place = exits.curve, 0
+    assert len(curve) > 100
+    for i in range(len(curve)):
+        point = curve[np.array([i])]
+        said = {
+            "max_macs": point.expected_macs.item(),
+            "max_worst_macs": point.worst_macs.item(),
+            "max_p95_macs": point.figures.macs.p95.item(),
+            "max_cost": float((point.leaving * point.costs).sum() / point.n),
+            "max_params": point.parameters.item(),
+            "min_accuracy": point.accuracy.item(),
+        }
+        last_place += point.figures.macs.expected.item() > said["max_macs"]
+        for name, value in said.items():
+            limits = Limits(**{name: float(repr(value))})
+            assert point.feasible(limits).all(), limits
+        best = exits.best(Limits(**{on_expected(objective).name: point.objective.item()}))
+        assert best.accuracy >= point.accuracy
+    assert last_place > 0
+
+
+# ---------------------------------------------------------------------- the best
 
 
 def curve_of_three() -> Measurements:
@@ -82,6 +188,32 @@ def test_limits_that_nothing_keeps_are_an_error_that_shows_the_nearest(limits: L
     with pytest.raises(JobError) as caught:
         curve_of_three().best(limits)
     assert nearest in str(caught.value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=9), st.booleans()
+)
+def test_the_best_first_keep_the_limits_then_are_better_then_spend_better_then_stand_before(
+    points: list[tuple[int, int, int]], cheapest: bool
+) -> None:
+    accuracy, spent, beyond = np.array(points, dtype=float).T
+
+    def key(i: int) -> tuple[float, float, float, int]:
+        a, c, over = points[i]
+        return (over, c, -a, i) if cheapest else (over, -a, c, i)
+
+    order = sorted(range(len(points)), key=key)
+    assert best_first(accuracy, spent, beyond, cheapest=cheapest).tolist() == order
+    rows = best_first(np.stack([accuracy] * 2), np.stack([spent] * 2), np.stack([beyond] * 2), cheapest=cheapest)
+    assert rows.tolist() == [order, order]
+
+
+@every_limit
+def test_the_cheapest_is_wanted_where_thresholds_have_a_floor_alone(limit: Limit) -> None:
+    amount = 0.5 if limit.floor else 9.0
+    alone, with_floor = Limits(**{limit.name: amount}), Limits(**{limit.name: amount, "min_accuracy": 0.5})
+    assert wants_cheapest(alone) == limit.floor
+    assert wants_cheapest(with_floor) == (limit.floor or limit.decided == "network")
 
 
 @pytest.mark.parametrize("charge", ["all", "own"])

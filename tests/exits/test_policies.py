@@ -1,5 +1,7 @@
 """Scores under every policy, and gates taken together."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,17 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.outputs import SplitOutputs
 from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
-from surrogate_nas.exits.policies import POLICY_NAMES, PolicyName, gate_scores, having_left, scores
+from surrogate_nas.exits.policies import (
+    GATE_POLICIES,
+    POLICIES,
+    POLICY_NAMES,
+    PolicyName,
+    confidence,
+    gate_scores,
+    having_left,
+    scores,
+)
+from surrogate_nas.export import runtime
 from tests.helpers.exits import GATED
 
 SHAPE = ImageShape(1, 16, 3)
@@ -21,6 +33,29 @@ def gated_outputs(N: int, seed: int = 0) -> SplitOutputs:
     rng = np.random.default_rng(seed)
     gates = np.concatenate([rng.normal(size=(3, N)), np.zeros((1, N))])
     return SplitOutputs.of(rng.normal(size=(4, N, 3)), rng.integers(3, size=N), gates)
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def test_every_policy_has_a_row_and_is_known_to_the_runtime() -> None:
+    assert tuple(POLICIES) == get_args(PolicyName) == runtime.POLICIES
+    assert sorted([*POLICY_NAMES, *GATE_POLICIES]) == sorted(POLICIES)
+    assert len({policy.words for policy in POLICIES.values()}) == len(POLICIES)
+    assert [policy.name for policy in POLICIES.values() if policy.cumulative] == ["cumulative_gate"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_reads_logits_or_gates_and_without_gates_the_largest_probability(policy: PolicyName) -> None:
+    rng = np.random.default_rng(0)
+    logits, gates = rng.normal(size=(7, 3)), rng.normal(size=7)
+    with_gates, without = confidence(policy, logits, gates, 0.5), confidence(policy, logits, None, 0.5)
+    if policy in GATE_POLICIES:
+        np.testing.assert_array_equal(with_gates, gate_scores(gates))
+        np.testing.assert_array_equal(without, scores("max_softmax", logits, 0.5))
+    else:
+        np.testing.assert_array_equal(with_gates, scores(policy, logits, 0.5))
+        np.testing.assert_array_equal(without, with_gates)
 
 
 # ---------------------------------------------------------------------- cumulative gates

@@ -22,13 +22,13 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName, gate_scores, scores
+from surrogate_nas.exits.policies import POLICIES, PolicyName, gate_scores, scores
 from surrogate_nas.export import folder as exporting_module
 from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
 from surrogate_nas.export.latency import LATENCY, measure_latency
 from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
-from surrogate_nas.export.pieces import BranchPiece, pieces_of
+from surrogate_nas.export.pieces import TWINS, BranchPiece, pieces_of
 from surrogate_nas.export.runtime import (
     MANIFEST,
     ExportedNetwork,
@@ -109,13 +109,14 @@ def test_pieces_say_what_a_network_with_gates_says(tmp_path: Path) -> None:
     assert np.ptp(expected.confidence) > 0.01
 
 
-@pytest.mark.parametrize("policy", [*POLICY_NAMES, *GATE_POLICIES])
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 3.0])
 def test_branches_are_as_sure_as_the_policy_says(policy: PolicyName, temperature: float) -> None:
     network = EarlyExitNetwork(Architecture.parse(GATED), ImageShape(1, 8, 10))
     rng = np.random.default_rng(0)
     logits, gate = (8 * rng.normal(size=(500, 10))).astype(np.float32), rng.normal(size=500).astype(np.float32)
-    gated = policy in GATE_POLICIES
+    assert POLICIES.keys() == TWINS.keys()
+    gated = POLICIES[policy].needs_gates
     with torch.no_grad():
         branch = BranchPiece(network, 0, policy, temperature)
         sure = branch.confidence(torch.from_numpy(logits), torch.from_numpy(gate) if gated else None).numpy()

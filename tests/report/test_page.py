@@ -15,16 +15,18 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from surrogate_nas.archive.record import Failure, Record
+from surrogate_nas.exits.limit_table import LIMITS, Limit
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.report.contents import Classes, Compared, Contents
-from surrogate_nas.report.drawing import FIGURES, KINDS
+from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS
 from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.front_table import MOST_CLASSES, front_csv
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.report.page import header, page
-from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, excess_lines
+from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, excess_lines, front_section
 from surrogate_nas.report.static import static_figures
+from surrogate_nas.report.text import escape, percent
 from surrogate_nas.report.trust import score_texts
 from surrogate_nas.report.writing import FRONT, REPORT, write_report
 from surrogate_nas.study.study import Study
@@ -252,6 +254,20 @@ def test_excesses_name_the_limits_that_are_missed_and_no_other(contents: Content
     assert [line.split(":")[0] for line in lines] == ["expected MACs", "accuracy"]
     assert "100.0\N{NO-BREAK SPACE}% over" in lines[0]
     assert excess_lines(solution, Limits()) == []
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+def test_every_limit_alone_is_told(contents: Contents, limit: Limit) -> None:
+    limits = Limits(**{limit.name: 0.955 if limit.floor else 12345})
+    amount = percent(0.955) if limit.floor else "12,345"
+    words = f"{limit.words} {limit.sign} {amount}"
+    assert f"<dt>Limits</dt><dd>{escape(words)}</dd>" in header(replace(contents, limits=limits))
+    caption = unescape(front_section(replace(contents, limits=limits)))
+    assert (f"limits on {limit.words} cannot be drawn here" in caption) == (limit.name not in DRAWN)
+
+
+def test_without_limits_the_header_says_none(contents: Contents) -> None:
+    assert "<dt>Limits</dt><dd>none</dd>" in header(replace(contents, limits=Limits()))
 
 
 @pytest.mark.parametrize("most", [2, 5, 12])

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from surrogate_nas import InputError, Study
+from surrogate_nas.cli.print_solutions import print_finals
+from surrogate_nas.documents import finals_document
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.report.contents import Contents
+from surrogate_nas.report.finals import finals_section
 from surrogate_nas.report.writing import write_report
 from surrogate_nas.study.finals import Final, Held, to_finalize
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.training.recipe import Recipe
+from tests.helpers.spaces import table_of
 
 FULL = Recipe(epochs=3)
 
@@ -112,6 +117,38 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
         study.finalize(recipe=Recipe(epochs=3, loss={"kind": "nachos", "max_macs": 1e5}))  # type: ignore[arg-type]
     assert study.settings.final is None
     assert study.archive.records("final") == []
+
+
+def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
+    finalized: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cost has nothing to do with MACs, so the cheapest by it need not be the one with the fewest."""
+    study = Study.open(shutil.copytree(finalized.path, tmp_path / "copy"))
+    table_of(study.folder.space, study.folder.shape, seed=4).write(tmp_path / "costs.csv")
+    study.folder.update({"cost_table": tmp_path / "costs.csv", "objective": "cost", "limits": {"max_macs": None}})
+    front = study.front()
+    macs = [s.tune.expected_macs for s in front]
+    costs = [s.tune.expected("cost") for s in front]
+    assert costs == sorted(costs)
+    assert macs != sorted(macs)
+    for solution, cost in zip(front, costs, strict=True):  # each keeps the budget that equals its own cost
+        assert study._to_finalize([], [cost]) == [solution.record.architecture]
+    with pytest.raises(InputError, match=r"budget 0\.01 is below the cheapest solution's expected cost, \d"):
+        study._to_finalize([], [0.01])
+    at = [max(f.best.tune.expected("cost") for f in study.finals())]
+    document = finals_document(study, study.finals(), None, [*at, 0.01], None)
+    assert document["within_max_cost"].keys() == {f"{at[0]:g}", "0.01"}
+    assert "within_max_macs" not in document
+    assert document["within_max_cost"]["0.01"] is None
+    assert document["finals"][0]["test_expected_cost"] == study.finals()[0].test_cost
+    print_finals(document)
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith("At full fidelity max cost best seed")
+    assert "expected MACs expected cost in the search" in out
+    assert "No network keeps expected cost ≤ 0.01." in out
+    page = finals_section(Contents.of(study))
+    assert "expected cost</th>" in page
+    assert f"{study.finals()[0].test_cost:,.1f}</td>" in page
 
 
 def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:
