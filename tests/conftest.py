@@ -119,7 +119,7 @@ def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = Study.create(path, seed=3, **SMALL_STUDY)
     study.run()
     study.fit()
-    study.folder.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
+    study.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
     return path
 
 

@@ -108,7 +108,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network of the user's own, cut into segments; see `surrogate_nas.backbone`."""
+    """A network of the user's own, cut into segments; see `surrogate_nas.network.backbone`."""
 
     factory: str
     """`package.module:function` that makes it."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def print_front(study: "Study", page: Path) -> None:
     """The verified front on the test split."""
-    records, front = study.folder.archive.records(), study.front()
+    records, front = study.archive.records(), study.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""

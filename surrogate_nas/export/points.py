@@ -35,7 +35,7 @@ class Judge:
     @classmethod
     def of(cls, study: Study, record: Record, labels: Mapping[Split, Labels], said: Mapping[Split, Said]) -> "Judge":
         """Of a network of the study."""
-        return cls(record, replace(study.folder.costing, charge_heads="all"), labels, said)
+        return cls(record, replace(study.home.costing, charge_heads="all"), labels, said)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Of one split, as thresholds act on them."""

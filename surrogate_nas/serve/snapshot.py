@@ -56,8 +56,8 @@ class Snapshot:
         """
         study = Study.open(home)
         records = study.records()
-        study.folder.archive.close()
-        problem = study.folder.problem
+        study.close()
+        problem = study.home.problem
         trained = [r for r in records if r.outputs is not None]
         fitted = study.stored_fit(records) if len(trained) >= FEWEST_NETWORKS else None
         respondent = pool = None
@@ -77,7 +77,7 @@ class Snapshot:
             JobError: if there is no surrogate yet.
         """
         limits = self.study.settings.limits if limits is None else limits
-        require_cost_table(self.study.folder.problem, limits)
+        require_cost_table(self.study.home.problem, limits)
         if self.respondent is None:
             trained = sum(r.outputs is not None for r in self.records)
             few = f"it needs {FEWEST_NETWORKS} trained networks, and there are {trained}"
@@ -86,7 +86,7 @@ class Snapshot:
 
     def query(self, encodings: Sequence[str], thresholds: str | None, limits: Limits | None) -> list[dict[str, Any]]:
         """The document of `query --json`; see `Study.query`."""
-        respondent, problem = self.within(limits), self.study.folder.problem
+        respondent, problem = self.within(limits), self.study.home.problem
         point = None
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
@@ -95,7 +95,7 @@ class Snapshot:
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
-            architecture, row = self.study.folder.space.parse_with_row(text)
+            architecture, row = self.study.space.parse_with_row(text)
         except InputError as error:
             raise InputError(f"encodings.{i}: {error}") from None
         return Question(str(architecture), row, point)
@@ -111,12 +111,12 @@ class Snapshot:
 
     def space_document(self) -> dict[str, Any]:
         """What can be chosen, and what limits the study has."""
-        folder, space = self.study.folder, self.study.folder.space
+        space = self.study.space
         encoded = set(space.encoded_genes)
         return {
             "name": space.spec.name,
             "positions": space.positions,
-            "policy": folder.problem.policy,
+            "policy": self.study.policy,
             "least_exits": space.spec.exits.at_least,
             "limits": self.study.settings.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
@@ -136,7 +136,7 @@ class Snapshot:
     def networks_document(self) -> list[dict[str, Any]]:
         """A line per trained network."""
         trained = [r for r in self.records if r.outputs is not None]
-        rows = record_rows(self.study.folder, trained)
+        rows = record_rows(self.study.home.costing, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
 
     @cached_property
@@ -165,7 +165,7 @@ class Snapshot:
             "tune_images": curve.n,
             "test_images": measured.n,
             "exits": list(record.architecture.exit_positions),
-            "choices": study.folder.space.indices([record.architecture])[0].tolist(),
+            "choices": study.space.indices([record.architecture])[0].tolist(),
             "curve": [
                 {**point, "test": tested, "keeps_limits": keeps}
                 for point, tested, keeps in zip(_points(curve), _points(measured), kept, strict=True)

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.progress import duration, say
-from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import COSTS, SURROGATE
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix, require_enough
@@ -15,38 +14,38 @@ from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
 from surrogate_nas.surrogates.persistence import FitKey
 
 
-def fit(folder: StudyFolder, records: Sequence[Record], *, again: bool = False) -> Fitted:
+def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted:
     """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
 
     Args:
-        folder: of the study.
+        home: of the study.
         records: of the search. Outputs that they do not carry are read only for a new fit.
         again: whether to fit anew even so.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    stored = None if again else stored_fit(folder, records)
-    return stored or _new_fit(folder, records)
+    stored = None if again else stored_fit(home, records)
+    return stored or _new_fit(home, key_of(home, records))
 
 
-def stored_fit(folder: StudyFolder, records: Sequence[Record]) -> Fitted | None:
+def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
     """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    key = key_of(folder, records)
+    key = key_of(home, records)
     require_enough(key.records)
-    return persistence.load(key, folder.path / SURROGATE)
+    return persistence.load(key, home.path / SURROGATE)
 
 
-def key_of(folder: StudyFolder, records: Sequence[Record]) -> FitKey:
+def key_of(home: Home, records: Sequence[Record]) -> FitKey:
     """What the surrogate of these records follows from, under the settings in force."""
-    problem, table = folder.problem, folder.path / COSTS
+    problem, table = home.problem, home.path / COSTS
     return FitKey(
         records=[r for r in records if r.failure is None],
-        data=folder.archive.header.fingerprint,
+        data=home.archive.header.fingerprint,
         seed=problem.seed,
         space=problem.space,
         costing=problem.costing,
@@ -57,22 +56,17 @@ def key_of(folder: StudyFolder, records: Sequence[Record]) -> FitKey:
     )
 
 
-def _new_fit(folder: StudyFolder, records: Sequence[Record]) -> Fitted:
-    problem, key = folder.problem, key_of(folder, records)
-    views = problem.views([_with_outputs(folder, r) for r in key.records])
-    design, start = DesignMatrix.build(views, problem.space, problem.costing), time.monotonic()
+def _new_fit(home: Home, key: FitKey) -> Fitted:
+    views = home.problem.views.trained(key.records)
+    design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # where nothing can be written it is fitted again each time
-        persistence.save(fitted, key, folder.path / SURROGATE)
-    _say_fit(fitted, time.monotonic() - start)
+        persistence.save(fitted, key, home.path / SURROGATE)
+    _say(fitted, time.monotonic() - start)
     return fitted
 
 
-def _with_outputs(folder: StudyFolder, record: Record) -> Record:
-    return record if record.outputs else replace(record, outputs=folder.archive.outputs(record.id))
-
-
-def _say_fit(fitted: Fitted, seconds: float) -> None:
+def _say(fitted: Fitted, seconds: float) -> None:
     score = fitted.used.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "

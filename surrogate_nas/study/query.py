@@ -19,7 +19,8 @@ from surrogate_nas.search.best_predicted import EVEN, MOST_BEST, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study.results import Answer
+from surrogate_nas.study.results import Answer, Measured
+from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
@@ -78,6 +79,20 @@ class Respondent:
     measure: Callable[[Record, Floats], dict[str, Any]]
     """What a trained network did at (E − 1,) thresholds."""
 
+    @classmethod
+    def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
+        """For one study, from a surrogate and records that are at hand."""
+        trained: dict[str, list[Record]] = {}
+        for record in records:
+            if record.failure is None:
+                trained.setdefault(str(record.architecture), []).append(record)
+
+        def measure(record: Record, thresholds: Floats) -> dict[str, Any]:
+            measured = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
+            return {name: getattr(measured, name) for name in Measured.__slots__}
+
+        return cls(solutions.home.problem, predictor, limits, trained, measure)
+
     def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
         """Answers in the order of the questions, of which no more than a block is read ahead."""
         source = iter(questions)
@@ -111,7 +126,7 @@ class Respondent:
         return [answers[i] for i in order[:n]]
 
     def order(self, answers: Sequence[Answer]) -> Ints:
-        """(n,) which answers are the best, the best first; see `evolution.ranking`."""
+        """(n,) which answers are the best, the best first; see `best_predicted.ranking`."""
         merits = zip(*[self._merits(answer) for answer in answers], strict=True)
         feasible, accuracy, spent = (np.array(column) for column in merits)
         return ranking(self.limits, feasible, accuracy, spent)

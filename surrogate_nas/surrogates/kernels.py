@@ -141,8 +141,10 @@ def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
 
 
 class _Scaled(ScaleKernel):  # type: ignore[misc]
-    """One scale for each kernel of the batch. GPyTorch asks torch what shape several shapes have together, which imports
-    SymPy; here all are of one shape."""
+    """One scale for each kernel of the batch.
+
+    GPyTorch asks torch for the common shape of several, which imports SymPy; here all are of one shape.
+    """
 
     @property
     def batch_shape(self) -> torch.Size:

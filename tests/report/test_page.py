@@ -53,7 +53,7 @@ def infeasible(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
     path = tmp_path_factory.mktemp("infeasible") / "study"
     shutil.copytree(study.path, path)
     copy = Study.open(path)
-    copy.folder.update({"limits": UNREACHABLE})
+    copy.home.update({"limits": UNREACHABLE})
     return copy
 
 
@@ -223,7 +223,7 @@ def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> No
 
 def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     elsewhere = Study.open(few.path)
-    elsewhere.folder.archive.header = replace(few.folder.archive.header, fingerprint="another")
+    elsewhere.archive.header = replace(few.archive.header, fingerprint="another")
     contents = Contents.of(elsewhere)
     assert "train unknown, tune 144, test 360" in header(contents)
     assert contents.classes.names == tuple("0123456789")

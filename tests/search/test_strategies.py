@@ -19,9 +19,9 @@ from surrogate_nas.search.evolutionary.nsga2 import Survivors
 from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos, even_subset, near_target, penalised
 from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import initial_proposals, propose
+from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.search.registry import STRATEGIES
-from surrogate_nas.search.strategy import History, Strategy, Suggestion
+from surrogate_nas.search.strategy import History, Strategy, Suggestion, propose
 from surrogate_nas.settings import STRATEGY_NAMES, Settings
 from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
@@ -44,7 +44,7 @@ def task(**settings: object) -> Problem:
 def fit(records: Sequence[Record], space: SearchSpace | None = None) -> Fitted:
     """By size, which is quick: how good a surrogate is does not matter here."""
     of = Problem(space or task().space, SHAPE, task().settings, 0)
-    views = of.views(records)
+    views = of.views.trained(records)
     return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 
 

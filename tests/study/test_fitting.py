@@ -28,12 +28,12 @@ def study(study_path: Path, tmp_path: Path) -> Study:
 
 
 def stored(study: Study) -> Fitted | None:
-    return study.stored_fit(study.folder.archive.records())
+    return study.stored_fit(study.archive.records())
 
 
 def write_table(study: Study, path: Path, cost: float) -> dict[str, Any]:
     """A table in which every unit costs the same, as a change of settings."""
-    units = units_in(study.folder.space, study.folder.costing)
+    units = units_in(study.space, study.home.costing)
     CostTable("µs", {str(unit): Entry(cost) for unit in units}).write(path)
     return {"cost_table": path}
 
@@ -43,7 +43,7 @@ def test_a_stored_fit_answers_from_the_listing_of_the_archive(study: Study, monk
     read, outputs = list[str](), Archive.outputs
     monkeypatch.setattr(Archive, "outputs", lambda archive, id: read.append(id) or outputs(archive, id))
     assert stored(study) is not None
-    space, records = study.folder.space, study.folder.archive.records()
+    space, records = study.space, study.archive.records()
     known = {r.architecture for r in records}
     study.query([a for a in space.sample(20, np.random.default_rng(0)) if a not in known])
     study.best(3, limits=study.settings.limits.model_copy(update={"max_macs": 1e5}))
@@ -54,11 +54,11 @@ def test_a_stored_fit_answers_from_the_listing_of_the_archive(study: Study, monk
 
 
 def test_a_stored_fit_answers_as_the_fit_that_was_made(study: Study) -> None:
-    asked = study.folder.space.sample(20, np.random.default_rng(0))
+    asked = study.space.sample(20, np.random.default_rng(0))
     made = study.fit(again=True)
-    records, limits = study.folder.archive.records(), study.settings.limits
+    records, limits = study.archive.records(), study.settings.limits
     respondents = [study.respondent(records, fitted, limits) for fitted in (made, stored(study)) if fitted is not None]
-    questions = list(about(study.folder.space, study.folder.space.indices(asked)))
+    questions = list(about(study.space, study.space.indices(asked)))
     ours, theirs = (list(respondent.answer(questions)) for respondent in respondents)
     assert ours == theirs
 
@@ -73,26 +73,26 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_fit_follows_from_the_settings_that_it_was_made_under(name: str, study: Study) -> None:
-    study.folder.update(CHANGES[name])
+    study.home.update(CHANGES[name])
     assert stored(study) is None
 
 
 def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path: Path) -> None:
-    study.folder.update(write_table(study, tmp_path / "a.csv", 1.0))
+    study.home.update(write_table(study, tmp_path / "a.csv", 1.0))
     assert stored(study) is None
     first = study.fit().used.calibration.widening
     assert "expected cost" in first
     assert stored(study) is not None
-    study.folder.update(write_table(study, tmp_path / "b.csv", 2.0))
+    study.home.update(write_table(study, tmp_path / "b.csv", 2.0))
     assert stored(study) is None
-    study.folder.update(write_table(study, tmp_path / "c.csv", 1.0))
+    study.home.update(write_table(study, tmp_path / "c.csv", 1.0))
     again = stored(study)
     assert again is not None
     assert again.used.calibration.widening == first
 
 
 def test_a_fit_follows_from_what_was_trained(study: Study) -> None:
-    records = study.folder.archive.records()
+    records = study.archive.records()
     assert study.stored_fit(records[:-1]) is None
 
 
@@ -105,14 +105,14 @@ UNRELATED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", UNRELATED)
 def test_other_settings_leave_a_fit_as_it_is(name: str, study: Study) -> None:
-    study.folder.update(UNRELATED[name])
+    study.home.update(UNRELATED[name])
     assert stored(study) is not None
 
 
 def test_what_is_to_be_minimised_leaves_a_fit_as_it_is(study: Study, tmp_path: Path) -> None:
-    study.folder.update(write_table(study, tmp_path / "a.csv", 1.0))
+    study.home.update(write_table(study, tmp_path / "a.csv", 1.0))
     study.fit()
-    study.folder.update({"objective": "cost"})
+    study.home.update({"objective": "cost"})
     fitted = stored(study)
     assert fitted is not None
     assert fitted.predictor.design.candidates.cost.objective == "cost"
@@ -129,7 +129,7 @@ def test_another_build_of_a_library_uses_a_fit_and_another_release_does_not(
 
 def test_another_kind_of_processor_uses_a_fit(study: Study) -> None:
     """OpenBLAS has sums in another order for it, by which targets differ in their last bits."""
-    encoding = str(study.folder.space.sample(1, np.random.default_rng(0))[0])
+    encoding = str(study.space.sample(1, np.random.default_rng(0))[0])
     words = [sys.executable, "-m", "surrogate_nas", "query", str(study.path), "--encoding", encoding, "--json"]
     answers = []
     for kind in ("Haswell", "Prescott"):

@@ -1,4 +1,4 @@
-"""Queries of any number of architectures: files in and out, and the architectures that are predicted best."""
+"""Queries of any number of architectures: files in and out, and the best of a study."""
 
 import csv
 import io
@@ -20,22 +20,12 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search import best_predicted as evolution
-from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
-from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import initial_proposals
-from surrogate_nas.settings import Settings
-from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
-from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import query
 from surrogate_nas.study.query import Question, about
 from surrogate_nas.study.query_files import AnswerFile, QuestionFile, cells, column_names
 from surrogate_nas.study.results import Answer
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import fit_surrogate
-from surrogate_nas.surrogates.predictor import Predictor
 from tests.conftest import Command
-from tests.helpers.outputs import SHAPE, verify
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +36,7 @@ def study(study_path: Path) -> Study:
 @pytest.fixture(scope="module")
 def architectures(study: Study) -> list[Architecture]:
     """Ten: one trained, nine drawn."""
-    drawn = study.folder.space.sample(9, np.random.default_rng(1))
+    drawn = study.space.sample(9, np.random.default_rng(1))
     return [study.records()[0].architecture, *drawn]
 
 
@@ -104,7 +94,7 @@ def test_thresholds_of_a_row_are_its_own(
     table.writerows([["note", "thresholds", "encoding"], *(["–", r["thresholds"], r["encoding"]] for r in rows)])
     (tmp_path / "in.csv").write_text(buffer.getvalue())
     given = [None if t is None else OperatingPoint.parse(t, 3) for t in points]
-    asked = [Question(str(a), study.folder.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
+    asked = [Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
     [expected] = study.stream(asked)
     for name in ("in.jsonl", "in.csv"):
         assert command("query", study.path, "--file", tmp_path / name, "-o", tmp_path / "out.jsonl")[0] == 0
@@ -150,7 +140,7 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
 ) -> None:
     _, out, _ = command("query", study.path, "--sample", 12, "--json")
     assert [a["encoding"] for a in json.loads(out)] == [
-        str(a) for a in study.folder.space.sample(12, np.random.default_rng(3))
+        str(a) for a in study.space.sample(12, np.random.default_rng(3))
     ]
     assert command("query", study.path, "--sample", 12, "-o", tmp_path / "out.jsonl")[0] == 0
     assert as_lines(tmp_path / "out.jsonl") == json.loads(out)
@@ -159,17 +149,9 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
     assert len({a["encoding"] for a in as_lines(tmp_path / "out.jsonl")}) == 12
 
 
-@pytest.mark.parametrize("draw", [7, 192, 1000])
-def test_every_architecture_of_a_space_can_be_drawn_once(user_space: SearchSpace, draw: int) -> None:
-    rows = np.concatenate(list(user_space.distinct_indices(user_space.size, np.random.default_rng(0), draw=draw)))
-    assert len(rows) == len(np.unique(rows, axis=0)) == user_space.size == 192
-    start = np.concatenate(list(user_space.distinct_indices(7, np.random.default_rng(0), draw=draw)))
-    assert np.array_equal(start, user_space.indices(user_space.sample(7, np.random.default_rng(0))))
-
-
 def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "BLOCK", 16)
-    [only] = list(about(study.folder.space, study.folder.space.sample_indices(1, np.random.default_rng(0))))
+    [only] = list(about(study.space, study.space.sample_indices(1, np.random.default_rng(0))))
     read = 0
 
     def endless() -> Iterator[Question]:
@@ -287,78 +269,11 @@ def test_bad_options_are_one_line(words: str, study_path: Path, command: Command
 
 def test_a_file_says_how_much_of_it_is_read(study: Study, tmp_path: Path) -> None:
     (tmp_path / "in").write_text(f"{GOOD}\n" * 4)
-    source = QuestionFile(tmp_path / "in", study.folder.problem)
+    source = QuestionFile(tmp_path / "in", study.home.problem)
     assert [source.share() for _ in source] == [0.25, 0.5, 0.75, 1.0]
 
 
 # ---------------------------------------------------------------------- the best
-
-
-@pytest.fixture(scope="module")
-def small(user_space: SearchSpace) -> tuple[Problem, Predictor]:
-    """A space of 192 architectures."""
-    problem = Problem(user_space, SHAPE, Settings(), 0)
-    views = problem.views(verify(initial_proposals(problem, 16, [], 0)))
-    design = DesignMatrix.build(views, user_space, problem.costing)
-    return problem, fit_surrogate(design, [exits for _, exits in views], "gp", 0).predictor
-
-
-@pytest.fixture(scope="module")
-def large(study: Study) -> tuple[Problem, Predictor]:
-    """One of three million."""
-    return study.folder.problem, study.fit().predictor
-
-
-@pytest.mark.parametrize("limits", [Limits(max_macs=6e4), Limits(min_accuracy=0.6), Limits(), Limits(max_macs=3e4)])
-def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
-    small: tuple[Problem, Predictor], limits: Limits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem, predictor = small
-    start = problem.space.sample_indices(1, np.random.default_rng(5))
-    whole = np.concatenate(list(problem.space.distinct_indices(192, np.random.default_rng(0), draw=1000)))
-    candidates = Candidates.of_indices(problem.space, whole, problem.costing)
-    kept = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
-    everything = evolve(problem, predictor, limits, start, problem.space.size)
-    assert {row.tobytes() for row in everything.rows} == {row.tobytes() for row in kept}
-    for name, value in {"POPULATION": 12, "PARENTS": 6, "MUTANTS": 6, "CHILDREN": 6, "SWEPT": 2}.items():
-        monkeypatch.setattr(evolution, name, value)
-    found = evolve(problem, predictor, limits, start, 2)
-    assert np.array_equal(found.rows[0], everything.rows[0])
-    assert len(found) < 0.9 * len(everything)
-
-
-def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem, Predictor]) -> None:
-    problem, predictor = large
-    limits = Limits(max_macs=1e5, max_params=20_000)
-    found = evolve(problem, predictor, limits, problem.space.sample_indices(3, np.random.default_rng(0)), 5)
-    assert found.feasible[0] >= 0.5
-    assert len(np.unique(found.rows, axis=0)) == len(found) < 15_000
-    around = problem.space.neighbor_indices(found.rows[0])
-    samples = problem.space.sample_indices(5000, np.random.default_rng(1))
-    scorer = evolution._Evolution(problem, predictor, limits, 5, None)
-    others = scorer._joined([], np.concatenate([around, samples]))
-    both = Evaluated.concatenate([found[:1], others]).sorted(limits)
-    assert np.array_equal(both.rows[0], found.rows[0])
-
-
-def test_the_same_seed_finds_the_same(large: tuple[Problem, Predictor]) -> None:
-    problem, predictor = large
-    start = problem.space.sample_indices(3, np.random.default_rng(0))
-    first, second = (evolve(problem, predictor, Limits(max_macs=5e4), start, 3) for _ in range(2))
-    assert np.array_equal(first.rows, second.rows)
-    assert np.array_equal(first.accuracy, second.accuracy)
-
-
-def test_what_is_likely_comes_first_then_what_is_limited_decides() -> None:
-    feasible, accuracy, spent = np.array([[0.4, 0.99, 1], [0.5, 0.7, 3], [0.9, 0.8, 4], [0.6, 0.75, 2], [0.45, 0, 0]]).T
-    for limits, order in {
-        Limits(max_macs=1): [2, 3, 1, 4, 0],
-        Limits(): [2, 3, 1, 4, 0],
-        Limits(min_accuracy=0.5): [3, 1, 2, 4, 0],
-        Limits(min_accuracy=0.5, max_params=9): [3, 1, 2, 4, 0],
-        Limits(min_accuracy=0.5, max_macs=9): [2, 3, 1, 4, 0],
-    }.items():
-        assert ranking(limits, feasible, accuracy, spent).tolist() == order
 
 
 def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> None:
@@ -370,7 +285,7 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
     assert accuracy
     assert accuracy == sorted(accuracy, reverse=True)
     assert study.best(8, Limits(max_macs=2e5, min_accuracy=0.3)) == answers
-    sampled = study.query(study.folder.space.sample(300, np.random.default_rng(0)), limits=Limits(max_macs=2e5))
+    sampled = study.query(study.space.sample(300, np.random.default_rng(0)), limits=Limits(max_macs=2e5))
     assert accuracy[0] >= max(a.accuracy[0] for a in sampled if a.feasible_probability >= 0.5)
 
 

@@ -90,15 +90,15 @@ def test_every_record_is_listed_by_its_id(study: Study, command: Command) -> Non
 
 
 def test_what_was_proposed_is_known_with_what_was_predicted(study: Study) -> None:
-    proposals = study.folder.archive.proposals()
+    proposals = study.archive.proposals()
     assert [p.id for p in proposals] == [*HELD["records"]["search"], *HELD["pending"]]
     assert [p.origin for p in proposals] == ["initial"] * 9 + ["search"] * 4
     require(HELD["predictions"], {p.id: p.prediction for p in proposals})
-    assert [p.id for p in study.folder.archive.pending()] == HELD["pending"]
+    assert [p.id for p in study.archive.pending()] == HELD["pending"]
 
 
 def test_outputs_are_of_the_images_that_the_splits_give(study: Study) -> None:
-    splits = study.folder.splits()
+    splits = study.splits()
     trained = [r for r in [*study.records(), *study.baselines()] if r.outputs is not None]
     assert len(trained) == 13
     for record in trained:
@@ -137,13 +137,13 @@ def test_finals_are_worth_what_they_were(study: Study) -> None:
 
 
 def test_networks_load_and_say_what_their_records_stored(study: Study) -> None:
-    images = torch.from_numpy(study.folder.splits().test.images)
+    images = torch.from_numpy(study.splits().test.images)
     for id in HELD["weights"]:
-        record, network = study.folder.archive.find(id), study.network(id)
+        record, network = study.archive.find(id), study.network(id)
         assert network.architecture == record.architecture
         with torch.inference_mode():
             said = torch.stack(network(images)).numpy()
-        stored = study.folder.archive.outputs(id).test.logits
+        stored = study.archive.outputs(id).test.logits
         np.testing.assert_allclose(said, np.asarray(stored, dtype=np.float32), atol=0.02)
 
 
@@ -161,11 +161,11 @@ def test_the_fit_is_made_anew_once_and_then_used(path: Path, capsys: pytest.Capt
     """The targets of a fit are stored since version 0.2.0, which knows one by the names of what it follows from."""
     study, asked = Study.open(path), [answer["encoding"] for answer in HELD["queries"]]
     assert study.stored_fit(study.records()) is None
-    first = study.query([study.folder.space.parse(encoding) for encoding in asked], POINT)
+    first = study.query([study.space.parse(encoding) for encoding in asked], POINT)
     assert "fitted" in capsys.readouterr().err
     before = contents(path / "surrogate")
     assert study.stored_fit(study.records()) is not None
-    assert Study.open(path).query([study.folder.space.parse(encoding) for encoding in asked], POINT) == first
+    assert Study.open(path).query([study.space.parse(encoding) for encoding in asked], POINT) == first
     assert "fitted" not in capsys.readouterr().err
     assert contents(path / "surrogate") == before
     require(HELD["queries"], [asdict(answer) for answer in first])
@@ -198,7 +198,7 @@ def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFix
     assert [r.id for r in records[len(before) :]] == HELD["pending"]
     assert all(r.failure is None for r in records[len(before) :])
     assert not list(path.rglob("*.unfinished"))
-    assert study.folder.archive.problems() == []
+    assert study.archive.problems() == []
 
 
 def test_what_failed_can_be_done_again(path: Path, command: Command) -> None:
@@ -214,7 +214,7 @@ def test_finals_and_baselines_are_not_trained_again(path: Path) -> None:
     assert [r.id for r in study.train_baselines()] == HELD["records"]["baseline"]
     (final,) = study.finalize([study.front()[-1].record.id], seeds=2)
     assert final.best.record.id == HELD["finals"][0]["best"]
-    assert [r.id for r in study.folder.archive.records("final")] == HELD["records"]["final"]
+    assert [r.id for r in study.archive.records("final")] == HELD["records"]["final"]
 
 
 # ---------------------------------------------------------------------- what was exported
@@ -225,7 +225,7 @@ def test_the_exported_network_runs(path: Path, command: Command, tmp_path: Path)
     pytest.importorskip("onnxruntime")
     from surrogate_nas.export import runtime
 
-    folder, images = path / EXPORTED, Study.open(path).folder.splits().test.images
+    folder, images = path / EXPORTED, Study.open(path).splits().test.images
     network = runtime.ExportedNetwork.load(folder)
     assert network.check(folder) < 1e-4
     program = [sys.executable, str(folder / "runtime.py"), str(folder), "--check"]

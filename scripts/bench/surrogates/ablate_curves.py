@@ -91,7 +91,7 @@ MODELS: dict[str, Model] = {
 
 def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDArray[np.int64], kind: str) -> Floats:
     """(n, 2 T) accuracies and log₁₀ MACs of held-out networks."""
-    problem, said = study.folder.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
+    problem, said = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
     everything = DesignMatrix.build(views, problem.space, problem.costing).candidates
     for k in range(FOLDS):
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
@@ -115,9 +115,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     study = Study.open(arguments.study)
-    problem = study.folder.problem
+    problem = study.home.problem
     views, seen = list[tuple[Record, Exits]](), set()
-    for record, exits in problem.views(study.records()):
+    for record, exits in problem.views.trained(study.records()):
         if record.architecture not in seen:  # each architecture once, so that every model sees the same rows
             seen.add(record.architecture)
             views.append((record, exits))

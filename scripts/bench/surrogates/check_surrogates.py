@@ -174,8 +174,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     study = Study.open(arguments.study)
-    problem = study.folder.problem
-    views = problem.views(study.records())
+    problem = study.home.problem
+    views = problem.views.trained(study.records())
     known = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
     trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in known])
     rates, accuracy, macs = trained.measured

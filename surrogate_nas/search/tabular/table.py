@@ -53,7 +53,7 @@ class Training:
     seconds: float
     """Wall time that it took."""
     codes: Mapping[PolicyName, Codes]
-    """Per policy (X, N); see `score_codes`."""
+    """Per policy (X, N); see `codes`."""
     levels: Mapping[PolicyName, Levels]
     """Per policy (X, 256)."""
     correct: npt.NDArray[np.uint8]
