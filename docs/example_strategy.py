@@ -10,6 +10,7 @@ import numpy as np
 
 from surrogate_nas.exits.front import pareto_order
 from surrogate_nas.search.strategy import History, Suggestion
+from surrogate_nas.space import moves
 
 TRIES = 10
 
@@ -25,7 +26,7 @@ def mutants_of_the_front(history: History, q: int) -> Sequence[Suggestion]:
         cost = np.concatenate([curve.objective for curve in curves])
         front = history.networks.indices[np.unique(owner[pareto_order(accuracy, cost)])]
         for _ in range(TRIES):
-            mutants = space.mutate_indices(front[rng.integers(len(front), size=4 * q)], rng)
+            mutants = moves.mutate(space.genes, front[rng.integers(len(front), size=4 * q)], rng)
             found = history.new(np.concatenate([found, mutants])).indices  # distinct, not taken, within exact limits
     found = history.new(np.concatenate([rng.permutation(found)[:q], history.sample(2 * q, rng).indices])).indices[:q]
     return [Suggestion(a) for a in space.architectures(found)]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
 
 if TYPE_CHECKING:
-    from surrogate_nas.archive.views import Calibration
+    from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.study.finals import Final, Held
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
@@ -59,11 +60,12 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
 def finals_document(
     study: "Study", finals: Sequence["Final"], held: "Held | None", at: Sequence[float], page: Path | None
 ) -> dict[str, Any]:
-    """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget."""
-    limits = study.settings.limits
+    """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
+    the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
+    limits, objective = study.settings.limits, study.settings.objective
     budgets = {}
     for budget in at:
-        within = study.finals(limits.model_copy(update={"max_macs": budget}))
+        within = study.finals(limits.with_budget(objective, budget))
         budgets[f"{budget:g}"] = final_document(within[0]) if within else None
     return {
         "study": str(study.path),
@@ -72,7 +74,7 @@ def finals_document(
         "recipe": study.settings.full_recipe.model_dump(),
         "search_recipe": study.settings.recipe.model_dump(),
         "finals": [final_document(f) for f in finals],
-        "within_max_macs": budgets,
+        f"within_{on_expected(objective).name}": budgets,
         "ranking": None if held is None else {"tau": held.tau, "networks": held.n},
     }
 
@@ -87,6 +89,7 @@ def final_document(final: "Final") -> dict[str, Any]:
         "test_interval": list(final.test_interval),
         "test_deviation": None if math.isnan(final.test_deviation) else final.test_deviation,
         "test_expected_macs": final.test_macs,
+        "test_expected_cost": final.test_cost,
         "tune_accuracy": final.tune_accuracy,
         "low_fidelity": None if final.low is None else solution_document(final.low),
         "best": final.best.record.id,
@@ -121,7 +124,7 @@ def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
     ]
 
 
-def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]:
+def calibration_document(exits: Sequence["ExitCalibration"]) -> list[dict[str, Any]]:
     """One object per exit."""
     return [
         {

@@ -24,6 +24,7 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import make_proposal
 from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.search.tabular.writing import export
+from surrogate_nas.space import moves
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.study import Study
 
@@ -55,7 +56,7 @@ def trainings(problem: Problem) -> list[Proposal]:
     """Every network once in a random order, then the first few of them with other seeds."""
     space = problem.space
     rng = np.random.default_rng(problem.seed)
-    rows = np.unique(np.concatenate(list(space.distinct_indices(space.size, rng, draw=space.size))), axis=0)
+    rows = np.unique(np.concatenate(list(moves.distinct(space.genes, space.size, rng, draw=space.size))), axis=0)
     architectures = space.architectures(rng.permutation(rows))
     once = [make_proposal(problem, a, 0, rank, "user") for rank, a in enumerate(architectures)]
     again = [

@@ -12,7 +12,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel
-from sphinx.pycode import ModuleAnalyzer
 
 from surrogate_nas import settings as config
 from surrogate_nas.cli import app
@@ -158,7 +157,6 @@ def meaning(text: str) -> str:
 def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
     """A section of the reference."""
     schema = model.model_json_schema()
-    said = ModuleAnalyzer.for_module(model.__module__).find_attr_docs()
     about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
     yield from ["", f"## {title}", "", "\n\n".join(about), ""]
     yield from table(
@@ -168,7 +166,7 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
                 f"`{name}`",
                 allowed(schema, part),
                 default_of(part["default"]),
-                meaning(" ".join(said[model.__name__, name])),
+                meaning(model.model_fields[name].description or ""),
             ]
             for name, part in schema["properties"].items()
         ],

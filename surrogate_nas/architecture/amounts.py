@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.cost import Cost, CostModel
 from surrogate_nas.architecture.units import AnyUnit, Units
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 _MACS, _PARAMETERS, _WEIGHT_BYTES = range(3)
 
@@ -44,17 +43,25 @@ class Amounts:
             other = _with_classifier(self.other[0].cumsum(axis=1), _take(self.other[1], chosen) * present)
         head_memory[:, -1] = 0
         parameters, weight_bytes = totals[:, _PARAMETERS], totals[:, _WEIGHT_BYTES]
-        return Cost(backbone, branch, parameters, weight_bytes, memory, head_memory, other=other)
+        return Cost(
+            backbone=backbone,
+            branch=branch,
+            parameters=parameters,
+            weight_bytes=weight_bytes,
+            backbone_memory=memory,
+            branch_memory=head_memory,
+            other=other,
+        )
 
 
-def _with_classifier(backbone: npt.NDArray[Any], head: npt.NDArray[Any]) -> tuple[Any, Any]:
+def _with_classifier(backbone: Array, head: Array) -> tuple[Any, Any]:
     """The final classifier belongs to the backbone."""
     backbone[:, -1] += head[:, -1]
     head[:, -1] = 0
     return backbone, head
 
 
-def _take(values: npt.NDArray[Any], chosen: Ints) -> npt.NDArray[Any]:
+def _take(values: Array, chosen: Ints) -> Array:
     """(n, E, …) of (n, E, P, …)."""
     if values.shape[2] == 1:
         return values[:, :, 0]
@@ -85,7 +92,8 @@ def _chosen(segment: Ints, head: Ints, present: Bools) -> Ints:
     return chosen
 
 
-def amounts_of(units: Sequence[AnyUnit]) -> Ints:
+def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
+    """(3,) MACs, parameters and bytes of weights of several units."""
     return np.array([sum(getattr(u, name) for u in units) for name in ("macs", "parameters", "weight_bytes")])
 
 
@@ -101,12 +109,12 @@ def single_amounts(units: Units, model: CostModel | None) -> Amounts:
     other = (np.zeros((1, E)), np.zeros((1, E, P)))
     for e, options in enumerate(units.heads):
         for p, unit in enumerate(with_last_repeated(options, P) if options else ()):
-            head[0, e, p], head_memory[0, e, p] = amounts_of([unit]), unit.memory
+            head[0, e, p], head_memory[0, e, p] = _amounts_of([unit]), unit.memory
             other[1][0, e, p] = model.cost(unit) if model else 0.0
     if model:
         other[0][0] = [sum(model.cost(unit) for unit in segment) for segment in units.segments]
     return Amounts(
-        np.stack([amounts_of(segment) for segment in units.segments])[None],
+        np.stack([_amounts_of(segment) for segment in units.segments])[None],
         np.array([[max(unit.memory for unit in segment) for segment in units.segments]]),
         head,
         head_memory,

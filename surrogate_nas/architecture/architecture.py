@@ -1,6 +1,6 @@
 """The architecture of an early-exit network: a frozen value with a text form.
 
-No thresholds live here: they belong to an operating point (`surrogate_nas.exits`).
+No thresholds live here: they belong to an operating point (`surrogate_nas.exits.operating_point`).
 """
 
 import re

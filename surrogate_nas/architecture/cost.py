@@ -1,23 +1,25 @@
-"""Exact costs of many architectures at once, in integers, and any other cost that is known per unit.
+"""The costs of networks with early exits: MACs, sizes and memory in integers, and any other cost that adds up.
 
-Everything is a sum, or a maximum, over units. A space names each unit's *variants* by a few genes, so the costs of n
-encodings are look-ups in one small table per unit.
+Costs are arrays over n architectures and E exit positions. What a sample pays depends on where it leaves, on which
+exits are switched on, and on whether it is charged for every branch that was run before.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.units import AnyUnit
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
 only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
+"""Which cost is to be minimised: MACs, or that of a `CostModel`."""
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 class CostModel(Protocol):
@@ -31,7 +33,7 @@ class CostModel(Protocol):
         """Of one unit; raises `InputError` for one that it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Costs of n architectures with E exit positions. Branch entries are 0 where there is no exit, and at the last."""
 
@@ -67,7 +69,7 @@ class Cost:
         return None if self.other is None else charged(*self.other, on, self.charge_heads)
 
     @property
-    def priced(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def priced(self) -> tuple[Array, Array]:
         """(n, E) each: what is to be minimised, of the backbone and of the branches."""
         if self.objective == "cost":
             assert self.other is not None
@@ -82,18 +84,18 @@ class Cost:
     def __len__(self) -> int:
         return len(self.parameters)
 
-    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Cost":
+    def __getitem__(self, index: Ints | slice) -> "Cost":
         other = None if self.other is None else (self.other[0][index], self.other[1][index])
         return Cost(
-            self.backbone[index],
-            self.branch[index],
-            self.parameters[index],
-            self.weight_bytes[index],
-            self.backbone_memory[index],
-            self.branch_memory[index],
-            self.charge_heads,
-            other,
-            self.objective,
+            backbone=self.backbone[index],
+            branch=self.branch[index],
+            parameters=self.parameters[index],
+            weight_bytes=self.weight_bytes[index],
+            backbone_memory=self.backbone_memory[index],
+            branch_memory=self.branch_memory[index],
+            charge_heads=self.charge_heads,
+            other=other,
+            objective=self.objective,
         )
 
     def room(self, n: int) -> "Cost":
@@ -107,7 +109,7 @@ class Cost:
             mine[start : start + len(part)] = given
 
     @property
-    def _arrays(self) -> list[npt.NDArray[Any]]:
+    def _arrays(self) -> list[Array]:
         own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
         return [*own, *(self.other or ())]
 
@@ -121,19 +123,16 @@ class Cost:
         others = [part.other for part in parts if part.other is not None]
         other = (np.concatenate([o[0] for o in others]), np.concatenate([o[1] for o in others])) if others else None
         return cls(
-            join("backbone"),
-            join("branch"),
-            join("parameters"),
-            join("weight_bytes"),
-            join("backbone_memory"),
-            join("branch_memory"),
-            parts[0].charge_heads,
-            other,
-            parts[0].objective,
+            backbone=join("backbone"),
+            branch=join("branch"),
+            parameters=join("parameters"),
+            weight_bytes=join("weight_bytes"),
+            backbone_memory=join("backbone_memory"),
+            branch_memory=join("branch_memory"),
+            charge_heads=parts[0].charge_heads,
+            other=other,
+            objective=parts[0].objective,
         )
-
-
-Number = TypeVar("Number", np.int64, np.float64)
 
 
 def charged(

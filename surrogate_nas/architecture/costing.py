@@ -1,4 +1,4 @@
-"""How costs are counted, for a single architecture."""
+"""How costs are counted, and the cost of a single architecture."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -30,7 +30,7 @@ class Costing:
 
     def of(self, architecture: Architecture) -> Cost:
         """Cost of a single architecture (n = 1), whether or not it is of any space."""
-        return self.as_asked(cost_of(architecture, self.counted))
+        return self.as_asked(_cost_of(architecture, self.counted))
 
     def heads(self, architecture: Architecture) -> dict[int, Unit]:
         """The branch at each position that has one, the classifier's included, with its alternative decided."""
@@ -49,5 +49,5 @@ class Costing:
 
 
 @lru_cache(maxsize=4096)
-def cost_of(architecture: Architecture, costing: Costing) -> Cost:
+def _cost_of(architecture: Architecture, costing: Costing) -> Cost:
     return single_amounts(costing.units(architecture), costing.model).cost()

@@ -8,6 +8,8 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Spec(BaseModel):
+    """Choices or counts as data: frozen, and without fields that are not declared."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

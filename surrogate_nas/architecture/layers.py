@@ -1,11 +1,9 @@
-"""Layers, and the formulas of their multiply-accumulates, parameters, output and memory."""
+"""Feature maps and layers, with the formulas of a layer's output, weights, multiply-accumulates and parameters."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from surrogate_nas.architecture.architecture import Activation
-
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImageShape:
-    """What a network is built for."""
+    """Square images and their classes: what a network is built for."""
 
     channels: int
     size: int
-    """Side in pixels; images are square."""
+    """Side in pixels."""
     classes: int

@@ -14,14 +14,17 @@ from functools import cached_property, lru_cache
 from surrogate_nas.architecture.architecture import FLOAT_BITS, Activation, Architecture, Stage, Stem
 from surrogate_nas.architecture.branches import Branch, ConvBranch, GatedBranch, MobileBranch, ResizeBranch
 from surrogate_nas.architecture.given import BackboneSpec
-from surrogate_nas.architecture.layers import FLOAT_BYTES, Conv, Layer, Linear, Map, Reshape, SqueezeExcite
+from surrogate_nas.architecture.layers import Conv, Layer, Linear, Map, Reshape, SqueezeExcite
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.foundation.errors import InputError
 
+FLOAT_BYTES = FLOAT_BITS // 8
 STEM_KERNEL = BRANCH_KERNEL = 3
 GATE_POOLS = (1, 2, 4)
 """Factors that a gated branch's max pooling may grow to."""
 SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE = 4, 8
+KNOWN_STAGES, KNOWN_HEADS = 4096, 50_000
+"""Whose units are remembered: networks of a space share most of them."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,24 @@ class Unit:
         around = self.shortcut or ()
         return [*zip(self.layers, self.inputs, strict=True), *zip(around, _walk(self.input, around), strict=False)]
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return sum(layer.macs(x) for layer, x in self._all)
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Weights, biases, and batch-norm scales and shifts."""
         return sum(layer.parameters(x) for layer, x in self._all)
 
-    @property
+    @cached_property
     def weight_bytes(self) -> int:
         """As deployed: weights at the bit width, and one 32-bit bias per channel once batch norm has been folded."""
         weights = sum(layer.weights(x) for layer, x in self._all)
         biases = sum(layer.biases(x) for layer, x in self._all)
         return -(-weights * self.bits // 8) + FLOAT_BYTES * biases
 
-    @property
+    @cached_property
     def memory(self) -> int:
         """Bytes of activations at the worst moment, for one image.
 
@@ -112,7 +115,7 @@ def _moment(layer: Layer, x: Map, kept: int) -> int:
     return kept + x.elements + layer.out(x).elements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUnit:
     """A segment of a user's own backbone, as it was counted when the space was made."""
 
@@ -139,7 +142,7 @@ class Units:
     segments: tuple[tuple[AnyUnit, ...], ...]
     """(E) what runs between the position before and this one."""
     heads: tuple[tuple[Unit, ...], ...]
-    """(E) empty where there is no exit. More than one are alternatives, of which the cost decides; see `cost`."""
+    """(E) empty where there is no exit. More than one are alternatives, of which the costs decide; see `Amounts`."""
 
 
 def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSpec | None = None) -> Units:
@@ -147,61 +150,68 @@ def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSp
     bits = architecture.bits or FLOAT_BITS
     if isinstance(architecture.stem, Stem):
         segments = _segments(architecture, architecture.stem, shape, bits)
+        branches = (*architecture.branches, architecture.classifier)
     else:
         assert backbone is not None, "the segments of a backbone are in its space"
-        segments = tuple((unit,) for unit in given_units(backbone))
-    own = isinstance(architecture.stem, Stem)
-    branches = (*architecture.branches, architecture.classifier if own else None)
-    heads = []
-    for e, ((*_, after), branch) in enumerate(zip(segments, branches, strict=True)):
-        held = after.held if isinstance(after, GivenUnit) else 0
-        last = e == architecture.positions - 1
-        heads.append(head_units(branch, after.output, shape.classes, bits, held=held, last=last) if branch else ())
+        segments = tuple((unit,) for unit in _given_units(backbone))
+        branches = (*architecture.branches, None)
+    heads = [
+        head_after(segment[-1], branch, shape.classes, bits, last=e == architecture.positions - 1) if branch else ()
+        for e, (segment, branch) in enumerate(zip(segments, branches, strict=True))
+    ]
     return Units(segments, tuple(heads))
 
 
 def _segments(architecture: Architecture, stem: Stem, shape: ImageShape, bits: int) -> tuple[tuple[AnyUnit, ...], ...]:
-    found: list[tuple[AnyUnit, ...]] = []
-    before = stem_units(stem, shape, architecture.resolution, bits)
+    segments: list[tuple[AnyUnit, ...]] = []
+    before = _stem_units(stem, shape, architecture.resolution, bits)
     x = before[-1].output
     for stage in architecture.stages:
         assert isinstance(stage, Stage)
-        blocks: list[AnyUnit] = []
-        for i in range(stage.depth):
-            blocks.append(block_unit(stage, i, x, bits))
-            x = blocks[-1].output
-        found.append((*before, *blocks))
-        before = ()
-    return tuple(found)
+        blocks = stage_units(stage, x, bits)
+        segments.append((*before, *blocks))
+        before, x = (), blocks[-1].output
+    return tuple(segments)
 
 
-def given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
+def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
     """The segments of a given backbone."""
     return tuple(
         GivenUnit(
-            f"{backbone.factory} to {s.name}",
-            Map(s.channels, s.side),
-            s.macs,
-            s.parameters,
-            s.weight_bytes,
-            s.peak_memory,
-            max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
+            name=f"{backbone.factory} to {s.name}",
+            output=Map(s.channels, s.side),
+            macs=s.macs,
+            parameters=s.parameters,
+            weight_bytes=s.weight_bytes,
+            memory=s.peak_memory,
+            held=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
         )
         for s in backbone.segments
     )
 
 
-def stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
+@lru_cache(KNOWN_STAGES)
+def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
     """The first convolution, after a resize if there is one, and perhaps a block."""
     image = Map(shape.channels, shape.size)
     resized = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
     first = Unit(image, (*resized, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
     if not stem.block:
         return (first,)
-    return first, block_unit(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), 0, first.output, bits)
+    return first, *stage_units(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), first.output, bits)
 
 
-def block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
+@lru_cache(KNOWN_STAGES)
+def stage_units(stage: Stage, x: Map, bits: int) -> tuple[Unit, ...]:
+    """The blocks of a stage that reads `x`."""
+    blocks: list[Unit] = []
+    for i in range(stage.depth):
+        blocks.append(_block_unit(stage, i, x, bits))
+        x = blocks[-1].output
+    return tuple(blocks)
+
+
+def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
     """Block i of a stage, reading `x`: residual (arXiv 1512.03385) or inverted (arXiv 1801.04381, 1905.02244)."""
     stride = stage.stride if i == 0 else 1
     same = stride == 1 and x.channels == stage.width
@@ -230,20 +240,22 @@ def squeezed(width: int) -> int:
     return rounded + multiple if 10 * rounded < 9 * quarter else rounded
 
 
-@lru_cache(maxsize=50_000)
-def head_units(
-    branch: Branch, x: Map, classes: int, bits: int, *, held: int = 0, last: bool = False
-) -> tuple[Unit, ...]:
-    """A branch that reads `x`. A gated one is one of several alternatives, which differ in their pooling.
+def head_after(unit: AnyUnit, branch: Branch, classes: int, bits: int, *, last: bool) -> tuple[Unit, ...]:
+    """A branch that reads the output of a backbone's unit, or its alternatives: a gated one has several poolings.
 
     Args:
+        unit: before it.
         branch: which.
-        x: the feature map.
         classes: logits C; a gate is one more.
         bits: width of weights and activations.
-        held: bytes beside `x` that the backbone still needs.
-        last: whether this is the final classifier, after which nobody needs `x`.
+        last: whether this is the final classifier, after which nobody needs that output.
     """
+    return _head_units(branch, unit.output, classes, bits, unit.held if isinstance(unit, GivenUnit) else 0, last)
+
+
+@lru_cache(KNOWN_HEADS)
+def _head_units(branch: Branch, x: Map, classes: int, bits: int, held: int, last: bool) -> tuple[Unit, ...]:
+    """The same after a map `x`, beside which the backbone needs `held` bytes."""
 
     def unit(*layers: Layer) -> Unit:
         return Unit(x, layers, keeps_input=not last, held=held, bits=bits)

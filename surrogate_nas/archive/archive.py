@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import SPLITS, Outputs
 from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
+from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
 SCHEMA_VERSION = 4
@@ -68,12 +69,10 @@ class Archive:
         """A new, empty archive at `path`, whole or not at all; raises `InputError` if something is there."""
         if path.exists():
             raise InputError(f"{path} exists already")
-        partial = path.with_suffix(".partial")
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        with replaced(path) as partial, closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
             empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
             empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
             partial.write_bytes(empty.serialize())
-        partial.replace(path)
         archive = cls.open(path)
         archive._connection.execute("PRAGMA journal_mode = WAL")
         return archive
@@ -318,7 +317,15 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
 def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
     parsed = None if prediction is None else json.loads(prediction)
-    return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
+    return Proposal(
+        round=round,
+        rank=rank,
+        origin=origin,
+        architecture=Architecture.parse(architecture),
+        seed=seed,
+        fidelity=fidelity,
+        prediction=parsed,
+    )
 
 
 def _record(row: Sequence[Any]) -> Record:
@@ -327,12 +334,12 @@ def _record(row: Sequence[Any]) -> Record:
     return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
 
 
-def _pack(array: npt.NDArray[Any]) -> bytes:
+def _pack(array: Array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return zlib.compress(buffer.getvalue(), level=6)
 
 
-def _unpack(data: bytes) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+def _unpack(data: bytes) -> Array:
+    array: Array = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
     return array

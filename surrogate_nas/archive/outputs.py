@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.exits.calibration import fit_temperature
-from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName, gate_scores, scores
+from surrogate_nas.exits.policies import POLICIES, POLICY_NAMES, PolicyName, available, scores
+from surrogate_nas.foundation.arrays import Array, Bools, Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 
 MOST_CLASSES_WITH_LOGITS = 20
@@ -22,21 +23,19 @@ SCORES = "scores/"
 class SplitOutputs:
     """What every exit of a network said of the N samples of one split. X is the number of exits that exist."""
 
-    labels: npt.NDArray[np.int64]
+    labels: Ints
     """(N,)."""
     logits: npt.NDArray[np.float16] | None
     """(X, N, C), or `None` above 20 classes."""
-    scores: Mapping[PolicyName, npt.NDArray[np.float32]] = field(default_factory=dict)
+    scores: Mapping[PolicyName, Floats32] = field(default_factory=dict)
     """Per policy (X, N); empty where there are logits, from which they follow."""
-    correct: npt.NDArray[np.bool_] | None = None
+    correct: Bools | None = None
     """(X, N); `None` where there are logits."""
     gates: npt.NDArray[np.float16] | None = None
     """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
 
     @classmethod
-    def of(
-        cls, logits: npt.NDArray[Any], labels: npt.NDArray[np.int64], gates: npt.NDArray[Any] | None = None
-    ) -> "SplitOutputs":
+    def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
         """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
         stored = None if gates is None else gates.astype(np.float16)
         if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
@@ -45,20 +44,18 @@ class SplitOutputs:
         return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
 
     def available(self, policy: PolicyName) -> PolicyName:
-        """A network without gates, as a baseline may be, is scored by `max_softmax` where others are by theirs."""
-        return "max_softmax" if policy in GATE_POLICIES and self.gates is None else policy
+        """The policy that these outputs can have; see `policies.available`."""
+        return available(policy, self.gates)
 
     @property
-    def right(self) -> npt.NDArray[np.bool_]:
+    def right(self) -> Bools:
         """(X, N) which answers are right."""
         if self.logits is None:
             assert self.correct is not None
             return self.correct
         return np.asarray(self.logits.argmax(axis=-1) == self.labels)
 
-    def view(
-        self, policy: PolicyName, temperatures: Sequence[float] = ()
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def view(self, policy: PolicyName, temperatures: Sequence[float] = ()) -> tuple[Floats32, Bools]:
         """(X, N) confidence of each exit by itself under `policy`, and which answers are right.
 
         Args:
@@ -66,9 +63,9 @@ class SplitOutputs:
             temperatures: of each exit that exists; none is 1 everywhere. Gates have none.
         """
         policy = self.available(policy)
-        if policy in GATE_POLICIES:
+        if POLICIES[policy].needs_gates:
             assert self.gates is not None
-            return gate_scores(self.gates), self.right
+            return POLICIES[policy].score(self.gates), self.right
         if self.logits is None:
             return self.scores[policy], self.right
         if not temperatures:
@@ -86,14 +83,14 @@ class SplitOutputs:
             raise InputError(f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes only")
         return tuple(fit_temperature(z, self.labels) for z in self.logits)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, Array]:
         """Every array that there is, by name."""
         named = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
         there = {name: array for name, array in named.items() if array is not None}
         return {**there, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "SplitOutputs":
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":
         """From what `arrays` gave."""
         by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
         logits = arrays.get("logits")
@@ -114,18 +111,18 @@ class Outputs:
         """Those of one split."""
         return self.tune if split == "tune" else self.test
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, Array]:
         """Every array by its name in the archive, such as `tune/labels`; see `from_arrays`."""
         return {f"{split}/{name}": array for split in SPLITS for name, array in self[split].arrays().items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Outputs":
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "Outputs":
         """From what `arrays` gave."""
         tune, test = (SplitOutputs.from_arrays(_of_split(arrays, split)) for split in SPLITS)
         return cls(tune, test)
 
 
-def _of_split(arrays: Mapping[str, npt.NDArray[Any]], split: Split) -> dict[str, npt.NDArray[Any]]:
+def _of_split(arrays: Mapping[str, Array], split: Split) -> dict[str, Array]:
     start = f"{split}/"
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 

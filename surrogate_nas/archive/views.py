@@ -22,7 +22,7 @@ Key = tuple[str, Split, PolicyName, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class ExitCalibration:
     """How far one exit's largest softmax probability is to be believed."""
 
     position: int
@@ -34,7 +34,7 @@ class Calibration:
     error_with_temperature: float
 
     @classmethod
-    def of(cls, architecture: Architecture, outputs: Outputs) -> list["Calibration"]:
+    def of(cls, architecture: Architecture, outputs: Outputs) -> list["ExitCalibration"]:
         """Of each exit that exists; nothing above 20 classes, where logits are not kept."""
         if outputs.tune.logits is None:
             return []

@@ -9,7 +9,19 @@ from typing import Any
 
 import typer
 
-from surrogate_nas.cli import catalogue, export, path, serve, shift, unit_times
+from surrogate_nas.cli import (
+    ask,
+    catalogue,
+    export,
+    finals,
+    report,
+    run,
+    search,
+    serve,
+    shift,
+    thresholds,
+    unit_times,
+)
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.cli.spaces import spaces_app
 from surrogate_nas.foundation.errors import InputError, JobError
@@ -23,7 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Design early-exit neural networks: collect a training archive, fit surrogates, search, query, take away.",
 )
-app.add_typer(path.app)
+for part in (run, search, ask, thresholds, finals, report):
+    app.add_typer(part.app)
 app.add_typer(shift.app)
 app.add_typer(archive_app, name="archive")
 app.add_typer(export.app)

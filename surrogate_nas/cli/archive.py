@@ -25,20 +25,20 @@ def archive_list(
     """List every record."""
     if baselines and finals:
         raise InputError("archive list takes one of --baselines and --finals")
-    folder = open_study(study, {})
+    home = open_study(study, {})
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows
 
-    records = folder.archive.records("baseline" if baselines else "final" if finals else "search")
-    rows = record_rows(folder.costing, [r for r in records if r.failure is not None or not failed], why=failed)
+    records = home.archive.records("baseline" if baselines else "final" if finals else "search")
+    rows = record_rows(home.costing, [r for r in records if r.failure is not None or not failed], why=failed)
     answer(rows, as_json, lambda: print_records(rows))
 
 
 @archive_app.command("retry")
 def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
     """Let failed trainings be done again, by the next run, search or collect."""
-    folder = open_study(study, {}, wait)
-    ids = folder.retry(networks or [])
+    home = open_study(study, {}, wait)
+    ids = home.retry(networks or [])
     again = f"pending again, for the next run, search or collect: {' '.join(ids)}" if ids else "no training failed"
     answer(ids, as_json, lambda: typer.echo(again))
 
@@ -46,8 +46,8 @@ def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = Fals
 @archive_app.command("drop")
 def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
     """Forget failed trainings, as if they had never been proposed."""
-    folder = open_study(study, {}, wait)
-    ids = folder.drop(networks or [])
+    home = open_study(study, {}, wait)
+    ids = home.drop(networks or [])
     gone = f"dropped: {' '.join(ids)}" if ids else "no training failed"
     answer(ids, as_json, lambda: typer.echo(gone))
 
@@ -55,24 +55,24 @@ def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False
 @archive_app.command("show")
 def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> None:
     """Show one record: what was trained, how, and what each exit does."""
-    folder = open_study(study, {})
-    from surrogate_nas.archive.views import Calibration
+    home = open_study(study, {})
+    from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.documents import calibration_document, record_document
 
-    record = folder.archive.find(network)
-    exits = [] if record.failure else Calibration.of(record.architecture, folder.archive.outputs(record.id))
-    document = {**record_document(folder.costing, record), "calibration": calibration_document(exits)}
+    record = home.archive.find(network)
+    exits = [] if record.failure else ExitCalibration.of(record.architecture, home.archive.outputs(record.id))
+    document = {**record_document(home.costing, record), "calibration": calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 
 
 @archive_app.command("dump")
 def archive_dump(study: StudyPath) -> None:
     """Write every record, without its outputs, as a line of JSON."""
-    folder = open_study(study, {})
+    home = open_study(study, {})
     from surrogate_nas.documents import record_document
 
-    for record in folder.archive.records():
-        typer.echo(json.dumps(record_document(folder.costing, record)))
+    for record in home.archive.records():
+        typer.echo(json.dumps(record_document(home.costing, record)))
 
 
 @archive_app.command("merge")
@@ -89,26 +89,26 @@ def archive_merge(
     """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
     if n is not None and not warm:
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
-    folder = open_study(study, {}, wait)
+    home = open_study(study, {}, wait)
     from surrogate_nas.cli import print_merge
     from surrogate_nas.study.merge import merge
     from surrogate_nas.study.warm_start import warm_start
 
     if warm:
-        rows = print_merge.proposal_rows(warm_start(folder, others, n))
+        rows = print_merge.proposal_rows(warm_start(home, others, n))
         answer(rows, as_json, lambda: print_merge.print_proposals(rows))
         return
-    document = print_merge.document(folder, merge(folder, others))
+    document = print_merge.document(home, merge(home, others))
     answer(document, as_json, lambda: print_merge.print_merged(document))
 
 
 @archive_app.command("validate")
 def archive_validate(study: StudyPath, as_json: Json = False) -> None:
     """Check that the archive is sound."""
-    folder = open_study(study, {})
-    problems = folder.archive.problems()
-    records = len(folder.archive.records())
-    sound = f"{folder.archive.path}: {records} records, sound"
+    home = open_study(study, {})
+    problems = home.archive.problems()
+    records = len(home.archive.records())
+    sound = f"{home.archive.path}: {records} records, sound"
     answer({"records": records, "problems": problems}, as_json, lambda: typer.echo("\n".join(problems) or sound))
     if problems:
-        raise JobError(f"{folder.archive.path} has {len(problems)} problems")
+        raise JobError(f"{home.archive.path} has {len(problems)} problems")

@@ -7,19 +7,14 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.answer import answer, needing
-from surrogate_nas.cli.inputs import limits_given, open_study
+from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
+    NOTHING_GIVEN,
+    GivenLimits,
     Json,
-    MaxActivationBytes,
-    MaxCost,
-    MaxMacs,
-    MaxP95Cost,
-    MaxP95Macs,
-    MaxWorstCost,
-    MaxWorstMacs,
-    MinAccuracy,
     Network,
     StudyPath,
+    takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
 
@@ -30,6 +25,7 @@ Threads = Annotated[int, typer.Option(help="Of ONNX Runtime.")]
 
 
 @app.command()
+@takes_limits
 def export(
     study: StudyPath,
     network: Network,
@@ -37,26 +33,21 @@ def export(
         Path | None, typer.Option("--output", "-o", help="New folder; exports/NETWORK in the study.")
     ] = None,
     rungs: Annotated[int, typer.Option(help="Settings at most, beside the default one.")] = 8,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     as_json: Json = False,
 ) -> None:
-    """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early."""
-    options, folder = locals(), open_study(study, {})
+    """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early.
+
+    Limits are for its default setting, and replace the study's.
+    """
+    home = open_study(study, {})
     with needing("export"):
         from surrogate_nas.export.folder import export_network
     from surrogate_nas.cli.print_exports import exported_document, print_exported
     from surrogate_nas.study.study import Study
 
-    limits = limits_given(options) or folder.settings.limits
-    made = export_network(Study(folder), network, limits, output, rungs)
-    answer(exported_document(made), as_json, lambda: print_exported(made, limits))
+    made = export_network(Study(home), network, limits_of(limits, home), output, rungs)
+    answer(exported_document(made), as_json, lambda: print_exported(made))
 
 
 @app.command()

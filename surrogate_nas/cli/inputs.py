@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.options import LIMITS, changes_of
+from surrogate_nas.cli.options import GivenLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home
     """A study with changed settings; without torch, for which a command makes a `Study` of it."""
     from surrogate_nas.study.home import Home
 
-    folder = Home.open(path)
-    folder.wait = wait
-    folder.update(changes)
-    return folder
+    home = Home.open(path)
+    home.wait = wait
+    home.update(changes)
+    return home
 
 
 def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
@@ -90,21 +90,16 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
     return mount(reference, names, example=example, frozen=options["freeze"])
 
 
-def limits_of(options: dict[str, Any]) -> "Limits":
-    """Those that a command was given."""
+def limits_of(given: GivenLimits, home: "Home") -> "Limits":
+    """Those that a command was given, else the study's."""
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
 
-    return parse(Limits, {name: options[name] for name in LIMITS if name in options}, "limits")
-
-
-def limits_given(options: dict[str, Any]) -> "Limits | None":
-    """Those that a command was given, if it was given any."""
-    return limits_of(options) if any(options.get(name) is not None for name in LIMITS) else None
+    return parse(Limits, given, "limits") if given else home.settings.limits
 
 
 def questions_of(
-    folder: "Home",
+    home: "Home",
     encoding: list[str] | None,
     file: Path | None,
     sample: int | None,
@@ -115,7 +110,7 @@ def questions_of(
     """What `query` is about, and the share of it that so many questions are.
 
     Args:
-        folder: of the study.
+        home: of the study.
         encoding: as given on the command line.
         file: with one question per row.
         sample: number of random architectures.
@@ -124,15 +119,16 @@ def questions_of(
     """
     import numpy as np
 
+    from surrogate_nas.space import moves
     from surrogate_nas.study.query import about
     from surrogate_nas.study.query_files import QuestionFile
 
-    problem, space = folder.problem, folder.space
+    problem, space = home.problem, home.space
     if sample is not None:
         if sample < 1:
             raise InputError(f"--sample {sample} is not a positive number")
-        rng = np.random.default_rng(folder.archive.header.seed)
-        parts = space.distinct_indices(sample, rng, draw=DRAW if streamed else sample)
+        rng = np.random.default_rng(home.archive.header.seed)
+        parts = moves.distinct(space.genes, sample, rng, draw=DRAW if streamed else sample)
         return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
     if file is not None:
         source = QuestionFile(file, problem, point)

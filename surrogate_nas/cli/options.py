@@ -1,22 +1,17 @@
 """What commands take: their arguments and options, and the settings that those stand for."""
 
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
-LIMITS = (
-    "max_macs",
-    "max_worst_macs",
-    "max_p95_macs",
-    "max_params",
-    "max_weight_bytes",
-    "max_activation_bytes",
-    "max_cost",
-    "max_worst_cost",
-    "max_p95_cost",
-    "min_accuracy",
-)
+from surrogate_nas.exits.limit_table import LIMITS
+from surrogate_nas.foundation.errors import InputError
+
 RECIPE = ("epochs", "max_seconds", "loss")
 SETTINGS = (
     "budget",
@@ -86,16 +81,6 @@ Stream = Annotated[
 Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]
 Initial = Annotated[int | None, typer.Option(help="Trainings of sampled networks before the search.")]
 Batch = Annotated[int | None, typer.Option(help="Proposals per round.")]
-MaxMacs = Annotated[float | None, typer.Option(help="Limit on expected MACs per image.")]
-MaxWorstMacs = Annotated[float | None, typer.Option(help="Limit on the MACs of an image that goes to the last exit.")]
-MaxP95Macs = Annotated[float | None, typer.Option(help="Limit on MACs that 95 % of the images do not exceed.")]
-MaxParams = Annotated[float | None, typer.Option(help="Limit on parameters.")]
-MaxWeightBytes = Annotated[float | None, typer.Option(help="Limit on bytes of weights as deployed.")]
-MaxActivationBytes = Annotated[float | None, typer.Option(help="Limit on bytes of activations at batch 1.")]
-MaxCost = Annotated[float | None, typer.Option(help="Limit on the expected cost by the cost table.")]
-MaxWorstCost = Annotated[float | None, typer.Option(help="The same for an image that goes to the last exit.")]
-MaxP95Cost = Annotated[float | None, typer.Option(help="The same for 95 % of the images.")]
-MinAccuracy = Annotated[float | None, typer.Option(help="Accuracy floor, between 0 and 1.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of each training.")]
 Loss = Annotated[
     str | None, typer.Option(help="What networks are trained for: joint or distillation; nachos by --config.")
@@ -132,6 +117,38 @@ MaxHours = Annotated[float | None, typer.Option(help="Start no training after so
 MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes longer is a failure.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a study's config.yaml.")]
 Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or vector form; may be repeated.")]
+NoLimits = Annotated[bool, typer.Option("--no-limits", help="No limits, instead of the study's.")]
+GivenLimits = Mapping[str, float | None]
+"""The limits that a command was given, by name; with `--no-limits` every one, as `None`."""
+NOTHING_GIVEN: GivenLimits = MappingProxyType({})
+
+
+def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `limits: GivenLimits` becomes an option for each limit, and `--no-limits`."""
+    own = inspect.signature(command)
+    parameters = list(own.parameters.values())
+    place = next(i for i, parameter in enumerate(parameters) if parameter.name == "limits")
+    parameters[place : place + 1] = _limit_options(parameters[place].kind)
+
+    @wraps(command)
+    def with_options(no_limits: bool, **options: Any) -> None:
+        given = {limit.name: amount for limit in LIMITS if (amount := options.pop(limit.name)) is not None}
+        if no_limits and given:
+            name, amount = next(iter(given.items()))
+            raise InputError(
+                f"give either limits or --no-limits, got --{name.replace('_', '-')} {amount:g} --no-limits"
+            )
+        command(**options, limits=dict.fromkeys(limit.name for limit in LIMITS) if no_limits else given)
+
+    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_options
+
+
+def _limit_options(kind: Any) -> list[inspect.Parameter]:
+    amounts = {limit.name: Annotated[float | None, typer.Option(help=limit.about)] for limit in LIMITS}
+    options = [inspect.Parameter(name, kind, default=None, annotation=amount) for name, amount in amounts.items()]
+    return [*options, inspect.Parameter("no_limits", kind, default=False, annotation=NoLimits)]
 
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -141,10 +158,10 @@ def changes_of(options: dict[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if options.get("config") is not None:
         changes = Settings.load(options["config"]).model_dump(exclude_unset=True)
-    given, limits, recipe = (
-        {name: options[name] for name in names if options.get(name) is not None} for names in (SETTINGS, LIMITS, RECIPE)
+    given, recipe = (
+        {name: options[name] for name in names if options.get(name) is not None} for names in (SETTINGS, RECIPE)
     )
-    for name, group in (("limits", limits), ("recipe", recipe)):
+    for name, group in (("limits", options.get("limits", NOTHING_GIVEN)), ("recipe", recipe)):
         if group:
             given[name] = {**changes.get(name, {}), **group}
     return {**changes, **given}

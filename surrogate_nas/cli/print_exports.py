@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table, spread
+from surrogate_nas.cli.output import console, print_table
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError
 
 MOST_SHOWN = 20
@@ -48,7 +49,7 @@ def exported_document(made: Export) -> dict[str, Any]:
     return {"folder": str(made.folder), "logit_difference": made.logit_difference, "manifest": made.manifest}
 
 
-def print_exported(made: Export, limits: Limits) -> None:
+def print_exported(made: Export) -> None:
     """The settings, and what was checked."""
     manifest, rows = made.manifest, []
     for i, setting in enumerate(manifest["settings"]):
@@ -67,8 +68,9 @@ def print_exported(made: Export, limits: Limits) -> None:
     columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
     tested = manifest["settings"][0]["test"]["images"]
     note = (
-        f"* within {limits}. Logits differ from PyTorch's by at most {made.logit_difference:.2g}; all {tested:,} test "
-        f"images leave where they should, at every setting\n{made.folder}"
+        f"* within {Limits(**manifest['limits'])}. Logits differ from PyTorch's by at most "
+        f"{made.logit_difference:.2g}; all {tested:,} test images leave where they should, at every setting\n"
+        f"{made.folder}"
     )
     print_table(f"Exported network {manifest['network']}", columns, rows)
     console.print(note, soft_wrap=True)
@@ -79,7 +81,7 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
     read = [row for row in rows if row.error is None]
     shown = [
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
-        for row in (read[i] for i in spread(len(read), MOST_SHOWN))
+        for row in (read[i] for i in evenly(len(read), MOST_SHOWN))
     ]
     leaving = [sum(row.exit == x + 1 for row in read) for x in range(len(network.stages))]
     note = ""

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.output import console, print_table, spread
+from surrogate_nas.cli.output import MOST_ROWS, console, print_table
+from surrogate_nas.exits.limit_table import LIMITS, rounded_text
+from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Rung, Solution
@@ -19,11 +21,13 @@ def print_front(study: "Study", page: Path) -> None:
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     if front:
-        shown = [front[i] for i in spread(len(front))]
+        shown = [front[i] for i in evenly(len(front), MOST_ROWS)]
         print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")
     else:
-        console.print(f"No trained network keeps {study.settings.limits}.")
-        print_solutions([study.nearest()], "The nearest")
+        nearest = study.nearest()
+        broken = ", ".join(map(str, nearest.tune.broken(study.settings.limits)))
+        console.print(f"No trained network keeps {study.settings.limits}. The nearest: {broken}.", soft_wrap=True)
+        print_solutions([nearest], "The nearest")
     console.print(f"report: {page}", soft_wrap=True)
 
 
@@ -63,24 +67,11 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
 
 def print_finals(document: dict[str, Any]) -> None:
     """The same as a table."""
-    shown = [(f"{float(b):,.0f}", f) for b, f in document["within_max_macs"].items()]
-    shown = shown or [("of the study", f) for f in document["finals"]]
-    rows = [
-        (
-            budget,
-            f["best"],
-            f["seeds"],
-            f"{f['test_accuracy']:.4f}",
-            f"[{f['test_interval'][0]:.4f}, {f['test_interval'][1]:.4f}]",
-            f"{f['test_expected_macs']:,.0f}",
-            "–" if f["low_fidelity"] is None else f"{f['low_fidelity']['test']['accuracy']:.4f}",
-            f["encoding"],
-        )
-        for budget, f in shown
-        if f is not None
-    ]
-    columns = (
-        "max MACs",
+    row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
+    found = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
+    found = found or [("of the study", f) for f in document["finals"]]
+    columns = [
+        f"max {row.unit}",
         "best seed",
         "seeds",
         "test accuracy",
@@ -88,12 +79,18 @@ def print_finals(document: dict[str, Any]) -> None:
         "expected MACs",
         "in the search",
         "encoding",
-    )
+    ]
+    rows = [[budget, *_final_cells(f)] for budget, f in found if f is not None]
+    costs = [f["test_expected_cost"] for _, f in found if f is not None]
+    if any(cost is not None for cost in costs):
+        columns.insert(6, "expected cost")
+        for cells, cost in zip(rows, costs, strict=True):
+            cells.insert(6, f"{cost:,.1f}")
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
     print_table("At full fidelity", columns, rows, note)
-    missing = [budget for budget, f in shown if f is None]
+    missing = [budget for budget, f in found if f is None]
     if missing:
-        console.print(f"No network keeps {' or '.join(missing)} expected MACs.")
+        console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)}.")
     if document["ranking"] is not None:
         console.print(
             f"ranking of {document['ranking']['networks']} networks, search against full fidelity: "
@@ -101,6 +98,19 @@ def print_finals(document: dict[str, Any]) -> None:
         )
     if document["report"] is not None:
         console.print(f"report: {document['report']}", soft_wrap=True)
+
+
+def _final_cells(final: dict[str, Any]) -> list[object]:
+    low, high = final["test_interval"]
+    return [
+        final["best"],
+        final["seeds"],
+        f"{final['test_accuracy']:.4f}",
+        f"[{low:.4f}, {high:.4f}]",
+        f"{final['test_expected_macs']:,.0f}",
+        "–" if final["low_fidelity"] is None else f"{final['low_fidelity']['test']['accuracy']:.4f}",
+        final["encoding"],
+    ]
 
 
 def print_verification(document: Sequence[dict[str, Any]]) -> None:

@@ -6,41 +6,27 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.inputs import limits_given, open_study
+from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
+    NOTHING_GIVEN,
+    GivenLimits,
     Json,
-    MaxActivationBytes,
-    MaxCost,
-    MaxMacs,
-    MaxP95Cost,
-    MaxP95Macs,
-    MaxParams,
-    MaxWeightBytes,
-    MaxWorstCost,
-    MaxWorstMacs,
-    MinAccuracy,
     Network,
     StudyPath,
+    takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import require_output
 
 app = typer.Typer()
 
 
 @app.command()
+@takes_limits
 def shift(
     study: StudyPath,
     network: Network,
-    max_macs: MaxMacs = None,
-    max_worst_macs: MaxWorstMacs = None,
-    max_p95_macs: MaxP95Macs = None,
-    max_params: MaxParams = None,
-    max_weight_bytes: MaxWeightBytes = None,
-    max_activation_bytes: MaxActivationBytes = None,
-    max_cost: MaxCost = None,
-    max_worst_cost: MaxWorstCost = None,
-    max_p95_cost: MaxP95Cost = None,
-    min_accuracy: MinAccuracy = None,
+    limits: GivenLimits = NOTHING_GIVEN,
     thresholds: Annotated[
         str | None, typer.Option(help="Such as 0.8,off; by default the best for the limits on clean tune images.")
     ] = None,
@@ -55,22 +41,21 @@ def shift(
 
     Limits replace the study's.
     """
-    options, folder = locals(), open_study(study, {})
+    home = open_study(study, {})
     from surrogate_nas.cli import print_shift
     from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.study.study import Study
 
     if output is not None:
-        print_shift.require_output(output)
-    whole, point = Study(folder), None
-    limits = limits_given(options)
+        require_output(output, [".csv"])
+    whole, point = Study(home), None
     if thresholds is not None:
-        given = OperatingPoint.parse(thresholds, folder.space.positions)
-        point = whole.operating_point(folder.archive.find(network), given.array())
+        given = OperatingPoint.parse(thresholds, home.space.positions)
+        point = whole.operating_point(home.archive.find(network), given.array())
     kinds = list(CORRUPTIONS) if corruptions is None else _words(corruptions)
     strengths = LEVELS if levels is None else _numbers(levels)
-    found = whole.shift(network, limits, operating_point=point, corruptions=kinds, levels=strengths)
+    found = whole.shift(network, limits_of(limits, home), operating_point=point, corruptions=kinds, levels=strengths)
     if output is not None:
         print_shift.write(found, output)
     answer(print_shift.document(found), as_json, lambda: print_shift.show(found))

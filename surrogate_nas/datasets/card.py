@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments, split
+from surrogate_nas.foundation.arrays import Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ClassCount:
     test: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
     """A data set in numbers, as a study cuts it."""
 
@@ -87,7 +87,7 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
     )
 
 
-def _cut(dataset: Dataset, seed: int) -> dict[str, npt.NDArray[np.int64]]:
+def _cut(dataset: Dataset, seed: int) -> dict[str, Ints]:
     """(C,) images of each class, by split."""
 
     def bare(part: LabeledImages) -> LabeledImages:  # without pixels, which would be copied

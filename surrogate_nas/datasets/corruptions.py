@@ -18,14 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from surrogate_nas.datasets.dataset import Images
+from surrogate_nas.foundation.arrays import Floats32
 from surrogate_nas.foundation.errors import InputError
 
-Floats = npt.NDArray[np.float32]
 LEVELS = (1, 2, 3, 4, 5)
 CHUNK = 1024
 """Images at a time, which bounds the memory that their floats take."""
@@ -40,25 +39,25 @@ class Corruption:
 
     parameters: tuple[float, ...]
     """Of each level."""
-    apply: Callable[[Floats, float, np.random.Generator], Floats]
+    apply: Callable[[Floats32, float, np.random.Generator], Floats32]
     """From (n, channels, S, S) pixels in [0, 1], a parameter and chance to such pixels, to be clipped."""
 
 
-def _noise(x: Floats, deviation: float, rng: np.random.Generator) -> Floats:
+def _noise(x: Floats32, deviation: float, rng: np.random.Generator) -> Floats32:
     return x + np.float32(deviation) * rng.standard_normal(x.shape, dtype=np.float32)
 
 
-def _blur(x: Floats, sigma: float, rng: np.random.Generator) -> Floats:
+def _blur(x: Floats32, sigma: float, rng: np.random.Generator) -> Floats32:
     width = sigma * max(x.shape[-1] / SIDE, 1)
     return np.asarray(gaussian_filter(x, (0, 0, width, width), mode="nearest"), dtype=np.float32)
 
 
-def _contrast(x: Floats, factor: float, rng: np.random.Generator) -> Floats:
+def _contrast(x: Floats32, factor: float, rng: np.random.Generator) -> Floats32:
     mean = x.mean(axis=(2, 3), keepdims=True)
     return np.asarray((x - mean) * np.float32(factor) + mean)
 
 
-def _brightness(x: Floats, by: float, rng: np.random.Generator) -> Floats:
+def _brightness(x: Floats32, by: float, rng: np.random.Generator) -> Floats32:
     """HSV's value is the largest channel; scaling all alike keeps hue and saturation. Black becomes grey."""
     value = x.max(axis=1, keepdims=True)
     brighter = np.minimum(value + np.float32(by), 1)
@@ -66,7 +65,7 @@ def _brightness(x: Floats, by: float, rng: np.random.Generator) -> Floats:
     return np.asarray(np.where(value > 0, x * scale, brighter), dtype=np.float32)
 
 
-def _jpeg(x: Floats, quality: float, rng: np.random.Generator) -> Floats:
+def _jpeg(x: Floats32, quality: float, rng: np.random.Generator) -> Floats32:
     decoded = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
     return np.stack(decoded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
 
@@ -124,5 +123,5 @@ def require(names: Sequence[str], levels: Sequence[int]) -> None:
             raise InputError(f"a {what} is named twice: {', '.join(map(str, given))}")
 
 
-def _to_bytes(x: Floats) -> Images:
+def _to_bytes(x: Floats32) -> Images:
     return np.asarray((np.clip(x, 0, 1) * WHITE).round(), dtype=np.uint8)

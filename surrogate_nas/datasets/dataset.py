@@ -11,10 +11,11 @@ import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 
 Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
+Labels = Ints
 TUNE_SHARE = 0.1
 TEST_SHARE = 0.2
 BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
@@ -34,7 +35,7 @@ class LabeledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: npt.NDArray[np.int64]) -> "LabeledImages":
+    def __getitem__(self, index: Ints) -> "LabeledImages":
         return LabeledImages(self.images[index], self.labels[index])
 
 
@@ -68,7 +69,7 @@ class Dataset:
         if self.test is not None:
             self._count("test", self.test)
 
-    def _count(self, role: str, part: LabeledImages) -> npt.NDArray[np.int64]:
+    def _count(self, role: str, part: LabeledImages) -> Ints:
         """(C,) images of each class."""
         if not len(part) or len(part.images) != len(part.labels):
             raise InputError(

@@ -1,17 +1,16 @@
 """A study's own copy of its data, in one safetensors file, so that the source is read once."""
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.errors import InputError, one_line
+from surrogate_nas.foundation.files import replaced
 
 FORMAT = 1
 ALL_MAY_READ_AND_WRITE = 0o666
@@ -24,7 +23,7 @@ def save(dataset: Dataset, path: Path) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    tensors: dict[str, npt.NDArray[Any]] = {}
+    tensors: dict[str, Array] = {}
     for name, part in (("train", dataset.train), ("test", dataset.test)):
         if part is not None:
             tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
@@ -36,15 +35,12 @@ def save(dataset: Dataset, path: Path) -> None:
         "flips": dataset.flips,
         "notes": dataset.notes,
     }
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
-        partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder is, not its owner's alone
-        os.replace(partial, path)
+        with replaced(path) as partial:
+            save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
+            partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder's, not its owner's alone
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be written: {' '.join(str(error).split())}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {one_line(error)}") from None
 
 
 def load(path: Path) -> Dataset:
@@ -65,10 +61,10 @@ def load(path: Path) -> Dataset:
         texts = (tuple(described["classes"]), described["flips"], tuple(described["notes"]))
         return Dataset(described["name"], _part(tensors, "train"), test, *texts)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged or not a study's data: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
 
 
-def _part(tensors: dict[str, npt.NDArray[Any]], name: str) -> LabeledImages:
+def _part(tensors: dict[str, Array], name: str) -> LabeledImages:
     images, labels = tensors[f"{name}.images"], tensors[f"{name}.labels"]
     if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int64 or labels.ndim != 1:
         raise ValueError(f"{name} has images {images.dtype}{images.shape} and labels {labels.dtype}{labels.shape}")

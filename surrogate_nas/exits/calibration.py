@@ -3,9 +3,8 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.arrays import Array, Bools, Ints
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
 HALVINGS = 24
@@ -13,7 +12,7 @@ HALVINGS = 24
 BINS = 15
 
 
-def fit_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
+def fit_temperature(logits: Array, labels: Ints) -> float:
     """The T that minimises the mean cross entropy of logits / T (Guo et al., arXiv 1706.04599, sec. 4.2).
 
     The loss is convex in 1/T, so its minimum, which is sought between T = 1/20 and 20, is found by the sign of the
@@ -35,7 +34,7 @@ def fit_temperature(logits: Array, labels: npt.NDArray[np.int64]) -> float:
     return math.exp((low + high) / 2)
 
 
-def calibration_error(confidence: Array, correct: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+def calibration_error(confidence: Array, correct: Bools, bins: int = BINS) -> float:
     """Expected calibration error: Σ_b n_b/N |accuracy_b − confidence_b| over bins of equal width (arXiv 1706.04599,
     eq. 3).
 

@@ -1,11 +1,8 @@
-"""Thresholds chosen as the papers have it, ladders of settings for run time, and how sure measured figures are.
-
-The best thresholds are on `Exits.curve`; what is here is compared with it, or made of it.
-"""
+"""Methods of choosing thresholds: the best point of a network's curve, and the methods of papers to compare it with."""
 
 import itertools
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +13,6 @@ from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.errors import InputError
 
 MethodName = Literal["curve", "nachos", "aebnas"]
-METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
 AEBNAS_GRID = (0.1, 0.2, OFF)
 AEBNAS_WEIGHT = 0.1

@@ -1,4 +1,4 @@
-"""What exits do: confidence scores, operating points, and every consequence of a choice of thresholds.
+"""What the exits of one network do with samples, and every consequence of a choice of thresholds.
 
 Nothing here retrains or runs a network: all follows from what each exit said of each held-out sample.
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.cost import Cost, charged
 from surrogate_nas.exits.front import pareto_order
@@ -20,13 +19,15 @@ from surrogate_nas.exits.grid import cumulative_histogram, levels_for, padded, q
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
-from surrogate_nas.exits.policies import PolicyName, having_left
+from surrogate_nas.exits.policies import POLICIES, PolicyName, having_left
 from surrogate_nas.exits.ranks import Ranked, packed
-from surrogate_nas.foundation.arrays import Array, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
+"""Share of an exit's samples by which thresholds of many exits are moved at last."""
 MOVES = 3
+"""How often, at each length of step."""
 CHUNK = 1024
 """Settings measured at a time, which bounds the memory that it takes."""
 
@@ -36,11 +37,11 @@ class Exits:
     """One policy's view of one network's outputs on one split."""
 
     policy: PolicyName
-    present: npt.NDArray[np.bool_]
+    present: Bools
     """(E,) whether there is an exit; true at the last."""
-    scores: npt.NDArray[np.float32]
+    scores: Floats32
     """(E, N) confidence of each exit by itself; ignored where there is no exit."""
-    correct: npt.NDArray[np.bool_]
+    correct: Bools
     """(E, N)."""
     cost: Cost
     """Of this one network (n = 1)."""
@@ -60,12 +61,12 @@ class Exits:
         """Positions before the last that have an exit."""
         return tuple(np.flatnonzero(self.present[:-1]).tolist())
 
-    def compared(self, on: Iterable[int]) -> npt.NDArray[np.float32]:
+    def compared(self, on: Iterable[int]) -> Floats32:
         """(E, N) what is compared with thresholds where the early exits `on` are on.
 
-        That is each exit's own confidence, but under `cumulative_gate`, which counts the gates that were run before.
+        That is each exit's own confidence, but under a cumulative policy, which counts the gates that were run before.
         """
-        if self.policy != "cumulative_gate":
+        if not POLICIES[self.policy].cumulative:
             return self.scores
         compared, left = self.scores.copy(), np.zeros(self.samples, dtype=np.float32)
         for e in on:
@@ -77,7 +78,7 @@ class Exits:
             raise InputError(f"{self.positions} exits need {self.positions - 1} thresholds, got {thresholds.shape[-1]}")
         return np.where(self.present[:-1], thresholds, OFF)
 
-    def route(self, operating_point: OperatingPoint) -> npt.NDArray[np.int64]:
+    def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
         thresholds = self._only_present(operating_point.array()[None])[0]
         passes = self.compared(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
@@ -97,7 +98,7 @@ class Exits:
 
     def _by_what_is_on(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
         """Early exits that are compared, and the rows of thresholds that this is for."""
-        if self.policy != "cumulative_gate":  # exits do not know of each other: an exit that is off is one nobody takes
+        if not POLICIES[self.policy].cumulative:  # exits do not know of each other: one that is off is one nobody takes
             yield self.early, np.arange(len(thresholds))
             return
         patterns, of = np.unique(np.isfinite(thresholds), axis=0, return_inverse=True)
@@ -130,15 +131,15 @@ class Exits:
         macs, others = cost.macs(on), cost.others(on)
         costs = np.full(macs.shape, np.nan) if others is None else others
         return Measurements(
-            thresholds,
-            leaving,
-            correct,
-            macs,
-            costs,
-            self._spent(thresholds, leaving) / leaving.sum(axis=1),
-            np.repeat(cost.parameters, T),
-            np.repeat(cost.weight_bytes, T),
-            cost.memory(on),
+            thresholds=thresholds,
+            leaving=leaving,
+            correct=correct,
+            macs=macs,
+            costs=costs,
+            objective=self._spent(thresholds, leaving) / leaving.sum(axis=1),
+            parameters=np.repeat(cost.parameters, T),
+            weight_bytes=np.repeat(cost.weight_bytes, T),
+            activation_bytes=cost.memory(on),
         )
 
     def _spent(self, thresholds: Floats, leaving: Array) -> Array:
@@ -210,7 +211,7 @@ class Exits:
     def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
         """All settings of the grid, `off` among them: (T, E − 1) thresholds, (T, E) who leaves where, and (T,) how many
         are right."""
-        if self.policy != "cumulative_gate":
+        if not POLICIES[self.policy].cumulative:
             yield self._settings_of(self.early, levels)
             return
         for count in range(len(self.early) + 1):

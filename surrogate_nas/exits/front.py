@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Array, Floats
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Front:
         return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gained, 0), 0).sum(axis=-1))
 
 
-def pareto_order(gain: Array, cost: Array) -> npt.NDArray[np.int64]:
+def pareto_order(gain: Array, cost: Array) -> Ints:
     """Indices of the points that no other beats in (gain up, cost down), cheapest first; one of equals."""
     order = np.lexsort((-gain, cost))
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain[order])[:-1]])

@@ -7,8 +7,10 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats
 
 DECIMALS = (3, 4, 6, 9, 12)
+"""Of thresholds, tried in turn."""
 MAX_SETTINGS = 110_000
 LEVELS = (257, 129, 65, 33, 17, 9, 5, 3)
+"""Quantiles of each early exit, of which the most are taken that make no more settings than that."""
 
 
 def levels_for(early: int) -> int:
@@ -38,4 +40,5 @@ def cumulative_histogram(level: list[Array], shape: tuple[int, ...], weights: Ar
 
 
 def padded(array: Array, ndim: int) -> Array:
+    """With axes of length 1 behind its own, `ndim` in all."""
     return array.reshape(array.shape + (1,) * (ndim - array.ndim))

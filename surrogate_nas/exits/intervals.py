@@ -2,13 +2,26 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
+
+from surrogate_nas.foundation.arrays import Ints
 
 CONFIDENCE = 0.95
 DRAWS = 1000
 
 
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's interval of a share that was so many times true of n.
+
+    >>> [round(end, 3) for end in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    interval = binomtest(int(successes), n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def bootstrap(
-    leaving: npt.NDArray[np.int64], correct: npt.NDArray[np.int64], costs: npt.NDArray[np.generic], confidence: float
+    leaving: Ints, correct: Ints, costs: npt.NDArray[np.generic], confidence: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Percentile intervals of accuracy and of expected cost over samples drawn anew.
 

@@ -1,36 +1,82 @@
-"""Limits that a user sets, and how they are told to people."""
+"""Limits that a user sets, and the one rule by which anything is held against them.
 
-from typing import Self
+Whoever knows values – of candidates before training, of a network at many thresholds, of one measurement – hands over
+a mapping from quantities to values. Which of them are limited, how far they are beyond, and how that is told to people
+follows from the table in `limit_table`: a new limit is a row there and a field here.
+"""
 
-from pydantic import model_validator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from pydantic import Field, model_validator
 
 from surrogate_nas.architecture.cost import Objective
+from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, on_expected, rounded_text
+from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.foundation.fields import Amount, Config, Share
+
+TOLERANCE = 1e-12
+"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and so every value keeps
+the limit that equals it."""
+
+
+class Values(Protocol):
+    """A mapping from quantities to numbers or arrays."""
+
+    def get(self, quantity: Quantity, /) -> Any:
+        """Values of one quantity, or `None` where they are not known; these break no limit."""
+
+
+def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
+    """(…) excess over a limit relative to it, value / cap − 1 or 1 − value / floor; 0 where it holds."""
+    with np.errstate(over="ignore"):  # over the tiniest limits by ∞ is over them all the same
+        share = np.asarray(values) / cap
+    over = 1 - share if limit.floor else share - 1
+    return np.where(over > TOLERANCE, over, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A limit that a value does not keep."""
+
+    limit: Limit
+    value: float
+    cap: float
+
+    @property
+    def by(self) -> float:
+        """How far the value is beyond the limit, relative to that."""
+        return float(relative_excess(self.limit, self.value, self.cap))
+
+    def __str__(self) -> str:
+        """
+        >>> print(Broken(LIMITS[0], 15224.0, 1000.0), Broken(LIMITS[-1], 0.85, 0.9), sep=", ")
+        expected MACs 15,224 > 1,000, accuracy 0.85 < 0.9
+        """
+        rounded = rounded_text(self.value)
+        value = exact_text(self.value) if rounded == rounded_text(self.cap) else rounded
+        return f"{self.limit.words} {value} {'<' if self.limit.floor else '>'} {exact_text(self.cap)}"
+
+
+def _unset(name: str) -> Any:
+    return Field(default=None, description=next(limit.about for limit in LIMITS if limit.name == name))
 
 
 class Limits(Config):
     """What every solution must keep to; `None` is no limit."""
 
-    max_macs: Amount | None = None
-    """Expected (average) multiply-accumulates per image."""
-    max_worst_macs: Amount | None = None
-    """Multiply-accumulates of an image that goes to the last exit."""
-    max_p95_macs: Amount | None = None
-    """Multiply-accumulates that 95 % of the images do not exceed."""
-    max_params: Amount | None = None
-    """Parameters of the whole network."""
-    max_weight_bytes: Amount | None = None
-    """Bytes of weights of the whole network as deployed."""
-    max_activation_bytes: Amount | None = None
-    """Bytes of activations alive at the worst moment, for one image."""
-    max_cost: Amount | None = None
-    """Expected (average) cost per image by the study's cost table."""
-    max_worst_cost: Amount | None = None
-    """The same of an image that goes to the last exit."""
-    max_p95_cost: Amount | None = None
-    """The same that 95 % of the images do not exceed."""
-    min_accuracy: Share | None = None
-    """Accuracy floor, a fraction."""
+    max_macs: Amount | None = _unset("max_macs")
+    max_worst_macs: Amount | None = _unset("max_worst_macs")
+    max_p95_macs: Amount | None = _unset("max_p95_macs")
+    max_params: Amount | None = _unset("max_params")
+    max_weight_bytes: Amount | None = _unset("max_weight_bytes")
+    max_activation_bytes: Amount | None = _unset("max_activation_bytes")
+    max_cost: Amount | None = _unset("max_cost")
+    max_worst_cost: Amount | None = _unset("max_worst_cost")
+    max_p95_cost: Amount | None = _unset("max_p95_cost")
+    min_accuracy: Share | None = _unset("min_accuracy")
 
     @model_validator(mode="after")
     def _average_below_worst_case(self) -> Self:
@@ -40,34 +86,69 @@ class Limits(Config):
                 raise ValueError(f"{mean} {average:g} is above {worst} {cap:g}, but no average exceeds the worst case")
         return self
 
+    # ------------------------------------------------------------------ values against limits
+
+    @property
+    def given(self) -> list[tuple[Limit, float]]:
+        """The limits that are set, each with its amount."""
+        caps = ((limit, getattr(self, limit.name)) for limit in LIMITS)
+        return [(limit, cap) for limit, cap in caps if cap is not None]
+
+    def excess(self, values: Values) -> Floats:
+        """(…) sum of relative excesses over the limits; 0 where all hold. Values broadcast."""
+        total: Array = np.zeros(())
+        for limit, cap in self.given:
+            value = values.get(limit.quantity)
+            if value is not None:
+                total = total + relative_excess(limit, value, cap)
+        return total
+
+    def keeps(self, values: Values) -> Bools:
+        """(…) where all limits hold."""
+        return np.asarray(self.excess(values) <= 0)
+
+    def broken(self, values: Values) -> tuple[Broken, ...]:
+        """The limits that single values do not keep."""
+        known = ((limit, values.get(limit.quantity), cap) for limit, cap in self.given)
+        pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in known if value is not None)
+        return tuple(Broken(limit, value, cap) for limit, value, cap in pairs if relative_excess(limit, value, cap) > 0)
+
+    # ------------------------------------------------------------------ which limits are set
+
+    def budget(self, objective: Objective) -> float | None:
+        """The limit on the expected cost that is minimised."""
+        cap: float | None = getattr(self, on_expected(objective).name)
+        return cap
+
+    def with_budget(self, objective: Objective, budget: float | None) -> "Limits":
+        """These with another limit on the expected cost that is minimised, or with none."""
+        return self.model_copy(update={on_expected(objective).name: budget})
+
     @property
     def limits_cost(self) -> bool:
         """Whether anything is limited that only a cost table can tell."""
-        return any(cap is not None for cap in (self.max_cost, self.max_worst_cost, self.max_p95_cost))
+        return any(limit.needs_cost_table for limit, _ in self.given)
 
     @property
     def limits_spending(self) -> bool:
         """Whether anything is limited that thresholds decide, beside accuracy."""
-        caps = (self.max_macs, self.max_p95_macs, self.max_worst_macs, self.max_activation_bytes)
-        return self.limits_cost or any(cap is not None for cap in caps)
+        return any(limit.decided != "network" and not limit.floor for limit, _ in self.given)
 
     def only_cuts(self, objective: Objective) -> bool:
         """Whether the best points within these limits are those of the unlimited front that keep them."""
-        cut = {"min_accuracy", "max_params", "max_weight_bytes", "max_macs" if objective == "macs" else "max_cost"}
-        return all(cap is None for name, cap in self if name not in cut)
+        least = on_expected(objective)
+        return all(limit.decided == "network" or limit.floor or limit is least for limit, _ in self.given)
+
+    # ------------------------------------------------------------------ words
+
+    def phrases(self, share: Callable[[float], str] = exact_text) -> list[str]:
+        """Each limit that is set, for people; fractions as `share` tells them."""
+        told = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.given)
+        return [f"{row.words} {row.sign} {text}" for row, text in told]
 
     def __str__(self) -> str:
-        words = {
-            "max_macs": "expected MACs ≤",
-            "max_worst_macs": "worst-case MACs ≤",
-            "max_p95_macs": "95 % of images' MACs ≤",
-            "max_params": "parameters ≤",
-            "max_weight_bytes": "bytes of weights ≤",
-            "max_activation_bytes": "bytes of activations ≤",
-            "max_cost": "expected cost ≤",
-            "max_worst_cost": "worst-case cost ≤",
-            "max_p95_cost": "95 % of images' cost ≤",
-            "min_accuracy": "accuracy ≥",
-        }
-        given = [f"{words[name]} {value:,g}" for name, value in self if value is not None]
-        return ", ".join(given) or "no limits"
+        """
+        >>> str(Limits(max_macs=3e6, min_accuracy=0.9)), str(Limits())
+        ('expected MACs ≤ 3,000,000, accuracy ≥ 0.9', 'no limits')
+        """
+        return ", ".join(self.phrases()) or "no limits"

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from surrogate_nas.exits.best import best_first, wants_cheapest
+from surrogate_nas.exits.limit_table import Quantity, rounded_text, spending_of
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.foundation.arrays import Array, Floats
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.foundation.errors import JobError
 
 P95 = 0.95
@@ -57,66 +59,51 @@ class Figures:
     cost: Spent | None = None
     """Of the study's cost table, if it has one."""
 
-    def capped(self, limits: Limits) -> list[tuple[Array, float]]:
-        """Each value that has a limit, with it."""
-        sizes = (
-            (self.parameters, limits.max_params),
-            (self.weight_bytes, limits.max_weight_bytes),
-            (self.activation_bytes, limits.max_activation_bytes),
-        )
-        pairs = [(value, cap) for value, cap in sizes if cap is not None]
-        for spent, end in ((self.macs, "macs"), (self.cost, "cost")):
-            for statistic, start in (("expected", "max"), ("p95", "max_p95"), ("worst", "max_worst")):
-                cap = getattr(limits, f"{start}_{end}")
-                if spent is not None and cap is not None:
-                    pairs.append((getattr(spent, statistic), cap))
-        return pairs
+    def get(self, quantity: Quantity) -> Array | None:
+        """(…) one of the quantities that limits bound; `None` for a cost that is not known."""
+        statistic, amount = spending_of(quantity)
+        known: Any = getattr(self, amount)
+        values: Array | None = getattr(known, statistic) if known is not None and statistic else known
+        return values
 
     def excess(self, limits: Limits) -> Floats:
-        """Sum of relative excesses over the limits, Σ max(value / cap − 1, 0) + max(1 − accuracy / floor, 0); 0 where
-        all hold."""
-        total = np.zeros(np.broadcast_shapes(self.accuracy.shape, np.shape(self.parameters)))
-        with np.errstate(over="ignore"):  # over the tiniest limits by ∞ is over them all the same
-            for value, cap in self.capped(limits):
-                total = total + np.maximum(value / cap - 1, 0)
-            if limits.min_accuracy is not None:
-                total = total + np.maximum(1 - self.accuracy / limits.min_accuracy, 0)
-        return total
+        """(…) sum of relative excesses over the limits; 0 where all hold."""
+        return np.zeros(np.broadcast_shapes(self.accuracy.shape, np.shape(self.parameters))) + limits.excess(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """One network at T operating points."""
 
     thresholds: Floats
     """(T, E − 1), ∞ where off or where there is no exit."""
-    leaving: npt.NDArray[np.int64]
+    leaving: Ints
     """(T, E) samples that leave at each position."""
-    correct: npt.NDArray[np.int64]
+    correct: Ints
     """(T, E) of those, the ones classified correctly."""
-    macs: npt.NDArray[np.int64]
+    macs: Ints
     """(T, E) M_e; see `Cost.macs`."""
     costs: Floats
     """(T, E) the same of the study's cost table; NaN without one."""
     objective: Floats
     """(T,) expected cost that is to be minimised."""
-    parameters: npt.NDArray[np.int64]
+    parameters: Ints
     """(T,)."""
-    weight_bytes: npt.NDArray[np.int64]
+    weight_bytes: Ints
     """(T,)."""
-    activation_bytes: npt.NDArray[np.int64]
+    activation_bytes: Ints
     """(T,) alive at the worst moment, of what is on."""
 
     def __len__(self) -> int:
         return len(self.thresholds)
 
     def __getitem__(self, index: Array | slice) -> "Measurements":
-        return Measurements(*(getattr(self, name)[index] for name in self.__slots__))
+        return Measurements(**{name: getattr(self, name)[index] for name in self.__slots__})
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measurements"]) -> "Measurements":
         """The operating points of several networks, in order."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__})
 
     @property
     def n(self) -> int:
@@ -144,7 +131,7 @@ class Measurements:
         return np.asarray((self.leaving * self.macs).sum(axis=1) / self.leaving.sum(axis=1))
 
     @property
-    def worst_macs(self) -> npt.NDArray[np.int64]:
+    def worst_macs(self) -> Ints:
         """(T,) of an image that goes where it costs most: to the last exit, where every branch before is charged."""
         return np.asarray(self.macs.max(axis=1))
 
@@ -156,7 +143,7 @@ class Measurements:
             self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes, self.activation_bytes, cost
         )
 
-    def feasible(self, limits: Limits) -> npt.NDArray[np.bool_]:
+    def feasible(self, limits: Limits) -> Bools:
         """(T,) which operating points keep every limit."""
         return np.asarray(self.violation(limits) <= 0)
 
@@ -165,23 +152,22 @@ class Measurements:
         return self.figures.excess(limits)
 
     def best(self, limits: Limits) -> int:
-        """Index of the best operating point within the limits.
-
-        The most accurate one when some cost is limited, or when nothing is; the cheapest one when only an accuracy
-        floor is given.
+        """Index of the best operating point within the limits; see `best_first`.
 
         Raises:
-            JobError: if none keeps the limits; the message shows the nearest.
+            JobError: if none keeps the limits; the message names those that the nearest breaks.
         """
         violation = self.violation(limits)
         if (violation > 0).all():
-            nearest = int(violation.argmin())
-            raise JobError(
-                f"no thresholds keep {limits}; nearest: accuracy {self.accuracy[nearest]:.4f}, "
-                f"expected MACs {self.expected_macs[nearest]:,.0f}, worst-case MACs {self.worst_macs[nearest]:,}, "
-                f"parameters {self.parameters[nearest]:,}"
-            )
-        cheapest = limits.min_accuracy is not None and not limits.limits_spending
-        order = (-self.accuracy, self.objective) if cheapest else (self.objective, -self.accuracy)
-        ranked = np.lexsort((*order, violation > 0))
-        return int(ranked[0])
+            nearest = self[np.array([violation.argmin()])]
+            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._told(limits)}")
+        return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
+
+    def _told(self, limits: Limits) -> str:
+        """Figures of a single operating point: accuracy, expected MACs, and every limit that it breaks."""
+        accuracy, macs = self.accuracy.item(), self.expected_macs.item()
+        figures = {
+            "accuracy": f"accuracy {rounded_text(accuracy)}",
+            "expected_macs": f"expected MACs {rounded_text(macs)}",
+        }
+        return ", ".join((figures | {b.limit.quantity: str(b) for b in limits.broken(self.figures)}).values())

@@ -10,6 +10,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 
 OFF = math.inf
+"""The threshold of an exit that is off, in arrays."""
 
 
 @dataclass(frozen=True, slots=True)

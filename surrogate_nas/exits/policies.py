@@ -1,19 +1,19 @@
-"""How an exit scores its own confidence, and how far such scores are to be believed.
+"""Exit policies: how an exit scores its own confidence, and the one table of them.
 
 Every policy gives a score in [0, 1], larger = surer, so that any of them can be compared with thresholds.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.arrays import Array, Floats32
 
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
-Scores = npt.NDArray[np.float32]
+Scores = Floats32
 LARGEST_GATE_LOGIT = 80.0
 
 
@@ -41,16 +41,57 @@ def _entropy(probabilities: Array) -> Array:
     return np.asarray(np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1))
 
 
-_OF_LOGITS: dict[PolicyName, Callable[[Array], Array]] = {
-    "max_softmax": _max_softmax,  # largest class probability
-    "margin": _margin,  # largest minus second largest (EDANAS, IJCNN 2023)
-    "entropy": _entropy,  # 1 − entropy / log C (after BranchyNet, arXiv 1709.01686)
+def gate_scores(gates: Array) -> Scores:
+    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
+    clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
+    return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A row of the table."""
+
+    name: PolicyName
+    words: str
+    """The score for people, as what scores are."""
+    score: Callable[[Array], Array]
+    """From (…, C) class probabilities, or from (…) logits of gates, to (…) scores of exits by themselves."""
+    needs_gates: bool = False
+    """Whether scores are those of gates, which have no temperature, instead of logits, which may have one."""
+    cumulative: bool = False
+    """Whether thresholds are compared with the probability of having left by then, `having_left`, instead of with the
+    exit's own score."""
+
+
+POLICIES: Mapping[PolicyName, Policy] = {
+    policy.name: policy
+    for policy in (
+        Policy("max_softmax", "the largest class probability", _max_softmax),
+        # EDANAS, IJCNN 2023
+        Policy("margin", "the largest class probability minus the second", _margin),
+        # 1 − entropy / log C, after BranchyNet, arXiv 1709.01686
+        Policy("entropy", "one minus the normalised entropy", _entropy),
+        Policy("gate", "what a learned gate says", gate_scores, needs_gates=True),
+        # Σ_{j≤e} g_j with g_j = c_j Π_{i<j} (1 − c_i): NACHOS, arXiv 2401.13330
+        Policy(
+            "cumulative_gate",
+            "the probability of having left by then, by learned gates",
+            gate_scores,
+            needs_gates=True,
+            cumulative=True,
+        ),
+    )
 }
-POLICY_NAMES: tuple[PolicyName, ...] = tuple(_OF_LOGITS)
+"""Every policy there is."""
+POLICY_NAMES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if not p.needs_gates)
 """Policies that need logits only."""
-GATE_POLICIES: tuple[PolicyName, ...] = ("gate", "cumulative_gate")
-"""Those that need what a branch says beside its logits: `gate` is an exit's own, `cumulative_gate` the probability of
-having left by then, Σ_{j≤e} g_j with g_j = c_j Π_{i<j} (1 − c_i) (NACHOS, arXiv 2401.13330)."""
+GATE_POLICIES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if p.needs_gates)
+"""Policies that need what a branch says beside its logits."""
+
+
+def available(policy: PolicyName, gates: object | None) -> PolicyName:
+    """The policy, or `max_softmax` for one that needs gates where there are none: a baseline is scored by that."""
+    return "max_softmax" if POLICIES[policy].needs_gates and gates is None else policy
 
 
 def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Scores:
@@ -60,13 +101,22 @@ def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Score
     [0.0, 1.0]
     """
     cooled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
-    return _OF_LOGITS[policy](softmax(cooled)).astype(np.float32)
+    return POLICIES[policy].score(softmax(cooled)).astype(np.float32)
 
 
-def gate_scores(gates: Array) -> Scores:
-    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
-    clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
-    return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
+def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Scores:
+    """(…) scores of exits by themselves; see `available`.
+
+    Args:
+        policy: how.
+        logits: (…, C).
+        gates: (…) logits of gates, if there are any.
+        temperature: that logits are divided by; gates have none.
+    """
+    policy = available(policy, gates)
+    if gates is not None and POLICIES[policy].needs_gates:
+        return np.asarray(POLICIES[policy].score(gates), dtype=np.float32)
+    return scores(policy, logits, temperature)
 
 
 def having_left(before: Scores | float, confidence: Scores) -> Scores:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Array, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 
 WORD_BYTES = 8
+"""Of the words that samples are packed into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Ranked:
     """Per exit (N,) how many scores are smaller."""
 
     @classmethod
-    def of(cls, compared: npt.NDArray[np.float32]) -> "Ranked":
+    def of(cls, compared: Floats32) -> "Ranked":
         """From (exits, N) scores."""
         ordered = tuple(np.sort(row.astype(np.float64)) for row in compared)
         ranks = (np.searchsorted(order, row) for order, row in zip(ordered, compared, strict=True))
@@ -33,7 +33,7 @@ class Ranked:
         return packed(self.ranks[i] >= smaller[:, None])[of.ravel()]
 
 
-def packed(samples: npt.NDArray[np.bool_]) -> Array:
+def packed(samples: Bools) -> Array:
     """(…, N) of samples as (…, words) of 64 bits, the last filled up with zeros: counting is then 64 samples a step."""
     bits = np.packbits(samples, axis=-1)
     missing = -bits.shape[-1] % WORD_BYTES

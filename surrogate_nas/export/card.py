@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.export.runtime import EXAMPLES
 
 MOST_LABELS = 20
@@ -59,7 +60,8 @@ Of the default setting. Reach: share of test images for which the segment is com
 
 - Where images leave depends on the images. On noisy or blurred ones more may go to the end, and the average cost rises;
   on others all may leave early, sure and wrong. Measure both on images of the place where the network will run.
-- Scores are {_policy(manifest)}. They rank images; only after temperatures were fitted are they probabilities.
+- Scores are {POLICIES[manifest["policy"]].words}. They rank images; only after
+  temperatures were fitted are they probabilities.
 - Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), seed {manifest["training"]["seed"]}.
 - `{EXAMPLES}` holds test images of that data set: mind its licence when passing this folder on.
 - Checksums in `manifest.json` notice damage; they do not prove who made the folder.
@@ -84,16 +86,6 @@ def _labels(manifest: Mapping[str, Any]) -> str:
     labels = manifest["labels"]
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
     return ", ".join(labels[:MOST_LABELS]) + more
-
-
-def _policy(manifest: Mapping[str, Any]) -> str:
-    return {
-        "max_softmax": "the largest class probability",
-        "margin": "the largest class probability minus the second",
-        "entropy": "one minus the normalised entropy",
-        "gate": "what a learned gate says",
-        "cumulative_gate": "the probability of having left by then, by learned gates",
-    }[manifest["policy"]]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

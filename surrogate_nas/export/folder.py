@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,9 +28,11 @@ from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
 
 EXPORTS = "exports"
@@ -93,16 +93,8 @@ class _Exporting:
 
     def write(self, points: list[OperatingPoint], default: int) -> Export:
         """The folder, whole or not at all."""
-        part = self.target.with_name(f"{self.target.name}.partial")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
+        with new_folder(self.target) as part:
             export = self._written(part, points, default)
-            if self.target.exists():
-                self.target.rmdir()
-            os.replace(part, self.target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return Export(self.target, export.manifest, export.logit_difference)
 
     def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
@@ -128,7 +120,7 @@ class _Exporting:
         manifest["files"] = files
         self._save(part, manifest)
         self._require_same_answers(part, torch_says, settled, default, images["test"])
-        self._say_kept(manifest)
+        self._say_kept(judge.measured("tune", settled[default]))
         return Export(part, manifest, max(differences))
 
     @property
@@ -260,13 +252,10 @@ class _Exporting:
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
-    def _say_kept(self, manifest: Mapping[str, Any]) -> None:
-        """Say so if the default setting's budget does not hold on tune any more."""
-        tune = manifest["settings"][manifest["default_setting"]]["tune"]
-        caps = {"expected_macs": self.limits.max_macs, "p95_macs": self.limits.max_p95_macs}
-        for name, cap in caps.items():
-            if cap is not None and tune[name] > cap:
-                say(f"note: {name.replace('_', ' ')} on tune are {tune[name]:,.0f} after rounding, above {cap:,.0f}")
+    def _say_kept(self, tune: Measured) -> None:
+        """Say which limits the default setting, its thresholds moved, does not keep on tune any more."""
+        if broken := tune.broken(self.limits):
+            say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
 
 
 def _name(piece: Piece | None) -> str | None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, scores
-from surrogate_nas.export.runtime import BATCH, Answer, ExportedNetwork, ExportError, difference
-from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.exits.policies import PolicyName, confidence
+from surrogate_nas.export.runtime import BATCH, ExportedNetwork, ExportError, Predictions, difference
+from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
 
@@ -27,9 +26,9 @@ def nobody(images: int) -> None:
 class Said:
     """What all X exits say of N images, whoever would have left."""
 
-    logits: npt.NDArray[np.float32]
+    logits: Floats32
     """(X, N, C)."""
-    confidence: npt.NDArray[np.float32]
+    confidence: Floats32
     """(X − 1, N) of each early exit by itself."""
 
     @classmethod
@@ -50,10 +49,7 @@ class Said:
             sure = np.zeros((len(where), len(batch)), dtype=np.float32)
             for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
                 T = temperatures[e] if temperatures else 1.0
-                if policy in GATE_POLICIES and gate is not None:
-                    sure[x] = gate_scores(gate.numpy())
-                else:
-                    sure[x] = scores(policy, logits.numpy(), T)
+                sure[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
             return np.stack([logits.numpy() for logits, _ in pairs]), sure
 
         return cls._batched(said, images, on_images)
@@ -101,7 +97,7 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
     return below if above > 1 or threshold - below <= above - threshold else above
 
 
-def require_same_answers(expected: tuple[Array, Array], got: Answer, what: str) -> None:
+def require_same_answers(expected: tuple[Array, Array], got: Predictions, what: str) -> None:
     """Raise `JobError` unless every image leaves where it did, with the same class.
 
     Args:

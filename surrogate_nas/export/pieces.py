@@ -3,21 +3,45 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName
+from surrogate_nas.exits.policies import POLICIES, PolicyName, available
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.network.quantization import settled
 
 IMAGES, FEATURES, LOGITS, CONFIDENCE = "images", "features", "logits", "confidence"
 
 
-class Segment(nn.Module):
+def _max_softmax(p: Tensor) -> Tensor:
+    return p.max(dim=1).values
+
+
+def _margin(p: Tensor) -> Tensor:
+    top = p.topk(2, dim=1).values
+    return top[:, 0] - top[:, 1]
+
+
+def _entropy(p: Tensor) -> Tensor:
+    entropy = -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(dim=1)
+    return (1 - entropy / math.log(p.shape[1])).clamp(0, 1)
+
+
+TWINS: Mapping[PolicyName, Callable[[Tensor], Tensor]] = {
+    "max_softmax": _max_softmax,
+    "margin": _margin,
+    "entropy": _entropy,
+    "gate": torch.sigmoid,
+    "cumulative_gate": torch.sigmoid,
+}
+"""What `Policy.score` is in NumPy, for (N, C) probabilities and (N,) logits of gates."""
+
+
+class SegmentPiece(nn.Module):
     """The backbone from after one exit to the next; the last one with the classifier."""
 
     def __init__(self, network: EarlyExitNetwork, positions: range) -> None:
@@ -34,7 +58,7 @@ class Segment(nn.Module):
         return values
 
 
-class Branch(nn.Module):
+class BranchPiece(nn.Module):
     """An exit's branch, from the feature map there to its logits and how sure it is, in [0, 1]; see `policies`.
 
     So what has to be known to stop is computed where the logits are, and not by whoever runs the network.
@@ -50,16 +74,10 @@ class Branch(nn.Module):
 
     def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
         """(N,) of the exit by itself."""
-        if gate is not None and self.policy in GATE_POLICIES:
-            return gate.sigmoid()
-        p = (logits / self.temperature).softmax(dim=1)
-        if self.policy == "margin":
-            top = p.topk(2, dim=1).values
-            return top[:, 0] - top[:, 1]
-        if self.policy == "entropy":
-            entropy = -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(dim=1)
-            return (1 - entropy / math.log(p.shape[1])).clamp(0, 1)
-        return p.max(dim=1).values
+        policy = available(self.policy, gate)
+        if gate is not None and POLICIES[policy].needs_gates:
+            return TWINS[policy](gate)
+        return TWINS[policy]((logits / self.temperature).softmax(dim=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +104,7 @@ class Piece:
                 verbose=False,
                 input_names=self.inputs,
                 output_names=self.outputs,
-                dynamic_shapes=dynamic if isinstance(self.module, Branch) else (dynamic,),
+                dynamic_shapes=dynamic if isinstance(self.module, BranchPiece) else (dynamic,),
             )
         assert program is not None
         return _plain(program.model_proto)
@@ -125,12 +143,12 @@ def pieces_of(
     values: tuple[Tensor, ...] = (torch.zeros(2, shape.channels, shape.size, shape.size),)
     for x, position in enumerate(network.architecture.exit_positions):
         inputs = (IMAGES,) if x == 0 else _features(x - 1, len(values))
-        segment = Segment(plain, range(start, position + 1)).eval()
+        segment = SegmentPiece(plain, range(start, position + 1)).eval()
         after = segment(*values)
         outputs = (LOGITS,) if position == last else _features(x, len(after))
         branch = None
         if position != last:
-            module = Branch(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
+            module = BranchPiece(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
             branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], (LOGITS, CONFIDENCE))
         yield Piece(f"segment_{x + 1}.onnx", segment, values, inputs, outputs), branch
         start, values = position + 1, after

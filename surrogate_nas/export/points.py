@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import binomtest
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Labels
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
 
@@ -46,7 +45,7 @@ class Judge:
         present = np.isin(np.arange(E), where)
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
-    def compared(self, point: OperatingPoint) -> npt.NDArray[np.float32]:
+    def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images that are held against the thresholds of a point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
         return np.concatenate([self.exits(split, point.policy).compared(on) for split in self.said], axis=1)
@@ -71,8 +70,8 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
         JobError: if no thresholds keep the limits; the nearest are named.
     """
     best = study.tune(record.id, limits)
-    capped = "max_macs" if study.settings.objective == "macs" else "max_cost"
-    found = [rung.solution for rung in study.ladder(record.id, limits.model_copy(update={capped: None}), rungs)]
+    others = limits.with_budget(study.settings.objective, None)
+    found = [rung.solution for rung in study.ladder(record.id, others, rungs)]
     thresholds = {solution.operating_point for solution in found}
     found += [] if best.operating_point in thresholds else [best]
     found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
@@ -113,7 +112,6 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
     """Of one split; `reach` is the share of images for which an exit's segment is computed."""
     leaving = [round(measured.rates[e] * measured.n) for e in exits]
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
-    intervals = [binomtest(int(k), measured.n).proportion_ci(CONFIDENCE, method="wilson") for k in reaching]
     return {
         "images": measured.n,
         "accuracy": measured.accuracy,
@@ -124,7 +122,7 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
         "exit_rates": [measured.rates[e] for e in exits],
         "exit_accuracy": [measured.exit_accuracy[e] for e in exits],
         "reach": (reaching / measured.n).tolist(),
-        "reach_interval": [[float(i.low), float(i.high)] for i in intervals],
+        "reach_interval": [list(wilson(k, measured.n)) for k in reaching],
     }
 
 
@@ -132,7 +130,7 @@ def exit_costs(judge: Judge) -> list[dict[str, Any]]:
     """Of each exit: what its segment and its branch cost by themselves."""
     architecture = judge.record.architecture
     exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
-    amounts: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {"macs": (cost.backbone, cost.branch)}
+    amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}
     if cost.other is not None:
         amounts["cost"] = cost.other
     rows: list[dict[str, Any]] = [{"position": e} for e in exits]

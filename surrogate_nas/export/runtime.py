@@ -58,7 +58,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Predictions:
     """What a network says of N images."""
 
     logits: Floats
@@ -73,13 +73,13 @@ class Answer:
     """(N,) multiply-accumulates spent on each image."""
 
 
-def joined(answers: Sequence[Answer]) -> Answer:
+def joined(answers: Sequence[Predictions]) -> Predictions:
     """Answers to several batches as one."""
-    return Answer(*(np.concatenate([getattr(a, name) for a in answers]) for name in Answer.__slots__))
+    return Predictions(*(np.concatenate([getattr(a, name) for a in answers]) for name in Predictions.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LoadedPiece:
     """A file that computes something."""
 
     session: ort.InferenceSession
@@ -90,12 +90,12 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
-    segment: Piece
+    segment: LoadedPiece
     """From everything that the stage before gives. The last one gives logits."""
-    branch: Piece | None
+    branch: LoadedPiece | None
     """From the first output of the segment to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
     temperature: float
     """Of the probabilities that are told; confidence has it in it."""
@@ -139,7 +139,7 @@ class ExportedNetwork:
     """A network of X exits that really stops early."""
 
     manifest: Mapping[str, Any]
-    stages: tuple[Stage, ...]
+    stages: tuple[ExitPieces, ...]
     """X of them."""
     labels: tuple[str, ...]
     """Names of the C classes."""
@@ -175,7 +175,7 @@ class ExportedNetwork:
     @classmethod
     def _of(cls, manifest: Mapping[str, Any], content: Mapping[str, bytes], threads: int) -> "ExportedNetwork":
         stages = tuple(
-            Stage(
+            ExitPieces(
                 _piece(content, one["segment"], threads),
                 _piece(content, one["branch"], threads) if one["branch"] is not None else None,
                 _number(one["temperature"], f"temperature of {one['segment']}"),
@@ -248,7 +248,7 @@ class ExportedNetwork:
 
     # ------------------------------------------------------------------ running
 
-    def run(self, images: Array, setting: int | None = None) -> Answer:
+    def run(self, images: Array, setting: int | None = None) -> Predictions:
         """Classify, computing nothing further for what has left.
 
         Args:
@@ -322,11 +322,11 @@ class ExportedNetwork:
                 return said, x
         return values[0], len(self.stages) - 1
 
-    def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Answer:
+    def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Predictions:
         temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
         probabilities = softmax(logits / temperature[:, None])
         macs = np.array(setting.macs, dtype=np.int64)[positions]
-        return Answer(logits, probabilities, logits.argmax(axis=1), positions, macs)
+        return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
     def everything(self, images: Array) -> tuple[Floats, Floats]:
         """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
@@ -424,13 +424,13 @@ def _verified(folder: Path, name: str, digest: str) -> bytes:
     return content
 
 
-def _piece(content: Mapping[str, bytes], name: str, threads: int) -> Piece:
+def _piece(content: Mapping[str, bytes], name: str, threads: int) -> LoadedPiece:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(content[name], options, providers=["CPUExecutionProvider"])
-        return Piece(session, tuple(i.name for i in session.get_inputs()))
+        return LoadedPiece(session, tuple(i.name for i in session.get_inputs()))
     except KeyError:
         raise ExportError(f"{name} is not among the files of the manifest") from None
     except Exception as error:  # ONNX Runtime's errors have no common base

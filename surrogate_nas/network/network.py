@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +16,8 @@ from surrogate_nas.architecture.layers import Conv, Layer, Linear, Map, Reshape,
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.architecture.units import AnyUnit, Unit
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.exits.policies import GATE_POLICIES, PolicyName, gate_scores, having_left, scores
+from surrogate_nas.exits.policies import POLICIES, confidence, having_left
+from surrogate_nas.foundation.arrays import Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.backbone import make, split
 from surrogate_nas.network.quantization import quantize
@@ -140,14 +140,14 @@ class ExitBranch(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class EarlyExit:
     """What a network that stops early said of N samples."""
 
     logits: Tensor
     """(N, C) of the exit at which each sample left."""
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     """(N,) that exit's position."""
-    samples_per_segment: npt.NDArray[np.int64]
+    samples_per_segment: Ints
     """(E,) samples for which the backbone between one position and the next was computed."""
 
 
@@ -247,7 +247,7 @@ class EarlyExitNetwork(nn.Module):
         return self
 
     @torch.inference_mode()
-    def predict(self, x: Tensor, operating_point: OperatingPoint) -> Prediction:
+    def predict(self, x: Tensor, operating_point: OperatingPoint) -> EarlyExit:
         """Classify, computing nothing further for a sample that has left.
 
         Raises:
@@ -272,22 +272,20 @@ class EarlyExitNetwork(nn.Module):
                 continue
             said, gate = self.said_at(e, values[0])
             score = _scores(operating_point, e, said, gate)
-            if operating_point.policy == "cumulative_gate" and gate is not None:
+            if POLICIES[operating_point.policy].cumulative and gate is not None:
                 score = left = having_left(left, score)
             sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = said[leaves]
             positions[inside[leaves].cpu().numpy()] = e
             values, inside, left = tuple(value[~leaves] for value in values), inside[~leaves], left[~sure]
-        return Prediction(logits, positions, samples)
+        return EarlyExit(logits, positions, samples)
 
 
-def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> npt.NDArray[np.float32]:
+def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> Floats32:
     """As `SplitOutputs.view` has them."""
-    if point.policy in GATE_POLICIES and gate is not None:
-        return gate_scores(gate.cpu().numpy())
-    policy: PolicyName = "max_softmax" if point.policy in GATE_POLICIES else point.policy
-    return scores(policy, logits.cpu().numpy(), point.temperature(position))
+    gates = None if gate is None else gate.cpu().numpy()
+    return confidence(point.policy, logits.cpu().numpy(), gates, point.temperature(position))
 
 
 def module_of(unit: Unit) -> nn.Module:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
-from surrogate_nas.report.text import at, count, entry, escape, limits_text, paragraph, percent, table
+from surrogate_nas.report.text import at, count, entry, escape, paragraph, percent, table
 from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.results import Measured, Solution
 
@@ -104,7 +104,6 @@ def baselines_part(contents: Contents) -> str:
 
 
 def _table(contents: Contents) -> str:
-    limits = limits_text(contents.limits) if contents.limits != Limits() else ""
     columns = ["baseline", "thresholds", "test accuracy", "95 % interval", "expected MACs", "parameters"]
     bodies = [
         entry(
@@ -113,7 +112,7 @@ def _table(contents: Contents) -> str:
         )
         for b in contents.baselines
     ]
-    return table("Baselines", [*columns, *(["within the limits"] if limits else [])], bodies)
+    return table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.given)], bodies)
 
 
 def points(baseline: Baseline) -> list[Solution]:
@@ -132,13 +131,10 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
         count(test.expected_macs),
         count(point.parameters),
     ]
-    return cells if limits == Limits() else [*cells, "yes" if _within(point, limits) else "no"]
-
-
-def _within(point: Solution, limits: Limits) -> bool:
-    """Whether a baseline would have kept the limits, judged on tune as every solution is."""
-    floor = limits.min_accuracy or 0.0
-    return point.tune.accuracy >= floor and all(value <= cap for _, value, cap in point.tune.limited(limits))
+    if not limits.given:
+        return cells
+    broken = ", ".join(row.limit.words for row in point.tune.broken(limits))  # on tune, as every solution is judged
+    return [*cells, f"no: {escape(broken)}" if broken else "yes"]
 
 
 def _compared(contents: Contents) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.record import Record
-from surrogate_nas.archive.views import Calibration
+from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
@@ -114,7 +115,7 @@ class SplitSizes:
     test: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """All that a report shows."""
 
@@ -138,7 +139,7 @@ class Contents:
     failed_baselines: tuple[Record, ...]
     finals: tuple[Final, ...]
     """At full fidelity, the most accurate on tune first."""
-    calibration: tuple[tuple[str, tuple[Calibration, ...]], ...]
+    calibration: tuple[tuple[str, tuple[ExitCalibration, ...]], ...]
     """Of some networks of the front, by their ids: each exit's."""
     latencies: tuple[Latency, ...]
     """Of exported networks that were timed."""
@@ -186,14 +187,10 @@ class Contents:
         return tuple(r for r in self.records if r.failure is not None)
 
 
-def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[Calibration, ...]], ...]:
+def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
-    chosen = {round(i) for i in np.linspace(0, len(records) - 1, MOST_CALIBRATED)} if records else set()
-    return tuple(
-        (r.id, tuple(Calibration.of(r.architecture, r.outputs)))
-        for i, r in enumerate(records)
-        if i in chosen and r.outputs is not None
-    )
+    chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
+    return tuple((r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
 
 
 def _network(study: Study, record: Record) -> Network:

@@ -14,12 +14,14 @@ def finals_section(contents: Contents) -> str:
     if not contents.finals:
         return ""
     note = (
-        f"Networks trained again by the final recipe, within {limits_text(contents.limits)}. Each seed has the "
+        f"Networks trained again by the final recipe; limits: {limits_text(contents.limits)}. Each seed has the "
         "thresholds that are best on its own tune outputs; figures are means over seeds on test, in the order of the "
         "accuracy on tune."
     )
+    costs = any(final.test_cost is not None for final in contents.finals)
+    columns = [*COLUMNS, *["expected cost"] * costs]
     rows = [_row(final) for final in contents.finals]
-    parts = [paragraph(note, "note"), table("Networks at full fidelity", COLUMNS, rows, "finals")]
+    parts = [paragraph(note, "note"), table("Networks at full fidelity", columns, rows, "finals")]
     held = Held.of(contents.finals)
     if held is not None:
         parts.append(
@@ -41,5 +43,6 @@ def _row(final: Final) -> str:
         "–" if math.isnan(deviation) else f"{100 * deviation:.2f}",
         count(final.test_macs),
         "–" if final.low is None else percent(final.low.test.accuracy),
+        *([] if final.test_cost is None else [f"{final.test_cost:,.1f}"]),
     ]
     return entry(cells, encoding=str(final.architecture))

@@ -5,10 +5,11 @@ from itertools import groupby
 
 import numpy as np
 
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.limit_table import exact_text, rounded_text
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.drawing import FIGURES, KINDS
+from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS
 from surrogate_nas.report.figures import captioned
 from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
@@ -46,10 +47,11 @@ def _caption(limits: Limits) -> str:
         "Upwards is more accurate, to the left takes fewer multiply-accumulates (MACs): each solution is a trained "
         "network with thresholds, its bar the 95 % interval of its test accuracy"
     )
-    if limits.max_macs is not None or limits.min_accuracy is not None:
+    words = {limit.name: limit.words for limit, _ in limits.given}
+    if words.keys() & DRAWN:
         caption += "; limits are judged on tune, so a solution may lie slightly outside the shaded region on test"
-    if limits.max_worst_macs is not None or limits.max_params is not None:
-        caption += "; limits on worst-case MACs and parameters cannot be drawn here"
+    if others := [text for name, text in words.items() if name not in DRAWN]:
+        caption += f"; limits on {', '.join(others)} cannot be drawn here"
     return caption + "."
 
 
@@ -131,14 +133,11 @@ def _infeasible(contents: Contents) -> str:
 
 def excess_lines(solution: Solution, limits: Limits) -> list[str]:
     """By how much a solution violates each limit that it violates, on tune."""
-    tune = solution.tune
-    lines = [
-        f"{name}: {count(value)}, {percent(value / cap - 1)} over the limit of {count(cap)}"
-        for name, value, cap in tune.limited(limits)
-        if value > cap
-    ]
-    floor = limits.min_accuracy
-    if floor is not None and tune.accuracy < floor:
-        short = 100 * (floor - tune.accuracy)
-        lines.append(f"accuracy: {percent(tune.accuracy)}, {short:.1f} points below the floor of {percent(floor)}")
-    return lines
+    return [_excess_line(broken) for broken in solution.tune.broken(limits)]
+
+
+def _excess_line(broken: Broken) -> str:
+    row, value, cap = broken.limit, broken.value, broken.cap
+    if row.unit == "fraction":
+        return f"{row.words}: {percent(value)}, {100 * (cap - value):.1f} points below the floor of {percent(cap)}"
+    return f"{row.words}: {rounded_text(value)}, {percent(broken.by)} over the limit of {exact_text(cap)}"

@@ -107,13 +107,5 @@ def origin(record: Record) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """Limits for people."""
-    amounts = (
-        ("expected MACs", limits.max_macs),
-        ("worst-case MACs", limits.max_worst_macs),
-        ("parameters", limits.max_params),
-    )
-    given = [f"{name} ≤ {count(cap)}" for name, cap in amounts if cap is not None]
-    if limits.min_accuracy is not None:
-        given.append(f"accuracy ≥ {percent(limits.min_accuracy)}")
-    return ", ".join(given) or "none"
+    """Every limit that is set, for people."""
+    return ", ".join(limits.phrases(percent)) or "none"

@@ -9,15 +9,16 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, untaken
 from surrogate_nas.space.sampling import spread_rows
 from surrogate_nas.surrogates.predictor import Predictor
@@ -31,7 +32,6 @@ GENERATIONS, PATIENCE = 40, 3
 SWEEPS, SWEPT = 10, 16
 DRAWS = 128
 CHUNK = 512
-MOST_BEST = 5000
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Evaluated:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Evaluated":
+    def __getitem__(self, index: Ints | slice) -> "Evaluated":
         return Evaluated(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def sorted(self, limits: Limits) -> "Evaluated":
@@ -71,13 +71,13 @@ class Evaluated:
 def ranking(limits: Limits, feasible: Floats, accuracy: Floats, spent: Floats) -> Ints:
     """(n,) indices, the best first; of equals the earlier.
 
-    First those that keep all limits with a probability of at least a half. As in `Measurements.best` these go by
-    accuracy where a limit bounds what thresholds spend, or nothing is limited; and by what they spend where thresholds
-    have only an accuracy floor to keep. The others follow by that probability.
+    First those that keep all limits with a probability of at least a half, by the rule of `best_first`; the others
+    follow by that probability.
     """
-    cheapest = limits.min_accuracy is not None and not limits.limits_spending
-    likely = feasible >= EVEN
-    return np.lexsort((np.where(likely, spent if cheapest else -accuracy, -feasible), ~likely))
+    beyond = np.full(len(feasible), -1)
+    unlikely = np.flatnonzero(feasible < EVEN)
+    beyond[unlikely[np.argsort(-feasible[unlikely], kind="stable")]] = np.arange(len(unlikely))
+    return best_first(accuracy, spent, beyond, cheapest=wants_cheapest(limits))
 
 
 def evolve(
@@ -118,7 +118,7 @@ class _Evolution:
                 break
         swept = min(self.n, SWEPT)
         for _ in range(SWEEPS):
-            around = [self.space.neighbor_indices(row) for row in known.rows[:swept]]
+            around = [moves.neighbors(self.space.genes, row) for row in known.rows[:swept]]
             before, known = known, self._joined([known], np.concatenate(around))
             if self._same_best(before, known, swept):
                 break
@@ -138,9 +138,9 @@ class _Evolution:
         def some(count: int) -> Ints:
             return parents[self.rng.integers(len(parents), size=count)]
 
-        children = self.space.crossover_indices(some(CHILDREN), some(CHILDREN), self.rng)
-        mutants = self.space.mutate_indices(some(MUTANTS), self.rng)
-        return np.concatenate([mutants, self.space.mutate_indices(children, self.rng, 0.02)])
+        children = moves.crossover(self.space.genes, some(CHILDREN), some(CHILDREN), self.rng)
+        mutants = moves.mutate(self.space.genes, some(MUTANTS), self.rng)
+        return np.concatenate([mutants, moves.mutate(self.space.genes, children, self.rng, 0.02)])
 
     def _joined(self, known: list[Evaluated], rows: Ints) -> Evaluated:
         """What is known and those of the rows that are new and within the exact limits, the best first."""

@@ -1,4 +1,4 @@
-"""What is searched, and the decisions about it that need no surrogate."""
+"""The search problem: the space, the images, the settings and the seed, with what follows from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Problem:
         limits = self.settings.limits
         first = min((r.proposal.round for r in records), default=0)
         initial = [r.architecture for r in records if r.proposal.round == first]
-        cap = limits.max_macs if self.settings.objective == "macs" else limits.max_cost
+        cap = limits.budget(self.settings.objective)
         if cap is None:
             cost = Candidates.of(self.space, initial, self.costing).cost
             cap = float(charged(*cost.priced, None, cost.charge_heads).max())

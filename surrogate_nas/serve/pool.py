@@ -17,6 +17,7 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
 from surrogate_nas.search.best_predicted import ranking
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.space.sampling import spread_rows
 from surrogate_nas.study.query import Respondent, about
@@ -56,7 +57,7 @@ class Pool:
         for _ in range(GENERATIONS):
             parents = pool.candidates.indices
             left, right = (parents[rng.integers(len(parents), size=CHILDREN)] for _ in range(2))
-            children = space.mutate_indices(space.crossover_indices(left, right, rng), rng)
+            children = moves.mutate(space.genes, moves.crossover(space.genes, left, right, rng), rng)
             new = untaken(space, children, costing, Limits(), taken)
             if len(new):
                 taken |= {row.tobytes() for row in new.indices}

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.documents import answers_document, record_rows
-from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -29,7 +28,7 @@ from surrogate_nas.study.study import Study
 GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A study as it was at one moment. Not for several threads at a time."""
 
@@ -65,7 +64,9 @@ class Snapshot:
             respondent = study.respondent(records, fitted, study.settings.limits)
             pool = Pool.of(problem, fitted.predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
-        return cls(study, tuple(records), respondent, pool, front, _files(home))
+        return cls(
+            study=study, records=tuple(records), respondent=respondent, pool=pool, front=front, files=_files(home)
+        )
 
     # ------------------------------------------------------------------ predictions
 
@@ -112,7 +113,7 @@ class Snapshot:
     def space_document(self) -> dict[str, Any]:
         """What can be chosen, and what limits the study has."""
         space = self.study.space
-        encoded = set(space.encoded_genes)
+        encoded = set(space.genes.encoded)
         return {
             "name": space.spec.name,
             "positions": space.positions,
@@ -120,7 +121,7 @@ class Snapshot:
             "least_exits": space.spec.exits.at_least,
             "limits": self.study.settings.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
-            "exits": [space.exit_genes.get(e) for e in range(space.positions - 1)],
+            "exits": [space.genes.exits.get(e) for e in range(space.positions - 1)],
             "genes": [
                 {
                     "name": _label(gene),
@@ -176,13 +177,12 @@ class Snapshot:
 def _points(measured: Measurements) -> list[dict[str, Any]]:
     """Each operating point of a network on one split."""
     right, n = measured.correct.sum(axis=1), measured.n
-    intervals = [binomtest(int(k), n).proportion_ci(CONFIDENCE, method="wilson") for k in right]
     thresholds = [str(OperatingPoint.from_array(t)) for t in measured.thresholds]
     exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measured.exit_accuracy.tolist()]
     columns = {
         "thresholds": thresholds,
         "accuracy": measured.accuracy.tolist(),
-        "accuracy_interval": [(float(i.low), float(i.high)) for i in intervals],
+        "accuracy_interval": [wilson(k, n) for k in right],
         "expected_macs": measured.expected_macs.tolist(),
         "worst_macs": measured.worst_macs.tolist(),
         "rates": measured.rates.tolist(),

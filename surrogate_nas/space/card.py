@@ -6,12 +6,17 @@ import numpy as np
 
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for
+from surrogate_nas.space.laws import check_laws
+from surrogate_nas.space.sampling import sample_within
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec, preset, preset_names
 
 SPACE_SAMPLE = 20_000
+"""Random architectures behind the range of a preset's MACs."""
 CHECK_SAMPLE = 2000
+"""Architectures behind the ranges of a checked space's costs."""
 
 
 def space_rows() -> list[dict[str, Any]]:
@@ -20,7 +25,7 @@ def space_rows() -> list[dict[str, Any]]:
     for name in preset_names():
         spec = preset(name)
         space = SearchSpace(spec)
-        indices = space.sample_indices(SPACE_SAMPLE, np.random.default_rng(0))
+        indices = moves.sample(space.genes, SPACE_SAMPLE, np.random.default_rng(0))
         low, high = (
             cost_of_indices(space, indices, costing_for(space, ImageShape(3, size, 10))).macs()[:, -1]
             for size in spec.image_sizes
@@ -43,7 +48,7 @@ def space_rows() -> list[dict[str, Any]]:
 def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
     """What can be chosen, and what each choice hangs on."""
     rows = []
-    for g in space.encoded_genes:
+    for g in space.genes.encoded:
         gene = space.genes[g]
         needs = [
             f"{space.genes[parent].name} {' or '.join(str(space.genes[parent].values[i]) for i in allowed)}"
@@ -56,9 +61,6 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
 
 def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
     """The laws tried, and what networks cost at the smallest and the largest images."""
-    from surrogate_nas.space.laws import check_laws
-    from surrogate_nas.space.sampling import sample_within
-
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):

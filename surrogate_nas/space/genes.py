@@ -1,9 +1,19 @@
-"""Which genes a space has, and how they and the parts of an architecture name each other."""
+"""The genes of a space, and everything that is a function of choice indices alone.
 
-from collections.abc import Callable
+n architectures are an (n, G) integer matrix of *choice indices*, one column per gene. A gene may hang on others (an
+expansion on an inverted block, a branch on its exit); a gene that does not apply holds index 0 in a *canonical* row, so
+that equal architectures have equal rows.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Literal
 
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Bools, Ints
 from surrogate_nas.space.spec import (
     AnyBranchSpec,
     ConvBranchSpec,
@@ -15,12 +25,10 @@ from surrogate_nas.space.spec import (
 )
 
 MOST_SETTINGS = 500_000
-"""Of all genes together, that are tried to list a space."""
+"""Settings of all genes together up to which a space is listed by trying them."""
 Value = int | str | bool
 Key = tuple[str | int, ...]
 """What a gene chooses: ("stage", 0, "width") is the first stage's width. Stages, exits, blocks count from 0."""
-Chosen = Callable[..., Any]
-"""`chosen(*key)`: what is chosen or fixed for a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,6 @@ class Gene:
     """Genes of one group (the stem, a stage, an exit with its branch) cross over together."""
     needs: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """Genes it hangs on, each with the indices of its values under which this gene applies; all must hold."""
-
     of_each: bool = False
     """Whether each block or module has one of its own."""
 
@@ -48,7 +55,146 @@ def name_of(key: Key) -> str:
     return " ".join(str(part + 1 if isinstance(part, int) else part) for part in key)
 
 
-def genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
+@dataclass(frozen=True)
+class Genes:
+    """The genes of a spec, in order; a gene stands after those it hangs on.
+
+    >>> from surrogate_nas.space.spec import preset
+    >>> genes = Genes(preset("tiny"))
+    >>> len(genes), genes[0].name, genes.at["exit", 0] == genes.exits[0]
+    (24, 'stem width', True)
+    """
+
+    spec: SpaceSpec
+
+    @cached_property
+    def all(self) -> tuple[Gene, ...]:
+        """Every gene."""
+        return _genes_of(self.spec)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __iter__(self) -> Iterator[Gene]:
+        return iter(self.all)
+
+    def __getitem__(self, g: int) -> Gene:
+        return self.all[g]
+
+    @cached_property
+    def at(self) -> Mapping[Key, int]:
+        """Index of each gene by its key."""
+        return {gene.key: g for g, gene in enumerate(self)}
+
+    @cached_property
+    def counts(self) -> Ints:
+        """(G,) number of values of each gene."""
+        return np.array([len(gene.values) for gene in self], dtype=np.int64)
+
+    @cached_property
+    def exits(self) -> dict[int, int]:
+        """For each position that may have an early exit, the gene that says whether it has one."""
+        return {e: self.at["exit", e] for e in self.spec.exit_places}
+
+    @cached_property
+    def encoded(self) -> tuple[int, ...]:
+        """Indices of the d genes that the vector encoding has a coordinate for: those with a real choice."""
+        return tuple(g for g, gene in enumerate(self) if len(gene.values) > 1 and self._can_apply(g))
+
+    @property
+    def kinds(self) -> tuple[Literal["ordinal", "nominal"], ...]:
+        """(d,) of the encoded genes: names are nominal, numbers and what is there or not are ordinal."""
+        named = [any(isinstance(v, str) for v in self[g].values) for g in self.encoded]
+        return tuple("nominal" if name else "ordinal" for name in named)
+
+    def _can_apply(self, g: int) -> bool:
+        return all(allowed and self._can_apply(parent) for parent, allowed in self[g].needs)
+
+    def active(self, indices: Ints) -> Bools:
+        """(n, G): which genes apply."""
+        active = np.ones(indices.shape, dtype=bool, order="F")
+        for g, gene in enumerate(self):
+            for parent, allowed in gene.needs:
+                fits = np.isin(np.arange(self.counts[parent]), allowed)
+                active[:, g] &= active[:, parent] & fits[indices[:, parent]]
+        return active
+
+    def canonical(self, indices: Ints) -> Ints:
+        """(n, G) with index 0 in every gene that does not apply."""
+        return np.where(self.active(indices), indices, 0)
+
+    def valid(self, indices: Ints) -> Bools:
+        """(n,) whether there are as many early exits as there must be."""
+        if self.spec.exits.at_least == 0:
+            return np.ones(len(indices), dtype=bool)
+        return np.asarray(indices[:, list(self.exits.values())].sum(axis=1) >= self.spec.exits.at_least)
+
+    def present(self, indices: Ints) -> Bools:
+        """(n, E): which exits exist; the last always does."""
+        present = np.zeros((len(indices), self.spec.positions), dtype=bool)
+        present[:, -1] = True
+        for e, g in self.exits.items():
+            present[:, e] = indices[:, g] == 1
+        return present
+
+    @cached_property
+    def everything(self) -> Ints | None:
+        """(size, G) every canonical row; `None` where the genes have too many settings to try them all."""
+        counts = self.counts.tolist()
+        if math.prod(counts) > MOST_SETTINGS:
+            return None
+        rows = np.stack(np.unravel_index(np.arange(math.prod(counts)), counts), axis=1).astype(np.int64)
+        rows = np.unique(self.canonical(rows), axis=0)
+        return rows[self.valid(rows)]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of distinct architectures."""
+        total = 1
+        exits = set(self.exits.values())
+        for group in self._independent_groups:
+            if not exits & set(group):
+                total *= self._count(group)
+        return total * self._count_exits()
+
+    @cached_property
+    def _independent_groups(self) -> list[list[int]]:
+        """Genes that hang on each other, directly or not."""
+        of = list(range(len(self)))
+        for g, gene in enumerate(self):
+            for parent, _ in gene.needs:
+                old, new = of[g], of[parent]
+                of = [new if root == old else root for root in of]
+        return [[g for g, root in enumerate(of) if root == r] for r in sorted(set(of))]
+
+    def _count(self, group: Sequence[int], fixed: Mapping[int, int] | None = None) -> int:
+        """Distinct canonical settings of a group of genes."""
+
+        def below(place: int, chosen: dict[int, int]) -> int:
+            if place == len(group):
+                return 1
+            g = group[place]
+            if not all(chosen[parent] in allowed for parent, allowed in self[g].needs):
+                return below(place + 1, {**chosen, g: -1})
+            if not any(g == parent for h in group for parent, _ in self[h].needs):  # nothing hangs on it
+                return len(self[g].values) * below(place + 1, {**chosen, g: 0})
+            values = [fixed[g]] if fixed and g in fixed else range(len(self[g].values))
+            return sum(below(place + 1, {**chosen, g: v}) for v in values)
+
+        return below(0, {})
+
+    def _count_exits(self) -> int:
+        """Settings of all exits together, of which a number must be there."""
+        with_exits = [1]  # entry k: settings with k exits
+        for g in self.exits.values():
+            group = next(group for group in self._independent_groups if g in group)
+            there = self._count(group, {g: 1}) if len(group) > 1 else 1
+            longer = [*with_exits, 0]
+            with_exits = [a + there * b for a, b in zip(longer, [0, *with_exits], strict=True)]
+        return sum(with_exits[self.spec.exits.at_least :])
+
+
+def _genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
     """Every choice of a space; a gene stands after those it hangs on."""
     genes: list[Gene] = []
 

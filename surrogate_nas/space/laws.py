@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.arrays import Bools, Ints
+from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for
+from surrogate_nas.space.genes import Genes
 from surrogate_nas.space.space import SearchSpace
 
 Generator = np.random.Generator
@@ -43,11 +44,16 @@ class _Cases:
     rows: Ints
     rng: Generator
 
+    @property
+    def genes(self) -> Genes:
+        """Those of the space."""
+        return self.space.genes
+
     def names(self, rows: Ints) -> str:
         """As text."""
         return " and ".join(str(a) for a in self.space.architectures(rows))
 
-    def first(self, law: str, rows: Ints, holds: npt.NDArray[np.bool_], others: Ints | None = None) -> LawResult:
+    def first(self, law: str, rows: Ints, holds: Bools, others: Ints | None = None) -> LawResult:
         """The result, with the first of the (n, G) rows for which it does not hold."""
         if holds.all():
             return LawResult(law, len(rows))
@@ -70,7 +76,7 @@ def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 20
         n: architectures.
     """
     whole = costing_for(space, costing.shape, "all", costing.model)
-    cases = _Cases(space, whole, space.sample_indices(n, rng), rng)
+    cases = _Cases(space, whole, moves.sample(space.genes, n, rng), rng)
     return [law(cases) for law in LAWS]
 
 
@@ -90,23 +96,23 @@ def _texts(c: _Cases) -> LawResult:
 def _equality(c: _Cases) -> LawResult:
     """Pairs that differ in one gene, whether or not it applies, and pairs of strangers."""
     changed = c.rows.copy()
-    gene = c.rng.integers(len(c.space.genes), size=len(changed))
+    gene = c.rng.integers(len(c.genes), size=len(changed))
     for row, g in zip(changed, gene, strict=True):
-        row[g] = c.rng.integers(len(c.space.genes[g].values))
-    changed = np.where(c.space.valid(changed)[:, None], changed, c.rows)
+        row[g] = c.rng.integers(len(c.genes[g].values))
+    changed = np.where(c.genes.valid(changed)[:, None], changed, c.rows)
     others = np.concatenate([changed, c.rng.permutation(c.rows)])
     rows = np.concatenate([c.rows, c.rows])
     equal = np.array([a == b for a, b in zip(c.space.architectures(rows), c.space.architectures(others), strict=True)])
-    encoded = (c.space.encode_indices(rows) == c.space.encode_indices(c.space.canonical(others))).all(axis=1)
+    encoded = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
     return c.first("equal networks are equal architectures", rows, equal == encoded, others)
 
 
 def _neighbours(c: _Cases) -> LawResult:
     law = "neighbours are distinct, canonical, and never the architecture itself"
     for row in c.rows[:FEW]:
-        found = c.space.neighbor_indices(row)
+        found = moves.neighbors(c.genes, row)
         distinct = len(np.unique(np.concatenate([found, row[None]]), axis=0)) == len(found) + 1
-        if not distinct or not (c.space.canonical(found) == found).all() or not c.space.valid(found).all():
+        if not distinct or not (c.genes.canonical(found) == found).all() or not c.genes.valid(found).all():
             return LawResult(law, FEW, c.names(row[None]))
     return LawResult(law, FEW)
 
@@ -114,9 +120,9 @@ def _neighbours(c: _Cases) -> LawResult:
 def _symmetry(c: _Cases) -> LawResult:
     law = "being neighbours is mutual"
     for row in c.rows[:FEW]:
-        found = c.space.neighbor_indices(row)
+        found = moves.neighbors(c.genes, row)
         other = found[c.rng.integers(len(found))] if len(found) else None
-        if other is not None and not (c.space.neighbor_indices(other) == row).all(axis=1).any():
+        if other is not None and not (moves.neighbors(c.genes, other) == row).all(axis=1).any():
             return LawResult(law, FEW, c.names(np.stack([row, other])))
     return LawResult(law, FEW)
 
@@ -125,41 +131,41 @@ def _reach(c: _Cases) -> LawResult:
     """Except that an exit cannot be left out where there must be as many as there are."""
     law = "an architecture and its neighbours have every value of every gene that applies"
     for row in c.rows[:FEW]:
-        around = np.concatenate([row[None], c.space.neighbor_indices(row)])
-        applies, last = c.space.active(around), set(c.space.exit_genes.values())
+        around = np.concatenate([row[None], moves.neighbors(c.genes, row)])
+        applies, last = c.genes.active(around), set(c.genes.exits.values())
         needed = row[list(last)].sum() <= c.space.spec.exits.at_least
-        for g in c.space.encoded_genes:
-            values = set(range(len(c.space.genes[g].values))) - ({0} if g in last and needed else set())
+        for g in c.genes.encoded:
+            values = set(range(len(c.genes[g].values))) - ({0} if g in last and needed else set())
             if applies[0, g] and not values <= set(around[applies[:, g], g].tolist()):
-                return LawResult(law, FEW, f"{c.space.genes[g].name} around {c.names(row[None])}")
+                return LawResult(law, FEW, f"{c.genes[g].name} around {c.names(row[None])}")
     return LawResult(law, FEW)
 
 
 def _crossover(c: _Cases) -> LawResult:
     left, right = c.rows, c.rng.permutation(c.rows)
-    children = c.space.crossover_indices(left, right, c.rng)
-    groups = np.array([gene.group for gene in c.space.genes])
+    children = moves.crossover(c.genes, left, right, c.rng)
+    groups = np.array([gene.group for gene in c.genes])
     whole = np.ones(len(children), dtype=bool)
     for group in np.unique(groups):
         of = groups == group
         from_left, from_right = ((children[:, of] == parent[:, of]).all(axis=1) for parent in (left, right))
         whole &= from_left | from_right
-    return c.first("exits and branches move together", children, whole & c.space.valid(children))
+    return c.first("exits and branches move together", children, whole & c.genes.valid(children))
 
 
 def _growth(c: _Cases) -> LawResult:
     law = "the backbone's MACs never fall when a depth, width, kernel or expansion grows"
     tried = 0
-    for g, gene in enumerate(c.space.genes):
+    for g, gene in enumerate(c.genes):
         if gene.key[0] != "stage" or gene.key[2] not in GROWS or len(gene.values) == 1:
             continue
-        can = c.space.active(c.rows)[:, g] & (c.rows[:, g] < len(gene.values) - 1)
+        can = c.genes.active(c.rows)[:, g] & (c.rows[:, g] < len(gene.values) - 1)
         before, after = c.rows[can], c.rows[can].copy()
         after[:, g] += 1
         tried += len(before)
         grown = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
         if not grown.all():
-            return c.first(law, before, grown, c.space.canonical(after))
+            return c.first(law, before, grown, c.genes.canonical(after))
     return LawResult(law, tried)
 
 

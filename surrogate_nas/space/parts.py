@@ -1,6 +1,7 @@
 """Gene values to the parts of an architecture, and back."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from surrogate_nas.architecture.architecture import Segment, Stage, Stem
 from surrogate_nas.architecture.branches import (
@@ -12,7 +13,7 @@ from surrogate_nas.architecture.branches import (
     ResizeModule,
 )
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.space.genes import Chosen, Key, Value
+from surrogate_nas.space.genes import Key, Value
 from surrogate_nas.space.spec import (
     AnyBranchSpec,
     ConvBranchSpec,
@@ -22,6 +23,9 @@ from surrogate_nas.space.spec import (
     SpaceSpec,
     StageSpec,
 )
+
+Chosen = Callable[..., Any]
+"""`chosen(*key)`: what a row of choice indices chooses, or the space fixes, for a key; `None` where neither does."""
 
 
 def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Key, Value | None]:

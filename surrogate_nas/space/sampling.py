@@ -14,7 +14,8 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, least_excess, untaken
+from surrogate_nas.space import moves
+from surrogate_nas.space.candidates import Candidates, least_excess, untaken
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace
 
@@ -86,8 +87,8 @@ def some_rows(
 
     In a small space all that are left are found.
     """
-    if space.everything is not None:
-        return rng.permutation(untaken(space, space.everything, costing, limits, taken).indices)[:most]
+    if space.genes.everything is not None:
+        return rng.permutation(untaken(space, space.genes.everything, costing, limits, taken).indices)[:most]
     try:
         return _Draws(space, costing, limits, rng, set(taken)).take(most, least=1, patient=False)
     except InputError:
@@ -127,7 +128,7 @@ class _Draws:
 
     def _batches(self) -> Iterator[Ints]:
         for _ in range(BATCHES):
-            yield self.space.sample_indices(BATCH, self.rng)
+            yield moves.sample(self.space.genes, BATCH, self.rng)
         yield from self._simulated()
 
     def _simulated(self) -> Iterator[Ints]:
@@ -136,7 +137,7 @@ class _Draws:
         The excess over the limits is lowered level by level; within a level, rows move by Metropolis steps of one
         gene. Their stationary distribution is that of uniform choices within the level.
         """
-        rows, best, stuck = self.space.sample_indices(POPULATION, self.rng), np.inf, 0
+        rows, best, stuck = moves.sample(self.space.genes, POPULATION, self.rng), np.inf, 0
         excess = self.excess(rows)
         for _ in range(MOST_LEVELS):
             level = float(np.quantile(excess, LEVEL, method="lower"))
@@ -159,9 +160,9 @@ class _Draws:
         start = within[self.rng.integers(len(within), size=len(rows))]
         rows, excess = rows[start], excess[start]
         for _ in range(STEPS_PER_LEVEL):
-            proposed, ratio = self.space.step_indices(rows, self.rng)
+            proposed, ratio = moves.step(self.space.genes, rows, self.rng)
             over = self.excess(proposed)
-            accepted = (over <= level) & (self.rng.random(len(rows)) < ratio) & self.space.valid(proposed)
+            accepted = (over <= level) & (self.rng.random(len(rows)) < ratio) & self.space.genes.valid(proposed)
             rows = np.where(accepted[:, None], proposed, rows)
             excess = np.where(accepted, over, excess)
         return rows, excess
@@ -169,8 +170,7 @@ class _Draws:
     def excess(self, rows: Ints) -> Floats:
         """(n,) how far the cheapest way to use each network is over the limits; 0 within."""
         found = Candidates.of_indices(self.space, rows, self.costing)
-        over = least_excess(found, self.limits)
-        return np.where(keeps_exact_limits(found.cost, found.present, self.limits), 0.0, np.maximum(over, 1e-12))
+        return least_excess(found.cost, found.present, self.limits)
 
     def _smallest(self) -> str:
         """Costs of the cheapest networks, found by going down from random ones."""
@@ -183,12 +183,12 @@ class _Draws:
 
     def climbed(self, sign: float, *, limited: bool, start: Ints | None = None) -> Ints:
         """Every row that was met on the way to the dearest networks (sign 1) or the cheapest (−1)."""
-        rows = self.space.sample_indices(POPULATION, self.rng) if start is None else start
+        rows = moves.sample(self.space.genes, POPULATION, self.rng) if start is None else start
         met = [rows]
         for _ in range(CLIMBS):
             size = sign * self.log_cost(rows)
             rows = rows[np.argsort(-size, kind="stable")[:CLIMBERS]]
-            moved = self.space.mutate_indices(np.repeat(rows, STEPS_OF_CLIMBERS, axis=0), self.rng, rate=0.02)
+            moved = moves.mutate(self.space.genes, np.repeat(rows, STEPS_OF_CLIMBERS, axis=0), self.rng, rate=0.02)
             if limited:
                 moved = moved[self.excess(moved) <= 0]
             met.append(moved)
@@ -220,7 +220,7 @@ def _stratified(draws: _Draws, pool: Ints) -> Ints:
 def _space_filling(draws: _Draws, pool: Ints) -> Ints:
     """The pool, each row the farthest from those before it (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5)."""
     X = draws.space.encode_indices(pool)
-    X = np.concatenate([X, draws.space.active(pool)[:, list(draws.space.encoded_genes)]], axis=1)
+    X = np.concatenate([X, draws.space.genes.active(pool)[:, list(draws.space.genes.encoded)]], axis=1)
     order = [0]
     distance = np.abs(X - X[0]).sum(axis=1)
     for _ in range(len(pool) - 1):

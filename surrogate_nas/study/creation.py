@@ -11,6 +11,7 @@ from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import PARTIAL, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.search.problem import Problem
@@ -66,11 +67,21 @@ def create(
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
     header = Header(
-        spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share, stamp
+        space=spec,
+        data=loaded.name,
+        fingerprint=loaded.fingerprint(),
+        shape=loaded.shape,
+        seed=seed,
+        tune_share=datasets.TUNE_SHARE,
+        test_share=loaded.test_share,
+        source_stamp=stamp,
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():
+            for name in (DATA, SETTINGS, COSTS, ARCHIVE):
+                for left in left_beside(path / name):
+                    left.unlink()
             store.save(loaded, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
@@ -109,4 +120,4 @@ def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == ".partial"
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == PARTIAL

@@ -9,10 +9,13 @@ from statistics import mean, stdev
 from scipy.stats import kendalltau, t
 
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.limit_table import on_expected, rounded_text
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.fields import parse
 from surrogate_nas.study.checks import require_gates
 from surrogate_nas.study.results import Solution
 from surrogate_nas.study.solutions import Solutions
@@ -68,6 +71,12 @@ class Final:
         """Mean over seeds of the expected multiply-accumulates."""
         return mean(s.test.expected_macs for s in self.solutions)
 
+    @property
+    def test_cost(self) -> float | None:
+        """Mean over seeds of the expected cost by the study's cost table, if it has one."""
+        costs = [s.test.cost[0] for s in self.solutions if s.test.cost is not None]
+        return mean(costs) if costs else None
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -113,13 +122,20 @@ def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -
     front = solutions.front()
     if not front:
         raise JobError(f"no trained network keeps {solutions.limits}: there is no front to finalize")
-    chosen = front
-    if at:
-        cheapest = front[0].tune.expected_macs
-        if min(at) < cheapest:
-            raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
-        chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
+    objective = solutions.home.settings.objective
+    chosen = [_within_budget(front, budget, objective) for budget in at] if at else front
     return list(dict.fromkeys(s.record.architecture for s in chosen))
+
+
+def _within_budget(front: Sequence[Solution], budget: float, objective: Objective) -> Solution:
+    """The most accurate of a front, cheapest first, within a budget of the expected cost that is minimised."""
+    row = on_expected(objective)
+    within = parse(Limits, {row.name: budget}, "budget")
+    kept = [solution for solution in front if within.keeps(solution.tune.quantities)]
+    if not kept:
+        cheapest = rounded_text(front[0].tune.expected(objective))
+        raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
+    return kept[-1]
 
 
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:

@@ -18,7 +18,7 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
     """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
 
     Args:
-        home: of the study.
+        home: the study.
         records: of the search. Outputs that they do not carry are read only for a new fit.
         again: whether to fit anew even so.
 
@@ -62,11 +62,11 @@ def _new_fit(home: Home, key: FitKey) -> Fitted:
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # where nothing can be written it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)
-    _say(fitted, time.monotonic() - start)
+    _say_fit(fitted, time.monotonic() - start)
     return fitted
 
 
-def _say(fitted: Fitted, seconds: float) -> None:
+def _say_fit(fitted: Fitted, seconds: float) -> None:
     score = fitted.used.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "

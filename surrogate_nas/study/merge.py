@@ -21,6 +21,7 @@ from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.study.home import Home
@@ -243,7 +244,5 @@ def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
     for id in sorted(ids):
         path = home.checkpoint(id)
         if not path.is_file():
-            partial = path.with_suffix(".partial")
-            with suppress(FileNotFoundError):  # not kept there, or no longer
+            with suppress(FileNotFoundError), replaced(path) as partial:  # not kept there, or no longer
                 shutil.copyfile(source.checkpoint(id), partial)
-                partial.replace(path)

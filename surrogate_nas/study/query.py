@@ -15,7 +15,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
-from surrogate_nas.search.best_predicted import EVEN, MOST_BEST, evolve, ranking
+from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
@@ -24,6 +24,8 @@ from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
+MOST_BEST = 5000
+"""Architectures that can be asked for as the best."""
 BLOCK = 2048
 """Architectures that are predicted together."""
 SHORTLIST = 4
@@ -161,21 +163,23 @@ class Respondent:
             [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, said.thresholds[i])} for r in records]
             for i, records in enumerate(self.trained.get(encoding, ()) for encoding in encodings)
         ]
-        exact = (said.macs.max(axis=1), cost.parameters, cost.weight_bytes, cost.memory(on[:, :-1]))
-        columns = (
-            encodings,
-            self._texts(said.thresholds),
-            _triples(said.accuracy),
-            _triples(said.expected_macs),
-            _triples(said.rates),
-            right,
-            said.feasible.tolist(),
-            said.macs.tolist(),
-            *(column.tolist() for column in exact),
-            [None] * len(encodings) if said.cost is None else _triples(said.cost),
-            measured,
-        )
-        return [Answer(*row) for row in zip(*columns, strict=True)]
+        columns = {
+            "encoding": encodings,
+            "thresholds": self._texts(said.thresholds),
+            "accuracy": _triples(said.accuracy),
+            "expected_macs": _triples(said.expected_macs),
+            "exit_probabilities": _triples(said.rates),
+            "exit_accuracies": right,
+            "feasible_probability": said.feasible.tolist(),
+            "macs": said.macs.tolist(),
+            "worst_macs": said.macs.max(axis=1).tolist(),
+            "parameters": cost.parameters.tolist(),
+            "weight_bytes": cost.weight_bytes.tolist(),
+            "activation_bytes": cost.memory(on[:, :-1]).tolist(),
+            "cost": [None] * len(encodings) if said.cost is None else _triples(said.cost),
+            "trained": measured,
+        }
+        return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
         """Most architectures share their thresholds with others."""

@@ -1,22 +1,22 @@
 """What a study answers: of a network that was trained what was measured, of any other what is predicted."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import binomtest
 
+from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
+from surrogate_nas.exits.limit_table import Quantity, on_expected
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A trained network at one operating point on one split."""
 
@@ -48,9 +48,7 @@ class Measured:
     """By the study's cost table: expected, 95th percentile, worst case."""
 
     @classmethod
-    def of(
-        cls, exits: Exits, labels: npt.NDArray[np.int64], classes: int, operating_point: OperatingPoint
-    ) -> "Measured":
+    def of(cls, exits: Exits, labels: Ints, classes: int, operating_point: OperatingPoint) -> "Measured":
         """At one operating point.
 
         Args:
@@ -62,43 +60,50 @@ class Measured:
         measured = exits.at(operating_point)
         figures = measured.figures
         _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
-        interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
         right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
-            float(measured.accuracy[0]),
-            (float(interval.low), float(interval.high)),
-            float(measured.expected_macs[0]),
-            macs_interval,
-            int(figures.macs.p95[0]),
-            int(figures.macs.worst[0]),
-            tuple(float(p) for p in measured.rates[0]),
-            _or_none(measured.exit_accuracy[0]),
-            _or_none(per_class),
-            float(np.nanmean(per_class)),
-            measured.n,
-            int(measured.parameters[0]),
-            int(measured.weight_bytes[0]),
-            int(measured.activation_bytes[0]),
-            _cost(figures.cost),
+            accuracy=float(measured.accuracy[0]),
+            accuracy_interval=wilson(measured.correct.sum(), measured.n),
+            expected_macs=float(measured.expected_macs[0]),
+            expected_macs_interval=macs_interval,
+            p95_macs=int(figures.macs.p95[0]),
+            worst_macs=int(figures.macs.worst[0]),
+            rates=tuple(float(p) for p in measured.rates[0]),
+            exit_accuracy=_or_none(measured.exit_accuracy[0]),
+            class_accuracy=_or_none(per_class),
+            balanced_accuracy=float(np.nanmean(per_class)),
+            n=measured.n,
+            parameters=int(measured.parameters[0]),
+            weight_bytes=int(measured.weight_bytes[0]),
+            activation_bytes=int(measured.activation_bytes[0]),
+            cost=_cost(figures.cost),
         )
 
-    def limited(self, limits: Limits) -> list[tuple[str, float, float]]:
-        """Everything beside accuracy that has a limit: its name, value, and cap."""
-        expected, p95, worst = self.cost or (math.nan,) * 3
-        amounts = (
-            ("expected MACs", self.expected_macs, limits.max_macs),
-            ("95 % of MACs", self.p95_macs, limits.max_p95_macs),
-            ("worst-case MACs", self.worst_macs, limits.max_worst_macs),
-            ("parameters", self.parameters, limits.max_params),
-            ("bytes of weights", self.weight_bytes, limits.max_weight_bytes),
-            ("bytes of activations", self.activation_bytes, limits.max_activation_bytes),
-            ("expected cost", expected, limits.max_cost),
-            ("95 % of cost", p95, limits.max_p95_cost),
-            ("worst-case cost", worst, limits.max_worst_cost),
-        )
-        return [(name, value, cap) for name, value, cap in amounts if cap is not None]
+    @property
+    def quantities(self) -> dict[Quantity, float]:
+        """Everything that limits bound."""
+        values: dict[Quantity, float] = {
+            "accuracy": self.accuracy,
+            "expected_macs": self.expected_macs,
+            "p95_macs": self.p95_macs,
+            "worst_macs": self.worst_macs,
+            "parameters": self.parameters,
+            "weight_bytes": self.weight_bytes,
+            "activation_bytes": self.activation_bytes,
+        }
+        if self.cost is not None:
+            values["expected_cost"], values["p95_cost"], values["worst_cost"] = self.cost
+        return values
+
+    def broken(self, limits: Limits) -> tuple[Broken, ...]:
+        """The limits that these figures do not keep."""
+        return limits.broken(self.quantities)
+
+    def expected(self, objective: Objective) -> float:
+        """Expected MACs, or the expected cost by the study's cost table."""
+        return self.quantities[on_expected(objective).quantity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +163,5 @@ def _cost(spent: Spent | None) -> tuple[float, float, float] | None:
     return None if spent is None else (float(spent.expected[0]), float(spent.p95[0]), float(spent.worst[0]))
 
 
-def _or_none(values: npt.NDArray[np.float64]) -> tuple[float | None, ...]:
+def _or_none(values: Floats) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(v) else float(v) for v in values)

@@ -12,38 +12,14 @@ from statistics import mean
 from surrogate_nas.archive.outputs import SplitOutputs
 from surrogate_nas.datasets.corruptions import corrupted
 from surrogate_nas.datasets.dataset import LabeledImages
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.limit_table import exact_text, rounded_text
+from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.results import Measured, Solution
 from surrogate_nas.training.training import measure_split
 
 CLEAN = "clean"
-ACCURACY = "accuracy"
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A limit that is not kept."""
-
-    what: str
-    """Such as `expected MACs`, or `accuracy`."""
-    value: float
-    limit: float
-
-    @property
-    def by(self) -> float:
-        """How far it is beyond the limit, relative to that."""
-        return abs(self.value / self.limit - 1)
-
-
-def broken(measured: Measured, limits: Limits) -> tuple[Broken, ...]:
-    """The limits that a measurement does not keep."""
-    over = [Broken(what, value, cap) for what, value, cap in measured.limited(limits) if value > cap]
-    floor = limits.min_accuracy
-    if floor is not None and measured.accuracy < floor:
-        over.append(Broken(ACCURACY, measured.accuracy, floor))
-    return tuple(over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +61,7 @@ class Shift:
         found: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
-                found.setdefault((row.corruption, b.what), []).append((row.level, b))
+                found.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
         return [_sentence(corruption, breaks) for (corruption, _), breaks in found.items()]
 
 
@@ -93,10 +69,10 @@ def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
     """Of one corruption and limit, by level."""
     levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
-    if worst.what == ACCURACY:
-        return f"accuracy falls below the floor of {worst.limit:g} {where}, to {worst.value:.4f}"
-    found = f"{worst.value:,.0f} at most, {worst.by:.1%} over"
-    return f"the limit of {worst.limit:,.0f} on {worst.what} breaks {where}: {found}"
+    row, cap, value = worst.limit, exact_text(worst.cap), rounded_text(worst.value)
+    if row.floor:
+        return f"{row.words} falls below the floor of {cap} {where}, to {value}"
+    return f"the limit of {cap} on {row.words} breaks {where}: {value} at most, {worst.by:.1%} over"
 
 
 def measure_shift(
@@ -125,6 +101,6 @@ def measure_shift(
     for done, (corruption, level) in enumerate(cases, 1):
         images = corrupted(test.images, corruption, level, seed)
         measured = measure(measure_split(network, LabeledImages(images, test.labels)))
-        rows.append(Shifted(corruption, level, measured, broken(measured, limits)))
+        rows.append(Shifted(corruption, level, measured, measured.broken(limits)))
         countdown.at(done, len(cases))
     return Shift(solution, limits, rows[0], tuple(rows[1:]))

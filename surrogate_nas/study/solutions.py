@@ -1,7 +1,6 @@
 """Trained networks at operating points: the front, the nearest, and other thresholds without training."""
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import SPLITS, Split, SplitOutputs
@@ -16,6 +15,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.results import Measured, Rung, Solution
@@ -43,7 +43,7 @@ class Solutions:
 
     # ------------------------------------------------------------------ one network
 
-    def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
+    def operating_point(self, record: Record, thresholds: Floats) -> OperatingPoint:
         """(E − 1,) thresholds with the study's policy and the network's own temperatures."""
         return OperatingPoint.from_array(thresholds, self.home.problem.policy, self.views.temperatures(record))
 
@@ -52,7 +52,7 @@ class Solutions:
         tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
         return Solution(record, operating_point, tune, test)
 
-    def at(self, record: Record, thresholds: npt.NDArray[np.float64]) -> Solution:
+    def at(self, record: Record, thresholds: Floats) -> Solution:
         """A trained network at (E − 1,) thresholds, on both splits."""
         return self.solution(record, self.operating_point(record, thresholds))
 
@@ -93,7 +93,7 @@ class Solutions:
             exits.best(limits)  # says why
         return [self._rung(record, float(b), t) for b, t in zip(budgets, settings.thresholds, strict=True)]
 
-    def _rung(self, record: Record, budget: float, thresholds: npt.NDArray[np.float64]) -> Rung:
+    def _rung(self, record: Record, budget: float, thresholds: Floats) -> Rung:
         test = self.views.test(record).measure(thresholds[None])
         interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
         return Rung(budget, self.at(record, thresholds), interval)

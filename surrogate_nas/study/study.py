@@ -5,9 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.outputs import Split
@@ -21,6 +18,7 @@ from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.settings import Settings
@@ -201,7 +199,8 @@ class Study:
 
         Args:
             ids: of records; by default the networks on the front.
-            at: budgets of expected MACs: instead of the whole front, the most accurate network on tune within each.
+            at: budgets of the expected cost that is minimised: instead of the whole front, the most accurate network
+                on tune within each.
             seeds: trainings of each network.
             recipe: of full fidelity, kept in the settings; by default the one that is there.
 
@@ -238,7 +237,7 @@ class Study:
 
         Architectures that keep the limits with no seed are left out.
         """
-        return finals.finals(self.solutions, self.settings.limits if limits is None else limits)
+        return finals.finals(self.solutions, self._limits(limits))
 
     # ------------------------------------------------------------------ answers
 
@@ -246,7 +245,7 @@ class Study:
         """One network's exits on one split, under the study's policy."""
         return self.solutions.views.exits(record, split)
 
-    def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
+    def operating_point(self, record: Record, thresholds: Floats) -> OperatingPoint:
         """(E − 1,) thresholds for a trained network, with the study's policy and the network's own temperatures."""
         return self.solutions.operating_point(record, thresholds)
 
@@ -277,39 +276,51 @@ class Study:
         """Area of (accuracy, log₁₀ expected cost) on tune that the front dominates after each training, in order."""
         return self.solutions.hypervolume()
 
-    def tune(self, id: str, limits: Limits, method: MethodName = "curve") -> Solution:
-        """The best thresholds of one trained network within `limits`, chosen on tune.
+    def _limits(self, limits: Limits | None) -> Limits:
+        """Those that a call was given, else the study's.
+
+        Raises:
+            InputError: for limits on a cost that the study has no table of.
+        """
+        limits = self.settings.limits if limits is None else limits
+        require_cost_table(self.home.problem, limits)
+        return limits
+
+    def tune(self, id: str, limits: Limits | None = None, method: MethodName = "curve") -> Solution:
+        """The best thresholds of one trained network within limits, chosen on tune.
 
         Args:
             id: of a record.
-            limits: what to keep to.
+            limits: what to keep to; the study's by default, and `Limits()` for none.
             method: how they are chosen; see `exits.choosing`.
 
         Raises:
             InputError: if there is no such record, or no such method.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        return self.solutions.tune(id, limits, method)
+        return self.solutions.tune(id, self._limits(limits), method)
 
-    def ladder(self, id: str, limits: Limits, rungs: int = RUNGS) -> list[Rung]:
-        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `exits.ladder`.
+    def ladder(self, id: str, limits: Limits | None = None, rungs: int = RUNGS) -> list[Rung]:
+        """Settings of one trained network for several budgets within limits, by default the study's, cheapest first;
+        chosen on tune. See `exits.ladder`.
 
         Raises:
             InputError: if there is no such record, or for fewer than two rungs.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        return self.solutions.ladder(id, limits, rungs)
+        return self.solutions.ladder(id, self._limits(limits), rungs)
 
-    def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
+    def compare_policies(self, id: str, limits: Limits | None = None) -> list[Solution]:
         """One trained network under every exit policy that it can have, with and without temperatures.
 
-        Thresholds are chosen anew for each, on tune. A policy under which none keep the limits is left out.
+        Thresholds are chosen anew for each, on tune, within limits, by default the study's. A policy under which none
+        keep them is left out.
 
         Raises:
             InputError: if there is no such record.
             JobError: if no policy keeps the limits; the nearest thresholds are named.
         """
-        return self.solutions.compare_policies(id, limits)
+        return self.solutions.compare_policies(id, self._limits(limits))
 
     def shift(
         self,
@@ -333,7 +344,7 @@ class Study:
             JobError: if the weights are gone, or no thresholds keep the limits.
         """
         require_corruptions(corruptions, levels)
-        limits, record = self.settings.limits if limits is None else limits, self.archive.find(id)
+        limits, record = self._limits(limits), self.archive.find(id)
         network = self.network(record.id).to(resolve_device(self.settings.device))
         point = operating_point or self.tune(record.id, limits).operating_point
         return measure_shift(
@@ -403,8 +414,7 @@ class Study:
         return self._respondent(limits).best(n, operating_point)
 
     def _respondent(self, limits: Limits | None) -> Respondent:
-        limits = self.settings.limits if limits is None else limits
-        require_cost_table(self.home.problem, limits)
+        limits = self._limits(limits)
         records = self.archive.records()
         return self.respondent(records, fitting.fit(self.home, records), limits)
 

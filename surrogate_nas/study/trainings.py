@@ -7,8 +7,13 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.foundation.machine import amount, size_of
 from surrogate_nas.foundation.progress import Bar, duration, say
-from surrogate_nas.search.loop import next_round
-from surrogate_nas.search.proposals import baseline_proposals, final_proposals, initial_proposals, user_proposals
+from surrogate_nas.search.proposals import (
+    baseline_proposals,
+    final_proposals,
+    initial_proposals,
+    next_round,
+    user_proposals,
+)
 from surrogate_nas.study.estimate import Plan, seconds
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
@@ -132,14 +137,14 @@ class Trainer:
         home, header = self.home, self.home.archive.header
         source, weights = DataSource(home.path / DATA, header.seed, header.tune_share), home.path / CHECKPOINTS
         return Job(
-            proposal,
-            source,
-            self._recipe(proposal),
-            home.settings.device,
-            weights_path(weights, proposal.id),
-            unfinished_path(weights, proposal.id),
-            home.space.spec.backbone,
-            home.costing.charge_heads,
+            proposal=proposal,
+            source=source,
+            recipe=self._recipe(proposal),
+            device=home.settings.device,
+            checkpoint=weights_path(weights, proposal.id),
+            unfinished=unfinished_path(weights, proposal.id),
+            backbone=home.space.spec.backbone,
+            charge_heads=home.costing.charge_heads,
         )
 
     def _recipe(self, proposal: Proposal) -> Recipe:

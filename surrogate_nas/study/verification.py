@@ -75,13 +75,11 @@ def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: in
 
 
 def _verification(solutions: Solutions, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:
-    settings = solutions.home.settings
+    settings, objective = solutions.home.settings, solutions.home.settings.objective
     trained = [r for r in solutions.records() if r.architecture == architecture and r.failure is None]
     claims = []
     for solution in (s for s in front if s.record.architecture == architecture):
-        macs, cost = solution.tune.expected_macs, solution.tune.cost
-        spent = {"max_macs": macs} if settings.objective == "macs" or cost is None else {"max_cost": cost[0]}
-        within = settings.limits.model_copy(update=spent)
+        within = settings.limits.with_budget(objective, solution.tune.expected(objective))
         others = (solutions.within(r, within) for r in trained if r.id != solution.record.id)
         claims.append(Claim(solution, tuple(s for s in others if s is not None)))
     return Verification(architecture, tuple(claims), len(trained)) if any(c.again for c in claims) else None

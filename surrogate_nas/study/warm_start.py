@@ -5,15 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.archive.views import front_of
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
-from surrogate_nas.search.loop import next_round
-from surrogate_nas.search.proposals import user_proposals
+from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.space.candidates import keeps_exact_limits, taken_rows
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.study.home import Home
@@ -67,7 +65,7 @@ def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
     if not of:
         raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
     every = list(of)
-    some = np.unique(np.linspace(0, len(every) - 1, min(n or len(every), len(every))).round().astype(np.int64))
+    some = evenly(len(every), n or len(every))
     return {every[i]: of[every[i]] for i in some}
 
 
@@ -88,7 +86,7 @@ def _require_in_space(home: Home, source: Home, architectures: Sequence[Architec
 def _worth_training(home: Home, architectures: Sequence[Architecture], taken: Sequence[Proposal]) -> list[Architecture]:
     space, limits = home.space, home.settings.limits
     rows = space.indices(architectures)
-    keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.present(rows), limits)
+    keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.genes.present(rows), limits)
     known = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")

@@ -2,7 +2,7 @@
 
 from safetensors import SafetensorError, safe_open
 
-from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.errors import JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.home import Home
 from surrogate_nas.training.executors.jobs import ARCHITECTURE
@@ -31,7 +31,7 @@ def load_network(home: Home, id: str) -> EarlyExitNetwork:
             held = (file.metadata() or {}).get(ARCHITECTURE, "another network")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
     except (SafetensorError, OSError) as error:
-        raise JobError(f"the weights of {record.id} at {path} are damaged: {str(error).splitlines()[0]}") from None
+        raise JobError(f"the weights of {record.id} at {path} are damaged: {first_line(error)}") from None
     try:
         network.load_state_dict(weights)
     except RuntimeError:

@@ -27,14 +27,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.stats import norm
 from torch import Tensor
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Bools, Floats
 
 TERMS_LEAVE = 6
 TERMS_EARLY = 4
@@ -149,7 +148,7 @@ class CurveBasis:
         """Number C of coefficients."""
         return int(self.right[-1].stop)
 
-    def defined(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def defined(self, present: Bools) -> Bools:
         """(n, C) which coefficients exist for networks with (n, E) exits."""
         defined = np.zeros((len(present), self.size), dtype=bool)
         for e in range(self.positions):

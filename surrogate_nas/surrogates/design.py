@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
@@ -25,7 +24,7 @@ from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DesignMatrix:
     """n trained networks, and what surrogates learn of them."""
 
@@ -68,21 +67,21 @@ class DesignMatrix:
         span = (costs.min(axis=0), costs.max(axis=0))
         training = TrainingSet(
             _inputs(candidates, span),
-            (*space.gene_kinds, *_cost_kinds(costs.shape[1])),
+            (*space.genes.kinds, *_cost_kinds(costs.shape[1])),
             targets.Y,
             targets.Yvar,
             _groups(architectures),
         )
         return cls(
-            CurveBasis(space.positions, targets.power),
-            tuple(r.id for r in trained),
-            architectures,
-            candidates,
-            training,
-            targets.center,
-            targets.rotation,
-            span,
-            targets.samples,
+            basis=CurveBasis(space.positions, targets.power),
+            records=tuple(r.id for r in trained),
+            architectures=architectures,
+            candidates=candidates,
+            training=training,
+            center=targets.center,
+            rotation=targets.rotation,
+            cost_range=span,
+            samples=targets.samples,
         )
 
     @property
@@ -102,18 +101,18 @@ class DesignMatrix:
         """(…, m) targets back to curve coefficients."""
         return np.asarray(self.center + Y @ self.rotation)
 
-    def rows(self, index: npt.NDArray[np.int64]) -> "DesignMatrix":
+    def rows(self, index: Ints) -> "DesignMatrix":
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
-            self.basis,
-            tuple(self.records[i] for i in index),
-            tuple(self.architectures[i] for i in index),
-            self.candidates[index],
-            self.training.rows(index),
-            self.center,
-            self.rotation,
-            self.cost_range,
-            self.samples,
+            basis=self.basis,
+            records=tuple(self.records[i] for i in index),
+            architectures=tuple(self.architectures[i] for i in index),
+            candidates=self.candidates[index],
+            training=self.training.rows(index),
+            center=self.center,
+            rotation=self.rotation,
+            cost_range=self.cost_range,
+            samples=self.samples,
         )
 
 
@@ -125,7 +124,7 @@ def require_enough(trained: Sequence[Record]) -> None:
         raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
 
 
-def _groups(architectures: Sequence[Architecture]) -> npt.NDArray[np.int64]:
+def _groups(architectures: Sequence[Architecture]) -> Ints:
     """(n,) a number for each architecture, from 0 in the order of their first rows."""
     number = {a: i for i, a in enumerate(dict.fromkeys(architectures))}
     return np.array([number[a] for a in architectures])

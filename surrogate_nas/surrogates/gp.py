@@ -24,10 +24,12 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from surrogate_nas.surrogates.inputs import Inputs
-from surrogate_nas.surrogates.kernels import ON_TREND, SMALLEST, VIEWS, View, covariances
+from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
 from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
+ON_TREND: tuple[View, ...] = ("same", "hamming")
+"""Views that are on top of a linear trend on the costs."""
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60

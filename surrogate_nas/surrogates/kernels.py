@@ -15,52 +15,7 @@ from surrogate_nas.surrogates.inputs import Inputs
 View = Literal["ordinal", "same", "hamming"]
 SMALLEST = 1e-6
 """Of hyperparameters, which have to be positive."""
-ON_TREND: tuple[View, ...] = ("same", "hamming")
 SQRT5 = math.sqrt(5)
-
-
-def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
-
-
-def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
-    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
-    matern = MaternKernel(
-        nu=2.5,
-        active_dims=inputs.ordinal,
-        ard_num_dims=len(inputs.ordinal),
-        batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(typical, 1.0),
-        lengthscale_constraint=GreaterThan(SMALLEST),
-    )
-    matern.lengthscale = math.exp(typical)
-    return _scaled(matern, batch)
-
-
-def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
-
-
-VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
-    "ordinal": _ordinal,
-    "same": _same,
-    "hamming": _hamming,
-}
-
-
-def covariances(kernel: Kernel, x1: Tensor, x2: Tensor, *, diag: bool = False) -> Tensor:
-    """(…, n, n') covariances, or (…, n) of the same rows, of a kernel of `VIEWS`: the numbers that GPyTorch's lazy
-    tensors come to, without them."""
-    if isinstance(kernel, AdditiveKernel):
-        return sum((covariances(k, x1, x2, diag=diag) for k in kernel.kernels), torch.zeros(()))
-    if kernel.active_dims is not None:
-        x1, x2 = x1[..., kernel.active_dims], x2[..., kernel.active_dims]
-    covariance: Tensor = kernel.forward(x1, x2, diag=diag)
-    return covariance
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -128,6 +83,32 @@ def _once(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x[..., 0, :, :]
 
 
+def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
+
+
+def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
+    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
+    matern = MaternKernel(
+        nu=2.5,
+        active_dims=inputs.ordinal,
+        ard_num_dims=len(inputs.ordinal),
+        batch_shape=batch,
+        lengthscale_prior=LogNormalPrior(typical, 1.0),
+        lengthscale_constraint=GreaterThan(SMALLEST),
+    )
+    matern.lengthscale = math.exp(typical)
+    return _scaled(matern, batch)
+
+
+def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
+    if not inputs.hot:
+        return _ordinal(inputs, batch)
+    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
+
+
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     if not inputs.costs:
         return kernel
@@ -165,3 +146,21 @@ def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
     )
     scaled.outputscale = 0.5
     return scaled
+
+
+VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
+    "ordinal": _ordinal,
+    "same": _same,
+    "hamming": _hamming,
+}
+
+
+def covariances(kernel: Kernel, x1: Tensor, x2: Tensor, *, diag: bool = False) -> Tensor:
+    """(…, n, n') covariances, or (…, n) of the same rows, of a kernel of `VIEWS`: the numbers that GPyTorch's lazy
+    tensors come to, without them."""
+    if isinstance(kernel, AdditiveKernel):
+        return sum((covariances(k, x1, x2, diag=diag) for k in kernel.kernels), torch.zeros(()))
+    if kernel.active_dims is not None:
+        x1, x2 = x1[..., kernel.active_dims], x2[..., kernel.active_dims]
+    covariance: Tensor = kernel.forward(x1, x2, diag=diag)
+    return covariance

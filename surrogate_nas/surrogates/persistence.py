@@ -8,7 +8,6 @@ is kept.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,8 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.errors import first_line
+from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
@@ -105,17 +106,13 @@ def save(fitted: Fitted, key: FitKey, folder: Path) -> None:
     """
     digest = key.digest
     home = folder / digest[:NAME_DIGITS]
-    partial = folder / f"{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        _write(fitted, digest, key.seed, partial)
-        shutil.rmtree(home, ignore_errors=True)
-        partial.rename(home)
+        with new_folder(home) as partial:
+            _write(fitted, digest, key.seed, partial)
+            shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         if not home.is_dir():  # unless another command has just kept the same fit
-            raise OSError(f"surrogate not kept: {str(error).splitlines()[0]}") from None
+            raise OSError(f"surrogate not kept: {first_line(error)}") from None
     for other in folder.iterdir():
         if other != home:
             shutil.rmtree(other, ignore_errors=True)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.models.model import Model
 
+from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -19,12 +19,14 @@ from surrogate_nas.surrogates.spread import Spread
 
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
+UNLIMITED_LOSS = 0.005
+"""Accuracy given up for a lower cost where thresholds have no limit to keep."""
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a fresh training of each of n architectures would measure at its operating point."""
 
@@ -40,7 +42,7 @@ class Prediction:
     """(n,)."""
     cost: Spread | None
     """(n,) expected cost by the study's cost table, if it has one."""
-    macs: npt.NDArray[np.int64]
+    macs: Ints
     """(n, E) exact."""
     feasible: Floats
     """(n,) probability that every limit holds."""
@@ -81,8 +83,8 @@ class Predictor:
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.
 
-        The rule is that of `Measurements.best`; where no setting is predicted to keep the limits, the one that
-        violates them least. Without limits on cost, no more accuracy is bought than half a point.
+        See `best_first`; where no setting is predicted to keep the limits, the one that violates them least. Without
+        limits that thresholds decide, the cheapest that is at most half a point below the most accurate.
         """
         chosen = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
         return np.concatenate(chosen)
@@ -90,11 +92,11 @@ class Predictor:
     def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
         reached = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
-        accuracy, expected, violation = reached.accuracy, reached.objective, reached.excess(limits)
-        capped = limits.limits_spending
-        floor = limits.min_accuracy if limits.min_accuracy is not None else accuracy.max(1, keepdims=True) - 0.005
-        utility = accuracy if capped else np.where(accuracy >= floor, 1 / expected, accuracy - 1)
-        best = np.lexsort((-utility, violation), axis=1)[:, 0]
+        accuracy, beyond, cheapest = reached.accuracy, reached.excess(limits), wants_cheapest(limits)
+        if not (cheapest or limits.limits_spending):  # thresholds have no limit to keep
+            beyond = np.maximum(accuracy.max(axis=1, keepdims=True) - UNLIMITED_LOSS - accuracy, 0)
+            cheapest = True
+        best = best_first(accuracy, reached.objective, beyond, cheapest=cheapest)[:, 0]
         return np.asarray(np.where(candidates.present[:, :-1], grid[best], np.inf))
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
@@ -123,14 +125,14 @@ class Predictor:
 
         positions = range(1, self.design.basis.positions + 1)
         return Prediction(
-            thresholds,
-            share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
-            share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
-            share(figures.accuracy, ACCURACY),
-            spent(figures.macs, EXPECTED_MACS),
-            None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
-            candidates.cost.macs(np.isfinite(thresholds)),
-            (self._widened(figures).excess(limits) <= 0).mean(axis=0),
+            thresholds=thresholds,
+            rates=share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
+            exit_accuracy=share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
+            accuracy=share(figures.accuracy, ACCURACY),
+            expected_macs=spent(figures.macs, EXPECTED_MACS),
+            cost=None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
+            macs=candidates.cost.macs(np.isfinite(thresholds)),
+            feasible=(self._widened(figures).excess(limits) <= 0).mean(axis=0),
         )
 
     def _widened(self, figures: Figures) -> Figures:
@@ -161,12 +163,12 @@ def _concatenate(parts: list[Prediction]) -> Prediction:
         return Spread(*(np.concatenate([getattr(e, part) for e in of]) for part in Spread.__slots__))
 
     return Prediction(
-        np.concatenate([p.thresholds for p in parts]),
-        join("rates"),
-        join("exit_accuracy"),
-        join("accuracy"),
-        join("expected_macs"),
-        None if parts[0].cost is None else join("cost"),
-        np.concatenate([p.macs for p in parts]),
-        np.concatenate([p.feasible for p in parts]),
+        thresholds=np.concatenate([p.thresholds for p in parts]),
+        rates=join("rates"),
+        exit_accuracy=join("exit_accuracy"),
+        accuracy=join("accuracy"),
+        expected_macs=join("expected_macs"),
+        cost=None if parts[0].cost is None else join("cost"),
+        macs=np.concatenate([p.macs for p in parts]),
+        feasible=np.concatenate([p.feasible for p in parts]),
     )

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from surrogate_nas.architecture.cost import charged
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import Reach
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -69,13 +67,13 @@ def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, th
     """
     cost, wide = candidates.cost, thresholds.ndim == 3
 
-    def shaped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def shaped(array: Array) -> Array:
         return array[:, None] if wide else array
 
     present = shaped(candidates.present)
     on = np.isfinite(thresholds) & present[..., :-1]
 
-    def spent(backbone: npt.NDArray[Any], branch: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def spent(backbone: Array, branch: Array) -> Array:
         return charged(shaped(backbone), shaped(branch), on, cost.charge_heads)
 
     nothing = np.zeros(0)

@@ -10,6 +10,7 @@ from surrogate_nas.foundation.arrays import Floats
 INTERVAL = 0.9
 """What intervals are to cover."""
 CERTAIN = 1e-9
+"""Relative standard deviation up to which a quantity counts as certain."""
 
 
 @dataclass(frozen=True, slots=True)

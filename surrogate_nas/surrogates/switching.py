@@ -16,7 +16,7 @@ from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from sklearn.neural_network import MLPRegressor
 from torch import Tensor
 
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
@@ -67,6 +67,8 @@ REGRESSORS: Mapping[str, Callable[[int], Regressor]] = {
 class Switching(NormalModel):
     """One regressor for each target; variances are those of its held-out errors."""
 
+    variances: Tensor
+
     def __init__(self, training: TrainingSet, seed: int) -> None:
         super().__init__()
         self.inputs = Inputs(training)
@@ -81,8 +83,6 @@ class Switching(NormalModel):
                 self.regressors.append(REGRESSORS[name](seed).fit(X[known], training.Y[known, j]))
                 variances.append(variance)
         self.register_buffer("variances", torch.tensor(variances, dtype=torch.float64))
-
-    variances: Tensor
 
     @property
     def num_outputs(self) -> int:
@@ -106,7 +106,7 @@ class Switching(NormalModel):
         return mean, self.variances.expand(len(X), -1)
 
 
-def choose(X: Floats, y: Floats, group: np.ndarray, seed: int) -> tuple[str, float]:
+def choose(X: Floats, y: Floats, group: Array, seed: int) -> tuple[str, float]:
     """The regressor with the largest mean − standard deviation of τ over folds, and its mean squared held-out error."""
     names, of = np.unique(group, return_inverse=True)
     fold = np.arange(len(names)) % FOLDS

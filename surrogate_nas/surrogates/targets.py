@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
@@ -56,13 +55,11 @@ class _Axes:
     """(m, C): what one unit of each target adds to the coefficients."""
     inverse: Floats
     """(C, m): coefficients to targets."""
-    first: npt.NDArray[np.int64]
+    first: Ints
     """(m,) the first coefficient of the curve that each target is of."""
 
 
-def _axes(
-    basis: CurveBasis, values: Floats, covariance: Floats, defined: npt.NDArray[np.bool_]
-) -> tuple[Floats, _Axes]:
+def _axes(basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools) -> tuple[Floats, _Axes]:
     """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
 
     Coefficients of one curve trade off against each other, so single ones are ill determined while some of their

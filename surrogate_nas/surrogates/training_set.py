@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
 InputKind = Literal["ordinal", "nominal", "cost"]
 TREND_PENALTY = 0.1
@@ -40,7 +39,7 @@ class TrainingSet:
         return int(self.Y.shape[1])
 
     @cached_property
-    def defined(self) -> npt.NDArray[np.bool_]:
+    def defined(self) -> Bools:
         """(n, m) where there is a target."""
         return np.isfinite(self.Yvar)
 

@@ -1,4 +1,4 @@
-"""Fitting and judging surrogates by architectures that they never saw."""
+"""Judging surrogates by architectures that they never saw."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +32,10 @@ FEW_NETWORKS = 30
 """Below this many networks, held-out scores are themselves uncertain."""
 FEWEST_TO_WIDEN = 8
 WIDENING = (1.0, 4.0)
+SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
+"""What quantities lie within."""
+RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
+"""Targets whose errors are relative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +124,6 @@ def _settings(basis: CurveBasis) -> Floats:
 def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
     """Where surrogates are judged, the same at every early exit: lower than usual where scores are."""
     return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
-
-
-SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
-RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
-"""Targets whose errors are relative."""
 
 
 def _measured(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:

@@ -3,12 +3,11 @@
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import xgboost
 from torch import Tensor
 
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Floats32
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
@@ -100,9 +99,7 @@ def _booster(X: Floats, Y: Floats, weight: Floats, seed: int) -> xgboost.Booster
     used = weight.any(axis=1)
     rows, target, weight = xgboost.DMatrix(X[used], Y[used], nthread=1), Y[used], weight[used]
 
-    def squared_error(
-        predicted: npt.NDArray[np.float32], _: xgboost.DMatrix
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def squared_error(predicted: Floats32, _: xgboost.DMatrix) -> tuple[Floats, Floats]:
         return weight * (predicted.reshape(target.shape) - target), weight
 
     return xgboost.train({**PARAMETERS, "seed": seed}, rows, ROUNDS, obj=squared_error)

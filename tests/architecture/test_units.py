@@ -17,6 +17,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
@@ -129,7 +130,7 @@ def test_with_every_exit_off_only_the_backbone_is_charged(space: SearchSpace) ->
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_choice_indices_cost_what_their_architectures_cost(space: SearchSpace, seed: int) -> None:
-    indices = space.sample_indices(20, np.random.default_rng(seed))
+    indices = moves.sample(space.genes, 20, np.random.default_rng(seed))
     shape = ImageShape(3, 32, 10)
     costing = costing_for(space, shape)
     fast, plain = cost_of_indices(space, indices, costing), [costing.of(a) for a in space.architectures(indices)]
@@ -143,7 +144,7 @@ def assert_equal_costs(a: Cost, b: Cost) -> None:
 
 def counted(space: SearchSpace, seed: int) -> Cost:
     costing = costing_for(space, ImageShape(3, 32, 10), "all")
-    return cost_of_indices(space, space.sample_indices(20, np.random.default_rng(seed)), costing)
+    return cost_of_indices(space, moves.sample(space.genes, 20, np.random.default_rng(seed)), costing)
 
 
 def test_pooling_a_feature_map_away_is_refused() -> None:

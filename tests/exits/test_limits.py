@@ -34,7 +34,17 @@ def curve_of_three() -> Measurements:
     leaving, correct = np.array([[10, 0], [8, 2], [0, 10]]), np.array([[5, 0], [6, 2], [0, 9]])
     macs, size = np.array([[100, 450], [140, 440], [100, 400]]), np.full(3, 1000)
     costs, objective = np.full((3, 2), np.nan), np.array([100.0, 200.0, 400.0])
-    return Measurements(thresholds, leaving, correct, macs, costs, objective, size, 4 * size, size)
+    return Measurements(
+        thresholds=thresholds,
+        leaving=leaving,
+        correct=correct,
+        macs=macs,
+        costs=costs,
+        objective=objective,
+        parameters=size,
+        weight_bytes=4 * size,
+        activation_bytes=size,
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,10 +72,10 @@ def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(li
 @pytest.mark.parametrize(
     ("limits", "nearest"),
     [
-        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5000, expected MACs 100"),
-        (Limits(min_accuracy=0.95), "no thresholds keep accuracy ≥ 0.95; nearest: accuracy 0.9000, expected MACs 400"),
-        (Limits(max_worst_macs=390), "worst-case MACs 400"),
-        (Limits(max_params=999), "parameters 1,000"),
+        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5, expected MACs 100 > 50"),
+        (Limits(min_accuracy=0.95), "keep accuracy ≥ 0.95; nearest: accuracy 0.9 < 0.95, expected MACs 400"),
+        (Limits(max_worst_macs=390), "worst-case MACs 400 > 390"),
+        (Limits(max_params=999), "parameters 1,000 > 999"),
     ],
 )
 def test_limits_that_nothing_keeps_are_an_error_that_shows_the_nearest(limits: Limits, nearest: str) -> None:

@@ -28,12 +28,12 @@ from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
 from surrogate_nas.export.latency import LATENCY, measure_latency
 from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
-from surrogate_nas.export.pieces import Branch, pieces_of
+from surrogate_nas.export.pieces import BranchPiece, pieces_of
 from surrogate_nas.export.runtime import (
     MANIFEST,
-    Answer,
     ExportedNetwork,
     ExportError,
+    Predictions,
     difference,
     digest_of,
     read_examples,
@@ -43,12 +43,12 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.network.backbone import mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.report.latency import latency_section, read_latencies
+from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 from surrogate_nas.study.study import Study
 from tests.conftest import Command
 
-Floats = npt.NDArray[np.float32]
 GATED = "stem-w8-s1/res-d1-w8-k3-s1@gated-c4/res-d1-w8-k3-s2@gated-c4/res-d1-w8-k3-s2"
 
 
@@ -117,7 +117,7 @@ def test_branches_are_as_sure_as_the_policy_says(policy: PolicyName, temperature
     logits, gate = (8 * rng.normal(size=(500, 10))).astype(np.float32), rng.normal(size=500).astype(np.float32)
     gated = policy in GATE_POLICIES
     with torch.no_grad():
-        branch = Branch(network, 0, policy, temperature)
+        branch = BranchPiece(network, 0, policy, temperature)
         sure = branch.confidence(torch.from_numpy(logits), torch.from_numpy(gate) if gated else None).numpy()
     expected = gate_scores(gate) if gated else scores(policy, logits, temperature)
     assert np.abs(sure - expected).max() < 1e-6
@@ -152,7 +152,7 @@ def test_of_quantised_networks_the_typical_image_counts() -> None:
 def test_pieces_of_any_space_say_the_same(name: str, tmp_path: Path) -> None:
     space = SearchSpace(preset(name))
     shape = ImageShape(1, 8, 10) if name == "tiny" else ImageShape(3, 32, 10)
-    rows = space.sample_indices(3, np.random.default_rng(4))
+    rows = moves.sample(space.genes, 3, np.random.default_rng(4))
     for i, architecture in enumerate(space.architectures(rows)):
         (here := tmp_path / str(i)).mkdir()
         expected, got = differences(EarlyExitNetwork(architecture, shape), here, 20)
@@ -174,9 +174,8 @@ def test_pieces_of_a_given_backbone_say_the_same(
     monkeypatch.chdir(Path(__file__).parents[2])
     shape = ImageShape(3, side, 10)
     space = SearchSpace(mount(reference, exits).space(shape))
-    with_all = max(
-        space.architectures(space.sample_indices(20, np.random.default_rng(0))), key=lambda a: len(a.exit_positions)
-    )
+    drawn = space.architectures(moves.sample(space.genes, 20, np.random.default_rng(0)))
+    with_all = max(drawn, key=lambda a: len(a.exit_positions))
     network = EarlyExitNetwork(with_all, shape, backbone=space.spec.backbone)
     expected, got = differences(network, tmp_path, 8)
     assert len(expected.logits) == len(exits) + 1
@@ -297,7 +296,7 @@ def test_the_default_setting_is_the_best_within_the_limits(exporting: tuple[Path
     assert settings[default]["tune"]["expected_macs"] <= cap * 1.001
     assert default < len(settings) - 1  # the ladder goes on above the budget
     assert ExportedNetwork.load(made.folder).within(cap * 1.001) == default
-    assert not list(tmp_path.glob("*.partial"))
+    assert list(tmp_path.iterdir()) == [made.folder]
 
 
 @pytest.mark.usefixtures("stored_pieces")
@@ -316,7 +315,7 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
 
 def test_other_routes_or_classes_are_noticed() -> None:
     positions, classes, none = np.array([0, 1, 1]), np.array([3, 4, 5]), np.zeros(3)
-    same = Answer(none, none, classes, positions, none)  # type: ignore[arg-type]
+    same = Predictions(none, none, classes, positions, none)  # type: ignore[arg-type]
     require_same_answers((positions, classes), same, "")
     for other in (dataclasses.replace(same, positions=positions[::-1]), dataclasses.replace(same, classes=classes + 1)):
         with pytest.raises(JobError, match="of 3 test images otherwise"):

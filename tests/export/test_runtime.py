@@ -170,7 +170,7 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
     seen: list[int] = []
 
     class Spy:
-        def __init__(self, piece: runtime.Piece) -> None:
+        def __init__(self, piece: runtime.LoadedPiece) -> None:
             self.piece = piece
 
         def __call__(self, values: Any) -> Any:
@@ -178,7 +178,7 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
             return self.piece(values)
 
     stages = tuple(
-        runtime.Stage(Spy(s.segment), s.branch and Spy(s.branch), s.temperature)  # type: ignore[arg-type]
+        runtime.ExitPieces(Spy(s.segment), s.branch and Spy(s.branch), s.temperature)  # type: ignore[arg-type]
         for s in network.stages
     )
     spied = ExportedNetwork(

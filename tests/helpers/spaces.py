@@ -17,7 +17,7 @@ SHAPE = ImageShape(3, 32, 10)
 def rows(space: SearchSpace) -> st.SearchStrategy[np.ndarray]:
     """(1, G) choice indices, not canonical: genes that do not apply hold any value."""
     drawn = st.tuples(*(st.integers(0, len(gene.values) - 1) for gene in space.genes)).map(lambda row: np.array([row]))
-    return drawn.filter(lambda row: space.valid(row).all())
+    return drawn.filter(lambda row: space.genes.valid(row).all())
 
 
 def drawn(space: SearchSpace, data: st.DataObject) -> Architecture:

@@ -11,6 +11,7 @@ from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.study import Study
@@ -45,8 +46,8 @@ def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
     small: tuple[Problem, Predictor], limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, predictor = small
-    start = problem.space.sample_indices(1, np.random.default_rng(5))
-    whole = np.concatenate(list(problem.space.distinct_indices(192, np.random.default_rng(0), draw=1000)))
+    start = moves.sample(problem.space.genes, 1, np.random.default_rng(5))
+    whole = np.concatenate(list(moves.distinct(problem.space.genes, 192, np.random.default_rng(0), draw=1000)))
     candidates = Candidates.of_indices(problem.space, whole, problem.costing)
     kept = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
     everything = evolve(problem, predictor, limits, start, problem.space.size)
@@ -61,11 +62,11 @@ def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
 def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem, Predictor]) -> None:
     problem, predictor = large
     limits = Limits(max_macs=1e5, max_params=20_000)
-    found = evolve(problem, predictor, limits, problem.space.sample_indices(3, np.random.default_rng(0)), 5)
+    found = evolve(problem, predictor, limits, moves.sample(problem.space.genes, 3, np.random.default_rng(0)), 5)
     assert found.feasible[0] >= 0.5
     assert len(np.unique(found.rows, axis=0)) == len(found) < 15_000
-    around = problem.space.neighbor_indices(found.rows[0])
-    samples = problem.space.sample_indices(5000, np.random.default_rng(1))
+    around = moves.neighbors(problem.space.genes, found.rows[0])
+    samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
     scorer = evolution._Evolution(problem, predictor, limits, 5, None)
     others = scorer._joined([], np.concatenate([around, samples]))
     both = Evaluated.concatenate([found[:1], others]).sorted(limits)
@@ -74,7 +75,7 @@ def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem
 
 def test_the_same_seed_finds_the_same(large: tuple[Problem, Predictor]) -> None:
     problem, predictor = large
-    start = problem.space.sample_indices(3, np.random.default_rng(0))
+    start = moves.sample(problem.space.genes, 3, np.random.default_rng(0))
     first, second = (evolve(problem, predictor, Limits(max_macs=5e4), start, 3) for _ in range(2))
     assert np.array_equal(first.rows, second.rows)
     assert np.array_equal(first.accuracy, second.accuracy)

@@ -23,6 +23,7 @@ from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.search.registry import STRATEGIES
 from surrogate_nas.search.strategy import History, Strategy, Suggestion, propose
 from surrogate_nas.settings import STRATEGY_NAMES, Settings
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.creation import require_strategy
@@ -197,9 +198,9 @@ def test_genes_are_those_proposed_else_drawn_by_the_seed() -> None:
 
 def test_children_keep_their_genes_among_the_choices_and_off_where_there_is_no_exit() -> None:
     space, rng = task().space, np.random.default_rng(0)
-    parents = Individuals.drawn(space, space.sample_indices(50, rng), 2, rng)
+    parents = Individuals.drawn(space, moves.sample(space.genes, 50, rng), 2, rng)
     children = parents.children(space, np.arange(50), np.arange(50)[::-1], rng)
-    present = space.present(children.rows)[:, :2]
+    present = space.genes.present(children.rows)[:, :2]
     assert np.isin(children.thresholds, GENES).all()
     assert np.isinf(children.thresholds[~present]).all()
     assert np.isfinite(children.thresholds[present]).any()

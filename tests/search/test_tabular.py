@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +26,7 @@ from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.archive.record import Failure, Proposal, Record
 from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.arrays import Floats32
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.strategy import known_front
 from surrogate_nas.search.problem import Problem
@@ -84,7 +84,9 @@ def trained(proposal: Proposal) -> Record:
 
 def written(records: Sequence[Record], problem: Problem, folder: Path, pending: Sequence[Proposal] = ()) -> Path:
     """The table of these records, with the study that it is of beside it."""
-    header = Header(problem.space.spec, "digits", "0123", SHAPE, seed=0, tune_share=0.1, test_share=0.2)
+    header = Header(
+        space=problem.space.spec, data="digits", fingerprint="0123", shape=SHAPE, seed=0, tune_share=0.1, test_share=0.2
+    )
     study = folder / f"study-{len(records)}"
     study.mkdir(parents=True)
     problem.settings.save(study / SETTINGS)
@@ -108,7 +110,7 @@ def table(path: Path) -> EennTable:
 
 # ---------------------------------------------------------------------- a score in a byte
 
-Scores = npt.NDArray[np.float32]
+Scores = Floats32
 some_scores = arrays(np.float32, st.tuples(st.just(1), st.integers(1, 2000)), elements=st.floats(0, 1, width=16))
 
 

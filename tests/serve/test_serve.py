@@ -23,6 +23,7 @@ from surrogate_nas.serve.copies import copy_study, stamp
 from surrogate_nas.serve.gate import DEEPEST, MOST_BYTES
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
+from surrogate_nas.space import moves
 from surrogate_nas.study.paths import ARCHIVE
 from surrogate_nas.study.study import Study
 from tests.conftest import Command
@@ -69,9 +70,9 @@ def said(client: Client, body: object, status: int = 422, to: str = "/query", **
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {
-        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
-    }
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    assert files
+    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
 
 def test_serving_leaves_a_study_as_it_was(study_path: Path, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
 def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live: Live) -> None:
     """As its script does: a gene that does not apply is 0, others the share of their last choice."""
     about, space = client.get("/space").json(), live.snapshot.study.space
-    for row, architecture in zip(space.sample_indices(20, np.random.default_rng(0)), range(20), strict=True):
+    for row, architecture in zip(moves.sample(space.genes, 20, np.random.default_rng(0)), range(20), strict=True):
         applies: list[bool] = []
         for gene in about["genes"]:
             applies.append(all(applies[parent] and row[parent] in allowed for parent, allowed in gene["needs"]))

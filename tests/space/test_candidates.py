@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from tests.helpers.outputs import SHAPE, problem
 
@@ -13,7 +14,7 @@ from tests.helpers.outputs import SHAPE, problem
 @given(st.integers(0, 2**32 - 1), st.floats(3.5, 5.5))
 def test_exact_limits_reject_only_what_no_thresholds_could_save(seed: int, log_macs: float) -> None:
     space, cap = problem().space, 10**log_macs
-    found = Candidates.of_indices(space, space.sample_indices(3, np.random.default_rng(seed)), Costing(SHAPE))
+    found = Candidates.of_indices(space, moves.sample(space.genes, 3, np.random.default_rng(seed)), Costing(SHAPE))
     possible = []
     for i in range(3):
         settings = [np.array([a, b]) & found.present[i, :-1] for a in (False, True) for b in (False, True)]

@@ -8,6 +8,7 @@ import pytest
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.settings import Settings
+from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for, require_all, units_in
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset, preset_names
@@ -30,7 +31,7 @@ def test_another_cost_is_the_sum_over_units_for_one_and_for_many(name: str) -> N
     space = SearchSpace(preset(name))
     table = table_of(space)
     costing = costing_for(space, SHAPE, "all", table)
-    rows = space.sample_indices(30, np.random.default_rng(1))
+    rows = moves.sample(space.genes, 30, np.random.default_rng(1))
     many = cost_of_indices(space, rows, costing)
     assert many.other is not None
     for i, architecture in enumerate(space.architectures(rows)):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
-from tests.helpers.spaces import drawn, every_architecture, rows
+from tests.helpers.spaces import every_architecture, rows
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -35,18 +36,18 @@ def test_a_whole_space_can_be_sampled_and_no_more(user_space: SearchSpace) -> No
 def test_neighbors_are_distinct_canonical_and_never_the_architecture_itself(
     space: SearchSpace, data: st.DataObject
 ) -> None:
-    row = space.canonical(data.draw(rows(space)))
-    found = space.neighbor_indices(row[0])
-    np.testing.assert_array_equal(space.canonical(found), found)
+    row = space.genes.canonical(data.draw(rows(space)))
+    found = moves.neighbors(space.genes, row[0])
+    np.testing.assert_array_equal(space.genes.canonical(found), found)
     assert len({r.tobytes() for r in np.concatenate([found, row])}) == len(found) + 1
 
 
 @settings(max_examples=10)
 @given(data=st.data())
 def test_being_neighbors_is_symmetric(space: SearchSpace, data: st.DataObject) -> None:
-    a = drawn(space, data)
-    b = data.draw(st.sampled_from(space.neighbors(a)))
-    assert a in space.neighbors(b)
+    row = space.genes.canonical(data.draw(rows(space)))[0]
+    other = data.draw(st.sampled_from(list(moves.neighbors(space.genes, row))))
+    assert (moves.neighbors(space.genes, other) == row).all(axis=1).any()
 
 
 @settings(max_examples=10)
@@ -54,23 +55,24 @@ def test_being_neighbors_is_symmetric(space: SearchSpace, data: st.DataObject) -
 def test_an_architecture_and_its_neighbors_have_every_value_of_every_gene(
     space: SearchSpace, data: st.DataObject
 ) -> None:
-    row = space.canonical(data.draw(rows(space)))
-    around = np.concatenate([row, space.neighbor_indices(row[0])])
-    applies = space.active(around)
-    exits = list(space.exit_genes.values())
+    row = space.genes.canonical(data.draw(rows(space)))
+    around = np.concatenate([row, moves.neighbors(space.genes, row[0])])
+    applies = space.genes.active(around)
+    exits = list(space.genes.exits.values())
     needed = row[0, exits].sum() <= space.spec.exits.at_least  # no exit can be left out then
-    for g in space.encoded_genes:
+    for g in space.genes.encoded:
         if g in exits and needed:
             continue
         assert set(around[applies[:, g], g]) == set(range(len(space.genes[g].values)))
 
 
 def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: SearchSpace) -> None:
-    reached: set[Architecture] = set()
-    edge = set(user_space.sample(1, np.random.default_rng(0)))
+    reached: set[tuple[int, ...]] = set()
+    edge = {tuple(moves.sample(user_space.genes, 1, np.random.default_rng(0))[0].tolist())}
     while edge:
         reached |= edge
-        edge = {b for a in edge for b in user_space.neighbors(a)} - reached
+        around = [moves.neighbors(user_space.genes, np.array(row)).tolist() for row in edge]
+        edge = {tuple(row) for rows in around for row in rows} - reached
     assert len(reached) == user_space.size
 
 
@@ -78,18 +80,21 @@ def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: S
 def test_a_mutant_is_another_architecture_of_the_space(
     space: SearchSpace, data: st.DataObject, seed: int, rate: float
 ) -> None:
-    a = drawn(space, data)
-    mutant = space.mutate(a, np.random.default_rng(seed), rate)
-    assert mutant != a
-    assert space.decode(space.encode([mutant])) == [mutant]
+    row = space.genes.canonical(data.draw(rows(space)))
+    mutant = moves.mutate(space.genes, row, np.random.default_rng(seed), rate)
+    assert (mutant != row).any()
+    np.testing.assert_array_equal(space.genes.canonical(mutant), mutant)
+    assert space.genes.valid(mutant).all()
+    np.testing.assert_array_equal(space.indices(space.architectures(mutant)), mutant)
 
 
 @given(data=st.data(), seed=seeds)
 def test_a_child_has_each_stage_and_each_exit_with_its_branch_whole_from_one_parent(
     space: SearchSpace, data: st.DataObject, seed: int
 ) -> None:
-    left, right = drawn(space, data), drawn(space, data)
-    child = space.crossover(left, right, np.random.default_rng(seed))
+    parents = [space.genes.canonical(data.draw(rows(space))) for _ in range(2)]
+    children = moves.crossover(space.genes, *parents, np.random.default_rng(seed))
+    left, right, child = space.architectures(np.concatenate([*parents, children]))
     for of_child, *of_parents in zip(parts(child), parts(left), parts(right), strict=True):
         assert of_child in of_parents
 
@@ -100,13 +105,14 @@ def parts(a: Architecture) -> Sequence[object]:
 
 def test_children_differ_from_both_parents_now_and_then(space: SearchSpace) -> None:
     rng = np.random.default_rng(0)
-    left, right = space.sample(2, rng)
-    assert {space.crossover(left, right, rng) for _ in range(50)} - {left, right}
+    left, right = (np.repeat(space.indices([a]), 50, axis=0) for a in space.sample(2, rng))
+    children = moves.crossover(space.genes, left, right, rng)
+    assert ((children != left).any(axis=1) & (children != right).any(axis=1)).any()
 
 
 @pytest.mark.parametrize("draw", [7, 192, 1000])
 def test_every_architecture_of_a_space_can_be_drawn_once(user_space: SearchSpace, draw: int) -> None:
-    rows = np.concatenate(list(user_space.distinct_indices(user_space.size, np.random.default_rng(0), draw=draw)))
+    rows = np.concatenate(list(moves.distinct(user_space.genes, user_space.size, np.random.default_rng(0), draw=draw)))
     assert len(rows) == len(np.unique(rows, axis=0)) == user_space.size == 192
-    start = np.concatenate(list(user_space.distinct_indices(7, np.random.default_rng(0), draw=draw)))
+    start = np.concatenate(list(moves.distinct(user_space.genes, 7, np.random.default_rng(0), draw=draw)))
     assert np.array_equal(start, user_space.indices(user_space.sample(7, np.random.default_rng(0))))

@@ -10,6 +10,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.sampling import BATCH, SamplingName, sample_within
@@ -64,7 +65,7 @@ def test_what_is_taken_is_not_drawn_again(kind: SamplingName) -> None:
 def test_uniform_is_rejection_from_uniform_choices() -> None:
     space = SearchSpace(preset("compact"))
     costing, limits = costing_for(space, SHAPE), Limits(max_params=60_000)
-    rows = untaken(space, space.sample_indices(BATCH, np.random.default_rng(0)), costing, limits, set()).indices
+    rows = untaken(space, moves.sample(space.genes, BATCH, np.random.default_rng(0)), costing, limits, set()).indices
     assert drawn("compact", 12, limits=limits) == space.architectures(rows[:12])
 
 
@@ -114,12 +115,12 @@ def test_what_remains_of_a_small_space_is_found_to_the_last(user_space: SearchSp
 def test_steps_of_one_gene_leave_uniform_choices_uniform(user_space: SearchSpace) -> None:
     """The Metropolis steps of the simulation, run long from one row, against rows that are drawn."""
     rng = np.random.default_rng(0)
-    rows = np.repeat(user_space.sample_indices(1, rng), 4000, axis=0)
+    rows = np.repeat(moves.sample(user_space.genes, 1, rng), 4000, axis=0)
     for _ in range(60):
-        proposed, ratio = user_space.step_indices(rows, rng)
+        proposed, ratio = moves.step(user_space.genes, rows, rng)
         accepted = rng.random(len(rows)) < ratio
         rows = np.where(accepted[:, None], proposed, rows)
-    drawn = user_space.sample_indices(4000, rng)
+    drawn = moves.sample(user_space.genes, 4000, rng)
     np.testing.assert_allclose(rows.mean(axis=0), drawn.mean(axis=0), atol=0.04)
 
 

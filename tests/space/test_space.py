@@ -42,15 +42,15 @@ def test_architectures_are_equal_exactly_when_their_encodings_are(space: SearchS
     a, b = space.architectures(np.concatenate([row, other]))
     equal = np.array_equal(*space.encode([a, b]))
     assert (a == b) == equal == (str(a) == str(b)) == (hash(a) == hash(b))
-    assert equal == np.array_equal(space.canonical(row), space.canonical(other))
+    assert equal == np.array_equal(space.genes.canonical(row), space.genes.canonical(other))
 
 
 @given(data=st.data())
 def test_choices_that_do_not_apply_do_not_matter(space: SearchSpace, data: st.DataObject) -> None:
     row, other = data.draw(rows(space)), data.draw(rows(space))
-    changed = np.where(space.active(row), row, other)
+    changed = np.where(space.genes.active(row), row, other)
     assert space.architectures(changed) == space.architectures(row)
-    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.canonical(changed))
+    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.genes.canonical(changed))
 
 
 @given(data=st.data())
@@ -125,14 +125,14 @@ def test_a_row_with_too_few_exits_is_no_architecture_of_the_space(data: st.DataO
     X = data.draw(arrays(np.float64, (1, nachos.dimension), elements=st.floats(0, 0.4)))
     (decoded,) = nachos.decode(X)
     assert len(decoded.exit_positions) == 2
-    exits = X[0, [nachos.encoded_genes.index(g) for g in nachos.exit_genes.values()]]
+    exits = X[0, [nachos.genes.encoded.index(g) for g in nachos.genes.exits.values()]]
     assert exits[decoded.exit_positions[0]] == exits.max()
 
 
 def test_everything_is_the_whole_of_a_small_space_and_nothing_of_a_large_one(user_space: SearchSpace) -> None:
-    everything = user_space.everything
+    everything = user_space.genes.everything
     assert everything is not None
     assert len(everything) == user_space.size
     assert len(np.unique(everything, axis=0)) == user_space.size
-    assert (user_space.canonical(everything) == everything).all()
-    assert SearchSpace(preset("compact")).everything is None
+    assert (user_space.genes.canonical(everything) == everything).all()
+    assert SearchSpace(preset("compact")).genes.everything is None

@@ -74,6 +74,7 @@ def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> No
     copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "pruned"))
     copy.home.update({"keep": "none"})
     kept = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
+    assert kept
     assert len(kept) == len({r.architecture for r in copy.archive.records("final")})
     for id in kept:
         record = copy.archive.find(id)

@@ -13,7 +13,7 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.search.loop import next_round
+from surrogate_nas.search.proposals import next_round
 from surrogate_nas.study.baselines import HAND_MADE, name_of
 from surrogate_nas.study.study import Study
 

@@ -20,6 +20,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search import best_predicted as evolution
+from surrogate_nas.space import moves
 from surrogate_nas.study import query
 from surrogate_nas.study.query import Question, about
 from surrogate_nas.study.query_files import AnswerFile, QuestionFile, cells, column_names
@@ -151,7 +152,7 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
 
 def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "BLOCK", 16)
-    [only] = list(about(study.space, study.space.sample_indices(1, np.random.default_rng(0))))
+    [only] = list(about(study.space, moves.sample(study.space.genes, 1, np.random.default_rng(0))))
     read = 0
 
     def endless() -> Iterator[Question]:
@@ -292,7 +293,7 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
 def test_what_was_trained_is_where_the_search_begins_and_marked(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evolution, "GENERATIONS", 0)
     monkeypatch.setattr(evolution, "SWEEPS", 0)
-    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: space.sample_indices(0, np.random.default_rng(0)))
+    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: np.zeros((0, len(space.genes)), dtype=np.int64))
     answers = study.best(50, Limits(max_macs=1e6))
     assert {a.encoding for a in answers} == {str(r.architecture) for r in study.records()}
     assert all(a.trained for a in answers)

@@ -12,7 +12,8 @@ import torch
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
 from surrogate_nas.datasets.corruptions import corrupted, require
 from surrogate_nas.datasets.dataset import LabeledImages
-from surrogate_nas.study.shift import CLEAN, Shift, broken
+from surrogate_nas.exits.limit_table import exact_text
+from surrogate_nas.study.shift import CLEAN, Shift
 from surrogate_nas.training.training import measure_split
 from tests.conftest import Command
 
@@ -103,15 +104,15 @@ def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> N
     assert limits.min_accuracy is not None
     for row in (flagged.clean, *flagged.shifted):
         over, below = row.measured.expected_macs > limits.max_macs, row.measured.accuracy < limits.min_accuracy
-        assert [b.what for b in row.broken] == ["expected MACs"] * over + ["accuracy"] * below
-    broken_in = {(row.corruption, b.what) for row in flagged.shifted for b in row.broken}
+        assert [b.limit.words for b in row.broken] == ["expected MACs"] * over + ["accuracy"] * below
+    broken_in = {(row.corruption, b.limit.words) for row in flagged.shifted for b in row.broken}
     assert {what for _, what in broken_in} == {"expected MACs", "accuracy"}
     assert len(flagged.warnings()) == len(broken_in)
     worst = max(flagged.shifted, key=lambda row: row.measured.expected_macs)
     over_by = worst.measured.expected_macs / limits.max_macs - 1
     (said,) = (w for w in flagged.warnings() if f"{worst.measured.expected_macs:,.0f} at most, {over_by:.1%} over" in w)
     assert said.startswith(
-        f"the limit of {limits.max_macs:,.0f} on expected MACs breaks under {worst.corruption} of level"
+        f"the limit of {exact_text(limits.max_macs)} on expected MACs breaks under {worst.corruption} of level"
     )
 
 
@@ -120,9 +121,9 @@ def test_a_limit_that_is_just_kept_is_kept(shift: Shift) -> None:
     kept = Limits(
         max_macs=m.expected_macs, max_p95_macs=m.p95_macs, max_worst_macs=m.worst_macs, min_accuracy=m.accuracy
     )
-    assert broken(m, kept) == ()
-    (only,) = broken(m, kept.model_copy(update={"max_p95_macs": m.p95_macs - 1}))
-    assert (only.what, only.value, only.limit) == ("95 % of MACs", m.p95_macs, m.p95_macs - 1)
+    assert m.broken(kept) == ()
+    (only,) = m.broken(kept.model_copy(update={"max_p95_macs": m.p95_macs - 1}))
+    assert (only.limit.name, only.value, only.cap) == ("max_p95_macs", m.p95_macs, m.p95_macs - 1)
 
 
 def test_limits_that_nothing_keeps_on_tune_are_said(study: Study, id: str) -> None:
@@ -151,7 +152,7 @@ def test_the_command_prints_a_table_and_writes_a_file(
         assert float(row["accuracy"]) == expected.measured.accuracy
         assert float(row["expected_macs"]) == expected.measured.expected_macs
         assert [float(row[f"p{e}"]) for e in (1, 2, 3)] == list(expected.measured.rates)
-        assert row["broken"] == "; ".join(b.what for b in expected.broken)
+        assert row["broken"] == "; ".join(b.limit.words for b in expected.broken)
     code, out, _ = command(*words, "--json")
     document = json.loads(out)
     assert [d["accuracy"] for d in document["shifted"]] == [s.measured.accuracy for s in shift.shifted]

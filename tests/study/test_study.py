@@ -14,7 +14,7 @@ import torch
 
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
 from surrogate_nas.archive.archive import Archive
-from surrogate_nas.archive.views import Calibration
+from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.study.paths import ARCHIVE
 from surrogate_nas.study.results import Answer, Solution
 from tests.helpers.outputs import SMALL_STUDY
@@ -101,7 +101,7 @@ def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_point
 
 def test_calibration_is_measured_on_test_after_fitting_on_tune(study: Study) -> None:
     record = study.records()[0]
-    exits = Calibration.of(record.architecture, study.archive.outputs(record.id))
+    exits = ExitCalibration.of(record.architecture, study.archive.outputs(record.id))
     assert [c.position for c in exits] == list(record.architecture.exit_positions)
     assert tuple(c.temperature for c in exits) == study.archive.outputs(record.id).tune.temperatures()
     assert all(0 <= c.error <= 1 and 0 <= c.error_with_temperature <= 1 for c in exits)

@@ -39,6 +39,7 @@ def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -
     (copy.path / CHECKPOINTS / "0123.77.partial").touch()
     (copy.path / CHECKPOINTS / "0123.unfinished").touch()
     before = weights(copy)
+    assert before
     copy.home.prune()
     assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
 

@@ -17,6 +17,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.cross_validation import folds
@@ -69,7 +70,7 @@ def predictor(fitted: Fitted) -> Predictor:
 
 @pytest.fixture(scope="module")
 def unseen() -> Candidates:
-    drawn = PROBLEM.space.sample_indices(60, np.random.default_rng(9))
+    drawn = moves.sample(PROBLEM.space.genes, 60, np.random.default_rng(9))
     return Candidates.of_indices(PROBLEM.space, drawn, Costing(SHAPE))
 
 

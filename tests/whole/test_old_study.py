@@ -17,6 +17,7 @@ from PIL import Image
 
 from surrogate_nas import Archive, OperatingPoint, Study
 from tests.conftest import Command
+from tests.helpers.disk import small_disk
 
 WRITTEN = Path(__file__).parents[1] / "data" / "study-0.1.0"
 HELD: dict[str, Any] = json.loads(WRITTEN.with_name("study-0.1.0.json").read_text(encoding="utf-8"))
@@ -56,7 +57,9 @@ def require(expected: Any, got: Any) -> None:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert files
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def answered(command: Command, *words: object) -> Any:
@@ -191,6 +194,7 @@ def test_the_training_that_was_killed_goes_on_from_its_last_epoch(path: Path, co
 def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study.open(path)
     before = [(r.id, r.seconds) for r in study.records()]
+    assert list(path.rglob("*.unfinished"))
     study.run()
     assert f"1 of {len(HELD['pending'])} trainings go on from their last epoch" in capsys.readouterr().err
     records = study.records()
@@ -244,15 +248,10 @@ def test_the_exported_network_runs(path: Path, command: Command, tmp_path: Path)
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A copy on a file system of its own, to which nobody can write."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(mounted)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted here by nobody, or by root alone")
-    shutil.copytree(WRITTEN, mounted / "study")
-    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-    yield mounted / "study"
-    subprocess.run(["umount", "--lazy", str(mounted)], check=True)  # this process has files of it open
+    with small_disk(tmp_path / "disk") as disk:
+        shutil.copytree(WRITTEN, disk / "study")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield disk / "study"
 
 
 def test_it_is_read_where_nothing_can_be_written(read_only: Path, command: Command) -> None:

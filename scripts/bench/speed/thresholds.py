@@ -10,6 +10,7 @@ from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Array
 
 SINGLY = 200
 MOST_EXHAUSTIVE = 2_000_000
@@ -23,11 +24,18 @@ def synthetic(early: int, N: int, seed: int) -> Exits:
     sure = 1 / (1 + np.exp(-4 * (ability - hard + rng.normal(0, 0.2, (early + 1, N)))))
     macs, branches = np.cumsum(rng.integers(10, 100, early + 1)), np.append(rng.integers(1, 10, early), 0)
     size = np.array([1000])
-    cost = Cost(macs[None], branches[None], size, 4 * size, macs[None], branches[None])
+    cost = Cost(
+        backbone=macs[None],
+        branch=branches[None],
+        parameters=size,
+        weight_bytes=4 * size,
+        backbone_memory=macs[None],
+        branch_memory=branches[None],
+    )
     return Exits("max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard, cost)
 
 
-def gap(exits: Exits, axes: list[np.ndarray]) -> float:
+def gap(exits: Exits, axes: list[Array]) -> float:
     """Points of accuracy, over all settings of the grid."""
     curve, worst = exits.curve, -np.inf
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)

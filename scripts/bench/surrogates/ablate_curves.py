@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
@@ -27,7 +26,9 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.progress import Countdown, say
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import kendall
@@ -36,7 +37,6 @@ from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.registry import surrogate_named
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-Floats = npt.NDArray[np.float64]
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 ITERATIONS = 60
 Model = Callable[[Floats, Floats, Floats], Floats]
@@ -89,7 +89,7 @@ MODELS: dict[str, Model] = {
 }
 
 
-def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDArray[np.int64], kind: str) -> Floats:
+def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, kind: str) -> Floats:
     """(n, 2 T) accuracies and log₁₀ MACs of held-out networks."""
     problem, said = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
     everything = DesignMatrix.build(views, problem.space, problem.costing).candidates
@@ -107,13 +107,13 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDAr
     return said
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("--repeats", type=int, default=2, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     study = Study.open(arguments.study)
     problem = study.home.problem
     views, seen = list[tuple[Record, Exits]](), set()

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds, held_out
@@ -37,7 +38,6 @@ from surrogate_nas.surrogates.registry import surrogate_named
 from surrogate_nas.surrogates.spread import INTERVAL
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-Floats = npt.NDArray[np.float64]
 THRESHOLDS = (0.5, 0.8, 0.95)
 SEEDS = 3
 
@@ -50,7 +50,7 @@ class Trained:
     views: Sequence[tuple[Record, Exits]]
 
     @cached_property
-    def group(self) -> npt.NDArray[np.int64]:
+    def group(self) -> Ints:
         """(n,) architecture of each."""
         number = {a: i for i, a in enumerate(dict.fromkeys(r.architecture for r, _ in self.views))}
         return np.array([number[r.architecture] for r, _ in self.views])
@@ -69,11 +69,11 @@ class Trained:
         return np.array(rates).swapaxes(0, 1), np.array(accuracy).T, np.array(macs).T
 
     @cached_property
-    def first(self) -> npt.NDArray[np.int64]:
+    def first(self) -> Ints:
         """(G,) the first row of each architecture."""
         return np.unique(self.group, return_index=True)[1]
 
-    def seeds(self) -> npt.NDArray[np.int64]:
+    def seeds(self) -> Ints:
         """(g, 3) rows of the architectures that have been trained at least three times."""
         rows = [np.flatnonzero(self.group == g) for g in np.unique(self.group)]
         return np.array([r[:SEEDS] for r in rows if len(r) >= SEEDS], dtype=np.int64).reshape(-1, SEEDS)
@@ -86,7 +86,7 @@ class Said:
     rates: Floats
     accuracy: Floats
     macs: Floats
-    inside: dict[str, npt.NDArray[np.bool_]]
+    inside: dict[str, Bools]
 
 
 def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> Said:
@@ -164,6 +164,7 @@ def own_curves(trained: Trained) -> Said:
     return Said(rates, np.array([s.accuracy for s in said]), np.array([s.figures.macs.expected for s in said]), {})
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
@@ -172,7 +173,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     study = Study.open(arguments.study)
     problem = study.home.problem
     views = problem.views.trained(study.records())
@@ -221,7 +221,7 @@ def row(
     measured: Floats,
     said_macs: Floats,
     macs: Floats,
-    group: npt.NDArray[np.int64],
+    group: Ints,
 ) -> None:
     """One line of the table, from (R, n) predictions and what was measured."""
     taus = [kendall(s, m) for s, m in zip(said, measured, strict=True)]

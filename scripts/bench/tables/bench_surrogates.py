@@ -21,21 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import xgboost
 from botorch.models.model import Model
 
+from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
 from surrogate_nas.surrogates.spread import INTERVAL
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
-
-Floats = npt.NDArray[np.float64]
 
 HELD_OUT = 500
 DEFAULT = {"max_depth": 6, "eta": 0.3, "nthread": 1}
@@ -52,7 +51,7 @@ class Table:
     """(n, d): inputs, then log₁₀ costs."""
     kinds: tuple[InputKind, ...]
     y: Floats
-    number: npt.NDArray[np.int64]
+    number: Ints
     """(n,) of each row in the file, from 0."""
 
     @classmethod
@@ -104,7 +103,7 @@ class Table:
         X = np.stack([columns[name][whole] for name, _ in used], axis=1)
         return cls(X, tuple(kind for _, kind in used), columns[target][whole], np.flatnonzero(whole)), notes
 
-    def training_set(self, rows: npt.NDArray[np.int64]) -> tuple[TrainingSet, Floats, Floats]:
+    def training_set(self, rows: Ints) -> tuple[TrainingSet, Floats, Floats]:
         """Some rows to learn from, all inputs and targets in the same scale."""
         low, high = self.X[rows].min(axis=0), self.X[rows].max(axis=0)
         X = (self.X - low) / np.where(high > low, high - low, 1.0)
@@ -230,6 +229,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
+@one_thread()
 def run(arguments: argparse.Namespace) -> None:
     def listed(text: str) -> list[str]:
         return [name.strip() for name in text.split(",") if name.strip()]
@@ -250,7 +250,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if max(sizes) + HELD_OUT > len(table.y):
         print(f"note: fewer than {HELD_OUT} rows are left to predict for the largest --train", file=sys.stderr)
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     rows, countdown, total = list[dict[str, Any]](), Countdown("runs"), len(sizes) * arguments.seeds
     for n in sizes:

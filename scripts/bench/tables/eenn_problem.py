@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from search_by_scalars import by_scalars
 from search_runs import BEGINNING, Plan, Run
 from search_table import limit_of
@@ -20,7 +19,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import Front
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.evolutionary.individuals import at_genes, genes_of
 from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos
@@ -81,9 +80,9 @@ class EennProblem:
         """Networks within the cap."""
         return int(self._keeps_exact_limits(self.table.trained).sum())
 
-    def _keeps_exact_limits(self, rows: Ints) -> npt.NDArray[np.bool_]:
+    def _keeps_exact_limits(self, rows: Ints) -> Bools:
         cost = cost_of_indices(self.table.space, rows, self.task(Settings(), 0).costing)
-        return keeps_exact_limits(cost, self.table.space.present(rows), self.limits)
+        return keeps_exact_limits(cost, self.table.space.genes.present(rows), self.limits)
 
     @cached_property
     def described(self) -> Mapping[str, Any]:

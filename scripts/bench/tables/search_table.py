@@ -6,14 +6,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from bench_surrogates import Table
 
 from surrogate_nas.exits.front import Front, pareto_order
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 
-Ints = npt.NDArray[np.int64]
 LOWEST = 5.0
 """The percentile of the target that is the reference point, where there is no floor."""
 
@@ -63,12 +61,12 @@ class TableProblem:
         return np.stack(columns, axis=1)
 
     @cached_property
-    def nominal(self) -> npt.NDArray[np.bool_]:
+    def nominal(self) -> Bools:
         """(d,) whether values only differ."""
         return np.array([self.table.kinds[j] == "nominal" for j in self.genes])
 
     @cached_property
-    def allowed(self) -> npt.NDArray[np.bool_]:
+    def allowed(self) -> Bools:
         """(N,) within the cap, which is known before anything is trained."""
         return np.ones(len(self.cost), dtype=np.bool_) if self.cap is None else self.cost <= self.cap * (1 + 1e-12)
 
@@ -99,7 +97,7 @@ class TableProblem:
         found = [self.front(rows[: i + 1]).hypervolume for i in range(len(rows))]
         return [min(value / self.best, 1.0) if self.best > 0 else 0.0 for value in found]
 
-    def feasible(self, rows: Sequence[int] | Ints) -> npt.NDArray[np.bool_]:
+    def feasible(self, rows: Sequence[int] | Ints) -> Bools:
         """Which of these rows keep the limits."""
         rows = np.asarray(rows, dtype=np.int64)
         return self.allowed[rows] & (self.table.y[rows] >= (-np.inf if self.floor is None else self.floor))

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
@@ -21,7 +20,7 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from surrogate_nas.exits.front import Front
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Bools, Floats
 
 ACQUISITION_SAMPLES = 64
 SAFE = 0.9
@@ -29,7 +28,7 @@ FEASIBLE_ENOUGH = 20
 PRUNING_SAMPLES = 256
 
 
-def safe(probability: Floats, feasible: int, q: int) -> npt.NDArray[np.bool_]:
+def safe(probability: Floats, feasible: int, q: int) -> Bools:
     """Which of n candidates are worth a training, as far as limits go.
 
     Improvements over a good front lie just beyond the limits, where most trainings would be in vain. So once some have

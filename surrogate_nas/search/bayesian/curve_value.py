@@ -5,12 +5,9 @@ is known to keep the limits, the probability that a curve keeps them comes first
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from botorch.models import ModelList
 from botorch.models.deterministic import GenericDeterministicModel
@@ -20,10 +17,11 @@ from torch import Tensor
 
 from surrogate_nas.architecture.cost import Cost, Objective, charged
 from surrogate_nas.exits.front import Front
+from surrogate_nas.exits.limit_table import Limit, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import CurveBasis, Reach
@@ -59,7 +57,7 @@ class CurveValue:
         self.joint = joint
         self._seen: dict[bytes, tuple[float, int, float]] = {}
 
-    def __call__(self, pool: Candidates) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def __call__(self, pool: Candidates) -> tuple[Floats, Ints]:
         """(n,) values, and (n,) index of the grid setting that alone would add most."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._seen], dtype=np.int64)
@@ -99,7 +97,7 @@ class CurveValue:
         violation = reached.excess(self.limits)
         return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
 
-    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, Ints, Floats]:
         cost, accuracy, violation = self._composed(part, drawn)
         alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
@@ -134,30 +132,19 @@ class _CurveInputs(Model):  # type: ignore[misc]
         return self.model.posterior(X[..., : self.columns], **options)
 
 
-@dataclass(frozen=True, slots=True)
-class _Capped:
-    """A limit on what is spent, beside that on the expected cost to be minimised."""
-
-    of: Callable[[Cost], tuple[Any, Any]]
-    """Which cost: of backbone and branches."""
-    statistic: Literal["expected", "p95"]
-    cap: float
+def _capped(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
+    """Limits on spending that exit probabilities decide, beside that on the expected cost to be minimised; the worst
+    case is exact, and was looked at when curves were scored."""
+    least = on_expected(objective)
+    return [(row, cap) for row, cap in limits.given if not (row.exact or row.floor or row is least)]
 
 
-def _capped(limits: Limits, objective: Objective) -> list[_Capped]:
-    """Limits that exit probabilities decide; the worst case is exact, and was looked at when curves were scored."""
-    found = []
-    costs: dict[Objective, Callable[[Cost], Any]] = {
-        "macs": lambda cost: (cost.backbone, cost.branch),
-        "cost": lambda cost: cost.other,
-    }
-    for name, of in costs.items():
-        expected, p95 = getattr(limits, f"max_{name}"), getattr(limits, f"max_p95_{name}")
-        if expected is not None and name != objective:
-            found.append(_Capped(of, "expected", expected))
-        if p95 is not None:
-            found.append(_Capped(of, "p95", p95))
-    return found
+def _priced(limit: Limit, cost: Cost) -> tuple[Array, Array]:
+    """(n, E) each: what a limit on spending bounds, of the backbone and of the branches."""
+    if not limit.needs_cost_table:
+        return cost.backbone, cost.branch
+    assert cost.other is not None
+    return cost.other
 
 
 class OperatingPoints:
@@ -176,7 +163,7 @@ class OperatingPoints:
         """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
         costs."""
         cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
-        spent = [cost.priced, *(c.of(cost) for c in self.capped)]
+        spent = [cost.priced, *(_priced(limit, cost) for limit, _ in self.capped)]
         charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
         return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
 
@@ -188,7 +175,7 @@ class OperatingPoints:
         constraints: list[Callable[[Tensor], Tensor]] = []
         if (floor := limits.min_accuracy) is not None:
             constraints.append(lambda samples: floor - self._objectives(samples)[..., 0])
-        if (cheapest := limits.max_macs if self.objective == "macs" else limits.max_cost) is not None:
+        if (cheapest := limits.budget(self.objective)) is not None:
             log_cap = float(np.log10(cheapest))
             constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)
         constraints += [partial(self._over, k) for k in range(len(self.capped))]
@@ -210,5 +197,5 @@ class OperatingPoints:
     def _over(self, k: int, samples: Tensor) -> Tensor:
         """How far capped cost k is above its cap, relatively; below 0 within."""
         curve, costs = self._reached(samples)
-        spent = Spent(curve.rates.numpy(), costs[1 + k].numpy())
-        return torch.from_numpy(getattr(spent, self.capped[k].statistic) / self.capped[k].cap - 1)
+        (limit, cap), spent = self.capped[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)

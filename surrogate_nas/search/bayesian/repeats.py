@@ -8,7 +8,7 @@ how much the hypervolume of the front *as the surrogate believes it* is expected
 import numpy as np
 
 from surrogate_nas.exits.front import Front
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.curve_value import CURVE_SAMPLES, CurveValue
 from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates
@@ -75,7 +75,7 @@ class _Worth:
             found.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - whole)
         return np.array(found)
 
-    def _front(self, which: np.ndarray) -> Front:
+    def _front(self, which: Array) -> Front:
         front = self.value.front
         return Front.of(
             self.cost[which].ravel(), self.accuracy[which].ravel(), front.reference_cost, front.reference_accuracy

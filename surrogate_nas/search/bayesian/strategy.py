@@ -12,12 +12,13 @@ import numpy as np
 
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.measurements import Measurements
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Floats, Ints, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.bayesian.curve_value import CurveValue, OperatingPoints, threshold_grid
 from surrogate_nas.search.bayesian.repeats import worth_repeating
 from surrogate_nas.search.strategy import Fit, History, Suggestion
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.spread import Spread
@@ -135,29 +136,29 @@ class _Selection:
         if len(pending):
             begun = as_points.points(pending, self.value.grid[self.value(pending)[1]])
         K = len(self.known.points)
-        some = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
+        some = evenly(K, BASELINE)
         baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
         points = as_points.points(finalists, thresholds)
         return greedily_by_nehvi(as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun)
 
     def _pool(self) -> Candidates:
         """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
-        history, space, rng = self.history, self.history.problem.space, self.rng
-        if space.size <= WHOLE_SPACE:
-            return history.sample(space.size, rng)
+        history, genes, rng = self.history, self.history.problem.space.genes, self.rng
+        if genes.size <= WHOLE_SPACE:
+            return history.sample(genes.size, rng)
 
         def parents(n: int) -> Ints:
             return self.known.parents[rng.integers(len(self.known.parents), size=n)]
 
-        children = space.crossover_indices(parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
-        mutants = [space.mutate_indices(parents(POOL_MUTANTS), rng), space.mutate_indices(children, rng, 0.02)]
+        children = moves.crossover(genes, parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
+        mutants = [moves.mutate(genes, parents(POOL_MUTANTS), rng), moves.mutate(genes, children, rng, 0.02)]
         pool = history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants]))
         for _ in range(LOCAL_STEPS):
             if len(pool) == 0:
                 break
             value, _ = self.value(pool)
             starts = pool.indices[np.argsort(-value, kind="stable")[:LOCAL_STARTS]]
-            around = [space.neighbor_indices(row) for row in starts]
+            around = [moves.neighbors(genes, row) for row in starts]
             pool = history.new(np.concatenate([pool.indices, *around]))
         return pool
 

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.archive.record import Proposal
 from surrogate_nas.exits.choosing import AEBNAS_GRID
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.search.strategy import History
+from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace
@@ -48,7 +48,7 @@ class Individuals:
     @classmethod
     def of(cls, space: SearchSpace, rows: Ints, thresholds: Floats) -> "Individuals":
         """With genes off where there is no exit, so that equal individuals have equal genes."""
-        present = space.present(rows)[:, : thresholds.shape[1]]
+        present = space.genes.present(rows)[:, : thresholds.shape[1]]
         return cls(rows, np.where(present, thresholds, OFF))
 
     @classmethod
@@ -76,11 +76,11 @@ class Individuals:
 
         Each threshold gene is of either parent; it is drawn where that parent has no exit, or by mutation.
         """
-        rows = space.crossover_indices(self.rows[left], self.rows[right], rng)
-        rows = space.mutate_indices(rows, rng)
+        rows = moves.crossover(space.genes, self.rows[left], self.rows[right], rng)
+        rows = moves.mutate(space.genes, rows, rng)
         k = self.thresholds.shape[1]
         from_left, redrawn = rng.random((len(left), k)) < 0.5, rng.random((len(left), k)) < RATE
-        had = space.present(self.rows)[:, :k]
+        had = space.genes.present(self.rows)[:, :k]
         redrawn |= ~np.where(from_left, had[left], had[right])
         genes = np.where(from_left, self.thresholds[left], self.thresholds[right])
         return Individuals.of(space, rows, np.where(redrawn, rng.choice(GENES, size=genes.shape), genes))
@@ -116,7 +116,7 @@ class Shown:
     """(n,) a fraction."""
     log_cost: Floats
     """(n,) log₁₀ of the expected cost."""
-    feasible: npt.NDArray[np.bool_]
+    feasible: Bools
     """(n,) whether all limits are kept."""
 
     def __len__(self) -> int:
@@ -146,7 +146,7 @@ class Shown:
 def within_limits(history: History, individuals: Individuals) -> Individuals:
     """Those that keep the exact limits, trained or not."""
     found = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
-    present = history.problem.space.present(individuals.rows)
+    present = history.problem.space.genes.present(individuals.rows)
     return individuals[np.flatnonzero(keeps_exact_limits(found, present, history.problem.settings.limits))]
 
 

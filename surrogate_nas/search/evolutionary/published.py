@@ -60,7 +60,7 @@ def nachos(history: History, q: int) -> Sequence[Suggestion]:
     """
     shown = Shown.of(history, lambda exits, _: at_nachos(exits, history.problem.settings.limits), genes=False)
     limits, share = history.problem.settings.limits, float(shown.feasible.mean()) if len(shown) else 1.0
-    budget = limits.max_macs if history.problem.settings.objective == "macs" else limits.max_cost
+    budget = limits.budget(history.problem.settings.objective)
     worst = None if limits.min_accuracy is None else 1 - limits.min_accuracy
 
     def values(error: Floats, log_cost: Floats) -> Floats:

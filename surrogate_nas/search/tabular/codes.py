@@ -4,14 +4,14 @@ Each exit's 256 levels are quantiles of its own scores: many levels where many s
 apart. Codes rise with scores, so that order is kept, with ties.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from surrogate_nas.foundation.arrays import Array, Floats32
+
 Codes = npt.NDArray[np.uint8]
-Levels = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
+Levels = Floats32
+Scores = Floats32
 LEVELS = 256
 
 
@@ -47,7 +47,7 @@ def _coded(row: Scores) -> tuple[Codes, Levels]:
     return code[of].astype(np.uint8), np.append(levels, np.repeat(levels[-1], LEVELS - len(levels)))
 
 
-def _medians(ordered: Scores, starts: npt.NDArray[Any]) -> Levels:
+def _medians(ordered: Scores, starts: Array) -> Levels:
     """(L,) lower medians of the runs of (N,) scores that begin at (L,) places: a threshold inside splits them best."""
     ends = np.append(starts[1:], len(ordered))
     return np.asarray(ordered[(starts + ends - 1) // 2])

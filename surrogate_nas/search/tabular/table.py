@@ -26,7 +26,7 @@ from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
 from surrogate_nas.settings import Settings
@@ -42,8 +42,8 @@ POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
 """Whose scores a table has."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Training:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TabulatedTraining:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
     id: str
@@ -87,7 +87,7 @@ class EennTable:
     """SHA-256 of the images and labels that networks were trained and measured on; see `Dataset.fingerprint`."""
     labels: tuple[Ints, Ints]
     """(n,) of the tune split and (N − n,) of the test split."""
-    trainings: tuple[Training, ...]
+    trainings: tuple[TabulatedTraining, ...]
     """In the order in which they were decided on; a network may be there several times."""
 
     @classmethod
@@ -116,12 +116,12 @@ class EennTable:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+            raise InputError(f"{path} is not a table: {one_line(error)}") from None
 
     @cached_property
-    def _of(self) -> Mapping[Architecture, Sequence[Training]]:
+    def _of(self) -> Mapping[Architecture, Sequence[TabulatedTraining]]:
         """Trainings of each network, in their order."""
-        of: dict[Architecture, list[Training]] = {}
+        of: dict[Architecture, list[TabulatedTraining]] = {}
         for training in self.trainings:
             of.setdefault(training.architecture, []).append(training)
         return of
@@ -139,7 +139,7 @@ class EennTable:
     @cached_property
     def untrained(self) -> Ints:
         """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
-        there, everything = {row.tobytes() for row in self.trained}, self.space.everything
+        there, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
             raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
         return everything[[row.tobytes() not in there for row in everything]]
@@ -226,7 +226,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
+def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
     """Those of `networks.csv`, piece by piece."""
     listed = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
     for piece, group in itertools.groupby(listed, key=lambda row: int(row["piece"])):
@@ -237,8 +237,14 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
         parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
             codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
-            yield Training(
-                row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels, parts["correct"][i]
+            yield TabulatedTraining(
+                id=row["id"],
+                architecture=architecture,
+                seed=int(row["seed"]),
+                seconds=float(row["seconds"]),
+                codes=codes,
+                levels=levels,
+                correct=parts["correct"][i],
             )
 
 

@@ -1,0 +1,82 @@
+"""The commands that choose thresholds of a trained network: tune, ladder, policies."""
+
+from typing import Annotated
+
+import typer
+
+from surrogate_nas.cli.answer import answer
+from surrogate_nas.cli.inputs import limits_of, open_study
+from surrogate_nas.cli.options import NOTHING_GIVEN, GivenLimits, Json, Network, StudyPath, takes_limits
+
+app = typer.Typer()
+
+
+@app.command()
+@takes_limits
+def tune(
+    study: StudyPath,
+    network: Network,
+    limits: GivenLimits = NOTHING_GIVEN,
+    method: Annotated[
+        str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")
+    ] = "curve",
+    as_json: Json = False,
+) -> None:
+    """Choose thresholds of a trained network within limits, by default the study's, without training."""
+    home = open_study(study, {})
+    from surrogate_nas.cli.print_solutions import print_solutions
+    from surrogate_nas.documents import curve_document, solution_document
+    from surrogate_nas.study.study import Study
+
+    within = limits_of(limits, home)
+    whole = Study(home)
+    solution = whole.tune(network, within, method)  # type: ignore[arg-type]  # which it checks
+    curve = curve_document(whole, network)
+    document = {"limits": within.model_dump(), "method": method, **solution_document(solution), "curve": curve}
+    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {within}"))
+
+
+@app.command()
+@takes_limits
+def ladder(
+    study: StudyPath,
+    network: Network,
+    rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
+    limits: GivenLimits = NOTHING_GIVEN,
+    as_json: Json = False,
+) -> None:
+    """Thresholds of a trained network for several budgets within limits, by default the study's.
+
+    For a device that changes them with its load.
+    """
+    home = open_study(study, {})
+    from surrogate_nas.cli.print_solutions import print_ladder
+    from surrogate_nas.documents import ladder_document
+    from surrogate_nas.study.study import Study
+
+    within = limits_of(limits, home)
+    found = Study(home).ladder(network, within, rungs)
+    answer(ladder_document(found), as_json, lambda: print_ladder(found, f"{network} within {within}"))
+
+
+@app.command()
+@takes_limits
+def policies(
+    study: StudyPath,
+    network: Network,
+    limits: GivenLimits = NOTHING_GIVEN,
+    as_json: Json = False,
+) -> None:
+    """Compare exit policies on a trained network, each at its own best thresholds within limits, without training.
+
+    Without limits the study's hold.
+    """
+    home = open_study(study, {})
+    from surrogate_nas.cli.print_solutions import print_policies
+    from surrogate_nas.documents import solution_document
+    from surrogate_nas.study.study import Study
+
+    within = limits_of(limits, home)
+    found = Study(home).compare_policies(network, within)
+    document = [solution_document(s) for s in found]
+    answer(document, as_json, lambda: print_policies(found, f"{network} within {within}"))

@@ -1,0 +1,186 @@
+"""The one table of limits: what each bounds, what it is called, and when its values are known.
+
+Light, so that the command line has its options from here without loading any library.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Quantity = Literal[
+    "expected_macs",
+    "worst_macs",
+    "p95_macs",
+    "parameters",
+    "weight_bytes",
+    "activation_bytes",
+    "expected_cost",
+    "worst_cost",
+    "p95_cost",
+    "accuracy",
+]
+"""What limits bound."""
+STATISTICS = ("expected", "worst", "p95")
+"""Over samples, of what each of them spends."""
+LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
+Decided = Literal["network", "exits", "samples"]
+"""What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last is known
+from a training only, the others before it."""
+WHOLE = 1000
+"""From this on, measured values are told as whole numbers."""
+
+
+def spending_of(quantity: Quantity) -> tuple[str, str]:
+    """Statistic and amount of what samples spend; an empty statistic for other quantities.
+
+    >>> spending_of("p95_macs"), spending_of("weight_bytes")
+    (('p95', 'macs'), ('', 'weight_bytes'))
+    """
+    statistic, _, amount = quantity.partition("_")
+    return (statistic, amount) if statistic in STATISTICS else ("", quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A row of the table."""
+
+    name: str
+    """Field of `Limits`; the option is the same with dashes."""
+    quantity: Quantity
+    words: str
+    """The quantity for people."""
+    unit: LimitUnit
+    """That of the study's cost table for `cost`."""
+    decided: Decided
+    about: str
+    """What the limit demands, for people who set it."""
+    floor: bool = False
+    """Whether values have to be at least the limit, instead of at most."""
+
+    @property
+    def sign(self) -> str:
+        """Relation of values that keep the limit to the limit."""
+        return "≥" if self.floor else "≤"
+
+    @property
+    def statistic(self) -> str:
+        """Of a quantity that samples spend, one of `STATISTICS`; else empty."""
+        return spending_of(self.quantity)[0]
+
+    @property
+    def exact(self) -> bool:
+        """Whether values are known before a training; else they are learned."""
+        return self.decided != "samples"
+
+    @property
+    def needs_cost_table(self) -> bool:
+        """Whether only a cost table can tell values."""
+        return self.unit == "cost"
+
+
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        "max_macs",
+        "expected_macs",
+        "expected MACs",
+        "MACs",
+        "samples",
+        "At most so many expected (average) multiply-accumulates (MACs) per image.",
+    ),
+    Limit(
+        "max_worst_macs",
+        "worst_macs",
+        "worst-case MACs",
+        "MACs",
+        "exits",
+        "At most so many MACs for an image that goes to the last exit.",
+    ),
+    Limit(
+        "max_p95_macs",
+        "p95_macs",
+        "95 % of images' MACs",
+        "MACs",
+        "samples",
+        "At most so many MACs for 95 % of the images.",
+    ),
+    Limit(
+        "max_params",
+        "parameters",
+        "parameters",
+        "parameters",
+        "network",
+        "At most so many parameters of the whole network.",
+    ),
+    Limit(
+        "max_weight_bytes",
+        "weight_bytes",
+        "bytes of weights",
+        "bytes",
+        "network",
+        "At most so many bytes of weights of the whole network, as deployed.",
+    ),
+    Limit(
+        "max_activation_bytes",
+        "activation_bytes",
+        "bytes of activations",
+        "bytes",
+        "exits",
+        "At most so many bytes of activations alive at the worst moment, for one image.",
+    ),
+    Limit(
+        "max_cost",
+        "expected_cost",
+        "expected cost",
+        "cost",
+        "samples",
+        "At most this expected (average) cost per image, by the study's cost table.",
+    ),
+    Limit(
+        "max_worst_cost",
+        "worst_cost",
+        "worst-case cost",
+        "cost",
+        "exits",
+        "At most this cost for an image that goes to the last exit.",
+    ),
+    Limit(
+        "max_p95_cost",
+        "p95_cost",
+        "95 % of images' cost",
+        "cost",
+        "samples",
+        "At most this cost for 95 % of the images.",
+    ),
+    Limit(
+        "min_accuracy",
+        "accuracy",
+        "accuracy",
+        "fraction",
+        "samples",
+        "At least this accuracy, a fraction.",
+        floor=True,
+    ),
+)
+"""Every limit there is, in the order of the fields of `Limits`."""
+
+
+def on_expected(objective: Literal["macs", "cost"]) -> Limit:
+    """The limit on the expected cost that is minimised."""
+    return next(limit for limit in LIMITS if limit.quantity == f"expected_{objective}")
+
+
+def exact_text(value: float) -> str:
+    """A limit for people, to its last digit.
+
+    >>> exact_text(3e6), exact_text(45058.25), exact_text(0.955)
+    ('3,000,000', '45,058.25', '0.955')
+    """
+    return f"{float(value):,}".removesuffix(".0")
+
+
+def rounded_text(value: float) -> str:
+    """A measured value for people.
+
+    >>> rounded_text(45058.25), rounded_text(12.3456789)
+    ('45,058', '12.3457')
+    """
+    return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:g}"
