@@ -26,7 +26,7 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
         JobError: if fewer than eight networks have been trained.
     """
     stored = None if again else stored_fit(home, records)
-    return stored or _new_fit(home, records)
+    return stored or _new_fit(home, key_of(home, records))
 
 
 def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
@@ -56,10 +56,9 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
     )
 
 
-def _new_fit(home: Home, records: Sequence[Record]) -> Fitted:
-    problem, key = home.problem, key_of(home, records)
-    views = problem.views.trained(key.records)
-    design, start = DesignMatrix.build(views, problem.space, problem.costing), time.monotonic()
+def _new_fit(home: Home, key: FitKey) -> Fitted:
+    views = home.problem.views.trained(key.records)
+    design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # where nothing can be written it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)

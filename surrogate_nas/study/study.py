@@ -415,7 +415,8 @@ class Study:
 
     def _respondent(self, limits: Limits | None) -> Respondent:
         limits = self._limits(limits)
-        return self.respondent(self.archive.records(), self.fit(), limits)
+        records = self.archive.records()
+        return self.respondent(records, fitting.fit(self.home, records), limits)
 
     def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
         """What answers within limits, from a surrogate and records that are at hand."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
@@ -121,8 +121,24 @@ def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     return kernel + _scaled(smooth, batch)
 
 
+class _Scaled(ScaleKernel):  # type: ignore[misc]
+    """One scale for each kernel of the batch.
+
+    GPyTorch asks torch for the common shape of several, which imports SymPy; here all are of one shape.
+    """
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Of the kernels."""
+        return self._batch_shape
+
+    @batch_shape.setter
+    def batch_shape(self, shape: torch.Size) -> None:
+        self._batch_shape = shape
+
+
 def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
-    scaled = ScaleKernel(
+    scaled = _Scaled(
         kernel,
         batch_shape=batch,
         outputscale_prior=LogNormalPrior(-1.0, 2.0),
@@ -137,3 +153,14 @@ VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
     "same": _same,
     "hamming": _hamming,
 }
+
+
+def covariances(kernel: Kernel, x1: Tensor, x2: Tensor, *, diag: bool = False) -> Tensor:
+    """(…, n, n') covariances, or (…, n) of the same rows, of a kernel of `VIEWS`: the numbers that GPyTorch's lazy
+    tensors come to, without them."""
+    if isinstance(kernel, AdditiveKernel):
+        return sum((covariances(k, x1, x2, diag=diag) for k in kernel.kernels), torch.zeros(()))
+    if kernel.active_dims is not None:
+        x1, x2 = x1[..., kernel.active_dims], x2[..., kernel.active_dims]
+    covariance: Tensor = kernel.forward(x1, x2, diag=diag)
+    return covariance
