@@ -1,13 +1,10 @@
 """What corruptions do to images."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from surrogate_nas import Study
 from surrogate_nas.datasets.corruptions import CHUNK, CORRUPTIONS, LEVELS, corrupted
-from surrogate_nas.datasets.dataset import Images
+from surrogate_nas.datasets.dataset import Images, Splits
 
 
 def drawn(channels: int, side: int, n: int = 40) -> Images:
@@ -54,8 +51,8 @@ def test_each_level_is_farther_from_the_clean_images(name: str, images: Images) 
 
 
 @KINDS
-def test_digits_too_are_farther_with_each_level(name: str, study_path: Path) -> None:
-    test = Study.open(study_path).splits().test.images
+def test_digits_too_are_farther_with_each_level(name: str, digits: Splits) -> None:
+    test = digits.test.images
     distances = [distance(corrupted(test, name, level, seed=0), test) for level in (0, *LEVELS)]
     assert distances == sorted(set(distances))
 

@@ -10,7 +10,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.space import moves
+from surrogate_nas.space import moves, sampling
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.sampling import BATCH, SamplingName, sample_within
@@ -23,6 +23,19 @@ SHAPE = ImageShape(3, 32, 10)
 kinds = pytest.mark.parametrize("kind", ["uniform", "stratified", "space-filling"])
 TIGHT = Limits(max_params=2.2e6)
 """Fewer than one in a million networks of `edanas`, whose smallest has 2.14 million parameters."""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the tries: what is found with them is found with more."""
+    monkeypatch.setattr(sampling, "BATCHES", sampling.BATCHES // 10)
+    monkeypatch.setattr(sampling, "MOST_STEPS", sampling.MOST_STEPS // 10)
+
+
+@pytest.fixture
+def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Designs of fewer networks: laws hold whatever their number."""
+    monkeypatch.setattr(sampling, "POOL", sampling.POOL // 8)
 
 
 def drawn(
@@ -39,6 +52,7 @@ def drawn(
 
 
 @kinds
+@pytest.mark.usefixtures("small_pool")
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_worst_macs=5e6, max_params=2.6e6), TIGHT])
 def test_what_is_drawn_is_distinct_and_keeps_the_limits(kind: SamplingName, limits: Limits) -> None:
     found = drawn("edanas", 20, kind, limits)
@@ -49,6 +63,7 @@ def test_what_is_drawn_is_distinct_and_keeps_the_limits(kind: SamplingName, limi
 
 
 @kinds
+@pytest.mark.usefixtures("small_pool")
 def test_the_same_chance_draws_the_same_and_the_kth_does_not_depend_on_how_many(kind: SamplingName) -> None:
     assert drawn("compact", 30, kind)[:7] == drawn("compact", 7, kind)
     assert drawn("compact", 7, kind) != drawn("compact", 7, kind, seed=1)
@@ -101,6 +116,7 @@ def test_limits_that_leave_one_network_in_a_million_take_seconds_not_hours() -> 
     assert (rows != rows[0]).any(axis=0).sum() > 10  # they are not all of one kin
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_remains_of_a_small_space_is_found_to_the_last(user_space: SearchSpace) -> None:
     costing = costing_for(user_space, ImageShape(1, 8, 10))
     everything = Candidates.of(user_space, user_space.sample(user_space.size, np.random.default_rng(0)), costing)
@@ -124,6 +140,7 @@ def test_steps_of_one_gene_leave_uniform_choices_uniform(user_space: SearchSpace
     np.testing.assert_allclose(rows.mean(axis=0), drawn.mean(axis=0), atol=0.04)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_smallest_costs_are_named_where_nothing_keeps_the_limits() -> None:
     with pytest.raises(InputError, match=r"only 0 of 2 .* smallest found: .* 2,142,602 parameters"):
         drawn("edanas", 2, limits=Limits(max_params=2e6))
@@ -138,6 +155,7 @@ def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
     assert (found.cost.parameters <= 4000).all()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_limits_that_nothing_keeps_name_the_smallest_costs() -> None:
     with pytest.raises(InputError, match=r"only 0 of 5 .* parameters ≤ 10; smallest found"):
         sample_within(
