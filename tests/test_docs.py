@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,55 @@ def test_links_and_images_lead_somewhere(page: str) -> None:
 def test_scripts_that_are_named_are_there(page: str) -> None:
     named = set(re.findall(r"scripts/[\w/]+\.py", PAGES[page].read_text(encoding="utf-8")))
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_modules_that_are_named_are_there() -> None:
+    texts = [token.content for page in PAGES for token in inline(page) if token.type == "code_inline"]
+    named = {text for text in texts if re.fullmatch(r"[a-z]\w*(/\w+)+\.py", text)}
+    assert len(named) > 50
+    assert [
+        name for name in sorted(named) if not any((ROOT / top / name).is_file() for top in ("surrogate_nas", ""))
+    ] == []
+
+
+# ---------------------------------------------------------------------- lines
+
+LINE_LENGTH: int = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["line-length"]
+A_LINK = re.compile(r"\s*(?:[-*] )?<?(?:\[[^]]*\]\()?https?://\S+")
+EVERY_TEXT = [
+    path
+    for folder in (".", "docs", "data", "scripts", "tests")
+    for path in sorted((ROOT / folder).glob("*.md" if folder == "." else "**/*.md"))
+    if not {"_build", "study-0.1.0"} & set(path.parts)
+]
+"""Pages, and what is read beside code; not what an export of an old study holds."""
+
+
+def too_long(text: str) -> list[tuple[int, str]]:
+    """Lines over the configured length, with their numbers; rows of tables, and lines that are one link, may be longer,
+    for they cannot be wrapped."""
+    lines = enumerate(text.splitlines(), start=1)
+    rows = {
+        i for t in MarkdownIt().enable("table").parse(text) if t.type == "table_open" and t.map for i in range(*t.map)
+    }
+    return [
+        (number, line)
+        for number, line in lines
+        if len(line) > LINE_LENGTH and number - 1 not in rows and not A_LINK.fullmatch(line)
+    ]
+
+
+def test_lines_fit() -> None:
+    assert {*PAGES.values(), ROOT / "CHANGELOG.md"} < set(EVERY_TEXT)
+    long = {str(p.relative_to(ROOT)): too_long(p.read_text(encoding="utf-8")) for p in EVERY_TEXT}
+    assert {page: lines for page, lines in long.items() if lines} == {}
+
+
+def test_a_line_that_does_not_fit_is_seen() -> None:
+    word, link = "x" * LINE_LENGTH, f"https://example.org/{'x' * LINE_LENGTH}"
+    fit = [f"- [d]({link})", link, "", "| head |", "|---|", f"| {word} |", "", word]
+    text = "\n".join([f"a {word}", "", "```sh", f"b {word}", "```", "", f"# c {word}", "", *fit])
+    assert [number for number, _ in too_long(text)] == [1, 4, 7]
 
 
 # ---------------------------------------------------------------------- commands

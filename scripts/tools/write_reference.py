@@ -4,6 +4,8 @@ python scripts/tools/write_reference.py
 """
 
 import re
+import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -18,7 +20,9 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.settings import Settings
 from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+WIDTH: int = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["line-length"]
 GENERATED = "<!-- Written by scripts/tools/write_reference.py from the code: change that, and run it again. -->"
 SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "study": (Settings, ""),
@@ -39,6 +43,12 @@ def cell(text: str) -> str:
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(map(cell, line))} |" for line in lines]
+
+
+def prose(text: str) -> str:
+    """Paragraphs in lines of the configured length."""
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+    return "\n\n".join(textwrap.fill(p, WIDTH, break_long_words=False, break_on_hyphens=False) for p in paragraphs)
 
 
 # ---------------------------------------------------------------------- commands
@@ -76,7 +86,7 @@ def command_lines(name: str, command: Any) -> Iterator[str]:
     options = [p for p in command.params if p.param_type_name == "option" and p.name in hints]
     words = [name, *(p.metavar or p.name.upper() for p in arguments), *["[OPTION]..."] * bool(options)]
     words += ["[COMMAND]"] * bool(getattr(command, "commands", {}))
-    yield from ["", f"## {name}", "", command.help or "", "", "```text", " ".join(words), "```"]
+    yield from ["", f"## {name}", "", prose(command.help or ""), "", "```text", " ".join(words), "```"]
     if arguments:
         rows = [[f"`{(p.metavar or p.name.upper()).strip('[].')}`", p.help or ""] for p in arguments]
         yield from ["", *table(["argument", "meaning"], rows)]
@@ -93,7 +103,7 @@ def commands_page() -> str:
         "",
         GENERATED,
         "",
-        group.help or "",
+        prose(group.help or ""),
         "",
         "`STUDY` is a folder, `NETWORK` a record's id or how it starts. `--json` prints one document on stdout and",
         "nothing else; progress and warnings go to stderr. Exit codes: 0 done, 1 the work failed, 2 bad input, 130",
@@ -149,8 +159,8 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
     """A section of the reference."""
     schema = model.model_json_schema()
     said = ModuleAnalyzer.for_module(model.__module__).find_attr_docs()
-    about = [line for line in (where, " ".join((model.__doc__ or "").split())) if line]
-    yield from ["", f"## {title}", "", *"\n\n".join(map(meaning, about)).split("\n"), ""]
+    about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
+    yield from ["", f"## {title}", "", "\n\n".join(about), ""]
     yield from table(
         ["setting", "takes", "default", "meaning"],
         [

@@ -74,7 +74,7 @@ class SplitOutputs:
         return np.stack(cooled), self.right
 
     def temperatures(self) -> tuple[float, ...]:
-        """(X,) that calibrate each exit on these outputs; see `policies.fit_temperature`.
+        """(X,) that calibrate each exit on these outputs; see `calibration.fit_temperature`.
 
         Raises:
             InputError: where there are too many classes to keep logits.

@@ -25,8 +25,6 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from surrogate_nas.foundation.arrays import Array, Ints
-
 MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
@@ -35,7 +33,10 @@ TOLERANCE = 1e-4
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 
 
 class ExportError(ValueError):
@@ -128,6 +129,9 @@ def difference(expected: Array, got: Array, *, quantized: bool) -> float:
     if not worst <= allowed:
         raise ExportError(f"logits differ by {worst:.3g} from those before the export; allowed: {allowed:.3g}")
     return float(of_image.max())
+
+
+# ---------------------------------------------------------------------- the network
 
 
 @dataclass(frozen=True)
@@ -373,6 +377,9 @@ class ExportedNetwork:
         return np.ascontiguousarray(images, dtype=np.float32)
 
 
+# ---------------------------------------------------------------------- files
+
+
 def read_manifest(folder: str | Path) -> dict[str, Any]:
     """The manifest of a folder, if it is as it was written.
 
@@ -448,6 +455,9 @@ def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
             return held["images"], held["labels"], held["logits"]
     except (OSError, ValueError, KeyError) as error:
         raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
+
+
+# ---------------------------------------------------------------------- by itself
 
 
 def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None:

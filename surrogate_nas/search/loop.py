@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import propose
-from surrogate_nas.search.strategy import History, Strategy
+from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
 """Trains proposals and returns a record for each that was carried out, in their order."""
@@ -33,7 +32,7 @@ def search(
         records: what has been trained.
         taken: every proposal so far, carried out or not; they count against the budget.
         evaluate: trains a round's proposals. A round that comes back incomplete ends the search.
-        strategy: what proposes; see `strategy_named`.
+        strategy: what proposes; see `registry`.
         rounds: at most so many; `None` goes on until the budget is spent.
         excluded: rows of architectures that cannot be trained.
 

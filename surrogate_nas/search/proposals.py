@@ -1,4 +1,4 @@
-"""Proposals: those that need no surrogate, and those a strategy suggests."""
+"""Proposals: sampled ones, those the user asks for, baselines and finals. None of them needs a surrogate."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,9 +7,7 @@ import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Origin, Proposal
-from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.strategy import History, Strategy
 from surrogate_nas.space.candidates import taken_rows
 from surrogate_nas.space.sampling import sample_within
 
@@ -60,29 +58,3 @@ def make_proposal(
     """A training of the study's recipe, with the seed that its round and rank have."""
     fidelity = problem.settings.recipe.fidelity
     return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)
-
-
-def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
-    """The next trainings, held against what strategies promise.
-
-    Raises:
-        JobError: for more than q, or an architecture that is taken or breaks an exact limit.
-    """
-    suggestions = list(strategy(history, q))
-    problem = history.problem
-    if len(suggestions) > q:
-        raise JobError(f"the strategy suggests {len(suggestions)} architectures; asked for at most {q}")
-    rows = problem.space.indices([s.architecture for s in suggestions])
-    for suggestion, row in zip(suggestions, rows, strict=True):
-        taken = row.tobytes() in history.closed
-        if suggestion.again and (not taken or row.tobytes() in history.excluded):
-            raise JobError(f"the strategy suggests to train again what has not been trained: {suggestion.architecture}")
-        if not suggestion.again and taken:
-            raise JobError(f"the strategy suggests what is taken already: {suggestion.architecture}")
-    new = [row for suggestion, row in zip(suggestions, rows, strict=True) if not suggestion.again]
-    if new and len(history.new(np.stack(new))) < len(new):
-        raise JobError(f"the strategy suggests an architecture twice, or outside the limits: {problem.settings.limits}")
-    return [
-        make_proposal(problem, s.architecture, history.round, rank, "search", s.prediction)
-        for rank, s in enumerate(suggestions)
-    ]

@@ -11,7 +11,9 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import make_proposal
 from surrogate_nas.space.candidates import Candidates, taken_rows, untaken
 from surrogate_nas.space.sampling import some_rows
 from surrogate_nas.surrogates.fit import Fitted
@@ -94,3 +96,29 @@ class Strategy(Protocol):
 
         What is new is distinct, not taken, and within the exact limits, as `History.new` and `sample` give it.
         """
+
+
+def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
+    """The next trainings, held against what strategies promise.
+
+    Raises:
+        JobError: for more than q, or an architecture that is taken or breaks an exact limit.
+    """
+    suggestions = list(strategy(history, q))
+    problem = history.problem
+    if len(suggestions) > q:
+        raise JobError(f"the strategy suggests {len(suggestions)} architectures; asked for at most {q}")
+    rows = problem.space.indices([s.architecture for s in suggestions])
+    for suggestion, row in zip(suggestions, rows, strict=True):
+        taken = row.tobytes() in history.closed
+        if suggestion.again and (not taken or row.tobytes() in history.excluded):
+            raise JobError(f"the strategy suggests to train again what has not been trained: {suggestion.architecture}")
+        if not suggestion.again and taken:
+            raise JobError(f"the strategy suggests what is taken already: {suggestion.architecture}")
+    new = [row for suggestion, row in zip(suggestions, rows, strict=True) if not suggestion.again]
+    if new and len(history.new(np.stack(new))) < len(new):
+        raise JobError(f"the strategy suggests an architecture twice, or outside the limits: {problem.settings.limits}")
+    return [
+        make_proposal(problem, s.architecture, history.round, rank, "search", s.prediction)
+        for rank, s in enumerate(suggestions)
+    ]

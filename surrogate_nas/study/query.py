@@ -113,7 +113,7 @@ class Respondent:
         return [answers[i] for i in order[:n]]
 
     def order(self, answers: Sequence[Answer]) -> Ints:
-        """(n,) which answers are the best, the best first; see `evolution.ranking`."""
+        """(n,) which answers are the best, the best first; see `best_predicted.ranking`."""
         merits = zip(*[self._merits(answer) for answer in answers], strict=True)
         feasible, accuracy, spent = (np.array(column) for column in merits)
         return ranking(self.limits, feasible, accuracy, spent)

@@ -25,7 +25,7 @@ class Measured:
     """95 % Wilson interval."""
     expected_macs: float
     expected_macs_interval: tuple[float, float]
-    """95 % over samples drawn anew; see `thresholds.bootstrap`."""
+    """95 % over samples drawn anew; see `intervals.bootstrap`."""
     p95_macs: int
     """What 95 % of the samples do not exceed."""
     worst_macs: int

@@ -88,14 +88,6 @@ def test_outputs_keep_their_types(archive: Archive, classes: int) -> None:
     assert tune.logits is None or tune.logits.dtype == np.float16
 
 
-def test_logits_and_what_is_kept_of_them_above_twenty_classes_say_the_same() -> None:
-    logits = np.random.default_rng(0).normal(size=(3, 40, 30)).astype(np.float16)
-    labels = np.arange(40) % 30
-    kept, whole = SplitOutputs.of(logits, labels), SplitOutputs(labels, logits)
-    for policy in POLICY_NAMES:
-        np.testing.assert_array_equal(kept.view(policy), whole.view(policy))
-
-
 def test_a_failure_is_a_record_without_outputs(archive: Archive) -> None:
     archive.add(failed(0))
     assert archive.records(outputs=True) == [failed(0)]

@@ -15,7 +15,8 @@ from surrogate_nas.exits.ladder import ladder
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.errors import InputError, JobError
-from tests.exits.test_exits import cost, sensible, some_exits
+from tests.exits.test_exits import sensible, some_exits
+from tests.helpers.exits import cost
 
 
 def gradual() -> Exits:

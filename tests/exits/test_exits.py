@@ -1,4 +1,4 @@
-"""Exits: scores, operating points, and what follows from a choice of thresholds."""
+"""Exits: what follows from a choice of thresholds."""
 
 import itertools
 import time
@@ -10,28 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.architecture.cost import Cost
-from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.archive.outputs import SplitOutputs
-from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.front import pareto_order
-from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
-from surrogate_nas.exits.policies import POLICY_NAMES, PolicyName, scores
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError
+from tests.helpers.exits import cost, undominated
 
-every_policy = pytest.mark.parametrize("policy", POLICY_NAMES)
 fractions = st.floats(0, 1, width=32)
-
-
-def cost(backbone: list[int], branch: list[int], parameters: int = 1000) -> Cost:
-    """Of one network; its memory is its MACs, whatever they mean."""
-    memory = np.array([np.maximum.accumulate(backbone)]), np.array([branch])
-    return Cost(np.array([backbone]), np.array([branch]), np.array([parameters]), np.array([4 * parameters]), *memory)
 
 
 @st.composite
@@ -175,11 +160,6 @@ def every_setting(exits: Exits) -> list[OperatingPoint]:
     return [OperatingPoint(thresholds) for thresholds in itertools.product(*choices)]
 
 
-def undominated(points: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(MACs, correct) that no other point matches or beats in both, cheapest first."""
-    return sorted(p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points))
-
-
 def in_total(exits: Exits, point: OperatingPoint) -> tuple[int, int]:
     """MACs and correct answers over all samples."""
     followed = [leave(exits, point, sample) for sample in range(exits.scores.shape[1])]
@@ -280,125 +260,3 @@ def test_many_exits_have_a_curve_too(early: int) -> None:
     assert (np.diff(curve.expected_macs) > 0).all()
     assert curve.expected_macs[0] == 103
     assert curve.accuracy[-1] >= exits.correct[-1].mean()
-
-
-@given(points=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-def test_pareto_order_keeps_one_of_each_undominated_point(points: list[tuple[int, int]]) -> None:
-    cost, gain = np.array(points).T
-    kept = pareto_order(gain, cost)
-    assert [points[i] for i in kept] == undominated(set(points))
-
-
-# ---------------------------------------------------------------------- the best point within limits
-
-
-def curve_of_three() -> Measurements:
-    """Accuracy 0.5, 0.8 and 0.9 at 100, 200 and 400 expected MACs; worst cases 450, 440 and 400."""
-    thresholds = np.array([[0.1], [0.5], [OFF]])
-    leaving, correct = np.array([[10, 0], [8, 2], [0, 10]]), np.array([[5, 0], [6, 2], [0, 9]])
-    macs, size = np.array([[100, 450], [140, 440], [100, 400]]), np.full(3, 1000)
-    costs, objective = np.full((3, 2), np.nan), np.array([100.0, 200.0, 400.0])
-    return Measurements(thresholds, leaving, correct, macs, costs, objective, size, 4 * size, size)
-
-
-@pytest.mark.parametrize(
-    ("limits", "best"),
-    [
-        (Limits(), 2),
-        (Limits(max_macs=400), 2),
-        (Limits(max_macs=399), 1),
-        (Limits(max_worst_macs=445), 2),
-        (Limits(max_macs=399, max_worst_macs=445), 1),
-        (Limits(max_macs=300, min_accuracy=0.5), 1),
-        (Limits(max_worst_macs=445, min_accuracy=0.5), 2),
-        (Limits(min_accuracy=0.5), 0),
-        (Limits(min_accuracy=0.51), 1),
-        (Limits(min_accuracy=0.9), 2),
-        (Limits(min_accuracy=0.5, max_params=1000), 0),
-    ],
-)
-def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(limits: Limits, best: int) -> None:
-    measured = curve_of_three()
-    assert measured.best(limits) == best
-    assert measured.feasible(limits)[best]
-
-
-@pytest.mark.parametrize(
-    ("limits", "nearest"),
-    [
-        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5000, expected MACs 100"),
-        (Limits(min_accuracy=0.95), "no thresholds keep accuracy ≥ 0.95; nearest: accuracy 0.9000, expected MACs 400"),
-        (Limits(max_worst_macs=390), "worst-case MACs 400"),
-        (Limits(max_params=999), "parameters 1,000"),
-    ],
-)
-def test_limits_that_nothing_keeps_are_an_error_that_shows_the_nearest(limits: Limits, nearest: str) -> None:
-    with pytest.raises(JobError) as caught:
-        curve_of_three().best(limits)
-    assert nearest in str(caught.value)
-
-
-# ---------------------------------------------------------------------- scores
-
-
-@every_policy
-@given(logits=st.integers(2, 12).flatmap(lambda C: arrays(np.float32, (3, C), elements=st.floats(-1e4, 1e4, width=32))))
-def test_every_score_lies_between_zero_and_one(policy: PolicyName, logits: np.ndarray) -> None:
-    said = scores(policy, logits)
-    assert said.shape == (3,)
-    assert ((said >= 0) & (said <= 1)).all()
-
-
-@every_policy
-def test_a_surer_answer_has_a_higher_score(policy: PolicyName) -> None:
-    said = scores(policy, np.outer([0.0, 0.5, 1.0, 4.0], [2.0, 0.0, -1.0]))
-    assert (np.diff(said) > 0).all()
-
-
-@every_policy
-def test_a_saturated_score_still_does_not_leave_through_an_exit_that_is_off(policy: PolicyName) -> None:
-    logits = np.full((2, 1, 3), -300.0, dtype=np.float32)
-    logits[:, :, 0] = 300.0
-    architecture = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/res-d1-w8-k3-s2")
-    exits = exits_of(architecture, SplitOutputs.of(logits, np.zeros(1, np.int64)), Costing(ImageShape(1, 8, 3)), policy)
-    assert exits.scores.tolist() == [[1.0], [1.0]]
-    assert exits.route(OperatingPoint((None,))).tolist() == [1]
-    assert exits.route(OperatingPoint((1.0,))).tolist() == [0]
-
-
-def test_exits_stand_at_their_positions() -> None:
-    architecture = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1/res-d1-w8-k3-s2@linear/res-d1-w8-k3-s2")
-    logits = np.array([[[9.0, 0.0], [0.0, 9.0]], [[0.0, 9.0], [0.0, 9.0]]])
-    exits = exits_of(architecture, SplitOutputs.of(logits, np.array([0, 1])), Costing(ImageShape(1, 8, 2)))
-    assert exits.present.tolist() == [False, True, True]
-    assert exits.correct[1:].tolist() == [[True, True], [False, True]]
-
-
-# ---------------------------------------------------------------------- operating points
-
-thresholds = st.none() | st.integers(0, 10**6).map(lambda millionths: millionths / 10**6)
-
-
-@given(given_=st.lists(thresholds, min_size=1, max_size=4).map(tuple))
-def test_an_operating_point_is_the_same_as_text_and_as_an_array(given_: tuple[float | None, ...]) -> None:
-    point = OperatingPoint(given_, "margin")
-    assert OperatingPoint.parse(str(point), len(given_) + 1, "margin") == point
-    assert OperatingPoint.from_array(point.array(), "margin") == point
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("0.8,0.5", "4 exits need 3 thresholds, got 2: '0.8,0.5'"),
-        ("", "4 exits need 3 thresholds, got 1: ''"),
-        ("0.8,of,0.5", "thresholds '0.8,of,0.5': each is a number in [0, 1] or off"),
-        ("0.8,1.5,0.5", "threshold 1.5 is not in [0, 1] and not off"),
-        ("0.8,-0.1,0.5", "threshold -0.1 is not in [0, 1] and not off"),
-        ("0.8,nan,0.5", "threshold nan is not in [0, 1] and not off"),
-        ("0.8,inf,0.5", "threshold inf is not in [0, 1] and not off"),
-    ],
-)
-def test_thresholds_that_make_no_sense_are_refused(text: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        OperatingPoint.parse(text, positions=4)
-    assert str(caught.value) == message

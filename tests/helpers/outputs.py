@@ -9,6 +9,8 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import Failure, Proposal, Record
+from surrogate_nas.archive.views import exits_of
+from surrogate_nas.exits.exits import Exits
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
@@ -57,3 +59,8 @@ def records(problem: Problem, n: int) -> list[Record]:
     proposals = initial_proposals(problem, n, [], 0)
     failed = Record(proposals[-1], None, Failure("diverged", "loss nan"), 0.0, {})
     return [*verify(proposals[:-1]), failed]
+
+
+def tune_exits(records: Sequence[Record]) -> list[Exits]:
+    """Of each record that has outputs, on the tune split."""
+    return [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in records if r.outputs]

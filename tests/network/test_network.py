@@ -21,6 +21,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICY_NAMES, PolicyName
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.network import EarlyExitNetwork
+from tests.helpers.exits import GATED
 
 SHAPE = ImageShape(1, 8, 10)
 SMALLEST_GAP = 1e-5
@@ -137,3 +138,22 @@ def test_pixels_are_normalised_by_the_statistics_given(architecture: Architectur
 def test_pixel_statistics_are_per_channel(architecture: Architecture) -> None:
     with pytest.raises(InputError, match="3 channels need as many pixel statistics, got 2"):
         EarlyExitNetwork(architecture, ImageShape(3, 8, 10), mean=(1.0, 2.0))
+
+
+def test_an_operating_point_of_cumulative_gates_is_kept_by_the_network_itself() -> None:
+    """Which exit a sample takes is the same from stored outputs and in `predict`."""
+    torch.manual_seed(0)
+    network = EarlyExitNetwork(GATED, ImageShape(1, 16, 3)).eval()
+    images = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8)
+    with torch.inference_mode():
+        said = network.said(images)
+    logits, gates = np.stack([z.numpy() for z, _ in said]), [g for _, g in said]
+    stored = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
+    outputs = SplitOutputs(np.zeros(64, np.int64), logits, gates=stored)
+    for policy in ("gate", "cumulative_gate"):
+        exits = exits_of(GATED, outputs, Costing(ImageShape(1, 16, 3)), policy)  # type: ignore[arg-type]
+        middle = np.quantile(exits.compared(exits.early)[:3], 0.6, axis=1)
+        point = OperatingPoint(tuple(float(t) for t in middle), policy)  # type: ignore[arg-type]
+        route = exits.route(point)
+        assert len(set(route.tolist())) > 2
+        np.testing.assert_array_equal(network.predict(images, point).positions, route)

@@ -19,9 +19,9 @@ from surrogate_nas.search.evolutionary.nsga2 import Survivors
 from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos, even_subset, near_target, penalised
 from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import initial_proposals, propose
+from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.search.registry import STRATEGIES
-from surrogate_nas.search.strategy import History, Strategy, Suggestion
+from surrogate_nas.search.strategy import History, Strategy, Suggestion, propose
 from surrogate_nas.settings import STRATEGY_NAMES, Settings
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import keeps_exact_limits

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
@@ -15,6 +16,8 @@ from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.sampling import BATCH, SamplingName, sample_within
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
+from tests.helpers import outputs
+from tests.helpers.outputs import problem
 
 SHAPE = ImageShape(3, 32, 10)
 kinds = pytest.mark.parametrize("kind", ["uniform", "stratified", "space-filling"])
@@ -124,3 +127,19 @@ def test_steps_of_one_gene_leave_uniform_choices_uniform(user_space: SearchSpace
 def test_the_smallest_costs_are_named_where_nothing_keeps_the_limits() -> None:
     with pytest.raises(InputError, match=r"only 0 of 2 .* smallest found: .* 2,142,602 parameters"):
         drawn("edanas", 2, limits=Limits(max_params=2e6))
+
+
+def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
+    limits, space = Limits(max_worst_macs=2e4, max_params=4000), problem().space
+    drawn = sample_within(space, 50, Costing(outputs.SHAPE), limits, np.random.default_rng(0), set())
+    found = Candidates.of(space, drawn, Costing(outputs.SHAPE))
+    assert len(set(drawn)) == 50
+    assert (found.cost.backbone[:, -1] <= 2e4).all()
+    assert (found.cost.parameters <= 4000).all()
+
+
+def test_limits_that_nothing_keeps_name_the_smallest_costs() -> None:
+    with pytest.raises(InputError, match=r"only 0 of 5 .* parameters ≤ 10; smallest found"):
+        sample_within(
+            problem().space, 5, Costing(outputs.SHAPE), Limits(max_params=10), np.random.default_rng(0), set()
+        )

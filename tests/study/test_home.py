@@ -1,6 +1,5 @@
-"""What a study's folder does around its trainings: checks before them, what it keeps after them, and who may work."""
+"""What a study does around its trainings: failures, baselines, other data, and who may work."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,126 +10,13 @@ from torch.utils.data import TensorDataset
 
 from surrogate_nas import datasets
 from surrogate_nas.archive.record import Failure, Record
-from surrogate_nas.foundation import machine
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.study import estimate as plan
 from surrogate_nas.study.baselines import HAND_MADE, name_of
-from surrogate_nas.study.paths import CHECKPOINTS
 from surrogate_nas.study.study import Study
-from tests.helpers.outputs import SMALL_STUDY
 
 QUICK = {"recipe": {"epochs": 1}, "workers": 0}
-
-
-@pytest.fixture
-def copy(study_path: Path, tmp_path: Path) -> Study:
-    return Study.open(shutil.copytree(study_path, tmp_path / "copy"))
-
-
-def weights(study: Study) -> set[str]:
-    return {path.stem for path in (study.path / CHECKPOINTS).glob("*.safetensors")}
-
-
-# ---------------------------------------------------------------------- checks before work
-
-
-def test_disk_that_will_not_do_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "free_disk", lambda path: 300_000)
-    with pytest.raises(InputError, match=r"32 trainings write up to .* MB at .*, where 300.0 kB are free"):
-        Study.create(tmp_path / "study")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_memory_that_will_not_do_is_refused_with_the_workers_that_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "available_memory", lambda: 1_500_000_000)
-    with pytest.raises(InputError, match=r"8 trainings at a time need about .*; allowed: --workers up to 2"):
-        Study.create(tmp_path / "study", workers=8)
-    monkeypatch.setattr(plan, "available_memory", lambda: 1_000_000)
-    with pytest.raises(InputError, match="not even one fits"):
-        Study.create(tmp_path / "study", workers=1)
-    monkeypatch.setattr(plan, "available_memory", lambda: 1_500_000_000)
-    assert Study.create(tmp_path / "study", workers=2).settings.workers == 2
-
-
-def test_without_asking_there_are_as_many_workers_as_the_memory_suffices_for(
-    copy: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "available_cores", lambda: 16)
-    copy.folder.settings = copy.settings.model_copy(update={"workers": None})
-    needed = copy.folder.plan(3).memory
-    monkeypatch.setattr(plan, "available_memory", lambda: int(3.5 * needed))
-    assert copy.folder.plan(3).workers == 3
-
-
-def test_the_disk_that_was_announced_bounds_what_is_written(tmp_path: Path) -> None:
-    study = Study.create(tmp_path / "study", **{**SMALL_STUDY, **QUICK, "keep": "all"})
-    before, most = machine.size_of(study.path), study.folder.plan(6).disk
-    study.collect(6)
-    assert 0 < machine.size_of(study.path) - before <= most
-
-
-def test_less_to_keep_needs_less_disk(copy: Study) -> None:
-    def disk(trainings: int, keep: str) -> int:
-        copy.folder.settings = copy.settings.model_copy(update={"keep": keep})
-        return copy.folder.plan(trainings).disk
-
-    assert disk(1, "all") < disk(10, "all")
-    assert disk(10, "none") < disk(10, "front") == disk(10, "all")
-
-
-# ---------------------------------------------------------------------- what is kept
-
-
-def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
-    before = weights(copy)
-    copy.folder.update({"keep": "front"})
-    kept = weights(copy)
-    assert {s.record.id for s in copy.front()} <= kept < before
-    copy.folder.update({"limits": {"max_macs": None, "min_accuracy": None}})
-    assert {s.record.id for s in copy.front()} <= kept
-    gone = sorted(before - kept)[0]
-    with pytest.raises(JobError, match=f"the weights of {gone} are not at .*this study keeps those of front"):
-        copy.network(gone)
-
-
-def test_none_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
-    study = Study.create(tmp_path / "study", keep="none", **QUICK)
-    study.collect(2)
-    assert list((study.path / CHECKPOINTS).iterdir()) == []
-    assert len(study.records()) == 2
-
-
-def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -> None:
-    (copy.path / CHECKPOINTS / "0123.77.partial").touch()
-    (copy.path / CHECKPOINTS / "0123.unfinished").touch()
-    before = weights(copy)
-    copy.folder.prune()
-    assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
-
-
-def test_weights_of_another_architecture_are_said(copy: Study) -> None:
-    """As after files were moved by hand: whose they are is in the file, else it shows by their shapes."""
-    one, *others = [r for r in copy.records() if copy.folder.checkpoint(r.id).is_file()]
-    other = next(r for r in others if r.architecture != one.architecture)
-    shutil.copy(copy.folder.checkpoint(other.id), copy.folder.checkpoint(one.id))
-    with pytest.raises(JobError) as caught:
-        copy.network(one.id)
-    path = copy.folder.checkpoint(one.id)
-    said = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
-    assert str(caught.value) == said
-
-
-def test_damaged_weights_are_said(copy: Study) -> None:
-    id = copy.records()[0].id
-    copy.folder.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file
-    with pytest.raises(JobError, match=f"the weights of {id} at .* are damaged"):
-        copy.network(id)
 
 
 # ---------------------------------------------------------------------- failures

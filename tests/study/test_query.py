@@ -1,4 +1,4 @@
-"""Queries of any number of architectures: files in and out, and the architectures that are predicted best."""
+"""Queries of any number of architectures: files in and out, and the best of a study."""
 
 import csv
 import io
@@ -20,23 +20,13 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search import best_predicted as evolution
-from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
-from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import initial_proposals
-from surrogate_nas.settings import Settings
 from surrogate_nas.space import moves
-from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
-from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import query
 from surrogate_nas.study.query import Question, about
 from surrogate_nas.study.query_files import AnswerFile, QuestionFile, cells, column_names
 from surrogate_nas.study.results import Answer
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import fit_surrogate
-from surrogate_nas.surrogates.predictor import Predictor
 from tests.conftest import Command
-from tests.helpers.outputs import SHAPE, verify
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +148,6 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
     monkeypatch.setattr("surrogate_nas.cli.inputs.DRAW", 5)
     assert command("query", study.path, "--sample", 12, "-o", tmp_path / "out.jsonl")[0] == 0
     assert len({a["encoding"] for a in as_lines(tmp_path / "out.jsonl")}) == 12
-
-
-@pytest.mark.parametrize("draw", [7, 192, 1000])
-def test_every_architecture_of_a_space_can_be_drawn_once(user_space: SearchSpace, draw: int) -> None:
-    rows = np.concatenate(list(moves.distinct(user_space.genes, user_space.size, np.random.default_rng(0), draw=draw)))
-    assert len(rows) == len(np.unique(rows, axis=0)) == user_space.size == 192
-    start = np.concatenate(list(moves.distinct(user_space.genes, 7, np.random.default_rng(0), draw=draw)))
-    assert np.array_equal(start, user_space.indices(user_space.sample(7, np.random.default_rng(0))))
 
 
 def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,73 +277,6 @@ def test_a_file_says_how_much_of_it_is_read(study: Study, tmp_path: Path) -> Non
 # ---------------------------------------------------------------------- the best
 
 
-@pytest.fixture(scope="module")
-def small(user_space: SearchSpace) -> tuple[Problem, Predictor]:
-    """A space of 192 architectures."""
-    problem = Problem(user_space, SHAPE, Settings(), 0)
-    views = problem.views(verify(initial_proposals(problem, 16, [], 0)))
-    design = DesignMatrix.build(views, user_space, problem.costing)
-    return problem, fit_surrogate(design, [exits for _, exits in views], "gp", 0).predictor
-
-
-@pytest.fixture(scope="module")
-def large(study: Study) -> tuple[Problem, Predictor]:
-    """One of three million."""
-    return study.folder.problem, study.fit().predictor
-
-
-@pytest.mark.parametrize("limits", [Limits(max_macs=6e4), Limits(min_accuracy=0.6), Limits(), Limits(max_macs=3e4)])
-def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
-    small: tuple[Problem, Predictor], limits: Limits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem, predictor = small
-    start = moves.sample(problem.space.genes, 1, np.random.default_rng(5))
-    whole = np.concatenate(list(moves.distinct(problem.space.genes, 192, np.random.default_rng(0), draw=1000)))
-    candidates = Candidates.of_indices(problem.space, whole, problem.costing)
-    kept = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
-    everything = evolve(problem, predictor, limits, start, problem.space.size)
-    assert {row.tobytes() for row in everything.rows} == {row.tobytes() for row in kept}
-    for name, value in {"POPULATION": 12, "PARENTS": 6, "MUTANTS": 6, "CHILDREN": 6, "SWEPT": 2}.items():
-        monkeypatch.setattr(evolution, name, value)
-    found = evolve(problem, predictor, limits, start, 2)
-    assert np.array_equal(found.rows[0], everything.rows[0])
-    assert len(found) < 0.9 * len(everything)
-
-
-def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem, Predictor]) -> None:
-    problem, predictor = large
-    limits = Limits(max_macs=1e5, max_params=20_000)
-    found = evolve(problem, predictor, limits, moves.sample(problem.space.genes, 3, np.random.default_rng(0)), 5)
-    assert found.feasible[0] >= 0.5
-    assert len(np.unique(found.rows, axis=0)) == len(found) < 15_000
-    around = moves.neighbors(problem.space.genes, found.rows[0])
-    samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
-    scorer = evolution._Evolution(problem, predictor, limits, 5, None)
-    others = scorer._joined([], np.concatenate([around, samples]))
-    both = Evaluated.concatenate([found[:1], others]).sorted(limits)
-    assert np.array_equal(both.rows[0], found.rows[0])
-
-
-def test_the_same_seed_finds_the_same(large: tuple[Problem, Predictor]) -> None:
-    problem, predictor = large
-    start = moves.sample(problem.space.genes, 3, np.random.default_rng(0))
-    first, second = (evolve(problem, predictor, Limits(max_macs=5e4), start, 3) for _ in range(2))
-    assert np.array_equal(first.rows, second.rows)
-    assert np.array_equal(first.accuracy, second.accuracy)
-
-
-def test_what_is_likely_comes_first_then_what_is_limited_decides() -> None:
-    feasible, accuracy, spent = np.array([[0.4, 0.99, 1], [0.5, 0.7, 3], [0.9, 0.8, 4], [0.6, 0.75, 2], [0.45, 0, 0]]).T
-    for limits, order in {
-        Limits(max_macs=1): [2, 3, 1, 4, 0],
-        Limits(): [2, 3, 1, 4, 0],
-        Limits(min_accuracy=0.5): [3, 1, 2, 4, 0],
-        Limits(min_accuracy=0.5, max_params=9): [3, 1, 2, 4, 0],
-        Limits(min_accuracy=0.5, max_macs=9): [2, 3, 1, 4, 0],
-    }.items():
-        assert ranking(limits, feasible, accuracy, spent).tolist() == order
-
-
 def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> None:
     answers = study.best(8, Limits(max_macs=2e5, min_accuracy=0.3))
     assert len({a.encoding for a in answers}) == 8
@@ -378,7 +293,9 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
 def test_what_was_trained_is_where_the_search_begins_and_marked(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evolution, "GENERATIONS", 0)
     monkeypatch.setattr(evolution, "SWEEPS", 0)
-    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: np.zeros((0, len(space.genes)), dtype=np.int64))
+    monkeypatch.setattr(
+        evolution, "spread_rows", lambda space, *_: moves.sample(space.genes, 0, np.random.default_rng(0))
+    )
     answers = study.best(50, Limits(max_macs=1e6))
     assert {a.encoding for a in answers} == {str(r.architecture) for r in study.records()}
     assert all(a.trained for a in answers)

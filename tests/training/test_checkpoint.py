@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -95,11 +94,3 @@ def test_the_time_limit_counts_the_time_before_an_interruption(
     impatient = RECIPE.model_copy(update={"max_seconds": 1e-6})
     with pytest.raises(TrainingFailure, match="in epoch 2"):
         train.fit(untrained(architecture, digits), digits.train, impatient, 5, flips=True, unfinished=file)
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="missing"):
-        write(tmp_path / "missing" / "state", {"a": torch.zeros(3)})
-    write(tmp_path / "state", {"a": torch.arange(3)})
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
-    assert np.isclose((tmp_path / "state").stat().st_size, 8 * 3, atol=100)

@@ -19,8 +19,7 @@ from fit import SPACE, drawn_networks
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import propose
-from surrogate_nas.search.strategy import History
+from surrogate_nas.search.strategy import History, propose
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec

@@ -33,7 +33,7 @@ class DataSource:
     """Where a worker finds the study's data, and how it is split."""
 
     path: Path
-    """The study's own copy; see `datasets.store`."""
+    """The study's own copy; see `datasets.stored`."""
     seed: int
     tune_share: float
 
@@ -49,7 +49,7 @@ class Job:
     checkpoint: Path
     """Where the trained weights go, as safetensors."""
     unfinished: Path
-    """Where the state between two epochs is kept; see `unfinished`."""
+    """Where the state between two epochs is kept; see `training.checkpoint`."""
     backbone: BackboneSpec | None = None
     """The given backbone of the space, if it has one."""
     charge_heads: ChargeHeads = "all"

@@ -1,0 +1,118 @@
+"""Moves: samples, neighbours, mutants and children."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.space import moves
+from surrogate_nas.space.space import SearchSpace
+from tests.helpers.spaces import every_architecture, rows
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seed=seeds, n=st.integers(0, 40))
+def test_samples_are_distinct_and_follow_from_the_seed(space: SearchSpace, seed: int, n: int) -> None:
+    sampled = space.sample(n, np.random.default_rng(seed))
+    assert len(set(sampled)) == len(sampled) == n
+    assert space.decode(space.encode(sampled)) == sampled
+    assert space.sample(n, np.random.default_rng(seed)) == sampled
+
+
+def test_a_whole_space_can_be_sampled_and_no_more(user_space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    assert set(user_space.sample(user_space.size, rng)) == every_architecture(user_space)
+    with pytest.raises(InputError, match="cannot sample 193 distinct architectures; space 'user' has 192"):
+        user_space.sample(193, rng)
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_neighbors_are_distinct_canonical_and_never_the_architecture_itself(
+    space: SearchSpace, data: st.DataObject
+) -> None:
+    row = space.genes.canonical(data.draw(rows(space)))
+    found = moves.neighbors(space.genes, row[0])
+    np.testing.assert_array_equal(space.genes.canonical(found), found)
+    assert len({r.tobytes() for r in np.concatenate([found, row])}) == len(found) + 1
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_being_neighbors_is_symmetric(space: SearchSpace, data: st.DataObject) -> None:
+    row = space.genes.canonical(data.draw(rows(space)))[0]
+    other = data.draw(st.sampled_from(list(moves.neighbors(space.genes, row))))
+    assert (moves.neighbors(space.genes, other) == row).all(axis=1).any()
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_an_architecture_and_its_neighbors_have_every_value_of_every_gene(
+    space: SearchSpace, data: st.DataObject
+) -> None:
+    row = space.genes.canonical(data.draw(rows(space)))
+    around = np.concatenate([row, moves.neighbors(space.genes, row[0])])
+    applies = space.genes.active(around)
+    exits = list(space.genes.exits.values())
+    needed = row[0, exits].sum() <= space.spec.exits.at_least  # no exit can be left out then
+    for g in space.genes.encoded:
+        if g in exits and needed:
+            continue
+        assert set(around[applies[:, g], g]) == set(range(len(space.genes[g].values)))
+
+
+def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: SearchSpace) -> None:
+    reached: set[tuple[int, ...]] = set()
+    edge = {tuple(moves.sample(user_space.genes, 1, np.random.default_rng(0))[0].tolist())}
+    while edge:
+        reached |= edge
+        around = [moves.neighbors(user_space.genes, np.array(row)).tolist() for row in edge]
+        edge = {tuple(row) for rows in around for row in rows} - reached
+    assert len(reached) == user_space.size
+
+
+@given(data=st.data(), seed=seeds, rate=st.floats(0, 1))
+def test_a_mutant_is_another_architecture_of_the_space(
+    space: SearchSpace, data: st.DataObject, seed: int, rate: float
+) -> None:
+    row = space.genes.canonical(data.draw(rows(space)))
+    mutant = moves.mutate(space.genes, row, np.random.default_rng(seed), rate)
+    assert (mutant != row).any()
+    np.testing.assert_array_equal(space.genes.canonical(mutant), mutant)
+    assert space.genes.valid(mutant).all()
+    np.testing.assert_array_equal(space.indices(space.architectures(mutant)), mutant)
+
+
+@given(data=st.data(), seed=seeds)
+def test_a_child_has_each_stage_and_each_exit_with_its_branch_whole_from_one_parent(
+    space: SearchSpace, data: st.DataObject, seed: int
+) -> None:
+    parents = [space.genes.canonical(data.draw(rows(space))) for _ in range(2)]
+    children = moves.crossover(space.genes, *parents, np.random.default_rng(seed))
+    left, right, child = space.architectures(np.concatenate([*parents, children]))
+    for of_child, *of_parents in zip(parts(child), parts(left), parts(right), strict=True):
+        assert of_child in of_parents
+
+
+def parts(a: Architecture) -> Sequence[object]:
+    return [a.stem, *a.stages, *a.branches]
+
+
+def test_children_differ_from_both_parents_now_and_then(space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    left, right = (np.repeat(space.indices([a]), 50, axis=0) for a in space.sample(2, rng))
+    children = moves.crossover(space.genes, left, right, rng)
+    assert ((children != left).any(axis=1) & (children != right).any(axis=1)).any()
+
+
+@pytest.mark.parametrize("draw", [7, 192, 1000])
+def test_every_architecture_of_a_space_can_be_drawn_once(user_space: SearchSpace, draw: int) -> None:
+    rows = np.concatenate(list(moves.distinct(user_space.genes, user_space.size, np.random.default_rng(0), draw=draw)))
+    assert len(rows) == len(np.unique(rows, axis=0)) == user_space.size == 192
+    start = np.concatenate(list(moves.distinct(user_space.genes, 7, np.random.default_rng(0), draw=draw)))
+    assert np.array_equal(start, user_space.indices(user_space.sample(7, np.random.default_rng(0))))

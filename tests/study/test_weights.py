@@ -1,0 +1,62 @@
+"""Weights: which are kept, and what is said of those that are not what they should be."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.study.paths import CHECKPOINTS
+from surrogate_nas.study.study import Study
+
+QUICK = {"recipe": {"epochs": 1}, "workers": 0}
+
+
+def weights(study: Study) -> set[str]:
+    return {path.stem for path in (study.path / CHECKPOINTS).glob("*.safetensors")}
+
+
+def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
+    before = weights(copy)
+    copy.folder.update({"keep": "front"})
+    kept = weights(copy)
+    assert {s.record.id for s in copy.front()} <= kept < before
+    copy.folder.update({"limits": {"max_macs": None, "min_accuracy": None}})
+    assert {s.record.id for s in copy.front()} <= kept
+    gone = sorted(before - kept)[0]
+    with pytest.raises(JobError, match=f"the weights of {gone} are not at .*this study keeps those of front"):
+        copy.network(gone)
+
+
+def test_none_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
+    study = Study.create(tmp_path / "study", keep="none", **QUICK)
+    study.collect(2)
+    assert list((study.path / CHECKPOINTS).iterdir()) == []
+    assert len(study.records()) == 2
+
+
+def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -> None:
+    (copy.path / CHECKPOINTS / "0123.77.partial").touch()
+    (copy.path / CHECKPOINTS / "0123.unfinished").touch()
+    before = weights(copy)
+    copy.folder.prune()
+    assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
+
+
+def test_weights_of_another_architecture_are_said(copy: Study) -> None:
+    """As after files were moved by hand: whose they are is in the file, else it shows by their shapes."""
+    one, *others = [r for r in copy.records() if copy.folder.checkpoint(r.id).is_file()]
+    other = next(r for r in others if r.architecture != one.architecture)
+    shutil.copy(copy.folder.checkpoint(other.id), copy.folder.checkpoint(one.id))
+    with pytest.raises(JobError) as caught:
+        copy.network(one.id)
+    path = copy.folder.checkpoint(one.id)
+    said = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
+    assert str(caught.value) == said
+
+
+def test_damaged_weights_are_said(copy: Study) -> None:
+    id = copy.records()[0].id
+    copy.folder.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file
+    with pytest.raises(JobError, match=f"the weights of {id} at .* are damaged"):
+        copy.network(id)
