@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STUDY ?= studies/digits
+# Two workers, each a file at a time in the order of their names: large files come early and doctests last.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-all lint bench docs clean
 
@@ -10,10 +12,10 @@ run: .venv/installed
 	  --max-macs 200e3 --min-accuracy 0.9 --seed 0
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
@@ -12,7 +13,6 @@ from surrogate_nas.study.baselines import name_of
 if TYPE_CHECKING:
     from surrogate_nas.archive.views import Calibration
     from surrogate_nas.study.finals import Final, Held
-    from surrogate_nas.study.home import StudyFolder
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
     from surrogate_nas.study.verification import Verification
@@ -42,7 +42,7 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
 
 def front_document(study: "Study", page: Path) -> dict[str, Any]:
     """The end of a run."""
-    records, front = study.folder.archive.records(), study.front()
+    records, front = study.archive.records(), study.front()
     return {
         "study": str(study.path),
         "report": str(page),
@@ -136,7 +136,7 @@ def calibration_document(exits: Sequence["Calibration"]) -> list[dict[str, Any]]
 
 def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
     """A network's accuracy–MACs curve on tune, cheapest first."""
-    curve = study.exits(study.folder.archive.find(id), "tune").curve
+    curve = study.exits(study.archive.find(id), "tune").curve
     return [
         {
             "thresholds": str(OperatingPoint.from_array(t)),
@@ -148,7 +148,7 @@ def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
     ]
 
 
-def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool = False) -> list[dict[str, Any]]:
+def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = False) -> list[dict[str, Any]]:
     """A line per record, with why it failed if that is asked for."""
     return [
         {
@@ -157,8 +157,8 @@ def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool =
             "origin": r.proposal.origin,
             "status": "trained" if r.failure is None else r.failure.kind,
             "seconds": round(r.seconds, 1),
-            "last_exit_macs": int(folder.costing.of(r.architecture).macs()[0, -1]),
-            "parameters": int(folder.costing.of(r.architecture).parameters[0]),
+            "last_exit_macs": int(costing.of(r.architecture).macs()[0, -1]),
+            "parameters": int(costing.of(r.architecture).parameters[0]),
             **({"message": r.failure.message} if why and r.failure else {}),
             "encoding": str(r.architecture),
         }
@@ -166,18 +166,18 @@ def record_rows(folder: "StudyFolder", records: Sequence[Record], *, why: bool =
     ]
 
 
-def baseline_rows(folder: "StudyFolder", records: Sequence[Record]) -> list[dict[str, Any]]:
+def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str, Any]]:
     """The same for baselines, with their names."""
-    rows = record_rows(folder, records)
+    rows = record_rows(costing, records)
     return [
         {"name": name_of(r.architecture), **{n: v for n, v in row.items() if n != "round"}}
         for r, row in zip(records, rows, strict=True)
     ]
 
 
-def record_document(folder: "StudyFolder", record: Record) -> dict[str, Any]:
+def record_document(costing: Costing, record: Record) -> dict[str, Any]:
     """All that is known of a record but its outputs."""
-    cost, proposal = folder.costing.of(record.architecture), record.proposal
+    cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
         "round": proposal.round,

@@ -1,15 +1,16 @@
 """What a user may set: limits of the search, and the settings of a study."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.fields import Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
@@ -18,8 +19,11 @@ FEWEST_NETWORKS = 8
 FULL = 5
 """Epochs of full fidelity for each of the search's, without other orders."""
 KeepName = Literal["all", "front", "none"]
-SURROGATE_NAMES = ("auto", "stack", "gp", "xgb", "switching", "size")
-STRATEGY_NAMES = ("bayesian", "edanas", "nachos", "aebnas", "nsga2", "random")
+SurrogateName = Literal["stack", "gp", "xgb", "switching", "size"]
+SURROGATE_NAMES = ("auto", *get_args(SurrogateName))
+"""`auto` is the best of some, as cross-validation finds it."""
+StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random"]
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ExecutorName = Literal["processes", "ray"]
 
 
@@ -85,21 +89,13 @@ class Settings(Config):
     max_hours: Amount | None = None
     """After so many hours a command starts no further training."""
 
-    @field_validator("surrogate")
+    @field_validator("surrogate", "strategy")
     @classmethod
-    def _a_known_surrogate(cls, name: str) -> str:
-        if name not in SURROGATE_NAMES and ":" not in name:
+    def _known_or_the_users_own(cls, name: str, info: ValidationInfo) -> str:
+        known: tuple[str, ...] = SURROGATE_NAMES if info.field_name == "surrogate" else STRATEGY_NAMES
+        if name not in known and ":" not in name:
             raise ValueError(
-                f"{name!r} is not a surrogate; allowed: {', '.join(SURROGATE_NAMES)}, package.module:function"
-            )
-        return name
-
-    @field_validator("strategy")
-    @classmethod
-    def _a_known_strategy(cls, name: str) -> str:
-        if name not in STRATEGY_NAMES and ":" not in name:
-            raise ValueError(
-                f"{name!r} is not a strategy; allowed: {', '.join(STRATEGY_NAMES)}, package.module:function"
+                f"{name!r} is not a {info.field_name}; allowed: {', '.join(known)}, package.module:function"
             )
         return name
 
@@ -147,9 +143,8 @@ class Settings(Config):
     def save(self, path: Path) -> None:
         """Write `path`, whole or not at all."""
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-        partial = path.with_suffix(".partial")
-        partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
         """With `changes` (nested for limits and recipe) validated and applied."""

@@ -1,5 +1,6 @@
 """What the tests share: spaces, one small architecture, and the digits cut into a study's splits."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from surrogate_nas import cli, datasets
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.export.folder import export_network
+from surrogate_nas.export.folder import EXPORTS, export_network
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.evolutionary import published
 from surrogate_nas.space.space import SearchSpace
@@ -112,27 +114,48 @@ def digits() -> Splits:
     return datasets.split(datasets.load("digits"), seed=0)
 
 
+def made_once(name: str, make: Callable[[Path], object], factory: pytest.TempPathFactory) -> Path:
+    """A copy of a folder that is made once, however many workers pytest has (`-n 2`); nobody else touches the copy."""
+    own = factory.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            partial = made.with_suffix(".partial")
+            make(partial)
+            partial.rename(made)
+    return Path(shutil.copytree(made, factory.mktemp("copies") / name))
+
+
 @pytest.fixture(scope="session")
 def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small, complete, real study of the digits. Tests read it; those that write take a copy."""
-    path = tmp_path_factory.mktemp("shared") / "study"
-    study = Study.create(path, seed=3, **SMALL_STUDY)
-    study.run()
-    study.fit()
-    study.folder.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
-    return path
+
+    def make(path: Path) -> None:
+        study = Study.create(path, seed=3, **SMALL_STUDY)
+        study.run()
+        study.fit()
+        study.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
+
+    return made_once("study", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def exporting(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A copy of the study, and the id of one of its networks with three exits."""
-    path = Path(shutil.copytree(study_path, tmp_path_factory.mktemp("exporting") / "study"))
-    records = Study.open(path).records()
-    return path, next(r.id for r in records if len(r.architecture.exit_positions) == 3)
+    """A copy of the study in which one of its networks with three exits has been exported, and that network's id."""
+
+    def make(path: Path) -> None:
+        study = Study.open(shutil.copytree(study_path, path))
+        network = next(r.id for r in study.records() if len(r.architecture.exit_positions) == 3)
+        export_network(study, network, Limits(), rungs=5)
+        study.archive.close()
+
+    path = made_once("exporting", make, tmp_path_factory)
+    [folder] = (path / EXPORTS).iterdir()
+    return path, folder.name
 
 
 @pytest.fixture(scope="session")
 def exported(exporting: tuple[Path, str]) -> Path:
     """That network as a folder. Tests read it; those that write take a copy."""
     path, id = exporting
-    return export_network(Study.open(path), id, Limits(), rungs=5).folder
+    return path / EXPORTS / id

@@ -1,6 +1,7 @@
 """The documentation says what is so: its commands parse, its examples run, its links lead somewhere, its formulas are
 those of the code, and what is generated is current."""
 
+import argparse
 import doctest
 import itertools
 import re
@@ -9,8 +10,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import timeit
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,13 @@ from tests.conftest import Command
 ROOT = Path(__file__).parents[1]
 PAGES = {
     str(p.relative_to(ROOT)): p
-    for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for p in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "scripts/README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "data").glob("*/README.md")),
+    ]
     if "_build" not in p.parts
 }
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
@@ -49,6 +57,9 @@ CHEAP = {
     ("archive", "dump"),
 }
 """Commands that only read, and answer at once."""
+
+
+SCRIPT = re.compile(r"scripts/[\w/]+\.py")
 
 
 def tokens(page: str) -> list[Token]:
@@ -77,20 +88,28 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def links(page: str) -> list[str]:
+    """Where links and images of a page lead within this repository."""
+    targets = [str(t.attrs.get("href") or t.attrs.get("src")) for t in inline(page) if t.type in ("link_open", "image")]
+    return [target for target in targets if "://" not in target]
+
+
 @EVERY_PAGE
 def test_links_and_images_lead_somewhere(page: str) -> None:
-    targets = [str(t.attrs.get("href") or t.attrs.get("src")) for t in inline(page) if t.type in ("link_open", "image")]
-    for target in (t for t in targets if "://" not in t):
+    for target in links(page):
         name, _, anchor = target.partition("#")
         path = (PAGES[page].parent / name).resolve() if name else PAGES[page]
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), target
 
 
+def named_scripts(page: str) -> set[str]:
+    return set(SCRIPT.findall(PAGES[page].read_text(encoding="utf-8")))
+
+
 @EVERY_PAGE
 def test_scripts_that_are_named_are_there(page: str) -> None:
-    named = set(re.findall(r"scripts/[\w/]+\.py", PAGES[page].read_text(encoding="utf-8")))
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+    assert [name for name in named_scripts(page) if not (ROOT / name).is_file()] == []
 
 
 def test_modules_that_are_named_are_there() -> None:
@@ -145,27 +164,25 @@ def test_a_line_that_does_not_fit_is_seen() -> None:
 # ---------------------------------------------------------------------- commands
 
 
-def shown(page: str) -> Iterator[list[str]]:
-    """The words after `surrogate-nas` of every command in a page's blocks."""
-    for text in fences(page, "sh"):
-        yield from commands(text.replace("\\\n", " ").splitlines())
+def shown(page: str, *program: str) -> list[list[str]]:
+    """The words after a program's name, of every command in a page's blocks that calls it."""
+    program = program or ("surrogate-nas",)
+    blocks = fences(page, "sh")
     for text in fences(page, "console"):
         lines = text.replace("\\\n", " ").splitlines()
-        yield from commands([line.removeprefix("$ ") for line in lines if line.startswith("$ ")])
+        blocks.append("\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ ")))
+    every = itertools.chain.from_iterable(commands(text) for text in blocks)
+    return [words[len(program) :] for words in every if words[: len(program)] == [*program]]
 
 
-def commands(lines: Sequence[str]) -> Iterator[list[str]]:
-    for line in (line for line in lines if "surrogate-nas" in line.partition("#")[0]):
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
-        lexer.whitespace_split = True
-        command = list[str]()
-        for word in [*lexer, ";"]:
-            if set(word) <= set(";&|<>"):
-                if command[:1] == ["surrogate-nas"]:
-                    yield command[1:]
-                command = []
-            else:
-                command.append(word)
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each command; the end of a line ends it, but after a backslash or within quotes."""
+    text = re.sub(r"\s#", "\n#", text.replace("\\\n", " "))  # as the lexer reads a comment with the end of its line
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>\n")
+    lexer.whitespace_split, lexer.whitespace = True, " \t"
+    for is_end, words in itertools.groupby(lexer, lambda word: set(word) <= set(";&|<>\n")):
+        if not is_end:
+            yield list(words)
 
 
 def verb_of(words: list[str]) -> tuple[Any, tuple[str, ...], list[str]]:
@@ -203,6 +220,33 @@ def test_commands_that_are_shown_parse(page: str) -> None:
             parse(token.content.split()[1:], whole=False)
 
 
+class Parsed(Exception):
+    """Ends a script whose arguments have been read."""
+
+
+@EVERY_PAGE
+def test_calls_of_scripts_that_are_shown_parse(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = argparse.ArgumentParser.parse_args
+
+    def read_alone(parser: argparse.ArgumentParser) -> None:
+        read(parser)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read_alone)
+    for script, *given in [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])]:
+        monkeypatch.setattr(sys, "argv", [script, *(word for word in given if word != "…")])
+        monkeypatch.syspath_prepend(str((ROOT / script).parent))
+        with pytest.raises(Parsed):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+
+
+@EVERY_PAGE
+def test_what_is_shown_to_be_timed_runs(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    for given in shown(page, "python", "-m", "timeit"):
+        assert timeit.main(["-n", "1", "-r", "1", *given]) is None
+
+
 @pytest.mark.parametrize("line", ["serch x", "run", "run x --bugdet 3", "run x --epochs y", "archive lst x"])
 def test_what_does_not_parse_is_seen(line: str) -> None:
     with pytest.raises(Exception, match=r"(?i)no such|no command|missing|valid"):
@@ -211,18 +255,18 @@ def test_what_does_not_parse_is_seen(line: str) -> None:
 
 @pytest.fixture(scope="module")
 def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where `studies/digits` is a study, as in the examples."""
+    """A folder where `studies/digits` is a study and `data` the tables of this repository, as in the examples."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(study_path, folder / "studies/digits")
+    (folder / "data").symlink_to(ROOT / "data")
     return folder
 
 
 EXAMPLES = [words for page in PAGES for words in shown(page) if page.startswith("docs/howto/")]
+RUN = [words for words in EXAMPLES if verb_of(words)[1] in CHEAP and "--best" not in words]
 
 
-@pytest.mark.parametrize(
-    "words", [w for w in EXAMPLES if verb_of(w)[1] in CHEAP and "--best" not in w], ids=lambda words: " ".join(words)
-)
+@pytest.mark.parametrize("words", RUN, ids=" ".join)
 def test_examples_of_cheap_commands_run(
     words: list[str], reader: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +318,32 @@ def test_the_tutorial_makes_a_folder_of_images_by_class(tmp_path: Path, monkeypa
     assert len(list((tmp_path / "images").rglob("*.png"))) == 1797
 
 
+# ---------------------------------------------------------------------- what is searched for is found
+
+SEARCHES: dict[str, tuple[Callable[[str], Collection[object]], int]] = {
+    "links": (links, 80),
+    "names of scripts": (named_scripts, 10),
+    "commands": (shown, 60),
+    "calls of scripts": (lambda page: [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])], 10),
+    "timings": (lambda page: shown(page, "python", "-m", "timeit"), 1),
+    "examples": (lambda page: fences(page, "python"), 8),
+    "sessions": (lambda page: fences(page, "pycon"), 2),
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_what_is_searched_for_is_found(kind: str) -> None:
+    search, least = SEARCHES[kind]
+    assert sum(len(search(page)) for page in PAGES) >= least
+
+
+def test_pages_and_examples_are_found() -> None:
+    assert len(PAGES) > 20
+    assert "data/eenn-cifar10/README.md" in PAGES
+    assert fences("data/eenn-cifar10/README.md", "python")
+    assert len(RUN) > 5
+
+
 # ---------------------------------------------------------------------- what is generated, and the site
 
 
@@ -306,6 +376,7 @@ def test_the_site_builds_without_warnings_and_asks_no_other_host(tmp_path: Path)
     build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", tmp_path / "trees"]
     done = subprocess.run([*build, "-c", ROOT / "docs", ROOT, tmp_path / "html"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert ELSEWHERE.search('<script src="https://example.org/one.js">')
     pages = [p for p in (tmp_path / "html").rglob("*") if p.suffix in (".html", ".css")]
     assert len(pages) > len(PAGES)
     assert [p.name for p in pages if ELSEWHERE.search(p.read_text(encoding="utf-8"))] == []

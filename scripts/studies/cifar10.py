@@ -74,7 +74,7 @@ def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
     machine = {"workers": arguments.workers, "device": arguments.device}
     if (arguments.study / ARCHIVE).is_file():
         study = Study.open(arguments.study)
-        study.folder.update(machine)
+        study.home.update(machine)
     else:
         study = Study.create(
             arguments.study,
@@ -88,9 +88,9 @@ def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
         )
     if not ledger.lines(kind="candidate"):
         for budget, floor in STAGES:
-            if len(study.folder.archive.records()) >= budget:
+            if len(study.archive.records()) >= budget:
                 continue
-            study.folder.update({"budget": budget, "limits": limits_of(floor)})
+            study.home.update({"budget": budget, "limits": limits_of(floor)})
             study.run()
         land_search(study, ledger)
     for budget in BUDGETS:

@@ -11,7 +11,7 @@ last some are trained twice again with other seeds, which shows how much is chan
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -24,14 +24,14 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import make_proposal
 from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.search.tabular.writing import export
-from surrogate_nas.settings import Settings
 from surrogate_nas.space import moves
-from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.study import Study
 
 SPACE = Path(__file__).parents[2] / "data" / "eenn-cifar10" / "space.yaml"
 EACH_TRAIN, EACH_TEST = 2000, 200
 REPEATED, SEEDS = 32, 3
-SETTINGS = {"recipe": {"epochs": 3, "batch_size": 128}, "keep": "none", "budget": 1000, "workers": 2}
+SETTINGS: dict[str, Any] = {"recipe": {"epochs": 3, "batch_size": 128}, "keep": "none", "budget": 1000, "workers": 2}
 
 
 def part_of(data: LabeledImages, each: int) -> LabeledImages:
@@ -40,15 +40,15 @@ def part_of(data: LabeledImages, each: int) -> LabeledImages:
     return LabeledImages(data.images[keep], data.labels[keep])
 
 
-def create(path: Path, data_root: Path) -> StudyFolder:
+def create_study(path: Path, data_root: Path) -> Study:
     """The study whose archive becomes the table, with all trainings proposed."""
     whole = datasets.load("cifar10", data_root)
     assert whole.test is not None
     data = Dataset(
         "cifar10-22000", part_of(whole.train, EACH_TRAIN), part_of(whole.test, EACH_TEST), whole.classes, whole.flips
     )
-    study = StudyFolder.create(path, data=data, space=SPACE, seed=0, settings=Settings().updated(SETTINGS))
-    study.archive.propose(trainings(study.problem))
+    study = Study.create(path, data=data, space=SPACE, seed=0, **SETTINGS)
+    study.archive.propose(trainings(study.home.problem))
     return study
 
 
@@ -70,17 +70,17 @@ def trainings(problem: Problem) -> list[Proposal]:
 def train(path: Path, data_root: Path | None) -> None:
     """Create the study, or go on with it."""
     if path.exists():
-        study = StudyFolder.open(path)
+        study = Study.open(path)
     elif data_root is None:
         raise InputError(f"no study at {path}; --data-root, the folder of cifar-10-batches-py, makes one")
     else:
-        study = create(path, data_root)
-    study.finish_pending()
+        study = create_study(path, data_root)
+    study.trainer.finish_pending()
 
 
 def write_table(path: Path, folder: Path) -> None:
     """Export what the study has, read it again, and say how far it is."""
-    export(StudyFolder.open(path).archive, folder)
+    export(Home.open(path).archive, folder)
     table = EennTable.load(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
     say(

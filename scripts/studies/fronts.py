@@ -23,8 +23,8 @@ from surrogate_nas.space.costs import cost_of_indices
 
 def worst(study: Study) -> float:
     """The largest worst-case MACs of a trained network."""
-    space = study.folder.space
-    cost = cost_of_indices(space, space.indices([r.architecture for r in study.records()]), study.folder.costing)
+    space = study.space
+    cost = cost_of_indices(space, space.indices([r.architecture for r in study.records()]), study.home.costing)
     return float(charged(*cost.priced, None, cost.charge_heads).max())
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         compared = {name: group[place] for name, group in groups.items()}
         cost = np.log10(max(worst(study) for study in compared.values()))
         for name, study in compared.items():
-            front, chance = study.front(), 1 / study.folder.shape.classes
+            front, chance = study.front(), 1 / study.home.shape.classes
             volumes = []
             for split in ("tune", "test"):
                 points = [getattr(s, split) for s in front]

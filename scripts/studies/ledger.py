@@ -55,8 +55,8 @@ def train_all(
     done = {line["id"] for line in ledger.lines(kind="training")}
     proposals, label_of = list[Proposal](), dict[str, str]()
     for item in wanted:
-        study.folder.update({"final": item.recipe.model_dump()})
-        for proposal in final_proposals(study.folder.problem, [item.architecture], seeds):
+        study.home.update({"final": item.recipe.model_dump()})
+        for proposal in final_proposals(study.home.problem, [item.architecture], seeds):
             if proposal.id not in done:
                 proposals.append(proposal)
                 label_of[proposal.id] = item.label
@@ -77,9 +77,9 @@ def train_all(
         failure = {} if record.failure is None else {"failure": f"{record.failure.kind}: {record.failure.message}"}
         ledger.add({**line, **failure, **(figures(record, label_of[record.id]) if record.outputs else {})})
 
-    for record in study.folder.archive.records("final", outputs=True):
-        if record.id in label_of:  # trained before an interruption, but not landed
-            land(record)
-            del label_of[record.id]
-    study.folder.on_record = land
-    study.folder.evaluate([p for p in proposals if p.id in label_of])
+    trained = [r for r in study.archive.records("final") if r.id in label_of]
+    for record in study.home.problem.views.with_outputs(trained):  # before an interruption, but not landed
+        land(record)
+        del label_of[record.id]
+    study.trainer.on_record = land
+    study.trainer.evaluate([p for p in proposals if p.id in label_of])

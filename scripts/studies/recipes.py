@@ -46,7 +46,7 @@ def main() -> None:
     ledger = Ledger(arguments.ledger)
     if (arguments.study / ARCHIVE).is_file():
         study = Study.open(arguments.study)
-        study.folder.update({"workers": arguments.workers})
+        study.home.update({"workers": arguments.workers})
     else:
         study = Study.create(
             arguments.study,

@@ -44,7 +44,15 @@ class Amounts:
             other = _with_classifier(self.other[0].cumsum(axis=1), _take(self.other[1], chosen) * present)
         head_memory[:, -1] = 0
         parameters, weight_bytes = totals[:, _PARAMETERS], totals[:, _WEIGHT_BYTES]
-        return Cost(backbone, branch, parameters, weight_bytes, memory, head_memory, other=other)
+        return Cost(
+            backbone=backbone,
+            branch=branch,
+            parameters=parameters,
+            weight_bytes=weight_bytes,
+            backbone_memory=memory,
+            branch_memory=head_memory,
+            other=other,
+        )
 
 
 def _with_classifier(backbone: npt.NDArray[Any], head: npt.NDArray[Any]) -> tuple[Any, Any]:

@@ -33,7 +33,7 @@ class CostModel(Protocol):
         """Of one unit; raises `InputError` for one that it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Costs of n architectures with E exit positions. Branch entries are 0 where there is no exit, and at the last."""
 
@@ -87,15 +87,15 @@ class Cost:
     def __getitem__(self, index: npt.NDArray[np.int64] | slice) -> "Cost":
         other = None if self.other is None else (self.other[0][index], self.other[1][index])
         return Cost(
-            self.backbone[index],
-            self.branch[index],
-            self.parameters[index],
-            self.weight_bytes[index],
-            self.backbone_memory[index],
-            self.branch_memory[index],
-            self.charge_heads,
-            other,
-            self.objective,
+            backbone=self.backbone[index],
+            branch=self.branch[index],
+            parameters=self.parameters[index],
+            weight_bytes=self.weight_bytes[index],
+            backbone_memory=self.backbone_memory[index],
+            branch_memory=self.branch_memory[index],
+            charge_heads=self.charge_heads,
+            other=other,
+            objective=self.objective,
         )
 
     def room(self, n: int) -> "Cost":
@@ -123,15 +123,15 @@ class Cost:
         others = [part.other for part in parts if part.other is not None]
         other = (np.concatenate([o[0] for o in others]), np.concatenate([o[1] for o in others])) if others else None
         return cls(
-            join("backbone"),
-            join("branch"),
-            join("parameters"),
-            join("weight_bytes"),
-            join("backbone_memory"),
-            join("branch_memory"),
-            parts[0].charge_heads,
-            other,
-            parts[0].objective,
+            backbone=join("backbone"),
+            branch=join("branch"),
+            parameters=join("parameters"),
+            weight_bytes=join("weight_bytes"),
+            backbone_memory=join("backbone_memory"),
+            branch_memory=join("branch_memory"),
+            charge_heads=parts[0].charge_heads,
+            other=other,
+            objective=parts[0].objective,
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surrogate_nas.architecture.units import AnyUnit
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
+from surrogate_nas.foundation.files import replaced
 
 UNIT, SPREAD, RUNS = "unit", "spread", "runs"
 
@@ -56,7 +57,7 @@ class CostTable:
         try:
             rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+            raise InputError(f"{path} cannot be read: {one_line(error)}") from None
         if not rows or len(rows[0]) < 2 or rows[0][0] != UNIT:
             got = ",".join(rows[0]) if rows else "an empty file"
             raise InputError(f"{path}, line 1: the header is 'unit' and the name of the cost, got {got!r}")
@@ -89,9 +90,8 @@ class CostTable:
                     "" if entry.runs is None else entry.runs,
                 ]
             )
-        partial = path.with_suffix(".partial")
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _number(text: str, where: str) -> float:

@@ -115,7 +115,7 @@ def _moment(layer: Layer, x: Map, kept: int) -> int:
     return kept + x.elements + layer.out(x).elements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUnit:
     """A segment of a user's own backbone, as it was counted when the space was made."""
 
@@ -178,13 +178,13 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
     """The segments of a given backbone."""
     return tuple(
         GivenUnit(
-            f"{backbone.factory} to {s.name}",
-            Map(s.channels, s.side),
-            s.macs,
-            s.parameters,
-            s.weight_bytes,
-            s.peak_memory,
-            max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
+            name=f"{backbone.factory} to {s.name}",
+            output=Map(s.channels, s.side),
+            macs=s.macs,
+            parameters=s.parameters,
+            weight_bytes=s.weight_bytes,
+            memory=s.peak_memory,
+            held=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
         )
         for s in backbone.segments
     )

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import Outputs, SplitOutputs
+from surrogate_nas.archive.outputs import SPLITS, Outputs
 from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
 SCHEMA_VERSION = 4
@@ -68,12 +69,10 @@ class Archive:
         """A new, empty archive at `path`, whole or not at all; raises `InputError` if something is there."""
         if path.exists():
             raise InputError(f"{path} exists already")
-        partial = path.with_suffix(".partial")
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        with replaced(path) as partial, closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
             empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
             empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
             partial.write_bytes(empty.serialize())
-        partial.replace(path)
         archive = cls.open(path)
         archive._connection.execute("PRAGMA journal_mode = WAL")
         return archive
@@ -153,7 +152,7 @@ class Archive:
         )
         self._insert_proposals([record.proposal])
         if self._connection.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?,?)", row).rowcount:
-            arrays = _to_arrays(record.outputs) if record.outputs else {}
+            arrays = record.outputs.arrays() if record.outputs else {}
             blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
             self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
@@ -222,7 +221,7 @@ class Archive:
         rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
         if not rows:
             raise JobError(f"record {id} has no outputs")
-        return _from_arrays({name: _unpack(data) for name, data in rows})
+        return Outputs.from_arrays({name: _unpack(data) for name, data in rows})
 
     def problems(self) -> list[str]:
         """What is wrong with the file; empty if nothing is."""
@@ -243,17 +242,11 @@ class Archive:
         if record.failure is not None:
             return
         outputs = self.outputs(id)
-        for name, split in (("tune", outputs.tune), ("test", outputs.test)):
-            measured = split.view("max_softmax")[0].shape
-            expected = (len(record.architecture.exit_positions), len(split.labels))
+        for split in SPLITS:
+            measured = outputs[split].view("max_softmax")[0].shape
+            expected = (len(record.architecture.exit_positions), len(outputs[split].labels))
             if measured != expected:
-                raise JobError(f"{name} outputs have shape {measured}, not {expected}")
-
-
-def same(a: Outputs, b: Outputs) -> bool:
-    """Whether two trainings measured the same, to the bit."""
-    x, y = _to_arrays(a), _to_arrays(b)
-    return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)
+                raise JobError(f"{split} outputs have shape {measured}, not {expected}")
 
 
 def copy_archive(path: Path, to: Path) -> None:
@@ -324,38 +317,21 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
 def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
     parsed = None if prediction is None else json.loads(prediction)
-    return Proposal(round, rank, origin, Architecture.parse(architecture), seed, fidelity, parsed)
+    return Proposal(
+        round=round,
+        rank=rank,
+        origin=origin,
+        architecture=Architecture.parse(architecture),
+        seed=seed,
+        fidelity=fidelity,
+        prediction=parsed,
+    )
 
 
 def _record(row: Sequence[Any]) -> Record:
     kind, message, seconds, provenance = row[7:]
     failure = None if kind is None else Failure(kind, message)
     return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
-
-
-def _to_arrays(outputs: Outputs) -> dict[str, npt.NDArray[Any]]:
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for split, said in (("tune", outputs.tune), ("test", outputs.test)):
-        arrays[f"{split}/labels"] = said.labels
-        if said.logits is not None:
-            arrays[f"{split}/logits"] = said.logits
-        if said.correct is not None:
-            arrays[f"{split}/correct"] = said.correct
-        if said.gates is not None:
-            arrays[f"{split}/gates"] = said.gates
-        arrays.update({f"{split}/scores/{policy}": array for policy, array in said.scores.items()})
-    return arrays
-
-
-def _from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> Outputs:
-    def split(name: str) -> SplitOutputs:
-        prefix = f"{name}/scores/"
-        scores: dict[Any, Any] = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-        logits = arrays.get(f"{name}/logits")
-        correct = arrays[f"{name}/correct"] if logits is None else None
-        return SplitOutputs(arrays[f"{name}/labels"], logits, scores, correct, arrays.get(f"{name}/gates"))
-
-    return Outputs(split("tune"), split("test"))
 
 
 def _pack(array: npt.NDArray[Any]) -> bytes:

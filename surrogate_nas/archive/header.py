@@ -7,7 +7,7 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.space.spec import SpaceSpec, parse_spec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What a study can never change."""
 

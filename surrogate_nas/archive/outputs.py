@@ -13,6 +13,9 @@ from surrogate_nas.foundation.errors import InputError
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
+SPLITS: tuple[Split, Split] = ("tune", "test")
+SCORES = "scores/"
+"""Before the policy in the name of an array of scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,20 @@ class SplitOutputs:
             raise InputError(f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes only")
         return tuple(fit_temperature(z, self.labels) for z in self.logits)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Every array that there is, by name."""
+        named = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
+        there = {name: array for name, array in named.items() if array is not None}
+        return {**there, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "SplitOutputs":
+        """From what `arrays` gave."""
+        by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
+        logits = arrays.get("logits")
+        correct = arrays["correct"] if logits is None else None
+        return cls(arrays["labels"], logits, by_policy, correct, arrays.get("gates"))
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -92,3 +109,28 @@ class Outputs:
     """Read by everything that chooses."""
     test: SplitOutputs
     """Read by the report and the export alone."""
+
+    def __getitem__(self, split: Split) -> SplitOutputs:
+        """Those of one split."""
+        return self.tune if split == "tune" else self.test
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Every array by its name in the archive, such as `tune/labels`; see `from_arrays`."""
+        return {f"{split}/{name}": array for split in SPLITS for name, array in self[split].arrays().items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Outputs":
+        """From what `arrays` gave."""
+        tune, test = (SplitOutputs.from_arrays(_of_split(arrays, split)) for split in SPLITS)
+        return cls(tune, test)
+
+
+def _of_split(arrays: Mapping[str, npt.NDArray[Any]], split: Split) -> dict[str, npt.NDArray[Any]]:
+    start = f"{split}/"
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
+def same(a: Outputs, b: Outputs) -> bool:
+    """Whether two trainings measured the same, to the bit."""
+    x, y = a.arrays(), b.arrays()
+    return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)

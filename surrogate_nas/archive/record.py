@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Outputs
@@ -13,7 +13,7 @@ Group = Literal["search", "baseline", "final"]
 """What a training was for. Those of the `search` (sampled, proposed, or asked for) are what surrogates learn from and
 fronts are made of; a `baseline` is compared with, and not necessarily of the space; a `final` is a network of the front
 at full fidelity."""
-GROUPS: tuple[Group, ...] = ("search", "baseline", "final")
+GROUPS: tuple[Group, ...] = get_args(Group)
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 
@@ -25,7 +25,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A training that has been decided on. Its id follows from what is trained, not from when."""
 

@@ -1,19 +1,24 @@
 """Records as exits: outputs under one policy, with temperatures and costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.archive.outputs import Outputs, SplitOutputs
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.outputs import Outputs, Split, SplitOutputs
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.calibration import calibration_error
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import pareto_order
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.foundation.errors import JobError
+
+Key = tuple[str, Split, PolicyName, tuple[float, ...]]
+"""Of one view: a record's id, a split, a policy, and temperatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,82 @@ class Calibration:
         )
         rows = zip(architecture.exit_positions, fitted, plain, cooled, strict=True)
         return [cls(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Exits of trained networks under the settings of one study, each computed once and kept.
+
+    Outputs that a record does not carry are read from the archive, at most once. They never change, so they are kept by
+    the record's id.
+    """
+
+    costing: Costing
+    policy: PolicyName
+    temperature: bool = False
+    """Whether exits have temperatures, fitted on tune."""
+    archive: Archive | None = None
+    """Where outputs are read; without it each record has to carry its own."""
+    _outputs: dict[str, Outputs] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _temperatures: dict[str, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _exits: dict[Key, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def tune(self, record: Record) -> Exits:
+        """The exits of a trained network on tune."""
+        return self.exits(record, "tune")
+
+    def test(self, record: Record) -> Exits:
+        """The exits of a trained network on test."""
+        return self.exits(record, "test")
+
+    def exits(self, record: Record, split: Split) -> Exits:
+        """The exits of a trained network on one split."""
+        return self.under(record, split, self.policy, self.temperatures(record))
+
+    def under(self, record: Record, split: Split, policy: PolicyName, temperatures: tuple[float, ...]) -> Exits:
+        """The same under another policy or other temperatures: (E,) of them, or none."""
+        key = record.id, split, policy, temperatures
+        if key not in self._exits:
+            outputs = self.outputs(record)[split]
+            self._exits[key] = exits_of(record.architecture, outputs, self.costing, policy, temperatures)
+        return self._exits[key]
+
+    def temperatures(self, record: Record) -> tuple[float, ...]:
+        """(E,) temperatures of a trained network if the settings ask for them, otherwise none."""
+        return self.fitted_temperatures(record) if self.temperature else ()
+
+    def fitted_temperatures(self, record: Record) -> tuple[float, ...]:
+        """(E,) temperatures of a trained network, whatever the settings ask for.
+
+        Raises:
+            InputError: where there are too many classes to keep logits.
+        """
+        if record.id not in self._temperatures:
+            self._temperatures[record.id] = temperatures_of(record.architecture, self.outputs(record).tune)
+        return self._temperatures[record.id]
+
+    def outputs(self, record: Record) -> Outputs:
+        """Held-out outputs of a record.
+
+        Raises:
+            JobError: if it has none, being a failure.
+        """
+        if record.id not in self._outputs:
+            self._outputs[record.id] = record.outputs or self._read(record)
+        return self._outputs[record.id]
+
+    def _read(self, record: Record) -> Outputs:
+        if record.failure is not None or self.archive is None:
+            raise JobError(f"record {record.id} has no outputs")
+        return self.archive.outputs(record.id)
+
+    def with_outputs(self, records: Sequence[Record]) -> list[Record]:
+        """The records of a listing with their outputs; failures have none."""
+        return [r if r.failure is not None else replace(r, outputs=self.outputs(r)) for r in records]
+
+    def trained(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
+        """Those of the records that are no failures, each with its exits on tune."""
+        return [(r, self.tune(r)) for r in records if r.failure is None]
 
 
 def exits_of(

@@ -30,7 +30,7 @@ def archive_list(
     from surrogate_nas.documents import record_rows
 
     records = folder.archive.records("baseline" if baselines else "final" if finals else "search")
-    rows = record_rows(folder, [r for r in records if r.failure is not None or not failed], why=failed)
+    rows = record_rows(folder.costing, [r for r in records if r.failure is not None or not failed], why=failed)
     answer(rows, as_json, lambda: print_records(rows))
 
 
@@ -61,7 +61,7 @@ def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> N
 
     record = folder.archive.find(network)
     exits = [] if record.failure else Calibration.of(record.architecture, folder.archive.outputs(record.id))
-    document = {**record_document(folder, record), "calibration": calibration_document(exits)}
+    document = {**record_document(folder.costing, record), "calibration": calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 
 
@@ -72,7 +72,7 @@ def archive_dump(study: StudyPath) -> None:
     from surrogate_nas.documents import record_document
 
     for record in folder.archive.records():
-        typer.echo(json.dumps(record_document(folder, record)))
+        typer.echo(json.dumps(record_document(folder.costing, record)))
 
 
 @archive_app.command("merge")
@@ -90,16 +90,16 @@ def archive_merge(
     if n is not None and not warm:
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
     folder = open_study(study, {}, wait)
-    from surrogate_nas.cli import print_archive
+    from surrogate_nas.cli import print_merge
     from surrogate_nas.study.merge import merge
     from surrogate_nas.study.warm_start import warm_start
 
     if warm:
-        rows = print_archive.proposal_rows(warm_start(folder, others, n))
-        answer(rows, as_json, lambda: print_archive.print_proposals(rows))
+        rows = print_merge.proposal_rows(warm_start(folder, others, n))
+        answer(rows, as_json, lambda: print_merge.print_proposals(rows))
         return
-    document = print_archive.document(folder, merge(folder, others))
-    answer(document, as_json, lambda: print_archive.print_merged(document))
+    document = print_merge.document(folder, merge(folder, others))
+    answer(document, as_json, lambda: print_merge.print_merged(document))
 
 
 @archive_app.command("validate")

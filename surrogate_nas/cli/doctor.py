@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from surrogate_nas.foundation.errors import JobError, SurrogateNASError
+from surrogate_nas.foundation.errors import JobError, SurrogateNASError, one_line
 
 PACKAGE = "surrogate-nas"
 LEAST_FREE_DISK = 1_000_000_000
@@ -45,7 +45,7 @@ def _run(what: str, probe: Callable[[], str]) -> dict[str, Any]:
     except SurrogateNASError as error:
         return {"what": what, "ok": False, "found": str(error)}
     except (ImportError, OSError) as error:  # a library that is missing, or cannot be loaded
-        return {"what": what, "ok": False, "found": f"cannot be checked: {' '.join(str(error).split())}"}
+        return {"what": what, "ok": False, "found": f"cannot be checked: {one_line(error)}"}
 
 
 def _libraries() -> Iterator[tuple[str, Callable[[], str]]]:

@@ -12,35 +12,39 @@ if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.network.backbone import Mount
-    from surrogate_nas.study.home import StudyFolder
+    from surrogate_nas.study.home import Home
     from surrogate_nas.study.query import Question
+    from surrogate_nas.study.study import Study
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 DRAW = 32_768
 """Samples drawn at a time for a stream."""
 
 
-def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "StudyFolder":
-    from surrogate_nas.study.home import StudyFolder
+def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home":
+    """A study with changed settings; without torch, for which a command makes a `Study` of it."""
+    from surrogate_nas.study.home import Home
 
-    folder = StudyFolder.open(path)
+    folder = Home.open(path)
     folder.wait = wait
     folder.update(changes)
     return folder
 
 
-def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
+def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
+    """The study at a path with changed settings, or a new one there."""
     from surrogate_nas.settings import Settings
     from surrogate_nas.space.yaml_files import load_space
-    from surrogate_nas.study.home import StudyFolder
+    from surrogate_nas.study.creation import create
     from surrogate_nas.study.paths import ARCHIVE, SETTINGS
+    from surrogate_nas.study.study import Study
 
     changes = changes_of(options)
     data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
     mounted = mount_of(options)
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
-        return StudyFolder.create(
+        home = create(
             path,
             data=data or DEFAULT_DATA,
             space=mounted or space or DEFAULT_SPACE,
@@ -49,18 +53,19 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "StudyFolder":
             image_size=image_size,
             flips=options["flips"],
         )
-    folder = StudyFolder.open(path)
-    folder.wait = options["wait"]
-    header = folder.archive.header
+        return Study(home)
+    study = Study.open(path)
+    study.home.wait = options["wait"]
+    header = study.archive.header
     got = f"--backbone {mounted.reference}" if mounted else f"--space {space}"
     same = mounted.is_that_of(header.space) if mounted else space is None or load_space(space) == header.space
     if not same:
         raise InputError(f"study {path} has space {header.space.name}, got {got}; that needs a study of its own")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
-    folder.require_data(data, image_size, options["flips"])
-    folder.update(changes)
-    return folder
+    study.images.require_data(data, image_size, options["flips"])
+    study.home.update(changes)
+    return study
 
 
 def mount_of(options: dict[str, Any]) -> "Mount | None":
@@ -99,7 +104,7 @@ def limits_given(options: dict[str, Any]) -> "Limits | None":
 
 
 def questions_of(
-    folder: "StudyFolder",
+    folder: "Home",
     encoding: list[str] | None,
     file: Path | None,
     sample: int | None,

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -24,15 +23,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
-
-
-def spread(n: int, most: int = MOST_ROWS) -> list[int]:
-    """At most so many of n indices, evenly, the first and the last among them.
-
-    >>> spread(3), spread(100, 4)
-    ([0, 1, 2], [0, 33, 66, 99])
-    """
-    return list(range(n)) if n <= most else sorted({round(i) for i in np.linspace(0, n - 1, most)})
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:

@@ -120,15 +120,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
-    folder = open_or_create(study, locals())
+    whole = open_or_create(study, locals())
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
     from surrogate_nas.report.writing import write_report
-    from surrogate_nas.study.study import Study
 
-    whole = Study(folder)
-    with folder.changing():
-        folder.announce()
+    with whole.home.changing():
+        whole.trainer.announce()
         whole.run()
         page = write_report(whole)
     answer(front_document(whole, page), as_json, lambda: print_front(whole, page))
@@ -196,13 +194,13 @@ def collect(
 
     if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
         _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
-    folder = open_or_create(study, options)
-    architectures = [folder.space.parse(text) for text in encoding or []]
-    with folder.changing():
-        folder.set_deadline()
-        folder.finish_pending()
-        records = folder.collect_architectures(architectures) if architectures else folder.collect(n or 0)
-    rows = record_rows(folder, records)
+    whole = open_or_create(study, options)
+    architectures, trainer = [whole.space.parse(text) for text in encoding or []], whole.trainer
+    with whole.home.changing():
+        trainer.set_deadline()
+        trainer.finish_pending()
+        records = trainer.collect_architectures(architectures) if architectures else trainer.collect(n or 0)
+    rows = record_rows(whole.home.costing, records)
     answer(rows, as_json, lambda: print_records(rows))
 
 
@@ -268,12 +266,13 @@ def search(
     from surrogate_nas.documents import record_rows
     from surrogate_nas.study.study import Study
 
-    folder.set_deadline()
+    whole = Study(folder)
+    whole.trainer.set_deadline()
     before = {r.id for r in folder.archive.records()}
     if len(before) >= folder.settings.budget:
         raise InputError(f"the budget of {folder.settings.budget} trainings is spent; give a larger --budget")
-    new = [r for r in Study(folder).search(rounds) if r.id not in before]
-    rows = record_rows(folder, new)
+    new = [r for r in whole.search(rounds) if r.id not in before]
+    rows = record_rows(folder.costing, new)
     answer(rows, as_json, lambda: print_records(rows))
 
 
@@ -484,7 +483,7 @@ def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_
     from surrogate_nas.documents import baseline_rows
     from surrogate_nas.study.study import Study
 
-    rows = baseline_rows(folder, Study(folder).train_baselines())
+    rows = baseline_rows(folder.costing, Study(folder).train_baselines())
     answer(rows, as_json, lambda: print_records(rows))
 
 

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table, spread
+from surrogate_nas.cli.output import console, print_table
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError
 
 MOST_SHOWN = 20
@@ -79,7 +80,7 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
     read = [row for row in rows if row.error is None]
     shown = [
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
-        for row in (read[i] for i in spread(len(read), MOST_SHOWN))
+        for row in (read[i] for i in evenly(len(read), MOST_SHOWN))
     ]
     leaving = [sum(row.exit == x + 1 for row in read) for x in range(len(network.stages))]
     note = ""

@@ -9,7 +9,8 @@ from surrogate_nas.cli.output import console, print_table
 from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
 from surrogate_nas.documents import measured_document, solution_document
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
+from surrogate_nas.study.query_files import exit_columns
 from surrogate_nas.study.shift import Shift, Shifted
 
 
@@ -72,26 +73,13 @@ def show(shift: Shift) -> None:
         console.print(f"warning: {warning}", soft_wrap=True)
 
 
-def require_output(path: Path) -> None:
-    """Raise `InputError` where no CSV file can be, before anything is measured."""
-    if path.suffix != ".csv":
-        raise InputError(f"output {path} does not end in .csv")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
-
-
 def write(shift: Shift, path: Path) -> None:
-    """A row per corruption and level, whole or not at all: p1, p2, … are exit rates, a1, a2, … accuracies of those who
-    leave there."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as stream:
+    """A row per corruption and level, whole or not at all."""
+    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(_cells(shift))
-    partial.replace(path)
 
 
 def _cells(shift: Shift) -> Iterator[list[Any]]:
-    positions = len(shift.clean.measured.rates)
-    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
     yield [
         "corruption",
         "level",
@@ -105,7 +93,7 @@ def _cells(shift: Shift) -> Iterator[list[Any]]:
         "expected_macs_high",
         "p95_macs",
         "worst_macs",
-        *exits,
+        *exit_columns(len(shift.clean.measured.rates)),
         "broken",
     ]
     for row in (shift.clean, *shift.shifted):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.output import console, print_table, spread
+from surrogate_nas.cli.output import MOST_ROWS, console, print_table
+from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Rung, Solution
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 def print_front(study: "Study", page: Path) -> None:
     """The verified front on the test split."""
-    records, front = study.folder.archive.records(), study.front()
+    records, front = study.archive.records(), study.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     if front:
-        shown = [front[i] for i in spread(len(front))]
+        shown = [front[i] for i in evenly(len(front), MOST_ROWS)]
         print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")
     else:
         console.print(f"No trained network keeps {study.settings.limits}.")

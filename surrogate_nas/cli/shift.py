@@ -23,6 +23,7 @@ from surrogate_nas.cli.options import (
     StudyPath,
 )
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import require_output
 
 app = typer.Typer()
 
@@ -62,7 +63,7 @@ def shift(
     from surrogate_nas.study.study import Study
 
     if output is not None:
-        print_shift.require_output(output)
+        require_output(output, [".csv"])
     whole, point = Study(folder), None
     limits = limits_given(options)
     if thresholds is not None:

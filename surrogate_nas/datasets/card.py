@@ -19,7 +19,7 @@ class ClassCount:
     test: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
     """A data set in numbers, as a study cuts it."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError, first_line
 
 DIGITS_MAX = 16
 
@@ -40,7 +40,7 @@ def import_torchvision() -> ModuleType:
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch ("torchvision::nms")
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise JobError(
             f"torchvision cannot be imported ({reason}); install the torchvision that belongs to the installed torch, "
             "both from the same index: pip install --force-reinstall torch torchvision"

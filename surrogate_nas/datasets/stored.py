@@ -1,7 +1,6 @@
 """A study's own copy of its data, in one safetensors file, so that the source is read once."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
+from surrogate_nas.foundation.files import replaced
 
 FORMAT = 1
 ALL_MAY_READ_AND_WRITE = 0o666
@@ -36,15 +36,12 @@ def save(dataset: Dataset, path: Path) -> None:
         "flips": dataset.flips,
         "notes": dataset.notes,
     }
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
-        partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder is, not its owner's alone
-        os.replace(partial, path)
+        with replaced(path) as partial:
+            save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
+            partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder's, not its owner's alone
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be written: {' '.join(str(error).split())}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {one_line(error)}") from None
 
 
 def load(path: Path) -> Dataset:
@@ -65,7 +62,7 @@ def load(path: Path) -> Dataset:
         texts = (tuple(described["classes"]), described["flips"], tuple(described["notes"]))
         return Dataset(described["name"], _part(tensors, "train"), test, *texts)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged or not a study's data: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
 
 
 def _part(tensors: dict[str, npt.NDArray[Any]], name: str) -> LabeledImages:

@@ -132,15 +132,15 @@ class Exits:
         macs, others = cost.macs(on), cost.others(on)
         costs = np.full(macs.shape, np.nan) if others is None else others
         return Measurements(
-            thresholds,
-            leaving,
-            correct,
-            macs,
-            costs,
-            self._spent(thresholds, leaving) / leaving.sum(axis=1),
-            np.repeat(cost.parameters, T),
-            np.repeat(cost.weight_bytes, T),
-            cost.memory(on),
+            thresholds=thresholds,
+            leaving=leaving,
+            correct=correct,
+            macs=macs,
+            costs=costs,
+            objective=self._spent(thresholds, leaving) / leaving.sum(axis=1),
+            parameters=np.repeat(cost.parameters, T),
+            weight_bytes=np.repeat(cost.weight_bytes, T),
+            activation_bytes=cost.memory(on),
         )
 
     def _spent(self, thresholds: Floats, leaving: Array) -> Array:

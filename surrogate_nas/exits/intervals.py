@@ -2,9 +2,20 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 DRAWS = 1000
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's interval of a share that was so many times true of n.
+
+    >>> [round(end, 3) for end in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    interval = binomtest(int(successes), n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap(

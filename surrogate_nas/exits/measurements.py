@@ -84,7 +84,7 @@ class Figures:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """One network at T operating points."""
 
@@ -111,12 +111,12 @@ class Measurements:
         return len(self.thresholds)
 
     def __getitem__(self, index: Array | slice) -> "Measurements":
-        return Measurements(*(getattr(self, name)[index] for name in self.__slots__))
+        return Measurements(**{name: getattr(self, name)[index] for name in self.__slots__})
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measurements"]) -> "Measurements":
         """The operating points of several networks, in order."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__})
 
     @property
     def n(self) -> int:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from surrogate_nas.archive.outputs import Split
+from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Images, LabeledImages, Labels
 from surrogate_nas.exits.ladder import RUNGS
@@ -30,6 +28,7 @@ from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -38,7 +37,6 @@ from surrogate_nas.study.study import Study
 EXPORTS = "exports"
 WEIGHTS, CARD, RUNTIME = "weights.safetensors", "README.md", "runtime.py"
 MOST_EXAMPLES, EXAMPLE_BYTES = 256, 4 << 20
-SPLITS: tuple[Split, Split] = ("tune", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def export_network(
         InputError: if there is no such network, or something is in the folder already.
         JobError: if no thresholds keep the limits, the weights are gone, or the files compute something else.
     """
-    record = study.folder.archive.find(id)
+    record = study.archive.find(id)
     target = folder or study.path / EXPORTS / record.id
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is there already; allowed: a folder that does not exist or is empty")
@@ -94,16 +92,8 @@ class _Exporting:
 
     def write(self, points: list[OperatingPoint], default: int) -> Export:
         """The folder, whole or not at all."""
-        part = self.target.with_name(f"{self.target.name}.partial")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
+        with new_folder(self.target) as part:
             export = self._written(part, points, default)
-            if self.target.exists():
-                self.target.rmdir()
-            os.replace(part, self.target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return Export(self.target, export.manifest, export.logit_difference)
 
     def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
@@ -111,7 +101,7 @@ class _Exporting:
         policy, temperatures = self._policy, points[default].temperatures
         points = [OperatingPoint(point.thresholds, policy, temperatures) for point in points]
         files, exits = self._pieces(part, temperatures)
-        splits = study.folder.splits()
+        splits = study.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
         labels = {split: images[split].labels for split in SPLITS}
         by_network = self._said(images, partial(Said.by_network, self.network, policy, temperatures), "PyTorch")
@@ -148,7 +138,7 @@ class _Exporting:
                     countdown.at(len(files), of)
             exits.append(dict(zip(("segment", "branch"), map(_name, pair), strict=True)))
         self._add(files, part, RUNTIME, Path(runtime.__file__).read_bytes())
-        self._add(files, part, WEIGHTS, self.study.folder.checkpoint(self.record.id).read_bytes())
+        self._add(files, part, WEIGHTS, self.study.home.checkpoint(self.record.id).read_bytes())
         return files, exits
 
     @staticmethod
@@ -185,9 +175,9 @@ class _Exporting:
         exits: list[dict[str, Any]],
         files: Mapping[str, str],
     ) -> dict[str, Any]:
-        folder, architecture, point = self.study.folder, self.record.architecture, points[default]
-        header, cost = folder.archive.header, judge.costing.of(architecture)
-        shape, dataset = header.shape, folder.dataset
+        study, architecture, point = self.study, self.record.architecture, points[default]
+        header, cost = study.archive.header, judge.costing.of(architecture)
+        shape, dataset = header.shape, study.images.dataset
         where = list(architecture.exit_positions)
         return {
             "format": FORMAT,

@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError, read_examples, read_manifest
 from surrogate_nas.foundation.arrays import Array
+from surrogate_nas.foundation.files import replaced
 
 LATENCY = "latency.json"
 BATCHES = (1, 32)
@@ -138,9 +139,8 @@ def measure_latency(
         "macs": {"expected": chosen.expected_macs, "to_the_end": chosen.macs[-1], "exits": list(chosen.macs)},
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    part = folder / f"{LATENCY}.partial"
-    part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, folder / LATENCY)
+    with replaced(folder / LATENCY) as partial:
+        partial.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
 
 

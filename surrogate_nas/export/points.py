@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Labels
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
@@ -35,7 +34,7 @@ class Judge:
     @classmethod
     def of(cls, study: Study, record: Record, labels: Mapping[Split, Labels], said: Mapping[Split, Said]) -> "Judge":
         """Of a network of the study."""
-        return cls(record, replace(study.folder.costing, charge_heads="all"), labels, said)
+        return cls(record, replace(study.home.costing, charge_heads="all"), labels, said)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Of one split, as thresholds act on them."""
@@ -113,7 +112,6 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
     """Of one split; `reach` is the share of images for which an exit's segment is computed."""
     leaving = [round(measured.rates[e] * measured.n) for e in exits]
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
-    intervals = [binomtest(int(k), measured.n).proportion_ci(CONFIDENCE, method="wilson") for k in reaching]
     return {
         "images": measured.n,
         "accuracy": measured.accuracy,
@@ -124,7 +122,7 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
         "exit_rates": [measured.rates[e] for e in exits],
         "exit_accuracy": [measured.exit_accuracy[e] for e in exits],
         "reach": (reaching / measured.n).tolist(),
-        "reach_interval": [[float(i.low), float(i.high)] for i in intervals],
+        "reach_interval": [list(wilson(k, measured.n)) for k in reaching],
     }
 
 

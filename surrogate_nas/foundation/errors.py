@@ -1,4 +1,5 @@
-"""What the package raises. Each message is one line: the value got, and the values allowed."""
+"""What the package raises. Each message is one line: the value got, and the values allowed. And others' errors as one
+line."""
 
 
 class SurrogateNASError(Exception):
@@ -20,3 +21,30 @@ class FieldError(InputError):
         super().__init__(message)
         self.path = path
         """Names, and places in lists, that lead to the field."""
+
+
+def one_line(error: BaseException) -> str:
+    """All that an error says, on one line; its type if it says nothing.
+
+    >>> one_line(ValueError("no such\\n  file")), one_line(ValueError())
+    ('no such file', 'ValueError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, of those that go on about their insides; its type if it says nothing.
+
+    >>> first_line(RuntimeError("no such device\\nCUDA kernel errors might be")), first_line(RuntimeError())
+    ('no such device', 'RuntimeError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def line_of(error: BaseException) -> str:
+    """An error's type, and the first line of what it says.
+
+    >>> line_of(RuntimeError("no such device\\nat")), line_of(RuntimeError())
+    ('RuntimeError: no such device', 'RuntimeError')
+    """
+    return f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else type(error).__name__

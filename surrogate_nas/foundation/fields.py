@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from surrogate_nas.foundation.errors import FieldError, InputError
+from surrogate_nas.foundation.errors import FieldError, InputError, one_line
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -31,7 +31,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: {one_line(error)}") from None
     if not isinstance(loaded, dict | None):
         raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
     return loaded or {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, line_of
 
 MOST_NAMES = 8
 
@@ -45,11 +45,6 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
 def _make_importable(folder: str) -> None:
     if folder not in sys.path:
         sys.path.append(folder)
-
-
-def line_of(error: Exception) -> str:
-    """One line of an error."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")
 
 
 def close_to(name: str, names: Sequence[str]) -> str:

@@ -1,8 +1,11 @@
 """Progress on stderr: what is running, how far it is, how long still."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 SAY_EVERY = 5.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -25,6 +28,25 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+class Bar:
+    """A bar between two texts; nothing where stderr is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        columns = TextColumn("{task.fields[before]}"), BarColumn(), TextColumn("{task.fields[after]}")
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=total, before="", after="")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it inside the block."""
+        with self._progress:
+            yield
+
+    def at(self, done: float, before: str, after: str) -> None:
+        """So much is done."""
+        self._progress.update(self._task, completed=done, before=before, after=after)
 
 
 class Countdown:

@@ -1,20 +1,23 @@
-"""Fits and proposals run on one thread: the same sums in the same order on every machine, and small problems are slower
-on several."""
+"""Trainings, fits and proposals run on one thread: the same sums in the same order on every machine, and small problems
+are slower on several."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from threadpoolctl import threadpool_limits
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Of torch, and of the libraries beneath NumPy, SciPy and scikit-learn."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Of torch, where that is loaded, and of the libraries beneath NumPy, SciPy and scikit-learn."""
+    torch = sys.modules.get("torch")  # those who compute with it have imported it; others need not wait for it
+    threads = None if torch is None else torch.get_num_threads()
     try:
+        if torch is not None:
+            torch.set_num_threads(1)
         with threadpool_limits(1):
             yield
     finally:
-        torch.set_num_threads(threads)
+        if torch is not None:
+            torch.set_num_threads(threads)

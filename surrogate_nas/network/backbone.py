@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 
 from surrogate_nas.architecture.given import BackboneSpec, SegmentSpec
 from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.plugins import close_to, line_of, load_function
+from surrogate_nas.foundation.errors import InputError, line_of
+from surrogate_nas.foundation.plugins import close_to, load_function
 from surrogate_nas.network.liveness import peak_memory
 from surrogate_nas.space.spec import SpaceSpec, parse_spec
 

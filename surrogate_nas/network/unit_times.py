@@ -16,6 +16,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.layers import Map
 from surrogate_nas.architecture.units import AnyUnit, GivenUnit
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.backbone import make, split
 from surrogate_nas.network.network import module_of
 from surrogate_nas.space.costs import units_in
@@ -68,21 +69,19 @@ def measure_space(
     runners = {str(unit): _Runner(module, x) for unit, (module, x) in _modules(missing, costing).items()}
     total, done, written = passes * len(missing), 0, time.monotonic()
     rng = np.random.default_rng(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        for n in range(passes):
-            for key in rng.permutation(sorted(times)):
-                times[key] += runners[key].seconds(runs)
-                done += 1
-                on_unit(done, total)
-                if n == passes - 1:
-                    entries[key] = _entry(times[key])
-                    if time.monotonic() - written > WRITE_EVERY:
-                        CostTable(MICROSECONDS, entries).write(path)
-                        written = time.monotonic()
+        with one_thread():
+            for n in range(passes):
+                for key in rng.permutation(sorted(times)):
+                    times[key] += runners[key].seconds(runs)
+                    done += 1
+                    on_unit(done, total)
+                    if n == passes - 1:
+                        entries[key] = _entry(times[key])
+                        if time.monotonic() - written > WRITE_EVERY:
+                            CostTable(MICROSECONDS, entries).write(path)
+                            written = time.monotonic()
     finally:
-        torch.set_num_threads(threads)
         measured = CostTable(MICROSECONDS, entries, str(path))
         measured.write(path)
     return measured

@@ -17,6 +17,7 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
@@ -114,7 +115,7 @@ class SplitSizes:
     test: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """All that a report shows."""
 
@@ -157,9 +158,9 @@ class Contents:
         nearest = study.nearest() if trained and not front else None
         splits = _splits(study)
         return cls(
-            header=study.folder.archive.header,
-            costing=study.folder.costing,
-            positions=study.folder.space.positions,
+            header=study.archive.header,
+            costing=study.home.costing,
+            positions=study.space.positions,
             limits=study.settings.limits,
             records=tuple(records),
             networks=tuple(_network(study, r) for r in trained),
@@ -174,7 +175,7 @@ class Contents:
             calibration=_calibration(front),
             latencies=tuple(read_latencies(study.path)),
             classes=_classes(study, [*trained, *baselines]),
-            examples=Examples.of([nearest] if nearest else front, splits, study.folder.costing),
+            examples=Examples.of([nearest] if nearest else front, splits, study.solutions.views),
             splits=_split_sizes(splits, trained),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
@@ -188,12 +189,8 @@ class Contents:
 
 def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[Calibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
-    chosen = {round(i) for i in np.linspace(0, len(records) - 1, MOST_CALIBRATED)} if records else set()
-    return tuple(
-        (r.id, tuple(Calibration.of(r.architecture, r.outputs)))
-        for i, r in enumerate(records)
-        if i in chosen and r.outputs is not None
-    )
+    chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
+    return tuple((r.id, tuple(Calibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
 
 
 def _network(study: Study, record: Record) -> Network:
@@ -203,7 +200,7 @@ def _network(study: Study, record: Record) -> Network:
 
 
 def _all_off(study: Study, record: Record) -> OperatingPoint:
-    return OperatingPoint((None,) * (record.architecture.positions - 1), study.folder.problem.policy)
+    return OperatingPoint((None,) * (record.architecture.positions - 1), study.policy)
 
 
 def _curve(study: Study, record: Record) -> Measurements:
@@ -227,9 +224,9 @@ def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
 
 
 def _classes(study: Study, records: Sequence[Record]) -> Classes:
-    n = study.folder.shape.classes
+    n = study.home.shape.classes
     try:
-        names = study.folder.dataset.classes
+        names = study.images.dataset.classes
     except (InputError, JobError):
         names = tuple(str(c) for c in range(n))
     labels = next((r.outputs.test.labels for r in records if r.outputs is not None), None)
@@ -246,7 +243,7 @@ def _predicted(study: Study, trained: Sequence[Record]) -> Iterator[Verified]:
 
 def _verified(study: Study, record: Record, said: Mapping[str, Any]) -> Verified:
     temperatures = study.temperatures(record)
-    point = OperatingPoint(tuple(said["thresholds"]), said.get("policy", study.folder.problem.policy), temperatures)
+    point = OperatingPoint(tuple(said["thresholds"]), said.get("policy", study.policy), temperatures)
     measured = study.measured(record, "tune", point)
     accuracy = Compared.of(said["accuracy"], measured.accuracy)
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
@@ -261,7 +258,7 @@ def _fitted(study: Study) -> Fitted | None:
 
 def _splits(study: Study) -> Splits | None:
     try:
-        return study.folder.splits()
+        return study.splits()
     except (InputError, JobError):  # a study may be reported where its images are not
         return None
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.archive.record import Origin
 from surrogate_nas.report.contents import Baseline, Contents
@@ -71,11 +70,6 @@ def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, 
     if limits.min_accuracy is not None:
         low.append(limits.min_accuracy)
     return (min(macs) / 1.2, max(macs) * 1.2), (max(min(low) - MARGIN, 0.0), 1.01)
-
-
-def evenly(n: int) -> npt.NDArray[np.int64]:
-    """Which of a curve's n points are drawn."""
-    return np.unique(np.linspace(0, n - 1, min(n, POINTS_PER_LINE)).round().astype(np.int64))
 
 
 def label_places(baselines: Sequence[Baseline]) -> list[int]:

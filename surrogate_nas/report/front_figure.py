@@ -10,6 +10,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.report.contents import Baseline, Contents, Network
 from surrogate_nas.report.drawing import (
     BLACK,
@@ -17,9 +18,9 @@ from surrogate_nas.report.drawing import (
     GREY,
     MARKS,
     NEAREST,
+    POINTS_PER_LINE,
     Mark,
     baseline_mark,
-    evenly,
     front_ranges,
     label_places,
 )
@@ -106,7 +107,7 @@ def _network_curve(network: Network, *, first: bool) -> go.Scatter:
 
 
 def _curve(record: Record, curve: Measurements, **look: Any) -> go.Scatter:
-    drawn = curve[evenly(len(curve))]
+    drawn = curve[evenly(len(curve), POINTS_PER_LINE)]
     return go.Scatter(
         x=drawn.expected_macs,
         y=drawn.accuracy,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.archive.views import exits_of
+from surrogate_nas.archive.views import Views
 from surrogate_nas.datasets.dataset import Images, LabeledImages, Splits
 from surrogate_nas.study.results import Solution
 
@@ -76,13 +76,13 @@ class Examples:
     """Why there are none: a sentence."""
 
     @classmethod
-    def of(cls, solutions: Sequence[Solution], splits: Splits | None, costing: Costing) -> "Examples":
+    def of(cls, solutions: Sequence[Solution], splits: Splits | None, views: Views) -> "Examples":
         """Of the solution most accurate on tune among those that let at least 5 % of the test images leave early.
 
         Args:
             solutions: to choose from.
             splits: the study's; `None` where they cannot be read.
-            costing: the study's.
+            views: the study's.
         """
         early = [s for s in solutions if 1 - s.test.rates[-1] >= FEWEST_EARLY]
         if not early:
@@ -95,13 +95,12 @@ class Examples:
         assert best.record.outputs is not None
         if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
             return cls(best, (), "The study's images cannot be read any more, so none are shown.")
-        return cls(best, _leaving(best, splits.test, costing))
+        return cls(best, _leaving(best, splits.test, views))
 
 
-def _leaving(solution: Solution, test: LabeledImages, costing: Costing) -> tuple[Leaving, ...]:
+def _leaving(solution: Solution, test: LabeledImages, views: Views) -> tuple[Leaving, ...]:
     record, point = solution.record, solution.operating_point
-    assert record.outputs is not None
-    exits = exits_of(record.architecture, record.outputs.test, costing, point.policy, point.temperatures)
+    exits = views.under(record, "test", point.policy, point.temperatures)
     route = exits.route(point)
     found = []
     for e in exits_on(solution):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.drawing import (
     BLACK,
@@ -21,10 +22,10 @@ from surrogate_nas.report.drawing import (
     KINDS,
     MARKS,
     NEAREST,
+    POINTS_PER_LINE,
     VERMILLION,
     Mark,
     baseline_mark,
-    evenly,
     exit_colour,
     front_ranges,
     label_places,
@@ -86,7 +87,7 @@ def _draw_front(axes: Axes, contents: Contents) -> None:
     x_range, y_range = front_ranges(contents)
     _draw_limits(axes, contents.limits)
     for i, network in enumerate(contents.networks):
-        curve = network.curve[evenly(len(network.curve))]
+        curve = network.curve[evenly(len(network.curve), POINTS_PER_LINE)]
         axes.plot(
             curve.expected_macs,
             curve.accuracy,
@@ -160,7 +161,7 @@ def _draw_baselines(axes: Axes, baselines: Sequence[Baseline]) -> None:
     for i, (baseline, place) in reversed(list(enumerate(zip(baselines, places, strict=True)))):  # the first on top
         test, name = baseline.exits_off.test, baseline.name
         if baseline.has_exits:
-            curve = baseline.curve[evenly(len(baseline.curve))]
+            curve = baseline.curve[evenly(len(baseline.curve), POINTS_PER_LINE)]
             axes.plot(
                 curve.expected_macs,
                 curve.accuracy,

@@ -1,9 +1,9 @@
 """Write the report of a study: page, figures and table."""
 
-import os
 from pathlib import Path
 
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.front_table import front_csv
@@ -37,13 +37,8 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _write(folder / name, content)
+            with replaced(folder / name) as partial:
+                partial.write_bytes(content)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from None
     return folder / REPORT
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

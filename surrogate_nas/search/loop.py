@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import next_round
 from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
@@ -91,8 +92,3 @@ def search_asynchronously(
     for record in train(proposals()):
         records.append(record)
     return records
-
-
-def next_round(taken: Sequence[Proposal]) -> int:
-    """The number of the round after these."""
-    return max((p.round for p in taken), default=-1) + 1

@@ -1,19 +1,17 @@
 """The search problem: the space, the images, the settings and the seed, with what follows from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import CostModel, charged
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.archive.outputs import Outputs, Split
+from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.record import Record
-from surrogate_nas.archive.views import exits_of, front_of, temperatures_of
-from surrogate_nas.exits.exits import Exits
+from surrogate_nas.archive.views import Views, front_of
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.candidates import Candidates
@@ -31,6 +29,8 @@ class Problem:
     seed: int
     model: CostModel | None = None
     """A cost beside MACs."""
+    archive: Archive | None = field(default=None, repr=False, compare=False)
+    """Where the outputs of records are that do not carry them."""
 
     @cached_property
     def costing(self) -> Costing:
@@ -43,24 +43,16 @@ class Problem:
         """How exits score their confidence: as the settings say, else as the space does."""
         return self.settings.policy or self.space.spec.policy
 
+    @cached_property
+    def views(self) -> Views:
+        """The exits of every trained network under these settings."""
+        return Views(self.costing, self.policy, self.settings.temperature, self.archive)
+
     def seed_of(self, round: int, rank: int | None = None) -> int:
         """The seed of a training, or of a round's own decisions; it follows from the study's seed and stream."""
         place, stream = 0 if rank is None else rank + 1, self.settings.stream
         entropy = [self.seed, round, place, *([stream] if stream else [])]
         return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
-
-    def views(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
-        """What the exits of every record with outputs do on tune."""
-        return [(r, self.view(r.architecture, r.outputs)) for r in records if r.outputs is not None]
-
-    def view(self, architecture: Architecture, outputs: Outputs, split: Split = "tune") -> Exits:
-        """What the exits of one network do."""
-        said = outputs.tune if split == "tune" else outputs.test
-        return exits_of(architecture, said, self.costing, self.policy, self.temperatures(architecture, outputs))
-
-    def temperatures(self, architecture: Architecture, outputs: Outputs) -> tuple[float, ...]:
-        """(E,) of one network, if the settings ask for them."""
-        return temperatures_of(architecture, outputs.tune) if self.settings.temperature else ()
 
     def reference(self, records: Sequence[Record]) -> tuple[float, float]:
         """(log₁₀ cost, accuracy) that bound the hypervolume.
@@ -83,7 +75,7 @@ def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
 
     The front of all points has that of any limits on expected MACs and accuracy in it, so those may change later.
     """
-    views = problem.views(records)
+    views = problem.views.trained(records)
     limits = problem.settings.limits
     return {
         r.id

@@ -15,6 +15,11 @@ BASELINE_ROUND, FINAL_ROUND = 1_000_000, 2_000_000
 """Beyond every round of a search."""
 
 
+def next_round(taken: Sequence[Proposal]) -> int:
+    """The number of the round after these."""
+    return max((p.round for p in taken), default=-1) + 1
+
+
 def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
     """n sampled architectures within the exact limits, none of them proposed before.
 
@@ -41,7 +46,14 @@ def final_proposals(problem: Problem, architectures: Sequence[Architecture], see
     """Each architecture with so many seeds, at full fidelity; all of the first seed before those of the next."""
     fidelity = problem.settings.full_recipe.fidelity
     return [
-        Proposal(FINAL_ROUND + k, rank, "final", architecture, problem.seed_of(FINAL_ROUND, k), fidelity)
+        Proposal(
+            round=FINAL_ROUND + k,
+            rank=rank,
+            origin="final",
+            architecture=architecture,
+            seed=problem.seed_of(FINAL_ROUND, k),
+            fidelity=fidelity,
+        )
         for k in range(seeds)
         for rank, architecture in enumerate(architectures)
     ]
@@ -57,4 +69,12 @@ def make_proposal(
 ) -> Proposal:
     """A training of the study's recipe, with the seed that its round and rank have."""
     fidelity = problem.settings.recipe.fidelity
-    return Proposal(round, rank, origin, architecture, problem.seed_of(round, rank), fidelity, prediction)
+    return Proposal(
+        round=round,
+        rank=rank,
+        origin=origin,
+        architecture=architecture,
+        seed=problem.seed_of(round, rank),
+        fidelity=fidelity,
+        prediction=prediction,
+    )

@@ -1,6 +1,7 @@
 """Which strategies there are, by name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.evolutionary.nsga2 import nsga2
 from surrogate_nas.search.evolutionary.published import Aebnas, edanas, nachos
 from surrogate_nas.search.strategy import Fit, History, Strategy, Suggestion
+from surrogate_nas.settings import StrategyName
 
 
 def at_random(history: History, q: int) -> Sequence[Suggestion]:
@@ -17,7 +19,7 @@ def at_random(history: History, q: int) -> Sequence[Suggestion]:
     return [Suggestion(a) for a in history.problem.space.architectures(found.indices)]
 
 
-STRATEGIES: Mapping[str, Callable[[Fit], Strategy]] = {
+STRATEGIES: Mapping[StrategyName, Callable[[Fit], Strategy]] = {
     "bayesian": Bayesian,
     "edanas": lambda fit: edanas,
     "nachos": lambda fit: nachos,
@@ -34,6 +36,6 @@ def strategy_named(name: str, fit: Fit) -> Strategy:
         InputError: for what cannot be imported.
     """
     if name in STRATEGIES:
-        return STRATEGIES[name](fit)
+        return STRATEGIES[cast("StrategyName", name)](fit)
     strategy: Strategy = load_function(name, "strategy")
     return strategy

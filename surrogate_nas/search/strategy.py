@@ -45,7 +45,7 @@ class History:
     @cached_property
     def trained(self) -> list[tuple[Record, Exits]]:
         """Every record with outputs, and what its exits do on tune."""
-        return self.problem.views(self.records)
+        return self.problem.views.trained(self.records)
 
     @cached_property
     def networks(self) -> Candidates:

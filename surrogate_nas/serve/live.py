@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.errors import JobError, one_line
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.serve.copies import Stamp, copy_study, stamp
 from surrogate_nas.serve.snapshot import Snapshot
@@ -87,7 +87,7 @@ class Live:
             await work
             self.problem = ""
         except Exception as error:  # whatever it is, what was read before is there to be served
-            self._fail(" ".join(str(error).split()) or type(error).__name__)
+            self._fail(one_line(error))
         finally:
             self.making = False
 

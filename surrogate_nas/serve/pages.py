@@ -109,7 +109,7 @@ def networks_page() -> str:
 
 def what_if_page(snapshot: Snapshot) -> str:
     """The form; its script fills it with the genes."""
-    early = snapshot.study.folder.space.positions - 1
+    early = snapshot.study.space.positions - 1
     intro = (
         "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "
         "90 % intervals. Costs are exact."

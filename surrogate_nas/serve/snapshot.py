@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.documents import answers_document, record_rows
-from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -29,7 +28,7 @@ from surrogate_nas.study.study import Study
 GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A study as it was at one moment. Not for several threads at a time."""
 
@@ -56,8 +55,8 @@ class Snapshot:
         """
         study = Study.open(home)
         records = study.records()
-        study.folder.archive.close()
-        problem = study.folder.problem
+        study.close()
+        problem = study.home.problem
         trained = [r for r in records if r.outputs is not None]
         fitted = study.stored_fit(records) if len(trained) >= FEWEST_NETWORKS else None
         respondent = pool = None
@@ -65,7 +64,9 @@ class Snapshot:
             respondent = study.respondent(records, fitted, study.settings.limits)
             pool = Pool.of(problem, fitted.predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
-        return cls(study, tuple(records), respondent, pool, front, _files(home))
+        return cls(
+            study=study, records=tuple(records), respondent=respondent, pool=pool, front=front, files=_files(home)
+        )
 
     # ------------------------------------------------------------------ predictions
 
@@ -77,7 +78,7 @@ class Snapshot:
             JobError: if there is no surrogate yet.
         """
         limits = self.study.settings.limits if limits is None else limits
-        require_cost_table(self.study.folder.problem, limits)
+        require_cost_table(self.study.home.problem, limits)
         if self.respondent is None:
             trained = sum(r.outputs is not None for r in self.records)
             few = f"it needs {FEWEST_NETWORKS} trained networks, and there are {trained}"
@@ -86,7 +87,7 @@ class Snapshot:
 
     def query(self, encodings: Sequence[str], thresholds: str | None, limits: Limits | None) -> list[dict[str, Any]]:
         """The document of `query --json`; see `Study.query`."""
-        respondent, problem = self.within(limits), self.study.folder.problem
+        respondent, problem = self.within(limits), self.study.home.problem
         point = None
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
@@ -95,7 +96,7 @@ class Snapshot:
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
-            architecture, row = self.study.folder.space.parse_with_row(text)
+            architecture, row = self.study.space.parse_with_row(text)
         except InputError as error:
             raise InputError(f"encodings.{i}: {error}") from None
         return Question(str(architecture), row, point)
@@ -111,12 +112,12 @@ class Snapshot:
 
     def space_document(self) -> dict[str, Any]:
         """What can be chosen, and what limits the study has."""
-        folder, space = self.study.folder, self.study.folder.space
+        space = self.study.space
         encoded = set(space.genes.encoded)
         return {
             "name": space.spec.name,
             "positions": space.positions,
-            "policy": folder.problem.policy,
+            "policy": self.study.policy,
             "least_exits": space.spec.exits.at_least,
             "limits": self.study.settings.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
@@ -136,7 +137,7 @@ class Snapshot:
     def networks_document(self) -> list[dict[str, Any]]:
         """A line per trained network."""
         trained = [r for r in self.records if r.outputs is not None]
-        rows = record_rows(self.study.folder, trained)
+        rows = record_rows(self.study.home.costing, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
 
     @cached_property
@@ -165,7 +166,7 @@ class Snapshot:
             "tune_images": curve.n,
             "test_images": measured.n,
             "exits": list(record.architecture.exit_positions),
-            "choices": study.folder.space.indices([record.architecture])[0].tolist(),
+            "choices": study.space.indices([record.architecture])[0].tolist(),
             "curve": [
                 {**point, "test": tested, "keeps_limits": keeps}
                 for point, tested, keeps in zip(_points(curve), _points(measured), kept, strict=True)
@@ -176,13 +177,12 @@ class Snapshot:
 def _points(measured: Measurements) -> list[dict[str, Any]]:
     """Each operating point of a network on one split."""
     right, n = measured.correct.sum(axis=1), measured.n
-    intervals = [binomtest(int(k), n).proportion_ci(CONFIDENCE, method="wilson") for k in right]
     thresholds = [str(OperatingPoint.from_array(t)) for t in measured.thresholds]
     exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measured.exit_accuracy.tolist()]
     columns = {
         "thresholds": thresholds,
         "accuracy": measured.accuracy.tolist(),
-        "accuracy_interval": [(float(i.low), float(i.high)) for i in intervals],
+        "accuracy_interval": [wilson(k, n) for k in right],
         "expected_macs": measured.expected_macs.tolist(),
         "worst_macs": measured.worst_macs.tolist(),
         "rates": measured.rates.tolist(),

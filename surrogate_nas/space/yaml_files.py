@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from surrogate_nas.foundation.errors import FieldError, InputError
+from surrogate_nas.foundation.errors import FieldError, InputError, one_line
 from surrogate_nas.foundation.fields import parse_fields
 from surrogate_nas.space.spec import SpaceSpec, preset
 
@@ -41,7 +41,7 @@ def read_space(path: Path) -> SpaceSpec:
         mark = error.problem_mark or error.context_mark
         raise InputError(f"{path}{_line(mark.line) if mark else ''}: {error.problem or error.context}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: {one_line(error)}") from None
     try:
         return parse_fields(SpaceSpec, mapping)
     except FieldError as error:

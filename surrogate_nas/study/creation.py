@@ -4,7 +4,6 @@ from pathlib import Path
 
 from surrogate_nas import datasets
 from surrogate_nas.architecture.cost_table import CostTable
-from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
@@ -12,36 +11,43 @@ from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import PARTIAL, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
-from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
-from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, Settings
-from surrogate_nas.space.costs import costing_for, require_all
+from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.space.yaml_files import load_space
+from surrogate_nas.study.checks import cost_table, require_gates, require_strategy, require_surrogate
 from surrogate_nas.study.estimate import Plan
+from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import read
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
 from surrogate_nas.training import training as train
-from surrogate_nas.training.recipe import Recipe
 
 
 def create(
     path: Path,
+    *,
     data: str | Path | Dataset,
     space: str | Path | Mount,
     seed: int,
     settings: Settings,
-    image_size: int | None,
-    flips: bool | None,
-) -> tuple[Archive, Settings]:
+    image_size: int | None = None,
+    flips: bool | None = None,
+) -> Home:
     """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
-    Returns:
-        Its archive, and the settings with the place that its images came from.
+    Args:
+        path: the folder.
+        data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
+        space: a preset's name, a file, or a network of the user's own to mount exits on.
+        seed: of splits, sampling, training and search.
+        settings: what may change later.
+        image_size: side in pixels to which images are brought; by default they stay as they are.
+        flips: whether mirror images are still of their class; the data set's own default for `None`.
 
     Raises:
         InputError: naming the value got and those allowed.
@@ -61,27 +67,28 @@ def create(
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
     header = Header(
-        spec, loaded.name, loaded.fingerprint(), loaded.shape, seed, datasets.TUNE_SHARE, loaded.test_share, stamp
+        space=spec,
+        data=loaded.name,
+        fingerprint=loaded.fingerprint(),
+        shape=loaded.shape,
+        seed=seed,
+        tune_share=datasets.TUNE_SHARE,
+        test_share=loaded.test_share,
+        source_stamp=stamp,
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():
+            for name in (DATA, SETTINGS, COSTS, ARCHIVE):
+                for left in left_beside(path / name):
+                    left.unlink()
             store.save(loaded, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
                 table.write(path / COSTS)
-            return Archive.create(path / ARCHIVE, header), settings
+            return Home(path, Archive.create(path / ARCHIVE, header), settings)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> CostTable | None:
-    """The table that the settings name; raises `InputError` if it is wrong or a unit of the space is not in it."""
-    if settings.cost_table is None:
-        return None
-    table = CostTable.read(settings.cost_table)
-    require_all(table, space, costing_for(space, shape))
-    return table
 
 
 def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
@@ -109,28 +116,8 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
     Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
 
 
-def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
-    """Raise `InputError` for a loss that needs gates where branches have none."""
-    if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
-        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
-
-
-def require_surrogate(settings: Settings) -> None:
-    """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
-    if settings.surrogate not in SURROGATE_NAMES:
-        load_function(settings.surrogate, "surrogate")
-
-
-def require_strategy(settings: Settings) -> None:
-    """Raise `InputError` for a strategy of the user's own that cannot be imported, or one that lacks its target."""
-    if settings.strategy not in STRATEGY_NAMES:
-        load_function(settings.strategy, "strategy")
-    if settings.strategy == "aebnas" and settings.limits.max_macs is None:
-        raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
-
-
 def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == ".partial"
+    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == PARTIAL

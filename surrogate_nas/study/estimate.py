@@ -14,6 +14,7 @@ from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.machine import amount, available_cores, available_memory, free_disk
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.sampling import sample_within
@@ -150,12 +151,8 @@ def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
 
 def _timed(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
     """Seconds that a training takes on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         start = time.monotonic()
         with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
             train.fit(network, data, recipe, 0, flips=False)
         return time.monotonic() - start
-    finally:
-        torch.set_num_threads(threads)

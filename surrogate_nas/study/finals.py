@@ -9,8 +9,15 @@ from statistics import mean, stdev
 from scipy.stats import kendalltau, t
 
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.intervals import CONFIDENCE
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.study.checks import require_gates
 from surrogate_nas.study.results import Solution
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.trainings import Trainer
+from surrogate_nas.training.recipe import Recipe
 
 FEWEST_RANKED = 3
 
@@ -79,3 +86,55 @@ class Held:
             return None
         tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
         return None if math.isnan(tau) else cls(tau, len(pairs))
+
+
+def finalize(
+    trainer: Trainer, solutions: Solutions, ids: Sequence[str], at: Sequence[float], seeds: int, recipe: Recipe | None
+) -> list[Final]:
+    """Train networks at full fidelity, each with several seeds; see `Study.finalize`."""
+    if seeds < 1:
+        raise InputError(f"seeds {seeds} is not a positive number")
+    home = trainer.home
+    with home.changing():
+        chosen, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
+        if full.fidelity == home.settings.recipe.fidelity:
+            raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
+        require_gates(home.space.spec, full)
+        if recipe is not None:
+            home.update({"final": recipe.model_dump()})
+        trainer.collect_finals(chosen, seeds)
+    return [f for f in finals(solutions, home.settings.limits) if f.architecture in chosen]
+
+
+def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
+    """The architectures that are meant: of records, or the most accurate on the front within budgets, or the front."""
+    if ids:
+        return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
+    front = solutions.front()
+    if not front:
+        raise JobError(f"no trained network keeps {solutions.limits}: there is no front to finalize")
+    chosen = front
+    if at:
+        cheapest = front[0].tune.expected_macs
+        if min(at) < cheapest:
+            raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
+        chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
+    return list(dict.fromkeys(s.record.architecture for s in chosen))
+
+
+def finals(solutions: Solutions, limits: Limits) -> list[Final]:
+    """What was trained by the final recipe, within limits; see `Study.finals`."""
+    fidelity = solutions.home.settings.full_recipe.fidelity
+    of: dict[Architecture, list[Record]] = {}
+    for record in solutions.records("final"):
+        if record.failure is None and record.proposal.fidelity == fidelity:
+            of.setdefault(record.architecture, []).append(record)
+    searched = {r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of}
+    kept = []
+    for architecture, records in of.items():
+        low = searched.get(architecture)
+        full = [s for r in records if (s := solutions.within(r, limits)) is not None]
+        if full:
+            before = None if low is None else solutions.within(low, limits)
+            kept.append(Final(architecture, before, tuple(full), len(records) - len(full)))
+    return sorted(kept, key=lambda f: -f.tune_accuracy)

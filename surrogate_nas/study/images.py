@@ -1,13 +1,18 @@
 """A study's images: its own copy, or what it was made of, read again."""
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from surrogate_nas import datasets
-from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets import stored as store
+from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.settings import Settings
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.paths import DATA
 
 
 def read(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
@@ -21,3 +26,55 @@ def read(data: str | Path | Dataset, settings: Settings, image_size: int | None,
     for note in loaded.notes:
         say(f"data {loaded.name}: {note}")
     return loaded
+
+
+class StudyImages:
+    """The images of one study."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The study's own copy of its images, or, should that be gone, what it was made of, read again.
+
+        Raises:
+            InputError: if neither is there, or it is not what the study was made with.
+        """
+        header, copy = self._home.archive.header, self._home.path / DATA
+        source = self._source
+        loaded = store.load(copy) if copy.is_file() else read(source, self._home.settings, header.shape.size, None)
+        if loaded.fingerprint() != header.fingerprint:
+            raise InputError(f"data set {loaded.name!r} is not the one that {self._home.path} was made with")
+        if not copy.is_file():
+            with suppress(InputError):  # where nothing can be written it is read again each time
+                store.save(loaded, copy)
+        return loaded
+
+    @property
+    def _source(self) -> str:
+        name = self._home.archive.header.data
+        return name if name in datasets.dataset_names() else str(self._home.settings.data_root or name)
+
+    def require_data(self, data: str | None, image_size: int | None, flips: bool | None) -> None:
+        """Raise `InputError` if this asks for other images than those of the study; `None` asks for nothing."""
+        path, header = self._home.path, self._home.archive.header
+        if image_size not in (None, header.shape.size):
+            raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
+        if flips not in (None, self.dataset.flips):
+            was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
+            raise InputError(f"study {path} was made with --{was}flips, got --{got}flips")
+        if data in (None, header.data):
+            return
+        other = InputError(f"study {path} has data {header.data}, got --data {data}; that needs a study of its own")
+        if data in datasets.dataset_names():
+            raise other
+        if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
+            return
+        if read(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+            raise other
+
+    def splits(self) -> Splits:
+        """Train, tune and test."""
+        header = self._home.archive.header
+        return datasets.split(self.dataset, header.seed, header.tune_share)

@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from surrogate_nas.archive.archive import same
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import Outputs
+from surrogate_nas.archive.outputs import SPLITS, Outputs, same
 from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.space.spec import SpaceSpec
-from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import DATA
 
 MERGED = "merged"
@@ -59,7 +60,7 @@ class Merged:
     """Networks among the new ones whose weights are here now."""
 
 
-def merge(folder: StudyFolder, others: Sequence[Path]) -> list[Merged]:
+def merge(home: Home, others: Sequence[Path]) -> list[Merged]:
     """Add the records of other studies to this one's archive: those of one study all at once, or none of them.
 
     Records keep their round and rank, so the archive is the same in whatever order studies are merged, and a search
@@ -67,72 +68,72 @@ def merge(folder: StudyFolder, others: Sequence[Path]) -> list[Merged]:
     again changes nothing. The other studies are only read, and may be at work.
 
     Args:
-        folder: of the study that grows.
+        home: of the study that grows.
         others: folders of studies.
 
     Raises:
         InputError: if a folder is no study, or its outputs do not compare with this one's; nothing is changed then.
     """
-    sources = [StudyFolder.open(path) for path in others]
+    sources = [Home.open(path) for path in others]
     for source in sources:
-        _require_comparable(folder, source)
+        _require_comparable(home, source)
         _require_sound(source)
-    with folder.changing():
-        return [_merge(folder, source) for source in sources]
+    with home.changing():
+        return [_merge(home, source) for source in sources]
 
 
-def _merge(folder: StudyFolder, source: StudyFolder) -> Merged:
-    found = _compare(folder, source)
+def _merge(home: Home, source: Home) -> Merged:
+    found = _compare(home, source)
     new = {*found.added, *found.trained}
-    _copy_weights(folder, source, new | set(found.duplicates))
+    _copy_weights(home, source, new | set(found.duplicates))
     if new:
-        folder.archive.merge(_with_origin(source, [r for r in _records(source) if r.id in new]))
-    folder.prune()
-    merged = replace(found, weights=sum(folder.checkpoint(id).is_file() for id in new))
-    _say(folder, merged)
+        home.archive.merge(_with_origin(source, [r for r in _records(source) if r.id in new]))
+    home.prune()
+    merged = replace(found, weights=sum(home.checkpoint(id).is_file() for id in new))
+    _say(home, merged)
     return merged
 
 
-def _say(folder: StudyFolder, merged: Merged) -> None:
+def _say(home: Home, merged: Merged) -> None:
     known = f"{len(merged.duplicates)} were here already"
     failed = f", {len(merged.trained)} that had failed here were trained there" if merged.trained else ""
     say(f"{merged.source}: {len(merged.added)} records added{failed}, {known}; weights kept of {merged.weights}")
-    here = {r.id for r in _records(folder) if MERGED not in r.provenance}
-    if (twice := len(here & {*merged.duplicates})) and merged.source.resolve() != folder.path.resolve():
+    here = {r.id for r in _records(home) if MERGED not in r.provenance}
+    if (twice := len(here & {*merged.duplicates})) and merged.source.resolve() != home.path.resolve():
         say(f"{twice} networks were trained in both studies alike; with another --stream one trains others")
     if merged.conflicts:
         few = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in merged.conflicts[:SHOWN]]
         say(
             f"warning: {len(merged.conflicts)} networks were trained in both studies with the same seed and measured "
-            f"otherwise, as other hardware may; those of {folder.path} stay: {', '.join(few)}"
+            f"otherwise, as other hardware may; those of {home.path} stay: {', '.join(few)}"
         )
 
 
-def _records(source: StudyFolder) -> list[Record]:
+def _records(source: Home) -> list[Record]:
     """Of all groups, without outputs."""
     return [record for group in GROUPS for record in source.archive.records(group)]
 
 
-def _require_comparable(folder: StudyFolder, source: StudyFolder) -> None:
+def _require_comparable(home: Home, source: Home) -> None:
     """Raise `InputError` if the studies differ in anything that outputs depend on; the line names both sides."""
-    for what, ours, theirs in _differences(folder, source):
+    for what, ours, theirs in _differences(home, source):
         raise InputError(
-            f"{source.path} has other {what} than {folder.path}, so its outputs do not compare: {theirs} instead of "
+            f"{source.path} has other {what} than {home.path}, so its outputs do not compare: {theirs} instead of "
             f"{ours}; {CURE}"
         )
 
 
-def _differences(folder: StudyFolder, source: StudyFolder) -> Iterator[tuple[str, object, object]]:
+def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object]]:
     """What differs, as it is here and there."""
-    here, there, fidelity = folder.archive.header, source.archive.header, folder.settings.recipe.fidelity
+    here, there, fidelity = home.archive.header, source.archive.header, home.settings.recipe.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
     if _comparable(here.space) != _comparable(there.space):
         yield "space", _named(here.space, there.space), _named(there.space, here.space)
     pairs = (
         ("images and classes", here.shape, there.shape),
-        ("splits", _splits(folder), _splits(source)),
-        ("settings for mirrored images", _flips(folder), _flips(source)),
+        ("splits", _splits(home), _splits(source)),
+        ("settings for mirrored images", _flips(home), _flips(source)),
         ("recipe", fidelity, _other_fidelity(source, fidelity)),
     )
     for what, ours, theirs in pairs:
@@ -144,21 +145,21 @@ def _data(header: Header) -> str:
     return f"{header.data} (fingerprint {header.fingerprint[:12]})"
 
 
-def _splits(folder: StudyFolder) -> str:
-    header = folder.archive.header
+def _splits(home: Home) -> str:
+    header = home.archive.header
     return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test"
 
 
-def _flips(folder: StudyFolder) -> bool | None:
+def _flips(home: Home) -> bool | None:
     """`None` where the study has lost its copy of the images."""
-    copy = folder.path / DATA
+    copy = home.path / DATA
     return store.load(copy).flips if copy.is_file() else None
 
 
 def _comparable(space: SpaceSpec) -> dict[str, Any]:
     """All that matters of a space: not what is said about it, nor where its backbone lies on one machine."""
-    said: dict[str, Any] = space.model_dump(mode="json", exclude={"about": True, "backbone": {"folder"}})
-    return said
+    dumped: dict[str, Any] = space.model_dump(mode="json", exclude={"about": True, "backbone": {"folder"}})
+    return dumped
 
 
 def _named(space: SpaceSpec, other: SpaceSpec) -> str:
@@ -170,26 +171,26 @@ def _named(space: SpaceSpec, other: SpaceSpec) -> str:
     return f"{space.name} with {differs} {ours[differs]}"
 
 
-def _other_fidelity(source: StudyFolder, fidelity: str) -> str | None:
+def _other_fidelity(source: Home, fidelity: str) -> str | None:
     """That of a training that is by another recipe; `None` if there is none. Finals have recipes of their own."""
     found = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
     return next((theirs for theirs in found if theirs != fidelity), None)
 
 
-def _require_sound(source: StudyFolder) -> None:
+def _require_sound(source: Home) -> None:
     if problems := source.archive.problems():
         raise InputError(f"the archive of {source.path} has {len(problems)} problems, the first: {problems[0]}")
 
 
-def _compare(folder: StudyFolder, source: StudyFolder) -> Merged:
+def _compare(home: Home, source: Home) -> Merged:
     """What each record of the other study is to this one."""
-    here, records = {r.id: r for r in _records(folder)}, _records(source)
-    splits, countdown = folder.splits(), Countdown(f"records of {source.path} compared")
+    here, records = {r.id: r for r in _records(home)}, _records(source)
+    splits, countdown = StudyImages(home).splits(), Countdown(f"records of {source.path} compared")
     added, trained, duplicates, conflicts = list[str](), list[str](), list[str](), list[Conflict]()
     for i, record in enumerate(records, 1):
         id, known = record.id, here.get(record.id)
         theirs = None if record.failure else source.archive.outputs(id)
-        ours = None if known is None or known.failure else folder.archive.outputs(id)
+        ours = None if known is None or known.failure else home.archive.outputs(id)
         if theirs is not None:
             _require_labels(source, record, theirs, splits)
         if known is None:
@@ -204,10 +205,9 @@ def _compare(folder: StudyFolder, source: StudyFolder) -> Merged:
     return Merged(source.path, tuple(added), tuple(trained), tuple(duplicates), tuple(conflicts))
 
 
-def _require_labels(source: StudyFolder, record: Record, outputs: Outputs, splits: Splits) -> None:
+def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Splits) -> None:
     """The same seed cuts the same images out only as long as the library that cuts does so."""
-    pairs = ((outputs.tune.labels, splits.tune.labels), (outputs.test.labels, splits.test.labels))
-    if not all(np.array_equal(theirs, ours) for theirs, ours in pairs):
+    if not all(np.array_equal(outputs[split].labels, getattr(splits, split).labels) for split in SPLITS):
         raise InputError(
             f"record {record.id} of {source.path} was measured on other images than are held out here, though the seed "
             f"is the same: another version of scikit-learn cut them; {CURE}"
@@ -218,7 +218,7 @@ def _accuracy(outputs: Outputs) -> float:
     return float(outputs.tune.right[-1].mean())
 
 
-def _with_origin(source: StudyFolder, records: Sequence[Record]) -> Iterator[Record]:
+def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
     """With outputs, and where they come from."""
     header, when = source.archive.header, datetime.now(UTC).isoformat(timespec="seconds")
     countdown = Countdown(f"records of {source.path} stored")
@@ -239,12 +239,10 @@ def _with_origin(source: StudyFolder, records: Sequence[Record]) -> Iterator[Rec
         countdown.at(i, len(records))
 
 
-def _copy_weights(folder: StudyFolder, source: StudyFolder, ids: set[str]) -> None:
+def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
     """Those that are not here; before their records are, so that no record waits for them."""
     for id in sorted(ids):
-        path = folder.checkpoint(id)
+        path = home.checkpoint(id)
         if not path.is_file():
-            partial = path.with_suffix(".partial")
-            with suppress(FileNotFoundError):  # not kept there, or no longer
+            with suppress(FileNotFoundError), replaced(path) as partial:  # not kept there, or no longer
                 shutil.copyfile(source.checkpoint(id), partial)
-                partial.replace(path)

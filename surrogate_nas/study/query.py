@@ -19,7 +19,8 @@ from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study.results import Answer
+from surrogate_nas.study.results import Answer, Measured
+from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
@@ -79,6 +80,20 @@ class Respondent:
     """What was trained, by encoding."""
     measure: Callable[[Record, Floats], dict[str, Any]]
     """What a trained network did at (E − 1,) thresholds."""
+
+    @classmethod
+    def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
+        """For one study, from a surrogate and records that are at hand."""
+        trained: dict[str, list[Record]] = {}
+        for record in records:
+            if record.failure is None:
+                trained.setdefault(str(record.architecture), []).append(record)
+
+        def measure(record: Record, thresholds: Floats) -> dict[str, Any]:
+            measured = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
+            return {name: getattr(measured, name) for name in Measured.__slots__}
+
+        return cls(solutions.home.problem, predictor, limits, trained, measure)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
         """Answers in the order of the questions, of which no more than a block is read ahead."""
@@ -148,21 +163,23 @@ class Respondent:
             [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, said.thresholds[i])} for r in records]
             for i, records in enumerate(self.trained.get(encoding, ()) for encoding in encodings)
         ]
-        exact = (said.macs.max(axis=1), cost.parameters, cost.weight_bytes, cost.memory(on[:, :-1]))
-        columns = (
-            encodings,
-            self._texts(said.thresholds),
-            _triples(said.accuracy),
-            _triples(said.expected_macs),
-            _triples(said.rates),
-            right,
-            said.feasible.tolist(),
-            said.macs.tolist(),
-            *(column.tolist() for column in exact),
-            [None] * len(encodings) if said.cost is None else _triples(said.cost),
-            measured,
-        )
-        return [Answer(*row) for row in zip(*columns, strict=True)]
+        columns = {
+            "encoding": encodings,
+            "thresholds": self._texts(said.thresholds),
+            "accuracy": _triples(said.accuracy),
+            "expected_macs": _triples(said.expected_macs),
+            "exit_probabilities": _triples(said.rates),
+            "exit_accuracies": right,
+            "feasible_probability": said.feasible.tolist(),
+            "macs": said.macs.tolist(),
+            "worst_macs": said.macs.max(axis=1).tolist(),
+            "parameters": cost.parameters.tolist(),
+            "weight_bytes": cost.weight_bytes.tolist(),
+            "activation_bytes": cost.memory(on[:, :-1]).tolist(),
+            "cost": [None] * len(encodings) if said.cost is None else _triples(said.cost),
+            "trained": measured,
+        }
+        return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
         """Most architectures share their thresholds with others."""

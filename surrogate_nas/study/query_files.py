@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn
 
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced, require_output
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.study.query import Question
 from surrogate_nas.study.results import Answer
@@ -153,16 +154,13 @@ class AnswerFile:
         Raises:
             InputError: for another suffix, or where no file can be.
         """
-        if path.suffix not in OUTPUTS:
-            raise InputError(f"output {path} does not end in {' or '.join(OUTPUTS)}")
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
+        require_output(path, OUTPUTS)
         self.path, self._columns = path, column_names(positions, cost=cost)
 
     def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
         """Write block by block, telling `on_rows` how many rows are done; what was there before stays until all are."""
         done, as_table = 0, self.path.suffix == ".csv"
-        with self._replaced() as stream:
+        with replaced(self.path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream, lineterminator="\n")
             if as_table:
                 table.writerow(self._columns)
@@ -176,28 +174,22 @@ class AnswerFile:
                     on_rows(done)
         return done
 
-    @contextmanager
-    def _replaced(self) -> Iterator[TextIO]:
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("w", encoding="utf-8", newline="") as stream:
-                yield stream
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+
+def exit_columns(positions: int) -> list[str]:
+    """Names of a table's columns: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+    return [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
 
 
 def column_names(positions: int, *, cost: bool) -> list[str]:
-    """Of a table: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+    """Of a table of answers."""
 
     def intervals(*names: str) -> list[str]:
         return [name + end for name in names for end in ("", "_low", "_high")]
 
-    exits = [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
     return [
         "encoding",
         "thresholds",
-        *intervals("accuracy", "expected_macs", *exits),
+        *intervals("accuracy", "expected_macs", *exit_columns(positions)),
         "feasible_probability",
         "worst_macs",
         "parameters",

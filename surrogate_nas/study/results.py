@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spent
 from surrogate_nas.exits.operating_point import OperatingPoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A trained network at one operating point on one split."""
 
@@ -62,26 +61,25 @@ class Measured:
         measured = exits.at(operating_point)
         figures = measured.figures
         _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
-        interval = binomtest(int(measured.correct.sum()), measured.n).proportion_ci(CONFIDENCE, method="wilson")
         right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
-            float(measured.accuracy[0]),
-            (float(interval.low), float(interval.high)),
-            float(measured.expected_macs[0]),
-            macs_interval,
-            int(figures.macs.p95[0]),
-            int(figures.macs.worst[0]),
-            tuple(float(p) for p in measured.rates[0]),
-            _or_none(measured.exit_accuracy[0]),
-            _or_none(per_class),
-            float(np.nanmean(per_class)),
-            measured.n,
-            int(measured.parameters[0]),
-            int(measured.weight_bytes[0]),
-            int(measured.activation_bytes[0]),
-            _cost(figures.cost),
+            accuracy=float(measured.accuracy[0]),
+            accuracy_interval=wilson(measured.correct.sum(), measured.n),
+            expected_macs=float(measured.expected_macs[0]),
+            expected_macs_interval=macs_interval,
+            p95_macs=int(figures.macs.p95[0]),
+            worst_macs=int(figures.macs.worst[0]),
+            rates=tuple(float(p) for p in measured.rates[0]),
+            exit_accuracy=_or_none(measured.exit_accuracy[0]),
+            class_accuracy=_or_none(per_class),
+            balanced_accuracy=float(np.nanmean(per_class)),
+            n=measured.n,
+            parameters=int(measured.parameters[0]),
+            weight_bytes=int(measured.weight_bytes[0]),
+            activation_bytes=int(measured.activation_bytes[0]),
+            cost=_cost(figures.cost),
         )
 
     def limited(self, limits: Limits) -> list[tuple[str, float, float]]:

@@ -1,67 +1,60 @@
 """A study: the verbs of the package on one object."""
 
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.archive.outputs import Outputs, Split, SplitOutputs
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Record
-from surrogate_nas.archive.views import exits_of, temperatures_of
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
 from surrogate_nas.datasets.corruptions import require as require_corruptions
-from surrogate_nas.datasets.dataset import Dataset
-from surrogate_nas.exits.choosing import METHODS, MethodName
+from surrogate_nas.datasets.dataset import Dataset, Splits
+from surrogate_nas.exits.choosing import MethodName
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.front import Front, pareto_order
-from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
-from surrogate_nas.exits.ladder import RUNGS, ladder
+from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName
-from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.foundation.progress import say
+from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
-from surrogate_nas.search.loop import search, search_asynchronously
-from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.settings import Settings
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.study import finals, fitting, searching, verification
 from surrogate_nas.study.baselines import HAND_MADE, without_exits
-from surrogate_nas.study.creation import require_gates
+from surrogate_nas.study.creation import create
 from surrogate_nas.study.finals import Final
-from surrogate_nas.study.fitting import say_fit
-from surrogate_nas.study.home import StudyFolder
-from surrogate_nas.study.paths import SURROGATE
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.query import Question, Respondent, about, require_cost_table
 from surrogate_nas.study.results import Answer, Measured, Rung, Solution
 from surrogate_nas.study.shift import Shift, measure_shift
-from surrogate_nas.study.verification import Claim, Verification
-from surrogate_nas.surrogates import persistence
-from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.trainings import Trainer
+from surrogate_nas.study.verification import Verification
+from surrogate_nas.study.weights import load_network
+from surrogate_nas.surrogates.fit import Fitted
 from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import resolve_device
 
-FEWEST_SEEDS = 2
-SPLITS: tuple[Split, Split] = ("tune", "test")
-
 
 class Study:
-    """A study in a folder.
+    """A study in a folder, open until `close` or the end of its `with` block.
 
     Whoever runs trainings from a script puts the calls under `if __name__ == "__main__":`, because each training has
     a process of its own.
     """
 
-    def __init__(self, folder: StudyFolder) -> None:
-        self.folder = folder
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.images = StudyImages(home)
+        self.trainer = Trainer(home, self.images)
+        self.solutions = Solutions(home)
 
     @classmethod
     def create(
@@ -90,7 +83,7 @@ class Study:
         Raises:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
-        folder = StudyFolder.create(
+        home = create(
             Path(path),
             data=data,
             space=space,
@@ -99,37 +92,71 @@ class Study:
             image_size=image_size,
             flips=flips,
         )
-        return cls(folder)
+        return cls(home)
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
         """The study at `path`; raises `InputError` if there is none."""
-        return cls(StudyFolder.open(Path(path)))
+        return cls(Home.open(Path(path)))
+
+    def close(self) -> None:
+        """Close the archive."""
+        self.home.archive.close()
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def path(self) -> Path:
         """The study's folder."""
-        return self.folder.path
+        return self.home.path
 
     @property
     def settings(self) -> Settings:
         """Settings in force."""
-        return self.folder.settings
+        return self.home.settings
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        return self.home.space
+
+    @property
+    def archive(self) -> Archive:
+        """The training archive."""
+        return self.home.archive
 
     @property
     def policy(self) -> PolicyName:
         """How exits score their confidence."""
-        return self.folder.problem.policy
+        return self.home.problem.policy
+
+    def splits(self) -> Splits:
+        """The images: train, tune and test.
+
+        Raises:
+            InputError: if they are gone, or not those that the study was made with.
+        """
+        return self.images.splits()
 
     def records(self) -> list[Record]:
-        """All records with their outputs, in the order they were proposed."""
-        return self.folder.archive.records(outputs=True)
+        """All records of the search with their outputs, in the order they were proposed."""
+        return self.solutions.records()
+
+    def baselines(self) -> list[Record]:
+        """The trained baselines with their outputs; none of them is part of the search or its front."""
+        return self.solutions.records("baseline")
 
     # ------------------------------------------------------------------ verbs
 
     def collect(self, n: int) -> list[Record]:
         """Train n more sampled architectures."""
-        return self.folder.collect(n)
+        return self.trainer.collect(n)
 
     def fit(self, *, again: bool = False) -> Fitted:
         """The surrogate of everything trained so far: the stored one if it still fits, or a new one.
@@ -137,64 +164,23 @@ class Study:
         Raises:
             JobError: if fewer than eight networks have been trained.
         """
-        return self._fit(self.records(), again=again)
+        return fitting.fit(self.home, self.archive.records(), again=again)
 
     def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
-        """The stored surrogate of these records with outputs, if there is one: nothing is fitted.
+        """The stored surrogate of these records, if there is one: nothing is fitted.
 
         Raises:
             JobError: if fewer than eight networks have been trained.
         """
-        problem = self.folder.problem
-        design = DesignMatrix.build(problem.views(records), problem.space, problem.costing)
-        return persistence.load(design, self.settings.surrogate, self.path / SURROGATE)
-
-    def _fit(self, records: Sequence[Record], *, again: bool = False) -> Fitted:
-        problem, asked, folder = self.folder.problem, self.settings.surrogate, self.path / SURROGATE
-        views = problem.views(records)
-        design = DesignMatrix.build(views, problem.space, problem.costing)
-        stored = None if again else persistence.load(design, asked, folder)
-        if stored is not None:
-            return stored
-        start = time.monotonic()
-        fitted = fit_surrogate(design, [exits for _, exits in views], asked, problem.seed)
-        with suppress(OSError):  # where nothing can be written it is fitted again each time
-            persistence.save(fitted, asked, problem.seed, folder)
-        say_fit(fitted, time.monotonic() - start)
-        return fitted
+        return fitting.stored_fit(self.home, records)
 
     def search(self, rounds: int | None = None) -> list[Record]:
         """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
-        with self.folder.changing():
-            return self._search(rounds)
-
-    def _search(self, rounds: int | None) -> list[Record]:
-        folder, budget = self.folder, self.settings.budget
-        folder.finish_pending()
-        if not folder.may_start():
-            say("the time limit is reached; the same command continues")
-            return self.records()
-        proposals, strategy = folder.archive.proposals(), strategy_named(self.settings.strategy, self._fit)
-        if self.settings.asynchronous:
-            most = max(budget - len(proposals), 0) if rounds is None else rounds * self.settings.batch
-            most = min(most, max(budget - len(proposals), 0))
-            search_asynchronously(
-                folder.problem, self.records(), proposals, lambda p: folder.stream(p, most), strategy, most=most
-            )
-            return self.records()
-        return search(
-            folder.problem, self.records(), proposals, lambda p: folder.evaluate(p, budget), strategy, rounds=rounds
-        )
+        return searching.search(self.trainer, self.solutions, rounds)
 
     def run(self) -> list[Record]:
         """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
-        with self.folder.changing():
-            self.folder.set_deadline()
-            self.folder.finish_pending()
-            missing = self.settings.initial - len(self.folder.archive.proposals())
-            if missing > 0:
-                self.folder.collect(missing, self.settings.budget)
-            return self._search(None)
+        return searching.run(self.trainer, self.solutions)
 
     def train_baselines(self) -> list[Record]:
         """Train what a front is compared with: ResNet-8, its BranchyNet, and the best network of the front cut back.
@@ -206,11 +192,7 @@ class Study:
         """
         front = self.front()
         best = front[-1] if front else self.nearest()
-        return self.folder.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
-
-    def baselines(self) -> list[Record]:
-        """The trained baselines with their outputs; none of them is part of the search or its front."""
-        return self.folder.archive.records("baseline", outputs=True)
+        return self.trainer.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
 
     def finalize(
         self, ids: Sequence[str] = (), *, at: Sequence[float] = (), seeds: int = 3, recipe: Recipe | None = None
@@ -230,31 +212,7 @@ class Study:
             InputError: for an unknown id, a budget below the front's cheapest, or a recipe like the search's.
             JobError: if nothing keeps the limits.
         """
-        if seeds < 1:
-            raise InputError(f"seeds {seeds} is not a positive number")
-        with self.folder.changing():
-            chosen, full = self._to_finalize(ids, at), recipe or self.settings.full_recipe
-            if full.fidelity == self.settings.recipe.fidelity:
-                raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
-            require_gates(self.folder.space.spec, full)
-            if recipe is not None:
-                self.folder.update({"final": recipe.model_dump()})
-            self.folder.collect_finals(chosen, seeds)
-        return [f for f in self.finals() if f.architecture in chosen]
-
-    def _to_finalize(self, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
-        if ids:
-            return list(dict.fromkeys(self.folder.archive.find(id).architecture for id in ids))
-        front = self.front()
-        if not front:
-            raise JobError(f"no trained network keeps {self.settings.limits}: there is no front to finalize")
-        chosen = front
-        if at:
-            cheapest = front[0].tune.expected_macs
-            if min(at) < cheapest:
-                raise InputError(f"budget {min(at):g} is below the cheapest solution's expected MACs, {cheapest:,.0f}")
-            chosen = [[s for s in front if s.tune.expected_macs <= budget][-1] for budget in at]
-        return list(dict.fromkeys(s.record.architecture for s in chosen))
+        return finals.finalize(self.trainer, self.solutions, ids, at, seeds, recipe)
 
     def verify(self, ids: Sequence[str] = (), *, seeds: int = 3) -> list[Verification]:
         """Train the networks on the front again, by the search's recipe with other seeds, until each has so many
@@ -273,136 +231,51 @@ class Study:
             InputError: for a record that is not on the front, or fewer than two seeds.
             JobError: if nothing keeps the limits.
         """
-        if seeds < FEWEST_SEEDS:
-            raise InputError(f"seeds {seeds}: to verify takes at least {FEWEST_SEEDS}, the search's own among them")
-        with self.folder.changing():
-            self.folder.finish_pending()
-            front = self.front()
-            if not front:
-                raise JobError(f"no trained network keeps {self.settings.limits}: there is no front to verify")
-            on_front = list(dict.fromkeys(s.record.id for s in front))
-            if strange := [id for id in ids if id not in on_front]:
-                raise InputError(f"network {strange[0]} is not on the front: {', '.join(on_front)}")
-            front = [s for s in front if not ids or s.record.id in ids]
-            chosen = list(dict.fromkeys(s.record.architecture for s in front))
-            trained = Counter(p.architecture for p in self.folder.archive.proposals())
-            self.folder.collect_architectures([a for a in chosen for _ in range(seeds - trained[a])])
-        return [v for a in chosen if (v := self._verification(a, front)) is not None]
-
-    def _verification(self, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:
-        trained = [r for r in self.records() if r.architecture == architecture and r.outputs is not None]
-        claims = []
-        for solution in (s for s in front if s.record.architecture == architecture):
-            macs, cost = solution.tune.expected_macs, solution.tune.cost
-            spent = {"max_macs": macs} if self.settings.objective == "macs" or cost is None else {"max_cost": cost[0]}
-            within = self.settings.limits.model_copy(update=spent)
-            others = (self._within(r, within) for r in trained if r.id != solution.record.id)
-            claims.append(Claim(solution, tuple(s for s in others if s is not None)))
-        return Verification(architecture, tuple(claims), len(trained)) if any(c.again for c in claims) else None
+        return verification.verify(self.trainer, self.solutions, ids, seeds)
 
     def finals(self, limits: Limits | None = None) -> list[Final]:
         """What was trained by the final recipe, within limits (the study's by default), most accurate on tune first.
 
         Architectures that keep the limits with no seed are left out.
         """
-        limits = self.settings.limits if limits is None else limits
-        fidelity = self.settings.full_recipe.fidelity
-        of: dict[Architecture, list[Record]] = {}
-        for record in self.folder.archive.records("final", outputs=True):
-            if record.outputs is not None and record.proposal.fidelity == fidelity:
-                of.setdefault(record.architecture, []).append(record)
-        low = {r.architecture: r for r in reversed(self.records()) if r.outputs is not None and r.architecture in of}
-        finals = []
-        for architecture, records in of.items():
-            kept = [s for r in records if (s := self._within(r, limits)) is not None]
-            searched = low.get(architecture)
-            before = None if searched is None else self._within(searched, limits)
-            if kept:
-                finals.append(Final(architecture, before, tuple(kept), len(records) - len(kept)))
-        return sorted(finals, key=lambda f: -f.tune_accuracy)
-
-    def _within(self, record: Record, limits: Limits) -> Solution | None:
-        """At its best thresholds on tune within limits, if there are any."""
-        exits = self.exits(record, "tune")
-        points = exits.within(limits)
-        if not len(points):
-            return None
-        best = points[np.array([points.best(limits)])]
-        return self.solution(record, self.operating_point(record, best.thresholds[0]))
+        return finals.finals(self.solutions, self.settings.limits if limits is None else limits)
 
     # ------------------------------------------------------------------ answers
 
     def exits(self, record: Record, split: Split) -> Exits:
         """One network's exits on one split, under the study's policy."""
-        return self.folder.problem.view(record.architecture, self._outputs(record), split)
-
-    def _outputs(self, record: Record) -> Outputs:
-        return record.outputs or self.folder.archive.outputs(record.id)
+        return self.solutions.views.exits(record, split)
 
     def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
         """(E − 1,) thresholds for a trained network, with the study's policy and the network's own temperatures."""
-        return OperatingPoint.from_array(thresholds, self.policy, self.temperatures(record))
+        return self.solutions.operating_point(record, thresholds)
 
     def temperatures(self, record: Record) -> tuple[float, ...]:
         """(E,) of a trained network, fitted on tune; none if the settings ask for none."""
-        return self.folder.problem.temperatures(record.architecture, self._outputs(record))
+        return self.solutions.views.temperatures(record)
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
         """A trained network at an operating point, on both splits."""
-        tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
-        return Solution(record, operating_point, tune, test)
+        return self.solutions.solution(record, operating_point)
 
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
         """A trained network at one operating point, under that point's policy, on one split."""
-        outputs = self._outputs(record)
-        return self._measured(record, outputs.tune if split == "tune" else outputs.test, operating_point)
-
-    def _measured(self, record: Record, said: SplitOutputs, operating_point: OperatingPoint) -> Measured:
-        policy, temperatures = operating_point.policy, operating_point.temperatures
-        exits = exits_of(record.architecture, said, self.folder.costing, policy, temperatures)
-        return Measured.of(exits, said.labels, self.folder.shape.classes, operating_point)
+        return self.solutions.measured(record, split, operating_point)
 
     def front(self) -> list[Solution]:
         """All solutions within the limits that no other beats on tune, cheapest first, measured on both splits.
 
         Empty if no trained network can keep the limits; `nearest` then says how close one comes.
         """
-        owner, settings = self._feasible()
-        if not len(settings):
-            return []
-        order = pareto_order(settings.accuracy, settings.objective)
-        records = [r for r in self.records() if r.outputs is not None]
-        found = [(records[owner[i]], settings.thresholds[i]) for i in order]
-        return [self.solution(record, self.operating_point(record, t)) for record, t in found]
-
-    def _feasible(self) -> tuple[npt.NDArray[np.int64], Measurements]:
-        """Every network's best points on tune within the limits, and the index of its network among the trained."""
-        views = self.folder.problem.views(self.records())
-        if not views:
-            raise JobError("nothing has been trained yet")
-        keeps = [exits.within(self.settings.limits) for _, exits in views]
-        owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(keeps)])
-        return owner, Measurements.concatenate(keeps)
+        return self.solutions.front()
 
     def nearest(self) -> Solution:
         """The trained network and thresholds that come nearest to keeping the limits on tune."""
-        curves = [(r, exits.curve) for r, exits in self.folder.problem.views(self.records())]
-        violation = [m.violation(self.settings.limits) for _, m in curves]
-        best = int(np.argmin([v.min() for v in violation]))
-        record, measured = curves[best]
-        return self.solution(record, self.operating_point(record, measured.thresholds[int(violation[best].argmin())]))
+        return self.solutions.nearest()
 
     def hypervolume(self) -> list[float]:
         """Area of (accuracy, log₁₀ expected cost) on tune that the front dominates after each training, in order."""
-        records, problem = self.records(), self.folder.problem
-        front = Front.of(np.array([]), np.array([]), *problem.reference(records))
-        volumes = []
-        for record in records:
-            if record.outputs is not None:
-                points = self.exits(record, "tune").within(self.settings.limits)
-                front = front.with_points(np.log10(points.objective), points.accuracy)
-            volumes.append(front.hypervolume)
-        return volumes
+        return self.solutions.hypervolume()
 
     def tune(self, id: str, limits: Limits, method: MethodName = "curve") -> Solution:
         """The best thresholds of one trained network within `limits`, chosen on tune.
@@ -410,37 +283,22 @@ class Study:
         Args:
             id: of a record.
             limits: what to keep to.
-            method: how they are chosen; see `thresholds`.
+            method: how they are chosen; see `exits.choosing`.
 
         Raises:
             InputError: if there is no such record, or no such method.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        if method not in METHODS:
-            raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
-        record = self.folder.archive.find(id)
-        best = METHODS[method](self.exits(record, "tune"), limits)
-        return self.solution(record, self.operating_point(record, best.thresholds[0]))
+        return self.solutions.tune(id, limits, method)
 
     def ladder(self, id: str, limits: Limits, rungs: int = RUNGS) -> list[Rung]:
-        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `thresholds.ladder`.
+        """Settings of one trained network for several budgets, cheapest first; chosen on tune. See `exits.ladder`.
 
         Raises:
             InputError: if there is no such record, or for fewer than two rungs.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        record = self.folder.archive.find(id)
-        exits = self.exits(record, "tune")
-        budgets, settings = ladder(exits, limits, rungs)
-        if not len(settings):
-            exits.best(limits)  # says why
-        return [self._rung(record, float(b), t) for b, t in zip(budgets, settings.thresholds, strict=True)]
-
-    def _rung(self, record: Record, budget: float, thresholds: npt.NDArray[np.float64]) -> Rung:
-        solution = self.solution(record, self.operating_point(record, thresholds))
-        test = self.exits(record, "test").measure(thresholds[None])
-        interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
-        return Rung(budget, solution, interval)
+        return self.solutions.ladder(id, limits, rungs)
 
     def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
         """One trained network under every exit policy that it can have, with and without temperatures.
@@ -451,23 +309,7 @@ class Study:
             InputError: if there is no such record.
             JobError: if no policy keeps the limits; the nearest thresholds are named.
         """
-        record = self.folder.archive.find(id)
-        outputs, solutions, reasons = self._outputs(record), [], []
-        fitted = () if outputs.tune.logits is None else temperatures_of(record.architecture, outputs.tune)
-        cooled = [(), fitted] if fitted else [()]
-        views: list[tuple[PolicyName, tuple[float, ...]]] = [(p, t) for p in POLICY_NAMES for t in cooled]
-        views += [] if outputs.tune.gates is None else [(p, ()) for p in GATE_POLICIES]
-        for policy, temperatures in views:
-            exits = exits_of(record.architecture, outputs.tune, self.folder.costing, policy, temperatures)
-            try:
-                best = exits.best(limits)
-            except JobError as error:
-                reasons.append(error)
-                continue
-            solutions.append(self.solution(record, OperatingPoint.from_array(best.thresholds[0], policy, temperatures)))
-        if not solutions:
-            raise reasons[0]
-        return solutions
+        return self.solutions.compare_policies(id, limits)
 
     def shift(
         self,
@@ -484,30 +326,35 @@ class Study:
             id: of a record whose weights are kept.
             limits: that are meant to hold; the study's by default.
             operating_point: by default the best within the limits, chosen on clean tune images.
-            corruptions, levels: which of `corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
+            corruptions, levels: which of `datasets.corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
 
         Raises:
             InputError: if there is no such record, corruption or level.
             JobError: if the weights are gone, or no thresholds keep the limits.
         """
         require_corruptions(corruptions, levels)
-        limits, record = self.settings.limits if limits is None else limits, self.folder.archive.find(id)
-        network = self.folder.network(record.id).to(resolve_device(self.settings.device))
+        limits, record = self.settings.limits if limits is None else limits, self.archive.find(id)
+        network = self.network(record.id).to(resolve_device(self.settings.device))
         point = operating_point or self.tune(record.id, limits).operating_point
         return measure_shift(
             network,
-            self.folder.splits().test,
+            self.splits().test,
             self.solution(record, point),
             limits,
-            lambda said: self._measured(record, said, point),
+            lambda outputs: self.solutions.measured_outputs(record.architecture, outputs, point),
             corruptions,
             levels,
-            self.folder.problem.seed,
+            self.home.problem.seed,
         )
 
     def network(self, id: str) -> EarlyExitNetwork:
-        """The trained `nn.Module` of a record, in evaluation mode."""
-        return self.folder.network(id)
+        """The trained `nn.Module` of a record, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: if there is no such record.
+            JobError: if its weights are gone or damaged.
+        """
+        return load_network(self.home, id)
 
     # ------------------------------------------------------------------ predictions
 
@@ -525,7 +372,7 @@ class Study:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
             JobError: if fewer than eight networks have been trained.
         """
-        questions = about(self.folder.space, self.folder.space.indices(architectures), operating_point)
+        questions = about(self.space, self.space.indices(architectures), operating_point)
         return [answer for block in self.stream(questions, limits) for answer in block]
 
     def stream(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
@@ -540,7 +387,7 @@ class Study:
     def best(self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None) -> list[Answer]:
         """The n architectures that are predicted best within limits, trained or not, the best first; no training.
 
-        Found by an evolutionary search on the surrogate, `search.evolution`, and ranked by `evolution.ranking`: first
+        Found by an evolutionary search on the surrogate, `search.best_predicted`, and ranked by its `ranking`: first
         those that keep all limits with a probability of at least a half, by accuracy (by cost, where thresholds have
         only an accuracy floor to keep), then the others by that probability. The study's seed decides all chance.
 
@@ -557,18 +404,9 @@ class Study:
 
     def _respondent(self, limits: Limits | None) -> Respondent:
         limits = self.settings.limits if limits is None else limits
-        require_cost_table(self.folder.problem, limits)
-        return self.respondent(self.folder.archive.records(), self.fit(), limits)
+        require_cost_table(self.home.problem, limits)
+        return self.respondent(self.archive.records(), self.fit(), limits)
 
     def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
         """What answers within limits, from a surrogate and records that are at hand."""
-        trained: dict[str, list[Record]] = {}
-        for record in records:
-            if record.failure is None:
-                trained.setdefault(str(record.architecture), []).append(record)
-
-        def measure(record: Record, thresholds: npt.NDArray[np.float64]) -> dict[str, Any]:
-            measured = self.measured(record, "tune", self.operating_point(record, thresholds))
-            return {name: getattr(measured, name) for name in Measured.__slots__}
-
-        return Respondent(self.folder.problem, fitted.predictor, limits, trained, measure)
+        return Respondent.of(self.solutions, records, fitted.predictor, limits)

@@ -1,42 +1,201 @@
-"""Carry out the trainings of a study, with progress."""
+"""Carry out the trainings of a study, and store what comes of them."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rich.progress import BarColumn, Progress, TextColumn
-
+from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
-from surrogate_nas.foundation.progress import console, duration, say
+from surrogate_nas.foundation.machine import amount, size_of
+from surrogate_nas.foundation.progress import Bar, duration, say
+from surrogate_nas.search.proposals import (
+    baseline_proposals,
+    final_proposals,
+    initial_proposals,
+    next_round,
+    user_proposals,
+)
+from surrogate_nas.study.estimate import Plan, seconds
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.images import StudyImages
+from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
+from surrogate_nas.study.workers import make_executor
+from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
+from surrogate_nas.training.recipe import Recipe
 
 ENDED = ("diverged", "error")
 """Failures that a training gives again however far it had come."""
 
 
+class Trainer:
+    """Trains what is proposed for one study."""
+
+    def __init__(self, home: Home, images: StudyImages) -> None:
+        self.home, self.images = home, images
+        self.deadline: float | None = None
+        """`time.monotonic()` after which no training starts."""
+        self.on_record: Callable[[Record], None] = lambda record: None
+        """Told of each record, with its outputs, once it is stored."""
+
+    # ------------------------------------------------------------------ what to train
+
+    def collect(self, n: int, planned: int | None = None) -> list[Record]:
+        """Train n more sampled architectures; `planned` as for `evaluate`."""
+        with self.home.changing():
+            taken = self.home.archive.proposals()
+            return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), planned)
+
+    def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
+        """Train these; an architecture that has been trained is trained again with another seed."""
+        self.home.space.indices(architectures)
+        with self.home.changing():
+            round = next_round(self.home.archive.proposals())
+            return self.evaluate(user_proposals(self.home.problem, architectures, round))
+
+    def collect_finals(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
+        """Train these at full fidelity, each with so many seeds; what has been trained is not trained again."""
+        return self.evaluate(final_proposals(self.home.problem, architectures, seeds))
+
+    def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
+        """Train these once, outside the search."""
+        return self.evaluate(baseline_proposals(self.home.problem, architectures))
+
+    def finish_pending(self) -> list[Record]:
+        """Train what was proposed before an interruption."""
+        return self.evaluate(self.home.archive.pending(), self.home.settings.budget)
+
+    # ------------------------------------------------------------------ training
+
+    def evaluate(self, proposals: Sequence[Proposal], planned: int | None = None) -> list[Record]:
+        """Store proposals of one group, train those without a record, and return the records in the proposals' order.
+
+        After the deadline no training starts, and what was not trained is missing from the answer. No outputs are read
+        but those of records that were there before and are asked for.
+
+        Args:
+            proposals: what to train.
+            planned: trainings in all, for the progress shown; these are the last by default.
+        """
+        if not proposals:
+            return []
+        _ = self.images.dataset  # the right data is there, before anything is decided
+        archive, group, place = self.home.archive, proposals[0].group, {p.id: i for i, p in enumerate(proposals)}
+        with self.home.changing():
+            archive.propose(proposals)
+            waiting = [p for p in archive.pending(group) if p.id in place]
+            for _record in self._train(waiting, len(waiting), planned):
+                pass
+            self.home.prune()
+        records = [r for r in archive.records(group) if r.id in place]
+        return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
+
+    def stream(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
+        """Take up to `most` proposals, one whenever a worker is free; store each before it is trained, and its record,
+        which is then yielded."""
+
+        def stored() -> Iterator[Proposal]:
+            for proposal in proposals:
+                self.home.archive.propose([proposal])
+                yield proposal
+
+        _ = self.images.dataset
+        with self.home.changing():
+            yield from self._train(stored(), most, self.home.settings.budget)
+            self.home.prune()
+
+    def _train(self, proposals: Iterable[Proposal], count: int, planned: int | None) -> Iterator[Record]:
+        """Carry out so many proposals, and store and yield each record as it comes."""
+        if not count:
+            return
+        plan = self.plan(count)
+        plan.check(self.home.path)
+        done = len(self.home.archive.records())
+        if begun := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
+            say(f"{begun} of {count} trainings go on from their last epoch")
+        bar = Bar(count)
+        progress = TrainingProgress(bar, done, planned or done + count)
+        with bar.shown():
+            jobs = (self._job(p) for p in proposals)
+            for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
+                self._store(record)
+                progress.ended(record)
+                self.on_record(record)
+                yield record
+
+    def _store(self, record: Record) -> None:
+        self.home.archive.add(record)
+        if record.failure is None:
+            self.home.problem.views.outputs(record)  # which keeps them, so that they are not read again
+        if record.failure is None or record.failure.kind in ENDED:
+            unfinished_path(self.home.path / CHECKPOINTS, record.id).unlink(missing_ok=True)
+
+    def _executor(self, plan: Plan) -> Executor:
+        settings = self.home.settings
+        chosen_here = settings.executor == "ray" or settings.workers == 0
+        return make_executor(settings, None if chosen_here else min(plan.workers, plan.trainings))
+
+    def _job(self, proposal: Proposal) -> Job:
+        home, header = self.home, self.home.archive.header
+        source, weights = DataSource(home.path / DATA, header.seed, header.tune_share), home.path / CHECKPOINTS
+        return Job(
+            proposal=proposal,
+            source=source,
+            recipe=self._recipe(proposal),
+            device=home.settings.device,
+            checkpoint=weights_path(weights, proposal.id),
+            unfinished=unfinished_path(weights, proposal.id),
+            backbone=home.space.spec.backbone,
+            charge_heads=home.costing.charge_heads,
+        )
+
+    def _recipe(self, proposal: Proposal) -> Recipe:
+        """That of its fidelity, with the time limit of the setting that is meant."""
+        settings = self.home.settings
+        named = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
+        return named.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
+
+    # ------------------------------------------------------------------ time and space
+
+    def set_deadline(self) -> None:
+        """Start the clock of `max_hours`."""
+        if self.home.settings.max_hours is not None:
+            self.deadline = time.monotonic() + 3600 * self.home.settings.max_hours
+
+    def may_start(self) -> bool:
+        """Whether the deadline lets another training start."""
+        return self.deadline is None or time.monotonic() < self.deadline
+
+    def plan(self, trainings: int) -> Plan:
+        """What so many trainings take."""
+        return Plan.of(self.home.problem, self.images.splits(), trainings)
+
+    def announce(self) -> None:
+        """Say what is about to happen, and what it takes."""
+        home, header, settings = self.home, self.home.archive.header, self.home.settings
+        done = len(home.archive.records())
+        plan = self.plan(max(settings.budget - done, 0))
+        time_left = seconds(home.problem, self.images.splits(), plan, done)
+        stream = f", stream {settings.stream}" if settings.stream else ""
+        say(
+            f"study {home.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "
+            f"{settings.limits}; "
+            f"{done} of {settings.budget} trainings done, {plan.workers} at a time; "
+            f"estimated time: {duration(time_left)}"
+        )
+        say(
+            f"disk: {amount(size_of(home.path))} used, at most {amount(plan.disk)} more (weights kept: {settings.keep})"
+            + (f"; memory: about {amount(plan.memory)} per training" if plan.memory else "")
+        )
+
+
 class TrainingProgress:
     """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
 
-    def __init__(self, total: int, done_before: int, planned: int) -> None:
-        """`planned` trainings in all, of which `done_before` are done; this batch has `total`."""
-        self._first, self._planned = done_before, planned
+    def __init__(self, bar: Bar, done_before: int, planned: int) -> None:
+        """`planned` trainings in all, of which `done_before` are done."""
+        self._bar, self._first, self._planned = bar, done_before, planned
         self._share: dict[str, float] = {}
         self._ended = 0
         self._start = time.monotonic()
-        self._bar = Progress(
-            TextColumn("training {task.fields[running]}"),
-            BarColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=total, running="", left="")
-
-    @contextmanager
-    def shown(self) -> Iterator["TrainingProgress"]:
-        """Show the bar inside the block."""
-        with self._bar:
-            yield self
 
     def advance(self, proposal: Proposal, share: float) -> None:
         """That share of a training is done."""
@@ -52,8 +211,11 @@ class TrainingProgress:
         say(f"[{number}/{self._planned}] {record.id} {outcome} in {duration(record.seconds)}; {self._left()}")
         self._refresh()
 
+    def _done(self) -> float:
+        return self._ended + sum(self._share.values())
+
     def _left(self) -> str:
-        done = self._ended + sum(self._share.values())
+        done = self._done()
         if done <= 0:
             return "time left unknown"
         rate = done / (time.monotonic() - self._start)
@@ -61,5 +223,4 @@ class TrainingProgress:
         return f"about {duration(remaining / rate)} of training left"
 
     def _refresh(self) -> None:
-        done = self._ended + sum(self._share.values())
-        self._bar.update(self._task, completed=done, running=" ".join(self._share), left=self._left())
+        self._bar.at(self._done(), f"training {' '.join(self._share)}", self._left())

@@ -4,13 +4,19 @@ A front is the best of many trainings, and the best of many measurements promise
 measure with seeds that nobody chose is what to expect of training them again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Split
+from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.results import Solution
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.trainings import Trainer
+
+FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +53,35 @@ class Verification:
 
 def _accuracy(solution: Solution, split: Split) -> float:
     return (solution.tune if split == "tune" else solution.test).accuracy
+
+
+def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: int) -> list[Verification]:
+    """Train the networks on the front again with other seeds; see `Study.verify`."""
+    if seeds < FEWEST_SEEDS:
+        raise InputError(f"seeds {seeds}: to verify takes at least {FEWEST_SEEDS}, the search's own among them")
+    with trainer.home.changing():
+        trainer.finish_pending()
+        front = solutions.front()
+        if not front:
+            raise JobError(f"no trained network keeps {solutions.limits}: there is no front to verify")
+        on_front = list(dict.fromkeys(s.record.id for s in front))
+        if strange := [id for id in ids if id not in on_front]:
+            raise InputError(f"network {strange[0]} is not on the front: {', '.join(on_front)}")
+        front = [s for s in front if not ids or s.record.id in ids]
+        chosen = list(dict.fromkeys(s.record.architecture for s in front))
+        trained = Counter(p.architecture for p in trainer.home.archive.proposals())
+        trainer.collect_architectures([a for a in chosen for _ in range(seeds - trained[a])])
+    return [v for a in chosen if (v := _verification(solutions, a, front)) is not None]
+
+
+def _verification(solutions: Solutions, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:
+    settings = solutions.home.settings
+    trained = [r for r in solutions.records() if r.architecture == architecture and r.failure is None]
+    claims = []
+    for solution in (s for s in front if s.record.architecture == architecture):
+        macs, cost = solution.tune.expected_macs, solution.tune.cost
+        spent = {"max_macs": macs} if settings.objective == "macs" or cost is None else {"max_cost": cost[0]}
+        within = settings.limits.model_copy(update=spent)
+        others = (solutions.within(r, within) for r in trained if r.id != solution.record.id)
+        claims.append(Claim(solution, tuple(s for s in others if s is not None)))
+    return Verification(architecture, tuple(claims), len(trained)) if any(c.again for c in claims) else None

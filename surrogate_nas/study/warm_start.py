@@ -5,30 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.archive.views import front_of
+from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
-from surrogate_nas.search.proposals import user_proposals
+from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.space.candidates import keeps_exact_limits, taken_rows
 from surrogate_nas.space.costs import cost_of_indices
-from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.home import Home
 
 WARM_START = "warm_start"
 """In what is said of a proposal: the record that its architecture was taken from."""
 
 
-def warm_start(folder: StudyFolder, others: Sequence[Path], n: int | None = None) -> list[Proposal]:
+def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list[Proposal]:
     """Propose architectures of other studies' fronts here, whatever their data, splits or recipe.
 
     They are trained before anything else is, by the next run, search or collect. What has been proposed here before, or
     is beyond this study's exact limits, is left out.
 
     Args:
-        folder: of the study that is to train them.
+        home: of the study that is to train them.
         others: folders of studies.
         n: at most so many of each, evenly along the front, which is taken whole by default.
 
@@ -39,64 +38,62 @@ def warm_start(folder: StudyFolder, others: Sequence[Path], n: int | None = None
     if n is not None and n < 1:
         raise InputError(f"n {n} is not a positive number")
     chosen: dict[Architecture, dict[str, Any]] = {}
-    for source in [StudyFolder.open(path) for path in others]:
+    for source in [Home.open(path) for path in others]:
         found = _along_front(source, n)
-        _require_in_space(folder, source, list(found))
+        _require_in_space(home, source, list(found))
         for architecture, record in found.items():
             chosen.setdefault(architecture, _taken_from(source, record))
-    with folder.changing():
-        taken = folder.archive.proposals()
-        new = _worth_training(folder, list(chosen), taken)
+    with home.changing():
+        taken = home.archive.proposals()
+        new = _worth_training(home, list(chosen), taken)
         proposals = [
             replace(p, prediction={WARM_START: chosen[p.architecture]})
-            for p in user_proposals(folder.problem, new, folder.next_round(taken))
+            for p in user_proposals(home.problem, new, next_round(taken))
         ]
-        folder.archive.propose(proposals)
+        home.archive.propose(proposals)
     say(f"{len(proposals)} of {len(chosen)} networks are to be trained here first")
     return proposals
 
 
-def _along_front(source: StudyFolder, n: int | None) -> dict[Architecture, Record]:
+def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
     """Architectures, with the training that is on the front, cheapest first."""
     limits = source.settings.limits
-    views = source.problem.views(source.archive.records(outputs=True))
+    views = source.problem.views.trained(source.archive.records())
     of: dict[Architecture, Record] = {}
     for record in front_of([(r, exits.within(limits)) for r, exits in views]):
         of.setdefault(record.architecture, record)
     if not of:
         raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
     every = list(of)
-    some = np.unique(np.linspace(0, len(every) - 1, min(n or len(every), len(every))).round().astype(np.int64))
+    some = evenly(len(every), n or len(every))
     return {every[i]: of[every[i]] for i in some}
 
 
-def _require_in_space(folder: StudyFolder, source: StudyFolder, architectures: Sequence[Architecture]) -> None:
+def _require_in_space(home: Home, source: Home, architectures: Sequence[Architecture]) -> None:
     reasons = []
     for architecture in architectures:
         try:
-            folder.space.indices([architecture])
+            home.space.indices([architecture])
         except InputError as error:
             reasons.append(f"{architecture}: {error}")
     if reasons:
         raise InputError(
             f"{len(reasons)} of {len(architectures)} networks of the front of {source.path}, of space "
-            f"{source.space.spec.name!r}, are not in space {folder.space.spec.name!r} of {folder.path}; {reasons[0]}"
+            f"{source.space.spec.name!r}, are not in space {home.space.spec.name!r} of {home.path}; {reasons[0]}"
         )
 
 
-def _worth_training(
-    folder: StudyFolder, architectures: Sequence[Architecture], taken: Sequence[Proposal]
-) -> list[Architecture]:
-    space, limits = folder.space, folder.settings.limits
+def _worth_training(home: Home, architectures: Sequence[Architecture], taken: Sequence[Proposal]) -> list[Architecture]:
+    space, limits = home.space, home.settings.limits
     rows = space.indices(architectures)
-    keeps = keeps_exact_limits(cost_of_indices(space, rows, folder.costing), space.genes.present(rows), limits)
+    keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.genes.present(rows), limits)
     known = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")
     return [a for a, row, kept in zip(architectures, rows, keeps, strict=True) if kept and row.tobytes() not in known]
 
 
-def _taken_from(source: StudyFolder, record: Record) -> dict[str, Any]:
+def _taken_from(source: Home, record: Record) -> dict[str, Any]:
     header = source.archive.header
     return {
         "study": str(source.path.resolve()),

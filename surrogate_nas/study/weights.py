@@ -1,19 +1,39 @@
-"""Trained weights on disk: where they are, and whose are worth keeping."""
+"""Trained weights: a record's network, read from disk."""
 
-from pathlib import Path
+from safetensors import SafetensorError, safe_open
 
-from surrogate_nas.study.paths import unfinished_path, weights_path
+from surrogate_nas.foundation.errors import JobError, first_line
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.home import Home
+from surrogate_nas.training.executors.jobs import ARCHITECTURE
 
 
-def prune(folder: Path, kept: set[str], going_on: set[str]) -> None:
-    """Remove weights that are not to be kept, and what interrupted commands have left half written.
+def load_network(home: Home, id: str) -> EarlyExitNetwork:
+    """The trained network of a record, in evaluation mode, on the CPU.
 
-    Args:
-        folder: of the weights.
-        kept: ids whose weights are kept.
-        going_on: ids whose training may go on, from its last epoch.
+    Raises:
+        InputError: if there is no such record.
+        JobError: if its weights are gone or damaged.
     """
-    wanted = {weights_path(folder, id) for id in kept} | {unfinished_path(folder, id) for id in going_on}
-    for path in folder.iterdir():
-        if path not in wanted:
-            path.unlink(missing_ok=True)
+    record = home.archive.find(id)
+    path = home.checkpoint(record.id)
+    if record.failure is not None:
+        raise JobError(f"training {record.id} failed ({record.failure.kind}: {record.failure.message})")
+    if not path.is_file():
+        raise JobError(
+            f"the weights of {record.id} are not at {path}: this study keeps those of {home.settings.keep}; "
+            f"train it again with --keep all"
+        )
+    network = EarlyExitNetwork(record.architecture, home.shape, backbone=home.space.spec.backbone)
+    needed = str(record.architecture)
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = (file.metadata() or {}).get(ARCHITECTURE, "another network")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
+    except (SafetensorError, OSError) as error:
+        raise JobError(f"the weights of {record.id} at {path} are damaged: {first_line(error)}") from None
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise JobError(f"{path} has the weights of {held}; those of {record.id} are of {needed}") from None
+    return network.eval()

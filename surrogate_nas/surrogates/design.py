@@ -29,7 +29,7 @@ SMALLEST_SIGNAL = 2.0
 """Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DesignMatrix:
     """n trained networks, and what surrogates learn of them."""
 
@@ -86,7 +86,17 @@ class DesignMatrix:
             _groups(architectures),
         )
         ids = tuple(r.id for r in trained)
-        return cls(basis, ids, architectures, candidates, training, center, rotation, span, exits[0].samples)
+        return cls(
+            basis=basis,
+            records=ids,
+            architectures=architectures,
+            candidates=candidates,
+            training=training,
+            center=center,
+            rotation=rotation,
+            cost_range=span,
+            samples=exits[0].samples,
+        )
 
     def __len__(self) -> int:
         return len(self.records)
@@ -102,15 +112,15 @@ class DesignMatrix:
     def rows(self, index: npt.NDArray[np.int64]) -> "DesignMatrix":
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
-            self.basis,
-            tuple(self.records[i] for i in index),
-            tuple(self.architectures[i] for i in index),
-            self.candidates[index],
-            self.training.rows(index),
-            self.center,
-            self.rotation,
-            self.cost_range,
-            self.samples,
+            basis=self.basis,
+            records=tuple(self.records[i] for i in index),
+            architectures=tuple(self.architectures[i] for i in index),
+            candidates=self.candidates[index],
+            training=self.training.rows(index),
+            center=self.center,
+            rotation=self.rotation,
+            cost_range=self.cost_range,
+            samples=self.samples,
         )
 
 

@@ -12,7 +12,7 @@ RESAMPLES = 400
 SMALLEST_SD = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """Of one quantity, the mean over the thresholds at which it was judged."""
 
@@ -61,15 +61,15 @@ class Score:
         sign = -1 if cost else 1
         regret = np.mean([_regret(sign * p, sign * m) / (m.min() if cost else 1) for p, m, _ in pairs])
         return cls(
-            target,
-            int(known.any(axis=0).sum()),
-            float(np.mean([kendall(p, m) for p, m, _ in pairs])),
-            float(tau_low),
-            float(tau_high),
-            float(np.sqrt(np.mean(error**2))),
-            float(inside[open_].mean()) if open_.any() else 1.0,
-            float(nll.mean()) if open_.any() else 0.0,
-            float(regret),
+            target=target,
+            n=int(known.any(axis=0).sum()),
+            tau=float(np.mean([kendall(p, m) for p, m, _ in pairs])),
+            tau_low=float(tau_low),
+            tau_high=float(tau_high),
+            rmse=float(np.sqrt(np.mean(error**2))),
+            coverage=float(inside[open_].mean()) if open_.any() else 1.0,
+            nll=float(nll.mean()) if open_.any() else 0.0,
+            regret=float(regret),
         )
 
 

@@ -6,7 +6,6 @@ cross-validation said of it is kept.
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.errors import first_line
+from surrogate_nas.foundation.files import new_folder
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -50,17 +51,13 @@ def save(fitted: Fitted, surrogate: str, seed: int, folder: Path) -> None:
     """
     identity = fingerprint(fitted.predictor.design, surrogate)
     home = folder / identity[:NAME_DIGITS]
-    partial = folder / f"{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        _write(fitted, identity, seed, partial)
-        shutil.rmtree(home, ignore_errors=True)
-        partial.rename(home)
+        with new_folder(home) as partial:
+            _write(fitted, identity, seed, partial)
+            shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         if not home.is_dir():  # unless another command has just kept the same fit
-            raise OSError(f"surrogate not kept: {str(error).splitlines()[0]}") from None
+            raise OSError(f"surrogate not kept: {first_line(error)}") from None
     for other in folder.iterdir():
         if other != home:
             shutil.rmtree(other, ignore_errors=True)

@@ -24,7 +24,7 @@ EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a fresh training of each of n architectures would measure at its operating point."""
 
@@ -123,14 +123,14 @@ class Predictor:
 
         positions = range(1, self.design.basis.positions + 1)
         return Prediction(
-            thresholds,
-            share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
-            share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
-            share(figures.accuracy, ACCURACY),
-            spent(figures.macs, EXPECTED_MACS),
-            None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
-            candidates.cost.macs(np.isfinite(thresholds)),
-            (self._widened(figures).excess(limits) <= 0).mean(axis=0),
+            thresholds=thresholds,
+            rates=share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
+            exit_accuracy=share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
+            accuracy=share(figures.accuracy, ACCURACY),
+            expected_macs=spent(figures.macs, EXPECTED_MACS),
+            cost=None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
+            macs=candidates.cost.macs(np.isfinite(thresholds)),
+            feasible=(self._widened(figures).excess(limits) <= 0).mean(axis=0),
         )
 
     def _widened(self, figures: Figures) -> Figures:
@@ -161,12 +161,12 @@ def _concatenate(parts: list[Prediction]) -> Prediction:
         return Spread(*(np.concatenate([getattr(e, part) for e in of]) for part in Spread.__slots__))
 
     return Prediction(
-        np.concatenate([p.thresholds for p in parts]),
-        join("rates"),
-        join("exit_accuracy"),
-        join("accuracy"),
-        join("expected_macs"),
-        None if parts[0].cost is None else join("cost"),
-        np.concatenate([p.macs for p in parts]),
-        np.concatenate([p.feasible for p in parts]),
+        thresholds=np.concatenate([p.thresholds for p in parts]),
+        rates=join("rates"),
+        exit_accuracy=join("exit_accuracy"),
+        accuracy=join("accuracy"),
+        expected_macs=join("expected_macs"),
+        cost=None if parts[0].cost is None else join("cost"),
+        macs=np.concatenate([p.macs for p in parts]),
+        feasible=np.concatenate([p.feasible for p in parts]),
     )

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from botorch.models.model import Model
 
 from surrogate_nas.foundation.plugins import load_function
+from surrogate_nas.settings import SurrogateName
 from surrogate_nas.surrogates.gp import GaussianProcesses
 from surrogate_nas.surrogates.kernels import VIEWS, View
 from surrogate_nas.surrogates.size import BySize
@@ -51,19 +53,19 @@ class Surrogate:
     """Whether held-out rows decide the weights; otherwise they are equal."""
 
 
-SURROGATES: Mapping[str, Surrogate] = {
+SURROGATES: Mapping[SurrogateName, Surrogate] = {
     "gp": Surrogate(_GP),
     "xgb": Surrogate(("xgb",)),
     "stack": Surrogate((*_GP, "xgb"), stacked=True),
     "switching": Surrogate(("switching",)),
     "size": Surrogate(("size",)),
 }
-AUTO = ("gp", "xgb", "stack")
+AUTO: tuple[SurrogateName, ...] = ("gp", "xgb", "stack")
 """Those that `auto` chooses from."""
-DEFAULT = "stack"
+DEFAULT: SurrogateName = "stack"
 LEAD = 0.02
 """By how much the held-out τ of another has to be above the default's: the best of three is often the luckiest."""
-BY_SIZE = "size"
+BY_SIZE: SurrogateName = "size"
 """What all are compared with: costs alone."""
 
 
@@ -74,7 +76,7 @@ def preferred(tau: Mapping[str, float]) -> str:
 
 def surrogate_named(name: str) -> Surrogate:
     """One of ours, or the user's own `package.module:function`."""
-    return SURROGATES.get(name) or Surrogate((name,))
+    return SURROGATES[cast("SurrogateName", name)] if name in SURROGATES else Surrogate((name,))
 
 
 def member_named(name: str) -> Member:

@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from surrogate_nas.foundation.files import write_bytes
+from surrogate_nas.foundation.files import replaced
 
 NETWORK, AVERAGE, OPTIMIZER, GENERATOR = "network.", "average.", "optimizer.", "generator"
 EPOCHS, SECONDS, KIND = "epochs", "seconds", "optimizer"
@@ -87,4 +87,5 @@ def write(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
 ) -> None:
     """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
-    write_bytes(path, save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata), durable=durable)
+    with replaced(path, durable=durable) as partial:
+        partial.write_bytes(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))

@@ -65,7 +65,6 @@ class Nachos(Config):
 
 
 Loss = Annotated[Joint | Distillation | Nachos, Field(discriminator="kind")]
-LOSS_NAMES = ("joint", "distillation", "nachos")
 
 
 class Recipe(Config):

@@ -19,7 +19,7 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import FailureKind
 from surrogate_nas.datasets.dataset import LabeledImages, Splits
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import augmentation as augment
 from surrogate_nas.training import checkpoint as unfinished
@@ -53,7 +53,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+        raise InputError(f"device {name!r} cannot be used here: {first_line(error)}") from None
     return device
 
 

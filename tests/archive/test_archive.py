@@ -30,12 +30,28 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 
 SPACE = SearchSpace(preset("tiny"))
-HEADER = Header(SPACE.spec, "digits", "0123", ImageShape(1, 8, 10), seed=1, tune_share=0.1, test_share=0.2)
+HEADER = Header(
+    space=SPACE.spec,
+    data="digits",
+    fingerprint="0123",
+    shape=ImageShape(1, 8, 10),
+    seed=1,
+    tune_share=0.1,
+    test_share=0.2,
+)
 
 
 def proposal(i: int) -> Proposal:
     architecture = SPACE.sample(1, np.random.default_rng(i))[0]
-    return Proposal(i // 4, i % 4, "search", architecture, seed=i, fidelity="{}", prediction={"accuracy": [0.9, i]})
+    return Proposal(
+        round=i // 4,
+        rank=i % 4,
+        origin="search",
+        architecture=architecture,
+        seed=i,
+        fidelity="{}",
+        prediction={"accuracy": [0.9, i]},
+    )
 
 
 def record(i: int, classes: int = 10, samples: int = 50) -> Record:
@@ -380,6 +396,7 @@ def test_an_archive_where_nothing_can_be_written_can_be_read(archive: Archive, m
     archive.close()
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as on a read-only mount, which needs root to make
     before = set(archive.path.parent.iterdir())
+    assert archive.path in before
     with closing(Archive.open(archive.path)) as opened:
         assert [r.id for r in opened.records()] == [record(0).id]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

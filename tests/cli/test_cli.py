@@ -116,6 +116,7 @@ BAD_QUESTIONS = {
 @pytest.mark.parametrize("words", BAD_QUESTIONS)
 def test_bad_questions_are_one_line_and_change_nothing(words: str, study_path: Path, command: Command) -> None:
     before = {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name}
+    assert before.keys() >= {study_path / ARCHIVE}
     first = Archive.open(study_path / ARCHIVE).records()[0].id
     meant = {"STUDY": study_path, "FIRST": first}
     assert_refused(command(*[meant.get(word, word) for word in words.split()]), BAD_QUESTIONS[words])

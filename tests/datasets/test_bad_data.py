@@ -160,6 +160,7 @@ def test_a_bad_archive_is_one_line_and_is_left_as_it_is(
 ) -> None:
     spoil(study / ARCHIVE)
     before = {p: p.read_bytes() for p in study.rglob("*") if p.is_file()}
+    assert study / ARCHIVE in before
     verb, *options = words.split()
     given = ["archive", "list", study] if verb == "archive" else [verb, study, *options]
     assert_refused(command(*given), BAD_ARCHIVES[spoil])

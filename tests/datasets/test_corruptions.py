@@ -55,7 +55,7 @@ def test_each_level_is_farther_from_the_clean_images(name: str, images: Images) 
 
 @KINDS
 def test_digits_too_are_farther_with_each_level(name: str, study_path: Path) -> None:
-    test = Study.open(study_path).folder.splits().test.images
+    test = Study.open(study_path).splits().test.images
     distances = [distance(corrupted(test, name, level, seed=0), test) for level in (0, *LEVELS)]
     assert distances == sorted(set(distances))
 

@@ -34,7 +34,17 @@ def curve_of_three() -> Measurements:
     leaving, correct = np.array([[10, 0], [8, 2], [0, 10]]), np.array([[5, 0], [6, 2], [0, 9]])
     macs, size = np.array([[100, 450], [140, 440], [100, 400]]), np.full(3, 1000)
     costs, objective = np.full((3, 2), np.nan), np.array([100.0, 200.0, 400.0])
-    return Measurements(thresholds, leaving, correct, macs, costs, objective, size, 4 * size, size)
+    return Measurements(
+        thresholds=thresholds,
+        leaving=leaving,
+        correct=correct,
+        macs=macs,
+        costs=costs,
+        objective=objective,
+        parameters=size,
+        weight_bytes=4 * size,
+        activation_bytes=size,
+    )
 
 
 @pytest.mark.parametrize(

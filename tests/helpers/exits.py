@@ -8,8 +8,14 @@ from surrogate_nas.architecture.cost import Cost
 
 def cost(backbone: list[int], branch: list[int], parameters: int = 1000) -> Cost:
     """Of one network; its memory is its MACs, whatever they mean."""
-    memory = np.array([np.maximum.accumulate(backbone)]), np.array([branch])
-    return Cost(np.array([backbone]), np.array([branch]), np.array([parameters]), np.array([4 * parameters]), *memory)
+    return Cost(
+        backbone=np.array([backbone]),
+        branch=np.array([branch]),
+        parameters=np.array([parameters]),
+        weight_bytes=np.array([4 * parameters]),
+        backbone_memory=np.array([np.maximum.accumulate(backbone)]),
+        branch_memory=np.array([branch]),
+    )
 
 
 def undominated(points: set[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -112,6 +112,7 @@ def test_bars_are_as_long_as_exit_rates_and_say_so_in_text(contents: Contents) -
     text = exit_mix_section(contents)
     drawn = [float(x) for x in re.findall(r"flex-grow: ([\d.]+)", text)]
     every = [s for one in shown(contents) for s in exit_shares(one, contents.costing)]
+    assert drawn
     assert drawn == pytest.approx([s.rate for s in every if s.rate > 0], abs=1e-6)
     last = contents.positions - 1
     assert [plain(x)[2:] for x in re.findall(r"<li>(.*?)</li>", text)] == [share_text(s, last) for s in every]
@@ -136,9 +137,9 @@ def test_every_exit_of_a_calibrated_network_is_a_row_with_its_errors(study: Stud
     assert 1 <= len(contents.calibration) <= 6
     text = plain(calibration_section(contents))
     for id, exits in contents.calibration:
-        record = study.folder.archive.find(id)
+        record = study.archive.find(id)
         assert id in {s.record.id for s in contents.front}
-        assert list(exits) == Calibration.of(record.architecture, study.folder.archive.outputs(id))
+        assert list(exits) == Calibration.of(record.architecture, study.archive.outputs(id))
         for c in exits:
             assert f"{c.temperature:.2f}" in text
             assert percent(c.error) in text
@@ -156,13 +157,13 @@ def test_the_images_shown_are_of_the_most_accurate_solution_that_uses_its_exits(
         replace(one, tune=replace(one.tune, accuracy=accuracy))
         for one, accuracy in ((off, 0.9), (with_exits, 0.8), (with_exits, 0.7))
     )
-    assert Examples.of([fair, good, best], study.folder.splits(), study.folder.costing).solution is good
+    assert Examples.of([fair, good, best], study.splits(), study.solutions.views).solution is good
 
 
 def test_images_are_drawn_from_those_that_leave_at_their_exit(study: Study, with_exits: Solution) -> None:
     point = OperatingPoint((0.5, 0.5))
-    one, splits = study.solution(with_exits.record, point), study.folder.splits()
-    examples = Examples.of([one], splits, study.folder.costing)
+    one, splits = study.solution(with_exits.record, point), study.splits()
+    examples = Examples.of([one], splits, study.solutions.views)
     route = study.exits(one.record, "test").route(point)
     assert [leaving.count for leaving in examples.leaving] == [int((route == e).sum()) for e in range(3)]
     for leaving in examples.leaving:
@@ -171,7 +172,7 @@ def test_images_are_drawn_from_those_that_leave_at_their_exit(study: Study, with
         assert len(leaving.drawn) == min(leaving.count, MOST_IMAGES)
         assert {(x.image.tobytes(), x.label) for x in leaving.drawn} <= known
         assert all((x.answer == x.label) is x.right for x in leaving.drawn)
-    assert drawn_images(examples) == drawn_images(Examples.of([one], splits, study.folder.costing))
+    assert drawn_images(examples) == drawn_images(Examples.of([one], splits, study.solutions.views))
 
 
 def drawn_images(examples: Examples) -> list[bytes]:
@@ -179,7 +180,7 @@ def drawn_images(examples: Examples) -> list[bytes]:
 
 
 def example_contents(study: Study, contents: Contents, one: Solution) -> Contents:
-    return replace(contents, examples=Examples.of([one], study.folder.splits(), study.folder.costing))
+    return replace(contents, examples=Examples.of([one], study.splits(), study.solutions.views))
 
 
 def test_every_image_has_a_text_and_is_the_image_itself(study: Study, contents: Contents, with_exits: Solution) -> None:
@@ -222,10 +223,10 @@ def test_a_wrong_answer_is_marked_and_named_where_it_is_known(
 
 def test_why_there_are_no_images_is_said(study: Study, contents: Contents, with_exits: Solution) -> None:
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
-    shape = study.folder.shape
+    views = study.solutions.views
     for examples, why in (
-        (Examples.of([off], study.folder.splits(), shape), "No solution lets 5"),
-        (Examples.of([with_exits], None, shape), "cannot be read any more"),
+        (Examples.of([off], study.splits(), views), "No solution lets 5"),
+        (Examples.of([with_exits], None, views), "cannot be read any more"),
     ):
         text = examples_section(replace(contents, examples=examples))
         assert why in text
@@ -250,8 +251,8 @@ def test_images_of_any_channels_and_size_can_be_shown(channels: int, size: int, 
 
 
 def test_the_classes_of_a_study_are_all_there_with_their_numbers(study: Study, contents: Contents) -> None:
-    assert contents.classes.names == study.folder.dataset.classes
-    assert sum(contents.classes.images) == len(study.folder.splits().test)
+    assert contents.classes.names == study.images.dataset.classes
+    assert sum(contents.classes.images) == len(study.splits().test)
     text = classes_section(contents)
     columns = [s.test for s in (contents.front[0], contents.front[-1])]
     columns += [b.most_accurate.test for b in contents.baselines]
@@ -371,7 +372,7 @@ def test_the_table_of_baselines_has_every_point_and_whether_it_keeps_the_limits(
     text = baselines_part(replace(contents, limits=Limits(max_params=contents.baselines[2].exits_off.parameters)))
     rows = [plain(x.replace("</t", " </t")) for x in re.findall(r"<tr>(<th scope=\"row\">.*?)</tr>", text)]
     expected = [(b.name, p) for b in contents.baselines for p in points(b)]
-    assert len(rows) == len(expected)
+    assert len(rows) == len(expected) > 0
     for row, (name, point) in zip(rows, expected, strict=True):
         assert row.startswith(name)
         assert percent(point.test.accuracy) in row

@@ -50,13 +50,11 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         asked |= dict(zip(arguments[::2], arguments[1::2], strict=True))
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *(str(part) for pair in asked.items() for part in pair)])
         monkeypatch.syspath_prepend(str(SCRIPT.parent))
-        threads, code = torch.get_num_threads(), None
+        code = None
         try:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         except SystemExit as ended:
             code = ended.code
-        finally:
-            torch.set_num_threads(threads)
         return Done(code, *capsys.readouterr())
 
     return run

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 SCRIPT = Path(__file__).parents[2] / "scripts/bench/tables/bench_surrogates.py"
 
@@ -30,13 +29,11 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
     def run(*arguments: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-        threads, error = torch.get_num_threads(), None
+        error = None
         try:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         except SystemExit as ended:
             error = ended.code
-        finally:
-            torch.set_num_threads(threads)
         return Done(error, capsys.readouterr().err)
 
     return run

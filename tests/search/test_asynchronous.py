@@ -70,7 +70,7 @@ def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:
     records = study.records()
     assert len(records) == len({r.architecture for r in records}) == 12
     assert sorted(r.proposal.round for r in records) == [0] * 8 + [1, 2, 3, 4]
-    assert not study.folder.archive.pending()
+    assert not study.archive.pending()
 
 
 def test_options_of_the_search_are_kept_and_bad_ones_change_nothing(command: Command, tmp_path: Path) -> None:

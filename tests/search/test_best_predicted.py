@@ -30,7 +30,7 @@ def study(study_path: Path) -> Study:
 def small(user_space: SearchSpace) -> tuple[Problem, Predictor]:
     """A space of 192 architectures."""
     problem = Problem(user_space, SHAPE, Settings(), 0)
-    views = problem.views(verify(initial_proposals(problem, 16, [], 0)))
+    views = problem.views.trained(verify(initial_proposals(problem, 16, [], 0)))
     design = DesignMatrix.build(views, user_space, problem.costing)
     return problem, fit_surrogate(design, [exits for _, exits in views], "gp", 0).predictor
 
@@ -38,7 +38,7 @@ def small(user_space: SearchSpace) -> tuple[Problem, Predictor]:
 @pytest.fixture(scope="module")
 def large(study: Study) -> tuple[Problem, Predictor]:
     """One of three million."""
-    return study.folder.problem, study.fit().predictor
+    return study.home.problem, study.fit().predictor
 
 
 @pytest.mark.parametrize("limits", [Limits(max_macs=6e4), Limits(min_accuracy=0.6), Limits(), Limits(max_macs=3e4)])

@@ -22,7 +22,7 @@ from tests.helpers.outputs import SHAPE, problem, tune_exits, verify
 
 
 def fit(task: Problem, records: Sequence[Record]) -> Fitted:
-    design = DesignMatrix.build(task.views(records), task.space, Costing(SHAPE))
+    design = DesignMatrix.build(task.views.trained(records), task.space, Costing(SHAPE))
     return fit_surrogate(design, tune_exits(records), "gp", task.seed)
 
 

@@ -22,7 +22,7 @@ from tests.helpers.outputs import problem, verify
 
 
 def fit(of: Problem, records: Sequence[Record]) -> Fitted:
-    views = of.views(records)
+    views = of.views.trained(records)
     return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 
 

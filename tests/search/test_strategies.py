@@ -45,7 +45,7 @@ def task(**settings: object) -> Problem:
 def fit(records: Sequence[Record], space: SearchSpace | None = None) -> Fitted:
     """By size, which is quick: how good a surrogate is does not matter here."""
     of = Problem(space or task().space, SHAPE, task().settings, 0)
-    views = of.views(records)
+    views = of.views.trained(records)
     return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 
 

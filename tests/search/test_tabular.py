@@ -84,7 +84,9 @@ def trained(proposal: Proposal) -> Record:
 
 def written(records: Sequence[Record], problem: Problem, folder: Path, pending: Sequence[Proposal] = ()) -> Path:
     """The table of these records, with the study that it is of beside it."""
-    header = Header(problem.space.spec, "digits", "0123", SHAPE, seed=0, tune_share=0.1, test_share=0.2)
+    header = Header(
+        space=problem.space.spec, data="digits", fingerprint="0123", shape=SHAPE, seed=0, tune_share=0.1, test_share=0.2
+    )
     study = folder / f"study-{len(records)}"
     study.mkdir(parents=True)
     problem.settings.save(study / SETTINGS)

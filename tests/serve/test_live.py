@@ -72,7 +72,7 @@ def server(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_hundred_clients_at_once(server: Server, study_path: Path) -> None:
-    space = Study.open(study_path).folder.space
+    space = Study.open(study_path).space
     encodings = [str(a) for a in space.sample(CLIENTS, np.random.default_rng(0))]
 
     def ask(encoding: str) -> list[int]:

@@ -51,7 +51,7 @@ def client(live: Live) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def encodings(live: Live) -> list[str]:
     """Nine untrained architectures, and a trained one."""
-    space, trained = live.snapshot.study.folder.space, live.snapshot.records[0].architecture
+    space, trained = live.snapshot.study.space, live.snapshot.records[0].architecture
     return [*map(str, space.sample(9, np.random.default_rng(1))), str(trained)]
 
 
@@ -70,9 +70,9 @@ def said(client: Client, body: object, status: int = 422, to: str = "/query", **
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {
-        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
-    }
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    assert files
+    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
 
 def test_serving_leaves_a_study_as_it_was(study_path: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_change_of_the_archive_or_the_settings_is_seen(study_path: Path, tmp_p
     connection.execute("DELETE FROM records WHERE id = (SELECT min(id) FROM proposals)")
     second = stamp(study)
     assert second != first
-    Study.open(study).folder.update({"limits": {"max_macs": 1e5}})
+    Study.open(study).home.update({"limits": {"max_macs": 1e5}})
     assert stamp(study) != second
     connection.close()
 
@@ -151,7 +151,7 @@ def test_the_best_keep_the_limits_and_come_near_a_long_search(client: Client, li
     limits = Limits(max_macs=3e4)
     found = client.post("/best", json={"limits": {"max_macs": 3e4}, "n": 5}).json()
     searched = live.snapshot.within(limits).best(1, None)[0]
-    best, space = found["answers"][0], live.snapshot.study.folder.space
+    best, space = found["answers"][0], live.snapshot.study.space
     assert len(found["answers"]) == 5
     assert best["feasible_probability"] >= 0.5
     assert best["accuracy"][0] > searched.accuracy[0] - 0.02
@@ -177,7 +177,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
 
 def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live: Live) -> None:
     """As its script does: a gene that does not apply is 0, others the share of their last choice."""
-    about, space = client.get("/space").json(), live.snapshot.study.folder.space
+    about, space = client.get("/space").json(), live.snapshot.study.space
     for row, architecture in zip(moves.sample(space.genes, 20, np.random.default_rng(0)), range(20), strict=True):
         applies: list[bool] = []
         for gene in about["genes"]:

@@ -39,23 +39,23 @@ def test_without_asking_there_are_as_many_workers_as_the_memory_suffices_for(
     copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "available_cores", lambda: 16)
-    copy.folder.settings = copy.settings.model_copy(update={"workers": None})
-    needed = copy.folder.plan(3).memory
+    copy.home.settings = copy.settings.model_copy(update={"workers": None})
+    needed = copy.trainer.plan(3).memory
     monkeypatch.setattr(plan, "available_memory", lambda: int(3.5 * needed))
-    assert copy.folder.plan(3).workers == 3
+    assert copy.trainer.plan(3).workers == 3
 
 
 def test_the_disk_that_was_announced_bounds_what_is_written(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "study", **{**SMALL_STUDY, **QUICK, "keep": "all"})
-    before, most = machine.size_of(study.path), study.folder.plan(6).disk
+    before, most = machine.size_of(study.path), study.trainer.plan(6).disk
     study.collect(6)
     assert 0 < machine.size_of(study.path) - before <= most
 
 
 def test_less_to_keep_needs_less_disk(copy: Study) -> None:
     def disk(trainings: int, keep: str) -> int:
-        copy.folder.settings = copy.settings.model_copy(update={"keep": keep})
-        return copy.folder.plan(trainings).disk
+        copy.home.settings = copy.settings.model_copy(update={"keep": keep})
+        return copy.trainer.plan(trainings).disk
 
     assert disk(1, "all") < disk(10, "all")
     assert disk(10, "none") < disk(10, "front") == disk(10, "all")

@@ -12,7 +12,8 @@ import pytest
 from surrogate_nas import InputError, Study
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.study.finals import Final, Held
+from surrogate_nas.study.finals import Final, Held, to_finalize
+from surrogate_nas.study.fitting import fit
 from surrogate_nas.training.recipe import Recipe
 
 FULL = Recipe(epochs=3)
@@ -29,7 +30,7 @@ def finalized(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
 
 def test_each_network_is_trained_once_per_seed_and_an_answer_is_its_mean(finalized: Study) -> None:
     finals = finalized.finals()
-    records = finalized.folder.archive.records("final", outputs=True)
+    records = finalized.archive.records("final", outputs=True)
     architectures = {finalized.front()[i].record.architecture for i in (0, -1)}
     assert len(records) == 2 * len(architectures)
     assert {r.architecture for r in records} == architectures
@@ -48,11 +49,11 @@ def test_each_network_is_trained_once_per_seed_and_an_answer_is_its_mean(finaliz
 def test_what_was_trained_is_not_trained_again_and_another_seed_is_added(finalized: Study) -> None:
     copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "again"))
     ids = [copy.front()[0].record.id]
-    before = {r.id for r in copy.folder.archive.records("final")}
+    before = {r.id for r in copy.archive.records("final")}
     copy.finalize(ids, seeds=2)
-    assert {r.id for r in copy.folder.archive.records("final")} == before
+    assert {r.id for r in copy.archive.records("final")} == before
     copy.finalize(ids, seeds=3)
-    assert len({r.id for r in copy.folder.archive.records("final")} - before) == 1
+    assert len({r.id for r in copy.archive.records("final")} - before) == 1
 
 
 def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, finalized: Study) -> None:
@@ -60,22 +61,23 @@ def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, fi
     assert [r.id for r in finalized.records()] == [r.id for r in plain.records()]
     assert [s.record.id for s in finalized.front()] == [s.record.id for s in plain.front()]
     assert finalized.hypervolume() == plain.hypervolume()
-    assert len(finalized.folder.archive.proposals()) == 12
-    assert {r.proposal.fidelity for r in finalized.folder.archive.records("final")} == {FULL.fidelity}
+    assert len(finalized.archive.proposals()) == 12
+    assert {r.proposal.fidelity for r in finalized.archive.records("final")} == {FULL.fidelity}
 
 
 def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
     with pytest.raises(InputError, match="surrogates learn from networks of one fidelity, got 2"):
-        finalized._fit([*finalized.records(), *finalized.folder.archive.records("final", outputs=True)])
+        fit(finalized.home, [*finalized.archive.records(), *finalized.archive.records("final")])
 
 
 def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> None:
     copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "pruned"))
-    copy.folder.update({"keep": "none"})
+    copy.home.update({"keep": "none"})
     kept = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
-    assert len(kept) == len({r.architecture for r in copy.folder.archive.records("final")})
+    assert kept
+    assert len(kept) == len({r.architecture for r in copy.archive.records("final")})
     for id in kept:
-        record = copy.folder.archive.find(id)
+        record = copy.archive.find(id)
         assert record.proposal.origin == "final"
         assert copy.network(id).architecture == record.architecture
 
@@ -99,9 +101,9 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
     study = Study.open(shutil.copytree(study_path, tmp_path / "copy"))
     front = study.front()
     at = front[-1].tune.expected_macs * 1.01
-    assert study._to_finalize([], [at]) == [front[-1].record.architecture]
-    assert study._to_finalize([], [front[0].tune.expected_macs * 1.0001]) == [front[0].record.architecture]
-    assert set(study._to_finalize([], [])) == {s.record.architecture for s in front}
+    assert to_finalize(study.solutions, [], [at]) == [front[-1].record.architecture]
+    assert to_finalize(study.solutions, [], [front[0].tune.expected_macs * 1.0001]) == [front[0].record.architecture]
+    assert set(to_finalize(study.solutions, [], [])) == {s.record.architecture for s in front}
     with pytest.raises(InputError, match="budget 1 is below the cheapest solution's expected MACs"):
         study.finalize(at=[1.0])
     with pytest.raises(InputError, match="the final recipe is the search's"):
@@ -109,7 +111,7 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
     with pytest.raises(InputError, match="loss nachos needs branches with gates; those of space 'tiny' have none"):
         study.finalize(recipe=Recipe(epochs=3, loss={"kind": "nachos", "max_macs": 1e5}))  # type: ignore[arg-type]
     assert study.settings.final is None
-    assert study.folder.archive.records("final") == []
+    assert study.archive.records("final") == []
 
 
 def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:

@@ -13,6 +13,7 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.report.writing import write_report
+from surrogate_nas.search.proposals import next_round
 from surrogate_nas.study.baselines import HAND_MADE, name_of
 from surrogate_nas.study.study import Study
 
@@ -26,17 +27,17 @@ def fail(study: Study, n: int = 2) -> list[Record]:
     """Make the last n records failures of a crash."""
     records = [replace(r, outputs=None, failure=Failure("crashed", "exit code -11")) for r in study.records()[-n:]]
     for record in records:
-        study.folder.archive._connection.execute("DELETE FROM arrays WHERE id = ?", (record.id,))
-        study.folder.archive._connection.execute("DELETE FROM records WHERE id = ?", (record.id,))
-        study.folder.archive.add(record)
+        study.archive._connection.execute("DELETE FROM arrays WHERE id = ?", (record.id,))
+        study.archive._connection.execute("DELETE FROM records WHERE id = ?", (record.id,))
+        study.archive.add(record)
     return records
 
 
 def test_a_failed_training_that_is_retried_gives_what_it_would_have_given(copy: Study) -> None:
     whole = copy.records()[-2:]
     failed = fail(copy)
-    assert copy.folder.retry([]) == [r.id for r in failed]
-    copy.folder.finish_pending()
+    assert copy.home.retry([]) == [r.id for r in failed]
+    copy.trainer.finish_pending()
     again = copy.records()[-2:]
     assert [r.id for r in again] == [r.id for r in whole]
     for one, other in zip(whole, again, strict=True):
@@ -47,14 +48,14 @@ def test_a_failed_training_that_is_retried_gives_what_it_would_have_given(copy: 
 
 def test_a_dropped_failure_gives_its_place_in_the_budget_back(copy: Study) -> None:
     failed = fail(copy, 1)
-    assert copy.folder.drop([failed[0].id[:6]]) == [failed[0].id]
+    assert copy.home.drop([failed[0].id[:6]]) == [failed[0].id]
     assert len(copy.run()) == 12
     assert all(r.failure is None for r in copy.records())
 
 
 def test_only_failures_can_be_retried_or_dropped(copy: Study) -> None:
     trained = copy.records()[0].id
-    for refuse in (copy.folder.retry, copy.folder.drop):
+    for refuse in (copy.home.retry, copy.home.drop):
         with pytest.raises(InputError, match=f"training {trained} did not fail"):
             refuse([trained])
         assert refuse([]) == []
@@ -69,11 +70,11 @@ def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Pa
         assert len(reader.records()) == 12
         assert reader.query([r.architecture for r in reader.records()[:2]])
         assert write_report(reader, tmp_path / "report").is_file()
-        for change in (reader.run, lambda: reader.collect(1), reader.train_baselines, lambda: reader.folder.retry([])):
+        for change in (reader.run, lambda: reader.collect(1), reader.train_baselines, lambda: reader.home.retry([])):
             with pytest.raises(InputError, match="another command is working on study"):
                 change()
         with pytest.raises(InputError, match="another command is working"):
-            reader.folder.update({"budget": 99})
+            reader.home.update({"budget": 99})
         assert reader.settings.budget == Study.open(copy.path).settings.budget == 12
 
 
@@ -81,7 +82,7 @@ def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Pa
 
 
 def test_baselines_are_trained_once_and_leave_the_search_as_it_is(copy: Study) -> None:
-    front, volume, round = copy.front(), copy.hypervolume(), copy.folder.next_round(copy.folder.archive.proposals())
+    front, volume, round = copy.front(), copy.hypervolume(), next_round(copy.archive.proposals())
     points = [(s.record.id, s.operating_point) for s in front]
     trained = copy.train_baselines()
     names = [name_of(r.architecture) for r in trained]
@@ -93,7 +94,7 @@ def test_baselines_are_trained_once_and_leave_the_search_as_it_is(copy: Study) -
     assert [r.id for r in copy.baselines()] == [r.id for r in trained]
     assert [(s.record.id, s.operating_point) for s in copy.front()] == points
     assert copy.hypervolume() == volume
-    assert copy.folder.next_round(copy.folder.archive.proposals()) == round
+    assert next_round(copy.archive.proposals()) == round
     assert copy.network(trained[0].id).architecture == HAND_MADE["ResNet-8"]
 
 
@@ -107,14 +108,14 @@ def test_a_data_set_of_pytorch_goes_through_a_study(tmp_path: Path) -> None:
     data = datasets.from_torch(TensorDataset(images, labels), name="stripes", flips=False)
     study = Study.create(tmp_path / "study", data=data, budget=8, initial=8, recipe={"epochs": 1}, workers=2)
     assert len(study.run()) == 8
-    assert study.folder.archive.header.data == "stripes"
-    assert Study.open(study.path).folder.dataset.fingerprint() == data.fingerprint()
+    assert study.archive.header.data == "stripes"
+    assert Study.open(study.path).images.dataset.fingerprint() == data.fingerprint()
     assert 0 <= study.front()[-1].test.balanced_accuracy <= 1
 
 
 def test_class_accuracies_are_of_the_classes(copy: Study) -> None:
     solution = copy.front()[-1]
-    labels = copy.folder.splits().test.labels
+    labels = copy.splits().test.labels
     counts = np.bincount(labels)
     of_class = np.array(solution.test.class_accuracy, dtype=float)
     assert np.isclose((of_class * counts).sum() / counts.sum(), solution.test.accuracy)

@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from surrogate_nas import InputError, JobError, Settings, Study
-from surrogate_nas.archive.archive import SCHEMA_VERSION, Archive, same
+from surrogate_nas.archive.archive import SCHEMA_VERSION, Archive
+from surrogate_nas.archive.outputs import same
 from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.search.proposals import initial_proposals
@@ -38,8 +39,8 @@ def second_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another machine's study of the same seed: three networks of another stream, and a baseline."""
     study = Study.create(tmp_path_factory.mktemp("second") / "study", seed=3, stream=1, **HERE)
     study.collect(3)
-    study.folder.collect_baselines([study.records()[0].architecture])
-    study.folder.archive.close()
+    study.trainer.collect_baselines([study.records()[0].architecture])
+    study.archive.close()
     return study.path
 
 
@@ -51,7 +52,7 @@ def copy(tmp_path: Path) -> Copy:
 
 def everything(study: Study) -> dict[str, Record]:
     """All records with outputs, by id; where they came from left out."""
-    records = [r for group in GROUPS for r in study.folder.archive.records(group, outputs=True)]
+    records = [r for group in GROUPS for r in study.archive.records(group, outputs=True)]
     return {r.id: replace(r, provenance={k: v for k, v in r.provenance.items() if k != MERGED}) for r in records}
 
 
@@ -78,7 +79,7 @@ def add_again(study: Study, record: Record) -> None:
     """In place of what is there."""
     for table in ("arrays", "records"):
         spoil(study, f"DELETE FROM {table} WHERE id = ?", record.id)
-    study.folder.archive.add(record)
+    study.archive.add(record)
 
 
 # ---------------------------------------------------------------------- streams
@@ -88,7 +89,7 @@ def test_streams_of_one_seed_train_other_networks_on_the_same_splits(study_path:
     one, other = Study.open(study_path), Study.open(second_path)
     assert not {r.id for r in one.records()} & {r.id for r in other.records()}
     assert not {r.proposal.seed for r in one.records()} & {r.proposal.seed for r in other.records()}
-    np.testing.assert_equal(asdict(one.folder.splits()), asdict(other.folder.splits()))
+    np.testing.assert_equal(asdict(one.splits()), asdict(other.splits()))
 
 
 def test_the_first_stream_is_that_of_studies_without_one() -> None:
@@ -116,11 +117,11 @@ def test_the_command_keeps_the_stream(second_path: Path, tmp_path: Path, command
 def test_the_archive_has_what_both_had_to_the_bit(copy: Copy, study_path: Path, second_path: Path) -> None:
     study, other = copy(study_path), Study.open(second_path)
     expected = {**everything(study), **everything(other)}
-    (merged,) = merge(study.folder, [second_path])
+    (merged,) = merge(study.home, [second_path])
     assert_same(everything(study), expected)
     assert set(merged.added) == everything(other).keys()
     assert (merged.trained, merged.duplicates, merged.conflicts) == ((), (), ())
-    assert study.folder.archive.problems() == []
+    assert study.archive.problems() == []
     assert weights(study) >= weights(other)
     for record in other.records():
         theirs, ours = other.network(record.id).state_dict(), study.network(record.id).state_dict()
@@ -129,10 +130,10 @@ def test_the_archive_has_what_both_had_to_the_bit(copy: Copy, study_path: Path, 
 
 def test_merging_again_or_a_study_into_itself_changes_nothing(copy: Copy, study_path: Path, second_path: Path) -> None:
     study = copy(study_path)
-    merge(study.folder, [second_path])
+    merge(study.home, [second_path])
     before, files = everything(study), weights(study)
     for other in (second_path, study.path, study_path):
-        (again,) = merge(study.folder, [other])
+        (again,) = merge(study.home, [other])
         assert (again.added, again.trained, again.conflicts, again.weights) == ((), (), (), 0)
         assert set(again.duplicates) == everything(Study.open(other)).keys()
     assert_same(everything(study), before)
@@ -141,13 +142,13 @@ def test_merging_again_or_a_study_into_itself_changes_nothing(copy: Copy, study_
 
 def test_the_order_of_merging_does_not_matter(copy: Copy, study_path: Path, second_path: Path) -> None:
     third = copy(second_path)
-    third.folder.update({"stream": 2})
-    third.folder.collect_architectures([third.records()[0].architecture])
+    third.home.update({"stream": 2})
+    third.trainer.collect_architectures([third.records()[0].architecture])
     one, other, reverse = copy(study_path), copy(study_path), copy(third.path)
-    merge(one.folder, [second_path, third.path])
-    merge(other.folder, [third.path])
-    merge(other.folder, [second_path])
-    merge(reverse.folder, [study_path])
+    merge(one.home, [second_path, third.path])
+    merge(other.home, [third.path])
+    merge(other.home, [second_path])
+    merge(reverse.home, [study_path])
     for study in (other, reverse):
         assert_same(everything(study), everything(one))
         assert [r.id for r in study.records()] == [r.id for r in one.records()]
@@ -158,12 +159,12 @@ def test_a_search_goes_on_from_the_union_wherever_it_was_made(
     copy: Copy, study_path: Path, second_path: Path, strategy: str
 ) -> None:
     studies = [copy(study_path), copy(second_path)]
-    merge(studies[0].folder, [second_path])
-    merge(studies[1].folder, [study_path])
+    merge(studies[0].home, [second_path])
+    merge(studies[1].home, [study_path])
     found = []
     for study in studies:
         known, rounds = set(everything(study)), {r.proposal.round for r in study.records()}
-        study.folder.update({"strategy": strategy, "budget": 17, "stream": 0, "workers": 0})
+        study.home.update({"strategy": strategy, "budget": 17, "stream": 0, "workers": 0})
         study.search(1)
         new = [r for r in study.records() if r.id not in known]
         assert [(r.proposal.round, r.proposal.origin) for r in new] == [(max(rounds) + 1, "search")] * 2
@@ -175,8 +176,8 @@ def test_a_search_goes_on_from_the_union_wherever_it_was_made(
 
 def test_what_is_merged_counts_against_the_budget(copy: Copy, study_path: Path, second_path: Path) -> None:
     study = copy(study_path)
-    study.folder.update({"budget": 14})
-    merge(study.folder, [second_path])
+    study.home.update({"budget": 14})
+    merge(study.home, [second_path])
     before = everything(study)
     assert {r.id for r in study.search()} <= before.keys()
     assert_same(everything(study), before)
@@ -187,16 +188,16 @@ def test_what_was_pending_here_and_trained_there_is_not_trained_again(copy: Copy
     (id, *_) = (r.id for r in other.records())
     spoil(study, "DELETE FROM arrays WHERE id = ?", id)
     spoil(study, "DELETE FROM records WHERE id = ?", id)
-    assert [p.id for p in study.folder.archive.pending()] == [id]
-    assert merge(study.folder, [second_path])[0].added == (id,)
-    assert study.folder.archive.pending() == []
+    assert [p.id for p in study.archive.pending()] == [id]
+    assert merge(study.home, [second_path])[0].added == (id,)
+    assert study.archive.pending() == []
     assert_same(everything(study), everything(other))
 
 
 def test_machines_that_did_the_same_work_are_told_of_streams(
     copy: Copy, second_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    merge(copy(second_path).folder, [second_path])
+    merge(copy(second_path).home, [second_path])
     assert "4 networks were trained in both studies alike; with another --stream" in capsys.readouterr().err
 
 
@@ -213,11 +214,11 @@ def test_a_training_that_measured_otherwise_is_said_and_the_own_one_stays(
     tune = replace(record.outputs.tune, logits=record.outputs.tune.logits[..., ::-1].copy())
     add_again(other, replace(record, outputs=replace(record.outputs, tune=tune)))
     before = everything(study)
-    (merged,) = merge(study.folder, [other.path])
+    (merged,) = merge(study.home, [other.path])
     (conflict,) = merged.conflicts
     assert isinstance(conflict, Conflict)
     assert conflict.id == record.id
-    said = [s.folder.archive.outputs(record.id).tune for s in (study, other)]
+    said = [s.archive.outputs(record.id).tune for s in (study, other)]
     assert [conflict.here, conflict.there] == [float(outputs.right[-1].mean()) for outputs in said]
     assert_same(everything(study), before)
     assert (
@@ -230,13 +231,13 @@ def test_a_failure_gives_way_to_a_training_and_never_the_other_way(copy: Copy, s
     whole, broken = copy(second_path), copy(second_path)
     id = whole.records()[1].id
     fail(broken, id)
-    (merged,) = merge(whole.folder, [broken.path])
+    (merged,) = merge(whole.home, [broken.path])
     assert set(merged.duplicates) == everything(whole).keys()
-    assert whole.folder.archive.find(id).failure is None
-    (merged,) = merge(broken.folder, [whole.path])
+    assert whole.archive.find(id).failure is None
+    (merged,) = merge(broken.home, [whole.path])
     assert merged.trained == (id,)
     assert_same(everything(broken), everything(whole))
-    came = broken.folder.archive.find(id).provenance[MERGED]
+    came = broken.archive.find(id).provenance[MERGED]
     assert [hop["study"] for hop in came] == [str(whole.path)]
 
 
@@ -244,9 +245,9 @@ def test_failures_are_merged_as_well(copy: Copy, study_path: Path, second_path: 
     study, other = copy(study_path), copy(second_path)
     id = other.records()[1].id
     fail(other, id)
-    assert id in merge(study.folder, [other.path])[0].added
-    assert study.folder.archive.find(id).failure is not None
-    assert study.folder.retry([id]) == [id]
+    assert id in merge(study.home, [other.path])[0].added
+    assert study.archive.find(id).failure is not None
+    assert study.home.retry([id]) == [id]
 
 
 # ---------------------------------------------------------------------- where records come from
@@ -255,12 +256,12 @@ def test_failures_are_merged_as_well(copy: Copy, study_path: Path, second_path: 
 def test_a_record_tells_every_study_that_it_came_through(copy: Copy, study_path: Path, second_path: Path) -> None:
     middle, last, other = copy(study_path), copy(study_path), Study.open(second_path)
     own = middle.records()[0]
-    merge(middle.folder, [second_path])
-    merge(last.folder, [middle.path])
+    merge(middle.home, [second_path])
+    merge(last.home, [middle.path])
     record = other.records()[2]
-    hops = last.folder.archive.find(record.id).provenance[MERGED]
+    hops = last.archive.find(record.id).provenance[MERGED]
     assert [hop["study"] for hop in hops] == [str(second_path), str(middle.path)]
-    header = other.folder.archive.header
+    header = other.archive.header
     expected = {
         "seed": 3,
         "data": "digits",
@@ -270,16 +271,16 @@ def test_a_record_tells_every_study_that_it_came_through(copy: Copy, study_path:
         "rank": record.proposal.rank,
     }
     assert expected.items() <= hops[0].items()
-    assert MERGED not in last.folder.archive.find(own.id).provenance
+    assert MERGED not in last.archive.find(own.id).provenance
 
 
 @pytest.mark.parametrize("keep", ["front", "none"])
 def test_only_weights_that_the_settings_keep_stay(copy: Copy, study_path: Path, second_path: Path, keep: str) -> None:
     study, whole = copy(study_path), copy(study_path)
-    study.folder.update({"keep": keep})
-    merge(study.folder, [second_path])
-    merge(whole.folder, [second_path])
-    whole.folder.update({"keep": keep})
+    study.home.update({"keep": keep})
+    merge(study.home, [second_path])
+    merge(whole.home, [second_path])
+    whole.home.update({"keep": keep})
     theirs = {f"{r.id}.safetensors" for r in everything(Study.open(second_path)).values()}
     assert weights(study) & theirs == weights(whole) & theirs
     assert (keep == "none") == (weights(study) == set())
@@ -290,7 +291,7 @@ def test_settings_and_archive_are_enough(copy: Copy, study_path: Path, second_pa
     for name in (ARCHIVE, SETTINGS):
         shutil.copy(second_path / name, bare)
     study = copy(study_path)
-    (merged,) = merge(study.folder, [bare])
+    (merged,) = merge(study.home, [bare])
     assert set(merged.added) == everything(Study.open(second_path)).keys()
     assert merged.weights == 0
     assert {p.name for p in bare.iterdir() if "-" not in p.name} == {ARCHIVE, SETTINGS}
@@ -305,7 +306,7 @@ def test_the_other_study_may_be_at_work_and_is_only_read(copy: Copy, study_path:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM arrays")
         before = everything(Study.open(second_path))
-        merge(study.folder, [other.path])
+        merge(study.home, [other.path])
         writer.execute("ROLLBACK")
     assert before.keys() <= everything(study).keys()
     assert_same(everything(other), before)
@@ -314,7 +315,7 @@ def test_the_other_study_may_be_at_work_and_is_only_read(copy: Copy, study_path:
 def test_a_study_at_work_is_not_merged_into(copy: Copy, second_path: Path) -> None:
     study = copy(second_path)
     with StudyLock(study.path).held(), pytest.raises(InputError, match="another command is working on study"):
-        merge(Study.open(study.path).folder, [second_path])
+        merge(Study.open(study.path).home, [second_path])
 
 
 KILLED = """
@@ -323,7 +324,7 @@ from itertools import count
 from pathlib import Path
 from surrogate_nas.study import merge
 from surrogate_nas.archive.archive import Archive
-from surrogate_nas.study.home import StudyFolder
+from surrogate_nas.study.home import Home
 
 def killed_at(function, n):
     calls = count(1)
@@ -334,9 +335,9 @@ def killed_at(function, n):
     return instead
 
 study, other, place, n = sys.argv[1:]
-home = {"copyfile": merge.shutil, "_insert": Archive, "prune": StudyFolder}[place]
+home = {"copyfile": merge.shutil, "_insert": Archive, "prune": Home}[place]
 setattr(home, place, killed_at(getattr(home, place), int(n)))
-merge.merge(StudyFolder.open(Path(study)), [Path(other)])
+merge.merge(Home.open(Path(study)), [Path(other)])
 """
 
 
@@ -349,15 +350,15 @@ def test_killed_anywhere_and_done_again_is_as_done_once(
 ) -> None:
     study, once = copy(study_path), copy(study_path)
     before = everything(study)
-    study.folder.archive.close()
+    study.archive.close()
     words = [sys.executable, "-c", KILLED, str(study.path), str(second_path), place, str(n)]
     ended = subprocess.run(words, env=os.environ, capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     study = Study.open(study.path)
-    assert study.folder.archive.problems() == []
-    merge(once.folder, [second_path])
+    assert study.archive.problems() == []
+    merge(once.home, [second_path])
     assert_same(everything(study), everything(once) if place == "prune" else before)
-    merge(study.folder, [second_path])
+    merge(study.home, [second_path])
     assert_same(everything(study), everything(once))
     assert weights(study) == weights(once)
 
@@ -371,7 +372,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
     folder = tmp_path_factory.mktemp("strangers")
     space = folder / "space.yaml"
     space.write_text(yaml.safe_dump(USER_SPACE))
-    data = Study.open(second_path).folder.dataset
+    data = Study.open(second_path).images.dataset
     train = replace(data.train, images=255 - data.train.images)
     made: dict[str, dict[str, Any]] = {
         "seed": {"seed": 4},
@@ -384,7 +385,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
         study = Study.create(folder / name, **{"seed": 3, "stream": 1, **HERE, **given})
         if name == "recipe":
             study.collect(1)
-        study.folder.archive.close()
+        study.archive.close()
     return {name: folder / name for name in made}
 
 
@@ -404,7 +405,7 @@ def test_outputs_that_do_not_compare_are_refused(
     study = copy(second_path)
     before = everything(study)
     with pytest.raises(InputError, match=f"{strangers[what]} has {REFUSED[what]}.*--warm-start"):
-        merge(study.folder, [study_path, strangers[what]])
+        merge(study.home, [study_path, strangers[what]])
     assert_same(everything(study), before)
 
 
@@ -417,7 +418,7 @@ def test_labels_of_other_images_are_refused(copy: Copy, study_path: Path, second
     add_again(other, replace(record, outputs=replace(record.outputs, tune=tune)))
     before = everything(study)
     with pytest.raises(InputError, match=f"record {record.id} of .* was measured on other images"):
-        merge(study.folder, [other.path])
+        merge(study.home, [other.path])
     assert_same(everything(study), before)
 
 
@@ -426,7 +427,7 @@ def test_a_damaged_archive_is_refused(copy: Copy, study_path: Path, second_path:
     spoil(other, "UPDATE arrays SET data = ? WHERE id = ?", b"nothing", other.records()[0].id)
     before = everything(study)
     with pytest.raises(InputError, match=rf"the archive of {other.path} has 1 problems, the first: record"):
-        merge(study.folder, [other.path])
+        merge(study.home, [other.path])
     assert_same(everything(study), before)
 
 
@@ -441,35 +442,35 @@ def fresh(tmp_path: Path) -> Study:
 
 def test_a_front_is_trained_here_first(fresh: Study, study_path: Path) -> None:
     front = {s.record.architecture: s.record for s in reversed(Study.open(study_path).front())}
-    proposals = warm_start(fresh.folder, [study_path])
+    proposals = warm_start(fresh.home, [study_path])
     assert {p.architecture for p in proposals} == front.keys()
-    assert fresh.folder.archive.pending() == proposals
+    assert fresh.archive.pending() == proposals
     assert {(p.origin, p.round, p.fidelity) for p in proposals} == {("user", 0, fresh.settings.recipe.fidelity)}
     for p in proposals:
         assert p.prediction is not None
         came = p.prediction[WARM_START]
         assert (came["study"], came["seed"], came["record"]) == (str(study_path), 3, front[p.architecture].id)
-    trained = fresh.folder.finish_pending()
+    trained = fresh.trainer.finish_pending()
     assert [r.proposal for r in trained] == proposals
-    new = initial_proposals(fresh.folder.problem, 5, fresh.folder.archive.proposals(), 1)
+    new = initial_proposals(fresh.home.problem, 5, fresh.archive.proposals(), 1)
     assert not {p.architecture for p in new} & front.keys()
 
 
 def test_fewer_are_evenly_along_the_front_and_asking_again_adds_nothing(fresh: Study, study_path: Path) -> None:
     every = list(dict.fromkeys(s.record.architecture for s in Study.open(study_path).front()))
     assert len(every) > 2
-    some = warm_start(fresh.folder, [study_path], 2)
+    some = warm_start(fresh.home, [study_path], 2)
     assert [p.architecture for p in some] == [every[0], every[-1]]
-    assert warm_start(fresh.folder, [study_path], 2) == []
-    assert {p.architecture for p in warm_start(fresh.folder, [study_path])} == set(every[1:-1])
+    assert warm_start(fresh.home, [study_path], 2) == []
+    assert {p.architecture for p in warm_start(fresh.home, [study_path])} == set(every[1:-1])
 
 
 def test_what_cannot_keep_the_limits_is_not_proposed(
     fresh: Study, study_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fresh.folder.update({"limits": {"max_macs": 20_000}})
-    before = fresh.folder.archive.proposals()
-    some, every = warm_start(fresh.folder, [study_path]), {s.record.id for s in Study.open(study_path).front()}
+    fresh.home.update({"limits": {"max_macs": 20_000}})
+    before = fresh.archive.proposals()
+    some, every = warm_start(fresh.home, [study_path]), {s.record.id for s in Study.open(study_path).front()}
     assert len(before) == 0
     assert len(some) < len(every)
     assert "cannot keep expected MACs ≤ 20,000, accuracy ≥ 0.3, and are left out" in capsys.readouterr().err
@@ -480,23 +481,23 @@ def test_architectures_of_another_space_are_counted_and_refused(
 ) -> None:
     study = Study.open(shutil.copytree(strangers["space"], tmp_path / "study"))
     with pytest.raises(InputError, match=r"(\d+) of \1 networks of the front of .*'tiny', are not in space 'user' of"):
-        warm_start(study.folder, [study_path])
-    assert study.folder.archive.proposals() == []
+        warm_start(study.home, [study_path])
+    assert study.archive.proposals() == []
 
 
 def test_two_fronts_are_taken_together_or_not_at_all(fresh: Study, study_path: Path, second_path: Path) -> None:
     with pytest.raises(InputError, match="no study at"):
-        warm_start(fresh.folder, [study_path, fresh.path / "nowhere"])
-    assert fresh.folder.archive.proposals() == []
+        warm_start(fresh.home, [study_path, fresh.path / "nowhere"])
+    assert fresh.archive.proposals() == []
     fronts = [{s.record.architecture for s in Study.open(path).front()} for path in (study_path, second_path)]
-    assert {p.architecture for p in warm_start(fresh.folder, [study_path, second_path])} == fronts[0] | fronts[1]
+    assert {p.architecture for p in warm_start(fresh.home, [study_path, second_path])} == fronts[0] | fronts[1]
 
 
 def test_a_study_without_a_front_gives_none(fresh: Study, copy: Copy, study_path: Path) -> None:
     other = copy(study_path)
-    other.folder.update({"limits": {"min_accuracy": 1.0}})
+    other.home.update({"limits": {"min_accuracy": 1.0}})
     with pytest.raises(JobError, match="keeps expected MACs ≤ 200,000, accuracy ≥ 1: there is no front"):
-        warm_start(fresh.folder, [other.path])
+        warm_start(fresh.home, [other.path])
 
 
 # ---------------------------------------------------------------------- the command
@@ -525,7 +526,7 @@ def test_the_command_warm_starts(fresh: Study, study_path: Path, command: Comman
     code, out, _ = command("archive", "merge", fresh.path, study_path, "--warm-start", "--n", 2, "--json")
     rows = json.loads(out)
     assert code == 0
-    assert [row["id"] for row in rows] == [p.id for p in fresh.folder.archive.pending()]
+    assert [row["id"] for row in rows] == [p.id for p in fresh.archive.pending()]
     assert {row["from_study"] for row in rows} == {str(study_path)}
     code, out, _ = command("archive", "merge", fresh.path, study_path, "--warm-start", "--n", 2)
     assert (code, out) == (0, "Nothing new to be trained.\n")
@@ -558,7 +559,7 @@ def test_older_readers_read_merged_archives(copy: Copy, study_path: Path, second
     study = copy(study_path)
     with closing(sqlite3.connect(study.path / ARCHIVE)) as connection:
         before = connection.execute("SELECT sql FROM sqlite_master").fetchall()
-    merge(study.folder, [second_path])
+    merge(study.home, [second_path])
     with closing(sqlite3.connect(study.path / ARCHIVE)) as connection:
         assert connection.execute("SELECT sql FROM sqlite_master").fetchall() == before
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)

@@ -37,7 +37,7 @@ def study(study_path: Path) -> Study:
 @pytest.fixture(scope="module")
 def architectures(study: Study) -> list[Architecture]:
     """Ten: one trained, nine drawn."""
-    drawn = study.folder.space.sample(9, np.random.default_rng(1))
+    drawn = study.space.sample(9, np.random.default_rng(1))
     return [study.records()[0].architecture, *drawn]
 
 
@@ -95,7 +95,7 @@ def test_thresholds_of_a_row_are_its_own(
     table.writerows([["note", "thresholds", "encoding"], *(["–", r["thresholds"], r["encoding"]] for r in rows)])
     (tmp_path / "in.csv").write_text(buffer.getvalue())
     given = [None if t is None else OperatingPoint.parse(t, 3) for t in points]
-    asked = [Question(str(a), study.folder.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
+    asked = [Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
     [expected] = study.stream(asked)
     for name in ("in.jsonl", "in.csv"):
         assert command("query", study.path, "--file", tmp_path / name, "-o", tmp_path / "out.jsonl")[0] == 0
@@ -141,7 +141,7 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
 ) -> None:
     _, out, _ = command("query", study.path, "--sample", 12, "--json")
     assert [a["encoding"] for a in json.loads(out)] == [
-        str(a) for a in study.folder.space.sample(12, np.random.default_rng(3))
+        str(a) for a in study.space.sample(12, np.random.default_rng(3))
     ]
     assert command("query", study.path, "--sample", 12, "-o", tmp_path / "out.jsonl")[0] == 0
     assert as_lines(tmp_path / "out.jsonl") == json.loads(out)
@@ -152,7 +152,7 @@ def test_samples_to_a_file_are_those_without_one_and_distinct_beyond_a_draw(
 
 def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "BLOCK", 16)
-    [only] = list(about(study.folder.space, moves.sample(study.folder.space.genes, 1, np.random.default_rng(0))))
+    [only] = list(about(study.space, moves.sample(study.space.genes, 1, np.random.default_rng(0))))
     read = 0
 
     def endless() -> Iterator[Question]:
@@ -270,7 +270,7 @@ def test_bad_options_are_one_line(words: str, study_path: Path, command: Command
 
 def test_a_file_says_how_much_of_it_is_read(study: Study, tmp_path: Path) -> None:
     (tmp_path / "in").write_text(f"{GOOD}\n" * 4)
-    source = QuestionFile(tmp_path / "in", study.folder.problem)
+    source = QuestionFile(tmp_path / "in", study.home.problem)
     assert [source.share() for _ in source] == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -286,7 +286,7 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
     assert accuracy
     assert accuracy == sorted(accuracy, reverse=True)
     assert study.best(8, Limits(max_macs=2e5, min_accuracy=0.3)) == answers
-    sampled = study.query(study.folder.space.sample(300, np.random.default_rng(0)), limits=Limits(max_macs=2e5))
+    sampled = study.query(study.space.sample(300, np.random.default_rng(0)), limits=Limits(max_macs=2e5))
     assert accuracy[0] >= max(a.accuracy[0] for a in sampled if a.feasible_probability >= 0.5)
 
 

@@ -58,8 +58,8 @@ def test_clean_images_give_what_was_stored(study: Study, id: str, shift: Shift) 
     assert (shift.clean.corruption, shift.clean.level) == (CLEAN, 0)
     assert shift.clean.measured == shift.solution.test
     assert shift.solution == study.tune(id, study.settings.limits)
-    again = measure_split(study.network(id), study.folder.splits().test)
-    stored = study.folder.archive.outputs(id).test
+    again = measure_split(study.network(id), study.splits().test)
+    stored = study.archive.outputs(id).test
     assert again.logits is not None
     assert stored.logits is not None
     np.testing.assert_allclose(again.logits.astype(np.float32), stored.logits.astype(np.float32), rtol=2e-3, atol=2e-3)
@@ -68,9 +68,9 @@ def test_clean_images_give_what_was_stored(study: Study, id: str, shift: Shift) 
 def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: Study, id: str, shift: Shift) -> None:
     cases = [(name, level) for name in ("noise", "contrast") for level in (1, 5)]
     assert [(s.corruption, s.level) for s in shift.shifted] == cases
-    network, test = study.network(id), study.folder.splits().test
+    network, test = study.network(id), study.splits().test
     for row in shift.shifted:
-        images = corrupted(test.images, row.corruption, row.level, study.folder.archive.header.seed)
+        images = corrupted(test.images, row.corruption, row.level, study.archive.header.seed)
         assert row.measured.n == len(test)
         assert abs(sum(row.measured.rates) - 1) < 1e-9
         said = measure_split(network, LabeledImages(images, test.labels))
@@ -80,8 +80,8 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
 
 
 def test_what_really_stops_says_the_same_on_corrupted_images(study: Study, id: str, shift: Shift) -> None:
-    test, row = study.folder.splits().test, shift.shifted[-1]
-    images = torch.from_numpy(corrupted(test.images, "contrast", 5, study.folder.archive.header.seed))
+    test, row = study.splits().test, shift.shifted[-1]
+    images = torch.from_numpy(corrupted(test.images, "contrast", 5, study.archive.header.seed))
     said = study.network(id).predict(images, shift.solution.operating_point)
     rates = np.bincount(said.positions, minlength=3) / len(test)
     np.testing.assert_allclose(rates, row.measured.rates, atol=2 / len(test))
@@ -193,7 +193,7 @@ def test_bad_words_are_one_line(words: str, study_path: Path, id: str, command: 
 
 def test_weights_that_are_gone_are_said(study_path: Path, id: str, tmp_path: Path, command: Command) -> None:
     copy = Study.open(shutil.copytree(study_path, tmp_path / "copy"))
-    copy.folder.checkpoint(id).unlink()
+    copy.home.checkpoint(id).unlink()
     code, out, err = command("shift", copy.path, id)
     assert (code, out) == (1, "")
     assert f"the weights of {id} are not at" in err

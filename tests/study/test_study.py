@@ -86,14 +86,14 @@ def test_a_ladder_is_chosen_on_tune_and_measured_on_both_splits(study: Study) ->
 
 def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_points(copy: Study) -> None:
     plain = copy.front()
-    copy.folder.update({"temperature": True})
+    copy.home.update({"temperature": True})
     front = copy.front()
     assert all(s.operating_point.temperatures == copy.temperatures(s.record) for s in front)
     assert all(len(s.operating_point.temperatures) == 3 for s in front)
     for s in front:
         view = copy.exits(s.record, "test")
         assert float(view.at(s.operating_point).accuracy[0]) == s.test.accuracy
-        images = torch.from_numpy(copy.folder.splits().test.images)
+        images = torch.from_numpy(copy.splits().test.images)
         left = copy.network(s.record.id).predict(images, s.operating_point).positions
         np.testing.assert_allclose(np.bincount(left, minlength=3) / len(left), s.test.rates, atol=0.006)
     assert plain[0].operating_point.temperatures == ()
@@ -101,9 +101,9 @@ def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_point
 
 def test_calibration_is_measured_on_test_after_fitting_on_tune(study: Study) -> None:
     record = study.records()[0]
-    exits = Calibration.of(record.architecture, study.folder.archive.outputs(record.id))
+    exits = Calibration.of(record.architecture, study.archive.outputs(record.id))
     assert [c.position for c in exits] == list(record.architecture.exit_positions)
-    assert tuple(c.temperature for c in exits) == study.folder.archive.outputs(record.id).tune.temperatures()
+    assert tuple(c.temperature for c in exits) == study.archive.outputs(record.id).tune.temperatures()
     assert all(0 <= c.error <= 1 and 0 <= c.error_with_temperature <= 1 for c in exits)
 
 
@@ -125,7 +125,7 @@ def test_hypervolume_never_falls(study: Study) -> None:
 def test_a_network_says_what_its_record_stored(study: Study) -> None:
     record = study.records()[0]
     assert record.outputs is not None
-    splits = study.folder.splits()
+    splits = study.splits()
     with torch.inference_mode():
         said = torch.stack(study.network(record.id)(torch.from_numpy(splits.tune.images)))
     assert record.outputs.tune.logits is not None
@@ -134,7 +134,7 @@ def test_a_network_says_what_its_record_stored(study: Study) -> None:
 
 def test_a_network_that_stops_early_is_as_accurate_as_the_front_says(study: Study) -> None:
     solution = study.front()[0]
-    test = study.folder.splits().test
+    test = study.splits().test
     network = study.network(solution.record.id)
     predicted = network.predict(torch.from_numpy(test.images), solution.operating_point)
     accuracy = (predicted.logits.argmax(1).numpy() == test.labels).mean()
@@ -152,12 +152,12 @@ def test_a_query_of_a_trained_network_marks_its_exact_values(study: Study) -> No
 
 
 def test_a_query_answers_for_untrained_encodings_too(study: Study) -> None:
-    architectures = study.folder.space.sample(30, np.random.default_rng(5))
+    architectures = study.space.sample(30, np.random.default_rng(5))
     answers = study.query(architectures)
     for architecture, answer in zip(architectures, answers, strict=True):
         _is_consistent(answer)
         assert answer.encoding == str(architecture)
-        assert study.folder.space.parse(answer.encoding) == architecture
+        assert study.space.parse(answer.encoding) == architecture
 
 
 def _is_consistent(answer: Answer) -> None:
@@ -193,7 +193,7 @@ def test_tuning_for_the_impossible_shows_the_nearest(study: Study) -> None:
 
 
 def test_limits_that_nothing_keeps_give_no_front_but_the_nearest(copy: Study) -> None:
-    copy.folder.update({"limits": {"max_macs": 6000, "min_accuracy": 1.0}})
+    copy.home.update({"limits": {"max_macs": 6000, "min_accuracy": 1.0}})
     assert copy.front() == []
     assert copy.nearest().record.failure is None
 
@@ -205,34 +205,34 @@ def test_a_finished_run_continued_does_nothing(copy: Study) -> None:
 
 
 def test_a_larger_budget_continues_the_search(copy: Study) -> None:
-    copy.folder.update({"budget": 13})
+    copy.home.update({"budget": 13})
     copy.run()
     assert len(copy.records()) == 13
 
 
 def test_an_architecture_collected_twice_is_trained_with_two_seeds(copy: Study) -> None:
     architecture = copy.records()[0].architecture
-    copy.folder.collect_architectures([architecture])
+    copy.trainer.collect_architectures([architecture])
     answer = copy.query([architecture], OperatingPoint((0.8, 0.8)))[0]
     assert len({known["seed"] for known in answer.trained}) == 2
 
 
 def test_another_recipe_needs_another_study(copy: Study) -> None:
     with pytest.raises(InputError, match="another recipe needs a study of its own"):
-        copy.folder.update({"recipe": {"epochs": 5}})
+        copy.home.update({"recipe": {"epochs": 5}})
 
 
 def test_no_training_starts_after_the_deadline(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "late", max_hours=1e-9, **SMALL_STUDY)
-    study.folder.set_deadline()
+    study.trainer.set_deadline()
     assert study.collect(3) == []
-    assert len(study.folder.archive.pending()) == 3
+    assert len(study.archive.pending()) == 3
     assert study.run() == []
 
 
 def test_a_study_of_other_data_is_refused(copy: Study) -> None:
-    connection = copy.folder.archive._connection
-    fingerprint = copy.folder.archive.header.fingerprint
+    connection = copy.archive._connection
+    fingerprint = copy.archive.header.fingerprint
     connection.execute("UPDATE meta SET value = replace(value, ?, 'other')", (fingerprint,))
     with pytest.raises(InputError, match="data set 'digits' is not the one that"):
         Study.open(copy.path).collect(1)
@@ -259,6 +259,6 @@ Study.create({str(path)!r}, seed=3, **SMALL_STUDY).run()"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     resumed = Study.open(path)
-    assert resumed.folder.archive.problems() == []
+    assert resumed.archive.problems() == []
     resumed.run()
     assert figures(resumed.front()) == figures(study.front())

@@ -55,7 +55,7 @@ def test_claims_are_held_against_other_seeds_at_no_more_cost(
 def test_what_was_verified_is_not_trained_again(before: Study, verified: list[Verification], chosen: str) -> None:
     assert verified
     trained = len(before.records())
-    record = before.folder.archive.find(chosen)
+    record = before.archive.find(chosen)
     if any(s.record.architecture == record.architecture for s in before.front()):
         on_front = next(s.record.id for s in before.front() if s.record.architecture == record.architecture)
         before.verify([on_front], seeds=3)

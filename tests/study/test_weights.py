@@ -18,10 +18,10 @@ def weights(study: Study) -> set[str]:
 
 def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
     before = weights(copy)
-    copy.folder.update({"keep": "front"})
+    copy.home.update({"keep": "front"})
     kept = weights(copy)
     assert {s.record.id for s in copy.front()} <= kept < before
-    copy.folder.update({"limits": {"max_macs": None, "min_accuracy": None}})
+    copy.home.update({"limits": {"max_macs": None, "min_accuracy": None}})
     assert {s.record.id for s in copy.front()} <= kept
     gone = sorted(before - kept)[0]
     with pytest.raises(JobError, match=f"the weights of {gone} are not at .*this study keeps those of front"):
@@ -39,24 +39,25 @@ def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -
     (copy.path / CHECKPOINTS / "0123.77.partial").touch()
     (copy.path / CHECKPOINTS / "0123.unfinished").touch()
     before = weights(copy)
-    copy.folder.prune()
+    assert before
+    copy.home.prune()
     assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
 
 
 def test_weights_of_another_architecture_are_said(copy: Study) -> None:
     """As after files were moved by hand: whose they are is in the file, else it shows by their shapes."""
-    one, *others = [r for r in copy.records() if copy.folder.checkpoint(r.id).is_file()]
+    one, *others = [r for r in copy.records() if copy.home.checkpoint(r.id).is_file()]
     other = next(r for r in others if r.architecture != one.architecture)
-    shutil.copy(copy.folder.checkpoint(other.id), copy.folder.checkpoint(one.id))
+    shutil.copy(copy.home.checkpoint(other.id), copy.home.checkpoint(one.id))
     with pytest.raises(JobError) as caught:
         copy.network(one.id)
-    path = copy.folder.checkpoint(one.id)
+    path = copy.home.checkpoint(one.id)
     said = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
     assert str(caught.value) == said
 
 
 def test_damaged_weights_are_said(copy: Study) -> None:
     id = copy.records()[0].id
-    copy.folder.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file
+    copy.home.checkpoint(id).write_bytes(b"")  # as an unlucky power cut leaves a file
     with pytest.raises(JobError, match=f"the weights of {id} at .* are damaged"):
         copy.network(id)

@@ -32,7 +32,7 @@ RECORDS = records(PROBLEM, 41)
 
 @pytest.fixture(scope="module")
 def design() -> DesignMatrix:
-    return DesignMatrix.build(PROBLEM.views(RECORDS), PROBLEM.space, Costing(SHAPE))
+    return DesignMatrix.build(PROBLEM.views.trained(RECORDS), PROBLEM.space, Costing(SHAPE))
 
 
 OWN = "ridge_of_the_docs:fit"
@@ -93,7 +93,7 @@ def test_targets_keep_what_the_coefficients_say_of_accuracy(design: DesignMatrix
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
     with pytest.raises(JobError, match="at least 8 trained networks, the archive has 6"):
-        DesignMatrix.build(PROBLEM.views(RECORDS[:6]), PROBLEM.space, Costing(SHAPE))
+        DesignMatrix.build(PROBLEM.views.trained(RECORDS[:6]), PROBLEM.space, Costing(SHAPE))
 
 
 def test_folds_never_part_trainings_of_one_architecture(design: DesignMatrix) -> None:
@@ -137,12 +137,12 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
 def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: str) -> None:
     costing = Costing(SHAPE)
     by_cost = sorted((r for r in RECORDS if r.outputs), key=lambda r: costing.of(r.architecture).macs()[0, -1])
-    cheap, views = by_cost[:10], PROBLEM.views(by_cost[10:])
+    cheap, views = by_cost[:10], PROBLEM.views.trained(by_cost[10:])
     design = DesignMatrix.build(views, PROBLEM.space, costing)
     predictor = fit_surrogate(design, [e for _, e in views], kind, seed=0).predictor
     candidates = Candidates.of(PROBLEM.space, [r.architecture for r in cheap], costing)
     predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
-    measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views(cheap)])
+    measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views.trained(cheap)])
     assert abs(predicted.mean() - measured.mean()) < 0.05
     assert kendalltau(predicted, measured).statistic > 0.7
 

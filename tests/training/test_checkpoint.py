@@ -59,6 +59,13 @@ def test_it_ends_with_the_weights_of_a_training_that_never_stopped(
     assert same(continued, whole)
 
 
+def assert_trained_from_the_start(architecture: Architecture, digits: Splits, unfinished: Path) -> None:
+    whole, continued = untrained(architecture, digits), untrained(architecture, digits)
+    train.fit(whole, digits.train, RECIPE, 5, flips=True)
+    train.fit(continued, digits.train, RECIPE, 5, flips=True, unfinished=unfinished)
+    assert same(continued, whole)
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", None])
 def test_a_damaged_or_foreign_state_is_a_training_from_the_start(
     architecture: Architecture, digits: Splits, tmp_path: Path, content: bytes | None
@@ -68,10 +75,7 @@ def test_a_damaged_or_foreign_state_is_a_training_from_the_start(
         write(file, {"network.other": torch.zeros(3)}, {"epochs": "2", "seconds": "1", "optimizer": "SGD"})
     else:
         file.write_bytes(content)
-    whole, continued = untrained(architecture, digits), untrained(architecture, digits)
-    train.fit(whole, digits.train, RECIPE, 5, flips=False)
-    train.fit(continued, digits.train, RECIPE, 5, flips=False, unfinished=file)
-    assert same(continued, whole)
+    assert_trained_from_the_start(architecture, digits, file)
 
 
 def test_a_state_that_was_cut_short_is_a_training_from_the_start(
@@ -80,10 +84,7 @@ def test_a_state_that_was_cut_short_is_a_training_from_the_start(
     file = tmp_path / "state.unfinished"
     interrupted(architecture, digits, file, 1)
     file.write_bytes(file.read_bytes()[:-100])
-    whole, continued = untrained(architecture, digits), untrained(architecture, digits)
-    train.fit(whole, digits.train, RECIPE, 5, flips=True)
-    train.fit(continued, digits.train, RECIPE, 5, flips=True, unfinished=file)
-    assert same(continued, whole)
+    assert_trained_from_the_start(architecture, digits, file)
 
 
 def test_the_time_limit_counts_the_time_before_an_interruption(

@@ -65,10 +65,19 @@ class Jobs:
         self.architecture, self.source, self.folder = architecture, source, folder
 
     def __call__(self, seed: int, recipe: Recipe = QUICK, source: DataSource | None = None) -> Job:
-        proposal = Proposal(0, seed, "initial", self.architecture, seed, recipe.fidelity)
+        proposal = Proposal(
+            round=0, rank=seed, origin="initial", architecture=self.architecture, seed=seed, fidelity=recipe.fidelity
+        )
         home = self.folder / proposal.id
         weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
-        return Job(proposal, source or self.source, recipe, "cpu", weights, unfinished)
+        return Job(
+            proposal=proposal,
+            source=source or self.source,
+            recipe=recipe,
+            device="cpu",
+            checkpoint=weights,
+            unfinished=unfinished,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,17 @@ def source(tmp_path: Path) -> DataSource:
 def jobs(n: int, architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe) -> list[Job]:
     made = []
     for seed in range(n):
-        proposal = Proposal(0, seed, "initial", architecture, seed, recipe.fidelity)
+        proposal = Proposal(
+            round=0, rank=seed, origin="initial", architecture=architecture, seed=seed, fidelity=recipe.fidelity
+        )
         home = folder / proposal.id
         home.parent.mkdir(exist_ok=True)
         weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
-        made.append(Job(proposal, source, recipe, "cpu", weights, unfinished))
+        made.append(
+            Job(
+                proposal=proposal, source=source, recipe=recipe, device="cpu", checkpoint=weights, unfinished=unfinished
+            )
+        )
     return made
 
 
@@ -97,7 +103,9 @@ def test_a_training_whose_node_dies_goes_on_elsewhere_and_nothing_is_other_than_
     assert [r.failure for r in there] == [None] * 3
     there.sort(key=lambda r: r.proposal.seed)
     np.testing.assert_equal([asdict(r.outputs) for r in there], [asdict(r.outputs) for r in here])  # type: ignore[call-overload]
-    for name in {p.name for p in (tmp_path / "b").glob("*.safetensors")}:
+    kept = {p.name for p in (tmp_path / "b").glob("*.safetensors")}
+    assert len(kept) == 3
+    for name in kept:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     for shares in told.values():  # no epoch was done twice, but the one that was lost with its message
         assert (np.diff(shares) > 0).all()

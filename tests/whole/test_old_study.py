@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_info
 
 from surrogate_nas import Archive, OperatingPoint, Study
 from tests.conftest import Command
+from tests.helpers.disk import small_disk
 
 WRITTEN = Path(__file__).parents[1] / "data" / "study-0.1.0"
 HELD: dict[str, Any] = json.loads(WRITTEN.with_name("study-0.1.0.json").read_text(encoding="utf-8"))
@@ -57,7 +58,9 @@ def require(expected: Any, got: Any) -> None:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert files
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def answered(command: Command, *words: object) -> Any:
@@ -91,15 +94,15 @@ def test_every_record_is_listed_by_its_id(study: Study, command: Command) -> Non
 
 
 def test_what_was_proposed_is_known_with_what_was_predicted(study: Study) -> None:
-    proposals = study.folder.archive.proposals()
+    proposals = study.archive.proposals()
     assert [p.id for p in proposals] == [*HELD["records"]["search"], *HELD["pending"]]
     assert [p.origin for p in proposals] == ["initial"] * 9 + ["search"] * 4
     require(HELD["predictions"], {p.id: p.prediction for p in proposals})
-    assert [p.id for p in study.folder.archive.pending()] == HELD["pending"]
+    assert [p.id for p in study.archive.pending()] == HELD["pending"]
 
 
 def test_outputs_are_of_the_images_that_the_splits_give(study: Study) -> None:
-    splits = study.folder.splits()
+    splits = study.splits()
     trained = [r for r in [*study.records(), *study.baselines()] if r.outputs is not None]
     assert len(trained) == 13
     for record in trained:
@@ -138,13 +141,13 @@ def test_finals_are_worth_what_they_were(study: Study) -> None:
 
 
 def test_networks_load_and_say_what_their_records_stored(study: Study) -> None:
-    images = torch.from_numpy(study.folder.splits().test.images)
+    images = torch.from_numpy(study.splits().test.images)
     for id in HELD["weights"]:
-        record, network = study.folder.archive.find(id), study.network(id)
+        record, network = study.archive.find(id), study.network(id)
         assert network.architecture == record.architecture
         with torch.inference_mode():
             said = torch.stack(network(images)).numpy()
-        stored = study.folder.archive.outputs(id).test.logits
+        stored = study.archive.outputs(id).test.logits
         np.testing.assert_allclose(said, np.asarray(stored, dtype=np.float32), atol=0.02)
 
 
@@ -174,7 +177,7 @@ def test_the_stored_fit_is_used_and_nothing_is_fitted(path: Path, capsys: pytest
         pytest.skip(f"a fit is known again by the libraries and the kind of processor that made it: {written}")
     study, before = Study.open(path), contents(path / "surrogate")
     assert study.stored_fit(study.records()) is not None
-    study.query([study.folder.space.parse(answer["encoding"]) for answer in HELD["queries"]], POINT)
+    study.query([study.space.parse(answer["encoding"]) for answer in HELD["queries"]], POINT)
     assert "fitted" not in capsys.readouterr().err
     assert contents(path / "surrogate") == before
 
@@ -199,6 +202,7 @@ def test_the_training_that_was_killed_goes_on_from_its_last_epoch(path: Path, co
 def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study.open(path)
     before = [(r.id, r.seconds) for r in study.records()]
+    assert list(path.rglob("*.unfinished"))
     study.run()
     assert f"1 of {len(HELD['pending'])} trainings go on from their last epoch" in capsys.readouterr().err
     records = study.records()
@@ -206,7 +210,7 @@ def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFix
     assert [r.id for r in records[len(before) :]] == HELD["pending"]
     assert all(r.failure is None for r in records[len(before) :])
     assert not list(path.rglob("*.unfinished"))
-    assert study.folder.archive.problems() == []
+    assert study.archive.problems() == []
 
 
 def test_what_failed_can_be_done_again(path: Path, command: Command) -> None:
@@ -222,7 +226,7 @@ def test_finals_and_baselines_are_not_trained_again(path: Path) -> None:
     assert [r.id for r in study.train_baselines()] == HELD["records"]["baseline"]
     (final,) = study.finalize([study.front()[-1].record.id], seeds=2)
     assert final.best.record.id == HELD["finals"][0]["best"]
-    assert [r.id for r in study.folder.archive.records("final")] == HELD["records"]["final"]
+    assert [r.id for r in study.archive.records("final")] == HELD["records"]["final"]
 
 
 # ---------------------------------------------------------------------- what was exported
@@ -233,7 +237,7 @@ def test_the_exported_network_runs(path: Path, command: Command, tmp_path: Path)
     pytest.importorskip("onnxruntime")
     from surrogate_nas.export import runtime
 
-    folder, images = path / EXPORTED, Study.open(path).folder.splits().test.images
+    folder, images = path / EXPORTED, Study.open(path).splits().test.images
     network = runtime.ExportedNetwork.load(folder)
     assert network.check(folder) < 1e-4
     program = [sys.executable, str(folder / "runtime.py"), str(folder), "--check"]
@@ -252,15 +256,10 @@ def test_the_exported_network_runs(path: Path, command: Command, tmp_path: Path)
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A copy on a file system of its own, to which nobody can write."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(mounted)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted here by nobody, or by root alone")
-    shutil.copytree(WRITTEN, mounted / "study")
-    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-    yield mounted / "study"
-    subprocess.run(["umount", "--lazy", str(mounted)], check=True)  # this process has files of it open
+    with small_disk(tmp_path / "disk") as disk:
+        shutil.copytree(WRITTEN, disk / "study")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield disk / "study"
 
 
 def test_it_is_read_where_nothing_can_be_written(read_only: Path, command: Command) -> None:

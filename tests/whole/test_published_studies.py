@@ -68,9 +68,9 @@ def test_a_miniature_study_runs_with_the_ordinary_commands(
     (answer,) = json.loads(command("query", path, "--sample", 1, "--json"))
     assert answer["expected_macs"][0] <= answer["worst_macs"]
     study = Study.open(path)
-    assert (study.policy, study.folder.costing.charge_heads) == (policy, charge)
+    assert (study.policy, study.home.costing.charge_heads) == (policy, charge)
     solution = study.front()[-1]
-    network, test = study.network(solution.record.id), study.folder.splits().test
+    network, test = study.network(solution.record.id), study.splits().test
     predicted = network.predict(torch.from_numpy(test.images), solution.operating_point)
     right = predicted.logits.argmax(1).numpy() == test.labels
     assert right.mean() == pytest.approx(solution.test.accuracy, abs=0.02)

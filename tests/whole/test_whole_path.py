@@ -1,6 +1,5 @@
 """What a user does from the command line with images of their own, and with a disk that misbehaves."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.study.paths import ARCHIVE
+from tests.helpers.disk import small_disk
 
 pytestmark = pytest.mark.slow
 SIZES = ((48, 48), (72, 54), (40, 60))
@@ -65,13 +65,8 @@ def test_a_folder_of_photographs_goes_through_collect_search_and_report(photos: 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, 20 MB large."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(mounted)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted here by nobody, or by root alone")
-    yield mounted
-    subprocess.run(["umount", str(mounted)], check=True)
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 RUN = ("--budget", "10", "--initial", "8", "--batch", "2", "--epochs", "4", "--workers", "1", "--surrogate", "gp")

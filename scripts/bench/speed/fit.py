@@ -14,12 +14,12 @@ import time
 import warnings
 
 import numpy as np
-import torch
 
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
@@ -60,6 +60,7 @@ def drawn_networks(problem: Problem, n: int) -> list[tuple[Record, Exits]]:
     return views
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="50,100,500")
@@ -67,7 +68,6 @@ def main() -> None:
     parser.add_argument("--singly", type=int, default=50)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     problem = Problem(SearchSpace(parse_spec(SPACE)), ImageShape(3, 32, 10), Settings(), 0)
     asked = moves.sample(problem.space.genes, arguments.queries, np.random.default_rng(1))
     candidates = Candidates.of_indices(problem.space, asked, problem.costing)

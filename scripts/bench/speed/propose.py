@@ -13,10 +13,10 @@ import sys
 import time
 import warnings
 
-import torch
 from fit import SPACE, drawn_networks
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.strategy import History, propose
@@ -47,6 +47,7 @@ def measured(n: int, surrogate: str) -> str:
     return f"| {n} | {fitted.predictor.kind} | {fit:.0f} | {whole - fit:.0f} | {whole:.0f} | {peak:,} |"
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="50,100,200,500,1000")
@@ -54,7 +55,6 @@ def main() -> None:
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     if arguments.row:
         print(measured(int(arguments.networks), arguments.surrogate))
         return

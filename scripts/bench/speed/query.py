@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     study, n = Study.open(arguments.study), arguments.encodings
-    problem, limits, predictor = study.folder.problem, study.settings.limits, study.fit().predictor
+    problem, limits, predictor = study.home.problem, study.settings.limits, study.fit().predictor
     architectures = problem.space.sample(n, np.random.default_rng(0))
     candidates = Candidates.of(problem.space, architectures, problem.costing)
     thresholds = predictor.best_thresholds(candidates, limits, threshold_grid(predictor.design.basis))
@@ -77,7 +77,7 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
     start = time.perf_counter()
     best = study.best(10, limits)
     middle = time.perf_counter()
-    drawn = study.query(study.folder.space.sample(n, np.random.default_rng(0)), limits=limits)
+    drawn = study.query(study.space.sample(n, np.random.default_rng(0)), limits=limits)
     end = time.perf_counter()
     columns = np.array([(a.feasible_probability, a.accuracy[0], a.expected_macs[0]) for a in drawn]).T
     for what, a, seconds in (
@@ -91,7 +91,7 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
 
 
 def _stream(study: Study, source: Path, file: AnswerFile) -> None:
-    file.write(study.stream(QuestionFile(source, study.folder.problem)))
+    file.write(study.stream(QuestionFile(source, study.home.problem)))
 
 
 def _peak(*words: str) -> float:

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--clients", type=int, default=100)
     arguments = parser.parse_args()
-    space = Study.open(arguments.study).folder.space
+    space = Study.open(arguments.study).space
     command = [sys.executable, "-m", "surrogate_nas", "serve", arguments.study, "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

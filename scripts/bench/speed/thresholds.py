@@ -23,7 +23,14 @@ def synthetic(early: int, N: int, seed: int) -> Exits:
     sure = 1 / (1 + np.exp(-4 * (ability - hard + rng.normal(0, 0.2, (early + 1, N)))))
     macs, branches = np.cumsum(rng.integers(10, 100, early + 1)), np.append(rng.integers(1, 10, early), 0)
     size = np.array([1000])
-    cost = Cost(macs[None], branches[None], size, 4 * size, macs[None], branches[None])
+    cost = Cost(
+        backbone=macs[None],
+        branch=branches[None],
+        parameters=size,
+        weight_bytes=4 * size,
+        backbone_memory=macs[None],
+        branch_memory=branches[None],
+    )
     return Exits("max_softmax", np.ones(early + 1, bool), sure.astype(np.float32), ability > hard, cost)
 
 

@@ -87,12 +87,17 @@ def usual(architecture: Architecture, data: LabeledImages, splits: datasets.Spli
     return len(data) / seconds
 
 
+def job(architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe, seed: int) -> Job:
+    proposal = Proposal(
+        round=0, rank=seed, origin="initial", architecture=architecture, seed=seed, fidelity=recipe.fidelity
+    )
+    weights, unfinished = folder / f"{proposal.id}.safetensors", folder / proposal.id
+    return Job(proposal=proposal, source=source, recipe=recipe, device="cpu", checkpoint=weights, unfinished=unfinished)
+
+
 def ours(architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe, images: int) -> float:
     """Images per second of two workers together."""
-    jobs = []
-    for seed in range(WORKERS):
-        proposal = Proposal(0, seed, "initial", architecture, seed, recipe.fidelity)
-        jobs.append(Job(proposal, source, recipe, "cpu", folder / f"{proposal.id}.safetensors", folder / proposal.id))
+    jobs = [job(architecture, source, folder, recipe, seed) for seed in range(WORKERS)]
     ends: dict[int, list[float]] = {seed: [] for seed in range(WORKERS)}
     for record in LocalProcesses(WORKERS).run(jobs, lambda p, share: ends[p.seed].append(time.perf_counter())):
         assert record.failure is None, record.failure
@@ -167,9 +172,8 @@ def main() -> None:
 
 def memory(architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe) -> int:
     """Bytes of a worker that trains on all images; it need not finish."""
-    proposal = Proposal(0, 0, "initial", architecture, 0, recipe.fidelity)
     with Watch() as watch:
-        list(LocalProcesses(1).run([Job(proposal, source, recipe, "cpu", folder / "w", folder / "u")], lambda *_: None))
+        list(LocalProcesses(1).run([job(architecture, source, folder, recipe, 0)], lambda *_: None))
     return watch.peak
 
 

@@ -28,6 +28,7 @@ from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.progress import Countdown, say
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import kendall
@@ -91,7 +92,7 @@ MODELS: dict[str, Model] = {
 
 def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDArray[np.int64], kind: str) -> Floats:
     """(n, 2 T) accuracies and log₁₀ MACs of held-out networks."""
-    problem, said = study.folder.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
+    problem, said = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
     everything = DesignMatrix.build(views, problem.space, problem.costing).candidates
     for k in range(FOLDS):
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
@@ -107,17 +108,17 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: npt.NDAr
     return said
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("--repeats", type=int, default=2, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     study = Study.open(arguments.study)
-    problem = study.folder.problem
+    problem = study.home.problem
     views, seen = list[tuple[Record, Exits]](), set()
-    for record, exits in problem.views(study.records()):
+    for record, exits in problem.views.trained(study.records()):
         if record.architecture not in seen:  # each architecture once, so that every model sees the same rows
             seen.add(record.architecture)
             views.append((record, exits))

@@ -20,11 +20,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     study = Study.open(arguments.study)
     exits = [study.exits(record, "tune") for record in study.records() if record.outputs is not None]
-    basis = CurveBasis(study.folder.space.positions, power_for(exits))
+    basis = CurveBasis(study.space.positions, power_for(exits))
     grid = basis.spread(100, seed=1)
     coefficients, _ = basis.fit(exits, basis.spread(GRID_SIZE))
     records = [record for record in study.records() if record.outputs is not None]
-    candidates = Candidates.of(study.folder.space, [r.architecture for r in records], study.folder.costing)
+    candidates = Candidates.of(study.space, [r.architecture for r in records], study.home.costing)
     design = study.fit().predictor.design
     reached = reach(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
     accuracy, macs = reached.accuracy, reached.figures.macs.expected

@@ -25,6 +25,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds, held_out
@@ -164,6 +165,7 @@ def own_curves(trained: Trained) -> Said:
     return Said(rates, np.array([s.accuracy for s in said]), np.array([s.figures.macs.expected for s in said]), {})
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
@@ -172,10 +174,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     study = Study.open(arguments.study)
-    problem = study.folder.problem
-    views = problem.views(study.records())
+    problem = study.home.problem
+    views = problem.views.trained(study.records())
     known = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
     trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in known])
     rates, accuracy, macs = trained.measured

@@ -45,6 +45,7 @@ from search_table import Search, TableProblem
 
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown, say
+from surrogate_nas.foundation.threads import one_thread
 
 STRATEGIES: Mapping[str, Callable[[TableProblem, int], Search]] = {**BY_MODEL, **RIVALS}
 FEWEST_INITIAL = 8
@@ -170,6 +171,7 @@ def _within(option: str, value: int, low: int, high: int | None, what: str = "")
         raise InputError(f"{option} {value}: allowed is {f'from {low} to {high}{what}' if high else f'at least {low}'}")
 
 
+@one_thread()
 def run(arguments: argparse.Namespace) -> None:
     """All runs that are still to do.
 
@@ -179,7 +181,6 @@ def run(arguments: argparse.Namespace) -> None:
     problem = _problem(arguments)
     plans = _plans(arguments, problem)
     runs = kept_runs(arguments.json, problem.described)
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     countdown, to_do = Countdown("runs"), [p for p in plans if not any(p.is_of(run) for run in runs)]
     for number, plan in enumerate(to_do, start=1):

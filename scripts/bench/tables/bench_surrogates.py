@@ -28,6 +28,7 @@ from botorch.models.model import Model
 
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
@@ -230,6 +231,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
+@one_thread()
 def run(arguments: argparse.Namespace) -> None:
     def listed(text: str) -> list[str]:
         return [name.strip() for name in text.split(",") if name.strip()]
@@ -250,7 +252,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if max(sizes) + HELD_OUT > len(table.y):
         print(f"note: fewer than {HELD_OUT} rows are left to predict for the largest --train", file=sys.stderr)
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     rows, countdown, total = list[dict[str, Any]](), Countdown("runs"), len(sizes) * arguments.seeds
     for n in sizes:

@@ -12,18 +12,19 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
 from eenn_problem import EennProblem, fitting
 from search_runs import READ_AT
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.exits.front import Front
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import greedily
 from surrogate_nas.search.bayesian.curve_value import CURVE_SAMPLES, CurveValue, threshold_grid
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.candidates import Candidates
 
 
+@one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eenn-table", type=Path, default=Path("data/eenn-cifar10"))
@@ -31,7 +32,6 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     problem = EennProblem.load(arguments.eenn_table)
     of: dict[Architecture, list[float]] = {}
     for training in problem.table.trainings:

@@ -230,11 +230,7 @@ Points = Callable[[Exits, Proposal, Limits], Measurements]
 
 
 def _trained(task: Problem, records: Sequence[Record]) -> list[Trained]:
-    return [
-        (r.proposal, task.view(r.architecture, r.outputs), task.view(r.architecture, r.outputs, "test"))
-        for r in records
-        if r.outputs
-    ]
+    return [(record.proposal, tune, task.views.test(record)) for record, tune in task.views.trained(records)]
 
 
 def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measurements:
@@ -243,7 +239,7 @@ def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measuremen
 
 def fitting(task: Problem, surrogate: str) -> Fit:
     def fit(records: Sequence[Record]) -> Fitted:
-        views = task.views(records)
+        views = task.views.trained(records)
         design = DesignMatrix.build(views, task.space, task.costing)
         return fit_surrogate(design, [exits for _, exits in views], surrogate, task.seed)
 

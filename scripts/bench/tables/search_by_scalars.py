@@ -10,7 +10,7 @@ from botorch.models import ModelListGP, SingleTaskGP
 from botorch.models.transforms import Standardize
 from gpytorch.mlls import SumMarginalLogLikelihood
 
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import Outcomes, greedily_by_nehvi
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
@@ -43,7 +43,7 @@ def _by_scalars(history: History, q: int) -> Sequence[Suggestion]:
     X, Y = [], []
     for i, (_, exits) in enumerate(history.trained):
         curve = exits.within(problem.settings.limits)
-        some = curve[np.unique(np.linspace(0, len(curve) - 1, POINTS_PER_NETWORK).round().astype(np.int64))]
+        some = curve[evenly(len(curve), POINTS_PER_NETWORK)]
         X.append(inputs(history.networks[np.full(len(some), i)], some.thresholds))
         Y.append(np.stack([some.accuracy, -np.log10(some.objective)], axis=1))
     rows, targets = torch.cat(X), torch.from_numpy(np.concatenate(Y))
@@ -62,7 +62,7 @@ def _by_scalars(history: History, q: int) -> Sequence[Suggestion]:
     best = gain.argmax(axis=1) + np.arange(len(pool)) * SETTINGS_PER_NETWORK
     best = best[np.argsort(-gain.max(axis=1), kind="stable")[:FINALISTS]]
     K = len(known.points)
-    along = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
+    along = evenly(K, BASELINE)
     baseline = inputs(known.points[along], known.thresholds[along])
     reference = known.front.reference_accuracy, -known.front.reference_cost
     outcomes = Outcomes(model, lambda samples: samples, [], reference)

@@ -1,7 +1,6 @@
 """Runs of search strategies: what one is asked, how they are kept in a file, summed up, printed and drawn."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import replaced
 
 READ_AT = (40, 60, 80, 100, 120, 180)
 """Trainings after which a hypervolume is reported, besides the initial ones and all."""
@@ -152,6 +152,5 @@ def kept_runs(path: Path | None, described: Mapping[str, Any]) -> list[Run]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(part, path)
+    with replaced(path) as partial:
+        partial.write_text(json.dumps(content), encoding="utf-8")

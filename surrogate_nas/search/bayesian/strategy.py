@@ -12,7 +12,7 @@ import numpy as np
 
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.measurements import Measurements
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Floats, Ints, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.bayesian.curve_value import CurveValue, OperatingPoints, threshold_grid
@@ -136,7 +136,7 @@ class _Selection:
         if len(pending):
             begun = as_points.points(pending, self.value.grid[self.value(pending)[1]])
         K = len(self.known.points)
-        some = np.unique(np.linspace(0, K - 1, min(K, BASELINE)).round().astype(np.int64))
+        some = evenly(K, BASELINE)
         baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
         points = as_points.points(finalists, thresholds)
         return greedily_by_nehvi(as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun)

@@ -26,7 +26,7 @@ from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
 from surrogate_nas.settings import Settings
@@ -42,7 +42,7 @@ POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
 """Whose scores a table has."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Training:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
@@ -116,7 +116,7 @@ class EennTable:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+            raise InputError(f"{path} is not a table: {one_line(error)}") from None
 
     @cached_property
     def _of(self) -> Mapping[Architecture, Sequence[Training]]:
@@ -238,7 +238,13 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[Training]:
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
             codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
             yield Training(
-                row["id"], architecture, int(row["seed"]), float(row["seconds"]), codes, levels, parts["correct"][i]
+                id=row["id"],
+                architecture=architecture,
+                seed=int(row["seed"]),
+                seconds=float(row["seconds"]),
+                codes=codes,
+                levels=levels,
+                correct=parts["correct"][i],
             )
 
 

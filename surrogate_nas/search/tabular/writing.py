@@ -23,7 +23,8 @@ from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import Outputs, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.arrays import Array
-from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.errors import InputError, one_line
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.search.tabular.codes import coded
 from surrogate_nas.search.tabular.table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
 from surrogate_nas.space.costs import costing_for
@@ -67,7 +68,7 @@ def export(archive: Archive, folder: Path) -> int:
             stale.unlink()
         _write(folder / CHECKSUMS, _checksums(folder, names))
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {' '.join(str(error).split())}") from None
+        raise InputError(f"{folder} cannot be written: {one_line(error)}") from None
     return len(records)
 
 
@@ -184,10 +185,6 @@ def _write_space(spec: SpaceSpec, path: Path) -> str:
 
 def _write(path: Path, content: bytes) -> str:
     """Write a file, whole or not at all, and give its name."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with replaced(path) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path.name

@@ -17,7 +17,7 @@ from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.archive.record import Failure, FailureKind, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
-from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.errors import JobError, line_of
 from surrogate_nas.training import training as train
 from surrogate_nas.training.checkpoint import seconds_before, write
 from surrogate_nas.training.recipe import Recipe
@@ -38,7 +38,7 @@ class DataSource:
     tune_share: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A proposal with all that a worker needs to carry it out."""
 
@@ -132,10 +132,9 @@ def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, O
 
 
 def _failure(error: Exception) -> Failure:
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
     out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
     kind: FailureKind = "memory" if out_of_memory else "error"
-    return Failure(kind, f"{type(error).__name__}: {message}")
+    return Failure(kind, line_of(error))
 
 
 def provenance(job: Job) -> dict[str, str]:

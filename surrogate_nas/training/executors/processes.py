@@ -13,11 +13,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
-import torch
 
 from surrogate_nas.archive.record import Failure, FailureKind, Record
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.foundation.machine import amount, available_memory
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.training.executors.jobs import (
     TIME_TO_STOP,
     Job,
@@ -45,10 +45,8 @@ class InProcess:
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
         """Their records, in order."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            waiting = iter(jobs)
+        waiting = iter(jobs)
+        with one_thread():
             while may_start() and (job := next(waiting, None)) is not None:
                 try:
                     for message in carry_out(job):
@@ -58,8 +56,6 @@ class InProcess:
                             on_progress(job.proposal, message / job.recipe.epochs)
                 except OSError as error:
                     raise not_kept(job, error) from None
-        finally:
-            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +152,10 @@ def _context() -> ForkServerContext | SpawnContext:
 def _work(job: Job, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _offer_to_the_kernel()
-    torch.set_num_threads(1)
     try:
-        for message in carry_out(job):
-            sender.send(message)
+        with one_thread():
+            for message in carry_out(job):
+                sender.send(message)
     except OSError as error:
         sender.send(error)
     except KeyboardInterrupt:

@@ -16,14 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
 from surrogate_nas.archive.record import Failure, FailureKind, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
-from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.files import write_bytes
+from surrogate_nas.foundation.errors import InputError, line_of
+from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import available_cores
+from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.training.executors.jobs import (
     TIME_TO_STOP,
     Job,
@@ -192,19 +191,21 @@ class RayCluster:
         except StopIteration:
             return trial.failed("crashed", "the worker ended without a record")
         except ray.exceptions.OutOfMemoryError as error:
-            return trial.failed("memory", f"lost {trial.tries} workers: {_line(error)}")
+            return trial.failed("memory", f"lost {trial.tries} workers: {line_of(error)}")
         except ray.exceptions.RayError as error:
-            return trial.failed("crashed", f"lost {trial.tries} workers: {_line(error)}")
+            return trial.failed("crashed", f"lost {trial.tries} workers: {line_of(error)}")
         try:
             match message:
                 case Begun(node):
                     trial.node, trial.start = node, time.monotonic()
                 case Epoch(done, state):
-                    write_bytes(job.unfinished, state)
+                    with replaced(job.unfinished) as partial:
+                        partial.write_bytes(state)
                     on_progress(job.proposal, done / job.recipe.epochs)
                 case Ended(record, weights):
                     if weights is not None:
-                        write_bytes(job.checkpoint, weights, durable=True)
+                        with replaced(job.checkpoint, durable=True) as partial:
+                            partial.write_bytes(weights)
                     return record
         except OSError as error:
             raise not_kept(job, error) from None
@@ -220,9 +221,8 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[Begun | Epoc
     import ray
 
     yield Begun(ray.get_runtime_context().get_node_id())
-    torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # shared, and never written
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, one_thread():
         weights, unfinished = Path(folder) / "weights.safetensors", Path(folder) / "state.unfinished"
         if state is not None:
             unfinished.write_bytes(state)
@@ -239,11 +239,6 @@ def _elsewhere(ray: Any, node: str) -> Any:
 
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != node]
     return NodeAffinitySchedulingStrategy(others[0], soft=True) if others else "SPREAD"
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def connect(address: str | None, workers: int | None = None) -> Any:
@@ -270,7 +265,7 @@ def connect(address: str | None, workers: int | None = None) -> Any:
         ray.init(**(options if own else {"address": address}), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = "on this machine cannot be started" if own else f"at {address} cannot be used"
-        raise InputError(f"a Ray cluster {where}: {_line(error)}") from None
+        raise InputError(f"a Ray cluster {where}: {line_of(error)}") from None
     return ray
 
 

@@ -189,12 +189,12 @@ class ExportedNetwork:
                 float(one["test"]["expected_macs"]), float(one["test"]["accuracy"]),
             )
             for one in manifest["settings"]
-        )
+        )  # fmt: skip
         channels, height, width = manifest["input"]["shape"]
         network = cls(
             manifest, stages, tuple(manifest["labels"]), manifest["policy"], settings, manifest["default_setting"],
             (channels, height, width),
-        )
+        )  # fmt: skip
         network._require_fit()
         return network
 
@@ -460,7 +460,7 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
             print(json.dumps({
                 "image": at + i, "label": network.labels[c], "probability": round(float(answer.probabilities[i, c]), 6),
                 "exit": int(answer.positions[i]) + 1, "macs": int(answer.macs[i]),
-            }))
+            }))  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> int:

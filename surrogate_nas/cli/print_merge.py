@@ -1,0 +1,64 @@
+"""What merging prints: JSON documents, and the same as tables for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from surrogate_nas.archive.record import Proposal
+from surrogate_nas.cli.output import console, print_rows
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.merge import Merged
+from surrogate_nas.study.warm_start import WARM_START
+
+
+def document(home: Home, merged: Sequence[Merged]) -> dict[str, Any]:
+    """What each study added, and what there is now."""
+    return {
+        "study": str(home.path),
+        "records": len(home.archive.records()),
+        "budget": home.settings.budget,
+        "merged": [
+            {
+                "study": str(m.source),
+                "added": list(m.added),
+                "trained_there_only": list(m.trained),
+                "duplicates": list(m.duplicates),
+                "weights_kept": m.weights,
+                "conflicts": [
+                    {"id": c.id, "last_exit_tune_accuracy_here": c.here, "and_there": c.there} for c in m.conflicts
+                ],
+            }
+            for m in merged
+        ],
+    }
+
+
+def print_merged(document: dict[str, Any]) -> None:
+    """The same as a table of counts."""
+    lists = ("added", "trained_there_only", "duplicates", "conflicts")
+    rows = [
+        {"study": m["study"], **{name: len(m[name]) for name in lists}, "weights_kept": m["weights_kept"]}
+        for m in document["merged"]
+    ]
+    records, budget = document["records"], document["budget"]
+    print_rows(rows, f"Merged into {document['study']}: {records} trainings of the search are there now")
+    if records >= budget:
+        console.print(f"The budget of {budget} trainings is spent; a larger --budget lets the search go on.")
+
+
+def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
+    """A line per architecture to be trained, with where it comes from."""
+    rows = []
+    for p in proposals:
+        came = (p.prediction or {})[WARM_START]
+        rows.append(
+            {"id": p.id, "encoding": str(p.architecture), "from_study": came["study"], "record": came["record"]}
+        )
+    return rows
+
+
+def print_proposals(rows: Sequence[dict[str, Any]]) -> None:
+    """The same as a table."""
+    if rows:
+        print_rows(rows, f"{len(rows)} networks, to be trained by the next run, search or collect")
+    else:
+        console.print("Nothing new to be trained.")

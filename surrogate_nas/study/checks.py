@@ -1,0 +1,40 @@
+"""What settings have to fulfil beside their own types: in a new study, and when they change."""
+
+from surrogate_nas.architecture.cost_table import CostTable
+from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.plugins import load_function
+from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, Settings
+from surrogate_nas.space.costs import costing_for, require_all
+from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import SpaceSpec
+from surrogate_nas.training.recipe import Recipe
+
+
+def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> CostTable | None:
+    """The table that the settings name; raises `InputError` if it is wrong or a unit of the space is not in it."""
+    if settings.cost_table is None:
+        return None
+    table = CostTable.read(settings.cost_table)
+    require_all(table, space, costing_for(space, shape))
+    return table
+
+
+def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
+    """Raise `InputError` for a loss that needs gates where branches have none."""
+    if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
+        raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_surrogate(settings: Settings) -> None:
+    """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
+    if settings.surrogate not in SURROGATE_NAMES:
+        load_function(settings.surrogate, "surrogate")
+
+
+def require_strategy(settings: Settings) -> None:
+    """Raise `InputError` for a strategy of the user's own that cannot be imported, or one that lacks its target."""
+    if settings.strategy not in STRATEGY_NAMES:
+        load_function(settings.strategy, "strategy")
+    if settings.strategy == "aebnas" and settings.limits.max_macs is None:
+        raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")

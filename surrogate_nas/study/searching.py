@@ -1,0 +1,66 @@
+"""The path of a study: the initial sample, then rounds of search, with surrogates fitted between them."""
+
+from functools import partial
+
+from surrogate_nas.archive.record import Record
+from surrogate_nas.foundation.progress import say
+from surrogate_nas.search.loop import search as search_in_rounds
+from surrogate_nas.search.loop import search_asynchronously
+from surrogate_nas.search.registry import strategy_named
+from surrogate_nas.study.fitting import fit
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.trainings import Trainer
+
+
+def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
+    """The initial sample, then the search until the budget or the time is spent; see `Study.run`."""
+    home = trainer.home
+    with home.changing():
+        trainer.set_deadline()
+        trainer.finish_pending()
+        missing = home.settings.initial - len(home.archive.proposals())
+        if missing > 0:
+            trainer.collect(missing, home.settings.budget)
+        return search(trainer, solutions, None)
+
+
+def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[Record]:
+    """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
+    home = trainer.home
+    with home.changing():
+        trainer.finish_pending()
+        if not trainer.may_start():
+            say("the time limit is reached; the same command continues")
+        elif home.settings.asynchronous:
+            _without_rounds(trainer, solutions, rounds)
+        else:
+            _in_rounds(trainer, solutions, rounds)
+        return solutions.records()
+
+
+def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
+    home = trainer.home
+    search_in_rounds(
+        home.problem,
+        solutions.records(),
+        home.archive.proposals(),
+        lambda proposals: trainer.evaluate(proposals, home.settings.budget),
+        strategy_named(home.settings.strategy, partial(fit, home)),
+        rounds=rounds,
+    )
+
+
+def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
+    """As many trainings as the rounds would have, within the budget."""
+    home, taken = trainer.home, trainer.home.archive.proposals()
+    most = max(home.settings.budget - len(taken), 0)
+    if rounds is not None:
+        most = min(rounds * home.settings.batch, most)
+    search_asynchronously(
+        home.problem,
+        solutions.records(),
+        taken,
+        lambda proposals: trainer.stream(proposals, most),
+        strategy_named(home.settings.strategy, partial(fit, home)),
+        most=most,
+    )

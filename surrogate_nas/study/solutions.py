@@ -1,0 +1,159 @@
+"""Trained networks at operating points: the front, the nearest, and other thresholds without training."""
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.outputs import SPLITS, Split, SplitOutputs
+from surrogate_nas.archive.record import Group, Record
+from surrogate_nas.archive.views import Views, exits_of
+from surrogate_nas.exits.choosing import METHODS, MethodName
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.front import Front, pareto_order
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
+from surrogate_nas.exits.ladder import ladder
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.measurements import Measurements
+from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName
+from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.results import Measured, Rung, Solution
+
+
+class Solutions:
+    """What the trained networks of one study do, at any thresholds. See `Study` for what each method answers."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    @property
+    def views(self) -> Views:
+        """The exits of every trained network."""
+        return self.home.problem.views
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the study."""
+        return self.home.settings.limits
+
+    def records(self, group: Group = "search") -> list[Record]:
+        """The records of a group with their outputs, in the order they were proposed."""
+        return self.views.with_outputs(self.home.archive.records(group))
+
+    # ------------------------------------------------------------------ one network
+
+    def operating_point(self, record: Record, thresholds: npt.NDArray[np.float64]) -> OperatingPoint:
+        """(E − 1,) thresholds with the study's policy and the network's own temperatures."""
+        return OperatingPoint.from_array(thresholds, self.home.problem.policy, self.views.temperatures(record))
+
+    def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
+        """A trained network at an operating point, on both splits."""
+        tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
+        return Solution(record, operating_point, tune, test)
+
+    def at(self, record: Record, thresholds: npt.NDArray[np.float64]) -> Solution:
+        """A trained network at (E − 1,) thresholds, on both splits."""
+        return self.solution(record, self.operating_point(record, thresholds))
+
+    def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
+        """A trained network at one operating point, under that point's policy, on one split."""
+        exits = self.views.under(record, split, operating_point.policy, operating_point.temperatures)
+        labels = self.views.outputs(record)[split].labels
+        return Measured.of(exits, labels, self.home.shape.classes, operating_point)
+
+    def measured_outputs(
+        self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
+    ) -> Measured:
+        """The same of outputs that are not of the archive."""
+        policy, temperatures = operating_point.policy, operating_point.temperatures
+        exits = exits_of(architecture, outputs, self.home.costing, policy, temperatures)
+        return Measured.of(exits, outputs.labels, self.home.shape.classes, operating_point)
+
+    def within(self, record: Record, limits: Limits) -> Solution | None:
+        """A trained network at its best thresholds on tune within limits, if there are any."""
+        points = self.views.tune(record).within(limits)
+        if not len(points):
+            return None
+        return self.at(record, points.thresholds[points.best(limits)])
+
+    def tune(self, id: str, limits: Limits, method: MethodName) -> Solution:
+        """The best thresholds of one trained network."""
+        if method not in METHODS:
+            raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
+        record = self.home.archive.find(id)
+        return self.at(record, METHODS[method](self.views.tune(record), limits).thresholds[0])
+
+    def ladder(self, id: str, limits: Limits, rungs: int) -> list[Rung]:
+        """Settings of one trained network for several budgets."""
+        record = self.home.archive.find(id)
+        exits = self.views.tune(record)
+        budgets, settings = ladder(exits, limits, rungs)
+        if not len(settings):
+            exits.best(limits)  # says why
+        return [self._rung(record, float(b), t) for b, t in zip(budgets, settings.thresholds, strict=True)]
+
+    def _rung(self, record: Record, budget: float, thresholds: npt.NDArray[np.float64]) -> Rung:
+        test = self.views.test(record).measure(thresholds[None])
+        interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
+        return Rung(budget, self.at(record, thresholds), interval)
+
+    def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
+        """One trained network under every exit policy that it can have, with and without temperatures."""
+        record, solutions, reasons = self.home.archive.find(id), list[Solution](), list[JobError]()
+        for policy, temperatures in self._policies(record):
+            try:
+                best = self.views.under(record, "tune", policy, temperatures).best(limits)
+            except JobError as error:
+                reasons.append(error)
+                continue
+            solutions.append(self.solution(record, OperatingPoint.from_array(best.thresholds[0], policy, temperatures)))
+        if not solutions:
+            raise reasons[0]
+        return solutions
+
+    def _policies(self, record: Record) -> list[tuple[PolicyName, tuple[float, ...]]]:
+        """Every policy that a network can have, without and with temperatures."""
+        tune = self.views.outputs(record).tune
+        fitted = () if tune.logits is None else self.views.fitted_temperatures(record)
+        cooled = [(), fitted] if fitted else [()]
+        gated = () if tune.gates is None else GATE_POLICIES
+        return [*((policy, T) for policy in POLICY_NAMES for T in cooled), *((policy, ()) for policy in gated)]
+
+    # ------------------------------------------------------------------ all networks
+
+    def _trained(self) -> list[tuple[Record, Exits]]:
+        """The trained networks of the search with their outputs, and their exits on tune."""
+        trained = self.views.trained(self.records())
+        if not trained:
+            raise JobError("nothing has been trained yet")
+        return trained
+
+    def front(self) -> list[Solution]:
+        """All solutions within the limits that no other beats on tune."""
+        trained = self._trained()
+        keeps = [exits.within(self.limits) for _, exits in trained]
+        owner = np.repeat(np.arange(len(keeps)), [len(points) for points in keeps])
+        points = Measurements.concatenate(keeps)
+        order = pareto_order(points.accuracy, points.objective)
+        return [self.at(trained[owner[i]][0], points.thresholds[i]) for i in order]
+
+    def nearest(self) -> Solution:
+        """The trained network and thresholds that come nearest to keeping the limits on tune."""
+        curves = [(record, exits.curve) for record, exits in self._trained()]
+        violation = [curve.violation(self.limits) for _, curve in curves]
+        best = int(np.argmin([v.min() for v in violation]))
+        record, curve = curves[best]
+        return self.at(record, curve.thresholds[int(violation[best].argmin())])
+
+    def hypervolume(self) -> list[float]:
+        """The area that the front dominates after each training."""
+        records, problem = self.home.archive.records(), self.home.problem
+        front = Front.of(np.array([]), np.array([]), *problem.reference(records))
+        volumes = []
+        for record in records:
+            if record.failure is None:
+                points = self.views.tune(record).within(self.limits)
+                front = front.with_points(np.log10(points.objective), points.accuracy)
+            volumes.append(front.hypervolume)
+        return volumes

@@ -1,0 +1,53 @@
+"""What runs on one thread, and what is as it was after that."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from surrogate_nas.foundation.threads import one_thread
+
+
+def pools() -> list[int]:
+    """Threads of each library that has some."""
+    return [library["num_threads"] for library in threadpool_info()]
+
+
+@pytest.fixture
+def several() -> Iterator[int]:
+    """More threads than one; how many of torch's."""
+    before = torch.get_num_threads()
+    with threadpool_limits(2):
+        torch.set_num_threads(2)
+        try:
+            yield torch.get_num_threads()
+        finally:
+            torch.set_num_threads(before)
+
+
+def test_there_is_one_thread_within_and_as_many_as_before_after(several: int) -> None:
+    before = pools()
+    assert before
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert set(pools()) == {1}
+        with one_thread():
+            pass
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == several
+    assert pools() == before
+
+
+def test_threads_are_as_they_were_after_an_error(several: int) -> None:
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        raise KeyboardInterrupt
+    assert torch.get_num_threads() == several
+
+
+def test_what_has_no_torch_needs_none() -> None:
+    program = "import sys; from surrogate_nas.foundation.threads import one_thread\nwith one_thread(): pass\n"
+    program += "assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
