@@ -61,8 +61,8 @@ class Genes:
 
     >>> from surrogate_nas.space.spec import preset
     >>> genes = Genes(preset("tiny"))
-    >>> len(genes), genes[0].name, genes.at["exit", 0] == genes.exits[0]
-    (24, 'stem width', True)
+    >>> len(genes), genes[0].name, genes.exits
+    (27, 'stem width', {0: 7, 1: 17})
     """
 
     spec: SpaceSpec

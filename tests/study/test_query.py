@@ -293,7 +293,9 @@ def test_the_best_of_a_study_are_ranked_by_what_is_answered(study: Study) -> Non
 def test_what_was_trained_is_where_the_search_begins_and_marked(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evolution, "GENERATIONS", 0)
     monkeypatch.setattr(evolution, "SWEEPS", 0)
-    monkeypatch.setattr(evolution, "spread_rows", lambda space, *_: np.zeros((0, len(space.genes)), dtype=np.int64))
+    monkeypatch.setattr(
+        evolution, "spread_rows", lambda space, *_: moves.sample(space.genes, 0, np.random.default_rng(0))
+    )
     answers = study.best(50, Limits(max_macs=1e6))
     assert {a.encoding for a in answers} == {str(r.architecture) for r in study.records()}
     assert all(a.trained for a in answers)
