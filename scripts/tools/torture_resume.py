@@ -19,7 +19,6 @@ import numpy as np
 import psutil
 
 from surrogate_nas import Archive
-from surrogate_nas.archive.archive import _to_arrays  # every array that is stored
 
 SETTINGS = [
     "--data",
@@ -111,7 +110,7 @@ def differences(peaceful: Path, disturbed: Path) -> list[str]:
     if list(expected) != list(got):
         found.append(f"records {list(expected)} and {list(got)}")
     for id in expected.keys() & got.keys():
-        for a, b in zip(_to_arrays(expected[id].outputs).items(), _to_arrays(got[id].outputs).items(), strict=True):
+        for a, b in zip(expected[id].outputs.arrays().items(), got[id].outputs.arrays().items(), strict=True):
             if a[0] != b[0] or not np.array_equal(a[1], b[1]):
                 found.append(f"outputs {a[0]} of {id}")
     if (peaceful / "front.csv").read_bytes() != (disturbed / "front.csv").read_bytes():
