@@ -359,7 +359,6 @@ def test_formulas_are_those_of_the_code() -> None:
 
 
 def test_the_reference_is_that_of_the_code() -> None:
-    pytest.importorskip("sphinx", reason="its reader of docstrings writes the reference")
     pages = runpy.run_path(str(ROOT / "scripts/tools/write_reference.py"))["PAGES"]
     for name, page in pages.items():
         assert page() == (ROOT / "docs" / name).read_text(encoding="utf-8"), "make docs"

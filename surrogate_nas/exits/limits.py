@@ -95,7 +95,8 @@ class Limits(Config):
         return [(limit, cap) for limit, cap in caps if cap is not None]
 
     def excess(self, values: Values) -> Floats:
-        """(…) sum of relative excesses over the limits; 0 where all hold. Values broadcast."""
+        """(…) sum of relative excesses over the limits, Σ max(value / cap − 1, 0) + max(1 − accuracy / floor, 0); 0
+        where all hold. Values broadcast."""
         total: Array = np.zeros(())
         for limit, cap in self.given:
             value = values.get(limit.quantity)

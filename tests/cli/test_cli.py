@@ -190,7 +190,7 @@ def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: P
     ):
         code, out, err = command(verb, study_path, record.id, *options)
         assert code == 0, err
-        assert out.startswith(f"{record.id} within {within}\n")
+        assert out.partition("\n")[0].strip() == f"{record.id} within {within}"
 
 
 def test_no_limits_of_a_search_are_kept_as_none(study_path: Path, tmp_path: Path, command: Command) -> None:
