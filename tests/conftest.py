@@ -15,6 +15,7 @@ from hypothesis import settings
 from surrogate_nas import cli, datasets
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import EXPORTS, export_network
 from surrogate_nas.foundation.threads import one_thread
@@ -111,7 +112,7 @@ def architecture() -> Architecture:
 
 @pytest.fixture(scope="session")
 def digits() -> Splits:
-    return datasets.split(datasets.load("digits"), seed=0)
+    return split(datasets.load("digits"), seed=0)
 
 
 def made_once(name: str, make: Callable[[Path], object], factory: pytest.TempPathFactory) -> Path:

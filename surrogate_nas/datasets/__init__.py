@@ -1,6 +1,9 @@
-"""Anybody's images: data sets by name, folders by class, .npz files and PyTorch data sets, all as one type."""
+"""Anybody's images: data sets by name, folders by class, .npz files and PyTorch data sets, all as one type.
 
-from surrogate_nas.datasets.card import ClassCount, DataCard, card
+Cutting one (`splitting`) and counting the parts (`card`) needs scikit-learn; both are imported from their own modules,
+so that a listing starts without it.
+"""
+
 from surrogate_nas.datasets.dataset import (
     LARGEST_SIZE,
     SMALLEST_SIZE,
@@ -12,7 +15,6 @@ from surrogate_nas.datasets.dataset import (
     Labels,
     Splits,
     moments,
-    split,
 )
 from surrogate_nas.datasets.from_torch import from_torch
 from surrogate_nas.datasets.named import dataset_names, import_torchvision
@@ -23,19 +25,15 @@ __all__ = [
     "SMALLEST_SIZE",
     "TEST_SHARE",
     "TUNE_SHARE",
-    "ClassCount",
-    "DataCard",
     "Dataset",
     "Images",
     "LabeledImages",
     "Labels",
     "Splits",
-    "card",
     "dataset_names",
     "from_torch",
     "import_torchvision",
     "load",
     "moments",
     "source_stamp",
-    "split",
 ]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments, split
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.arrays import Ints
 
 

@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.foundation.errors import InputError, JobError, first_line
@@ -25,6 +24,9 @@ def read_named(name: str, root: Path | None = None, download: bool = False) -> D
 
 
 def _digits(root: Path | None, download: bool) -> Dataset:
+    # scikit-learn holds the images; names and sizes are listed without it.
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = (bunch.images * (255 / DIGITS_MAX)).round().astype(np.uint8)[:, None]
     data = LabeledImages(images, bunch.target.astype(np.int64))

@@ -9,6 +9,7 @@ from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import PARTIAL, left_beside
@@ -113,7 +114,7 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
             f"{data.shape.classes}"
         )
     initial_proposals(problem, settings.initial, [], 0)
-    Plan.of(problem, datasets.split(data, seed), settings.budget).check(path)
+    Plan.of(problem, split(data, seed), settings.budget).check(path)
 
 
 def _left_by_creation(path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from surrogate_nas import datasets
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.settings import Settings
@@ -77,4 +78,4 @@ class StudyImages:
     def splits(self) -> Splits:
         """Train, tune and test."""
         header = self._home.archive.header
-        return datasets.split(self.dataset, header.seed, header.tune_share)
+        return split(self.dataset, header.seed, header.tune_share)

@@ -268,36 +268,6 @@ def test_a_run_in_small_ends_with_a_front_and_a_report(tmp_path: Path, command: 
     assert "[3/3]" in err
 
 
-def loaded(script: str) -> set[str]:
-    """Heavy libraries that a fresh interpreter has imported after a script."""
-    heavy = "{'torch', 'numpy', 'botorch', 'gpytorch', 'sklearn', 'xgboost', 'plotly', 'torchvision', 'fvcore'}"
-    script += f"\nimport sys; print(*({heavy} & set(sys.modules)), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(done.stderr.splitlines()[-1].split())
-
-
-def test_help_loads_no_heavy_library() -> None:
-    script = """
-import sys; sys.argv = ['surrogate-nas', '--help']
-from surrogate_nas.cli import main
-try: main()
-except SystemExit: pass"""
-    assert loaded(script) == set()
-
-
-@pytest.mark.parametrize("module", ["study.home", "archive.archive"])
-def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision(module: str) -> None:
-    assert loaded(f"import surrogate_nas.{module}") <= {"torch", "numpy", "sklearn"}
-
-
-def test_a_run_needs_no_torchvision() -> None:
-    assert "torchvision" not in loaded("import surrogate_nas.study.study, surrogate_nas.report.writing")
-
-
-def test_a_listing_needs_no_torch() -> None:
-    assert loaded("import surrogate_nas.archive.archive") == {"numpy"}
-
-
 # ---------------------------------------------------------------------- failures, baselines, data, two at once
 
 

@@ -18,8 +18,9 @@ from surrogate_nas import datasets
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.card import card
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Splits, split
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Splits
 from surrogate_nas.datasets.source import load, source_stamp
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError, JobError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -421,7 +422,8 @@ def test_without_torchvision_it_is_said_what_to_install(tmp_path: Path, monkeypa
 
 def test_digits_and_a_studys_copy_need_neither_torch_nor_torchvision_nor_pillow(stored: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from surrogate_nas.datasets import card, load, split, stored; "
+        "import sys; from pathlib import Path; from surrogate_nas.datasets import load, stored; "
+        "from surrogate_nas.datasets.card import card; from surrogate_nas.datasets.splitting import split; "
         f"split(load('digits'), 0); card(stored.load(Path({str(stored)!r}))); "
         "sys.exit(bool({'torch', 'torchvision', 'PIL'} & set(sys.modules)))"
     )

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.datasets.dataset import split
 from surrogate_nas.datasets.from_torch import from_torch
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
 
 N, SIDE = 30, 6

@@ -1,9 +1,5 @@
 """Kernels of the Gaussian processes."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -36,15 +32,3 @@ def test_covariances_are_those_of_gpytorch_to_the_last_bit(view: View, training:
         for x1, x2 in ((rows, rows), (asked, rows), (batched, rows), (batched, batched)):
             assert torch.equal(covariances(kernel, x1, x2), kernel(x1, x2).to_dense())
         assert torch.equal(covariances(kernel, asked, asked, diag=True), kernel(asked, diag=True))
-
-
-def test_a_stored_fit_answers_without_sympy(study_path: Path) -> None:
-    script = f"""
-import sys
-import numpy as np
-from surrogate_nas import Study
-study = Study.open({str(study_path)!r})
-study.query(study.space.sample(1, np.random.default_rng(0)))
-assert "sympy" not in sys.modules"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -22,6 +22,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import LabeledImages
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.training import training as train
 from surrogate_nas.training.executors.jobs import DataSource, Job
 from surrogate_nas.training.executors.processes import LocalProcesses
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("--timed-images", type=int, default=9_000, help="training images of the usual loop's epochs")
     arguments = parser.parse_args()
     data = datasets.load("cifar10", arguments.data_root) if arguments.data_root else noise()
-    splits = datasets.split(data, seed=0)
+    splits = split(data, seed=0)
     recipe = Recipe(epochs=EPOCHS, batch_size=arguments.batch_size)
     some = splits.train[np.arange(min(arguments.timed_images, len(splits.train)))]
     few = datasets.Dataset(data.name, some, splits.tune, data.classes, data.flips)

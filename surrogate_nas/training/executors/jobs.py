@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from surrogate_nas import datasets
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec
 from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.archive.record import Failure, FailureKind, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import JobError, line_of
 from surrogate_nas.training import training as train
 from surrogate_nas.training.checkpoint import seconds_before, write
@@ -112,7 +112,7 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
 
 def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
-    splits, classes, flips = datasets.split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
+    splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
     device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)

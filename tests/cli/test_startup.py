@@ -1,0 +1,101 @@
+"""What commands start without: a listing must not wait for libraries that only trainings and surrogates need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from surrogate_nas.archive.archive import Archive
+from surrogate_nas.study.paths import ARCHIVE
+
+BLOCKED = ("torch", "sklearn", "botorch", "gpytorch", "xgboost", "torchvision")
+HEAVY = (*BLOCKED, "numpy", "scipy", "sympy", "pandas", "plotly", "PIL", "fvcore", "ray")
+BLOCK = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED}:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    """A script in a fresh interpreter."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def commanded(words: list[str]) -> str:
+    """A script that is the command line."""
+    return f"import sys; sys.argv = {['surrogate-nas', *words]}\nfrom surrogate_nas.cli import main\nmain()"
+
+
+def loaded(script: str) -> set[str]:
+    """Heavy libraries that a fresh interpreter has imported after a script, which may end itself."""
+    lines = "\n".join(f"    {line}" for line in script.splitlines())
+    report = f"import sys; print(*({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
+    done = run(f"try:\n{lines}\nexcept SystemExit as ended: assert not ended.code\n{report}")
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+LIGHT = [
+    "archive list STUDY",
+    "archive list STUDY --json",
+    "archive list STUDY --failed --json",
+    "archive show STUDY FIRST",
+    "archive dump STUDY",
+    "archive validate STUDY",
+    "spaces",
+    "spaces show tiny",
+    "spaces check tiny --samples 5",
+    "datasets",
+    "--help",
+    "archive --help",
+    "query --help",
+]
+
+
+@pytest.mark.parametrize("words", LIGHT)
+def test_a_command_that_only_looks_needs_no_heavy_library(words: str, study_path: Path) -> None:
+    first = Archive.open(study_path / ARCHIVE).records()[0].id
+    meant = {"STUDY": str(study_path), "FIRST": first}
+    done = run(BLOCK + commanded([meant.get(word, word) for word in words.split()]))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("library", BLOCKED)
+def test_what_is_blocked_cannot_be_imported(library: str) -> None:
+    done = run(f"{BLOCK}import {library}")
+    assert done.returncode != 0
+    assert f"{library} is blocked" in done.stderr
+
+
+def test_help_loads_no_heavy_library() -> None:
+    assert loaded(commanded(["--help"])) == set()
+
+
+@pytest.mark.parametrize("words", ["archive list STUDY", "archive dump STUDY", "archive validate STUDY", "spaces"])
+def test_a_listing_loads_numpy_alone(words: str, study_path: Path) -> None:
+    assert loaded(commanded([str(study_path) if word == "STUDY" else word for word in words.split()])) == {"numpy"}
+
+
+@pytest.mark.parametrize("module", ["archive.archive", "study.home", "documents", "datasets"])
+def test_what_every_command_opens_loads_numpy_alone(module: str) -> None:
+    assert loaded(f"import surrogate_nas.{module}") == {"numpy"}
+
+
+def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision() -> None:
+    light = {"torch", "numpy", "scipy", "sklearn"}
+    assert loaded("import surrogate_nas.study.trainings") <= light
+
+
+def test_a_run_needs_no_torchvision() -> None:
+    assert "torchvision" not in loaded("import surrogate_nas.study.study, surrogate_nas.report.writing")
+
+
+def test_a_query_loads_neither_sympy_nor_what_draws_reports(study_path: Path) -> None:
+    beside = {"sympy", "pandas", "plotly", "torchvision", "ray"}
+    assert loaded(commanded(["query", str(study_path), "--sample", "1"])) & beside == set()
