@@ -124,17 +124,17 @@ def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
 ) -> None:
     """The cost has nothing to do with MACs, so the cheapest by it need not be the one with the fewest."""
     study = Study.open(shutil.copytree(finalized.path, tmp_path / "copy"))
-    table_of(study.folder.space, study.folder.shape, seed=4).write(tmp_path / "costs.csv")
-    study.folder.update({"cost_table": tmp_path / "costs.csv", "objective": "cost", "limits": {"max_macs": None}})
+    table_of(study.space, study.home.shape, seed=4).write(tmp_path / "costs.csv")
+    study.home.update({"cost_table": tmp_path / "costs.csv", "objective": "cost", "limits": {"max_macs": None}})
     front = study.front()
     macs = [s.tune.expected_macs for s in front]
     costs = [s.tune.expected("cost") for s in front]
     assert costs == sorted(costs)
     assert macs != sorted(macs)
     for solution, cost in zip(front, costs, strict=True):  # each keeps the budget that equals its own cost
-        assert study._to_finalize([], [cost]) == [solution.record.architecture]
+        assert to_finalize(study.solutions, [], [cost]) == [solution.record.architecture]
     with pytest.raises(InputError, match=r"budget 0\.01 is below the cheapest solution's expected cost, \d"):
-        study._to_finalize([], [0.01])
+        to_finalize(study.solutions, [], [0.01])
     at = [max(f.best.tune.expected("cost") for f in study.finals())]
     document = finals_document(study, study.finals(), None, [*at, 0.01], None)
     assert document["within_max_cost"].keys() == {f"{at[0]:g}", "0.01"}

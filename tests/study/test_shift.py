@@ -74,8 +74,8 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
         images = corrupted(test.images, row.corruption, row.level, study.archive.header.seed)
         assert row.measured.n == len(test)
         assert abs(sum(row.measured.rates) - 1) < 1e-9
-        said = measure_split(network, LabeledImages(images, test.labels))
-        assert study._measured(shift.solution.record, said, shift.solution.operating_point) == row.measured
+        outputs, point = measure_split(network, LabeledImages(images, test.labels)), shift.solution.operating_point
+        assert study.solutions.measured_outputs(network.architecture, outputs, point) == row.measured
     assert shift.mean_accuracy == pytest.approx(np.mean([s.measured.accuracy for s in shift.shifted]))
     assert shift.shifted == study.shift(id, corruptions=["noise", "contrast"], levels=[1, 5]).shifted
 
