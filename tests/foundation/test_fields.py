@@ -64,7 +64,7 @@ def test_what_is_refused_is_one_line_with_the_path_of_its_field(
 
 
 def test_a_check_of_several_fields_names_the_field_it_begins_with() -> None:
-    with pytest.raises(FieldError, match="^side 12 exceeds 9$") as caught:
+    with pytest.raises(FieldError, match=r"^side 12 exceeds 9$") as caught:
         parse_fields(Square, {"side": 12})
     assert caught.value.path == ["side"]
 
