@@ -13,7 +13,7 @@ import torch
 from scipy.stats import kendalltau
 
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.archive.views import exits_of
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import JobError
@@ -124,9 +124,13 @@ def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, 
 def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, unseen: Candidates) -> None:
     thresholds = np.where(unseen.present[:, :-1], 0.8, np.inf)
     predicted = predictor.predict(unseen, thresholds, Limits())
-    proposals = [r.proposal for r in RECORDS[:1]]
     architectures = PROBLEM.space.architectures(unseen.indices)
-    trained = verify([type(proposals[0])(1, i, "user", a, i, "f") for i, a in enumerate(architectures)])
+    trained = verify(
+        [
+            Proposal(round=1, rank=i, origin="user", architecture=a, seed=i, fidelity="f")
+            for i, a in enumerate(architectures)
+        ]
+    )
     measured = [
         exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)).measure(thresholds[i : i + 1])
         for i, r in enumerate(trained)
