@@ -12,7 +12,7 @@ from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
 """Trains proposals and returns a record for each that was carried out, in their order."""
-Stream = Callable[[Iterator[Proposal]], Iterator[Record]]
+TrainContinuously = Callable[[Iterator[Proposal]], Iterator[Record]]
 """Trains proposals, taking the next one whenever a worker is free, and yields records as they finish."""
 
 
@@ -61,7 +61,7 @@ def search_asynchronously(
     problem: Problem,
     records: Sequence[Record],
     taken: Sequence[Proposal],
-    train: Stream,
+    train: TrainContinuously,
     strategy: Strategy,
     *,
     most: int | None = None,
@@ -83,11 +83,11 @@ def search_asynchronously(
 
     def proposals() -> Iterator[Proposal]:
         while len(taken) < budget:
-            found = propose(strategy, History(problem, tuple(records), tuple(taken), next_round(taken)), 1)
-            if not found:
+            new = propose(strategy, History(problem, tuple(records), tuple(taken), next_round(taken)), 1)
+            if not new:
                 return
-            taken.append(found[0])
-            yield found[0]
+            taken.append(new[0])
+            yield new[0]
 
     for record in train(proposals()):
         records.append(record)

@@ -16,9 +16,9 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import make_proposal
 from surrogate_nas.space.candidates import Candidates, taken_rows, untaken
 from surrogate_nas.space.sampling import some_rows
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 
-Fit = Callable[[Sequence[Record]], Fitted]
+FitSurrogate = Callable[[Sequence[Record]], FittedSurrogate]
 """Fits surrogates to records."""
 
 

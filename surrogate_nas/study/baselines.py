@@ -31,4 +31,4 @@ def name_of(architecture: Architecture) -> str:
     >>> name_of(HAND_MADE["ResNet-8"])
     'ResNet-8'
     """
-    return next((name for name, made in HAND_MADE.items() if made == architecture), STATIC)
+    return next((name for name, hand_made in HAND_MADE.items() if hand_made == architecture), STATIC)

@@ -23,7 +23,7 @@ from surrogate_nas.space.yaml_files import load_space
 from surrogate_nas.study.checks import cost_table, require_gates, require_strategy, require_surrogate
 from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.images import read
+from surrogate_nas.study.images import read_images
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
 from surrogate_nas.training import training as train
 
@@ -57,32 +57,32 @@ def create(
     if seed < 0:
         raise InputError(f"seed {seed} is negative")
     spec = None if isinstance(space, Mount) else load_space(space)
-    loaded = read(data, settings, image_size, flips)
+    dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
-        spec = space.space(loaded.shape)
+        spec = space.space(dataset.shape)
     assert spec is not None
-    table = cost_table(settings, SearchSpace(spec), loaded.shape)
-    _check(path, spec, loaded, settings, seed, table)
+    table = cost_table(settings, SearchSpace(spec), dataset.shape)
+    _check(path, spec, dataset, settings, seed, table)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
     header = Header(
         space=spec,
-        data=loaded.name,
-        fingerprint=loaded.fingerprint(),
-        shape=loaded.shape,
+        data=dataset.name,
+        fingerprint=dataset.fingerprint(),
+        shape=dataset.shape,
         seed=seed,
         tune_share=datasets.TUNE_SHARE,
-        test_share=loaded.test_share,
+        test_share=dataset.test_share,
         source_stamp=stamp,
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():
             for name in (DATA, SETTINGS, COSTS, ARCHIVE):
-                for left in left_beside(path / name):
-                    left.unlink()
-            store.save(loaded, path / DATA)
+                for leftover in left_beside(path / name):
+                    leftover.unlink()
+            store.save(dataset, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
                 table.write(path / COSTS)

@@ -79,7 +79,7 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RankAgreement:
     """How the ranking at low fidelity held at full fidelity."""
 
     tau: float
@@ -88,7 +88,7 @@ class Held:
     """Architectures."""
 
     @classmethod
-    def of(cls, finals: Sequence[Final]) -> "Held | None":
+    def of(cls, finals: Sequence[Final]) -> "RankAgreement | None":
         """`None` for fewer than three architectures, or where all are equally accurate."""
         pairs = [(f.low.tune.accuracy, f.tune_accuracy) for f in finals if f.low is not None]
         if len(pairs) < FEWEST_RANKED:
@@ -105,14 +105,14 @@ def finalize(
         raise InputError(f"seeds {seeds} is not a positive number")
     home = trainer.home
     with home.changing():
-        chosen, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
+        architectures, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
         if full.fidelity == home.settings.recipe.fidelity:
             raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
         require_gates(home.space.spec, full)
         if recipe is not None:
             home.update({"final": recipe.model_dump()})
-        trainer.collect_finals(chosen, seeds)
-    return [f for f in finals(solutions, home.settings.limits) if f.architecture in chosen]
+        trainer.collect_finals(architectures, seeds)
+    return [f for f in finals(solutions, home.settings.limits) if f.architecture in architectures]
 
 
 def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
@@ -123,19 +123,19 @@ def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -
     if not front:
         raise JobError(f"no trained network keeps {solutions.limits}: there is no front to finalize")
     objective = solutions.home.settings.objective
-    chosen = [_within_budget(front, budget, objective) for budget in at] if at else front
-    return list(dict.fromkeys(s.record.architecture for s in chosen))
+    solutions_to_train = [_within_budget(front, budget, objective) for budget in at] if at else front
+    return list(dict.fromkeys(s.record.architecture for s in solutions_to_train))
 
 
 def _within_budget(front: Sequence[Solution], budget: float, objective: Objective) -> Solution:
     """The most accurate of a front, cheapest first, within a budget of the expected cost that is minimised."""
     row = on_expected(objective)
     within = parse(Limits, {row.name: budget}, "budget")
-    kept = [solution for solution in front if within.keeps(solution.tune.quantities)]
-    if not kept:
+    affordable = [solution for solution in front if within.keeps(solution.tune.quantities)]
+    if not affordable:
         cheapest = rounded_text(front[0].tune.expected(objective))
         raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
-    return kept[-1]
+    return affordable[-1]
 
 
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:
@@ -145,12 +145,14 @@ def finals(solutions: Solutions, limits: Limits) -> list[Final]:
     for record in solutions.records("final"):
         if record.failure is None and record.proposal.fidelity == fidelity:
             of.setdefault(record.architecture, []).append(record)
-    searched = {r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of}
-    kept = []
+    search_records = {
+        r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of
+    }
+    finals_within = []
     for architecture, records in of.items():
-        low = searched.get(architecture)
+        low = search_records.get(architecture)
         full = [s for r in records if (s := solutions.within(r, limits)) is not None]
         if full:
             before = None if low is None else solutions.within(low, limits)
-            kept.append(Final(architecture, before, tuple(full), len(records) - len(full)))
-    return sorted(kept, key=lambda f: -f.tune_accuracy)
+            finals_within.append(Final(architecture, before, tuple(full), len(records) - len(full)))
+    return sorted(finals_within, key=lambda f: -f.tune_accuracy)

@@ -10,11 +10,11 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import COSTS, SURROGATE
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix, require_enough
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.persistence import FitKey
 
 
-def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted:
+def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> FittedSurrogate:
     """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
 
     Args:
@@ -25,11 +25,11 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    stored = None if again else stored_fit(home, records)
-    return stored or _new_fit(home, records)
+    stored_surrogate = None if again else stored_fit(home, records)
+    return stored_surrogate or _new_fit(home, records)
 
 
-def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
+def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
     """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
     Raises:
@@ -56,7 +56,7 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
     )
 
 
-def _new_fit(home: Home, records: Sequence[Record]) -> Fitted:
+def _new_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate:
     problem, key = home.problem, key_of(home, records)
     views = problem.views.trained(key.records)
     design, start = DesignMatrix.build(views, problem.space, problem.costing), time.monotonic()
@@ -67,8 +67,8 @@ def _new_fit(home: Home, records: Sequence[Record]) -> Fitted:
     return fitted
 
 
-def _say_fit(fitted: Fitted, seconds: float) -> None:
-    score = fitted.used.accuracy
+def _say_fit(fitted: FittedSurrogate, seconds: float) -> None:
+    score = fitted.chosen_validation.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "
         f"held-out accuracy: τ {score.tau:.2f}, RMSE {score.rmse:.3f}, 90 % interval covers {score.coverage:.0%}"

@@ -113,10 +113,10 @@ class Home:
 
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""
-        trained = {p.fidelity for p in self.archive.proposals()}
-        if trained and settings.recipe.fidelity not in trained:
+        fidelities = {p.fidelity for p in self.archive.proposals()}
+        if fidelities and settings.recipe.fidelity not in fidelities:
             raise InputError(
-                f"this study's networks were trained with {min(trained)}, got {settings.recipe.fidelity}; another "
+                f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "
                 "recipe needs a study of its own"
             )
 
@@ -126,20 +126,20 @@ class Home:
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         """Make failed trainings pending again, all of them if none is named; returns which."""
-        failed = self._failed(ids)
+        failed_ids = self._failed_ids(ids)
         with self.changing():
-            self.archive.retry(failed)
-        return failed
+            self.archive.retry(failed_ids)
+        return failed_ids
 
     def drop(self, ids: Sequence[str]) -> list[str]:
         """Forget failed trainings, all of them if none is named; the budget has room again. Returns which."""
-        failed = self._failed(ids)
+        failed_ids = self._failed_ids(ids)
         with self.changing():
-            self.archive.drop(failed)
+            self.archive.drop(failed_ids)
             self.prune()
-        return failed
+        return failed_ids
 
-    def _failed(self, ids: Sequence[str]) -> list[str]:
+    def _failed_ids(self, ids: Sequence[str]) -> list[str]:
         """Full ids of failed records.
 
         Raises:

@@ -15,17 +15,17 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import DATA
 
 
-def read(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
+def read_images(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
     """The images that are meant; what was done to them is said."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
             raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
         return data if flips is None else replace(data, flips=flips)
-    loaded = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
-    for note in loaded.notes:
-        say(f"data {loaded.name}: {note}")
-    return loaded
+    dataset = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
+    for note in dataset.notes:
+        say(f"data {dataset.name}: {note}")
+    return dataset
 
 
 class StudyImages:
@@ -43,13 +43,15 @@ class StudyImages:
         """
         header, copy = self._home.archive.header, self._home.path / DATA
         source = self._source
-        loaded = store.load(copy) if copy.is_file() else read(source, self._home.settings, header.shape.size, None)
-        if loaded.fingerprint() != header.fingerprint:
-            raise InputError(f"data set {loaded.name!r} is not the one that {self._home.path} was made with")
+        dataset = (
+            store.load(copy) if copy.is_file() else read_images(source, self._home.settings, header.shape.size, None)
+        )
+        if dataset.fingerprint() != header.fingerprint:
+            raise InputError(f"data set {dataset.name!r} is not the one that {self._home.path} was made with")
         if not copy.is_file():
             with suppress(InputError):  # where nothing can be written it is read again each time
-                store.save(loaded, copy)
-        return loaded
+                store.save(dataset, copy)
+        return dataset
 
     @property
     def _source(self) -> str:
@@ -71,7 +73,7 @@ class StudyImages:
             raise other
         if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
             return
-        if read(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+        if read_images(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
             raise other
 
     def splits(self) -> Splits:

@@ -57,27 +57,27 @@ class Measured:
             classes: that there are.
             operating_point: under the exits' policy.
         """
-        measured = exits.at(operating_point)
-        figures = measured.figures
-        _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
-        right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
-        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
+        measurements = exits.at(operating_point)
+        figures = measurements.figures
+        _, macs_interval = bootstrap(measurements.leaving[0], measurements.correct[0], measurements.macs[0], CONFIDENCE)
+        is_correct = exits.correct[exits.route(operating_point), np.arange(measurements.n)]
+        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, is_correct))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
-            accuracy=float(measured.accuracy[0]),
-            accuracy_interval=wilson(measured.correct.sum(), measured.n),
-            expected_macs=float(measured.expected_macs[0]),
+            accuracy=float(measurements.accuracy[0]),
+            accuracy_interval=wilson(measurements.correct.sum(), measurements.n),
+            expected_macs=float(measurements.expected_macs[0]),
             expected_macs_interval=macs_interval,
             p95_macs=int(figures.macs.p95[0]),
             worst_macs=int(figures.macs.worst[0]),
-            rates=tuple(float(p) for p in measured.rates[0]),
-            exit_accuracy=_or_none(measured.exit_accuracy[0]),
+            rates=tuple(float(p) for p in measurements.rates[0]),
+            exit_accuracy=_or_none(measurements.exit_accuracy[0]),
             class_accuracy=_or_none(per_class),
             balanced_accuracy=float(np.nanmean(per_class)),
-            n=measured.n,
-            parameters=int(measured.parameters[0]),
-            weight_bytes=int(measured.weight_bytes[0]),
-            activation_bytes=int(measured.activation_bytes[0]),
+            n=measurements.n,
+            parameters=int(measurements.parameters[0]),
+            weight_bytes=int(measurements.weight_bytes[0]),
+            activation_bytes=int(measurements.activation_bytes[0]),
             cost=_cost(figures.cost),
         )
 

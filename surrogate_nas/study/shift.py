@@ -17,13 +17,13 @@ from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.results import Measured, Solution
-from surrogate_nas.training.training import measure_split
+from surrogate_nas.training.training import predict_split
 
 CLEAN = "clean"
 
 
 @dataclass(frozen=True, slots=True)
-class Shifted:
+class ShiftedImages:
     """The network on test images with one corruption at one level."""
 
     corruption: str
@@ -42,8 +42,8 @@ class Shift:
     solution: Solution
     """The operating point, as chosen on clean tune images, with the stored measurements."""
     limits: Limits
-    clean: Shifted
-    shifted: tuple[Shifted, ...]
+    clean: ShiftedImages
+    shifted: tuple[ShiftedImages, ...]
     """By corruption, then by level."""
 
     @property
@@ -58,11 +58,11 @@ class Shift:
 
     def warnings(self) -> list[str]:
         """What breaks, in sentences: one for each corruption and limit."""
-        found: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
+        by_case: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
-                found.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
-        return [_sentence(corruption, breaks) for (corruption, _), breaks in found.items()]
+                by_case.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
+        return [_sentence(corruption, breaks) for (corruption, _), breaks in by_case.items()]
 
 
 def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
@@ -100,7 +100,7 @@ def measure_shift(
     countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []
     for done, (corruption, level) in enumerate(cases, 1):
         images = corrupted(test.images, corruption, level, seed)
-        measured = measure(measure_split(network, LabeledImages(images, test.labels)))
-        rows.append(Shifted(corruption, level, measured, measured.broken(limits)))
+        measured = measure(predict_split(network, LabeledImages(images, test.labels)))
+        rows.append(ShiftedImages(corruption, level, measured, measured.broken(limits)))
         countdown.at(done, len(cases))
     return Shift(solution, limits, rows[0], tuple(rows[1:]))

@@ -62,7 +62,7 @@ class Solutions:
         labels = self.views.outputs(record)[split].labels
         return Measured.of(exits, labels, self.home.shape.classes, operating_point)
 
-    def measured_outputs(
+    def measure_outputs(
         self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
     ) -> Measured:
         """The same of outputs that are not of the archive."""
@@ -115,10 +115,10 @@ class Solutions:
     def _policies(self, record: Record) -> list[tuple[PolicyName, tuple[float, ...]]]:
         """Every policy that a network can have, without and with temperatures."""
         tune = self.views.outputs(record).tune
-        fitted = () if tune.logits is None else self.views.fitted_temperatures(record)
-        cooled = [(), fitted] if fitted else [()]
-        gated = () if tune.gates is None else GATE_POLICIES
-        return [*((policy, T) for policy in POLICY_NAMES for T in cooled), *((policy, ()) for policy in gated)]
+        own_temperatures = () if tune.logits is None else self.views.fitted_temperatures(record)
+        choices = [(), own_temperatures] if own_temperatures else [()]
+        gate_policies = () if tune.gates is None else GATE_POLICIES
+        return [*((policy, T) for policy in POLICY_NAMES for T in choices), *((policy, ()) for policy in gate_policies)]
 
     # ------------------------------------------------------------------ all networks
 

@@ -36,7 +36,7 @@ from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.trainings import Trainer
 from surrogate_nas.study.verification import Verification
 from surrogate_nas.study.weights import load_network
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import resolve_device
 
@@ -156,7 +156,7 @@ class Study:
         """Train n more sampled architectures."""
         return self.trainer.collect(n)
 
-    def fit(self, *, again: bool = False) -> Fitted:
+    def fit(self, *, again: bool = False) -> FittedSurrogate:
         """The surrogate of everything trained so far: the stored one if it still fits, or a new one.
 
         Raises:
@@ -164,7 +164,7 @@ class Study:
         """
         return fitting.fit(self.home, self.archive.records(), again=again)
 
-    def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
+    def stored_fit(self, records: Sequence[Record]) -> FittedSurrogate | None:
         """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
         Raises:
@@ -352,7 +352,7 @@ class Study:
             self.splits().test,
             self.solution(record, point),
             limits,
-            lambda outputs: self.solutions.measured_outputs(record.architecture, outputs, point),
+            lambda outputs: self.solutions.measure_outputs(record.architecture, outputs, point),
             corruptions,
             levels,
             self.home.problem.seed,
@@ -384,9 +384,9 @@ class Study:
             JobError: if fewer than eight networks have been trained.
         """
         questions = about(self.space, self.space.indices(architectures), operating_point)
-        return [answer for block in self.stream(questions, limits) for answer in block]
+        return [answer for block in self.answers(questions, limits) for answer in block]
 
-    def stream(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
+    def answers(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
         """The same of any number of questions, of which no more than a block is in memory.
 
         Raises:
@@ -417,6 +417,6 @@ class Study:
         limits = self._limits(limits)
         return self.respondent(self.archive.records(), self.fit(), limits)
 
-    def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
+    def respondent(self, records: Sequence[Record], fitted: FittedSurrogate, limits: Limits) -> Respondent:
         """What answers within limits, from a surrogate and records that are at hand."""
         return Respondent.of(self.solutions, records, fitted.predictor, limits)

@@ -14,7 +14,7 @@ from surrogate_nas.search.proposals import (
     next_round,
     user_proposals,
 )
-from surrogate_nas.study.estimate import Plan, seconds
+from surrogate_nas.study.estimate import Plan, estimated_seconds
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
@@ -38,11 +38,11 @@ class Trainer:
 
     # ------------------------------------------------------------------ what to train
 
-    def collect(self, n: int, planned: int | None = None) -> list[Record]:
-        """Train n more sampled architectures; `planned` as for `evaluate`."""
+    def collect(self, n: int, total: int | None = None) -> list[Record]:
+        """Train n more sampled architectures; `total` as for `evaluate`."""
         with self.home.changing():
             taken = self.home.archive.proposals()
-            return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), planned)
+            return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), total)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these; an architecture that has been trained is trained again with another seed."""
@@ -65,7 +65,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ training
 
-    def evaluate(self, proposals: Sequence[Proposal], planned: int | None = None) -> list[Record]:
+    def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
         After the deadline no training starts, and what was not trained is missing from the answer. No outputs are read
@@ -73,7 +73,7 @@ class Trainer:
 
         Args:
             proposals: what to train.
-            planned: trainings in all, for the progress shown; these are the last by default.
+            total: trainings in all, for the progress shown; these are the last by default.
         """
         if not proposals:
             return []
@@ -82,42 +82,42 @@ class Trainer:
         with self.home.changing():
             archive.propose(proposals)
             waiting = [p for p in archive.pending(group) if p.id in place]
-            for _record in self._train(waiting, len(waiting), planned):
+            for _record in self._train(waiting, len(waiting), total):
                 pass
             self.home.prune()
         records = [r for r in archive.records(group) if r.id in place]
         return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
 
-    def stream(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
+    def train_as_workers_free(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
         """Take up to `most` proposals, one whenever a worker is free; store each before it is trained, and its record,
         which is then yielded."""
 
-        def stored() -> Iterator[Proposal]:
+        def store_each() -> Iterator[Proposal]:
             for proposal in proposals:
                 self.home.archive.propose([proposal])
                 yield proposal
 
         _ = self.images.dataset
         with self.home.changing():
-            yield from self._train(stored(), most, self.home.settings.budget)
+            yield from self._train(store_each(), most, self.home.settings.budget)
             self.home.prune()
 
-    def _train(self, proposals: Iterable[Proposal], count: int, planned: int | None) -> Iterator[Record]:
+    def _train(self, proposals: Iterable[Proposal], count: int, total: int | None) -> Iterator[Record]:
         """Carry out so many proposals, and store and yield each record as it comes."""
         if not count:
             return
         plan = self.plan(count)
         plan.check(self.home.path)
         done = len(self.home.archive.records())
-        if begun := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
-            say(f"{begun} of {count} trainings go on from their last epoch")
+        if resuming := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
+            say(f"{resuming} of {count} trainings go on from their last epoch")
         bar = Bar(count)
-        progress = TrainingProgress(bar, done, planned or done + count)
+        progress = TrainingProgress(bar, done, total or done + count)
         with bar.shown():
             jobs = (self._job(p) for p in proposals)
             for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self._store(record)
-                progress.ended(record)
+                progress.count(record)
                 self.on_record(record)
                 yield record
 
@@ -130,8 +130,8 @@ class Trainer:
 
     def _executor(self, plan: Plan) -> Executor:
         settings = self.home.settings
-        chosen_here = settings.executor == "ray" or settings.workers == 0
-        return make_executor(settings, None if chosen_here else min(plan.workers, plan.trainings))
+        fixed = settings.executor == "ray" or settings.workers == 0
+        return make_executor(settings, None if fixed else min(plan.workers, plan.trainings))
 
     def _job(self, proposal: Proposal) -> Job:
         home, header = self.home, self.home.archive.header
@@ -150,8 +150,8 @@ class Trainer:
     def _recipe(self, proposal: Proposal) -> Recipe:
         """That of its fidelity, with the time limit of the setting that is meant."""
         settings = self.home.settings
-        named = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
-        return named.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
+        recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
+        return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 
     # ------------------------------------------------------------------ time and space
 
@@ -173,7 +173,7 @@ class Trainer:
         home, header, settings = self.home, self.home.archive.header, self.home.settings
         done = len(home.archive.records())
         plan = self.plan(max(settings.budget - done, 0))
-        time_left = seconds(home.problem, self.images.splits(), plan, done)
+        time_left = estimated_seconds(home.problem, self.images.splits(), plan, done)
         stream = f", stream {settings.stream}" if settings.stream else ""
         say(
             f"study {home.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "
@@ -190,11 +190,11 @@ class Trainer:
 class TrainingProgress:
     """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
 
-    def __init__(self, bar: Bar, done_before: int, planned: int) -> None:
-        """`planned` trainings in all, of which `done_before` are done."""
-        self._bar, self._first, self._planned = bar, done_before, planned
+    def __init__(self, bar: Bar, done_before: int, total: int) -> None:
+        """`total` trainings in all, of which `done_before` are done."""
+        self._bar, self._first, self._total = bar, done_before, total
         self._share: dict[str, float] = {}
-        self._ended = 0
+        self._count = 0
         self._start = time.monotonic()
 
     def advance(self, proposal: Proposal, share: float) -> None:
@@ -202,25 +202,25 @@ class TrainingProgress:
         self._share[proposal.id] = share
         self._refresh()
 
-    def ended(self, record: Record) -> None:
+    def count(self, record: Record) -> None:
         """A training is over."""
         self._share.pop(record.id, None)
-        self._ended += 1
+        self._count += 1
         outcome = "trained" if record.failure is None else f"failed ({record.failure.kind}: {record.failure.message})"
-        number = self._first + self._ended
-        say(f"[{number}/{self._planned}] {record.id} {outcome} in {duration(record.seconds)}; {self._left()}")
+        number = self._first + self._count
+        say(f"[{number}/{self._total}] {record.id} {outcome} in {duration(record.seconds)}; {self._time_left()}")
         self._refresh()
 
-    def _done(self) -> float:
-        return self._ended + sum(self._share.values())
+    def _trainings_done(self) -> float:
+        return self._count + sum(self._share.values())
 
-    def _left(self) -> str:
-        done = self._done()
+    def _time_left(self) -> str:
+        done = self._trainings_done()
         if done <= 0:
             return "time left unknown"
         rate = done / (time.monotonic() - self._start)
-        remaining = max(self._planned - self._first - done, 0)
+        remaining = max(self._total - self._first - done, 0)
         return f"about {duration(remaining / rate)} of training left"
 
     def _refresh(self) -> None:
-        self._bar.at(self._done(), f"training {' '.join(self._share)}", self._left())
+        self._bar.at(self._trainings_done(), f"training {' '.join(self._share)}", self._time_left())

@@ -18,6 +18,6 @@ def make_executor(settings: Settings, workers: int | None = None) -> Executor:
     limit = None if settings.max_memory_gb is None else round(settings.max_memory_gb * 1e9)
     if settings.executor == "ray":
         gpus = settings.gpus_per_trial
-        whole = 1.0 if settings.device.startswith("cuda") else 0.0
-        return RayCluster(workers, settings.ray_address, whole if gpus is None else gpus, limit)
+        default_gpus = 1.0 if settings.device.startswith("cuda") else 0.0
+        return RayCluster(workers, settings.ray_address, default_gpus if gpus is None else gpus, limit)
     return InProcess() if workers == 0 else LocalProcesses(workers or available_cores(), limit)

@@ -43,6 +43,6 @@ class Calibration:
         draws, so comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
-        drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
-        drawn = np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
-        return np.asarray(mean + drawn[:, None, :] * np.sqrt(variance + self.network_variance))
+        z = self.residuals[rng.integers(len(self.residuals), size=samples)]
+        z = np.where(np.isnan(z), rng.standard_normal(z.shape), z)
+        return np.asarray(mean + z[:, None, :] * np.sqrt(variance + self.network_variance))

@@ -73,7 +73,7 @@ def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ExitBehavior:
     """What E positions do at thresholds: tensors of shape (…, E)."""
 
     rates: Tensor
@@ -90,7 +90,7 @@ class Reach:
         """(…) Σ p_e M_e for (…, E) costs of leaving at each position."""
         return (self.rates * costs).sum(-1)
 
-    def measured(self, samples: int, generator: torch.Generator) -> "Reach":
+    def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "ExitBehavior":
         """What that many held-out samples would show of these probabilities: a draw of the counts.
 
         The first dimension is that of draws; networks share the noise of a draw, so that comparisons are less noisy.
@@ -107,7 +107,7 @@ class Reach:
             rates.append(leaving / samples)
             accuracy.append(torch.where(leaving > 0, right / leaving.clamp_min(1), self.exit_accuracy[..., e]))
             inside, ahead = inside - leaving, ahead - self.rates[..., e]
-        return Reach(torch.stack(rates, -1), torch.stack(accuracy, -1))
+        return ExitBehavior(torch.stack(rates, -1), torch.stack(accuracy, -1))
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class CurveBasis:
                 defined[:, self.leave[e]] = present[:, e, None]
         return defined
 
-    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> Reach:
+    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from coefficients.
 
         Args:
@@ -168,7 +168,7 @@ class CurveBasis:
         rates, right = self._shares(coefficients, thresholds, present)
         nobody = rates < SMALLEST_SHARE
         accuracy = torch.where(nobody, 0.5, right / torch.where(nobody, 1.0, rates)).clamp(0, 1)
-        return Reach(rates, accuracy)
+        return ExitBehavior(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """(…, E) shares of all samples that leave at each position, and that leave there and are right.
@@ -210,5 +210,5 @@ def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Ten
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:
     normal = torch.randn((len(trials), *[1] * (trials.dim() - 1)), generator=generator, dtype=trials.dtype)
-    drawn = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
-    return torch.minimum(drawn.clamp_min(0), trials)
+    counts = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
+    return torch.minimum(counts.clamp_min(0), trials)

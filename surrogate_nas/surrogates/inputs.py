@@ -38,6 +38,6 @@ class Inputs(torch.nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """(…, n, d) to (…, n, all columns). A value that no row has counts as the nearest that one has."""
-        chosen = X[..., self.source]
-        hot = (chosen > self.above) & (chosen <= self.upto)
+        values = X[..., self.source]
+        hot = (values > self.above) & (values <= self.upto)
         return torch.cat([X, hot.to(X.dtype)], dim=-1)

@@ -45,13 +45,13 @@ class Mixture(NormalModel):
         """(n, m) means and variances at (n, d) inputs."""
         parts = [member.marginals(X) for member in self.members]
         mean, variance = (torch.stack(part) for part in zip(*parts, strict=True))
-        return mixed(self.weights[:, None], mean, variance)
+        return mix(self.weights[:, None], mean, variance)
 
 
-def mixed(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+def mix(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from (K, …) of its members."""
-    whole = (weights * mean).sum(0)
-    return whole, (weights * (variance + (mean - whole) ** 2)).sum(0)
+    mixture_mean = (weights * mean).sum(0)
+    return mixture_mean, (weights * (variance + (mean - mixture_mean) ** 2)).sum(0)
 
 
 def equal_weights(members: int, targets: int) -> Floats:
@@ -72,15 +72,15 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     K, _, m = predicted.shape
     weights = equal_weights(K, m)
     for j in range(m):
-        known = np.isfinite(Yvar[:, j])
-        if not known.any():
+        defined = np.isfinite(Yvar[:, j])
+        if not defined.any():
             continue
-        v = 1 / (Yvar[known, j] + NETWORK_VARIANCE)
-        said, is_ = predicted[:, known, j].T, Y[known, j]
-        noise = float(np.mean(v * (said.mean(axis=1) - is_) ** 2)) + 1e-12
+        v = 1 / (Yvar[defined, j] + NETWORK_VARIANCE)
+        means, y = predicted[:, defined, j].T, Y[defined, j]
+        noise = float(np.mean(v * (means.mean(axis=1) - y) ** 2)) + 1e-12
         pull = np.sqrt(noise) / WEIGHT_SD
-        A = np.concatenate([np.sqrt(v)[:, None] * said, pull * np.eye(K)])
-        b = np.concatenate([np.sqrt(v) * is_, np.full(K, pull / K)])
-        found, _ = nnls(A, b)
-        weights[:, j] = found / found.sum() if found.sum() > 0 else 1 / K
+        A = np.concatenate([np.sqrt(v)[:, None] * means, pull * np.eye(K)])
+        b = np.concatenate([np.sqrt(v) * y, np.full(K, pull / K)])
+        solution, _ = nnls(A, b)
+        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else 1 / K
     return weights

@@ -16,7 +16,7 @@ from surrogate_nas.surrogates.switching import Switching
 from surrogate_nas.surrogates.training_set import TrainingSet
 from surrogate_nas.surrogates.xgb import XGBoostEnsemble
 
-Fit = Callable[[TrainingSet, int], Model]
+FitMember = Callable[[TrainingSet, int], Model]
 """From rows and a seed to a BoTorch model with m outputs."""
 
 
@@ -24,15 +24,13 @@ Fit = Callable[[TrainingSet, int], Model]
 class Member:
     """A model that is fitted by itself."""
 
-    fit: Fit
+    fit: FitMember
     empty: Callable[[TrainingSet], Model] | None = None
     """The model as it is before it is fitted, for a stored state; without, it is fitted again instead."""
 
 
 def _gp(view: View) -> Member:
-    return Member(
-        lambda training, seed: GaussianProcesses.fitted(training, view), partial(GaussianProcesses, view=view)
-    )
+    return Member(lambda training, seed: GaussianProcesses.fit(training, view), partial(GaussianProcesses, view=view))
 
 
 MEMBERS: Mapping[str, Member] = {

@@ -41,10 +41,10 @@ class Targets:
         defined = basis.defined(present)
         center, axes = _axes(basis, values, covariance, defined)
         rotation, inverse = axes.rotation, axes.inverse
-        known = defined[:, axes.first]
-        Y = np.where(known, (values - center) @ inverse, 0.0)
+        target_defined = defined[:, axes.first]
+        Y = np.where(target_defined, (values - center) @ inverse, 0.0)
         variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
-        return cls(basis.power, exits[0].samples, Y, np.where(known, variance, np.inf), center, rotation)
+        return cls(basis.power, exits[0].samples, Y, np.where(target_defined, variance, np.inf), center, rotation)
 
 
 @dataclass(frozen=True)

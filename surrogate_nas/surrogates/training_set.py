@@ -54,8 +54,8 @@ class TrainingSet:
 
     def targets(self, index: Sequence[int]) -> "TrainingSet":
         """The same rows with some of the targets."""
-        chosen = list(index)
-        return TrainingSet(self.X, self.kinds, self.Y[:, chosen], self.Yvar[:, chosen], self.group)
+        columns = list(index)
+        return TrainingSet(self.X, self.kinds, self.Y[:, columns], self.Yvar[:, columns], self.group)
 
     @cached_property
     def trend(self) -> Floats:

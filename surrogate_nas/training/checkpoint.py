@@ -48,18 +48,20 @@ def restore(
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
         epochs, seconds = int(metadata[EPOCHS]), float(metadata[SECONDS])
-        weights, averaged, moved = (_below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER))
+        network_state, average_state, optimizer_state = (
+            _below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER)
+        )
         expected = {} if average is None else average.state_dict()
-        same = weights.keys() == network.state_dict().keys() and averaged.keys() == expected.keys()
+        same = network_state.keys() == network.state_dict().keys() and average_state.keys() == expected.keys()
         if not same or metadata[KIND] != type(optimizer).__name__:
             return 0, 0.0
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return 0, 0.0
-    network.load_state_dict(weights)
+    network.load_state_dict(network_state)
     if average is not None:
-        average.load_state_dict(averaged)
+        average.load_state_dict(average_state)
     for i, parameter in enumerate(_parameters(optimizer)):
-        for name, value in _below(f"{i}.", moved).items():  # in the parameter's own layout, as it was
+        for name, value in _below(f"{i}.", optimizer_state).items():  # in the parameter's own layout, as it was
             like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
             optimizer.state[parameter][name] = like.copy_(value)
     generator.set_state(tensors[GENERATOR])

@@ -7,7 +7,7 @@ import pytest
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.search import best_predicted as evolution
-from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
+from surrogate_nas.search.best_predicted import Evaluations, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
@@ -69,7 +69,7 @@ def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem
     samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
     scorer = evolution._Evolution(problem, predictor, limits, 5, None)
     others = scorer._joined([], np.concatenate([around, samples]))
-    both = Evaluated.concatenate([found[:1], others]).sorted(limits)
+    both = Evaluations.concatenate([found[:1], others]).sorted(limits)
     assert np.array_equal(both.rows[0], found.rows[0])
 
 

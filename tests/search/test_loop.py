@@ -9,7 +9,7 @@ from botorch.acquisition.multi_objective import logei
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.bayesian.acquisition import FEASIBLE_ENOUGH, SAFE, safe
-from surrogate_nas.search.bayesian.strategy import Bayesian, Known, known_front
+from surrogate_nas.search.bayesian.strategy import Bayesian, KnownFront, known_front
 from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
@@ -17,16 +17,16 @@ from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from tests.helpers.outputs import SHAPE, problem, tune_exits, verify
 
 
-def fit(task: Problem, records: Sequence[Record]) -> Fitted:
+def fit(task: Problem, records: Sequence[Record]) -> FittedSurrogate:
     design = DesignMatrix.build(task.views.trained(records), task.space, Costing(SHAPE))
     return fit_surrogate(design, tune_exits(records), "gp", task.seed)
 
 
-def known(task: Problem, records: Sequence[Record]) -> Known:
+def known(task: Problem, records: Sequence[Record]) -> KnownFront:
     return known_front(History(task, records, [r.proposal for r in records], 1))
 
 

@@ -16,12 +16,12 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals, make_proposal
 from surrogate_nas.search.strategy import History
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.registry import BY_SIZE
 from tests.helpers.outputs import problem, verify
 
 
-def fit(of: Problem, records: Sequence[Record]) -> Fitted:
+def fit(of: Problem, records: Sequence[Record]) -> FittedSurrogate:
     views = of.views.trained(records)
     return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 

@@ -14,7 +14,7 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.exits.choosing import by_aebnas
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.search.evolutionary.individuals import GENES, Individuals, Shown, at_genes, genes_of
+from surrogate_nas.search.evolutionary.individuals import GENES, Individuals, TrainedIndividuals, at_genes, genes_of
 from surrogate_nas.search.evolutionary.nsga2 import Survivors
 from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos, even_subset, near_target, penalised
 from surrogate_nas.search.loop import search
@@ -28,7 +28,7 @@ from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.creation import require_strategy
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.registry import BY_SIZE
 from tests.helpers.outputs import SHAPE, problem, records, verify
 
@@ -42,7 +42,7 @@ def task(**settings: object) -> Problem:
     return problem(**{"budget": 24, "initial": 12, "batch": 4, "limits": LIMITS, **settings})
 
 
-def fit(records: Sequence[Record], space: SearchSpace | None = None) -> Fitted:
+def fit(records: Sequence[Record], space: SearchSpace | None = None) -> FittedSurrogate:
     """By size, which is quick: how good a surrogate is does not matter here."""
     of = Problem(space or task().space, SHAPE, task().settings, 0)
     views = of.views.trained(records)
@@ -228,7 +228,7 @@ def test_proposals_keep_what_surrogates_said(name: str) -> None:
 
 def test_failures_are_left_out_and_the_rest_is_measured_at_its_genes() -> None:
     known = history(task())
-    shown = Shown.of(known, at_genes)
+    shown = TrainedIndividuals.of(known, at_genes)
     assert len(shown) == 11
     for i, (_, exits) in enumerate(known.trained):
         measured = exits.measure(shown.individuals.thresholds[i : i + 1])
@@ -238,7 +238,7 @@ def test_failures_are_left_out_and_the_rest_is_measured_at_its_genes() -> None:
 
 def test_tuned_thresholds_are_written_back() -> None:
     known, limits = history(task()), Limits(max_macs=6e4)
-    shown = Shown.of(known, lambda exits, _: by_aebnas(exits, limits))
+    shown = TrainedIndividuals.of(known, lambda exits, _: by_aebnas(exits, limits))
     for genes, (_, exits) in zip(shown.individuals.thresholds, known.trained, strict=True):
         assert genes.tolist() == by_aebnas(exits, limits).thresholds[0].tolist()
 

@@ -33,7 +33,7 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import user_proposals
 from surrogate_nas.search.strategy import History
 from surrogate_nas.search.tabular import writing as eenn_table_export
-from surrogate_nas.search.tabular.codes import LEVELS, coded, decoded
+from surrogate_nas.search.tabular.codes import LEVELS, decode_scores, encode_scores
 from surrogate_nas.search.tabular.table import (
     CHECKSUMS,
     DESCRIPTION,
@@ -118,8 +118,8 @@ some_scores = arrays(np.float32, st.tuples(st.just(1), st.integers(1, 2000)), el
 def test_codes_keep_the_order_and_move_few_samples_across_any_threshold(repeated: Scores, n: int) -> None:
     distinct = np.random.default_rng(n).permutation(np.linspace(0, 1, n, dtype=np.float32))
     for scores in (repeated[0], distinct, np.append(repeated[0], distinct)):
-        codes, levels = coded(scores[None])
-        back = decoded(codes, levels)[0]
+        codes, levels = encode_scores(scores[None])
+        back = decode_scores(codes, levels)[0]
         order = np.argsort(scores)
         assert (np.diff(back[order]) >= 0).all()
         assert (np.diff(levels) >= 0).all()

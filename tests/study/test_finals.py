@@ -12,7 +12,7 @@ import pytest
 from surrogate_nas import InputError, Study
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.study.finals import Final, Held, to_finalize
+from surrogate_nas.study.finals import Final, RankAgreement, to_finalize
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.training.recipe import Recipe
 
@@ -124,10 +124,10 @@ def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:
         best = replace(like.best, tune=replace(like.best.tune, accuracy=full))
         return Final(like.architecture, searched, (best,), 0)
 
-    held = Held.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
+    held = RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
     assert held is not None
     assert (held.tau, held.n) == (pytest.approx(4 / 6), 4)
-    assert Held.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
-    assert Held.of([final(0.1, 0.5)] * 3) is None
+    assert RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
+    assert RankAgreement.of([final(0.1, 0.5)] * 3) is None
     assert math.isnan(final(0.1, 0.5).test_deviation)
     np.testing.assert_allclose(final(0.1, 0.5).test_interval, like.best.test.accuracy_interval)

@@ -18,7 +18,7 @@ from surrogate_nas.space.costs import units_in
 from surrogate_nas.study.paths import SURROGATE
 from surrogate_nas.study.query import about
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def study(study_path: Path, tmp_path: Path) -> Study:
     return Study.open(shutil.copytree(study_path, tmp_path / "copy"))
 
 
-def stored(study: Study) -> Fitted | None:
+def stored(study: Study) -> FittedSurrogate | None:
     return study.stored_fit(study.archive.records())
 
 
@@ -80,7 +80,7 @@ def test_a_fit_follows_from_the_settings_that_it_was_made_under(name: str, study
 def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path: Path) -> None:
     study.home.update(write_table(study, tmp_path / "a.csv", 1.0))
     assert stored(study) is None
-    first = study.fit().used.calibration.widening
+    first = study.fit().chosen_validation.calibration.widening
     assert "expected cost" in first
     assert stored(study) is not None
     study.home.update(write_table(study, tmp_path / "b.csv", 2.0))
@@ -88,7 +88,7 @@ def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path
     study.home.update(write_table(study, tmp_path / "c.csv", 1.0))
     again = stored(study)
     assert again is not None
-    assert again.used.calibration.widening == first
+    assert again.chosen_validation.calibration.widening == first
 
 
 def test_a_fit_follows_from_what_was_trained(study: Study) -> None:

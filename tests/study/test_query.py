@@ -96,7 +96,7 @@ def test_thresholds_of_a_row_are_its_own(
     (tmp_path / "in.csv").write_text(buffer.getvalue())
     given = [None if t is None else OperatingPoint.parse(t, 3) for t in points]
     asked = [Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
-    [expected] = study.stream(asked)
+    [expected] = study.answers(asked)
     for name in ("in.jsonl", "in.csv"):
         assert command("query", study.path, "--file", tmp_path / name, "-o", tmp_path / "out.jsonl")[0] == 0
         assert as_lines(tmp_path / "out.jsonl") == documents(expected)
@@ -161,7 +161,7 @@ def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: p
             read += 1
             yield only
 
-    blocks = study.stream(endless(), Limits(max_macs=2e5))
+    blocks = study.answers(endless(), Limits(max_macs=2e5))
     next(blocks)
     tracemalloc.start()
     for done in range(32, 400, 16):

@@ -14,7 +14,7 @@ from surrogate_nas.datasets.corruptions import corrupted, require
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text
 from surrogate_nas.study.shift import CLEAN, Shift
-from surrogate_nas.training.training import measure_split
+from surrogate_nas.training.training import predict_split
 from tests.conftest import Command
 
 
@@ -59,7 +59,7 @@ def test_clean_images_give_what_was_stored(study: Study, id: str, shift: Shift) 
     assert (shift.clean.corruption, shift.clean.level) == (CLEAN, 0)
     assert shift.clean.measured == shift.solution.test
     assert shift.solution == study.tune(id, study.settings.limits)
-    again = measure_split(study.network(id), study.splits().test)
+    again = predict_split(study.network(id), study.splits().test)
     stored = study.archive.outputs(id).test
     assert again.logits is not None
     assert stored.logits is not None
@@ -74,7 +74,7 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
         images = corrupted(test.images, row.corruption, row.level, study.archive.header.seed)
         assert row.measured.n == len(test)
         assert abs(sum(row.measured.rates) - 1) < 1e-9
-        said = measure_split(network, LabeledImages(images, test.labels))
+        said = predict_split(network, LabeledImages(images, test.labels))
         assert study._measured(shift.solution.record, said, shift.solution.operating_point) == row.measured
     assert shift.mean_accuracy == pytest.approx(np.mean([s.measured.accuracy for s in shift.shifted]))
     assert shift.shifted == study.shift(id, corruptions=["noise", "contrast"], levels=[1, 5]).shifted

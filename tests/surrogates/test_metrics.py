@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
-from surrogate_nas.surrogates.cross_validation import FOLDS, combined, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import FOLDS, combine, fit_whole, folds, held_out
 from surrogate_nas.surrogates.metrics import Score, bootstrap_tau, kendall
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, stacking_weights
 from surrogate_nas.surrogates.normal_model import NormalModel, marginals
@@ -58,7 +58,9 @@ def test_what_is_certain_counts_neither_for_coverage_nor_for_likelihood() -> Non
     drawn[:, 0, 2] += np.linspace(-30, 30, 50)
     score = Score.of("expected MACs", measured, Spread.of(drawn), np.arange(3), cost=True)
     assert score.coverage == 1
-    assert Spread.of(drawn).needed(measured, 0.1)[0, :2].tolist() == pytest.approx([np.nan, np.nan], nan_ok=True)
+    assert Spread.of(drawn).needed_widening(measured, 0.1)[0, :2].tolist() == pytest.approx(
+        [np.nan, np.nan], nan_ok=True
+    )
 
 
 def test_widening_covers_nine_in_ten_of_fresh_measurements() -> None:
@@ -67,7 +69,7 @@ def test_widening_covers_nine_in_ten_of_fresh_measurements() -> None:
     for _ in range(100):
         said = Spread.of(rng.normal(scale=0.5, size=(200, 1, 60)))  # half as wide as it should be
         measured = rng.normal(size=(1, 60))
-        factor = widening_of(said.needed(measured, 0.0)[:, :40])
+        factor = widening_of(said.needed_widening(measured, 0.0)[:, :40])
         fresh = Spread.of(rng.normal(scale=0.5, size=(200, 1, 60)), factor)
         covered.append(np.mean((measured[:, 40:] >= fresh.low[:, 40:]) & (measured[:, 40:] <= fresh.high[:, 40:])))
     assert 0.87 < np.mean(covered) < 0.94
@@ -155,7 +157,7 @@ def test_the_stack_is_never_much_worse_than_its_best_member() -> None:
         ]
         stack = marginals(fit_whole(rows, surrogate, parts, 0), torch.from_numpy(X))[0][:, 0].numpy()
         lacking.append(max(alone) - kendall(stack, y))
-        assert combined(rows, fold, surrogate, parts).mean.shape == rows.Y.shape
+        assert combine(rows, fold, surrogate, parts).mean.shape == rows.Y.shape
     assert np.mean(lacking) < 0.01
 
 

@@ -24,7 +24,7 @@ from surrogate_nas.surrogates.cross_validation import folds
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
@@ -59,12 +59,12 @@ sys.modules[OWN.partition(":")[0]] = own_surrogate()
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> Fitted:
+def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> FittedSurrogate:
     return fit_surrogate(design, tune_exits(RECORDS), request.param, seed=0)
 
 
 @pytest.fixture
-def predictor(fitted: Fitted) -> Predictor:
+def predictor(fitted: FittedSurrogate) -> Predictor:
     return fitted.predictor
 
 
@@ -179,7 +179,7 @@ def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
     assert within[cheapest <= 0.8 * cap].mean() > 0.9
 
 
-def test_fitting_again_predicts_the_same(fitted: Fitted, design: DesignMatrix, unseen: Candidates) -> None:
+def test_fitting_again_predicts_the_same(fitted: FittedSurrogate, design: DesignMatrix, unseen: Candidates) -> None:
     again = fit_surrogate(design, tune_exits(RECORDS), fitted.predictor.kind, seed=0).predictor
     assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
 
@@ -190,7 +190,7 @@ def key_of(kind: str, trained: Sequence[Record] = TRAINED) -> FitKey:
     return FitKey(records=trained, space=PROBLEM.space, costing=Costing(SHAPE), **settings)
 
 
-def test_a_stored_surrogate_predicts_the_same(fitted: Fitted, unseen: Candidates, tmp_path: Path) -> None:
+def test_a_stored_surrogate_predicts_the_same(fitted: FittedSurrogate, unseen: Candidates, tmp_path: Path) -> None:
     """To the last bit where its state is stored; nothing but the listing of the archive is needed."""
     key = key_of(fitted.predictor.kind, [replace(r, outputs=None) for r in TRAINED])
     persistence.save(fitted, key, tmp_path / "surrogate")
@@ -202,7 +202,7 @@ def test_a_stored_surrogate_predicts_the_same(fitted: Fitted, unseen: Candidates
     np.testing.assert_array_equal(ours.accuracy.low, theirs.accuracy.low)
 
 
-def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: FittedSurrogate, tmp_path: Path) -> None:
     key = key_of(fitted.predictor.kind)
     persistence.save(fitted, key, tmp_path / "surrogate")
     loaded = persistence.load(key, tmp_path / "surrogate")
@@ -216,7 +216,7 @@ def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: Fitted, tmp_p
         np.testing.assert_array_equal(getattr(stored, name), getattr(built, name))
 
 
-def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: FittedSurrogate, tmp_path: Path) -> None:
     key, folder = key_of(fitted.predictor.kind), tmp_path / "surrogate"
     assert persistence.load(key, folder) is None
     persistence.save(fitted, key, folder)
@@ -236,7 +236,7 @@ def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatr
     assert preferred({"gp": 0.73, "stack": 0.70, "xgb": 0.5}) == "gp"
 
 
-def test_scores_count_the_networks_they_were_judged_on(fitted: Fitted, design: DesignMatrix) -> None:
+def test_scores_count_the_networks_they_were_judged_on(fitted: FittedSurrogate, design: DesignMatrix) -> None:
     scores = {s.target: s for s in fitted.validations[0].scores}
     assert scores["accuracy"].n == len(design)
     assert scores["exit probability 1"].n == design.candidates.present[:, 0].sum()

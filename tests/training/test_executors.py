@@ -115,7 +115,7 @@ def test_every_job_becomes_a_record_with_the_outputs_of_training_it_here(
         train.fit(network, digits.train, QUICK, record.proposal.seed, flips=False)
         assert record.failure is None
         assert record.outputs is not None
-        np.testing.assert_equal(asdict(record.outputs), asdict(train.measure(network, digits)))
+        np.testing.assert_equal(asdict(record.outputs), asdict(train.held_out_outputs(network, digits)))
         assert record.seconds > 0
         assert record.provenance["torch"] == torch.__version__
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
     network = train.build(record.architecture, digits, 10, 99, torch.device("cpu"))
     network.load_state_dict(load_file(job(0).checkpoint), strict=True)
     assert record.outputs is not None
-    np.testing.assert_equal(asdict(train.measure(network, digits)), asdict(record.outputs))
+    np.testing.assert_equal(asdict(train.held_out_outputs(network, digits)), asdict(record.outputs))
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".unfinished"}
 
 

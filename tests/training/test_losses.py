@@ -13,9 +13,9 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import training as train
 from surrogate_nas.training.losses import (
-    Objective,
+    TrainingObjective,
     cumulative_gates,
-    distilled,
+    distillation,
     gates,
     joint,
     nachos,
@@ -91,7 +91,7 @@ def untrained(architecture: Architecture, splits: Splits) -> EarlyExitNetwork:
 def taught(network: EarlyExitNetwork, data: Splits, recipe: Recipe, epoch: int) -> dict[str, bool]:
     """Which parts of a network have a gradient."""
     images, labels = torch.from_numpy(data.tune.images), torch.from_numpy(data.tune.labels)
-    objective = Objective(recipe, network.exit_macs())
+    objective = TrainingObjective(recipe, network.exit_macs())
     early = len(network.architecture.exit_positions) - 1
     support = torch.full((10, early), 0.9) if objective.needs_support(epoch) else None
     objective(network.said(images), labels, labels, epoch, support).backward()  # type: ignore[no-untyped-call]
@@ -120,12 +120,12 @@ def test_distillation_is_the_mean_divergence_from_the_last_exit(temperature: flo
     teacher = (z[-1] / temperature).softmax(dim=1)
     parts = [(teacher * (teacher.log() - (one / temperature).softmax(dim=1).log())).sum(dim=1).mean() for one in z[:-1]]
     expected = temperature**2 * (parts[0] + parts[1]) / 2
-    torch.testing.assert_close(distilled([(one, None) for one in z], temperature), expected)
+    torch.testing.assert_close(distillation([(one, None) for one in z], temperature), expected)
 
 
 def test_distillation_moves_the_pupils_and_not_the_teacher() -> None:
     z = logits()
-    distilled([(one, None) for one in z], 3.0).backward()  # type: ignore[no-untyped-call]
+    distillation([(one, None) for one in z], 3.0).backward()  # type: ignore[no-untyped-call]
     assert z[-1].grad is None
     assert all(one.grad is not None and one.grad.any() for one in z[:-1])
 
@@ -133,14 +133,14 @@ def test_distillation_moves_the_pupils_and_not_the_teacher() -> None:
 def test_the_gradient_of_distillation_is_that_of_finite_differences() -> None:
     teacher = logits()[-1].detach()
     assert torch.autograd.gradcheck(
-        lambda a, b: distilled([(a, None), (b, None), (teacher, None)], 3.0), tuple(logits()[:-1])
+        lambda a, b: distillation([(a, None), (b, None), (teacher, None)], 3.0), tuple(logits()[:-1])
     )
 
 
 def test_an_exit_that_says_what_the_last_says_has_nothing_to_learn() -> None:
     z = logits(1)[0]
-    assert float(distilled([(z + 3.0, None), (z, None)], 2.0).detach()) == pytest.approx(0, abs=1e-12)
-    assert float(distilled([(z, None)], 2.0)) == 0
+    assert float(distillation([(z + 3.0, None), (z, None)], 2.0).detach()) == pytest.approx(0, abs=1e-12)
+    assert float(distillation([(z, None)], 2.0)) == 0
 
 
 # ---------------------------------------------------------------------- gates and NACHOS
@@ -258,7 +258,7 @@ GATED = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@gated-c8/res-d1-w8-k3-s2@
 
 def test_the_backbone_comes_first_then_exits_then_the_support_matrix(digits: Splits) -> None:
     recipe = Recipe(epochs=20, loss=Nachos(max_macs=1e5))
-    objective = Objective(recipe, MACS)
+    objective = TrainingObjective(recipe, MACS)
     assert [e for e in range(20) if objective.needs_support(e)] == list(range(15, 20))
     heads = {"head 0": False, "head 1": False, "head 2": True, "backbone": True}
     assert taught(untrained(GATED, digits), digits, recipe, 9) == heads
@@ -268,13 +268,13 @@ def test_the_backbone_comes_first_then_exits_then_the_support_matrix(digits: Spl
 
 def test_without_its_weight_there_is_no_support_matrix() -> None:
     recipe = Recipe(epochs=20, loss=Nachos(max_macs=1e5, peak_weight=0))
-    assert not any(Objective(recipe, MACS).needs_support(e) for e in range(20))
+    assert not any(TrainingObjective(recipe, MACS).needs_support(e) for e in range(20))
 
 
 def test_phases_never_go_back() -> None:
     for epochs in (1, 2, 3, 7):
         recipe = Recipe(epochs=epochs, loss=Nachos(max_macs=1e5))
-        used = [Objective(recipe, MACS).needs_support(e) for e in range(epochs)]
+        used = [TrainingObjective(recipe, MACS).needs_support(e) for e in range(epochs)]
         assert all(before <= after for before, after in pairwise(used))
 
 

@@ -29,7 +29,7 @@ def untrained(architecture: Architecture, splits: Splits, seed: int = 0) -> Earl
 def trained(architecture: Architecture, splits: Splits, recipe: Recipe, seed: int) -> Outputs:
     network = untrained(architecture, splits, seed)
     train.fit(network, splits.train, recipe, seed, flips=False)
-    return train.measure(network, splits)
+    return train.held_out_outputs(network, splits)
 
 
 # ---------------------------------------------------------------------- outcomes
@@ -56,8 +56,8 @@ def test_the_same_seed_gives_the_same_outputs_to_the_bit(
 
 def test_what_is_measured_of_an_image_does_not_depend_on_the_others(architecture: Architecture, digits: Splits) -> None:
     network = untrained(architecture, digits)
-    whole = train.measure(network.train(), digits).tune
-    alone = train.measure(network.train(), replace(digits, tune=digits.tune[np.arange(1)])).tune
+    whole = train.held_out_outputs(network.train(), digits).tune
+    alone = train.held_out_outputs(network.train(), replace(digits, tune=digits.tune[np.arange(1)])).tune
     assert whole.logits is not None
     assert alone.logits is not None
     np.testing.assert_allclose(alone.logits[:, 0], whole.logits[:, 0], atol=2e-3)
@@ -103,7 +103,7 @@ def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits:
     network.mean.fill_(math.nan)
     assert failure(network, digits, QUICK).kind == "diverged"
     with pytest.raises(TrainingFailure, match="logits are not finite"):
-        train.measure(network, digits)
+        train.held_out_outputs(network, digits)
 
 
 def test_a_training_that_takes_too_long_fails_for_time(architecture: Architecture, digits: Splits) -> None:

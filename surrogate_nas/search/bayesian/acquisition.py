@@ -44,7 +44,7 @@ def safe(probability: Floats, feasible: int, q: int) -> Bools:
 
 
 def greedily(
-    front: Front, cost: Floats, accuracy: Floats, count: int, begun: tuple[Floats, Floats] | None = None
+    front: Front, cost: Floats, accuracy: Floats, count: int, pending: tuple[Floats, Floats] | None = None
 ) -> list[int]:
     """Indices of up to `count` of n candidates, each for what it adds to the sampled fronts of those before.
 
@@ -55,18 +55,18 @@ def greedily(
         cost: (S, n, T) sampled costs of the T points that each candidate offers.
         accuracy: (S, n, T) of the same.
         count: how many.
-        begun: (S, k, T) costs and accuracies of k candidates that are in flight.
+        pending: (S, k, T) costs and accuracies of k candidates that are in flight.
     """
-    fronts, picked = [front] * len(cost), list[int]()
-    if begun is not None and begun[0].shape[1]:
-        fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *begun, strict=True)]
+    fronts, picks = [front] * len(cost), list[int]()
+    if pending is not None and pending[0].shape[1]:
+        fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *pending, strict=True)]
     for _ in range(min(count, cost.shape[1])):
         gain = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
-        gain[picked] = -1
-        picked.append(int(gain.argmax()))
-        i = picked[-1]
+        gain[picks] = -1
+        picks.append(int(gain.argmax()))
+        i = picks[-1]
         fronts = [f.with_points(c[i], a[i]) for f, c, a in zip(fronts, cost, accuracy, strict=True)]
-    return picked
+    return picks
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def greedily_by_nehvi(
         pending: (k, d) points that are in flight.
     """
     none = points[:0] if pending is None else pending
-    picked: list[int] = []
+    picks: list[int] = []
     with _plain_qlognehvi(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", NumericalWarning)
         torch.manual_seed(seed)  # pruning the baseline draws from the global generator
@@ -113,7 +113,7 @@ def greedily_by_nehvi(
         )
         baseline = promising if len(promising) else baseline
         for _ in range(min(count, len(points))):
-            before = torch.cat([none, points[picked]])
+            before = torch.cat([none, points[picks]])
             acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
                 model,
                 list(outcomes.reference),
@@ -125,9 +125,9 @@ def greedily_by_nehvi(
                 cache_root=False,
             )
             value = acquisition(points[:, None, :]).numpy()
-            value[picked] = -np.inf
-            picked.append(int(value.argmax()))
-    return picked
+            value[picks] = -np.inf
+            picks.append(int(value.argmax()))
+    return picks
 
 
 @contextmanager

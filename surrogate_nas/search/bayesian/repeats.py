@@ -18,7 +18,7 @@ MOST_TRAININGS = 3
 
 
 def worth_repeating(
-    history: History, value: CurveValue, on_front: Ints, picked: Candidates, q: int
+    history: History, value: CurveValue, on_front: Ints, picks: Candidates, q: int
 ) -> list[tuple[int, Ints]]:
     """Which of the picked to give up, and the row to be trained again instead; at most every other one.
 
@@ -26,16 +26,16 @@ def worth_repeating(
         history: whose settings may forbid it.
         value: which curves architectures offer, and the front.
         on_front: (k, G) architectures of the front.
-        picked: up to q new ones.
+        picks: up to q new ones.
         q: how many are to be trained.
     """
     if not history.problem.settings.repeats or not len(value.front.cost) or q < 2:
         return []
     rows = np.array([row for row in on_front if _may_repeat(history, row)], dtype=np.int64)
-    if not len(rows) or not len(picked):
+    if not len(rows) or not len(picks):
         return []
     worth = _Worth(history, value)
-    new, again = worth.of_new(picked), worth.of_repeats(rows)
+    new, again = worth.of_new(picks), worth.of_repeats(rows)
     places, best = np.argsort(new, kind="stable"), np.argsort(-again, kind="stable")
     return [(int(place), rows[i]) for place, i in zip(places[: q // 2], best, strict=False) if again[i] > new[place]]
 
@@ -55,30 +55,32 @@ class _Worth:
         self.value, self.predictor = value, value.predictor
         _, first = np.unique(history.networks.indices, axis=0, return_index=True)
         self.networks = history.networks[np.sort(first)]
-        cost, accuracy, _ = value.composed(self.networks, self.predictor.coefficients(self.networks, 0, 0, fresh=False))
+        cost, accuracy, _ = value.curves_of(
+            self.networks, self.predictor.coefficients(self.networks, 0, 0, fresh=False)
+        )
         self.cost, self.accuracy = cost[0], accuracy[0]
 
-    def of_new(self, picked: Candidates) -> Floats:
+    def of_new(self, picks: Candidates) -> Floats:
         """(n,)."""
         front = self._front(np.ones(len(self.networks), dtype=bool))
-        cost, accuracy = self._after_training(picked)
+        cost, accuracy = self._after_training(picks)
         return np.asarray(front.improvement(cost, accuracy).mean(axis=0))
 
     def of_repeats(self, rows: Ints) -> Floats:
         """(k,): the believed front may shrink too, but not on average."""
-        whole = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
-        found = []
+        before = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
+        growths = []
         for row in rows:
-            is_it = (self.networks.indices == row).all(axis=1)
-            without = self._front(~is_it)
-            cost, accuracy = self._after_training(self.networks[np.flatnonzero(is_it)])
-            found.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - whole)
-        return np.array(found)
+            is_row = (self.networks.indices == row).all(axis=1)
+            without = self._front(~is_row)
+            cost, accuracy = self._after_training(self.networks[np.flatnonzero(is_row)])
+            growths.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - before)
+        return np.array(growths)
 
-    def _front(self, which: Array) -> Front:
+    def _front(self, mask: Array) -> Front:
         front = self.value.front
         return Front.of(
-            self.cost[which].ravel(), self.accuracy[which].ravel(), front.reference_cost, front.reference_accuracy
+            self.cost[mask].ravel(), self.accuracy[mask].ravel(), front.reference_cost, front.reference_accuracy
         )
 
     def _after_training(self, part: Candidates) -> tuple[Floats, Floats]:
@@ -88,14 +90,14 @@ class _Worth:
         """
         mean, variance = self.predictor.posterior(part)
         noise = self.predictor.calibration.network_variance + self._sampling
-        drawn = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
-        drawn = np.concatenate([drawn, -drawn])  # so that the mean stays what it is
-        targets = mean + drawn * (variance / np.sqrt(variance + noise))
-        cost, accuracy, _ = self.value.composed(part, self.predictor.design.coefficients(targets))
+        z = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
+        z = np.concatenate([z, -z])  # so that the mean stays what it is
+        targets = mean + z * (variance / np.sqrt(variance + noise))
+        cost, accuracy, _ = self.value.curves_of(part, self.predictor.design.coefficients(targets))
         return cost, accuracy
 
     @property
     def _sampling(self) -> Floats:
         """(m,) variance of a target that comes of the number of held-out samples."""
-        known = self.predictor.design.training.Yvar
-        return np.nanmedian(np.where(np.isfinite(known), known, np.nan), axis=0)
+        Yvar = self.predictor.design.training.Yvar
+        return np.nanmedian(np.where(np.isfinite(Yvar), Yvar, np.nan), axis=0)

@@ -52,11 +52,11 @@ class Individuals:
         return cls(rows, np.where(present, thresholds, OFF))
 
     @classmethod
-    def drawn(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
+    def random(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
         """Architectures with uniform genes."""
         return cls.of(space, rows, rng.choice(GENES, size=(len(rows), k)))
 
-    def joined(self, others: "Individuals") -> "Individuals":
+    def concatenate(self, others: "Individuals") -> "Individuals":
         """These, then the others."""
         return Individuals(
             np.concatenate([self.rows, others.rows]), np.concatenate([self.thresholds, others.thresholds])
@@ -89,10 +89,10 @@ class Individuals:
 def genes_of(proposal: Proposal) -> Floats:
     """(E − 1,) that an individual was proposed with; those of one that had none are drawn by its seed."""
     k = proposal.architecture.positions - 1
-    said = (proposal.prediction or {}).get("thresholds")
-    if not isinstance(said, list) or len(said) != k:
+    thresholds = (proposal.prediction or {}).get("thresholds")
+    if not isinstance(thresholds, list) or len(thresholds) != k:
         return np.random.default_rng(proposal.seed).choice(GENES, size=k)
-    return np.array([OFF if t is None else t for t in said], dtype=np.float64)
+    return np.array([OFF if t is None else t for t in thresholds], dtype=np.float64)
 
 
 def pending_individuals(history: History, k: int) -> Individuals:
@@ -108,7 +108,7 @@ def at_genes(exits: Exits, genes: Floats) -> Measurements:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TrainedIndividuals:
     """n trained individuals, and what they do on tune; failures are left out."""
 
     individuals: Individuals
@@ -123,7 +123,7 @@ class Shown:
         return len(self.individuals)
 
     @classmethod
-    def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "Shown":
+    def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "TrainedIndividuals":
         """Everything trained.
 
         Args:
@@ -133,21 +133,23 @@ class Shown:
             macs: whether the cost is expected MACs, whatever the study minimises.
         """
         space, limits = history.problem.space, history.problem.settings.limits
-        measured = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
+        measurements = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
         k = space.positions - 1 if genes else 0
-        thresholds = np.array([m.thresholds[0, :k] for m in measured], dtype=np.float64).reshape(len(measured), k)
-        cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measured], dtype=np.float64)
-        error = np.array([1 - m.accuracy[0] for m in measured], dtype=np.float64)
-        feasible = np.array([m.feasible(limits)[0] for m in measured], dtype=bool)
+        thresholds = np.array([m.thresholds[0, :k] for m in measurements], dtype=np.float64).reshape(
+            len(measurements), k
+        )
+        cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measurements], dtype=np.float64)
+        error = np.array([1 - m.accuracy[0] for m in measurements], dtype=np.float64)
+        feasible = np.array([m.feasible(limits)[0] for m in measurements], dtype=bool)
         rows = history.networks.indices
         return cls(Individuals.of(space, rows, thresholds), error, np.log10(cost), feasible)
 
 
 def within_limits(history: History, individuals: Individuals) -> Individuals:
     """Those that keep the exact limits, trained or not."""
-    found = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
+    cost = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
     present = history.problem.space.genes.present(individuals.rows)
-    return individuals[np.flatnonzero(keeps_exact_limits(found, present, history.problem.settings.limits))]
+    return individuals[np.flatnonzero(keeps_exact_limits(cost, present, history.problem.settings.limits))]
 
 
 def new_ones(history: History, individuals: Individuals) -> Individuals:
@@ -159,10 +161,10 @@ def new_ones(history: History, individuals: Individuals) -> Individuals:
     return individuals[np.array([first[row.tobytes()] for row in new], dtype=np.int64)]
 
 
-def filled_up(history: History, chosen: Individuals, q: int, rng: np.random.Generator) -> Individuals:
+def fill_up(history: History, candidates: Individuals, q: int, rng: np.random.Generator) -> Individuals:
     """Up to q: the chosen, which are new, then samples."""
-    if len(chosen) >= q:
-        return chosen[:q]
-    space, k = history.problem.space, chosen.thresholds.shape[1]
-    sampled = Individuals.drawn(space, history.sample(q + len(chosen), rng).indices, k, rng)
-    return new_ones(history, chosen.joined(sampled))[:q]
+    if len(candidates) >= q:
+        return candidates[:q]
+    space, k = history.problem.space, candidates.thresholds.shape[1]
+    samples = Individuals.random(space, history.sample(q + len(candidates), rng).indices, k, rng)
+    return new_ones(history, candidates.concatenate(samples))[:q]

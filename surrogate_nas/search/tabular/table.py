@@ -28,7 +28,7 @@ from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
+from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decode_scores
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.yaml_files import read_space
@@ -67,7 +67,7 @@ class TabulatedTraining:
             test: (N − n,) labels of the test split.
         """
         n = len(tune)
-        scores = {policy: decoded(self.codes[policy], self.levels[policy]) for policy in POLICIES}
+        scores = {policy: decode_scores(self.codes[policy], self.levels[policy]) for policy in POLICIES}
         right = np.unpackbits(self.correct, axis=1, count=n + len(test)).view(np.bool_)
         return Outputs(
             SplitOutputs(tune, None, {policy: score[:, :n] for policy, score in scores.items()}, right[:, :n]),
@@ -100,16 +100,16 @@ class EennTable:
         path = Path(path)
         files = _checked_files(path)
         try:
-            described = json.loads(files[DESCRIPTION])
-            if described["format"] != FORMAT:
-                raise InputError(f"{path} is a table of format {described['format']}; this package reads {FORMAT}")
+            description = json.loads(files[DESCRIPTION])
+            if description["format"] != FORMAT:
+                raise InputError(f"{path} is a table of format {description['format']}; this package reads {FORMAT}")
             labels = tensors_of(files[LABELS])
             trainings = tuple(_trainings(files, len(labels["tune"]) + len(labels["test"])))
             return cls(
                 SearchSpace(read_space(path / SPACE)),
-                ImageShape(**described["shape"]),
-                described["fidelity"],
-                described["data"]["sha256"],
+                ImageShape(**description["shape"]),
+                description["fidelity"],
+                description["data"]["sha256"],
                 (labels["tune"], labels["test"]),
                 trainings,
             )
@@ -139,10 +139,10 @@ class EennTable:
     @cached_property
     def untrained(self) -> Ints:
         """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
-        there, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
+        trained_rows, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
             raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
-        return everything[[row.tobytes() not in there for row in everything]]
+        return everything[[row.tobytes() not in trained_rows for row in everything]]
 
     @property
     def missing(self) -> frozenset[bytes]:
@@ -228,15 +228,15 @@ def _read(path: Path) -> bytes:
 
 def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
     """Those of `networks.csv`, piece by piece."""
-    listed = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
-    for piece, group in itertools.groupby(listed, key=lambda row: int(row["piece"])):
+    reader = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
+    for piece, group in itertools.groupby(reader, key=lambda row: int(row["piece"])):
         rows = list(group)
         architectures = [Architecture.parse(row["architecture"]) for row in rows]
         ends = np.cumsum([len(a.exit_positions) for a in architectures])
         arrays = _piece(files[PIECE.format(piece)], int(ends[-1]), samples)
         parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
-            codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
+            codes, levels = ({p: parts[f"{p}.{part}"][i] for p in POLICIES} for part in ("codes", "levels"))
             yield TabulatedTraining(
                 id=row["id"],
                 architecture=architecture,
@@ -248,9 +248,9 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTr
             )
 
 
-def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:
+def _piece(content: bytes, exits: int, samples: int) -> dict[str, Array]:
     """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` for others."""
-    arrays = tensors_of(stored)
+    arrays = tensors_of(content)
     for policy in POLICIES:
         _require(arrays, f"{policy}.codes", np.uint8, (exits, samples))
         _require(arrays, f"{policy}.levels", np.float32, (exits, LEVELS))
@@ -259,6 +259,6 @@ def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:
 
 
 def _require(arrays: Mapping[str, Array], name: str, dtype: type, shape: tuple[int, int]) -> None:
-    found = arrays[name]
-    if found.dtype != dtype or found.shape != shape:
-        raise ValueError(f"{name} is {found.dtype}{found.shape}, not {np.dtype(dtype)}{shape}")
+    array = arrays[name]
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}")

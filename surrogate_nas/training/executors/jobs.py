@@ -100,7 +100,7 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
     start = time.monotonic() - seconds_before(job.unfinished)
     outputs, failure = None, None
     try:
-        outputs = yield from _train_and_measure(job, data)
+        outputs = yield from _train_and_predict(job, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
     except MemoryError as error:
@@ -110,7 +110,7 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
     yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
 
 
-def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
+def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = datasets.split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
@@ -125,9 +125,9 @@ def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, O
         charge_heads=job.charge_heads,
         unfinished=job.unfinished,
     )
-    outputs = train.measure(network, splits)
-    described = {ARCHITECTURE: str(job.proposal.architecture)}
-    write(job.checkpoint, network.state_dict(), described, durable=True)  # before its record is stored
+    outputs = train.held_out_outputs(network, splits)
+    metadata = {ARCHITECTURE: str(job.proposal.architecture)}
+    write(job.checkpoint, network.state_dict(), metadata, durable=True)  # before its record is stored
     return outputs
 
 
@@ -148,6 +148,6 @@ def provenance(job: Job) -> dict[str, str]:
     }
 
 
-def not_kept(job: Job, error: OSError) -> JobError:
+def write_error(job: Job, error: OSError) -> JobError:
     """What to raise where nothing can be written."""
     return JobError(f"training {job.proposal.id} could not be kept: {error}")

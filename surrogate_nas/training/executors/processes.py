@@ -25,8 +25,8 @@ from surrogate_nas.training.executors.jobs import (
     OnProgress,
     always,
     carry_out,
-    not_kept,
     provenance,
+    write_error,
 )
 
 WATCH_EVERY = 0.2
@@ -55,7 +55,7 @@ class InProcess:
                         else:
                             on_progress(job.proposal, message / job.recipe.epochs)
                 except OSError as error:
-                    raise not_kept(job, error) from None
+                    raise write_error(job, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Running:
         """That it has run."""
         return time.monotonic() - self.start
 
-    def failed(self, kind: FailureKind, message: str) -> Record:
+    def failure_record(self, kind: FailureKind, message: str) -> Record:
         """Its record, if it will not give one itself."""
         return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
 
@@ -79,11 +79,13 @@ class Running:
         """A failure if it takes more time or memory than it may."""
         limit = self.job.recipe.max_seconds
         if limit is not None and self.seconds > limit + TIME_TO_STOP:
-            return self.failed("time", f"more than {limit:g} s, and it did not stop by itself")
+            return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
         with suppress(psutil.Error):  # it has just ended
-            used = psutil.Process(self.process.pid).memory_info().rss
-            if used > max_memory:
-                return self.failed("memory", f"used {amount(used)}, more than the {amount(max_memory)} it may")
+            memory = psutil.Process(self.process.pid).memory_info().rss
+            if memory > max_memory:
+                return self.failure_record(
+                    "memory", f"used {amount(memory)}, more than the {amount(max_memory)} it may"
+                )
         return None
 
     def kill(self) -> None:
@@ -111,8 +113,8 @@ class LocalProcesses:
                 while more and len(running) < self.workers:
                     job = next(waiting, None) if may_start() else None
                     if more := job is not None:
-                        receiver, started = _start(context, job)
-                        running[receiver] = started
+                        receiver, training = _start(context, job)
+                        running[receiver] = training
                 for ready in wait(list(running), timeout=WATCH_EVERY) if running else ():
                     assert isinstance(ready, Connection)
                     record = _receive(ready, running[ready], on_progress)
@@ -120,16 +122,16 @@ class LocalProcesses:
                         running.pop(ready).process.join()
                         ready.close()
                         yield record
-                for receiver, started in list(running.items()):
-                    record = started.excess(max_memory)
+                for receiver, training in list(running.items()):
+                    record = training.excess(max_memory)
                     if record is not None:
-                        started.kill()
+                        training.kill()
                         del running[receiver]
                         receiver.close()
                         yield record
         finally:
-            for started in running.values():
-                started.kill()
+            for training in running.values():
+                training.kill()
 
 
 def _start(context: ForkServerContext | SpawnContext, job: Job) -> tuple[Connection, Running]:
@@ -186,9 +188,9 @@ def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Re
         running.process.join()
         code = running.process.exitcode
         hint = ", as when the machine has no memory left" if code == KILLED else ""
-        return running.failed("crashed", f"the training process ended with exit code {code}{hint}")
+        return running.failure_record("crashed", f"the training process ended with exit code {code}{hint}")
     if isinstance(message, OSError):
-        raise not_kept(running.job, message)
+        raise write_error(running.job, message)
     if isinstance(message, Record):
         return message
     on_progress(running.job.proposal, message / running.job.recipe.epochs)

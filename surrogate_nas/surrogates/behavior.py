@@ -12,23 +12,23 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
 from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.space.candidates import Candidates
-from surrogate_nas.surrogates.curves import Reach
+from surrogate_nas.surrogates.curves import ExitBehavior
 from surrogate_nas.surrogates.design import DesignMatrix
 
 
 @dataclass(frozen=True)
-class Reached:
+class CandidateBehavior:
     """What n candidates do at thresholds: their curves, and the exact costs of leaving anywhere."""
 
-    curve: Reach
+    curve: ExitBehavior
     costs: Figures
     """Without rates and accuracy: what is exact."""
-    priced: Floats
+    objective_costs: Floats
     """(…, E) cost that is to be minimised."""
 
-    def measured(self, samples: int, generator: torch.Generator) -> "Reached":
-        """What that many held-out samples would show; see `Reach.measured`."""
-        return replace(self, curve=self.curve.measured(samples, generator))
+    def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "CandidateBehavior":
+        """What that many held-out samples would show; see `ExitBehavior.with_sampling_noise`."""
+        return replace(self, curve=self.curve.with_sampling_noise(samples, generator))
 
     @cached_property
     def accuracy(self) -> Floats:
@@ -38,7 +38,7 @@ class Reached:
     @cached_property
     def objective(self) -> Floats:
         """(…) expected cost that is to be minimised."""
-        return np.asarray(self.curve.expected(torch.from_numpy(self.priced)).numpy())
+        return np.asarray(self.curve.expected(torch.from_numpy(self.objective_costs)).numpy())
 
     @cached_property
     def figures(self) -> Figures:
@@ -56,7 +56,9 @@ class Reached:
         return self.figures.excess(limits)
 
 
-def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats) -> Reached:
+def behavior_at(
+    design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats
+) -> CandidateBehavior:
     """What n candidates do at thresholds.
 
     Args:
@@ -67,24 +69,26 @@ def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, th
     """
     cost, wide = candidates.cost, thresholds.ndim == 3
 
-    def shaped(array: Array) -> Array:
+    def broadcast(array: Array) -> Array:
         return array[:, None] if wide else array
 
-    present = shaped(candidates.present)
+    present = broadcast(candidates.present)
     on = np.isfinite(thresholds) & present[..., :-1]
 
-    def spent(backbone: Array, branch: Array) -> Array:
-        return charged(shaped(backbone), shaped(branch), on, cost.charge_heads)
+    def exit_costs(backbone: Array, branch: Array) -> Array:
+        return charged(broadcast(backbone), broadcast(branch), on, cost.charge_heads)
 
     nothing = np.zeros(0)
-    memory = np.maximum(shaped(cost.backbone_memory[:, -1]), (shaped(cost.branch_memory)[..., :-1] * on).max(axis=-1))
+    memory = np.maximum(
+        broadcast(cost.backbone_memory[:, -1]), (broadcast(cost.branch_memory)[..., :-1] * on).max(axis=-1)
+    )
     costs = Figures(
         nothing,
-        Spent(nothing, spent(cost.backbone, cost.branch)),
-        shaped(cost.parameters),
-        shaped(cost.weight_bytes),
+        Spent(nothing, exit_costs(cost.backbone, cost.branch)),
+        broadcast(cost.parameters),
+        broadcast(cost.weight_bytes),
         memory,
-        None if cost.other is None else Spent(nothing, spent(*cost.other)),
+        None if cost.other is None else Spent(nothing, exit_costs(*cost.other)),
     )
     curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
-    return Reached(curve, costs, spent(*cost.priced).astype(np.float64))
+    return CandidateBehavior(curve, costs, exit_costs(*cost.priced).astype(np.float64))
