@@ -7,7 +7,7 @@ from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_fi
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.surrogates.metrics import Score
-from surrogate_nas.surrogates.validation import RELATIVE, HELD_OUT_AT, Validation
+from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validation
 
 NAMES: Mapping[str, str] = {
     "gp": "Gaussian processes (gp)",

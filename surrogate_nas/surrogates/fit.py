@@ -11,7 +11,7 @@ from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combin
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
-from surrogate_nas.surrogates.chosen_validation import Validation, judge, reference_thresholds
+from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds
 
 
 @dataclass(frozen=True, slots=True)
