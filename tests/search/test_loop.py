@@ -53,8 +53,8 @@ def test_a_search_spends_its_budget_on_distinct_architectures(limited: tuple[Pro
 
 def test_no_proposal_breaks_an_exact_limit(limited: tuple[Problem, list[Record]]) -> None:
     task, records = limited
-    found = Candidates.of(task.space, [r.architecture for r in records], Costing(SHAPE))
-    assert keeps_exact_limits(found.cost, found.present, task.settings.limits).all()
+    candidates = Candidates.of(task.space, [r.architecture for r in records], Costing(SHAPE))
+    assert keeps_exact_limits(candidates.cost, candidates.present, task.settings.limits).all()
 
 
 def test_proposals_say_what_was_predicted_of_them(limited: tuple[Problem, list[Record]]) -> None:
@@ -111,8 +111,8 @@ def test_a_space_that_is_used_up_proposes_nothing_and_ends_the_search(user_space
     task = Problem(user_space, SHAPE, problem(budget=200, initial=16).settings, 0)
     start = initial_proposals(task, 16, [], 0)
     everything = initial_proposals(task, user_space.size, [], 0)
-    found = search(task, verify(start), everything, verify, Bayesian(lambda records: fit(task, records)))
-    assert [r.proposal for r in found] == start
+    records = search(task, verify(start), everything, verify, Bayesian(lambda records: fit(task, records)))
+    assert [r.proposal for r in records] == start
 
 
 def test_once_limits_have_been_kept_often_only_likely_candidates_are_left() -> None:

@@ -73,10 +73,10 @@ def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
 def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> None:
     copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "pruned"))
     copy.home.update({"keep": "none"})
-    kept = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
-    assert kept
-    assert len(kept) == len({r.architecture for r in copy.archive.records("final")})
-    for id in kept:
+    kept_ids = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
+    assert kept_ids
+    assert len(kept_ids) == len({r.architecture for r in copy.archive.records("final")})
+    for id in kept_ids:
         record = copy.archive.find(id)
         assert record.proposal.origin == "final"
         assert copy.network(id).architecture == record.architecture
@@ -124,9 +124,9 @@ def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:
         best = replace(like.best, tune=replace(like.best.tune, accuracy=full))
         return Final(like.architecture, searched, (best,), 0)
 
-    held = RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
-    assert held is not None
-    assert (held.tau, held.n) == (pytest.approx(4 / 6), 4)
+    agreement = RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
+    assert agreement is not None
+    assert (agreement.tau, agreement.n) == (pytest.approx(4 / 6), 4)
     assert RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
     assert RankAgreement.of([final(0.1, 0.5)] * 3) is None
     assert math.isnan(final(0.1, 0.5).test_deviation)

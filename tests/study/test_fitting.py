@@ -54,13 +54,15 @@ def test_a_stored_fit_answers_from_the_listing_of_the_archive(study: Study, monk
 
 
 def test_a_stored_fit_answers_as_the_fit_that_was_made(study: Study) -> None:
-    asked = study.space.sample(20, np.random.default_rng(0))
-    made = study.fit(again=True)
+    architectures = study.space.sample(20, np.random.default_rng(0))
+    new_fit = study.fit(again=True)
     records, limits = study.archive.records(), study.settings.limits
-    respondents = [study.respondent(records, fitted, limits) for fitted in (made, stored(study)) if fitted is not None]
-    questions = list(about(study.space, study.space.indices(asked)))
-    ours, theirs = (list(respondent.answer(questions)) for respondent in respondents)
-    assert ours == theirs
+    respondents = [
+        study.respondent(records, fitted, limits) for fitted in (new_fit, stored(study)) if fitted is not None
+    ]
+    questions = list(about(study.space, study.space.indices(architectures)))
+    first_answers, second_answers = (list(respondent.answer(questions)) for respondent in respondents)
+    assert first_answers == second_answers
 
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -70,8 +70,8 @@ def predictor(fitted: FittedSurrogate) -> Predictor:
 
 @pytest.fixture(scope="module")
 def unseen() -> Candidates:
-    drawn = moves.sample(PROBLEM.space.genes, 60, np.random.default_rng(9))
-    return Candidates.of_indices(PROBLEM.space, drawn, Costing(SHAPE))
+    rows = moves.sample(PROBLEM.space.genes, 60, np.random.default_rng(9))
+    return Candidates.of_indices(PROBLEM.space, rows, Costing(SHAPE))
 
 
 def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: DesignMatrix) -> None:
@@ -79,7 +79,7 @@ def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: Desi
     training = design.training
     assert (training.Y[~training.defined] == 0).all()
     assert ((training.X >= 0) & (training.X <= 1)).all()
-    size = [np.sqrt(np.mean(training.Y[known, j] ** 2)) for j, known in enumerate(training.defined.T)]
+    size = [np.sqrt(np.mean(training.Y[defined, j] ** 2)) for j, defined in enumerate(training.defined.T)]
     assert np.allclose(size, 1, atol=1e-6)
 
 
@@ -89,11 +89,11 @@ def test_targets_keep_what_the_coefficients_say_of_accuracy(design: DesignMatrix
         torch.from_numpy(shared_thresholds(3, 50, seed=1))[None],
         torch.from_numpy(design.candidates.present),
     )
-    whole, kept = (
+    from_coefficients, from_targets = (
         design.basis.compose(torch.from_numpy(c)[:, None], grid, present[:, None]).accuracy.numpy()
         for c in (values, design.coefficients(design.training.Y))
     )
-    assert np.sqrt(np.mean((whole - kept) ** 2)) < 0.01
+    assert np.sqrt(np.mean((from_coefficients - from_targets) ** 2)) < 0.01
 
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
@@ -153,19 +153,19 @@ def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(ki
 
 
 def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
-    said = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
-    for estimate in (said.accuracy, said.expected_macs, said.rates, said.exit_accuracy):
+    prediction = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
+    for estimate in (prediction.accuracy, prediction.expected_macs, prediction.rates, prediction.exit_accuracy):
         assert (estimate.low <= estimate.high).all()
-    assert (said.rates.high[~unseen.present] == 0).all()
-    assert np.allclose(said.rates.mean.sum(axis=1), 1, atol=1e-12)
-    assert (said.macs == unseen.cost.macs()).all()
+    assert (prediction.rates.high[~unseen.present] == 0).all()
+    assert np.allclose(prediction.rates.mean.sum(axis=1), 1, atol=1e-12)
+    assert (prediction.macs == unseen.cost.macs()).all()
 
 
 def test_exact_limits_are_certain(predictor: Predictor, unseen: Candidates) -> None:
     thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
     median = float(np.median(unseen.cost.parameters))
-    said = predictor.predict(unseen, thresholds, Limits(max_params=median))
-    assert (said.feasible == (unseen.cost.parameters <= median)).all()
+    prediction = predictor.predict(unseen, thresholds, Limits(max_params=median))
+    assert (prediction.feasible == (unseen.cost.parameters <= median)).all()
 
 
 def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
@@ -174,8 +174,8 @@ def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
     cheapest = np.where(unseen.present, unseen.cost.backbone + unseen.cost.branch, np.iinfo(np.int64).max).min(axis=1)
     cap = float(np.quantile(unseen.cost.macs()[:, -1], 0.3))
     grid = np.concatenate([shared_thresholds(3, 40), [[0.0, 0.0], [np.inf, 0.0], [np.inf, np.inf]]])
-    said = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
-    within = said.expected_macs.mean <= 1.1 * cap
+    prediction = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
+    within = prediction.expected_macs.mean <= 1.1 * cap
     assert within[cheapest <= 0.8 * cap].mean() > 0.9
 
 
@@ -198,8 +198,8 @@ def test_a_stored_surrogate_predicts_the_same(fitted: FittedSurrogate, unseen: C
     assert loaded is not None
     assert loaded.validations[0].scores == fitted.validations[0].scores
     thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
-    ours, theirs = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
-    np.testing.assert_array_equal(ours.accuracy.low, theirs.accuracy.low)
+    before, after = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
+    np.testing.assert_array_equal(before.accuracy.low, after.accuracy.low)
 
 
 def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: FittedSurrogate, tmp_path: Path) -> None:
@@ -207,13 +207,13 @@ def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: FittedSurroga
     persistence.save(fitted, key, tmp_path / "surrogate")
     loaded = persistence.load(key, tmp_path / "surrogate")
     assert loaded is not None
-    stored, built = loaded.predictor.design, fitted.predictor.design
-    assert (stored.basis, stored.records, stored.architectures) == (built.basis, built.records, built.architectures)
-    assert (stored.samples, stored.training.kinds) == (built.samples, built.training.kinds)
+    after, before = loaded.predictor.design, fitted.predictor.design
+    assert (after.basis, after.records, after.architectures) == (before.basis, before.records, before.architectures)
+    assert (after.samples, after.training.kinds) == (before.samples, before.training.kinds)
     for name in ("X", "Y", "Yvar", "group"):
-        np.testing.assert_array_equal(getattr(stored.training, name), getattr(built.training, name))
+        np.testing.assert_array_equal(getattr(after.training, name), getattr(before.training, name))
     for name in ("center", "rotation", "cost_range"):
-        np.testing.assert_array_equal(getattr(stored, name), getattr(built, name))
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
 def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: FittedSurrogate, tmp_path: Path) -> None:

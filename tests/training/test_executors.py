@@ -134,10 +134,10 @@ def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
 
 @executors
 def test_progress_goes_from_epoch_to_epoch_to_the_whole(executor: Executor, job: Jobs) -> None:
-    told: list[tuple[int, float]] = []
+    progress: list[tuple[int, float]] = []
     jobs = [job(seed, replace_recipe(epochs=2)) for seed in range(2)]
-    list(executor.run(jobs, lambda proposal, share: told.append((proposal.seed, share))))
-    assert sorted(told) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
+    list(executor.run(jobs, lambda proposal, share: progress.append((proposal.seed, share))))
+    assert sorted(progress) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
 
 
 @executors
@@ -326,14 +326,14 @@ def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor,
         if share >= 0.5:
             raise Interrupted
 
-    recipe, told = QUICK.model_copy(update={"epochs": 4}), list[float]()
+    recipe, progress = QUICK.model_copy(update={"epochs": 4}), list[float]()
     (whole,) = InProcess().run([replace(job(0, recipe), unfinished=job.folder / "elsewhere")], quiet)
     with pytest.raises(Interrupted):
         list(executor.run([job(0, recipe)], interrupt))
     state = load_file(job(0, recipe).unfinished)
     write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000", "optimizer": "SGD"})
-    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
-    assert told[0] > 0.5
+    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: progress.append(share))
+    assert progress[0] > 0.5
     assert continued.seconds > 1000
     assert whole.outputs is not None
     assert continued.outputs is not None

@@ -70,10 +70,10 @@ def test_training_leaves_the_global_generator_alone(architecture: Architecture, 
 
 
 def test_every_finished_epoch_is_told(architecture: Architecture, digits: Splits) -> None:
-    told: list[int] = []
+    epochs: list[int] = []
     recipe = Recipe(epochs=3, batch_size=512)
-    train.fit(untrained(architecture, digits), digits.train, recipe, 0, flips=False, on_epoch=told.append)
-    assert told == [1, 2, 3]
+    train.fit(untrained(architecture, digits), digits.train, recipe, 0, flips=False, on_epoch=epochs.append)
+    assert epochs == [1, 2, 3]
 
 
 def test_a_data_set_smaller_than_a_batch_can_be_learned(architecture: Architecture, digits: Splits) -> None:
@@ -87,15 +87,15 @@ def test_a_data_set_smaller_than_a_batch_can_be_learned(architecture: Architectu
 
 
 def failure(network: EarlyExitNetwork, digits: Splits, recipe: Recipe) -> TrainingFailure:
-    with pytest.raises(TrainingFailure) as caught:
+    with pytest.raises(TrainingFailure) as error:
         train.fit(network, digits.train, recipe, 0, flips=False)
-    return caught.value
+    return error.value
 
 
 def test_a_huge_learning_rate_diverges(architecture: Architecture, digits: Splits) -> None:
-    found = failure(untrained(architecture, digits), digits, replace_recipe(learning_rate=1e30))
-    assert found.kind == "diverged"
-    assert "epoch 1" in str(found)
+    error = failure(untrained(architecture, digits), digits, replace_recipe(learning_rate=1e30))
+    assert error.kind == "diverged"
+    assert "epoch 1" in str(error)
 
 
 def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits: Splits) -> None:
@@ -107,9 +107,9 @@ def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits:
 
 
 def test_a_training_that_takes_too_long_fails_for_time(architecture: Architecture, digits: Splits) -> None:
-    found = failure(untrained(architecture, digits), digits, replace_recipe(epochs=1000, max_seconds=0.05))
-    assert found.kind == "time"
-    assert "0.05 s" in str(found)
+    error = failure(untrained(architecture, digits), digits, replace_recipe(epochs=1000, max_seconds=0.05))
+    assert error.kind == "time"
+    assert "0.05 s" in str(error)
 
 
 def replace_recipe(**changes: float) -> Recipe:
