@@ -1,6 +1,6 @@
-"""Which architectures are predicted best within limits: an evolutionary search on the surrogate, without training.
+"""The architectures that are predicted best within limits: an evolutionary search on the surrogate, without training.
 
-As the predictor-based search of FBNetV3 (Dai et al., arXiv 2006.02049): what was trained and samples spread over the
+Like the predictor-based search of FBNetV3 (Dai et al., arXiv 2006.02049): what was trained and samples spread over the
 cost are the first population; mutants and children of its best follow until nothing new enters the best n; at last
 every neighbour of the best is tried, until none of them is better. Exact limits are kept throughout.
 """
@@ -36,7 +36,7 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Evaluations:
-    """n architectures at their thresholds, with what decides how good they are."""
+    """n architectures at their thresholds, with the quantities that rank them."""
 
     rows: Ints
     """(n, G) choice indices."""
@@ -47,9 +47,9 @@ class Evaluations:
     accuracy: Floats
     """(n,) mean over fresh trainings."""
     objective: Floats
-    """(n,) the same of the expected cost that is to be minimised."""
+    """(n,) mean over fresh trainings of the expected cost that is to be minimised."""
     excess: Floats
-    """(n,) the same of the sum of relative excesses over the limits."""
+    """(n,) mean over fresh trainings of the sum of relative excesses over the limits."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,14 +83,14 @@ def ranking(limits: Limits, feasible: Floats, accuracy: Floats, objective: Float
 def evolve(
     problem: Problem, predictor: Predictor, limits: Limits, start: Ints, n: int, point: OperatingPoint | None = None
 ) -> Evaluations:
-    """Everything that was evaluated on the way to the n best, the best first.
+    """Search for the n best; returns all evaluated architectures, the best first.
 
     Args:
-        problem: whose seed decides all chance.
+        problem: its seed determines all random draws.
         predictor: of its networks.
-        limits: to keep.
+        limits: on the architectures and their thresholds.
         start: (k, G) rows to begin with, beside samples.
-        n: how many are wanted.
+        n: number of architectures to find.
         point: thresholds for all; by default the predictor's best for each.
 
     Raises:
@@ -143,7 +143,7 @@ class _Evolution:
         return np.concatenate([mutants, moves.mutate(self.space.genes, children, self.rng, 0.02)])
 
     def _extend(self, evaluations: list[Evaluations], rows: Ints) -> Evaluations:
-        """What is known and those of the rows that are new and within the exact limits, the best first."""
+        """Earlier evaluations and those of new rows within the exact limits, the best first."""
         new = untaken(self.space, rows, self.costing, self.limits, self.taken)
         self.taken |= {row.tobytes() for row in new.indices}
         parts = [self._evaluate(new[slice(k, k + CHUNK)]) for k in range(0, len(new), CHUNK)]
@@ -154,7 +154,7 @@ class _Evolution:
 
     @torch.no_grad()
     def _evaluate(self, part: Candidates) -> Evaluations:
-        """At each one's thresholds. All share their draws, so that comparisons are less noisy."""
+        """Evaluate candidates at their thresholds. All share their draws, so that comparisons are less noisy."""
         if self.point is None:
             thresholds = self.predictor.best_thresholds(part, self.limits, self._grid)
         else:

@@ -1,4 +1,4 @@
-"""Which strategies there are, by name."""
+"""Search strategies by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -30,10 +30,10 @@ STRATEGIES: Mapping[StrategyName, Callable[[FitSurrogate], Strategy]] = {
 
 
 def strategy_named(name: str, fit: FitSurrogate) -> Strategy:
-    """One of ours, or the user's own function.
+    """A built-in strategy, or the user's own function.
 
     Raises:
-        InputError: for what cannot be imported.
+        InputError: for a function that cannot be imported.
     """
     if name in STRATEGIES:
         return STRATEGIES[cast("StrategyName", name)](fit)

@@ -26,7 +26,7 @@ def without_exits(architecture: Architecture) -> Architecture:
 
 
 def name_of(architecture: Architecture) -> str:
-    """What a baseline is called.
+    """Display name of a baseline.
 
     >>> name_of(HAND_MADE["ResNet-8"])
     'ResNet-8'

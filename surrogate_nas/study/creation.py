@@ -1,4 +1,4 @@
-"""Making a study's folder. Everything that can be checked is checked before anything is written."""
+"""Create a study's folder. Everything that can be checked is checked before anything is written."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def create(
         data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
         space: a preset's name, a file, or a network of the user's own to mount exits on.
         seed: of splits, sampling, training and search.
-        settings: what may change later.
+        settings: those that may change later.
         image_size: side in pixels to which images are brought; by default they stay as they are.
         flips: whether mirror images are still of their class; the data set's own default for `None`.
 
@@ -92,7 +92,7 @@ def create(
 
 
 def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
-    """Whether the space fits the images, the device is there, the limits leave anything, and the machine suffices."""
+    """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
         raise InputError(

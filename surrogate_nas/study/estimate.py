@@ -1,4 +1,4 @@
-"""What the rest of a study takes – time, memory, disk – and whether this machine has it."""
+"""Estimate the time, memory and disk of the remaining trainings, and check the machine."""
 
 import time
 from contextlib import suppress
@@ -35,19 +35,19 @@ BYTES_OF_SCORES = 13  # three policies in 32 bits, and whether the answer is rig
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What so many trainings take."""
+    """Resources of a number of trainings."""
 
     trainings: int
     workers: int
     """Trainings at a time."""
     memory: int
-    """Bytes of this machine that each of them uses, about."""
+    """Bytes of memory of this machine that each training uses, approximately."""
     disk: int
-    """Bytes that will be written and kept, at most."""
+    """Bytes on disk, at most."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
-        """Without asking for workers, there are as many as there are cores, or as the memory suffices for."""
+        """Estimate; if the settings name no workers, there are as many as cores, or as fit into memory."""
         typical, settings = _sample(problem), problem.settings
         memory, is_local = _memory(problem, splits, typical), settings.executor == "processes"
         if is_local and settings.workers is None:
@@ -57,10 +57,10 @@ class Plan:
         return cls(trainings, workers, memory if is_local else 0, _disk(problem, splits, typical, trainings, workers))
 
     def check(self, path: Path) -> None:
-        """Refuse what cannot be done.
+        """Check that the machine has enough disk and memory.
 
         Raises:
-            InputError: saying what is needed, what is there, and what to do.
+            InputError: with the need, the available amount, and a remedy.
         """
         free, memory = free_disk(path), available_memory()
         if self.disk > free:
@@ -78,7 +78,7 @@ class Plan:
 
 
 def _sample(problem: Problem) -> list[Architecture]:
-    """Architectures that may be trained, the costliest last."""
+    """Sampled architectures within the limits, the costliest last."""
     n = min(problem.space.size, SAMPLED)
     with suppress(InputError):
         architectures = sample_within(
@@ -100,7 +100,7 @@ def _memory(problem: Problem, splits: Splits, typical: list[Architecture]) -> in
 
 @torch.inference_mode()
 def _activations(network: nn.Module, image: LabeledImages) -> list[int]:
-    """Bytes that each layer gives for one image."""
+    """Bytes of each layer's output for one image."""
     sizes: list[int] = []
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
@@ -123,13 +123,13 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
 
 
 def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
-    """That the trainings take, and the fits between them, from a few timed steps of one network.
+    """Seconds of the trainings and the fits between them, from a few timed steps of one network.
 
     Args:
-        problem: what is searched.
+        problem: the search problem.
         splits: the study's.
-        plan: how many trainings, and how many at a time.
-        done: trainings before these.
+        plan: number of trainings and workers.
+        done: number of earlier trainings.
     """
     if plan.trainings <= 0:
         return 0.0

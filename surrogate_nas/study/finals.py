@@ -1,5 +1,5 @@
-"""Networks of the front trained again at full fidelity, with several seeds: what they are worth, and whether the
-search, at low fidelity, had ranked them well."""
+"""Final trainings: networks of the front at full fidelity, with several seeds, and how well their ranking at low
+fidelity agrees."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Final:
 
     architecture: Architecture
     low: Solution | None
-    """At low fidelity, within the same limits; `None` if it kept them with no thresholds, or was not trained so."""
+    """At low fidelity, within the same limits; `None` if no thresholds keep them, or it has no such training."""
     solutions: tuple[Solution, ...]
     """One per seed that keeps the limits, each at the thresholds that are best on its own tune outputs."""
     beyond: int
@@ -44,22 +44,22 @@ class Final:
 
     @property
     def tune_accuracy(self) -> float:
-        """Mean over seeds."""
+        """Mean tune accuracy over seeds."""
         return mean(s.tune.accuracy for s in self.solutions)
 
     @property
     def test_accuracy(self) -> float:
-        """Mean over seeds."""
+        """Mean test accuracy over seeds."""
         return mean(s.test.accuracy for s in self.solutions)
 
     @property
     def test_deviation(self) -> float:
-        """Sample standard deviation over seeds; NaN for a single one."""
+        """Sample standard deviation of the test accuracy over seeds; NaN for a single one."""
         return stdev(s.test.accuracy for s in self.solutions) if len(self.solutions) > 1 else math.nan
 
     @property
     def test_interval(self) -> tuple[float, float]:
-        """95 %: of the mean over seeds by Student's t; of the only seed by its own samples."""
+        """95 % interval of the test accuracy: over seeds by Student's t; of a single seed by its own samples."""
         n = len(self.solutions)
         if n == 1:
             return self.solutions[0].test.accuracy_interval
@@ -80,12 +80,12 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class RankAgreement:
-    """How the ranking at low fidelity held at full fidelity."""
+    """Agreement of the rankings at low and at full fidelity."""
 
     tau: float
     """Kendall's τ of the accuracies on tune."""
     n: int
-    """Architectures."""
+    """Number of architectures."""
 
     @classmethod
     def of(cls, finals: Sequence[Final]) -> "RankAgreement | None":
@@ -116,7 +116,7 @@ def finalize(
 
 
 def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
-    """The architectures that are meant: of records, or the most accurate on the front within budgets, or the front."""
+    """The selected architectures: of records, or the most accurate on the front within budgets, or the front."""
     if ids:
         return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
     front = solutions.front()
@@ -139,7 +139,7 @@ def _within_budget(front: Sequence[Solution], budget: float, objective: Objectiv
 
 
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:
-    """What was trained by the final recipe, within limits; see `Study.finals`."""
+    """Architectures trained by the final recipe, within limits; see `Study.finals`."""
     fidelity = solutions.home.settings.full_recipe.fidelity
     of: dict[Architecture, list[Record]] = {}
     for record in solutions.records("final"):

@@ -20,7 +20,7 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
     Args:
         home: the study.
         records: of the search. Outputs that they do not carry are read only for a new fit.
-        again: whether to fit anew even so.
+        again: whether to fit anew in any case.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
@@ -41,7 +41,7 @@ def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
 
 
 def key_of(home: Home, records: Sequence[Record]) -> FitKey:
-    """What the surrogate of these records follows from, under the settings in force."""
+    """Key of the surrogate of these records, under the settings in force."""
     problem, table = home.problem, home.path / COSTS
     return FitKey(
         records=[r for r in records if r.failure is None],

@@ -1,5 +1,4 @@
-"""The folder of a study: archive, settings, problem, and the right to change them. Light: neither torch nor a surrogate
-is imported."""
+"""The folder of a study: archive, settings, problem and lock. Light: neither torch nor a surrogate is imported."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +54,7 @@ class Home:
 
     @property
     def costing(self) -> Costing:
-        """How costs are counted."""
+        """The cost model of the study."""
         return self.problem.costing
 
     @property
@@ -69,7 +68,7 @@ class Home:
         return self.archive.header.shape
 
     def checkpoint(self, id: str) -> Path:
-        """Where the weights of a record are."""
+        """Path of the weights of a record."""
         return weights_path(self.path / CHECKPOINTS, id)
 
     # ------------------------------------------------------------------ changes
@@ -80,10 +79,10 @@ class Home:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the right to change the study inside the block.
+        """Hold the study's lock inside the block.
 
         Raises:
-            InputError: if another command has it, and this one is not to wait.
+            InputError: if another command holds it, and `wait` is off.
         """
         with self._lock.held(wait=self.wait):
             yield

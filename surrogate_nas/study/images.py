@@ -1,4 +1,4 @@
-"""A study's images: its own copy, or what it was made of, read again."""
+"""A study's images: its own copy, or else the source, read again."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +16,7 @@ from surrogate_nas.study.paths import DATA
 
 
 def read_images(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
-    """The images that are meant; what was done to them is said."""
+    """Read the images of a study; every change made to them is reported."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
@@ -36,10 +36,10 @@ class StudyImages:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The study's own copy of its images, or, should that be gone, what it was made of, read again.
+        """The study's own copy of its images, or else the source, read again.
 
         Raises:
-            InputError: if neither is there, or it is not what the study was made with.
+            InputError: if neither exists, or the images are not those of the study.
         """
         header, copy = self._home.archive.header, self._home.path / DATA
         source = self._source
@@ -59,7 +59,7 @@ class StudyImages:
         return name if name in datasets.dataset_names() else str(self._home.settings.data_root or name)
 
     def require_data(self, data: str | None, image_size: int | None, flips: bool | None) -> None:
-        """Raise `InputError` if this asks for other images than those of the study; `None` asks for nothing."""
+        """Raise `InputError` if the arguments name other images than those of the study; `None` is any."""
         path, header = self._home.path, self._home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")

@@ -1,4 +1,4 @@
-"""Archives of several machines become one.
+"""Merge the archives of several machines.
 
 Outputs compare only where the same images were held out. So what is merged comes from studies of the same data, space,
 splits (which follow from the study's seed) and recipe. Such studies train other networks by another `stream`. Of any
@@ -29,14 +29,14 @@ from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import DATA
 
 MERGED = "merged"
-"""In a record's provenance: the studies that it came through, the first of them trained it."""
+"""Key in a record's provenance: the studies that it was merged from, the first of which trained it."""
 CURE = "its front can be trained here instead: --warm-start"
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The same network, seed and recipe, trained in both studies, measured otherwise, as other hardware may."""
+    """A training of the same network, seed and recipe in both studies with different outputs, as on other hardware."""
 
     id: str
     here: float
@@ -46,7 +46,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """What one study added to another's archive."""
+    """Result of merging one study's records into another's archive."""
 
     source: Path
     added: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def _say(home: Home, result: MergeResult) -> None:
 
 
 def _records(source: Home) -> list[Record]:
-    """Of all groups, without outputs."""
+    """Records of all groups, without outputs."""
     return [record for group in GROUPS for record in source.archive.records(group)]
 
 
@@ -124,7 +124,7 @@ def _require_comparable(home: Home, source: Home) -> None:
 
 
 def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object]]:
-    """What differs, as it is here and there."""
+    """Differences between the studies: aspect, value here, value there."""
     here, there, fidelity = home.archive.header, source.archive.header, home.settings.recipe.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
@@ -157,7 +157,7 @@ def _flips(home: Home) -> bool | None:
 
 
 def _comparable(space: SpaceSpec) -> dict[str, Any]:
-    """All that matters of a space: not what is said about it, nor where its backbone lies on one machine."""
+    """The fields of a space that outputs depend on: without its description and the backbone's folder."""
     fields: dict[str, Any] = space.model_dump(mode="json", exclude={"about": True, "backbone": {"folder"}})
     return fields
 
@@ -172,7 +172,7 @@ def _space_name(space: SpaceSpec, other: SpaceSpec) -> str:
 
 
 def _other_fidelity(source: Home, fidelity: str) -> str | None:
-    """That of a training that is by another recipe; `None` if there is none. Finals have recipes of their own."""
+    """Fidelity of a training by another recipe; `None` if there is none. Finals have recipes of their own."""
     fidelities = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
     return next((other for other in fidelities if other != fidelity), None)
 
@@ -183,7 +183,7 @@ def _require_sound(source: Home) -> None:
 
 
 def _compare(home: Home, source: Home) -> MergeResult:
-    """What each record of the other study is to this one."""
+    """Compare each record of the other study with this one's."""
     own_records, records = {r.id: r for r in _records(home)}, _records(source)
     splits, countdown = StudyImages(home).splits(), Countdown(f"records of {source.path} compared")
     added, trained, duplicates, conflicts = list[str](), list[str](), list[str](), list[Conflict]()
@@ -219,7 +219,7 @@ def _accuracy(outputs: Outputs) -> float:
 
 
 def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
-    """With outputs, and where they come from."""
+    """Records with outputs, and their origin in the provenance."""
     header, when = source.archive.header, datetime.now(UTC).isoformat(timespec="seconds")
     countdown = Countdown(f"records of {source.path} stored")
     for i, r in enumerate(records, 1):
@@ -240,7 +240,7 @@ def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
 
 
 def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
-    """Those that are not here; before their records are, so that no record waits for them."""
+    """Copy weights that are missing here, before their records are added, so that no record lacks them."""
     for id in sorted(ids):
         path = home.checkpoint(id)
         if not path.is_file():

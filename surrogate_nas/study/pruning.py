@@ -1,4 +1,4 @@
-"""Whose trained weights are kept, and the removal of all others."""
+"""Remove trained weights that the setting `keep` does not name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from surrogate_nas.study.paths import unfinished_path, weights_path
 
 
 def prune(folder: Path, archive: Archive, problem: Problem) -> None:
-    """Remove weights that the setting `keep` does not name, and what interrupted commands have left half written.
+    """Remove weights that the setting `keep` does not name, and partial files of interrupted commands.
 
     Args:
         folder: of the weights.

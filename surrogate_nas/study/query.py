@@ -1,4 +1,4 @@
-"""What a surrogate says of architectures, however many: block by block."""
+"""Predictions for any number of architectures, block by block."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
 MOST_BEST = 5000
-"""Architectures that can be asked for as the best."""
+"""Largest number of best architectures in one query."""
 BLOCK = 2048
 """Architectures that are predicted together."""
 SHORTLIST = 4
-"""Architectures for each of the best n, that the last ranking is made of."""
+"""Architectures in the final ranking, per each of the best n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class Respondent:
     predictor: Predictor
     limits: Limits
     trained: Mapping[str, Sequence[Record]]
-    """What was trained, by encoding."""
+    """Records of trained networks, by encoding."""
     measure: Callable[[Record, Floats], dict[str, Any]]
-    """What a trained network did at (E − 1,) thresholds."""
+    """Measures a trained network at (E − 1,) thresholds."""
 
     @classmethod
     def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
-        """For one study, from a surrogate and records that are at hand."""
+        """For one study, from a fitted surrogate and records."""
         trained: dict[str, list[Record]] = {}
         for record in records:
             if record.failure is None:
@@ -108,8 +108,8 @@ class Respondent:
     def best(self, n: int, point: OperatingPoint | None) -> list[Answer]:
         """The n architectures that are predicted best, the best first; see `Study.best`.
 
-        The evolution compares without the chance of a few held-out samples, which every answer has in it. So what it
-        finds is ranked again by the answers, for which it gives more than n.
+        The evolution compares predictions without the sampling noise of held-out images, which answers include. So more
+        than n of its results are ranked again by their answers.
         """
         if not 1 <= n <= MOST_BEST:
             raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
@@ -134,13 +134,13 @@ class Respondent:
         return ranking(self.limits, feasible, accuracy, objective)
 
     def _merits(self, answer: Answer) -> tuple[float, float, float]:
-        """What `ranking` asks for."""
+        """Arguments of `ranking`: feasibility, accuracy and objective."""
         objective = answer.cost if self.problem.settings.objective == "cost" else answer.expected_macs
         assert objective is not None
         return answer.feasible_probability, answer.accuracy[0], objective[0]
 
     def _thresholds(self, block: Sequence[Question], candidates: Candidates) -> Floats:
-        """(n, E − 1) that are asked for, or predicted best; ∞ where off or where there is no exit."""
+        """(n, E − 1) thresholds of the questions, or those predicted best; ∞ where off or where there is no exit."""
         has_point = np.array([q.point is not None for q in block])
         thresholds = np.full((len(block), self.problem.space.positions - 1), np.inf)
         points = [q.point.array() for q in block if q.point is not None]
@@ -152,7 +152,7 @@ class Respondent:
         return thresholds
 
     def _rows(self, encodings: list[str], candidates: Candidates, prediction: Prediction) -> list[Answer]:
-        """Column by column, so that there is little left to do for each architecture."""
+        """Answers, computed column by column, with little work per architecture."""
         cost, present = candidates.cost, candidates.present
         on = np.concatenate([np.isfinite(prediction.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
         exit_accuracies = [
@@ -182,7 +182,7 @@ class Respondent:
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
-        """Most architectures share their thresholds with others."""
+        """Thresholds as texts, each distinct row formatted once: most architectures share theirs."""
         different, inverse = np.unique(thresholds, axis=0, return_inverse=True)
         texts = [str(OperatingPoint.from_array(t, self.problem.policy)) for t in different]
         return [texts[i] for i in inverse.reshape(-1)]

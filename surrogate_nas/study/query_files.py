@@ -23,7 +23,7 @@ LONGEST_LINE = 100_000
 """Bytes. A line of our own JSON has a few thousand."""
 LONGEST_COMPLAINT = 300
 Fields = tuple[int, object, object]
-"""Number of the line, what it gives as encoding and as thresholds."""
+"""Number of the line, its encoding and its thresholds."""
 
 
 class QuestionFile:
@@ -40,7 +40,7 @@ class QuestionFile:
         self._bytes_read, self._size = 0, 0
 
     def share(self) -> float | None:
-        """Of the file that has been read; `None` where that cannot be known."""
+        """Share of the file that has been read; `None` if its size is unknown."""
         return self._bytes_read / self._size if self._size else None
 
     def __iter__(self) -> Iterator[Question]:
@@ -146,7 +146,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 class AnswerFile:
-    """A file of answers, by its suffix JSON lines or CSV, that is there whole or not at all."""
+    """A file of answers, JSON lines or CSV by its suffix, written atomically."""
 
     def __init__(self, path: Path, positions: int, *, cost: bool) -> None:
         """For networks with so many exit positions.
@@ -158,7 +158,7 @@ class AnswerFile:
         self.path, self._columns = path, column_names(positions, cost=cost)
 
     def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
-        """Write block by block, telling `on_rows` how many rows are done; what was there before stays until all are."""
+        """Write block by block, calling `on_rows` with the number of rows; an earlier file stays until the end."""
         rows, as_table = 0, self.path.suffix == ".csv"
         with replaced(self.path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -181,7 +181,7 @@ def exit_columns(positions: int) -> list[str]:
 
 
 def column_names(positions: int, *, cost: bool) -> list[str]:
-    """Of a table of answers."""
+    """Column names of a table of answers."""
 
     def intervals(*names: str) -> list[str]:
         return [name + end for name in names for end in ("", "_low", "_high")]

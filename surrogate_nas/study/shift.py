@@ -1,4 +1,4 @@
-"""What becomes of a trained network at fixed thresholds when images are not those that it was tuned on.
+"""Evaluation of a trained network at fixed thresholds under distribution shift: on corrupted images.
 
 Who leaves where is a property of the data: unsure exits pass more samples on, so that a budget of expected cost that
 holds on clean images may break on others, beside what accuracy loses.
@@ -24,7 +24,7 @@ CLEAN = "clean"
 
 @dataclass(frozen=True, slots=True)
 class ShiftedImages:
-    """The network on test images with one corruption at one level."""
+    """Measurements of the network on test images with one corruption at one level."""
 
     corruption: str
     """`clean` for none."""
@@ -48,16 +48,16 @@ class Shift:
 
     @property
     def mean_accuracy(self) -> float:
-        """Over corruptions and levels."""
+        """Mean accuracy over corruptions and levels."""
         return mean(s.measured.accuracy for s in self.shifted)
 
     @property
     def mean_macs(self) -> float:
-        """Expected MACs, over corruptions and levels."""
+        """Mean expected MACs over corruptions and levels."""
         return mean(s.measured.expected_macs for s in self.shifted)
 
     def warnings(self) -> list[str]:
-        """What breaks, in sentences: one for each corruption and limit."""
+        """Broken limits, in sentences: one for each corruption and limit."""
         by_case: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
@@ -66,7 +66,7 @@ class Shift:
 
 
 def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
-    """Of one corruption and limit, by level."""
+    """Sentence for one corruption and limit, by level."""
     levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
     row, cap, value = worst.limit, exact_text(worst.cap), rounded_text(worst.value)

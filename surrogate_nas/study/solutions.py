@@ -22,7 +22,7 @@ from surrogate_nas.study.results import Measured, Rung, Solution
 
 
 class Solutions:
-    """What the trained networks of one study do, at any thresholds. See `Study` for what each method answers."""
+    """Measurements of the trained networks of one study, at any thresholds. See `Study` for each method."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -34,7 +34,7 @@ class Solutions:
 
     @property
     def limits(self) -> Limits:
-        """Those of the study."""
+        """Limits of the study."""
         return self.home.settings.limits
 
     def records(self, group: Group = "search") -> list[Record]:
@@ -65,7 +65,7 @@ class Solutions:
     def measure_outputs(
         self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
     ) -> Measured:
-        """The same of outputs that are not of the archive."""
+        """As `measured`, for outputs that are not in the archive."""
         policy, temperatures = operating_point.policy, operating_point.temperatures
         exits = exits_of(architecture, outputs, self.home.costing, policy, temperatures)
         return Measured.of(exits, outputs.labels, self.home.shape.classes, operating_point)

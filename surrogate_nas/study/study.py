@@ -181,7 +181,7 @@ class Study:
         return searching.run(self.trainer, self.solutions)
 
     def train_baselines(self) -> list[Record]:
-        """Train what a front is compared with: ResNet-8, its BranchyNet, and the best network of the front cut back.
+        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front cut back.
 
         Each is trained once; what an earlier call has trained is not trained again.
 
@@ -233,7 +233,7 @@ class Study:
         return verification.verify(self.trainer, self.solutions, ids, seeds)
 
     def finals(self, limits: Limits | None = None) -> list[Final]:
-        """What was trained by the final recipe, within limits (the study's by default), most accurate on tune first.
+        """Architectures trained by the final recipe, within limits (by default the study's), the best on tune first.
 
         Architectures that keep the limits with no seed are left out.
         """
@@ -277,7 +277,7 @@ class Study:
         return self.solutions.hypervolume()
 
     def _limits(self, limits: Limits | None) -> Limits:
-        """Those that a call was given, else the study's.
+        """Limits of a call, else the study's.
 
         Raises:
             InputError: for limits on a cost that the study has no table of.
@@ -375,9 +375,9 @@ class Study:
         operating_point: OperatingPoint | None = None,
         limits: Limits | None = None,
     ) -> list[Answer]:
-        """What is predicted of architectures, trained or not.
+        """Predictions for architectures, trained or not.
 
-        Without an operating point each answers at the one predicted best within the limits, by default the study's.
+        Without an operating point each is predicted at its best one within the limits, by default the study's.
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
@@ -387,7 +387,7 @@ class Study:
         return [answer for block in self.answers(questions, limits) for answer in block]
 
     def answers(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
-        """The same of any number of questions, of which no more than a block is in memory.
+        """Answers to any number of questions, block by block, with no more than a block in memory.
 
         Raises:
             InputError: as `query`, and for limits on a cost that the study has no table of.
@@ -418,5 +418,5 @@ class Study:
         return self.respondent(self.archive.records(), self.fit(), limits)
 
     def respondent(self, records: Sequence[Record], fitted: FittedSurrogate, limits: Limits) -> Respondent:
-        """What answers within limits, from a surrogate and records that are at hand."""
+        """Makes answers within limits, from a fitted surrogate and records."""
         return Respondent.of(self.solutions, records, fitted.predictor, limits)

@@ -1,4 +1,4 @@
-"""Carry out the trainings of a study, and store what comes of them."""
+"""Carry out the trainings of a study, and store their records."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,18 +23,18 @@ from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.recipe import Recipe
 
 ENDED = ("diverged", "error")
-"""Failures that a training gives again however far it had come."""
+"""Failures that a resumed training would repeat, so its state is removed."""
 
 
 class Trainer:
-    """Trains what is proposed for one study."""
+    """Trains the proposals of one study."""
 
     def __init__(self, home: Home, images: StudyImages) -> None:
         self.home, self.images = home, images
         self.deadline: float | None = None
         """`time.monotonic()` after which no training starts."""
         self.on_record: Callable[[Record], None] = lambda record: None
-        """Told of each record, with its outputs, once it is stored."""
+        """Called with each record, with its outputs, once it is stored."""
 
     # ------------------------------------------------------------------ what to train
 
@@ -68,8 +68,8 @@ class Trainer:
     def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
-        After the deadline no training starts, and what was not trained is missing from the answer. No outputs are read
-        but those of records that were there before and are asked for.
+        After the deadline no training starts, and untrained proposals are missing from the result. Outputs are read only
+        for earlier records among the proposals.
 
         Args:
             proposals: what to train.
@@ -148,7 +148,7 @@ class Trainer:
         )
 
     def _recipe(self, proposal: Proposal) -> Recipe:
-        """That of its fidelity, with the time limit of the setting that is meant."""
+        """The recipe of a proposal's fidelity, with the time limit of the settings."""
         settings = self.home.settings
         recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
         return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
@@ -165,11 +165,11 @@ class Trainer:
         return self.deadline is None or time.monotonic() < self.deadline
 
     def plan(self, trainings: int) -> Plan:
-        """What so many trainings take."""
+        """Resources of a number of trainings."""
         return Plan.of(self.home.problem, self.images.splits(), trainings)
 
     def announce(self) -> None:
-        """Say what is about to happen, and what it takes."""
+        """Print the study, its progress and the resources of the remaining trainings."""
         home, header, settings = self.home, self.home.archive.header, self.home.settings
         done = len(home.archive.records())
         plan = self.plan(max(settings.budget - done, 0))
@@ -198,12 +198,12 @@ class TrainingProgress:
         self._start = time.monotonic()
 
     def advance(self, proposal: Proposal, share: float) -> None:
-        """That share of a training is done."""
+        """Update the finished share of a training."""
         self._share[proposal.id] = share
         self._refresh()
 
     def count(self, record: Record) -> None:
-        """A training is over."""
+        """Count a finished training and print its line."""
         self._share.pop(record.id, None)
         self._count += 1
         outcome = "trained" if record.failure is None else f"failed ({record.failure.kind}: {record.failure.message})"

@@ -1,4 +1,4 @@
-"""The front trained again with other seeds: how much of it was luck.
+"""Verification: the front trained again with other seeds, to measure how much of it was luck.
 
 A front is the best of many trainings, and the best of many measurements promises too much. What networks of the front
 measure with seeds that nobody chose is what to expect of training them again.
@@ -30,13 +30,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One architecture of the front."""
+    """Claims of one architecture of the front."""
 
     architecture: Architecture
     claims: tuple[Claim, ...]
     """Its solutions on the front, cheapest first; at least one of them has been trained again."""
     trainings: int
-    """Of this architecture in all that did not fail."""
+    """Successful trainings of this architecture in all."""
 
     @property
     def _repeated_claims(self) -> Sequence[Claim]:
@@ -47,7 +47,7 @@ class Verification:
         return mean(_accuracy(claim.solution, split) for claim in self._repeated_claims)
 
     def again(self, split: Split) -> float:
-        """The same with other seeds: the mean over solutions and seeds."""
+        """Mean accuracy with other seeds, over solutions and seeds."""
         return mean(mean(_accuracy(s, split) for s in claim.again) for claim in self._repeated_claims)
 
 

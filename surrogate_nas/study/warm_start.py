@@ -1,4 +1,4 @@
-"""A study begins with what another one found: the architectures on its front, to be trained here."""
+"""Warm start: propose the architectures on other studies' fronts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.study.home import Home
 
 WARM_START = "warm_start"
-"""In what is said of a proposal: the record that its architecture was taken from."""
+"""Key in a proposal's prediction: the record that its architecture was taken from."""
 
 
 def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list[Proposal]:

@@ -8,11 +8,11 @@ from surrogate_nas.training.executors.ray import RayCluster
 
 
 def make_executor(settings: Settings, workers: int | None = None) -> Executor:
-    """The one that the settings name.
+    """The executor of the settings.
 
     Args:
         settings: of the study; no `workers` are one process per core, or what Ray has room for, and 0 is this process.
-        workers: instead of theirs.
+        workers: overrides that of the settings.
     """
     workers = settings.workers if workers is None else workers
     limit = None if settings.max_memory_gb is None else round(settings.max_memory_gb * 1e9)

@@ -1,4 +1,4 @@
-"""What architectures would measure at thresholds: samples of accuracy, expected cost and exit rates."""
+"""Behaviour of architectures at thresholds, from curve coefficients: accuracy, expected cost and exit rates."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,16 +18,16 @@ from surrogate_nas.surrogates.design import DesignMatrix
 
 @dataclass(frozen=True)
 class CandidateBehavior:
-    """What n candidates do at thresholds: their curves, and the exact costs of leaving anywhere."""
+    """Behaviour of n candidates at thresholds: their curves, and the exact costs of leaving at each exit."""
 
     curve: ExitBehavior
     costs: Figures
-    """Without rates and accuracy: what is exact."""
+    """The exact part: costs without rates and accuracy."""
     objective_costs: Floats
-    """(…, E) cost that is to be minimised."""
+    """(…, E) cost of leaving at each exit, of the kind that is to be minimised."""
 
     def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "CandidateBehavior":
-        """What that many held-out samples would show; see `ExitBehavior.with_sampling_noise`."""
+        """A draw of the behaviour as measured on held-out samples; see `ExitBehavior.with_sampling_noise`."""
         return replace(self, curve=self.curve.with_sampling_noise(samples, generator))
 
     @cached_property
@@ -42,7 +42,7 @@ class CandidateBehavior:
 
     @cached_property
     def figures(self) -> Figures:
-        """(…) what limits speak of."""
+        """(…) all quantities that limits bound."""
         rates, cost = self.curve.rates.numpy(), self.costs.cost
         return replace(
             self.costs,
@@ -52,17 +52,17 @@ class CandidateBehavior:
         )
 
     def excess(self, limits: Limits) -> Floats:
-        """(…) over the limits; see `Figures.excess`."""
+        """(…) relative excess over the limits; see `Figures.excess`."""
         return self.figures.excess(limits)
 
 
 def behavior_at(
     design: DesignMatrix, candidates: Candidates, coefficients: Tensor, thresholds: Floats
 ) -> CandidateBehavior:
-    """What n candidates do at thresholds.
+    """Compute the behaviour of n candidates at thresholds.
 
     Args:
-        design: for its basis.
+        design: gives the curve basis.
         candidates: n architectures.
         coefficients: (S, n, m), or (n, 1, m) against (1, T, E − 1) thresholds.
         thresholds: (n, E − 1), or (1, T, E − 1).

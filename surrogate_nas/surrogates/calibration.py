@@ -1,4 +1,4 @@
-"""How wide intervals must be, learned from held-out rows."""
+"""Calibration of interval widths from held-out rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far held-out trainings fell from their predictions."""
+    """Deviations of held-out trainings from their predictions."""
 
     network_variance: Floats
     """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
@@ -20,7 +20,7 @@ class Calibration:
     residuals: Floats
     """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
     widening: Mapping[str, float] = field(default_factory=dict)
-    """Of each quantity that follows from the targets, by what its deviations from the mean are multiplied."""
+    """Factor for the deviations from the mean, for each quantity that follows from the targets."""
 
     @classmethod
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":

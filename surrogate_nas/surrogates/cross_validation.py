@@ -1,4 +1,4 @@
-"""What models say of rows that they did not see: folds over architectures."""
+"""Cross-validation: predictions of rows by models of the other folds, with folds over architectures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPredictions:
-    """Means and variances (n, m) of rows, each by a model of the other folds."""
+    """Predicted means and variances (n, m) of rows, each by a model of the other folds."""
 
     mean: Floats
     variance: Floats
@@ -33,7 +33,7 @@ def folds(group: Ints, seed: int) -> Ints:
 
 
 def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOutPredictions:
-    """Predict every row from the rows of other folds."""
+    """Predict every row by a model of the rows of other folds."""
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for k in range(FOLDS):
         test = fold == k
@@ -46,7 +46,7 @@ def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldO
 def combine(
     training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Mapping[str, HeldOutPredictions]
 ) -> HeldOutPredictions:
-    """What a surrogate says of held-out rows, from what its members say; weights for a fold come from other folds."""
+    """A surrogate's held-out predictions, from those of its members; weights for a fold come from other folds."""
     members = [parts[name] for name in surrogate.members]
     if len(members) == 1:
         return members[0]
@@ -63,7 +63,7 @@ def combine(
 
 
 def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, HeldOutPredictions], seed: int) -> Model:
-    """A surrogate of all rows; where it is stacked, weighted by what its members said of held-out rows."""
+    """A surrogate fitted to all rows; if it is stacked, with weights from its members' held-out predictions."""
     models = [member_named(name).fit(training, seed) for name in surrogate.members]
     if len(models) == 1:
         return models[0]

@@ -1,4 +1,4 @@
-"""What a network does at any thresholds, as a few coefficients.
+"""Threshold curves: the behaviour of a network at any thresholds, as a few coefficients.
 
 Samples differ in how easy they are: each is of one of eight equally likely levels of easiness d, spread like a standard
 normal variable, and the same at every exit of a network, so that those whom one exit keeps are hard for the next. Of
@@ -74,7 +74,7 @@ def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float
 
 @dataclass(frozen=True, slots=True)
 class ExitBehavior:
-    """What E positions do at thresholds: tensors of shape (…, E)."""
+    """Exit probabilities and accuracies of E positions at thresholds: tensors of shape (…, E)."""
 
     rates: Tensor
     """Exit probabilities p_e; they sum to 1."""
@@ -91,7 +91,7 @@ class ExitBehavior:
         return (self.rates * costs).sum(-1)
 
     def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "ExitBehavior":
-        """What that many held-out samples would show of these probabilities: a draw of the counts.
+        """A draw of these quantities as measured on a finite number of held-out samples.
 
         The first dimension is that of draws; networks share the noise of a draw, so that comparisons are less noisy.
         Binomial counts are drawn as rounded normal ones. Where nobody leaves, the accuracy stays as it is.
@@ -116,10 +116,10 @@ class CurveBasis:
 
     positions: int
     power: float = 1.0
-    """p: thresholds are told apart by their p-th roots."""
+    """p: curves are functions of the p-th root of thresholds."""
 
     def root(self, thresholds: Tensor) -> Tensor:
-        """t of thresholds."""
+        """t, the p-th root of thresholds."""
         return thresholds if self.power == 1 else thresholds ** (1 / self.power)
 
     def spread(self, count: int, seed: int = 0) -> Floats:
@@ -128,19 +128,19 @@ class CurveBasis:
 
     @cached_property
     def leave(self) -> list[slice]:
-        """Where each early position's β are."""
+        """Slice of the coefficients β of each early position."""
         return [slice(e * TERMS_LEAVE, (e + 1) * TERMS_LEAVE) for e in range(self.positions - 1)]
 
     @cached_property
     def right(self) -> list[slice]:
-        """Where each position's γ are."""
+        """Slice of the coefficients γ of each position."""
         start, early = (self.positions - 1) * TERMS_LEAVE, self.positions - 1
         slices = [slice(start + e * TERMS_EARLY, start + (e + 1) * TERMS_EARLY) for e in range(early)]
         return [*slices, slice(start + early * TERMS_EARLY, start + early * TERMS_EARLY + TERMS_LAST)]
 
     @property
     def groups(self) -> list[slice]:
-        """Coefficients that belong to one curve."""
+        """Slices of the coefficients of each curve."""
         return [*self.leave, *self.right]
 
     @property

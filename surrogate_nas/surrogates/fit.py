@@ -16,14 +16,14 @@ from surrogate_nas.surrogates.validation import Validation, judge, reference_thr
 
 @dataclass(frozen=True, slots=True)
 class FittedSurrogate:
-    """The chosen surrogate, and how each that was tried did."""
+    """The chosen surrogate, and the held-out validation of each that was tried."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
 
     @property
     def chosen_validation(self) -> Validation:
-        """That of the chosen surrogate."""
+        """Validation of the chosen surrogate."""
         return next(v for v in self.validations if v.kind == self.predictor.kind)
 
     @property
@@ -37,9 +37,9 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
 
     Args:
         design: n rows.
-        exits: the same networks' tune outputs, for what was really measured.
-        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. What
-            MACs alone say is judged beside it.
+        exits: the same networks' exits on tune, for the measured values.
+        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. The
+            surrogate of costs alone is judged too, for comparison.
         seed: of folds, bootstrap samples and draws.
     """
     with one_thread():

@@ -121,13 +121,13 @@ class GaussianProcesses(NormalModel):
         return self._mean(X, (cross @ weights).double()), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
     def _mean(self, X: Tensor, beyond: Tensor) -> Tensor:
-        """(…, q, m) from (…, m, q, 1) what covariances with the rows say."""
+        """(…, q, m) means, from (…, m, q, 1) predictions beyond the trend."""
         mean: Tensor = beyond[..., 0] + self.gp.mean_module.constant[:, None]
         return mean.mT + self.trend[0] + X @ self.trend[1:]
 
     @property
     def _rows(self) -> Tensor:
-        """(n, columns) that were learned from."""
+        """(n, columns) of the training rows."""
         rows: Tensor = self.gp.train_inputs[0][0]
         return rows
 
@@ -145,6 +145,6 @@ class GaussianProcesses(NormalModel):
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
-        """The kernel, the rows and what is solved, in single precision."""
+        """The kernel, the rows and `_solution`, in single precision."""
         root, weights = self._solution
         return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()

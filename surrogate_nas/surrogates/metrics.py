@@ -1,4 +1,4 @@
-"""How well one quantity of networks was predicted by models that never saw them."""
+"""Scores of held-out predictions of one quantity."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SMALLEST_SD = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Of one quantity, the mean over the thresholds at which it was judged."""
+    """Score of the predictions of one quantity: means over the thresholds at which it was judged."""
 
     target: str
     n: int
@@ -39,7 +39,7 @@ class Score:
         """Judge predictions of n networks at R thresholds.
 
         Args:
-            target: what is judged.
+            target: name of the quantity.
             measured: (R, n); NaN where undefined, but not everywhere.
             prediction: (R, n). Certain values (the MACs of a network without early exits) count for τ and RMSE alone.
             group: (n,) architecture of each network.

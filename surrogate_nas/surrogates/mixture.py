@@ -1,4 +1,4 @@
-"""Several models as one: their weighted mixture, and weights that held-out rows speak for."""
+"""Weighted mixtures of models, and stacking weights from held-out rows."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
 
 WEIGHT_SD = 0.5
-"""How far a weight strays from its equal share before held-out rows have spoken."""
+"""Prior standard deviation of a weight around its equal share."""
 NETWORK_VARIANCE = 0.3
 
 
@@ -55,7 +55,7 @@ def mix(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor
 
 
 def equal_weights(members: int, targets: int) -> Floats:
-    """(K, m)."""
+    """(K, m) equal weights."""
     return np.full((members, targets), 1 / members)
 
 
@@ -65,8 +65,8 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     Weights are drawn towards equal ones as by a normal prior of standard deviation 0.5: a few rows must not decide.
 
     Args:
-        predicted: (K, n, m) of each member for rows that it did not see.
-        Y: (n, m) what they were.
+        predicted: (K, n, m) held-out means of each member.
+        Y: (n, m) targets.
         Yvar: (n, m) their sampling variance; ∞ where undefined.
     """
     K, _, m = predicted.shape

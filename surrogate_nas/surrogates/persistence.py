@@ -1,9 +1,8 @@
-"""Keep a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
+"""Store a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
 
-What is stored is enough to answer: neither are outputs read nor curves fitted again. A fit is known by what it follows
-from, and not by numbers that were computed on the way, whose last bits differ from processor to processor. A surrogate
-without a state of its own (the user's, `switching`) is fitted again when it is loaded; what cross-validation said of it
-is kept.
+A stored fit suffices for predictions: neither are outputs read nor curves fitted again. It is identified by its inputs
+(`FitKey`), not by computed numbers, whose last bits differ between processors. A surrogate without a state of its own
+(the user's, `switching`) is fitted again when it is loaded; its cross-validation is stored.
 """
 
 import hashlib
@@ -43,7 +42,7 @@ from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
 FORMAT = 4
-"""To be raised with every change of what is stored, or of what a fit makes of the same outputs.
+"""Increased with every change of the stored format, or of the fit to the same outputs.
 4: the targets are stored too, so that no outputs are read."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
@@ -52,7 +51,7 @@ TARGETS = ("Y", "Yvar", "center", "rotation")
 
 @dataclass(frozen=True, kw_only=True)
 class FitKey:
-    """Everything that a fit follows from, beside the outputs that the records name and the code."""
+    """Everything that determines a fit, beside the outputs of the records and the code."""
 
     records: Sequence[Record]
     """(n,) trained networks; their outputs are not read."""
@@ -68,7 +67,7 @@ class FitKey:
     temperature: bool
     """Whether each exit's logits are divided by a temperature."""
     surrogate: str
-    """Which was asked for."""
+    """Name of the surrogate in the settings."""
 
     @property
     def digest(self) -> str:
@@ -99,10 +98,9 @@ def release(version: str) -> str:
 
 
 def save(fitted: FittedSurrogate, key: FitKey, folder: Path) -> None:
-    """Keep a fit in `folder`, whole or not at all, in place of those before it.
+    """Store a fit in `folder`, atomically, and remove earlier ones.
 
-    Each fit has a folder of its own, named after what it follows from, so that whoever reads it meanwhile reads one
-    fit.
+    Each fit has a folder of its own, named after its key, so that concurrent readers never mix two fits.
     """
     digest = key.digest
     home = folder / digest[:NAME_DIGITS]
@@ -149,7 +147,7 @@ def _validation_document(validation: Validation) -> dict[str, Any]:
 
 
 def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
-    """The fit of exactly this, or `None` if it was never made, is stale, or is damaged."""
+    """The stored fit with this key, or `None` if there is none, it is stale, or it is damaged."""
     digest = key.digest
     home = folder / digest[:NAME_DIGITS]
     try:

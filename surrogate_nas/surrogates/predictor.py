@@ -1,4 +1,4 @@
-"""A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
+"""Predictions of a fitted surrogate: distributions of the measurements of any architecture at any thresholds."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from surrogate_nas.surrogates.spread import Spread
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
 UNLIMITED_LOSS = 0.005
-"""Accuracy given up for a lower cost where thresholds have no limit to keep."""
+"""Accuracy given up for a lower cost where no limit depends on thresholds."""
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
@@ -28,14 +28,14 @@ EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a fresh training of each of n architectures would measure at its operating point."""
+    """Predicted measurements of a fresh training of each of n architectures at its operating point."""
 
     thresholds: Floats
     """(n, E − 1), ∞ for off."""
     rates: Spread
     """(n, E) exit probabilities."""
     exit_accuracy: Spread
-    """(n, E) accuracy of those who leave there."""
+    """(n, E) accuracy of the samples that leave there."""
     accuracy: Spread
     """(n,)."""
     expected_macs: Spread
@@ -136,7 +136,7 @@ class Predictor:
         )
 
     def _widen(self, figures: Figures) -> Figures:
-        """Draws of what limits speak of, with deviations from the mean as wide as those of the intervals."""
+        """Draws of the limited quantities, with deviations from the mean widened as those of the intervals."""
         widening = self.calibration.widening
 
         def wide(values: Floats, name: str) -> Floats:

@@ -1,4 +1,4 @@
-"""What costs alone say: the least that a surrogate has to beat."""
+"""Linear regression on costs alone: the baseline that a surrogate has to beat."""
 
 import torch
 from torch import Tensor

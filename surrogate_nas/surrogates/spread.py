@@ -1,4 +1,4 @@
-"""A predicted distribution, as draws."""
+"""Mean, deviation and interval of predicted distributions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Floats
 
 INTERVAL = 0.9
-"""What intervals are to cover."""
+"""Nominal coverage of intervals."""
 CERTAIN = 1e-9
 """Relative standard deviation up to which a quantity counts as certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Distributions of what would be measured."""
+    """Distributions of predicted measurements."""
 
     mean: Floats
     sd: Floats
@@ -35,8 +35,8 @@ class Spread:
         return cls(mean, widening * draws.std(axis=0), np.clip(low, *within), np.clip(high, *within))
 
     def needed_widening(self, measured: Floats, resolution: float | Floats) -> Floats:
-        """By what the interval would have to be widened to reach what was measured; NaN where that is undefined or
-        nothing was uncertain.
+        """Factors by which intervals would have to be widened to reach the measured values; NaN where those are
+        undefined or the prediction is certain.
 
         Half of the resolution of a measurement is granted.
         """

@@ -1,5 +1,5 @@
-"""Adaptive switching, as MSuNAS and the EENN searches after it have it: of four usual regressors, for each target the
-one whose ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
+"""Adaptive switching of MSuNAS and the EENN searches based on it: for each target, of four regressors the one whose
+ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ TREES = 50
 
 
 class Regressor(Protocol):
-    """What scikit-learn calls one."""
+    """A regressor in the sense of scikit-learn."""
 
     def fit(self, X: Floats, y: Floats) -> "Regressor":
         """Learn from (n, d) and (n,)."""

@@ -1,4 +1,4 @@
-"""Judging surrogates by architectures that they never saw."""
+"""Validation of surrogates on held-out architectures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ FEW_NETWORKS = 30
 FEWEST_TO_WIDEN = 8
 WIDENING = (1.0, 4.0)
 SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
-"""What quantities lie within."""
+"""Ranges of quantities."""
 RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 """Targets whose errors are relative."""
 
@@ -48,7 +48,8 @@ class Validation:
     """τ of accuracy against the MACs of the whole network: what sorting by size gives for nothing."""
     calibration: Calibration
     held_out: Mapping[str, Floats]
-    """Of accuracy and of expected MACs, (4, n): mean, low, high and what was measured, at the middle threshold."""
+    """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
+    threshold."""
 
     @property
     def accuracy(self) -> Score:
@@ -57,7 +58,7 @@ class Validation:
 
     @property
     def cautions(self) -> list[str]:
-        """What speaks against using this surrogate, in plain sentences."""
+        """Reasons against using this surrogate, in plain sentences."""
         tau, n = self.accuracy.tau, self.accuracy.n
         cautions = []
         if tau <= self.cost_tau:
@@ -76,8 +77,8 @@ class Validation:
 def judge(
     design: DesignMatrix, exits: list[Exits], kind: str, predictions: HeldOutPredictions, fold: Ints, seed: int
 ) -> Validation:
-    """Compare what a surrogate said of held-out rows with what was measured. What is judged in a fold was calibrated
-    on the others."""
+    """Compare a surrogate's held-out predictions with the measurements. Predictions of a fold are calibrated on the
+    others."""
     mean, variance, sampling = predictions.mean, predictions.variance, design.training.Yvar
     residual, names = design.training.Y - mean, np.unique(fold)
     samples = np.zeros((QUERY_SAMPLES, *mean.shape))
@@ -124,12 +125,12 @@ def _settings(basis: CurveBasis) -> Floats:
 
 
 def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
-    """Where surrogates are judged, the same at every early exit: lower than usual where scores are."""
+    """Thresholds at which surrogates are judged, the same at every early exit: lower than usual if scores are low."""
     return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
 
 
 def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:
-    """(T, n) what was measured of each target at each of (T, E − 1) thresholds; NaN where undefined."""
+    """(T, n) measured values of each target at each of (T, E − 1) thresholds; NaN where undefined."""
     measurements = [view.measure(thresholds) for view in exits]
     values = {
         ACCURACY: np.array([m.accuracy for m in measurements]).T,

@@ -28,7 +28,7 @@ PARAMETERS = {
     "max_bin": 64,
 }
 NETWORK_VARIANCE = 0.3
-"""Of a unit-variance target: what another seed would change, besides sampling noise."""
+"""Variance of a unit-variance target over training seeds, besides sampling noise."""
 
 
 class XGBoostEnsemble(NormalModel):
@@ -48,7 +48,7 @@ class XGBoostEnsemble(NormalModel):
         return self.trend.shape[1]
 
     def members(self, X: Tensor) -> Tensor:
-        """(members, n, m) what each says at (n, d) inputs."""
+        """(members, n, m) predictions of each member at (n, d) inputs."""
         matrix = xgboost.DMatrix(self.inputs(X)[:, self.inputs.ordinal].numpy(), nthread=1)
         predictions = np.stack([booster.predict(matrix).reshape(len(X), -1) for booster in self.boosters])
         return torch.from_numpy(predictions).to(X.dtype) + X @ self.trend[1:] + self.trend[0]
@@ -83,7 +83,7 @@ class XGBoostEnsemble(NormalModel):
             self.boosters.append(booster)
 
     def fit(self, training: TrainingSet, seed: int) -> "XGBoostEnsemble":
-        """Weighted least squares on what the costs alone do not explain; a target that is undefined has weight 0."""
+        """Weighted least squares on the residuals of the trend on the costs; undefined targets have weight 0."""
         rng = np.random.default_rng(seed)
         weight = np.where(training.defined, 1 / (training.Yvar + NETWORK_VARIANCE), 0.0)
         weight /= np.maximum(weight.max(axis=0), 1e-12)

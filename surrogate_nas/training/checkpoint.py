@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, in a file from which it goes on to the bit."""
+"""Training checkpoint between two epochs; resuming reproduces the same weights bit for bit."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def keep(
     epochs: int,
     seconds: float,
 ) -> None:
-    """Write the state after so many epochs and seconds, whole or not at all."""
+    """Write the state after a number of epochs and seconds, atomically."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
         tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
@@ -40,8 +40,8 @@ def restore(
     """Set everything to the state in the file.
 
     Returns:
-        Finished epochs, and seconds spent on them; zeros, and nothing has been changed, if there is no such file, it
-        is damaged, or it is another training's.
+        Finished epochs, and seconds spent on them; zeros, with nothing changed, if there is no such file, it is
+        damaged, or it belongs to another training.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -77,7 +77,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seconds_before(path: Path) -> float:
-    """Seconds that the training had taken when its state was kept; 0 if it was not."""
+    """Seconds that the training had taken when its state was written; 0 if it was not."""
     try:
         with safe_open(path, framework="pt") as file:
             return float(file.metadata()[SECONDS])
@@ -88,6 +88,6 @@ def seconds_before(path: Path) -> float:
 def write(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
 ) -> None:
-    """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
+    """Write tensors as safetensors, atomically; `durable` waits until they are on disk."""
     with replaced(path, durable=durable) as partial:
         partial.write_bytes(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))

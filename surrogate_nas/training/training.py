@@ -1,4 +1,4 @@
-"""Train one early-exit network and measure what each of its exits says."""
+"""Train one early-exit network, and compute the outputs of its exits on held-out images."""
 
 import math
 import time
@@ -69,10 +69,10 @@ def build(
 
     Args:
         architecture: what to build.
-        splits: whose training images say how pixels are spread.
-        classes: that there are.
-        seed: of the weights.
-        device: where it goes.
+        splits: its training images give the mean and deviation of pixels.
+        classes: number of classes.
+        seed: of the initial weights.
+        device: of the network.
         backbone: the given backbone of the space, if it has one.
     """
     images = splits.train.images
@@ -104,7 +104,7 @@ def fit(
     on_epoch: Callable[[int], None] = lambda epoch: None,
     unfinished: Path | None = None,
 ) -> None:
-    """Train in place, and tell `on_epoch` the number of finished epochs; for all else see `epochs`."""
+    """Train in place, calling `on_epoch` with the number of finished epochs; for the other arguments see `epochs`."""
     for done in epochs(network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished):
         on_epoch(done)
 
@@ -124,7 +124,7 @@ def epochs(
     Args:
         network: from `build`.
         data: the training split.
-        recipe: how.
+        recipe: the hyperparameters.
         seed: of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
         charge_heads: how the loss counts MACs, if it does.
@@ -150,7 +150,7 @@ def epochs(
 
 
 class _Training:
-    """A network with what moves it: data, optimiser, random generator, and the average of its weights."""
+    """The state of a training: network, data, optimiser, random generator, and the average of the weights."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class _Training:
 
     @property
     def steps(self) -> int:
-        """Per epoch; what is left over of the images waits for another epoch's order."""
+        """Optimiser steps per epoch; an incomplete last batch is dropped, and each epoch has another order."""
         return max(len(self.labels) // self.recipe.batch_size, 1)
 
     def epoch(self, epoch: int) -> Iterator[None]:
@@ -231,7 +231,7 @@ class _Training:
         return torch.stack([correct[labels == k].mean(dim=0) for k in range(classes)])
 
     def finish(self) -> None:
-        """The network has the weights that are to be measured."""
+        """Copy the average of the weights into the network, if the recipe has one."""
         if self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
 
@@ -240,7 +240,7 @@ class _Training:
         unfinished.keep(path, self.network, self.average, self.optimizer, self.generator, epochs, seconds)
 
     def restore(self, path: Path) -> tuple[int, float]:
-        """Finished epochs and seconds, if there is such a file, whose state is then this one's."""
+        """Load the state in the file, if it exists; returns finished epochs and seconds."""
         return unfinished.restore(path, self.network, self.average, self.optimizer, self.generator)
 
 
@@ -250,7 +250,7 @@ def _in_float32(exit_outputs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Ten
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Biases and batch-norm parameters are not decayed; what is frozen is left out."""
+    """The optimiser of a recipe. Biases and batch-norm parameters are not decayed; frozen parameters are left out."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -263,14 +263,14 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _average(network: nn.Module, decay: float) -> AveragedModel:
-    """Of weights and of batch norm's statistics."""
+    """Exponential moving average of weights and of batch-norm statistics."""
     follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
 @torch.inference_mode()
 def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
-    """What every exit says of the tune and test splits.
+    """The outputs of every exit on the tune and test splits.
 
     Raises:
         TrainingFailure: if a logit is not finite.
@@ -281,7 +281,7 @@ def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
 
 @torch.inference_mode()
 def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
-    """What every exit of a network in evaluation mode says of images; raises as `held_out_outputs`."""
+    """The outputs of every exit of a network in evaluation mode on labeled images; raises as `held_out_outputs`."""
     batches, gates = [], []
     for at in range(0, len(data), PREDICTION_BATCH):
         images = torch.from_numpy(data.images[at : at + PREDICTION_BATCH])

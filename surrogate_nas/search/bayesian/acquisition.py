@@ -1,7 +1,7 @@
-"""What the next training is worth: by hypervolume, greedily, with what is in flight conditioned on.
+"""Greedy selection of the next trainings by hypervolume improvement, conditioned on the trainings in flight.
 
-Nothing here knows of networks: candidates are sampled outcomes, or points of a model. Nothing needs gradients, so any
-BoTorch model serves.
+Independent of networks: candidates are sampled outcomes, or points of a model. No gradients are needed, so any BoTorch
+model can be used.
 """
 
 import warnings
@@ -29,15 +29,15 @@ PRUNING_SAMPLES = 256
 
 
 def safe(probability: Floats, feasible: int, q: int) -> Bools:
-    """Which of n candidates are worth a training, as far as limits go.
+    """Which of n candidates keep the limits with enough probability to be trained.
 
-    Improvements over a good front lie just beyond the limits, where most trainings would be in vain. So once some have
-    kept the limits, candidates have to be likely to keep them too, unless fewer than q are.
+    Improvements over a good front lie just beyond the limits, where most trainings would be wasted. So once enough
+    trained networks keep the limits, candidates have to be likely to keep them, unless fewer than q are.
 
     Args:
         probability: (n,) of keeping the limits.
         feasible: trained networks that keep them.
-        q: how many are to be chosen.
+        q: number of candidates to choose.
     """
     likely = probability >= SAFE
     return likely if feasible >= FEASIBLE_ENOUGH and likely.sum() >= q else np.ones_like(likely)
@@ -46,15 +46,15 @@ def safe(probability: Floats, feasible: int, q: int) -> Bools:
 def greedily(
     front: Front, cost: Floats, accuracy: Floats, count: int, pending: tuple[Floats, Floats] | None = None
 ) -> list[int]:
-    """Indices of up to `count` of n candidates, each for what it adds to the sampled fronts of those before.
+    """Indices of up to `count` of n candidates, each by what it adds to the sampled fronts with the earlier ones.
 
-    Candidates share their draws, so that one much like an earlier one adds little.
+    Candidates share their draws, so that one similar to an earlier one adds little.
 
     Args:
-        front: of what is known.
+        front: of the trained networks.
         cost: (S, n, T) sampled costs of the T points that each candidate offers.
         accuracy: (S, n, T) of the same.
-        count: how many.
+        count: number of candidates to choose.
         pending: (S, k, T) costs and accuracies of k candidates that are in flight.
     """
     fronts, picks = [front] * len(cost), list[int]()
@@ -71,7 +71,7 @@ def greedily(
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How samples of a model's outputs are read."""
+    """A model, with objectives and constraints as functions of samples of its outputs."""
 
     model: Model
     objectives: Callable[[Tensor], Tensor]
@@ -79,7 +79,7 @@ class Outcomes:
     constraints: Sequence[Callable[[Tensor], Tensor]]
     """Each from (…, outputs) samples to (…), at most 0 where it is kept."""
     reference: tuple[float, float]
-    """Of the two values."""
+    """Reference point of the two objectives."""
 
 
 @torch.no_grad()
@@ -91,8 +91,8 @@ def greedily_by_nehvi(
     Daulton et al., arXiv 2105.08195; Ament et al., arXiv 2310.20708.
 
     Args:
-        outcomes: the model, and how its samples are read.
-        baseline: (K, d) points of what is known.
+        outcomes: the model, with objectives and constraints.
+        baseline: (K, d) points of trained networks.
         points: (n, d) to choose from.
         count: how many.
         seed: of all draws.

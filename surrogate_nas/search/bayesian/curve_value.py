@@ -1,7 +1,7 @@
-"""What an architecture is worth: the joint improvement of all operating points that it would offer.
+"""The value of an architecture: the joint hypervolume improvement of all its operating points.
 
-Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until something
-is known to keep the limits, the probability that a curve keeps them comes first.
+Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until a trained
+network keeps the limits, the probability that a curve keeps them comes first.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,8 @@ def threshold_grid(basis: CurveBasis) -> Floats:
 
 
 class CurveValue:
-    """Scores candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
-    over draws s, and settings t of the grid that keep the limits. Remembers scores by architecture."""
+    """Score candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
+    over draws s, and settings t of the grid that keep the limits. Scores are cached by architecture."""
 
     def __init__(
         self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True
@@ -82,13 +82,13 @@ class CurveValue:
         return self.curves_of(part, self._coefficients(part))
 
     def curves_of(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
-        """The same from (S, n, C) curve coefficients, in single precision."""
+        """As `curves`, from (S, n, C) curve coefficients, in single precision."""
         chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
         cost, accuracy, violation = zip(*(self._compose(part[c], coefficients[:, c]) for c in chunks), strict=True)
         return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
 
     def _coefficients(self, part: Candidates) -> Floats:
-        """(S, n, C) curve coefficients."""
+        """(S, n, C) sampled curve coefficients."""
         return self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)
 
     def _compose(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
@@ -118,7 +118,7 @@ class _CurveInputs(Model):  # type: ignore[misc]
 
     @property
     def num_outputs(self) -> int:
-        """m."""
+        """Targets m."""
         outputs: int = self.model.num_outputs
         return outputs
 
@@ -128,7 +128,7 @@ class _CurveInputs(Model):  # type: ignore[misc]
         return torch.Size()
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """Of the targets."""
+        """Posterior of the targets."""
         return self.model.posterior(X[..., : self.columns], **options)
 
 
@@ -140,7 +140,7 @@ def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
 
 
 def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
-    """(n, E) each: what a limit on spending bounds, of the backbone and of the branches."""
+    """(n, E) each: the costs that a limit on spending bounds, of the backbone and of the branches."""
     if not limit.needs_cost_table:
         return cost.backbone, cost.branch
     assert cost.other is not None
@@ -148,7 +148,7 @@ def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
 
 
 class OperatingPoints:
-    """Architectures at single operating points, as BoTorch sees them.
+    """Architectures at single operating points, as points of a BoTorch model.
 
     Exact costs and the presence of exits are deterministic outputs beside the surrogate's, so that accuracy and
     expected cost are composite functions of its samples.
@@ -195,7 +195,7 @@ class OperatingPoints:
         return torch.stack([curve.accuracy, -curve.expected(costs[0]).log10()], dim=-1)
 
     def _over(self, k: int, samples: Tensor) -> Tensor:
-        """How far capped cost k is above its cap, relatively; below 0 within."""
+        """Relative excess of capped cost k over its cap; negative within it."""
         curve, costs = self._curve_and_costs(samples)
         (limit, cap), spent = self.caps[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
         return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)

@@ -1,4 +1,4 @@
-"""Training a network of the front again, with another seed, where that is worth more than a new one.
+"""Repeated training of networks on the front, with another seed, where that is worth more than a new network.
 
 The best of many measurements is partly luck, and a front of lucky networks is not what training them again would give.
 Both kinds of training are valued alike, by the knowledge gradient (Frazier et al. 2009, doi 10.1287/ijoc.1080.0314): by
@@ -14,20 +14,20 @@ from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates
 
 MOST_TRAININGS = 3
-"""Of one architecture."""
+"""Most trainings of one architecture."""
 
 
 def worth_repeating(
     history: History, value: CurveValue, on_front: Ints, picks: Candidates, q: int
 ) -> list[tuple[int, Ints]]:
-    """Which of the picked to give up, and the row to be trained again instead; at most every other one.
+    """Places among the picks to give up, and the rows to train again instead; at most half of the places.
 
     Args:
-        history: whose settings may forbid it.
-        value: which curves architectures offer, and the front.
+        history: its settings may disable repeats.
+        value: of candidates, with the front.
         on_front: (k, G) architectures of the front.
-        picks: up to q new ones.
-        q: how many are to be trained.
+        picks: up to q new architectures.
+        q: number of trainings in this round.
     """
     if not history.problem.settings.repeats or not len(value.front.cost) or q < 2:
         return []
@@ -41,7 +41,7 @@ def worth_repeating(
 
 
 def _may_repeat(history: History, row: Ints) -> bool:
-    """Whether it is not in flight, and has not been trained often enough."""
+    """Whether an architecture is not in flight, and has had fewer than the most trainings."""
     key, space = row.tobytes(), history.problem.space
     pending = space.indices([p.architecture for p in history.pending])
     trained = sum(other.tobytes() == key for other in history.networks.indices)
@@ -61,13 +61,13 @@ class _Worth:
         self.cost, self.accuracy = cost[0], accuracy[0]
 
     def of_new(self, picks: Candidates) -> Floats:
-        """(n,)."""
+        """(n,) worth of training new architectures."""
         front = self._front(np.ones(len(self.networks), dtype=bool))
         cost, accuracy = self._after_training(picks)
         return np.asarray(front.improvement(cost, accuracy).mean(axis=0))
 
     def of_repeats(self, rows: Ints) -> Floats:
-        """(k,): the believed front may shrink too, but not on average."""
+        """(k,) worth of training architectures again: the believed front may shrink too, but not on average."""
         before = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
         growths = []
         for row in rows:
@@ -84,7 +84,7 @@ class _Worth:
         )
 
     def _after_training(self, part: Candidates) -> tuple[Floats, Floats]:
-        """(S, n, T) sampled costs and accuracies as they would be believed once one more training is known.
+        """(S, n, T) sampled posterior mean costs and accuracies after one more training.
 
         With variance v now and s of a training's result, the mean then has variance v² / (v + s).
         """
@@ -98,6 +98,6 @@ class _Worth:
 
     @property
     def _sampling(self) -> Floats:
-        """(m,) variance of a target that comes of the number of held-out samples."""
+        """(m,) sampling variance of the targets, from the number of held-out samples."""
         Yvar = self.predictor.design.training.Yvar
         return np.nanmedian(np.where(np.isfinite(Yvar), Yvar, np.nan), axis=0)

@@ -30,12 +30,12 @@ LOCAL_STARTS, LOCAL_STEPS = 4, 2
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 BASELINE = 48
-"""Points of the front, evenly along it, that finalists are held against jointly."""
+"""Points of the front, evenly along it, that form the baseline of qLogNEHVI."""
 
 
 @dataclass(frozen=True)
 class KnownFront:
-    """What trainings have shown: the feasible front, and where it lies in the inputs."""
+    """The feasible front of the trained networks, with its architectures and thresholds."""
 
     front: Front
     parents: Ints
@@ -49,7 +49,7 @@ class KnownFront:
 
 
 def known_front(history: History) -> KnownFront:
-    """The feasible front of what has been trained."""
+    """The feasible front of the trained networks."""
     problem, views, rows = history.problem, history.trained, history.networks
     limits = problem.settings.limits
     within = [exits.within(limits) for _, exits in views]
@@ -77,12 +77,12 @@ class Bayesian:
     """
 
     fit: FitSurrogate
-    """Surrogates of everything trained so far."""
+    """Fits the surrogate to the records so far."""
     curves: bool = True
     """Whether an architecture is valued by its whole curve; otherwise by its best operating point alone."""
 
     def __call__(self, history: History, q: int) -> list[Suggestion]:
-        """Up to q suggestions, each with what is predicted of it."""
+        """Up to q suggestions, each with its prediction."""
         predictor = self.fit(history.records).predictor
         with one_thread():
             choices = _Selection(history, predictor, joint=self.curves).best(q)
@@ -90,7 +90,7 @@ class Bayesian:
 
 
 class _Selection:
-    """One round's decisions."""
+    """The decisions of one round."""
 
     def __init__(self, history: History, predictor: Predictor, *, joint: bool) -> None:
         problem = history.problem
@@ -100,7 +100,7 @@ class _Selection:
         self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
 
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
-        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each promises most, and whether it is
+        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each adds most, and whether it is
         trained again."""
         pool = self._pool()
         picks, thresholds = self._pick(pool, q) if len(pool) else (pool, np.zeros((0, 0)))

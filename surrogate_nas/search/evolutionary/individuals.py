@@ -1,8 +1,7 @@
-"""What the published searches evolve: an architecture with a threshold gene for each early exit; and what training has
-shown of such individuals.
+"""Individuals of the published searches: an architecture with a threshold gene for each early exit; and the
+measurements of trained individuals.
 
-Genes of thresholds are as EDANAS has them (IJCNN 2023): 0.1, 0.2, or off. A search without them, as NACHOS is, has none
-(k = 0).
+Threshold genes are those of EDANAS (IJCNN 2023): 0.1, 0.2, or off. A search without them, such as NACHOS, has k = 0.
 """
 
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class Individuals:
 
     @classmethod
     def of(cls, space: SearchSpace, rows: Ints, thresholds: Floats) -> "Individuals":
-        """With genes off where there is no exit, so that equal individuals have equal genes."""
+        """Set genes to off where there is no exit, so that equal individuals have equal genes."""
         present = space.genes.present(rows)[:, : thresholds.shape[1]]
         return cls(rows, np.where(present, thresholds, OFF))
 
@@ -57,7 +56,7 @@ class Individuals:
         return cls.of(space, rows, rng.choice(GENES, size=(len(rows), k)))
 
     def concatenate(self, others: "Individuals") -> "Individuals":
-        """These, then the others."""
+        """These individuals, then the others."""
         return Individuals(
             np.concatenate([self.rows, others.rows]), np.concatenate([self.thresholds, others.thresholds])
         )
@@ -68,13 +67,13 @@ class Individuals:
         return np.concatenate([space.encode_indices(self.rows), genes], axis=1)
 
     def keys(self) -> list[bytes]:
-        """One for each, equal for equals."""
+        """A key for each individual; equal individuals have equal keys."""
         return [row.tobytes() + genes.tobytes() for row, genes in zip(self.rows, self.thresholds, strict=True)]
 
     def children(self, space: SearchSpace, left: Ints, right: Ints, rng: np.random.Generator) -> "Individuals":
         """(m,) mutated children of (m,) left and right parents, by the moves of the space.
 
-        Each threshold gene is of either parent; it is drawn where that parent has no exit, or by mutation.
+        Each threshold gene is that of either parent; it is redrawn if that parent has no exit, or by mutation.
         """
         rows = moves.crossover(space.genes, self.rows[left], self.rows[right], rng)
         rows = moves.mutate(space.genes, rows, rng)
@@ -87,7 +86,7 @@ class Individuals:
 
 
 def genes_of(proposal: Proposal) -> Floats:
-    """(E − 1,) that an individual was proposed with; those of one that had none are drawn by its seed."""
+    """(E − 1,) threshold genes of a proposed individual; if it has none, they are drawn with its seed."""
     k = proposal.architecture.positions - 1
     thresholds = (proposal.prediction or {}).get("thresholds")
     if not isinstance(thresholds, list) or len(thresholds) != k:
@@ -96,20 +95,20 @@ def genes_of(proposal: Proposal) -> Floats:
 
 
 def pending_individuals(history: History, k: int) -> Individuals:
-    """What is in flight."""
+    """Individuals in flight."""
     space, proposals = history.problem.space, history.pending
     genes = np.array([genes_of(p)[:k] for p in proposals], dtype=np.float64).reshape(len(proposals), k)
     return Individuals.of(space, space.indices([p.architecture for p in proposals]), genes)
 
 
 def at_genes(exits: Exits, genes: Floats) -> Measurements:
-    """What happens at an individual's own genes."""
+    """Measurements at an individual's own genes."""
     return exits.measure(genes[None])
 
 
 @dataclass(frozen=True)
 class TrainedIndividuals:
-    """n trained individuals, and what they do on tune; failures are left out."""
+    """n trained individuals with their measurements on tune; failures are left out."""
 
     individuals: Individuals
     error: Floats
@@ -124,11 +123,11 @@ class TrainedIndividuals:
 
     @classmethod
     def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "TrainedIndividuals":
-        """Everything trained.
+        """All trained individuals.
 
         Args:
-            history: whose records.
-            measure: at which thresholds each is.
+            history: with the records.
+            measure: measures each at its thresholds.
             genes: whether individuals have threshold genes.
             macs: whether the cost is expected MACs, whatever the study minimises.
         """
@@ -146,7 +145,7 @@ class TrainedIndividuals:
 
 
 def within_limits(history: History, individuals: Individuals) -> Individuals:
-    """Those that keep the exact limits, trained or not."""
+    """Individuals that keep the exact limits, trained or not."""
     cost = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
     present = history.problem.space.genes.present(individuals.rows)
     return individuals[np.flatnonzero(keeps_exact_limits(cost, present, history.problem.settings.limits))]
@@ -162,7 +161,7 @@ def new_ones(history: History, individuals: Individuals) -> Individuals:
 
 
 def fill_up(history: History, candidates: Individuals, q: int, rng: np.random.Generator) -> Individuals:
-    """Up to q: the chosen, which are new, then samples."""
+    """Up to q individuals: the candidates, which are new, then samples."""
     if len(candidates) >= q:
         return candidates[:q]
     space, k = history.problem.space, candidates.thresholds.shape[1]

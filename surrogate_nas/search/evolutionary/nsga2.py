@@ -27,10 +27,10 @@ TRIES = 10
 
 @dataclass(frozen=True)
 class Survivors:
-    """Up to `POPULATION` of n individuals, and how they stand."""
+    """Up to `POPULATION` survivors of n individuals, with rank and crowding distance."""
 
     index: Ints
-    """(m,) of the n."""
+    """(m,) indices of the survivors."""
     rank: Ints
     """(m,) number of the front that each is on."""
     crowding: Floats
@@ -38,7 +38,7 @@ class Survivors:
 
     @classmethod
     def of(cls, values: Floats, rng: np.random.Generator) -> "Survivors":
-        """By (n, 2) values that are minimised; n is at least 1."""
+        """Select by (n, 2) values that are minimised; n is at least 1."""
         everyone = Population.new(X=np.arange(len(values))[:, None], F=values)
         most = min(POPULATION, len(values))
         survivors = RankAndCrowding().do(Problem(n_var=1, n_obj=2), everyone, n_survive=most, random_state=rng)
@@ -53,7 +53,7 @@ class Survivors:
 
 
 def brood(history: History, population: Individuals, standing: Survivors, rng: np.random.Generator) -> Individuals:
-    """Up to `POPULATION` children of the survivors within the exact limits, distinct and unlike those."""
+    """Up to `POPULATION` children of the survivors within the exact limits, distinct and different from them."""
     alive = population[standing.index]
     left, right = standing.parents(POPULATION, rng), standing.parents(POPULATION, rng)
     children = within_limits(history, alive.children(history.problem.space, left, right, rng))
@@ -71,10 +71,10 @@ def evolve(
     """The last population, the best fronts first.
 
     Args:
-        history: of whose space the individuals are; every child keeps its exact limits.
+        history: its space and exact limits, which every child keeps.
         start: the first population, at least one individual.
         values: (n, 2) that are minimised.
-        rng: of all chance.
+        rng: of all random draws.
     """
     population, objectives = start, values(start)
     for _ in range(GENERATIONS):
@@ -103,7 +103,7 @@ def nsga2(history: History, q: int) -> Sequence[Suggestion]:
 
 
 def predictions(history: History, strategy: str, individuals: Individuals) -> list[dict[str, object]]:
-    """What is kept with each proposal, before anything that a surrogate says; JSON has `None` for off."""
+    """The stored prediction of each proposal, without surrogate predictions; JSON has `None` for off."""
     common = {"strategy": strategy, "policy": history.problem.policy}
     if not individuals.thresholds.shape[1]:
         return [dict(common) for _ in range(len(individuals))]

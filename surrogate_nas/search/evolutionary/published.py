@@ -106,8 +106,8 @@ def penalised(value: Floats, cap: float | None, share: float) -> Floats:
 
     Args:
         value: (n,) v.
-        cap: that it must not exceed.
-        share: φ, of what was trained that keeps the limits.
+        cap: the limit on v, or `None`.
+        share: φ, the share of trained networks that keep the limits.
     """
     return value if cap is None else share * value + (1 - share) * np.maximum(0, value - cap) * PENALTY
 
@@ -119,7 +119,7 @@ def near_target(error: Floats, log_cost: Floats, target: float) -> Floats:
 
 
 class _Round:
-    """One round's decisions."""
+    """The decisions of one round."""
 
     def __init__(
         self, name: str, history: History, trained: TrainedIndividuals, values: ObjectiveValues, *, macs: bool = False
@@ -143,14 +143,14 @@ class _Round:
         return self._suggestions(fill_up(self.history, candidates, q, self.rng))
 
     def _start(self) -> Individuals:
-        """The best trained, and samples where those are few."""
+        """The best trained individuals, filled up with samples."""
         best = self.trained.individuals[Survivors.of(self.objectives, self.rng).index]
         space = self.history.problem.space
         samples = self.history.sample(POPULATION - len(best), self.rng).indices if len(best) < POPULATION else None
         return best if samples is None else best.concatenate(Individuals.random(space, samples, self.k, self.rng))
 
     def _known_costs(self) -> Floats:
-        """(K,) log₁₀ costs of the measured front, and predicted ones of what is in flight."""
+        """(K,) log₁₀ costs of the measured front, and predicted ones of individuals in flight."""
         front = pareto_order(-self.objectives[:, 0], self.objectives[:, 1])
         pending = pending_individuals(self.history, self.k)
         costs = self.trained.log_cost[front]
@@ -175,16 +175,16 @@ class Surrogates:
 
     space: SearchSpace
     names: tuple[str, ...]
-    """Of `REGRESSORS`."""
+    """Names of the regressors in `REGRESSORS`."""
     regressors: tuple[Regressor, ...]
     scales: tuple[tuple[float, float], ...]
     """Mean and standard deviation of each target."""
     bounds: tuple[float, float]
-    """Of log₁₀ cost."""
+    """Bounds of predicted log₁₀ costs."""
 
     @classmethod
     def fit(cls, space: SearchSpace, trained: TrainedIndividuals, seed: int) -> "Surrogates":
-        """Of everything shown; trainings of one architecture are in one fold."""
+        """Fit to all trained individuals; trainings of one architecture are in one fold."""
         X = trained.individuals.features(space)
         _, group = np.unique(trained.individuals.rows, axis=0, return_inverse=True)
         targets = (trained.error, trained.log_cost)
@@ -216,9 +216,9 @@ def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
     algorithm.
 
     Args:
-        known: (K,) costs that are there.
-        costs: (n,) of the candidates.
-        q: how many; all of them if there are no more.
+        known: (K,) costs of existing networks.
+        costs: (n,) costs of the candidates.
+        q: number of candidates to choose; all if there are fewer.
     """
     chosen: list[int] = []
     for _ in range(min(q, len(costs))):

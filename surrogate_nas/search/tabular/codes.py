@@ -36,7 +36,7 @@ def decode_scores(codes: Codes, levels: Levels) -> Floats32:
 
 
 def _encode_row(row: Floats32) -> tuple[Codes, Levels]:
-    """The same of one exit's (N,) scores."""
+    """Codes and levels of one exit's (N,) scores."""
     values, of, counts = np.unique(row, return_inverse=True, return_counts=True)
     smaller = np.cumsum(counts) - counts
     of_value = np.arange(len(values)) if len(values) <= LEVELS else smaller * LEVELS // len(row)

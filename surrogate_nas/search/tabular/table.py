@@ -1,6 +1,6 @@
-"""A table of trained early-exit networks: what training would say, looked up.
+"""A tabular benchmark: stored outputs of trained early-exit networks, looked up in place of training.
 
-A table is a folder. It has every held-out score and answer of the networks of a small space, so that searches, exit
+A table is a folder. It has every held-out score and prediction of the networks of a small space, so that searches, exit
 policies and surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
 """
 
@@ -39,7 +39,7 @@ SPACE, NETWORKS, DESCRIPTION, LABELS = "space.yaml", "networks.csv", "table.json
 PIECE = "outputs-{:03d}.safetensors"
 CHECKSUMS = "SHA256SUMS"
 POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
-"""Whose scores a table has."""
+"""Exit policies with scores in a table."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -47,7 +47,7 @@ class TabulatedTraining:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
     id: str
-    """The record's."""
+    """Id of the record."""
     architecture: Architecture
     seed: int
     seconds: float
@@ -77,7 +77,7 @@ class TabulatedTraining:
 
 @dataclass(frozen=True, eq=False)
 class EennTable:
-    """Trained networks of a space; `evaluate` is what `search` takes in place of training."""
+    """Trained networks of a space; `search` takes `evaluate` in place of training."""
 
     space: SearchSpace
     shape: ImageShape
@@ -88,7 +88,7 @@ class EennTable:
     labels: tuple[Ints, Ints]
     """(n,) of the tune split and (N − n,) of the test split."""
     trainings: tuple[TabulatedTraining, ...]
-    """In the order in which they were decided on; a network may be there several times."""
+    """In the order in which they were proposed; a network may appear several times."""
 
     @classmethod
     def load(cls, path: str | Path) -> "EennTable":
@@ -128,12 +128,12 @@ class EennTable:
 
     @cached_property
     def trained(self) -> Ints:
-        """(k, G) choice indices of the networks that are there, in the order of their first trainings."""
+        """(k, G) choice indices of the networks in the table, in the order of their first trainings."""
         return self.space.indices(list(self._of))
 
     @property
     def seeds(self) -> Ints:
-        """(k,) how many trainings, each of a seed of its own, there are of each of `trained`."""
+        """(k,) number of trainings, with different seeds, of each of `trained`."""
         return np.array([len(trainings) for trainings in self._of.values()], dtype=np.int64)
 
     @cached_property
@@ -146,16 +146,16 @@ class EennTable:
 
     @property
     def missing(self) -> frozenset[bytes]:
-        """The same as `loop.search` excludes them."""
+        """The same rows as bytes, for `excluded` of `loop.search`."""
         return frozenset(row.tobytes() for row in self.untrained)
 
     @property
     def complete(self) -> float:
-        """Share of the space's networks that are there."""
+        """Share of the space's networks that are in the table."""
         return len(self._of) / self.space.size
 
     def problem(self, settings: Settings, seed: int) -> Problem:
-        """What is searched, with the recipe of the table in place of that of the settings.
+        """The search problem, with the recipe of the table in place of that of the settings.
 
         Raises:
             InputError: for an exit policy that the table has no scores of, or for temperatures.
@@ -170,10 +170,10 @@ class EennTable:
         return Problem(self.space, self.shape, settings, seed, costs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
-        """A record for each proposal, in their order, with what its training left behind.
+        """A record for each proposal, in order, with the outputs of a stored training.
 
-        Of a network with several trainings it is the one at `proposal.seed` modulo their number: the same for the same
-        proposal, whatever was asked before. Records keep the proposal's seed; provenance has the training's.
+        Of a network with several trainings it is the one at `proposal.seed` modulo their number, independent of earlier
+        calls. Records have the proposal's seed; provenance has the training's.
 
         Raises:
             InputError: for a network that is not in the table, or another recipe than the table's.
@@ -196,7 +196,7 @@ class EennTable:
 
 
 def _checked_files(path: Path) -> dict[str, bytes]:
-    """What the files of a table hold, by name.
+    """Contents of the files of a table, by name.
 
     Raises:
         InputError: for one that is missing or is not what its checksum says.
@@ -227,7 +227,7 @@ def _read(path: Path) -> bytes:
 
 
 def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
-    """Those of `networks.csv`, piece by piece."""
+    """Trainings in `networks.csv`, piece by piece."""
     reader = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
     for piece, group in itertools.groupby(reader, key=lambda row: int(row["piece"])):
         rows = list(group)

@@ -1,7 +1,7 @@
-"""An archive's trainings as a table; see `EennTable`.
+"""Write an archive's trainings as a table; see `EennTable`.
 
-Pieces of 100 trainings, in the order in which these were decided on, are never written differently once they are full:
-a table can be published while it grows.
+Pieces of 100 trainings, in the order of their proposals, do not change once they are full: a table can be published
+while it grows.
 """
 
 import csv
@@ -44,7 +44,7 @@ def export(archive: Archive, folder: Path) -> int:
     replaced whole, the checksums last.
 
     Returns:
-        How many trainings the table has.
+        Number of trainings in the table.
 
     Raises:
         InputError: if there are none, they do not belong together, the folder is of another space, or it cannot be
@@ -105,7 +105,7 @@ def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
 
 
 def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int) -> list[Row]:
-    """What `networks.csv` says of the trainings of a piece."""
+    """Rows of `networks.csv` for the trainings of a piece."""
     costing = costing_for(archive.space, archive.header.shape, "all")
     rows = []
     for place, (record, record_outputs) in enumerate(zip(records, outputs, strict=True)):
@@ -123,7 +123,7 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
 
 
 def _costs(record: Record, cost: Cost) -> Row:
-    """MACs to each exit and the network's sizes; nothing where there is no exit."""
+    """MACs to each exit and the network's sizes; empty where there is no exit."""
     where, E = record.architecture.exit_positions, record.architecture.positions
     macs = {f"macs_{e + 1}": int(cost.macs()[0, e]) if e in where else "" for e in range(E)}
     return {
@@ -135,7 +135,7 @@ def _costs(record: Record, cost: Cost) -> Row:
 
 
 def _accuracies(record: Record, outputs: Outputs, split: Split) -> Row:
-    """Of each exit over all samples; nothing where there is no exit."""
+    """Accuracy of each exit over all samples; empty where there is no exit."""
     right = (outputs.tune if split == "tune" else outputs.test).right.mean(axis=1)
     of = dict(zip(record.architecture.exit_positions, right, strict=True))
     return {
@@ -169,13 +169,13 @@ def _description(header: Header, records: Sequence[Record], labels: dict[str, Ar
 
 
 def _checksums(folder: Path, names: Sequence[str]) -> bytes:
-    """As `sha256sum` writes and checks them."""
+    """Checksums in the format of `sha256sum`."""
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
 
 
 def _write_space(spec: SpaceSpec, path: Path) -> str:
-    """The space, unless it is there already, as its author wrote it."""
+    """Write the space, unless the folder has its file already, which is kept as its author wrote it."""
     if not path.exists():
         return _write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     if read_space(path) != spec:
@@ -184,7 +184,7 @@ def _write_space(spec: SpaceSpec, path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> str:
-    """Write a file, whole or not at all, and give its name."""
+    """Write a file atomically; returns its name."""
     with replaced(path) as partial:
         partial.write_bytes(content)
     return path.name

@@ -30,11 +30,11 @@ from surrogate_nas.training.executors.jobs import (
 )
 
 WATCH_EVERY = 0.2
-"""Seconds between two looks at what the trainings use."""
+"""Seconds between two checks of the time and memory of running trainings."""
 TIME_TO_START = 60.0
 KILLED = -9
 IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
-"""The first optimiser of a process imports it, which takes 2 s."""
+"""Module that the first optimiser of a process imports, which takes 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class InProcess:
     workers: int = 1
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, in order."""
+        """The records of the jobs, in order."""
         waiting = iter(jobs)
         with one_thread():
             while may_start() and (job := next(waiting, None)) is not None:
@@ -68,15 +68,15 @@ class Running:
 
     @property
     def seconds(self) -> float:
-        """That it has run."""
+        """Seconds since the training was started."""
         return time.monotonic() - self.start
 
     def failure_record(self, kind: FailureKind, message: str) -> Record:
-        """Its record, if it will not give one itself."""
+        """A failure record for a training that reports none."""
         return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
 
     def excess(self, max_memory: int) -> Record | None:
-        """A failure if it takes more time or memory than it may."""
+        """A failure record if the training exceeds its time or memory limit, else `None`."""
         limit = self.job.recipe.max_seconds
         if limit is not None and self.seconds > limit + TIME_TO_STOP:
             return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
@@ -89,7 +89,7 @@ class Running:
         return None
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the process at once."""
         self.process.kill()
         self.process.join()
 
@@ -103,7 +103,7 @@ class LocalProcesses:
     """Bytes that each training may use; `None` shares out what is free when the first one starts."""
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
+        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
         context = _context()
         most = len(jobs) if isinstance(jobs, Sized) else self.workers
         max_memory = self.max_memory or available_memory() // max(min(self.workers, most), 1)
@@ -167,7 +167,7 @@ def _work(job: Job, sender: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed could not end its trainings, and the next command will run them again."""
+    """Exit with the parent process: if killed, it cannot end its trainings, and the next command runs them again."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -181,7 +181,7 @@ def _offer_to_the_kernel() -> None:
 
 
 def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Record | None:
-    """The record if this message is one, or if there will be none."""
+    """The record if the message is one, or a failure record if the process ended without one; `None` for progress."""
     try:
         message = ready.recv()
     except (EOFError, OSError):  # it ended between two messages, or within one
@@ -198,7 +198,7 @@ def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Re
 
 
 def start_and_end_a_process() -> None:
-    """What every training needs; raises `JobError` if it cannot be done here."""
+    """Check that a process can be started, as every training needs; raises `JobError` if not."""
     try:
         process: BaseProcess = _context().Process(target=os.getpid, daemon=True)
         process.start()

@@ -36,7 +36,7 @@ from surrogate_nas.training.executors.jobs import (
 
 SECONDS_TO_ANSWER = 5.0
 WATCH_EVERY = 1.0
-"""Seconds between two looks at which trainings are overdue."""
+"""Seconds between two checks for overdue trainings."""
 ROUNDING = 1e-9
 MOST_TRIES = 3
 """Workers that a training may lose before it is a failure."""
@@ -44,14 +44,14 @@ MOST_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """A worker has started."""
+    """Message: a worker has started."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished:
-    """The state of a training after so many epochs."""
+    """Message: the state of a training after an epoch."""
 
     done: int
     state: bytes
@@ -59,7 +59,7 @@ class EpochFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFinished:
-    """The record of a training, and its weights as safetensors if it has any."""
+    """Message: the record of a training, and its weights as safetensors, if any."""
 
     record: Record
     weights: bytes | None
@@ -67,7 +67,7 @@ class TrainingFinished:
 
 @dataclass
 class Trial:
-    """A training that a worker has, or had."""
+    """A training that is running on a worker, or ran on one that was lost."""
 
     job: Job
     tries: int = 0
@@ -76,12 +76,12 @@ class Trial:
 
     @property
     def overdue(self) -> bool:
-        """Whether it takes longer than it may, and did not stop by itself."""
+        """Whether the training exceeds its time limit and did not stop by itself."""
         limit = self.job.recipe.max_seconds
         return limit is not None and time.monotonic() - self.start > limit + TIME_TO_STOP
 
     def failure_record(self, kind: FailureKind, message: str) -> Record:
-        """Its record, if it will not give one itself."""
+        """A failure record for a training that reports none."""
         failure = Failure(kind, message)
         return Record(self.job.proposal, None, failure, time.monotonic() - self.start, provenance(self.job))
 
@@ -109,7 +109,7 @@ class RayCluster:
         return self.at_most or self._room(self._ray_module())
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
+        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
         ray = self._ray_module()
         task, data = ray.remote(_work), dict[Path, Any]()
         waiting, to_retry, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
@@ -147,7 +147,7 @@ class RayCluster:
                     ray.cancel(messages, force=True)
 
     def _ray_module(self) -> Any:
-        """The module, once it has a cluster."""
+        """The module `ray`, connected to a cluster with room for at least one training."""
         ray = connect(self.address, self.at_most)
         if self._room(ray) < 1:
             has = ray.cluster_resources()
@@ -170,7 +170,7 @@ class RayCluster:
         return min(cores, int(fitting))
 
     def _start(self, ray: Any, task: Any, trial: Trial, data: dict[Path, Any]) -> Any:
-        """A stream of what the training's worker says."""
+        """Start a training; returns the iterator of its worker's messages."""
         job = trial.job
         if job.source.path not in data:
             data[job.source.path] = ray.put(store.load(job.source.path))
@@ -184,7 +184,8 @@ class RayCluster:
         return task.options(**options).remote(data[job.source.path], job, state)
 
     def _advance(self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress) -> Record | None:
-        """Take the next message of a training; its record if this is the last one, or if none will come."""
+        """Take the next message of a training; returns its record if this is the last one, or a failure record if the
+        worker was lost."""
         job = trial.job
         try:
             message = ray.get(next(messages))
@@ -213,11 +214,11 @@ class RayCluster:
 
 
 LOST: tuple[FailureKind, ...] = ("crashed", "memory")
-"""What another worker may do better."""
+"""Kinds of failure for which the training is started again on another worker."""
 
 
 def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
-    """Carry out one job on a worker, whose files are of no interest to anybody."""
+    """Carry out one job on a worker, with temporary files only."""
     import ray
 
     yield WorkerStarted(ray.get_runtime_context().get_node_id())
@@ -234,7 +235,7 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarte
 
 
 def _elsewhere(ray: Any, node: str) -> Any:
-    """Another node than this one, if there is one."""
+    """Scheduling strategy for another node than this one, if there is one."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != node]
@@ -242,7 +243,7 @@ def _elsewhere(ray: Any, node: str) -> Any:
 
 
 def connect(address: str | None, workers: int | None = None) -> Any:
-    """The module `ray`, connected to a cluster; the one that it is connected to already, if it is.
+    """The module `ray`, connected to a cluster: the current one, if it is connected already.
 
     Args:
         address: see `RayCluster`.
