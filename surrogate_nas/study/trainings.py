@@ -68,8 +68,8 @@ class Trainer:
     def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
-        After the deadline no training starts, and untrained proposals are missing from the result. Outputs are read only
-        for earlier records among the proposals.
+        After the deadline no training starts, and untrained proposals are missing from the result. Outputs are read
+        only for earlier records among the proposals.
 
         Args:
             proposals: what to train.
