@@ -68,7 +68,7 @@ def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem
     around = moves.neighbors(problem.space.genes, evaluations.rows[0])
     samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
     scorer = evolution._Evolution(problem, predictor, limits, 5, None)
-    others = scorer._joined([], np.concatenate([around, samples]))
+    others = scorer._extend([], np.concatenate([around, samples]))
     both = Evaluations.concatenate([evaluations[:1], others]).sorted(limits)
     assert np.array_equal(both.rows[0], evaluations.rows[0])
 
