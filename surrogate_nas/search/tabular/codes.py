@@ -20,7 +20,7 @@ def encode_scores(scores: Floats32) -> tuple[Codes, Levels]:
     Exact for an exit with at most 256 distinct scores. Else equal scores stay equal, and for no threshold do as many as
     N/256 of the N samples change sides; without equal scores, at most half of ⌈N/256⌉.
 
-    >>> coded(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
+    >>> encode_scores(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
     [[1, 0, 1]]
     """
     rows = [_encode_row(row) for row in scores]
