@@ -13,11 +13,11 @@ from surrogate_nas.study.baselines import name_of
 
 if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
-    from surrogate_nas.study.finals import Final, Held
+    from surrogate_nas.study.finals import Final, RankAgreement
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
     from surrogate_nas.study.verification import Verification
-    from surrogate_nas.surrogates.fit import Fitted
+    from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
 def measured_document(measured: "Measured") -> dict[str, Any]:
@@ -58,7 +58,7 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
 
 
 def finals_document(
-    study: "Study", finals: Sequence["Final"], held: "Held | None", at: Sequence[float], page: Path | None
+    study: "Study", finals: Sequence["Final"], held: "RankAgreement | None", at: Sequence[float], page: Path | None
 ) -> dict[str, Any]:
     """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
     the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
@@ -199,7 +199,7 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
     }
 
 
-def fit_document(fitted: "Fitted") -> dict[str, Any]:
+def fit_document(fitted: "FittedSurrogate") -> dict[str, Any]:
     """How each surrogate did on networks that it never saw."""
     return {
         "used": fitted.predictor.kind,

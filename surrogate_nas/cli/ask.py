@@ -77,7 +77,7 @@ def query(
         blocks = iter([whole.best(best, within, point)])
     else:
         questions, share = questions_of(home, encoding, file, sample, point, streamed=target is not None)
-        blocks, on_rows = whole.stream(questions, within), lambda done: pace.at(done, share(done))
+        blocks, on_rows = whole.answers(questions, within), lambda done: pace.at(done, share(done))
     if target is not None:
         rows = target.write(blocks, on_rows)
         if on_rows is not None:

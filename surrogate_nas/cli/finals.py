@@ -49,7 +49,7 @@ def finalize(
     from surrogate_nas.cli.print_solutions import print_finals
     from surrogate_nas.documents import finals_document
     from surrogate_nas.report.writing import write_report
-    from surrogate_nas.study.finals import Held
+    from surrogate_nas.study.finals import RankAgreement
     from surrogate_nas.study.study import Study
     from surrogate_nas.training.recipe import changed
 
@@ -57,7 +57,7 @@ def finalize(
     full = changed(settings.full_recipe, recipe, epochs) if recipe is not None or epochs is not None else None
     finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
     page = write_report(whole)
-    document = finals_document(whole, finals, Held.of(finals), at or [], page)
+    document = finals_document(whole, finals, RankAgreement.of(finals), at or [], page)
     answer(document, as_json, lambda: print_finals(document))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from surrogate_nas.archive.record import Proposal
 from surrogate_nas.cli.output import console, print_rows
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.merge import Merged
+from surrogate_nas.study.merge import MergeResult
 from surrogate_nas.study.warm_start import WARM_START
 
 
-def document(home: Home, merged: Sequence[Merged]) -> dict[str, Any]:
+def document(home: Home, merged: Sequence[MergeResult]) -> dict[str, Any]:
     """What each study added, and what there is now."""
     return {
         "study": str(home.path),

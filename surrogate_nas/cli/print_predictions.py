@@ -7,10 +7,10 @@ from surrogate_nas.cli.output import MOST_ROWS, console, print_table
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Answer
-    from surrogate_nas.surrogates.fit import Fitted
+    from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
-def print_fit(fitted: "Fitted") -> None:
+def print_fit(fitted: "FittedSurrogate") -> None:
     """The same as a table."""
     rows = [
         (
@@ -30,11 +30,11 @@ def print_fit(fitted: "Fitted") -> None:
     note = (
         f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
         "what the best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on "
-        f"MACs and parameters; sorting by MACs ranks accuracy with τ {fitted.used.cost_tau:.2f}"
+        f"MACs and parameters; sorting by MACs ranks accuracy with τ {fitted.chosen_validation.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
     print_table("Surrogates on networks they never saw", columns, rows, note)
-    for caution in fitted.used.cautions:
+    for caution in fitted.chosen_validation.cautions:
         console.print(f"warning: {caution}", soft_wrap=True)
 
 

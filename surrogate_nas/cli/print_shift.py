@@ -11,7 +11,7 @@ from surrogate_nas.datasets.corruptions import CORRUPTIONS
 from surrogate_nas.documents import measured_document, solution_document
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.study.query_files import exit_columns
-from surrogate_nas.study.shift import Shift, Shifted
+from surrogate_nas.study.shift import Shift, ShiftedImages
 
 
 def document(shift: Shift) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def document(shift: Shift) -> dict[str, Any]:
     }
 
 
-def _row_document(row: Shifted) -> dict[str, Any]:
+def _row_document(row: ShiftedImages) -> dict[str, Any]:
     broken = [{"what": b.limit.words, "value": b.value, "limit": b.cap} for b in row.broken]
     return {
         "corruption": row.corruption,
@@ -38,7 +38,7 @@ def _row_document(row: Shifted) -> dict[str, Any]:
     }
 
 
-def _parameter(row: Shifted) -> float | None:
+def _parameter(row: ShiftedImages) -> float | None:
     return CORRUPTIONS[row.corruption].parameters[row.level - 1] if row.level else None
 
 

@@ -25,7 +25,7 @@ from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.results import Measured, Solution
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 
 PACKAGE = "surrogate-nas"
 MOST_CALIBRATED = 6
@@ -131,7 +131,7 @@ class Contents:
     nearest: Solution | None
     """What comes nearest to the limits, where nothing keeps them."""
     verified: tuple[Verified, ...]
-    fitted: Fitted | None
+    fitted: FittedSurrogate | None
     """`None` while too few networks have been trained."""
     hypervolume: tuple[float, ...]
     """After each of the records."""
@@ -249,7 +249,7 @@ def _verified(study: Study, record: Record, said: Mapping[str, Any]) -> Verified
     return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
 
 
-def _fitted(study: Study) -> Fitted | None:
+def _fitted(study: Study) -> FittedSurrogate | None:
     try:
         return study.fit()
     except JobError:  # fewer networks than a surrogate needs

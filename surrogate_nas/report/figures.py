@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from surrogate_nas.report.contents import Compared, Contents
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 from surrogate_nas.surrogates.predictor import ACCURACY, EXPECTED_MACS
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
@@ -50,10 +50,11 @@ def _verified_names(contents: Contents) -> list[str]:
     ]
 
 
-def held_out_figures(fitted: Fitted) -> tuple[go.Figure, go.Figure]:
+def held_out_figures(fitted: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
     """Accuracy and expected MACs of every trained network, by the surrogate in use when it had not seen it."""
     accuracy, macs = (
-        [Compared(*point) for point in fitted.used.held_out[target].T.tolist()] for target in (ACCURACY, EXPECTED_MACS)
+        [Compared(*point) for point in fitted.chosen_validation.held_out[target].T.tolist()]
+        for target in (ACCURACY, EXPECTED_MACS)
     )
     names = list(fitted.predictor.design.records)
     return _accuracies(accuracy, names), _macs(macs, names)

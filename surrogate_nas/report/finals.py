@@ -4,7 +4,7 @@ import math
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, section, table
-from surrogate_nas.study.finals import Final, Held
+from surrogate_nas.study.finals import Final, RankAgreement
 
 COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seeds", "expected MACs", "in the search")
 
@@ -22,7 +22,7 @@ def finals_section(contents: Contents) -> str:
     columns = [*COLUMNS, *["expected cost"] * costs]
     rows = [_row(final) for final in contents.finals]
     parts = [paragraph(note, "note"), table("Networks at full fidelity", columns, rows, "finals")]
-    held = Held.of(contents.finals)
+    held = RankAgreement.of(contents.finals)
     if held is not None:
         parts.append(
             paragraph(

@@ -7,7 +7,7 @@ from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_fi
 from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.surrogates.metrics import Score
-from surrogate_nas.surrogates.validation import RELATIVE, SHOWN_AT, Validation
+from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validation
 
 NAMES: Mapping[str, str] = {
     "gp": "Gaussian processes (gp)",
@@ -66,10 +66,12 @@ def trust_section(contents: Contents) -> str:
         "log likelihood in nats, less is better. Regret is what the best of the predicted top five lacks to the best."
     )
     validations = contents.fitted.validations
-    cautions = [paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.used.cautions]
+    cautions = [
+        paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.chosen_validation.cautions
+    ]
     tables = [_validation(v, used=v.kind == used) for v in validations]
     accuracy, macs = held_out_figures(contents.fitted)
-    where = f"all thresholds at {thresholds[SHOWN_AT]}; bars are 90 % intervals"
+    where = f"all thresholds at {thresholds[HELD_OUT_AT]}; bars are 90 % intervals"
     return section(
         title,
         *cautions,

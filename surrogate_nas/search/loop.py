@@ -1,6 +1,6 @@
-"""The search: propose, verify by training, and again, until the budget is spent.
+"""The search loop: propose and train, until the budget is spent.
 
-Training is an argument: a tabular benchmark passes a table.
+Training is an argument: a tabular benchmark passes the look-up in its table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
 """Trains proposals and returns a record for each that was carried out, in their order."""
-Stream = Callable[[Iterator[Proposal]], Iterator[Record]]
+TrainContinuously = Callable[[Iterator[Proposal]], Iterator[Record]]
 """Trains proposals, taking the next one whenever a worker is free, and yields records as they finish."""
 
 
@@ -26,22 +26,22 @@ def search(
     rounds: int | None = None,
     excluded: frozenset[bytes] = frozenset(),
 ) -> list[Record]:
-    """Rounds of proposing and verifying.
+    """Run rounds of proposing and training.
 
     Args:
-        problem: what is searched.
-        records: what has been trained.
+        problem: the search problem.
+        records: of the trainings so far.
         taken: every proposal so far, carried out or not; they count against the budget.
         evaluate: trains a round's proposals. A round that comes back incomplete ends the search.
-        strategy: what proposes; see `registry`.
-        rounds: at most so many; `None` goes on until the budget is spent.
+        strategy: proposes architectures; see `registry`.
+        rounds: at most; `None` for no limit but the budget.
         excluded: rows of architectures that cannot be trained.
 
     Returns:
-        All records, the given ones first.
+        All records, earlier ones first.
 
     Raises:
-        JobError: if the strategy breaks its promises.
+        JobError: if the strategy violates its contract; see `strategy.propose`.
     """
     records, taken, settings, done = list(records), list(taken), problem.settings, 0
     while len(taken) < settings.budget and (rounds is None or done < rounds):
@@ -61,33 +61,33 @@ def search_asynchronously(
     problem: Problem,
     records: Sequence[Record],
     taken: Sequence[Proposal],
-    train: Stream,
+    train: TrainContinuously,
     strategy: Strategy,
     *,
     most: int | None = None,
 ) -> list[Record]:
-    """The same without rounds: a free worker gets a proposal at once, which knows of what is in flight.
+    """Search without rounds: a free worker immediately gets a proposal conditioned on the trainings in flight.
 
-    Which records are there when a worker is free is a matter of time, and so are the proposals.
+    Proposals depend on the order in which trainings finish.
 
     Args:
         problem, records, taken, strategy: as of `search`.
-        train: whatever trains.
-        most: proposals at most; `None` goes on until the budget is spent.
+        train: trains the proposals.
+        most: proposals at most; `None` for no limit but the budget.
 
     Returns:
-        All records, the given ones first, others as they finished.
+        All records, earlier ones first, others as they finished.
     """
     records, taken, budget = list(records), list(taken), problem.settings.budget
     budget = budget if most is None else min(budget, len(taken) + most)
 
     def proposals() -> Iterator[Proposal]:
         while len(taken) < budget:
-            found = propose(strategy, History(problem, tuple(records), tuple(taken), next_round(taken)), 1)
-            if not found:
+            new = propose(strategy, History(problem, tuple(records), tuple(taken), next_round(taken)), 1)
+            if not new:
                 return
-            taken.append(found[0])
-            yield found[0]
+            taken.append(new[0])
+            yield new[0]
 
     for record in train(proposals()):
         records.append(record)

@@ -21,7 +21,7 @@ from surrogate_nas.space.space import SearchSpace
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched, and under which settings."""
+    """The search problem: space, images, settings and seed."""
 
     space: SearchSpace
     shape: ImageShape
@@ -30,7 +30,7 @@ class Problem:
     model: CostModel | None = None
     """A cost beside MACs."""
     archive: Archive | None = field(default=None, repr=False, compare=False)
-    """Where the outputs of records are that do not carry them."""
+    """Archive with the outputs of records that do not carry them."""
 
     @cached_property
     def costing(self) -> Costing:
@@ -40,7 +40,7 @@ class Problem:
 
     @property
     def policy(self) -> PolicyName:
-        """How exits score their confidence: as the settings say, else as the space does."""
+        """The confidence score of exits: of the settings, else of the space."""
         return self.settings.policy or self.space.spec.policy
 
     @cached_property

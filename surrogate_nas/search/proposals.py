@@ -28,8 +28,8 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
     rng = np.random.default_rng(problem.seed_of(round))
     rows = taken_rows(problem.space, [p.architecture for p in taken])
     settings = problem.settings
-    drawn = sample_within(problem.space, n, problem.costing, settings.limits, rng, rows, settings.sampling)
-    return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(drawn)]
+    architectures = sample_within(problem.space, n, problem.costing, settings.limits, rng, rows, settings.sampling)
+    return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(architectures)]
 
 
 def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
@@ -38,12 +38,12 @@ def user_proposals(problem: Problem, architectures: Sequence[Architecture], roun
 
 
 def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
-    """Networks to compare with. They leave the search as it is: its rounds and seeds do not know of them."""
+    """Networks to compare with. They do not influence the rounds and seeds of the search."""
     return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
 
 
 def final_proposals(problem: Problem, architectures: Sequence[Architecture], seeds: int) -> list[Proposal]:
-    """Each architecture with so many seeds, at full fidelity; all of the first seed before those of the next."""
+    """Each architecture with several seeds, at full fidelity; all of the first seed before those of the next."""
     fidelity = problem.settings.full_recipe.fidelity
     return [
         Proposal(

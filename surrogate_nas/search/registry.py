@@ -1,4 +1,4 @@
-"""Which strategies there are, by name."""
+"""Search strategies by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -9,17 +9,17 @@ from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.evolutionary.nsga2 import nsga2
 from surrogate_nas.search.evolutionary.published import Aebnas, edanas, nachos
-from surrogate_nas.search.strategy import Fit, History, Strategy, Suggestion
+from surrogate_nas.search.strategy import FitSurrogate, History, Strategy, Suggestion
 from surrogate_nas.settings import StrategyName
 
 
 def at_random(history: History, q: int) -> Sequence[Suggestion]:
     """Uniform over choices, within the exact limits."""
-    found = history.sample(q, np.random.default_rng(history.seed))
-    return [Suggestion(a) for a in history.problem.space.architectures(found.indices)]
+    candidates = history.sample(q, np.random.default_rng(history.seed))
+    return [Suggestion(a) for a in history.problem.space.architectures(candidates.indices)]
 
 
-STRATEGIES: Mapping[StrategyName, Callable[[Fit], Strategy]] = {
+STRATEGIES: Mapping[StrategyName, Callable[[FitSurrogate], Strategy]] = {
     "bayesian": Bayesian,
     "edanas": lambda fit: edanas,
     "nachos": lambda fit: nachos,
@@ -29,11 +29,11 @@ STRATEGIES: Mapping[StrategyName, Callable[[Fit], Strategy]] = {
 }
 
 
-def strategy_named(name: str, fit: Fit) -> Strategy:
-    """One of ours, or the user's own function.
+def strategy_named(name: str, fit: FitSurrogate) -> Strategy:
+    """A built-in strategy, or the user's own function.
 
     Raises:
-        InputError: for what cannot be imported.
+        InputError: for a function that cannot be imported.
     """
     if name in STRATEGIES:
         return STRATEGIES[cast("StrategyName", name)](fit)

@@ -1,4 +1,4 @@
-"""What a search strategy is: from everything known so far to the architectures to train next."""
+"""The interface of search strategies: from the history of a search to the architectures to train next."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,35 +16,35 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import make_proposal
 from surrogate_nas.space.candidates import Candidates, taken_rows, untaken
 from surrogate_nas.space.sampling import some_rows
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 
-Fit = Callable[[Sequence[Record]], Fitted]
+FitSurrogate = Callable[[Sequence[Record]], FittedSurrogate]
 """Fits surrogates to records."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What a strategy is asked with. It has no state beside this, so a resumed search goes on as it would have."""
+    """The only input of a strategy, which has no state of its own, so a resumed search continues as it would have."""
 
     problem: Problem
-    """What is searched, and the settings: limits, batch, policy."""
+    """The search problem with the settings: limits, batch, policy."""
     records: Sequence[Record]
-    """What came of trainings, failures too, in the order they were proposed."""
+    """Records of trainings, failures included, in the order they were proposed."""
     taken: Sequence[Proposal]
-    """Everything decided on; what has no record is in flight."""
+    """All proposals so far; those without a record are in flight."""
     round: int
-    """That is to be proposed."""
+    """Number of the round to propose."""
     excluded: frozenset[bytes] = field(default=frozenset(), repr=False)
     """Rows of architectures that cannot be trained, such as those missing from a table."""
 
     @property
     def seed(self) -> int:
-        """Of all chance in this round."""
+        """Seed of all random draws in this round."""
         return self.problem.seed_of(self.round)
 
     @cached_property
     def trained(self) -> list[tuple[Record, Exits]]:
-        """Every record with outputs, and what its exits do on tune."""
+        """Every record with outputs, and its exits on tune."""
         return self.problem.views.trained(self.records)
 
     @cached_property
@@ -54,25 +54,25 @@ class History:
 
     @cached_property
     def pending(self) -> list[Proposal]:
-        """What is in flight."""
+        """Proposals in flight."""
         done = {r.id for r in self.records}
         return [p for p in self.taken if p.id not in done]
 
     @cached_property
     def closed(self) -> set[bytes]:
-        """Rows of architectures that are not to be proposed as new."""
+        """Rows of architectures that must not be proposed as new."""
         return taken_rows(self.problem.space, [p.architecture for p in self.taken]) | self.excluded
 
     def candidates(self, architectures: Sequence[Architecture]) -> Candidates:
-        """Architectures of the space with all that is known of them untrained."""
+        """Candidates for architectures of the space, with encodings and exact costs."""
         return Candidates.of(self.problem.space, architectures, self.problem.costing)
 
     def new(self, rows: Ints) -> Candidates:
-        """Those of (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in their order."""
+        """Candidates for (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in order."""
         return untaken(self.problem.space, rows, self.problem.costing, self.problem.settings.limits, self.closed)
 
     def sample(self, most: int, rng: np.random.Generator) -> Candidates:
-        """Up to so many new ones, uniform over choices; fewer where no more are found within the exact limits."""
+        """Up to `most` new candidates, uniform over choices; fewer if no more are found within the exact limits."""
         problem, limits = self.problem, self.problem.settings.limits
         return self.new(some_rows(problem.space, most, problem.costing, limits, rng, self.closed))
 
@@ -83,23 +83,23 @@ class Suggestion:
 
     architecture: Architecture
     prediction: Mapping[str, Any] | None = None
-    """What is expected of it, and at which thresholds; kept with the proposal, as JSON."""
+    """Predicted measurements and thresholds; stored with the proposal, as JSON."""
     again: bool = False
-    """Whether it is known that it has been trained, and is to be trained with another seed."""
+    """Whether this is an architecture trained before, to be trained with another seed."""
 
 
 class Strategy(Protocol):
-    """Anything that suggests. A user's own is a function, named `package.module:function`."""
+    """A search strategy. A user's own is a function, named `package.module:function`."""
 
     def __call__(self, history: History, q: int) -> Sequence[Suggestion]:
         """Up to q suggestions, the same for the same history; fewer, or none, where nothing is left.
 
-        What is new is distinct, not taken, and within the exact limits, as `History.new` and `sample` give it.
+        New ones are distinct, not taken, and within the exact limits, as `History.new` and `sample` return them.
         """
 
 
 def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
-    """The next trainings, held against what strategies promise.
+    """The next proposals of a strategy, checked against its contract.
 
     Raises:
         JobError: for more than q, or an architecture that is taken or breaks an exact limit.

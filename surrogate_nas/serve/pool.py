@@ -22,8 +22,8 @@ from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untak
 from surrogate_nas.space.sampling import spread_rows
 from surrogate_nas.study.query import Respondent, about
 from surrogate_nas.study.results import Answer
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.predictor import Predictor
-from surrogate_nas.surrogates.reached import reach
 
 FIRST, CHILDREN, GENERATIONS = 1024, 768, 6
 BUDGETS, EACH = 24, 12
@@ -71,8 +71,8 @@ class Pool:
         for start in range(0, len(candidates), AT_ONCE):
             some = candidates[slice(start, start + AT_ONCE)]
             mean = torch.from_numpy(predictor.coefficients(some, 0, 0, fresh=False)[0])
-            reached = reach(predictor.design, some, mean[:, None], grid[None])
-            parts.append((reached.accuracy, np.log10(reached.objective)))
+            behavior = behavior_at(predictor.design, some, mean[:, None], grid[None])
+            parts.append((behavior.accuracy, np.log10(behavior.objective)))
         accuracy, spent = (np.concatenate(column) for column in zip(*parts, strict=True))
         return cls(candidates, accuracy, spent)
 
@@ -114,8 +114,8 @@ class Pool:
         able = self.candidates[np.flatnonzero(keeps)]
         thresholds = predictor.best_thresholds(able, limits, threshold_grid(predictor.design.basis))
         mean = torch.from_numpy(predictor.coefficients(able, 0, 0, fresh=False))
-        reached = reach(predictor.design, able, mean, thresholds)
-        excess = reached.excess(limits)[0]
+        behavior = behavior_at(predictor.design, able, mean, thresholds)
+        excess = behavior.excess(limits)[0]
         feasible = np.where(excess <= 0, 1.0, -excess)  # of those that exceed the limits the nearest first
-        best = ranking(limits, feasible, reached.accuracy[0], reached.objective[0])[:most]
+        best = ranking(limits, feasible, behavior.accuracy[0], behavior.objective[0])[:most]
         return able.indices[best], thresholds[best]

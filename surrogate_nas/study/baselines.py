@@ -26,9 +26,9 @@ def without_exits(architecture: Architecture) -> Architecture:
 
 
 def name_of(architecture: Architecture) -> str:
-    """What a baseline is called.
+    """Display name of a baseline.
 
     >>> name_of(HAND_MADE["ResNet-8"])
     'ResNet-8'
     """
-    return next((name for name, made in HAND_MADE.items() if made == architecture), STATIC)
+    return next((name for name, hand_made in HAND_MADE.items() if hand_made == architecture), STATIC)

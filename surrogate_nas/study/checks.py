@@ -1,4 +1,4 @@
-"""What settings have to fulfil beside their own types: in a new study, and when they change."""
+"""Checks of settings against the study: for a new study, and when settings change."""
 
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
@@ -12,7 +12,7 @@ from surrogate_nas.training.recipe import Recipe
 
 
 def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> CostTable | None:
-    """The table that the settings name; raises `InputError` if it is wrong or a unit of the space is not in it."""
+    """The cost table of the settings; raises `InputError` if it is invalid or lacks a unit of the space."""
     if settings.cost_table is None:
         return None
     table = CostTable.read(settings.cost_table)

@@ -1,4 +1,4 @@
-"""Making a study's folder. Everything that can be checked is checked before anything is written."""
+"""Create a study's folder. Everything that can be checked is checked before anything is written."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from surrogate_nas.space.yaml_files import load_space
 from surrogate_nas.study.checks import cost_table, require_gates, require_strategy, require_surrogate
 from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.images import read
+from surrogate_nas.study.images import read_images
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
 from surrogate_nas.training import training as train
 
@@ -46,7 +46,7 @@ def create(
         data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
         space: a preset's name, a file, or a network of the user's own to mount exits on.
         seed: of splits, sampling, training and search.
-        settings: what may change later.
+        settings: those that may change later.
         image_size: side in pixels to which images are brought; by default they stay as they are.
         flips: whether mirror images are still of their class; the data set's own default for `None`.
 
@@ -58,32 +58,32 @@ def create(
     if seed < 0:
         raise InputError(f"seed {seed} is negative")
     spec = None if isinstance(space, Mount) else load_space(space)
-    loaded = read(data, settings, image_size, flips)
+    dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
-        spec = space.space(loaded.shape)
+        spec = space.space(dataset.shape)
     assert spec is not None
-    table = cost_table(settings, SearchSpace(spec), loaded.shape)
-    _check(path, spec, loaded, settings, seed, table)
+    table = cost_table(settings, SearchSpace(spec), dataset.shape)
+    _check(path, spec, dataset, settings, seed, table)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
     header = Header(
         space=spec,
-        data=loaded.name,
-        fingerprint=loaded.fingerprint(),
-        shape=loaded.shape,
+        data=dataset.name,
+        fingerprint=dataset.fingerprint(),
+        shape=dataset.shape,
         seed=seed,
         tune_share=datasets.TUNE_SHARE,
-        test_share=loaded.test_share,
+        test_share=dataset.test_share,
         source_stamp=stamp,
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).held():
             for name in (DATA, SETTINGS, COSTS, ARCHIVE):
-                for left in left_beside(path / name):
-                    left.unlink()
-            store.save(loaded, path / DATA)
+                for leftover in left_beside(path / name):
+                    leftover.unlink()
+            store.save(dataset, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
                 table.write(path / COSTS)
@@ -93,7 +93,7 @@ def create(
 
 
 def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
-    """Whether the space fits the images, the device is there, the limits leave anything, and the machine suffices."""
+    """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
         raise InputError(

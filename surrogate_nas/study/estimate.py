@@ -1,4 +1,4 @@
-"""What the rest of a study takes – time, memory, disk – and whether this machine has it."""
+"""Estimate the time, memory and disk of the remaining trainings, and check the machine."""
 
 import time
 from contextlib import suppress
@@ -35,32 +35,32 @@ BYTES_OF_SCORES = 13  # three policies in 32 bits, and whether the answer is rig
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What so many trainings take."""
+    """Resources of a number of trainings."""
 
     trainings: int
     workers: int
     """Trainings at a time."""
     memory: int
-    """Bytes of this machine that each of them uses, about."""
+    """Bytes of memory of this machine that each training uses, approximately."""
     disk: int
-    """Bytes that will be written and kept, at most."""
+    """Bytes on disk, at most."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
-        """Without asking for workers, there are as many as there are cores, or as the memory suffices for."""
+        """Estimate; if the settings name no workers, there are as many as cores, or as fit into memory."""
         typical, settings = _sample(problem), problem.settings
-        memory, here = _memory(problem, splits, typical), settings.executor == "processes"
-        if here and settings.workers is None:
+        memory, is_local = _memory(problem, splits, typical), settings.executor == "processes"
+        if is_local and settings.workers is None:
             workers = max(min(available_cores(), available_memory() // memory), 1)
         else:
             workers = make_executor(settings).workers
-        return cls(trainings, workers, memory if here else 0, _disk(problem, splits, typical, trainings, workers))
+        return cls(trainings, workers, memory if is_local else 0, _disk(problem, splits, typical, trainings, workers))
 
     def check(self, path: Path) -> None:
-        """Refuse what cannot be done.
+        """Check that the machine has enough disk and memory.
 
         Raises:
-            InputError: saying what is needed, what is there, and what to do.
+            InputError: with the need, the available amount, and a remedy.
         """
         free, memory = free_disk(path), available_memory()
         if self.disk > free:
@@ -78,13 +78,13 @@ class Plan:
 
 
 def _sample(problem: Problem) -> list[Architecture]:
-    """Architectures that may be trained, the costliest last."""
+    """Sampled architectures within the limits, the costliest last."""
     n = min(problem.space.size, SAMPLED)
     with suppress(InputError):
-        found = sample_within(
+        architectures = sample_within(
             problem.space, n, problem.costing, problem.settings.limits, np.random.default_rng(0), set()
         )
-        return sorted(found, key=lambda a: int(problem.costing.of(a).macs()[0, -1]))
+        return sorted(architectures, key=lambda a: int(problem.costing.of(a).macs()[0, -1]))
     return problem.space.sample(1, np.random.default_rng(0))
 
 
@@ -94,13 +94,13 @@ def _memory(problem: Problem, splits: Splits, typical: list[Architecture]) -> in
     network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"), problem.costing.backbone)
     layers = _activations(network, splits.train[np.arange(1)])
     training = problem.settings.recipe.batch_size * COPIES_IN_TRAINING * sum(layers)
-    measuring = train.MEASURE_BATCH * COPIES_IN_MEASURING * max(layers)
+    measuring = train.PREDICTION_BATCH * COPIES_IN_MEASURING * max(layers)
     return BASE_MEMORY + COPIES_OF_DATA * data + max(training, measuring)
 
 
 @torch.inference_mode()
 def _activations(network: nn.Module, image: LabeledImages) -> list[int]:
-    """Bytes that each layer gives for one image."""
+    """Bytes of each layer's output for one image."""
     sizes: list[int] = []
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
@@ -118,18 +118,18 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
     per_answer = 2 * classes if classes <= MOST_CLASSES_WITH_LOGITS else BYTES_OF_SCORES
     outputs = held_out * (problem.space.positions * per_answer + splits.tune.labels.itemsize)
     weights = 4 * max(int(problem.costing.of(a).parameters[0]) for a in typical)
-    kept = 0 if problem.settings.keep == "none" else weights
-    return trainings * (outputs + kept) + workers * COPIES_OF_WEIGHTS * weights
+    kept_weights = 0 if problem.settings.keep == "none" else weights
+    return trainings * (outputs + kept_weights) + workers * COPIES_OF_WEIGHTS * weights
 
 
-def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
-    """That the trainings take, and the fits between them, from a few timed steps of one network.
+def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
+    """Seconds of the trainings and the fits between them, from a few timed steps of one network.
 
     Args:
-        problem: what is searched.
+        problem: the search problem.
         splits: the study's.
-        plan: how many trainings, and how many at a time.
-        done: trainings before these.
+        plan: number of trainings and workers.
+        done: number of earlier trainings.
     """
     if plan.trainings <= 0:
         return 0.0
@@ -138,10 +138,14 @@ def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
     macs = np.array([int(problem.costing.of(a).macs()[0, -1]) for a in sample])
     device = train.resolve_device(settings.device)
     network = train.build(middle, splits, problem.shape.classes, 0, device, problem.costing.backbone)
-    some = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
-    steps = max(len(some) // recipe.batch_size, 1)
+    trial_images = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
+    steps = max(len(trial_images) // recipe.batch_size, 1)
     trial = recipe.model_copy(update={"epochs": 1, "max_seconds": None})
-    per_step = min(_timed(network, some, trial) for _ in range(2)) / steps * float(macs.mean() / np.median(macs))
+    per_step = (
+        min(_time_training(network, trial_images, trial) for _ in range(2))
+        / steps
+        * float(macs.mean() / np.median(macs))
+    )
     held_out = (len(splits.tune) + len(splits.test)) / 3  # measuring is a third of training
     training = (len(splits.train) * recipe.epochs + held_out) / recipe.batch_size * per_step
     rounds = -(-max(settings.budget - max(settings.initial, done), 0) // settings.batch) + 1
@@ -149,7 +153,7 @@ def seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
     return plan.trainings * training / min(plan.workers, plan.trainings) + fits
 
 
-def _timed(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
+def _time_training(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
     """Seconds that a training takes on one thread."""
     with one_thread():
         start = time.monotonic()

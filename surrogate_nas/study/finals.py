@@ -1,5 +1,5 @@
-"""Networks of the front trained again at full fidelity, with several seeds: what they are worth, and whether the
-search, at low fidelity, had ranked them well."""
+"""Final trainings: networks of the front at full fidelity, with several seeds, and how well their ranking at low
+fidelity agrees."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Final:
 
     architecture: Architecture
     low: Solution | None
-    """At low fidelity, within the same limits; `None` if it kept them with no thresholds, or was not trained so."""
+    """At low fidelity, within the same limits; `None` if no thresholds keep them, or it has no such training."""
     solutions: tuple[Solution, ...]
     """One per seed that keeps the limits, each at the thresholds that are best on its own tune outputs."""
     beyond: int
@@ -44,22 +44,22 @@ class Final:
 
     @property
     def tune_accuracy(self) -> float:
-        """Mean over seeds."""
+        """Mean tune accuracy over seeds."""
         return mean(s.tune.accuracy for s in self.solutions)
 
     @property
     def test_accuracy(self) -> float:
-        """Mean over seeds."""
+        """Mean test accuracy over seeds."""
         return mean(s.test.accuracy for s in self.solutions)
 
     @property
     def test_deviation(self) -> float:
-        """Sample standard deviation over seeds; NaN for a single one."""
+        """Sample standard deviation of the test accuracy over seeds; NaN for a single one."""
         return stdev(s.test.accuracy for s in self.solutions) if len(self.solutions) > 1 else math.nan
 
     @property
     def test_interval(self) -> tuple[float, float]:
-        """95 %: of the mean over seeds by Student's t; of the only seed by its own samples."""
+        """95 % interval of the test accuracy: over seeds by Student's t; of a single seed by its own samples."""
         n = len(self.solutions)
         if n == 1:
             return self.solutions[0].test.accuracy_interval
@@ -79,16 +79,16 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """How the ranking at low fidelity held at full fidelity."""
+class RankAgreement:
+    """Agreement of the rankings at low and at full fidelity."""
 
     tau: float
     """Kendall's τ of the accuracies on tune."""
     n: int
-    """Architectures."""
+    """Number of architectures."""
 
     @classmethod
-    def of(cls, finals: Sequence[Final]) -> "Held | None":
+    def of(cls, finals: Sequence[Final]) -> "RankAgreement | None":
         """`None` for fewer than three architectures, or where all are equally accurate."""
         pairs = [(f.low.tune.accuracy, f.tune_accuracy) for f in finals if f.low is not None]
         if len(pairs) < FEWEST_RANKED:
@@ -105,52 +105,54 @@ def finalize(
         raise InputError(f"seeds {seeds} is not a positive number")
     home = trainer.home
     with home.changing():
-        chosen, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
+        architectures, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
         if full.fidelity == home.settings.recipe.fidelity:
             raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
         require_gates(home.space.spec, full)
         if recipe is not None:
             home.update({"final": recipe.model_dump()})
-        trainer.collect_finals(chosen, seeds)
-    return [f for f in finals(solutions, home.settings.limits) if f.architecture in chosen]
+        trainer.collect_finals(architectures, seeds)
+    return [f for f in finals(solutions, home.settings.limits) if f.architecture in architectures]
 
 
 def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
-    """The architectures that are meant: of records, or the most accurate on the front within budgets, or the front."""
+    """The selected architectures: of records, or the most accurate on the front within budgets, or the front."""
     if ids:
         return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
     front = solutions.front()
     if not front:
         raise JobError(f"no trained network keeps {solutions.limits}: there is no front to finalize")
     objective = solutions.home.settings.objective
-    chosen = [_within_budget(front, budget, objective) for budget in at] if at else front
-    return list(dict.fromkeys(s.record.architecture for s in chosen))
+    solutions_to_train = [_within_budget(front, budget, objective) for budget in at] if at else front
+    return list(dict.fromkeys(s.record.architecture for s in solutions_to_train))
 
 
 def _within_budget(front: Sequence[Solution], budget: float, objective: Objective) -> Solution:
     """The most accurate of a front, cheapest first, within a budget of the expected cost that is minimised."""
     row = on_expected(objective)
     within = parse(Limits, {row.name: budget}, "budget")
-    kept = [solution for solution in front if within.keeps(solution.tune.quantities)]
-    if not kept:
+    affordable = [solution for solution in front if within.keeps(solution.tune.quantities)]
+    if not affordable:
         cheapest = rounded_text(front[0].tune.expected(objective))
         raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
-    return kept[-1]
+    return affordable[-1]
 
 
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:
-    """What was trained by the final recipe, within limits; see `Study.finals`."""
+    """Architectures trained by the final recipe, within limits; see `Study.finals`."""
     fidelity = solutions.home.settings.full_recipe.fidelity
     of: dict[Architecture, list[Record]] = {}
     for record in solutions.records("final"):
         if record.failure is None and record.proposal.fidelity == fidelity:
             of.setdefault(record.architecture, []).append(record)
-    searched = {r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of}
-    kept = []
+    search_records = {
+        r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of
+    }
+    finals_within = []
     for architecture, records in of.items():
-        low = searched.get(architecture)
+        low = search_records.get(architecture)
         full = [s for r in records if (s := solutions.within(r, limits)) is not None]
         if full:
             before = None if low is None else solutions.within(low, limits)
-            kept.append(Final(architecture, before, tuple(full), len(records) - len(full)))
-    return sorted(kept, key=lambda f: -f.tune_accuracy)
+            finals_within.append(Final(architecture, before, tuple(full), len(records) - len(full)))
+    return sorted(finals_within, key=lambda f: -f.tune_accuracy)

@@ -10,26 +10,26 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import COSTS, SURROGATE
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.design import DesignMatrix, require_enough
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.persistence import FitKey
 
 
-def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted:
+def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> FittedSurrogate:
     """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
 
     Args:
         home: the study.
         records: of the search. Outputs that they do not carry are read only for a new fit.
-        again: whether to fit anew even so.
+        again: whether to fit anew in any case.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    stored = None if again else stored_fit(home, records)
-    return stored or _new_fit(home, key_of(home, records))
+    stored_surrogate = None if again else stored_fit(home, records)
+    return stored_surrogate or _new_fit(home, key_of(home, records))
 
 
-def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
+def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
     """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
     Raises:
@@ -41,7 +41,7 @@ def stored_fit(home: Home, records: Sequence[Record]) -> Fitted | None:
 
 
 def key_of(home: Home, records: Sequence[Record]) -> FitKey:
-    """What the surrogate of these records follows from, under the settings in force."""
+    """Key of the surrogate of these records, under the settings in force."""
     problem, table = home.problem, home.path / COSTS
     return FitKey(
         records=[r for r in records if r.failure is None],
@@ -56,7 +56,7 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
     )
 
 
-def _new_fit(home: Home, key: FitKey) -> Fitted:
+def _new_fit(home: Home, key: FitKey) -> FittedSurrogate:
     views = home.problem.views.trained(key.records)
     design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
@@ -66,8 +66,8 @@ def _new_fit(home: Home, key: FitKey) -> Fitted:
     return fitted
 
 
-def _say_fit(fitted: Fitted, seconds: float) -> None:
-    score = fitted.used.accuracy
+def _say_fit(fitted: FittedSurrogate, seconds: float) -> None:
+    score = fitted.chosen_validation.accuracy
     say(
         f"surrogate {fitted.predictor.kind} of {len(fitted.predictor.design)} networks, fitted in {duration(seconds)}; "
         f"held-out accuracy: τ {score.tau:.2f}, RMSE {score.rmse:.3f}, 90 % interval covers {score.coverage:.0%}"

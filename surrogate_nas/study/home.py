@@ -1,5 +1,4 @@
-"""The folder of a study: archive, settings, problem, and the right to change them. Light: neither torch nor a surrogate
-is imported."""
+"""The folder of a study: archive, settings, problem and lock. Light: neither torch nor a surrogate is imported."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +54,7 @@ class Home:
 
     @property
     def costing(self) -> Costing:
-        """How costs are counted."""
+        """The cost model of the study."""
         return self.problem.costing
 
     @property
@@ -69,7 +68,7 @@ class Home:
         return self.archive.header.shape
 
     def checkpoint(self, id: str) -> Path:
-        """Where the weights of a record are."""
+        """Path of the weights of a record."""
         return weights_path(self.path / CHECKPOINTS, id)
 
     # ------------------------------------------------------------------ changes
@@ -80,10 +79,10 @@ class Home:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the right to change the study inside the block.
+        """Hold the study's lock inside the block.
 
         Raises:
-            InputError: if another command has it, and this one is not to wait.
+            InputError: if another command holds it, and `wait` is off.
         """
         with self._lock.held(wait=self.wait):
             yield
@@ -113,10 +112,10 @@ class Home:
 
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""
-        trained = {p.fidelity for p in self.archive.proposals()}
-        if trained and settings.recipe.fidelity not in trained:
+        fidelities = {p.fidelity for p in self.archive.proposals()}
+        if fidelities and settings.recipe.fidelity not in fidelities:
             raise InputError(
-                f"this study's networks were trained with {min(trained)}, got {settings.recipe.fidelity}; another "
+                f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "
                 "recipe needs a study of its own"
             )
 
@@ -126,20 +125,20 @@ class Home:
 
     def retry(self, ids: Sequence[str]) -> list[str]:
         """Make failed trainings pending again, all of them if none is named; returns which."""
-        failed = self._failed(ids)
+        failed_ids = self._failed_ids(ids)
         with self.changing():
-            self.archive.retry(failed)
-        return failed
+            self.archive.retry(failed_ids)
+        return failed_ids
 
     def drop(self, ids: Sequence[str]) -> list[str]:
         """Forget failed trainings, all of them if none is named; the budget has room again. Returns which."""
-        failed = self._failed(ids)
+        failed_ids = self._failed_ids(ids)
         with self.changing():
-            self.archive.drop(failed)
+            self.archive.drop(failed_ids)
             self.prune()
-        return failed
+        return failed_ids
 
-    def _failed(self, ids: Sequence[str]) -> list[str]:
+    def _failed_ids(self, ids: Sequence[str]) -> list[str]:
         """Full ids of failed records.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A study's images: its own copy, or what it was made of, read again."""
+"""A study's images: its own copy, or else the source, read again."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,17 +16,17 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import DATA
 
 
-def read(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
-    """The images that are meant; what was done to them is said."""
+def read_images(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
+    """Read the images of a study; every change made to them is reported."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
             raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
         return data if flips is None else replace(data, flips=flips)
-    loaded = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
-    for note in loaded.notes:
-        say(f"data {loaded.name}: {note}")
-    return loaded
+    dataset = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
+    for note in dataset.notes:
+        say(f"data {dataset.name}: {note}")
+    return dataset
 
 
 class StudyImages:
@@ -37,20 +37,22 @@ class StudyImages:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The study's own copy of its images, or, should that be gone, what it was made of, read again.
+        """The study's own copy of its images, or else the source, read again.
 
         Raises:
-            InputError: if neither is there, or it is not what the study was made with.
+            InputError: if neither exists, or the images are not those of the study.
         """
         header, copy = self._home.archive.header, self._home.path / DATA
         source = self._source
-        loaded = store.load(copy) if copy.is_file() else read(source, self._home.settings, header.shape.size, None)
-        if loaded.fingerprint() != header.fingerprint:
-            raise InputError(f"data set {loaded.name!r} is not the one that {self._home.path} was made with")
+        dataset = (
+            store.load(copy) if copy.is_file() else read_images(source, self._home.settings, header.shape.size, None)
+        )
+        if dataset.fingerprint() != header.fingerprint:
+            raise InputError(f"data set {dataset.name!r} is not the one that {self._home.path} was made with")
         if not copy.is_file():
             with suppress(InputError):  # where nothing can be written it is read again each time
-                store.save(loaded, copy)
-        return loaded
+                store.save(dataset, copy)
+        return dataset
 
     @property
     def _source(self) -> str:
@@ -58,7 +60,7 @@ class StudyImages:
         return name if name in datasets.dataset_names() else str(self._home.settings.data_root or name)
 
     def require_data(self, data: str | None, image_size: int | None, flips: bool | None) -> None:
-        """Raise `InputError` if this asks for other images than those of the study; `None` asks for nothing."""
+        """Raise `InputError` if the arguments name other images than those of the study; `None` is any."""
         path, header = self._home.path, self._home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
@@ -72,7 +74,7 @@ class StudyImages:
             raise other
         if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
             return
-        if read(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+        if read_images(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
             raise other
 
     def splits(self) -> Splits:

@@ -1,4 +1,4 @@
-"""Archives of several machines become one.
+"""Merge the archives of several machines.
 
 Outputs compare only where the same images were held out. So what is merged comes from studies of the same data, space,
 splits (which follow from the study's seed) and recipe. Such studies train other networks by another `stream`. Of any
@@ -29,14 +29,14 @@ from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import DATA
 
 MERGED = "merged"
-"""In a record's provenance: the studies that it came through, the first of them trained it."""
+"""Key in a record's provenance: the studies that it was merged from, the first of which trained it."""
 CURE = "its front can be trained here instead: --warm-start"
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The same network, seed and recipe, trained in both studies, measured otherwise, as other hardware may."""
+    """A training of the same network, seed and recipe in both studies with different outputs, as on other hardware."""
 
     id: str
     here: float
@@ -45,8 +45,8 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """What one study added to another's archive."""
+class MergeResult:
+    """Result of merging one study's records into another's archive."""
 
     source: Path
     added: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Merged:
     """Networks among the new ones whose weights are here now."""
 
 
-def merge(home: Home, others: Sequence[Path]) -> list[Merged]:
+def merge(home: Home, others: Sequence[Path]) -> list[MergeResult]:
     """Add the records of other studies to this one's archive: those of one study all at once, or none of them.
 
     Records keep their round and rank, so the archive is the same in whatever order studies are merged, and a search
@@ -82,63 +82,63 @@ def merge(home: Home, others: Sequence[Path]) -> list[Merged]:
         return [_merge(home, source) for source in sources]
 
 
-def _merge(home: Home, source: Home) -> Merged:
-    found = _compare(home, source)
-    new = {*found.added, *found.trained}
-    _copy_weights(home, source, new | set(found.duplicates))
+def _merge(home: Home, source: Home) -> MergeResult:
+    comparison = _compare(home, source)
+    new = {*comparison.added, *comparison.trained}
+    _copy_weights(home, source, new | set(comparison.duplicates))
     if new:
         home.archive.merge(_with_origin(source, [r for r in _records(source) if r.id in new]))
     home.prune()
-    merged = replace(found, weights=sum(home.checkpoint(id).is_file() for id in new))
-    _say(home, merged)
-    return merged
+    result = replace(comparison, weights=sum(home.checkpoint(id).is_file() for id in new))
+    _say(home, result)
+    return result
 
 
-def _say(home: Home, merged: Merged) -> None:
-    known = f"{len(merged.duplicates)} were here already"
-    failed = f", {len(merged.trained)} that had failed here were trained there" if merged.trained else ""
-    say(f"{merged.source}: {len(merged.added)} records added{failed}, {known}; weights kept of {merged.weights}")
-    here = {r.id for r in _records(home) if MERGED not in r.provenance}
-    if (twice := len(here & {*merged.duplicates})) and merged.source.resolve() != home.path.resolve():
+def _say(home: Home, result: MergeResult) -> None:
+    already = f"{len(result.duplicates)} were here already"
+    failed = f", {len(result.trained)} that had failed here were trained there" if result.trained else ""
+    say(f"{result.source}: {len(result.added)} records added{failed}, {already}; weights kept of {result.weights}")
+    own_ids = {r.id for r in _records(home) if MERGED not in r.provenance}
+    if (twice := len(own_ids & {*result.duplicates})) and result.source.resolve() != home.path.resolve():
         say(f"{twice} networks were trained in both studies alike; with another --stream one trains others")
-    if merged.conflicts:
-        few = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in merged.conflicts[:SHOWN]]
+    if result.conflicts:
+        examples = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in result.conflicts[:SHOWN]]
         say(
-            f"warning: {len(merged.conflicts)} networks were trained in both studies with the same seed and measured "
-            f"otherwise, as other hardware may; those of {home.path} stay: {', '.join(few)}"
+            f"warning: {len(result.conflicts)} networks were trained in both studies with the same seed and measured "
+            f"otherwise, as other hardware may; those of {home.path} stay: {', '.join(examples)}"
         )
 
 
 def _records(source: Home) -> list[Record]:
-    """Of all groups, without outputs."""
+    """Records of all groups, without outputs."""
     return [record for group in GROUPS for record in source.archive.records(group)]
 
 
 def _require_comparable(home: Home, source: Home) -> None:
     """Raise `InputError` if the studies differ in anything that outputs depend on; the line names both sides."""
-    for what, ours, theirs in _differences(home, source):
+    for aspect, ours, theirs in _differences(home, source):
         raise InputError(
-            f"{source.path} has other {what} than {home.path}, so its outputs do not compare: {theirs} instead of "
+            f"{source.path} has other {aspect} than {home.path}, so its outputs do not compare: {theirs} instead of "
             f"{ours}; {CURE}"
         )
 
 
 def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object]]:
-    """What differs, as it is here and there."""
+    """Differences between the studies: aspect, value here, value there."""
     here, there, fidelity = home.archive.header, source.archive.header, home.settings.recipe.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
     if _comparable(here.space) != _comparable(there.space):
-        yield "space", _named(here.space, there.space), _named(there.space, here.space)
+        yield "space", _space_name(here.space, there.space), _space_name(there.space, here.space)
     pairs = (
         ("images and classes", here.shape, there.shape),
         ("splits", _splits(home), _splits(source)),
         ("settings for mirrored images", _flips(home), _flips(source)),
         ("recipe", fidelity, _other_fidelity(source, fidelity)),
     )
-    for what, ours, theirs in pairs:
+    for aspect, ours, theirs in pairs:
         if None not in (ours, theirs) and ours != theirs:
-            yield what, ours, theirs
+            yield aspect, ours, theirs
 
 
 def _data(header: Header) -> str:
@@ -157,12 +157,12 @@ def _flips(home: Home) -> bool | None:
 
 
 def _comparable(space: SpaceSpec) -> dict[str, Any]:
-    """All that matters of a space: not what is said about it, nor where its backbone lies on one machine."""
-    dumped: dict[str, Any] = space.model_dump(mode="json", exclude={"about": True, "backbone": {"folder"}})
-    return dumped
+    """The fields of a space that outputs depend on: without its description and the backbone's folder."""
+    fields: dict[str, Any] = space.model_dump(mode="json", exclude={"about": True, "backbone": {"folder"}})
+    return fields
 
 
-def _named(space: SpaceSpec, other: SpaceSpec) -> str:
+def _space_name(space: SpaceSpec, other: SpaceSpec) -> str:
     """The name of a space; where both have the same, what first differs."""
     if space.name != other.name:
         return space.name
@@ -172,9 +172,9 @@ def _named(space: SpaceSpec, other: SpaceSpec) -> str:
 
 
 def _other_fidelity(source: Home, fidelity: str) -> str | None:
-    """That of a training that is by another recipe; `None` if there is none. Finals have recipes of their own."""
-    found = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
-    return next((theirs for theirs in found if theirs != fidelity), None)
+    """Fidelity of a training by another recipe; `None` if there is none. Finals have recipes of their own."""
+    fidelities = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
+    return next((other for other in fidelities if other != fidelity), None)
 
 
 def _require_sound(source: Home) -> None:
@@ -182,27 +182,27 @@ def _require_sound(source: Home) -> None:
         raise InputError(f"the archive of {source.path} has {len(problems)} problems, the first: {problems[0]}")
 
 
-def _compare(home: Home, source: Home) -> Merged:
-    """What each record of the other study is to this one."""
-    here, records = {r.id: r for r in _records(home)}, _records(source)
+def _compare(home: Home, source: Home) -> MergeResult:
+    """Compare each record of the other study with this one's."""
+    own_records, records = {r.id: r for r in _records(home)}, _records(source)
     splits, countdown = StudyImages(home).splits(), Countdown(f"records of {source.path} compared")
     added, trained, duplicates, conflicts = list[str](), list[str](), list[str](), list[Conflict]()
     for i, record in enumerate(records, 1):
-        id, known = record.id, here.get(record.id)
-        theirs = None if record.failure else source.archive.outputs(id)
-        ours = None if known is None or known.failure else home.archive.outputs(id)
-        if theirs is not None:
-            _require_labels(source, record, theirs, splits)
-        if known is None:
+        id, own_record = record.id, own_records.get(record.id)
+        other_outputs = None if record.failure else source.archive.outputs(id)
+        own_outputs = None if own_record is None or own_record.failure else home.archive.outputs(id)
+        if other_outputs is not None:
+            _require_labels(source, record, other_outputs, splits)
+        if own_record is None:
             added.append(id)
-        elif theirs is None or (ours is not None and same(ours, theirs)):
+        elif other_outputs is None or (own_outputs is not None and same(own_outputs, other_outputs)):
             duplicates.append(id)
-        elif ours is None:
+        elif own_outputs is None:
             trained.append(id)
         else:
-            conflicts.append(Conflict(id, _accuracy(ours), _accuracy(theirs)))
+            conflicts.append(Conflict(id, _accuracy(own_outputs), _accuracy(other_outputs)))
         countdown.at(i, len(records))
-    return Merged(source.path, tuple(added), tuple(trained), tuple(duplicates), tuple(conflicts))
+    return MergeResult(source.path, tuple(added), tuple(trained), tuple(duplicates), tuple(conflicts))
 
 
 def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Splits) -> None:
@@ -219,11 +219,11 @@ def _accuracy(outputs: Outputs) -> float:
 
 
 def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
-    """With outputs, and where they come from."""
+    """Records with outputs, and their origin in the provenance."""
     header, when = source.archive.header, datetime.now(UTC).isoformat(timespec="seconds")
     countdown = Countdown(f"records of {source.path} stored")
     for i, r in enumerate(records, 1):
-        came = {
+        origin = {
             "study": str(source.path.resolve()),
             "seed": header.seed,
             "data": header.data,
@@ -233,14 +233,14 @@ def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
             "rank": r.proposal.rank,
             "when": when,
         }
-        provenance = {**r.provenance, MERGED: [*r.provenance.get(MERGED, []), came]}
+        provenance = {**r.provenance, MERGED: [*r.provenance.get(MERGED, []), origin]}
         outputs = None if r.failure is not None else source.archive.outputs(r.id)
         yield replace(r, outputs=outputs, provenance=provenance)
         countdown.at(i, len(records))
 
 
 def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
-    """Those that are not here; before their records are, so that no record waits for them."""
+    """Copy weights that are missing here, before their records are added, so that no record lacks them."""
     for id in sorted(ids):
         path = home.checkpoint(id)
         if not path.is_file():

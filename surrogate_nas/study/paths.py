@@ -9,10 +9,10 @@ WEIGHTS, UNFINISHED = ".safetensors", ".unfinished"
 
 
 def weights_path(folder: Path, id: str) -> Path:
-    """Where the weights of a record are."""
+    """Path of the weights of a record."""
     return folder / f"{id}{WEIGHTS}"
 
 
 def unfinished_path(folder: Path, id: str) -> Path:
-    """Where the state of a training between two epochs is."""
+    """Path of the state of a training between two epochs."""
     return folder / f"{id}{UNFINISHED}"

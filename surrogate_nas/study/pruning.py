@@ -1,4 +1,4 @@
-"""Whose trained weights are kept, and the removal of all others."""
+"""Remove trained weights that the setting `keep` does not name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from surrogate_nas.study.paths import unfinished_path, weights_path
 
 
 def prune(folder: Path, archive: Archive, problem: Problem) -> None:
-    """Remove weights that the setting `keep` does not name, and what interrupted commands have left half written.
+    """Remove weights that the setting `keep` does not name, and partial files of interrupted commands.
 
     Args:
         folder: of the weights.
@@ -21,14 +21,14 @@ def prune(folder: Path, archive: Archive, problem: Problem) -> None:
     records = [r for group in GROUPS for r in archive.records(group)]
     pending = {p.id for group in GROUPS for p in archive.pending(group)}
     going_on = pending | {r.id for r in records if r.failure}
-    kept = {weights_path(folder, id) for id in _kept(archive, problem, records)}
-    wanted = kept | {unfinished_path(folder, id) for id in going_on}
+    kept_paths = {weights_path(folder, id) for id in _kept_ids(archive, problem, records)}
+    wanted_paths = kept_paths | {unfinished_path(folder, id) for id in going_on}
     for path in folder.iterdir():
-        if path not in wanted:
+        if path not in wanted_paths:
             path.unlink(missing_ok=True)
 
 
-def _kept(archive: Archive, problem: Problem, records: Sequence[Record]) -> set[str]:
+def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> set[str]:
     """Ids of the records whose weights are kept."""
     match problem.settings.keep:
         case "none":

@@ -1,4 +1,4 @@
-"""What a surrogate says of architectures, however many: block by block."""
+"""Predictions for any number of architectures, block by block."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
 MOST_BEST = 5000
-"""Architectures that can be asked for as the best."""
+"""Largest number of best architectures in one query."""
 BLOCK = 2048
 """Architectures that are predicted together."""
 SHORTLIST = 4
-"""Architectures for each of the best n, that the last ranking is made of."""
+"""Architectures in the final ranking, per each of the best n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ class Respondent:
     predictor: Predictor
     limits: Limits
     trained: Mapping[str, Sequence[Record]]
-    """What was trained, by encoding."""
+    """Records of trained networks, by encoding."""
     measure: Callable[[Record, Floats], dict[str, Any]]
-    """What a trained network did at (E − 1,) thresholds."""
+    """Measures a trained network at (E − 1,) thresholds."""
 
     @classmethod
     def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
-        """For one study, from a surrogate and records that are at hand."""
+        """For one study, from a fitted surrogate and records."""
         trained: dict[str, list[Record]] = {}
         for record in records:
             if record.failure is None:
                 trained.setdefault(str(record.architecture), []).append(record)
 
         def measure(record: Record, thresholds: Floats) -> dict[str, Any]:
-            measured = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
-            return {name: getattr(measured, name) for name in Measured.__slots__}
+            measurement = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
+            return {name: getattr(measurement, name) for name in Measured.__slots__}
 
         return cls(solutions.home.problem, predictor, limits, trained, measure)
 
@@ -102,26 +102,26 @@ class Respondent:
             candidates = Candidates.of_indices(
                 self.problem.space, np.array([q.row for q in block], dtype=np.int64), self.problem.costing
             )
-            said = self.predictor.predict(candidates, self._thresholds(block, candidates), self.limits)
-            yield self._rows([q.encoding for q in block], candidates, said)
+            prediction = self.predictor.predict(candidates, self._thresholds(block, candidates), self.limits)
+            yield self._rows([q.encoding for q in block], candidates, prediction)
 
     def best(self, n: int, point: OperatingPoint | None) -> list[Answer]:
         """The n architectures that are predicted best, the best first; see `Study.best`.
 
-        The evolution compares without the chance of a few held-out samples, which every answer has in it. So what it
-        finds is ranked again by the answers, for which it gives more than n.
+        The evolution compares predictions without the sampling noise of held-out images, which answers include. So more
+        than n of its results are ranked again by their answers.
         """
         if not 1 <= n <= MOST_BEST:
             raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
         space, start = self.problem.space, time.monotonic()
         require_thresholds(space, point)
         trained = space.indices([records[0].architecture for records in self.trained.values()])
-        found = evolve(self.problem, self.predictor, self.limits, trained, n, point)
-        shortlist = found[: SHORTLIST * n]
+        evaluations = evolve(self.problem, self.predictor, self.limits, trained, n, point)
+        shortlist = evaluations[: SHORTLIST * n]
         points = (OperatingPoint.from_array(t, self.problem.policy) for t in shortlist.thresholds)
         questions = (replace(q, point=p) for q, p in zip(about(space, shortlist.rows), points, strict=True))
         answers = [answer for block in self.answer(questions) for answer in block]
-        say(f"the surrogate evaluated {len(found):,} architectures in {time.monotonic() - start:.1f} s")
+        say(f"the surrogate evaluated {len(evaluations):,} architectures in {time.monotonic() - start:.1f} s")
         order = self.order(answers)
         if answers[order[0]].feasible_probability < EVEN:
             say(f"none of them keeps {self.limits} with a probability of {EVEN:g}; these come nearest")
@@ -130,65 +130,65 @@ class Respondent:
     def order(self, answers: Sequence[Answer]) -> Ints:
         """(n,) which answers are the best, the best first; see `best_predicted.ranking`."""
         merits = zip(*[self._merits(answer) for answer in answers], strict=True)
-        feasible, accuracy, spent = (np.array(column) for column in merits)
-        return ranking(self.limits, feasible, accuracy, spent)
+        feasible, accuracy, objective = (np.array(column) for column in merits)
+        return ranking(self.limits, feasible, accuracy, objective)
 
     def _merits(self, answer: Answer) -> tuple[float, float, float]:
-        """What `ranking` asks for."""
-        spent = answer.cost if self.problem.settings.objective == "cost" else answer.expected_macs
-        assert spent is not None
-        return answer.feasible_probability, answer.accuracy[0], spent[0]
+        """Arguments of `ranking`: feasibility, accuracy and objective."""
+        objective = answer.cost if self.problem.settings.objective == "cost" else answer.expected_macs
+        assert objective is not None
+        return answer.feasible_probability, answer.accuracy[0], objective[0]
 
     def _thresholds(self, block: Sequence[Question], candidates: Candidates) -> Floats:
-        """(n, E − 1) that are asked for, or predicted best; ∞ where off or where there is no exit."""
-        own = np.array([q.point is not None for q in block])
+        """(n, E − 1) thresholds of the questions, or those predicted best; ∞ where off or where there is no exit."""
+        has_point = np.array([q.point is not None for q in block])
         thresholds = np.full((len(block), self.problem.space.positions - 1), np.inf)
-        given = [q.point.array() for q in block if q.point is not None]
-        if given:
-            thresholds[own] = np.where(candidates.present[own, :-1], np.stack(given), np.inf)
-        if not own.all():
-            asked, grid = candidates[np.flatnonzero(~own)], threshold_grid(self.predictor.design.basis)
-            thresholds[~own] = self.predictor.best_thresholds(asked, self.limits, grid)
+        points = [q.point.array() for q in block if q.point is not None]
+        if points:
+            thresholds[has_point] = np.where(candidates.present[has_point, :-1], np.stack(points), np.inf)
+        if not has_point.all():
+            without_point, grid = candidates[np.flatnonzero(~has_point)], threshold_grid(self.predictor.design.basis)
+            thresholds[~has_point] = self.predictor.best_thresholds(without_point, self.limits, grid)
         return thresholds
 
-    def _rows(self, encodings: list[str], candidates: Candidates, said: Prediction) -> list[Answer]:
-        """Column by column, so that there is little left to do for each architecture."""
+    def _rows(self, encodings: list[str], candidates: Candidates, prediction: Prediction) -> list[Answer]:
+        """Answers, computed column by column, with little work per architecture."""
         cost, present = candidates.cost, candidates.present
-        on = np.concatenate([np.isfinite(said.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
-        right = [
+        on = np.concatenate([np.isfinite(prediction.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
+        exit_accuracies = [
             [a if is_on else None for a, is_on in zip(accuracies, open_, strict=True)]
-            for accuracies, open_ in zip(_triples(said.exit_accuracy), on.tolist(), strict=True)
+            for accuracies, open_ in zip(_triples(prediction.exit_accuracy), on.tolist(), strict=True)
         ]
-        measured = [
-            [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, said.thresholds[i])} for r in records]
+        trainings = [
+            [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, prediction.thresholds[i])} for r in records]
             for i, records in enumerate(self.trained.get(encoding, ()) for encoding in encodings)
         ]
         columns = {
             "encoding": encodings,
-            "thresholds": self._texts(said.thresholds),
-            "accuracy": _triples(said.accuracy),
-            "expected_macs": _triples(said.expected_macs),
-            "exit_probabilities": _triples(said.rates),
-            "exit_accuracies": right,
-            "feasible_probability": said.feasible.tolist(),
-            "macs": said.macs.tolist(),
-            "worst_macs": said.macs.max(axis=1).tolist(),
+            "thresholds": self._texts(prediction.thresholds),
+            "accuracy": _triples(prediction.accuracy),
+            "expected_macs": _triples(prediction.expected_macs),
+            "exit_probabilities": _triples(prediction.rates),
+            "exit_accuracies": exit_accuracies,
+            "feasible_probability": prediction.feasible.tolist(),
+            "macs": prediction.macs.tolist(),
+            "worst_macs": prediction.macs.max(axis=1).tolist(),
             "parameters": cost.parameters.tolist(),
             "weight_bytes": cost.weight_bytes.tolist(),
             "activation_bytes": cost.memory(on[:, :-1]).tolist(),
-            "cost": [None] * len(encodings) if said.cost is None else _triples(said.cost),
-            "trained": measured,
+            "cost": [None] * len(encodings) if prediction.cost is None else _triples(prediction.cost),
+            "trained": trainings,
         }
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
-        """Most architectures share their thresholds with others."""
-        different, which = np.unique(thresholds, axis=0, return_inverse=True)
+        """Thresholds as texts, each distinct row formatted once: most architectures share theirs."""
+        different, inverse = np.unique(thresholds, axis=0, return_inverse=True)
         texts = [str(OperatingPoint.from_array(t, self.problem.policy)) for t in different]
-        return [texts[i] for i in which.reshape(-1)]
+        return [texts[i] for i in inverse.reshape(-1)]
 
 
 def _triples(estimate: Spread) -> list[Any]:
     """Per architecture (mean, low, high), or a list of them per exit."""
-    stacked = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
-    return [tuple(row) if stacked.ndim == 2 else [tuple(e) for e in row] for row in stacked.tolist()]
+    triples = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
+    return [tuple(row) if triples.ndim == 2 else [tuple(e) for e in row] for row in triples.tolist()]

@@ -23,7 +23,7 @@ LONGEST_LINE = 100_000
 """Bytes. A line of our own JSON has a few thousand."""
 LONGEST_COMPLAINT = 300
 Fields = tuple[int, object, object]
-"""Number of the line, what it gives as encoding and as thresholds."""
+"""Number of the line, its encoding and its thresholds."""
 
 
 class QuestionFile:
@@ -37,16 +37,16 @@ class QuestionFile:
         """`point` is for rows without thresholds of their own; `None` leaves them to the predictor."""
         self.path, self.problem, self.point = path, problem, point
         self.name = "standard input" if path == STDIN else str(path)
-        self._read, self._size = 0, 0
+        self._bytes_read, self._size = 0, 0
 
     def share(self) -> float | None:
-        """Of the file that has been read; `None` where that cannot be known."""
-        return self._read / self._size if self._size else None
+        """Share of the file that has been read; `None` if its size is unknown."""
+        return self._bytes_read / self._size if self._size else None
 
     def __iter__(self) -> Iterator[Question]:
         try:
-            with self._open() as stream:
-                rows = iter(self._fields(stream))
+            with self._opened() as file:
+                rows = iter(self._fields(file))
                 for first in rows:
                     yield from map(self._question, chain([first], rows))
                     return
@@ -55,19 +55,19 @@ class QuestionFile:
         raise InputError(f"{self.name} has no encodings")
 
     @contextmanager
-    def _open(self) -> Iterator[BinaryIO]:
+    def _opened(self) -> Iterator[BinaryIO]:
         if self.path == STDIN:
             yield sys.stdin.buffer
             return
-        with self.path.open("rb") as stream:
-            self._size = os.fstat(stream.fileno()).st_size
-            yield stream
+        with self.path.open("rb") as file:
+            self._size = os.fstat(file.fileno()).st_size
+            yield file
 
-    def _lines(self, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    def _lines(self, file: BinaryIO) -> Iterator[tuple[int, str]]:
         number = 0
-        while line := stream.readline(LONGEST_LINE + 1):
+        while line := file.readline(LONGEST_LINE + 1):
             number += 1
-            self._read += len(line)
+            self._bytes_read += len(line)
             if len(line) > LONGEST_LINE:
                 self._refuse(number, f"a line has at most {LONGEST_LINE:,} bytes")
             try:
@@ -75,8 +75,8 @@ class QuestionFile:
             except UnicodeDecodeError:
                 self._refuse(number, f"not UTF-8: {line[:40]!r}")
 
-    def _fields(self, stream: BinaryIO) -> Iterator[Fields]:
-        lines = self._lines(stream)
+    def _fields(self, file: BinaryIO) -> Iterator[Fields]:
+        lines = self._lines(file)
         if self.path.suffix == ".csv":
             yield from self._of_table(lines)
             return
@@ -146,7 +146,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 class AnswerFile:
-    """A file of answers, by its suffix JSON lines or CSV, that is there whole or not at all."""
+    """A file of answers, JSON lines or CSV by its suffix, written atomically."""
 
     def __init__(self, path: Path, positions: int, *, cost: bool) -> None:
         """For networks with so many exit positions.
@@ -158,21 +158,21 @@ class AnswerFile:
         self.path, self._columns = path, column_names(positions, cost=cost)
 
     def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
-        """Write block by block, telling `on_rows` how many rows are done; what was there before stays until all are."""
-        done, as_table = 0, self.path.suffix == ".csv"
-        with replaced(self.path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-            table = csv.writer(stream, lineterminator="\n")
+        """Write block by block, calling `on_rows` with the number of rows; an earlier file stays until the end."""
+        rows, as_table = 0, self.path.suffix == ".csv"
+        with replaced(self.path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
             if as_table:
-                table.writerow(self._columns)
+                writer.writerow(self._columns)
             for block in blocks:
                 if as_table:
-                    table.writerows(map(cells, block))
+                    writer.writerows(map(cells, block))
                 else:
-                    stream.writelines(json.dumps(_document(answer)) + "\n" for answer in block)
-                done += len(block)
+                    file.writelines(json.dumps(_document(answer)) + "\n" for answer in block)
+                rows += len(block)
                 if on_rows is not None:
-                    on_rows(done)
-        return done
+                    on_rows(rows)
+        return rows
 
 
 def exit_columns(positions: int) -> list[str]:
@@ -181,7 +181,7 @@ def exit_columns(positions: int) -> list[str]:
 
 
 def column_names(positions: int, *, cost: bool) -> list[str]:
-    """Of a table of answers."""
+    """Column names of a table of answers."""
 
     def intervals(*names: str) -> list[str]:
         return [name + end for name in names for end in ("", "_low", "_high")]
@@ -215,7 +215,7 @@ def cells(answer: Answer) -> list[Any]:
         answer.activation_bytes,
         *(answer.cost or ()),
     )
-    return [*row, " ".join(known["id"] for known in answer.trained)]
+    return [*row, " ".join(training["id"] for training in answer.trained)]
 
 
 def _document(answer: Answer) -> dict[str, Any]:

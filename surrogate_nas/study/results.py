@@ -1,4 +1,4 @@
-"""What a study answers: of a network that was trained what was measured, of any other what is predicted."""
+"""Result types: measurements of trained networks and predictions for the others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +27,12 @@ class Measured:
     expected_macs_interval: tuple[float, float]
     """95 % over samples drawn anew; see `intervals.bootstrap`."""
     p95_macs: int
-    """What 95 % of the samples do not exceed."""
+    """95th percentile over samples."""
     worst_macs: int
     rates: tuple[float, ...]
     """Exit probability of each position."""
     exit_accuracy: tuple[float | None, ...]
-    """Accuracy of those who leave at each position; `None` where nobody does."""
+    """Accuracy of the samples that leave at each position; `None` where none does."""
     class_accuracy: tuple[float | None, ...]
     """Accuracy of the samples of each class; `None` for a class that the split has none of."""
     balanced_accuracy: float
@@ -41,9 +41,9 @@ class Measured:
     """Samples of the split."""
     parameters: int
     weight_bytes: int
-    """As deployed."""
+    """Size of the weights as deployed."""
     activation_bytes: int
-    """Alive at the worst moment at batch 1, of the exits that are on."""
+    """Peak activation memory at batch 1, with the exits that are on."""
     cost: tuple[float, float, float] | None
     """By the study's cost table: expected, 95th percentile, worst case."""
 
@@ -54,30 +54,30 @@ class Measured:
         Args:
             exits: of the network on a split.
             labels: (N,) of that split.
-            classes: that there are.
+            classes: number of classes.
             operating_point: under the exits' policy.
         """
-        measured = exits.at(operating_point)
-        figures = measured.figures
-        _, macs_interval = bootstrap(measured.leaving[0], measured.correct[0], measured.macs[0], CONFIDENCE)
-        right = exits.correct[exits.route(operating_point), np.arange(measured.n)]
-        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, right))
+        measurements = exits.at(operating_point)
+        figures = measurements.figures
+        _, macs_interval = bootstrap(measurements.leaving[0], measurements.correct[0], measurements.macs[0], CONFIDENCE)
+        is_correct = exits.correct[exits.route(operating_point), np.arange(measurements.n)]
+        of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, is_correct))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
-            accuracy=float(measured.accuracy[0]),
-            accuracy_interval=wilson(measured.correct.sum(), measured.n),
-            expected_macs=float(measured.expected_macs[0]),
+            accuracy=float(measurements.accuracy[0]),
+            accuracy_interval=wilson(measurements.correct.sum(), measurements.n),
+            expected_macs=float(measurements.expected_macs[0]),
             expected_macs_interval=macs_interval,
             p95_macs=int(figures.macs.p95[0]),
             worst_macs=int(figures.macs.worst[0]),
-            rates=tuple(float(p) for p in measured.rates[0]),
-            exit_accuracy=_or_none(measured.exit_accuracy[0]),
+            rates=tuple(float(p) for p in measurements.rates[0]),
+            exit_accuracy=_or_none(measurements.exit_accuracy[0]),
             class_accuracy=_or_none(per_class),
             balanced_accuracy=float(np.nanmean(per_class)),
-            n=measured.n,
-            parameters=int(measured.parameters[0]),
-            weight_bytes=int(measured.weight_bytes[0]),
-            activation_bytes=int(measured.activation_bytes[0]),
+            n=measurements.n,
+            parameters=int(measurements.parameters[0]),
+            weight_bytes=int(measurements.weight_bytes[0]),
+            activation_bytes=int(measurements.activation_bytes[0]),
             cost=_cost(figures.cost),
         )
 
@@ -108,7 +108,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A trained network with thresholds: chosen on tune, to be believed on test."""
+    """A trained network with thresholds chosen on tune, measured on tune and test."""
 
     record: Record
     operating_point: OperatingPoint
@@ -117,7 +117,7 @@ class Solution:
 
     @property
     def parameters(self) -> int:
-        """Of the network."""
+        """Parameters of the network."""
         return self.tune.parameters
 
 
@@ -126,7 +126,7 @@ class Rung:
     """One setting of a ladder."""
 
     budget: float
-    """What it may spend on average, in the study's objective."""
+    """Limit on the expected cost, of the kind that the study minimises."""
     solution: Solution
     test_accuracy_interval: tuple[float, float]
     """95 % over samples drawn anew, as that of the expected MACs."""
@@ -134,7 +134,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is predicted of one architecture at one operating point, and what was measured if it was trained.
+    """Prediction for one architecture at one operating point, and its measurements if it was trained.
 
     Intervals are (mean, low, high) with 90 % between low and high: of what a fresh training would measure on tune.
     """

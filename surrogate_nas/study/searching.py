@@ -60,7 +60,7 @@ def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) 
         home.problem,
         solutions.records(),
         taken,
-        lambda proposals: trainer.stream(proposals, most),
+        lambda proposals: trainer.train_as_workers_free(proposals, most),
         strategy_named(home.settings.strategy, partial(fit, home)),
         most=most,
     )

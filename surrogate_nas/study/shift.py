@@ -1,4 +1,4 @@
-"""What becomes of a trained network at fixed thresholds when images are not those that it was tuned on.
+"""Evaluation of a trained network at fixed thresholds under distribution shift: on corrupted images.
 
 Who leaves where is a property of the data: unsure exits pass more samples on, so that a budget of expected cost that
 holds on clean images may break on others, beside what accuracy loses.
@@ -17,14 +17,14 @@ from surrogate_nas.exits.limits import Broken, Limits
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.results import Measured, Solution
-from surrogate_nas.training.training import measure_split
+from surrogate_nas.training.training import predict_split
 
 CLEAN = "clean"
 
 
 @dataclass(frozen=True, slots=True)
-class Shifted:
-    """The network on test images with one corruption at one level."""
+class ShiftedImages:
+    """Measurements of the network on test images with one corruption at one level."""
 
     corruption: str
     """`clean` for none."""
@@ -42,31 +42,31 @@ class Shift:
     solution: Solution
     """The operating point, as chosen on clean tune images, with the stored measurements."""
     limits: Limits
-    clean: Shifted
-    shifted: tuple[Shifted, ...]
+    clean: ShiftedImages
+    shifted: tuple[ShiftedImages, ...]
     """By corruption, then by level."""
 
     @property
     def mean_accuracy(self) -> float:
-        """Over corruptions and levels."""
+        """Mean accuracy over corruptions and levels."""
         return mean(s.measured.accuracy for s in self.shifted)
 
     @property
     def mean_macs(self) -> float:
-        """Expected MACs, over corruptions and levels."""
+        """Mean expected MACs over corruptions and levels."""
         return mean(s.measured.expected_macs for s in self.shifted)
 
     def warnings(self) -> list[str]:
-        """What breaks, in sentences: one for each corruption and limit."""
-        found: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
+        """Broken limits, in sentences: one for each corruption and limit."""
+        by_case: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
-                found.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
-        return [_sentence(corruption, breaks) for (corruption, _), breaks in found.items()]
+                by_case.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
+        return [_sentence(corruption, breaks) for (corruption, _), breaks in by_case.items()]
 
 
 def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
-    """Of one corruption and limit, by level."""
+    """Sentence for one corruption and limit, by level."""
     levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
     row, cap, value = worst.limit, exact_text(worst.cap), rounded_text(worst.value)
@@ -100,7 +100,7 @@ def measure_shift(
     countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []
     for done, (corruption, level) in enumerate(cases, 1):
         images = corrupted(test.images, corruption, level, seed)
-        measured = measure(measure_split(network, LabeledImages(images, test.labels)))
-        rows.append(Shifted(corruption, level, measured, measured.broken(limits)))
+        measured = measure(predict_split(network, LabeledImages(images, test.labels)))
+        rows.append(ShiftedImages(corruption, level, measured, measured.broken(limits)))
         countdown.at(done, len(cases))
     return Shift(solution, limits, rows[0], tuple(rows[1:]))

@@ -22,7 +22,7 @@ from surrogate_nas.study.results import Measured, Rung, Solution
 
 
 class Solutions:
-    """What the trained networks of one study do, at any thresholds. See `Study` for what each method answers."""
+    """Measurements of the trained networks of one study, at any thresholds. See `Study` for each method."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -34,7 +34,7 @@ class Solutions:
 
     @property
     def limits(self) -> Limits:
-        """Those of the study."""
+        """Limits of the study."""
         return self.home.settings.limits
 
     def records(self, group: Group = "search") -> list[Record]:
@@ -62,10 +62,10 @@ class Solutions:
         labels = self.views.outputs(record)[split].labels
         return Measured.of(exits, labels, self.home.shape.classes, operating_point)
 
-    def measured_outputs(
+    def measure_outputs(
         self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
     ) -> Measured:
-        """The same of outputs that are not of the archive."""
+        """As `measured`, for outputs that are not in the archive."""
         policy, temperatures = operating_point.policy, operating_point.temperatures
         exits = exits_of(architecture, outputs, self.home.costing, policy, temperatures)
         return Measured.of(exits, outputs.labels, self.home.shape.classes, operating_point)
@@ -115,10 +115,10 @@ class Solutions:
     def _policies(self, record: Record) -> list[tuple[PolicyName, tuple[float, ...]]]:
         """Every policy that a network can have, without and with temperatures."""
         tune = self.views.outputs(record).tune
-        fitted = () if tune.logits is None else self.views.fitted_temperatures(record)
-        cooled = [(), fitted] if fitted else [()]
-        gated = () if tune.gates is None else GATE_POLICIES
-        return [*((policy, T) for policy in POLICY_NAMES for T in cooled), *((policy, ()) for policy in gated)]
+        own_temperatures = () if tune.logits is None else self.views.fitted_temperatures(record)
+        choices = [(), own_temperatures] if own_temperatures else [()]
+        gate_policies = () if tune.gates is None else GATE_POLICIES
+        return [*((policy, T) for policy in POLICY_NAMES for T in choices), *((policy, ()) for policy in gate_policies)]
 
     # ------------------------------------------------------------------ all networks
 

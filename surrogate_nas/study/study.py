@@ -36,7 +36,7 @@ from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.trainings import Trainer
 from surrogate_nas.study.verification import Verification
 from surrogate_nas.study.weights import load_network
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import resolve_device
 
@@ -156,7 +156,7 @@ class Study:
         """Train n more sampled architectures."""
         return self.trainer.collect(n)
 
-    def fit(self, *, again: bool = False) -> Fitted:
+    def fit(self, *, again: bool = False) -> FittedSurrogate:
         """The surrogate of everything trained so far: the stored one if it still fits, or a new one.
 
         Raises:
@@ -164,7 +164,7 @@ class Study:
         """
         return fitting.fit(self.home, self.archive.records(), again=again)
 
-    def stored_fit(self, records: Sequence[Record]) -> Fitted | None:
+    def stored_fit(self, records: Sequence[Record]) -> FittedSurrogate | None:
         """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
 
         Raises:
@@ -181,7 +181,7 @@ class Study:
         return searching.run(self.trainer, self.solutions)
 
     def train_baselines(self) -> list[Record]:
-        """Train what a front is compared with: ResNet-8, its BranchyNet, and the best network of the front cut back.
+        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front cut back.
 
         Each is trained once; what an earlier call has trained is not trained again.
 
@@ -233,7 +233,7 @@ class Study:
         return verification.verify(self.trainer, self.solutions, ids, seeds)
 
     def finals(self, limits: Limits | None = None) -> list[Final]:
-        """What was trained by the final recipe, within limits (the study's by default), most accurate on tune first.
+        """Architectures trained by the final recipe, within limits (by default the study's), the best on tune first.
 
         Architectures that keep the limits with no seed are left out.
         """
@@ -277,7 +277,7 @@ class Study:
         return self.solutions.hypervolume()
 
     def _limits(self, limits: Limits | None) -> Limits:
-        """Those that a call was given, else the study's.
+        """Limits of a call, else the study's.
 
         Raises:
             InputError: for limits on a cost that the study has no table of.
@@ -352,7 +352,7 @@ class Study:
             self.splits().test,
             self.solution(record, point),
             limits,
-            lambda outputs: self.solutions.measured_outputs(record.architecture, outputs, point),
+            lambda outputs: self.solutions.measure_outputs(record.architecture, outputs, point),
             corruptions,
             levels,
             self.home.problem.seed,
@@ -375,19 +375,19 @@ class Study:
         operating_point: OperatingPoint | None = None,
         limits: Limits | None = None,
     ) -> list[Answer]:
-        """What is predicted of architectures, trained or not.
+        """Predictions for architectures, trained or not.
 
-        Without an operating point each answers at the one predicted best within the limits, by default the study's.
+        Without an operating point each is predicted at its best one within the limits, by default the study's.
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
             JobError: if fewer than eight networks have been trained.
         """
         questions = about(self.space, self.space.indices(architectures), operating_point)
-        return [answer for block in self.stream(questions, limits) for answer in block]
+        return [answer for block in self.answers(questions, limits) for answer in block]
 
-    def stream(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
-        """The same of any number of questions, of which no more than a block is in memory.
+    def answers(self, questions: Iterable[Question], limits: Limits | None = None) -> Iterator[list[Answer]]:
+        """Answers to any number of questions, block by block, with no more than a block in memory.
 
         Raises:
             InputError: as `query`, and for limits on a cost that the study has no table of.
@@ -418,6 +418,6 @@ class Study:
         records = self.archive.records()
         return self.respondent(records, fitting.fit(self.home, records), limits)
 
-    def respondent(self, records: Sequence[Record], fitted: Fitted, limits: Limits) -> Respondent:
-        """What answers within limits, from a surrogate and records that are at hand."""
+    def respondent(self, records: Sequence[Record], fitted: FittedSurrogate, limits: Limits) -> Respondent:
+        """Makes answers within limits, from a fitted surrogate and records."""
         return Respondent.of(self.solutions, records, fitted.predictor, limits)

@@ -1,4 +1,4 @@
-"""Carry out the trainings of a study, and store what comes of them."""
+"""Carry out the trainings of a study, and store their records."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from surrogate_nas.search.proposals import (
     next_round,
     user_proposals,
 )
-from surrogate_nas.study.estimate import Plan, seconds
+from surrogate_nas.study.estimate import Plan, estimated_seconds
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
@@ -23,26 +23,26 @@ from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.recipe import Recipe
 
 ENDED = ("diverged", "error")
-"""Failures that a training gives again however far it had come."""
+"""Failures that a resumed training would repeat, so its state is removed."""
 
 
 class Trainer:
-    """Trains what is proposed for one study."""
+    """Trains the proposals of one study."""
 
     def __init__(self, home: Home, images: StudyImages) -> None:
         self.home, self.images = home, images
         self.deadline: float | None = None
         """`time.monotonic()` after which no training starts."""
         self.on_record: Callable[[Record], None] = lambda record: None
-        """Told of each record, with its outputs, once it is stored."""
+        """Called with each record, with its outputs, once it is stored."""
 
     # ------------------------------------------------------------------ what to train
 
-    def collect(self, n: int, planned: int | None = None) -> list[Record]:
-        """Train n more sampled architectures; `planned` as for `evaluate`."""
+    def collect(self, n: int, total: int | None = None) -> list[Record]:
+        """Train n more sampled architectures; `total` as for `evaluate`."""
         with self.home.changing():
             taken = self.home.archive.proposals()
-            return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), planned)
+            return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), total)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these; an architecture that has been trained is trained again with another seed."""
@@ -65,15 +65,15 @@ class Trainer:
 
     # ------------------------------------------------------------------ training
 
-    def evaluate(self, proposals: Sequence[Proposal], planned: int | None = None) -> list[Record]:
+    def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
-        After the deadline no training starts, and what was not trained is missing from the answer. No outputs are read
-        but those of records that were there before and are asked for.
+        After the deadline no training starts, and untrained proposals are missing from the result. Outputs are read
+        only for earlier records among the proposals.
 
         Args:
             proposals: what to train.
-            planned: trainings in all, for the progress shown; these are the last by default.
+            total: trainings in all, for the progress shown; these are the last by default.
         """
         if not proposals:
             return []
@@ -82,42 +82,42 @@ class Trainer:
         with self.home.changing():
             archive.propose(proposals)
             waiting = [p for p in archive.pending(group) if p.id in place]
-            for _record in self._train(waiting, len(waiting), planned):
+            for _record in self._train(waiting, len(waiting), total):
                 pass
             self.home.prune()
         records = [r for r in archive.records(group) if r.id in place]
         return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
 
-    def stream(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
+    def train_as_workers_free(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
         """Take up to `most` proposals, one whenever a worker is free; store each before it is trained, and its record,
         which is then yielded."""
 
-        def stored() -> Iterator[Proposal]:
+        def store_each() -> Iterator[Proposal]:
             for proposal in proposals:
                 self.home.archive.propose([proposal])
                 yield proposal
 
         _ = self.images.dataset
         with self.home.changing():
-            yield from self._train(stored(), most, self.home.settings.budget)
+            yield from self._train(store_each(), most, self.home.settings.budget)
             self.home.prune()
 
-    def _train(self, proposals: Iterable[Proposal], count: int, planned: int | None) -> Iterator[Record]:
+    def _train(self, proposals: Iterable[Proposal], count: int, total: int | None) -> Iterator[Record]:
         """Carry out so many proposals, and store and yield each record as it comes."""
         if not count:
             return
         plan = self.plan(count)
         plan.check(self.home.path)
         done = len(self.home.archive.records())
-        if begun := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
-            say(f"{begun} of {count} trainings go on from their last epoch")
+        if resuming := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
+            say(f"{resuming} of {count} trainings go on from their last epoch")
         bar = Bar(count)
-        progress = TrainingProgress(bar, done, planned or done + count)
+        progress = TrainingProgress(bar, done, total or done + count)
         with bar.shown():
             jobs = (self._job(p) for p in proposals)
             for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self._store(record)
-                progress.ended(record)
+                progress.count(record)
                 self.on_record(record)
                 yield record
 
@@ -130,8 +130,8 @@ class Trainer:
 
     def _executor(self, plan: Plan) -> Executor:
         settings = self.home.settings
-        chosen_here = settings.executor == "ray" or settings.workers == 0
-        return make_executor(settings, None if chosen_here else min(plan.workers, plan.trainings))
+        fixed = settings.executor == "ray" or settings.workers == 0
+        return make_executor(settings, None if fixed else min(plan.workers, plan.trainings))
 
     def _job(self, proposal: Proposal) -> Job:
         home, header = self.home, self.home.archive.header
@@ -148,10 +148,10 @@ class Trainer:
         )
 
     def _recipe(self, proposal: Proposal) -> Recipe:
-        """That of its fidelity, with the time limit of the setting that is meant."""
+        """The recipe of a proposal's fidelity, with the time limit of the settings."""
         settings = self.home.settings
-        named = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
-        return named.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
+        recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
+        return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 
     # ------------------------------------------------------------------ time and space
 
@@ -165,15 +165,15 @@ class Trainer:
         return self.deadline is None or time.monotonic() < self.deadline
 
     def plan(self, trainings: int) -> Plan:
-        """What so many trainings take."""
+        """Resources of a number of trainings."""
         return Plan.of(self.home.problem, self.images.splits(), trainings)
 
     def announce(self) -> None:
-        """Say what is about to happen, and what it takes."""
+        """Print the study, its progress and the resources of the remaining trainings."""
         home, header, settings = self.home, self.home.archive.header, self.home.settings
         done = len(home.archive.records())
         plan = self.plan(max(settings.budget - done, 0))
-        time_left = seconds(home.problem, self.images.splits(), plan, done)
+        time_left = estimated_seconds(home.problem, self.images.splits(), plan, done)
         stream = f", stream {settings.stream}" if settings.stream else ""
         say(
             f"study {home.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "
@@ -190,37 +190,37 @@ class Trainer:
 class TrainingProgress:
     """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
 
-    def __init__(self, bar: Bar, done_before: int, planned: int) -> None:
-        """`planned` trainings in all, of which `done_before` are done."""
-        self._bar, self._first, self._planned = bar, done_before, planned
+    def __init__(self, bar: Bar, done_before: int, total: int) -> None:
+        """`total` trainings in all, of which `done_before` are done."""
+        self._bar, self._first, self._total = bar, done_before, total
         self._share: dict[str, float] = {}
-        self._ended = 0
+        self._count = 0
         self._start = time.monotonic()
 
     def advance(self, proposal: Proposal, share: float) -> None:
-        """That share of a training is done."""
+        """Update the finished share of a training."""
         self._share[proposal.id] = share
         self._refresh()
 
-    def ended(self, record: Record) -> None:
-        """A training is over."""
+    def count(self, record: Record) -> None:
+        """Count a finished training and print its line."""
         self._share.pop(record.id, None)
-        self._ended += 1
+        self._count += 1
         outcome = "trained" if record.failure is None else f"failed ({record.failure.kind}: {record.failure.message})"
-        number = self._first + self._ended
-        say(f"[{number}/{self._planned}] {record.id} {outcome} in {duration(record.seconds)}; {self._left()}")
+        number = self._first + self._count
+        say(f"[{number}/{self._total}] {record.id} {outcome} in {duration(record.seconds)}; {self._time_left()}")
         self._refresh()
 
-    def _done(self) -> float:
-        return self._ended + sum(self._share.values())
+    def _trainings_done(self) -> float:
+        return self._count + sum(self._share.values())
 
-    def _left(self) -> str:
-        done = self._done()
+    def _time_left(self) -> str:
+        done = self._trainings_done()
         if done <= 0:
             return "time left unknown"
         rate = done / (time.monotonic() - self._start)
-        remaining = max(self._planned - self._first - done, 0)
+        remaining = max(self._total - self._first - done, 0)
         return f"about {duration(remaining / rate)} of training left"
 
     def _refresh(self) -> None:
-        self._bar.at(self._done(), f"training {' '.join(self._share)}", self._left())
+        self._bar.at(self._trainings_done(), f"training {' '.join(self._share)}", self._time_left())

@@ -1,4 +1,4 @@
-"""The front trained again with other seeds: how much of it was luck.
+"""Verification: the front trained again with other seeds, to measure how much of it was luck.
 
 A front is the best of many trainings, and the best of many measurements promises too much. What networks of the front
 measure with seeds that nobody chose is what to expect of training them again.
@@ -30,25 +30,25 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One architecture of the front."""
+    """Claims of one architecture of the front."""
 
     architecture: Architecture
     claims: tuple[Claim, ...]
     """Its solutions on the front, cheapest first; at least one of them has been trained again."""
     trainings: int
-    """Of this architecture in all that did not fail."""
+    """Successful trainings of this architecture in all."""
 
     @property
-    def _verified(self) -> Sequence[Claim]:
+    def _repeated_claims(self) -> Sequence[Claim]:
         return [claim for claim in self.claims if claim.again]
 
     def claimed(self, split: Split) -> float:
         """Mean accuracy of the solutions as the front has them."""
-        return mean(_accuracy(claim.solution, split) for claim in self._verified)
+        return mean(_accuracy(claim.solution, split) for claim in self._repeated_claims)
 
     def again(self, split: Split) -> float:
-        """The same with other seeds: the mean over solutions and seeds."""
-        return mean(mean(_accuracy(s, split) for s in claim.again) for claim in self._verified)
+        """Mean accuracy with other seeds, over solutions and seeds."""
+        return mean(mean(_accuracy(s, split) for s in claim.again) for claim in self._repeated_claims)
 
 
 def _accuracy(solution: Solution, split: Split) -> float:
@@ -68,10 +68,10 @@ def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: in
         if strange := [id for id in ids if id not in on_front]:
             raise InputError(f"network {strange[0]} is not on the front: {', '.join(on_front)}")
         front = [s for s in front if not ids or s.record.id in ids]
-        chosen = list(dict.fromkeys(s.record.architecture for s in front))
-        trained = Counter(p.architecture for p in trainer.home.archive.proposals())
-        trainer.collect_architectures([a for a in chosen for _ in range(seeds - trained[a])])
-    return [v for a in chosen if (v := _verification(solutions, a, front)) is not None]
+        architectures = list(dict.fromkeys(s.record.architecture for s in front))
+        trainings = Counter(p.architecture for p in trainer.home.archive.proposals())
+        trainer.collect_architectures([a for a in architectures for _ in range(seeds - trainings[a])])
+    return [v for a in architectures if (v := _verification(solutions, a, front)) is not None]
 
 
 def _verification(solutions: Solutions, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:

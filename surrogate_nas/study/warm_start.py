@@ -1,4 +1,4 @@
-"""A study begins with what another one found: the architectures on its front, to be trained here."""
+"""Warm start: propose the architectures on other studies' fronts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.study.home import Home
 
 WARM_START = "warm_start"
-"""In what is said of a proposal: the record that its architecture was taken from."""
+"""Key in a proposal's prediction: the record that its architecture was taken from."""
 
 
 def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list[Proposal]:
@@ -37,21 +37,21 @@ def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list
     """
     if n is not None and n < 1:
         raise InputError(f"n {n} is not a positive number")
-    chosen: dict[Architecture, dict[str, Any]] = {}
+    origins: dict[Architecture, dict[str, Any]] = {}
     for source in [Home.open(path) for path in others]:
-        found = _along_front(source, n)
-        _require_in_space(home, source, list(found))
-        for architecture, record in found.items():
-            chosen.setdefault(architecture, _taken_from(source, record))
+        front = _along_front(source, n)
+        _require_in_space(home, source, list(front))
+        for architecture, record in front.items():
+            origins.setdefault(architecture, _taken_from(source, record))
     with home.changing():
         taken = home.archive.proposals()
-        new = _worth_training(home, list(chosen), taken)
+        new = _worth_training(home, list(origins), taken)
         proposals = [
-            replace(p, prediction={WARM_START: chosen[p.architecture]})
+            replace(p, prediction={WARM_START: origins[p.architecture]})
             for p in user_proposals(home.problem, new, next_round(taken))
         ]
         home.archive.propose(proposals)
-    say(f"{len(proposals)} of {len(chosen)} networks are to be trained here first")
+    say(f"{len(proposals)} of {len(origins)} networks are to be trained here first")
     return proposals
 
 
@@ -64,9 +64,9 @@ def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
         of.setdefault(record.architecture, record)
     if not of:
         raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
-    every = list(of)
-    some = evenly(len(every), n or len(every))
-    return {every[i]: of[every[i]] for i in some}
+    architectures = list(of)
+    index = evenly(len(architectures), n or len(architectures))
+    return {architectures[i]: of[architectures[i]] for i in index}
 
 
 def _require_in_space(home: Home, source: Home, architectures: Sequence[Architecture]) -> None:
@@ -87,10 +87,14 @@ def _worth_training(home: Home, architectures: Sequence[Architecture], taken: Se
     space, limits = home.space, home.settings.limits
     rows = space.indices(architectures)
     keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.genes.present(rows), limits)
-    known = taken_rows(space, [p.architecture for p in taken])
+    taken_keys = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
         say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")
-    return [a for a, row, kept in zip(architectures, rows, keeps, strict=True) if kept and row.tobytes() not in known]
+    return [
+        a
+        for a, row, keeps_limits in zip(architectures, rows, keeps, strict=True)
+        if keeps_limits and row.tobytes() not in taken_keys
+    ]
 
 
 def _taken_from(source: Home, record: Record) -> dict[str, Any]:

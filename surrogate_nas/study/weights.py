@@ -25,15 +25,15 @@ def load_network(home: Home, id: str) -> EarlyExitNetwork:
             f"train it again with --keep all"
         )
     network = EarlyExitNetwork(record.architecture, home.shape, backbone=home.space.spec.backbone)
-    needed = str(record.architecture)
+    architecture = str(record.architecture)
     try:
         with safe_open(path, framework="pt") as file:
-            held = (file.metadata() or {}).get(ARCHITECTURE, "another network")
+            owner = (file.metadata() or {}).get(ARCHITECTURE, "another network")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
     except (SafetensorError, OSError) as error:
         raise JobError(f"the weights of {record.id} at {path} are damaged: {first_line(error)}") from None
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise JobError(f"{path} has the weights of {held}; those of {record.id} are of {needed}") from None
+        raise JobError(f"{path} has the weights of {owner}; those of {record.id} are of {architecture}") from None
     return network.eval()

@@ -8,16 +8,16 @@ from surrogate_nas.training.executors.ray import RayCluster
 
 
 def make_executor(settings: Settings, workers: int | None = None) -> Executor:
-    """The one that the settings name.
+    """The executor of the settings.
 
     Args:
         settings: of the study; no `workers` are one process per core, or what Ray has room for, and 0 is this process.
-        workers: instead of theirs.
+        workers: overrides that of the settings.
     """
     workers = settings.workers if workers is None else workers
     limit = None if settings.max_memory_gb is None else round(settings.max_memory_gb * 1e9)
     if settings.executor == "ray":
         gpus = settings.gpus_per_trial
-        whole = 1.0 if settings.device.startswith("cuda") else 0.0
-        return RayCluster(workers, settings.ray_address, whole if gpus is None else gpus, limit)
+        default_gpus = 1.0 if settings.device.startswith("cuda") else 0.0
+        return RayCluster(workers, settings.ray_address, default_gpus if gpus is None else gpus, limit)
     return InProcess() if workers == 0 else LocalProcesses(workers or available_cores(), limit)

@@ -1,4 +1,4 @@
-"""How wide intervals must be, learned from held-out rows."""
+"""Calibration of interval widths from held-out rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far held-out trainings fell from their predictions."""
+    """Deviations of held-out trainings from their predictions."""
 
     network_variance: Floats
     """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
@@ -20,7 +20,7 @@ class Calibration:
     residuals: Floats
     """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
     widening: Mapping[str, float] = field(default_factory=dict)
-    """Of each quantity that follows from the targets, by what its deviations from the mean are multiplied."""
+    """Factor for the deviations from the mean, for each quantity that follows from the targets."""
 
     @classmethod
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
@@ -43,6 +43,6 @@ class Calibration:
         draws, so comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
-        drawn = self.residuals[rng.integers(len(self.residuals), size=samples)]
-        drawn = np.where(np.isnan(drawn), rng.standard_normal(drawn.shape), drawn)
-        return np.asarray(mean + drawn[:, None, :] * np.sqrt(variance + self.network_variance))
+        z = self.residuals[rng.integers(len(self.residuals), size=samples)]
+        z = np.where(np.isnan(z), rng.standard_normal(z.shape), z)
+        return np.asarray(mean + z[:, None, :] * np.sqrt(variance + self.network_variance))

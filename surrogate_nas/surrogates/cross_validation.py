@@ -1,4 +1,4 @@
-"""What models say of rows that they did not see: folds over architectures."""
+"""Cross-validation: predictions of rows by models of the other folds, with folds over architectures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from botorch.models.model import Model
 
 from surrogate_nas.foundation.arrays import Floats, Ints
-from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mixed, stacking_weights
+from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mix, stacking_weights
 from surrogate_nas.surrogates.normal_model import NormalModel, marginals
 from surrogate_nas.surrogates.registry import Surrogate, member_named
 from surrogate_nas.surrogates.training_set import TrainingSet
@@ -17,8 +17,8 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Means and variances (n, m) of rows, each by a model of the other folds."""
+class HeldOutPredictions:
+    """Predicted means and variances (n, m) of rows, each by a model of the other folds."""
 
     mean: Floats
     variance: Floats
@@ -32,42 +32,44 @@ def folds(group: Ints, seed: int) -> Ints:
     return np.asarray(fold[group])
 
 
-def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOut:
-    """Predict every row from the rows of other folds."""
+def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOutPredictions:
+    """Predict every row by a model of the rows of other folds."""
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for k in range(FOLDS):
         test = fold == k
         model = member_named(member).fit(training.rows(np.flatnonzero(~test)), seed)
-        said = marginals(model, torch.from_numpy(training.X[test]))
-        mean[test], variance[test] = said[0].numpy(), said[1].numpy()
-    return HeldOut(mean, variance)
+        posterior = marginals(model, torch.from_numpy(training.X[test]))
+        mean[test], variance[test] = posterior[0].numpy(), posterior[1].numpy()
+    return HeldOutPredictions(mean, variance)
 
 
-def combined(training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Mapping[str, HeldOut]) -> HeldOut:
-    """What a surrogate says of held-out rows, from what its members say; weights for a fold come from other folds."""
-    chosen = [parts[name] for name in surrogate.members]
-    if len(chosen) == 1:
-        return chosen[0]
-    means, variances = (np.stack([getattr(part, name) for part in chosen]) for name in ("mean", "variance"))
+def combine(
+    training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Mapping[str, HeldOutPredictions]
+) -> HeldOutPredictions:
+    """A surrogate's held-out predictions, from those of its members; weights for a fold come from other folds."""
+    members = [parts[name] for name in surrogate.members]
+    if len(members) == 1:
+        return members[0]
+    means, variances = (np.stack([getattr(part, name) for part in members]) for name in ("mean", "variance"))
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for test in (fold == k for k in range(FOLDS)):
         if surrogate.stacked:
             weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
         else:
-            weights = equal_weights(len(chosen), training.outputs)
-        whole = mixed(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
-        mean[test], variance[test] = whole[0].numpy(), whole[1].numpy()
-    return HeldOut(mean, variance)
+            weights = equal_weights(len(members), training.outputs)
+        mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
+        mean[test], variance[test] = mixture[0].numpy(), mixture[1].numpy()
+    return HeldOutPredictions(mean, variance)
 
 
-def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, HeldOut], seed: int) -> Model:
-    """A surrogate of all rows; where it is stacked, weighted by what its members said of held-out rows."""
+def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, HeldOutPredictions], seed: int) -> Model:
+    """A surrogate fitted to all rows; if it is stacked, with weights from its members' held-out predictions."""
     models = [member_named(name).fit(training, seed) for name in surrogate.members]
     if len(models) == 1:
         return models[0]
     if surrogate.stacked:
-        said = np.stack([parts[name].mean for name in surrogate.members])
-        weights = stacking_weights(said, training.Y, training.Yvar)
+        held_out_means = np.stack([parts[name].mean for name in surrogate.members])
+        weights = stacking_weights(held_out_means, training.Y, training.Yvar)
     else:
         weights = equal_weights(len(models), training.outputs)
     return Mixture([m for m in models if isinstance(m, NormalModel)], weights)

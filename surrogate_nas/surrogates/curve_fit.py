@@ -45,14 +45,14 @@ class Scoring:
     counts: Tensor
     """(n, T, 2 E) how many leave at each position and are right, then how many are wrong."""
 
-    def slopes(self, coefficients: Tensor, some: slice) -> tuple[Tensor, Tensor]:
+    def slopes(self, coefficients: Tensor, networks: slice) -> tuple[Tensor, Tensor]:
         """(n, T, 2 E) probabilities of the counts of some networks, and (n, T, 2 E, C) their derivatives.
 
         That of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e it is ℓ_e (1 − g_e).
         """
         basis, E = self.basis, self.basis.positions
         d = easiness_levels(coefficients.dtype)
-        present = self.present[some]
+        present = self.present[networks]
         on = (torch.isfinite(self.thresholds) & present[:, None, :-1])[..., None]  # (n, T, E − 1, 1)
         t = basis.root(torch.where(on, self.thresholds[..., None], 1.0))
         u, bent = nines(t), t**BEND
@@ -75,8 +75,8 @@ class Scoring:
             hits = leaving * right
             cells[..., e], cells[..., E + e] = hits.sum(-1), (leaving - hits).sum(-1)
             for i, feature in enumerate(features):
-                by = (hits * (1 - right) * feature).sum(-1)
-                slopes[..., e, basis.right[e].start + i], slopes[..., E + e, basis.right[e].start + i] = by, -by
+                slope = (hits * (1 - right) * feature).sum(-1)
+                slopes[..., e, basis.right[e].start + i], slopes[..., E + e, basis.right[e].start + i] = slope, -slope
             leaves.append(share)
             for j in range(min(e + 1, E - 1)):
                 factor = (1 - share) if j == e else -leaves[j]
@@ -90,9 +90,9 @@ class Scoring:
                     (b[..., 4, :] < 0) * u[:, :, j],
                     d,
                 )
-                for who, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
+                for cell, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
                     for i, feature in enumerate(kinks):
-                        slopes[..., who, basis.leave[j].start + i] = (amount * feature).sum(-1)
+                        slopes[..., cell, basis.leave[j].start + i] = (amount * feature).sum(-1)
             inside = inside - leaving
         return cells.clamp_min(SMALLEST_SHARE), slopes
 
@@ -111,11 +111,11 @@ class Scoring:
 
     def pooled(self, typical: Tensor) -> Tensor:
         """(C,) coefficients that suit some of the networks together."""
-        few = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
-        some = Scoring(self.basis, self.thresholds, self.present[few], self.counts[few])
+        index = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
+        pool = Scoring(self.basis, self.thresholds, self.present[index], self.counts[index])
         coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
         for _ in range(POOLED_STEPS):
-            _, gradient, information = some._score(coefficients.expand(len(few), -1))
+            _, gradient, information = pool._score(coefficients.expand(len(index), -1))
             slope = gradient.mean(0) - (coefficients - typical) / POOLED_PRIOR_SD**2
             curvature = information.mean(0) + eye / POOLED_PRIOR_SD**2
             coefficients = coefficients + _step(slope, curvature, torch.tensor(DAMPING))
@@ -128,13 +128,13 @@ class Scoring:
         value, slope, curvature = self._posterior(best, pooled)
         damping = torch.full_like(value, DAMPING)
         for _ in range(STEPS):
-            tried = best + _step(slope, curvature, damping)
-            its_value, its_slope, its_curvature = self._posterior(tried, pooled)
-            better = its_value >= value
-            best = torch.where(better[:, None], tried, best)
-            slope = torch.where(better[:, None], its_slope, slope)
-            curvature = torch.where(better[:, None, None], its_curvature, curvature)
-            value, damping = torch.maximum(value, its_value), torch.where(better, damping / 3, damping * 8)
+            trial = best + _step(slope, curvature, damping)
+            trial_value, trial_slope, trial_curvature = self._posterior(trial, pooled)
+            better = trial_value >= value
+            best = torch.where(better[:, None], trial, best)
+            slope = torch.where(better[:, None], trial_slope, slope)
+            curvature = torch.where(better[:, None, None], trial_curvature, curvature)
+            value, damping = torch.maximum(value, trial_value), torch.where(better, damping / 3, damping * 8)
         return best, curvature
 
     def _posterior(self, coefficients: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,8 +168,8 @@ def fit_curves(basis: CurveBasis, exits: list[Exits], thresholds: Floats) -> tup
         (n, C) coefficients, 0 where an exit does not exist, and (n, C, C) their sampling covariances.
     """
     present = np.array([view.present for view in exits])
-    measured = [view.measure(thresholds) for view in exits]
-    counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measured], dtype=float)
+    measurements = [view.measure(thresholds) for view in exits]
+    counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measurements], dtype=float)
     share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
     scoring = Scoring(basis, torch.from_numpy(thresholds), torch.from_numpy(present), torch.from_numpy(share * counts))
     typical = [*TYPICAL_LEAVE * (basis.positions - 1), *TYPICAL_EARLY * (basis.positions - 1), *TYPICAL_LAST]

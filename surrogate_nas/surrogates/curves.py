@@ -1,4 +1,4 @@
-"""What a network does at any thresholds, as a few coefficients.
+"""Threshold curves: the behaviour of a network at any thresholds, as a few coefficients.
 
 Samples differ in how easy they are: each is of one of eight equally likely levels of easiness d, spread like a standard
 normal variable, and the same at every exit of a network, so that those whom one exit keeps are hard for the next. Of
@@ -73,8 +73,8 @@ def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """What E positions do at thresholds: tensors of shape (…, E)."""
+class ExitBehavior:
+    """Exit probabilities and accuracies of E positions at thresholds: tensors of shape (…, E)."""
 
     rates: Tensor
     """Exit probabilities p_e; they sum to 1."""
@@ -90,8 +90,8 @@ class Reach:
         """(…) Σ p_e M_e for (…, E) costs of leaving at each position."""
         return (self.rates * costs).sum(-1)
 
-    def measured(self, samples: int, generator: torch.Generator) -> "Reach":
-        """What that many held-out samples would show of these probabilities: a draw of the counts.
+    def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "ExitBehavior":
+        """A draw of these quantities as measured on a finite number of held-out samples.
 
         The first dimension is that of draws; networks share the noise of a draw, so that comparisons are less noisy.
         Binomial counts are drawn as rounded normal ones. Where nobody leaves, the accuracy stays as it is.
@@ -107,7 +107,7 @@ class Reach:
             rates.append(leaving / samples)
             accuracy.append(torch.where(leaving > 0, right / leaving.clamp_min(1), self.exit_accuracy[..., e]))
             inside, ahead = inside - leaving, ahead - self.rates[..., e]
-        return Reach(torch.stack(rates, -1), torch.stack(accuracy, -1))
+        return ExitBehavior(torch.stack(rates, -1), torch.stack(accuracy, -1))
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ class CurveBasis:
 
     positions: int
     power: float = 1.0
-    """p: thresholds are told apart by their p-th roots."""
+    """p: curves are functions of the p-th root of thresholds."""
 
     def root(self, thresholds: Tensor) -> Tensor:
-        """t of thresholds."""
+        """t, the p-th root of thresholds."""
         return thresholds if self.power == 1 else thresholds ** (1 / self.power)
 
     def spread(self, count: int, seed: int = 0) -> Floats:
@@ -128,19 +128,19 @@ class CurveBasis:
 
     @cached_property
     def leave(self) -> list[slice]:
-        """Where each early position's β are."""
+        """Slice of the coefficients β of each early position."""
         return [slice(e * TERMS_LEAVE, (e + 1) * TERMS_LEAVE) for e in range(self.positions - 1)]
 
     @cached_property
     def right(self) -> list[slice]:
-        """Where each position's γ are."""
+        """Slice of the coefficients γ of each position."""
         start, early = (self.positions - 1) * TERMS_LEAVE, self.positions - 1
         slices = [slice(start + e * TERMS_EARLY, start + (e + 1) * TERMS_EARLY) for e in range(early)]
         return [*slices, slice(start + early * TERMS_EARLY, start + early * TERMS_EARLY + TERMS_LAST)]
 
     @property
     def groups(self) -> list[slice]:
-        """Coefficients that belong to one curve."""
+        """Slices of the coefficients of each curve."""
         return [*self.leave, *self.right]
 
     @property
@@ -157,7 +157,7 @@ class CurveBasis:
                 defined[:, self.leave[e]] = present[:, e, None]
         return defined
 
-    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> Reach:
+    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from coefficients.
 
         Args:
@@ -168,7 +168,7 @@ class CurveBasis:
         rates, right = self._shares(coefficients, thresholds, present)
         nobody = rates < SMALLEST_SHARE
         accuracy = torch.where(nobody, 0.5, right / torch.where(nobody, 1.0, rates)).clamp(0, 1)
-        return Reach(rates, accuracy)
+        return ExitBehavior(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """(…, E) shares of all samples that leave at each position, and that leave there and are right.
@@ -210,5 +210,5 @@ def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Ten
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:
     normal = torch.randn((len(trials), *[1] * (trials.dim() - 1)), generator=generator, dtype=trials.dtype)
-    drawn = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
-    return torch.minimum(drawn.clamp_min(0), trials)
+    counts = (trials * p + (trials * p * (1 - p)).clamp_min(0).sqrt() * normal).round()
+    return torch.minimum(counts.clamp_min(0), trials)

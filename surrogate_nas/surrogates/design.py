@@ -1,4 +1,4 @@
-"""From records to what surrogates learn: the only bridge between the archive and the models.
+"""The design matrix: inputs and targets of surrogates, from records.
 
 Signs and transforms live here and in `targets`, and nowhere else. A row is one training; its inputs are the
 architecture's encoding and its exact costs, its targets the coefficients of its threshold curve, rotated and scaled.
@@ -26,7 +26,7 @@ from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 @dataclass(frozen=True, kw_only=True)
 class DesignMatrix:
-    """n trained networks, and what surrogates learn of them."""
+    """Inputs and targets of n trained networks."""
 
     basis: CurveBasis
     records: tuple[str, ...]
@@ -48,7 +48,7 @@ class DesignMatrix:
 
     @classmethod
     def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """From the records that have outputs, and what their exits do on tune.
+        """Build from the records that have outputs, and their exits on tune.
 
         Raises:
             JobError: if fewer than eight networks have been trained.
@@ -60,7 +60,7 @@ class DesignMatrix:
 
     @classmethod
     def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """From n records, whose outputs are not read, and their targets."""
+        """Build from n records, whose outputs are not read, and their targets."""
         architectures = tuple(r.architecture for r in trained)
         candidates = Candidates.of(space, architectures, costing)
         costs = _log_costs(candidates.cost)
@@ -86,7 +86,7 @@ class DesignMatrix:
 
     @property
     def targets(self) -> Targets:
-        """What `of` takes."""
+        """The targets, in the form that `of` takes."""
         training = self.training
         return Targets(self.basis.power, self.samples, training.Y, training.Yvar, self.center, self.rotation)
 

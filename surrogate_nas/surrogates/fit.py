@@ -7,7 +7,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, folds, held_out
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
@@ -15,15 +15,15 @@ from surrogate_nas.surrogates.validation import Validation, judge, reference_thr
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """The chosen surrogate, and how each that was tried did."""
+class FittedSurrogate:
+    """The chosen surrogate, and the held-out validation of each that was tried."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
 
     @property
-    def used(self) -> Validation:
-        """That of the chosen surrogate."""
+    def chosen_validation(self) -> Validation:
+        """Validation of the chosen surrogate."""
         return next(v for v in self.validations if v.kind == self.predictor.kind)
 
     @property
@@ -32,31 +32,31 @@ class Fitted:
         return reference_thresholds(self.predictor.design.basis)
 
 
-def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed: int) -> Fitted:
+def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed: int) -> FittedSurrogate:
     """Cross-validate, choose, and fit to all rows.
 
     Args:
         design: n rows.
-        exits: the same networks' tune outputs, for what was really measured.
-        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. What
-            MACs alone say is judged beside it.
+        exits: the same networks' exits on tune, for the measured values.
+        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. The
+            surrogate of costs alone is judged too, for comparison.
         seed: of folds, bootstrap samples and draws.
     """
     with one_thread():
         kinds = AUTO if surrogate == "auto" else (surrogate,)
         training, fold = design.training, folds(design.training.group, seed)
         parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
-        whole = {kind: combined(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
-        validations = tuple(judge(design, exits, kind, said, fold, seed) for kind, said in whole.items())
-        used = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
-        best = next(v for v in validations if v.kind == used)
+        predictions = {kind: combine(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
+        validations = tuple(judge(design, exits, kind, held_out, fold, seed) for kind, held_out in predictions.items())
+        best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
+        best = next(v for v in validations if v.kind == best_kind)
         model = fit_whole(training, surrogate_named(best.kind), parts, seed)
-        return Fitted(Predictor(best.kind, design, model, best.calibration), validations)
+        return FittedSurrogate(Predictor(best.kind, design, model, best.calibration), validations)
 
 
-def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOut]:
+def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOutPredictions]:
     members = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
-    parts, countdown = dict[str, HeldOut](), Countdown("models cross-validated")
+    parts, countdown = dict[str, HeldOutPredictions](), Countdown("models cross-validated")
     for name in members:
         parts[name] = held_out(design.training, fold, name, seed)
         countdown.at(len(parts), len(members) + 1)

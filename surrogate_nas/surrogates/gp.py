@@ -63,10 +63,10 @@ class GaussianProcesses(NormalModel):
         likelihood.second_noise_covar.noise = 0.05
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
-            seen = self.inputs(torch.from_numpy(training.X))
+            columns = self.inputs(torch.from_numpy(training.X))
             targets = torch.from_numpy(training.beyond_trend() if view in ON_TREND else training.Y)
             self.gp = SingleTaskGP(
-                seen.expand(*batch, *seen.shape),
+                columns.expand(*batch, *columns.shape),
                 targets.T[..., None],
                 likelihood=likelihood,
                 covar_module=VIEWS[view](self.inputs, batch),
@@ -79,12 +79,12 @@ class GaussianProcesses(NormalModel):
         return self.trend.shape[1]
 
     @classmethod
-    def fitted(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
+    def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
         """Hyperparameters of the largest posterior, by at most 150 of the rows; predictions are by all."""
         model = learner = cls(training, view)
         if len(training) > MOST_TO_LEARN:
-            some = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
-            learner = cls(training.rows(some), view, model.inputs)
+            subset = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
+            learner = cls(training.rows(subset), view, model.inputs)
         learner._learn()
         for name in ("covar_module", "mean_module"):
             getattr(model.gp, name).load_state_dict(getattr(learner.gp, name).state_dict())
@@ -105,34 +105,34 @@ class GaussianProcesses(NormalModel):
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
-        root, weights = self._solved
-        kernel, seen = self.gp.covar_module, self.inputs(X)[..., None, :, :]
-        cross = covariances(kernel, seen, self._rows)
+        root, weights = self._solution
+        kernel, columns = self.gp.covar_module, self.inputs(X)[..., None, :, :]
+        cross = covariances(kernel, columns, self._rows)
         explained = cross @ root
-        within = covariances(kernel, seen, seen) - explained @ explained.mT
+        within = covariances(kernel, columns, columns) - explained @ explained.mT
         return self._mean(X, cross @ weights), within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, d) inputs, in single precision: several times as fast, errors of 10⁻⁵."""
         kernel, rows, root, weights = self._single
-        seen = self.inputs(X).float()
-        cross = covariances(kernel, seen, rows)
-        variance = covariances(kernel, seen, seen, diag=True) - (cross @ root).square().sum(-1)
+        columns = self.inputs(X).float()
+        cross = covariances(kernel, columns, rows)
+        variance = covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1)
         return self._mean(X, (cross @ weights).double()), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
     def _mean(self, X: Tensor, beyond: Tensor) -> Tensor:
-        """(…, q, m) from (…, m, q, 1) what covariances with the rows say."""
+        """(…, q, m) means, from (…, m, q, 1) predictions beyond the trend."""
         mean: Tensor = beyond[..., 0] + self.gp.mean_module.constant[:, None]
         return mean.mT + self.trend[0] + X @ self.trend[1:]
 
     @property
     def _rows(self) -> Tensor:
-        """(n, columns) that were learned from."""
+        """(n, columns) of the training rows."""
         rows: Tensor = self.gp.train_inputs[0][0]
         return rows
 
     @cached_property
-    def _solved(self) -> tuple[Tensor, Tensor]:
+    def _solution(self) -> tuple[Tensor, Tensor]:
         """(m, n, n) root R Rᵀ of the inverse covariance of the rows with their noise, and (m, n, 1) that inverse times
         the targets."""
         likelihood = self.gp.likelihood
@@ -145,6 +145,6 @@ class GaussianProcesses(NormalModel):
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
-        """The kernel, the rows and what is solved, in single precision."""
-        root, weights = self._solved
+        """The kernel, the rows and `_solution`, in single precision."""
+        root, weights = self._solution
         return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()

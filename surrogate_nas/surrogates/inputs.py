@@ -1,4 +1,4 @@
-"""Inputs as kernels and trees see them."""
+"""Input columns of kernels and trees."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from torch import Tensor
 from surrogate_nas.surrogates.training_set import TrainingSet
 
 MOST_LEVELS = 12
-"""A choice among more values than this is not told apart value by value."""
+"""A choice among more values than this has no column for each value."""
 
 
 class Inputs(torch.nn.Module):
-    """The columns that kernels see: inputs in [0, 1], and each value of each choice as a column of 0 and 1."""
+    """Map inputs to columns: the inputs in [0, 1], and each value of each choice as a column of 0 and 1."""
 
     above: Tensor
     upto: Tensor
@@ -22,10 +22,10 @@ class Inputs(torch.nn.Module):
         levels = {j: np.unique(training.X[:, j]) for j in training.columns("ordinal", "nominal")}
         levels = {j: values for j, values in levels.items() if len(values) <= MOST_LEVELS}
         self.source = [j for j, values in levels.items() for _ in values]
-        """The input that each column of 0 and 1 is of."""
+        """Index of the input of each column of 0 and 1."""
         self.choices = len(levels)
         self.choice = [i for i, values in enumerate(levels.values()) for _ in values]
-        """From 0, the choice that each of them is of."""
+        """Index, from 0, of the choice of each column of 0 and 1."""
         edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in levels.values()]
         self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
         self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
@@ -38,6 +38,6 @@ class Inputs(torch.nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """(…, n, d) to (…, n, all columns). A value that no row has counts as the nearest that one has."""
-        chosen = X[..., self.source]
-        hot = (chosen > self.above) & (chosen <= self.upto)
+        values = X[..., self.source]
+        hot = (values > self.above) & (values <= self.upto)
         return torch.cat([X, hot.to(X.dtype)], dim=-1)

@@ -1,4 +1,4 @@
-"""How well one quantity of networks was predicted by models that never saw them."""
+"""Scores of held-out predictions of one quantity."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SMALLEST_SD = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Of one quantity, the mean over the thresholds at which it was judged."""
+    """Score of the predictions of one quantity: means over the thresholds at which it was judged."""
 
     target: str
     n: int
@@ -35,26 +35,25 @@ class Score:
     """How far the best of the five predicted best falls short of the best there is."""
 
     @classmethod
-    def of(cls, target: str, measured: Floats, said: Spread, group: Ints, *, cost: bool) -> "Score":
+    def of(cls, target: str, measured: Floats, prediction: Spread, group: Ints, *, cost: bool) -> "Score":
         """Judge predictions of n networks at R thresholds.
 
         Args:
-            target: what is judged.
+            target: name of the quantity.
             measured: (R, n); NaN where undefined, but not everywhere.
-            said: (R, n) what was predicted. What is certain (the MACs of a network without early exits) counts for τ
-                and RMSE alone.
+            prediction: (R, n). Certain values (the MACs of a network without early exits) count for τ and RMSE alone.
             group: (n,) architecture of each network.
             cost: whether errors are relative to the measured value, and less is better.
         """
-        known = np.isfinite(measured)
-        scale = np.where(known, measured, 1.0) if cost else np.ones_like(measured)
-        error = np.where(known, (said.mean - measured) / scale, 0.0)[known]
-        open_ = known & (said.sd > CERTAIN * scale)
-        inside = (measured >= said.low - SMALLEST_SD) & (measured <= said.high + SMALLEST_SD)
-        sd = np.maximum(said.sd / scale, SMALLEST_SD)[open_]
-        off = ((measured - said.mean) / scale)[open_] / sd
+        defined = np.isfinite(measured)
+        scale = np.where(defined, measured, 1.0) if cost else np.ones_like(measured)
+        error = np.where(defined, (prediction.mean - measured) / scale, 0.0)[defined]
+        open_ = defined & (prediction.sd > CERTAIN * scale)
+        inside = (measured >= prediction.low - SMALLEST_SD) & (measured <= prediction.high + SMALLEST_SD)
+        sd = np.maximum(prediction.sd / scale, SMALLEST_SD)[open_]
+        off = ((measured - prediction.mean) / scale)[open_] / sd
         nll = 0.5 * off**2 + np.log(sd) + 0.5 * np.log(2 * np.pi)
-        pairs = [(p[k], m[k], group[k]) for p, m, k in zip(said.mean, measured, known, strict=True) if k.any()]
+        pairs = [(p[k], m[k], group[k]) for p, m, k in zip(prediction.mean, measured, defined, strict=True) if k.any()]
         resampled = np.mean([bootstrap_tau(*pair) for pair in pairs], axis=0)
         tail = (1 - INTERVAL) / 2
         tau_low, tau_high = np.quantile(resampled, [tail, 1 - tail])
@@ -62,7 +61,7 @@ class Score:
         regret = np.mean([_regret(sign * p, sign * m) / (m.min() if cost else 1) for p, m, _ in pairs])
         return cls(
             target=target,
-            n=int(known.any(axis=0).sum()),
+            n=int(defined.any(axis=0).sum()),
             tau=float(np.mean([kendall(p, m) for p, m, _ in pairs])),
             tau_low=float(tau_low),
             tau_high=float(tau_high),
@@ -82,8 +81,8 @@ def bootstrap_tau(a: Floats, b: Floats, group: Ints, seed: int = 0) -> Floats:
     """(400,) τ-b of groups drawn with replacement; rows of one network stay together, and are not ranked against
     themselves."""
     names, of = np.unique(group, return_inverse=True)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-    return _weighted_tau(a, b, drawn[:, of].astype(np.float64))
+    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return _weighted_tau(a, b, counts[:, of].astype(np.float64))
 
 
 def _weighted_tau(a: Floats, b: Floats, weights: Floats) -> Floats:
@@ -98,5 +97,5 @@ def _weighted_tau(a: Floats, b: Floats, weights: Floats) -> Floats:
 
 
 def _regret(predicted: Floats, measured: Floats) -> float:
-    chosen = np.argsort(-predicted, kind="stable")[:TOP]
-    return float(measured.max() - measured[chosen].max())
+    top = np.argsort(-predicted, kind="stable")[:TOP]
+    return float(measured.max() - measured[top].max())

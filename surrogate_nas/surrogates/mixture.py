@@ -1,4 +1,4 @@
-"""Several models as one: their weighted mixture, and weights that held-out rows speak for."""
+"""Weighted mixtures of models, and stacking weights from held-out rows."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
 
 WEIGHT_SD = 0.5
-"""How far a weight strays from its equal share before held-out rows have spoken."""
+"""Prior standard deviation of a weight around its equal share."""
 NETWORK_VARIANCE = 0.3
 
 
@@ -45,17 +45,17 @@ class Mixture(NormalModel):
         """(n, m) means and variances at (n, d) inputs."""
         parts = [member.marginals(X) for member in self.members]
         mean, variance = (torch.stack(part) for part in zip(*parts, strict=True))
-        return mixed(self.weights[:, None], mean, variance)
+        return mix(self.weights[:, None], mean, variance)
 
 
-def mixed(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+def mix(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from (K, …) of its members."""
-    whole = (weights * mean).sum(0)
-    return whole, (weights * (variance + (mean - whole) ** 2)).sum(0)
+    mixture_mean = (weights * mean).sum(0)
+    return mixture_mean, (weights * (variance + (mean - mixture_mean) ** 2)).sum(0)
 
 
 def equal_weights(members: int, targets: int) -> Floats:
-    """(K, m)."""
+    """(K, m) equal weights."""
     return np.full((members, targets), 1 / members)
 
 
@@ -65,22 +65,22 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     Weights are drawn towards equal ones as by a normal prior of standard deviation 0.5: a few rows must not decide.
 
     Args:
-        predicted: (K, n, m) of each member for rows that it did not see.
-        Y: (n, m) what they were.
+        predicted: (K, n, m) held-out means of each member.
+        Y: (n, m) targets.
         Yvar: (n, m) their sampling variance; ∞ where undefined.
     """
     K, _, m = predicted.shape
     weights = equal_weights(K, m)
     for j in range(m):
-        known = np.isfinite(Yvar[:, j])
-        if not known.any():
+        defined = np.isfinite(Yvar[:, j])
+        if not defined.any():
             continue
-        v = 1 / (Yvar[known, j] + NETWORK_VARIANCE)
-        said, is_ = predicted[:, known, j].T, Y[known, j]
-        noise = float(np.mean(v * (said.mean(axis=1) - is_) ** 2)) + 1e-12
+        v = 1 / (Yvar[defined, j] + NETWORK_VARIANCE)
+        means, y = predicted[:, defined, j].T, Y[defined, j]
+        noise = float(np.mean(v * (means.mean(axis=1) - y) ** 2)) + 1e-12
         pull = np.sqrt(noise) / WEIGHT_SD
-        A = np.concatenate([np.sqrt(v)[:, None] * said, pull * np.eye(K)])
-        b = np.concatenate([np.sqrt(v) * is_, np.full(K, pull / K)])
-        found, _ = nnls(A, b)
-        weights[:, j] = found / found.sum() if found.sum() > 0 else 1 / K
+        A = np.concatenate([np.sqrt(v)[:, None] * means, pull * np.eye(K)])
+        b = np.concatenate([np.sqrt(v) * y, np.full(K, pull / K)])
+        solution, _ = nnls(A, b)
+        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else 1 / K
     return weights

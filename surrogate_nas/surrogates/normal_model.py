@@ -1,4 +1,4 @@
-"""What our surrogates have in common: BoTorch models that know their means and covariances."""
+"""Base class of the surrogates: BoTorch models with normal posteriors."""
 
 from abc import abstractmethod
 

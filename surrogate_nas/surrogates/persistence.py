@@ -1,9 +1,8 @@
-"""Keep a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
+"""Store a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
 
-What is stored is enough to answer: neither are outputs read nor curves fitted again. A fit is known by what it follows
-from, and not by numbers that were computed on the way, whose last bits differ from processor to processor. A surrogate
-without a state of its own (the user's, `switching`) is fitted again when it is loaded; what cross-validation said of it
-is kept.
+A stored fit suffices for predictions: neither are outputs read nor curves fitted again. It is identified by its inputs
+(`FitKey`), not by computed numbers, whose last bits differ between processors. A surrogate without a state of its own
+(the user's, `switching`) is fitted again when it is loaded; its cross-validation is stored.
 """
 
 import hashlib
@@ -34,7 +33,7 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
 from surrogate_nas.surrogates.predictor import Predictor
@@ -43,7 +42,7 @@ from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
 FORMAT = 4
-"""To be raised with every change of what is stored, or of what a fit makes of the same outputs.
+"""Increased with every change of the stored format, or of the fit to the same outputs.
 4: the targets are stored too, so that no outputs are read."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
@@ -52,7 +51,7 @@ TARGETS = ("Y", "Yvar", "center", "rotation")
 
 @dataclass(frozen=True, kw_only=True)
 class FitKey:
-    """Everything that a fit follows from, beside the outputs that the records name and the code."""
+    """Everything that determines a fit, beside the outputs of the records and the code."""
 
     records: Sequence[Record]
     """(n,) trained networks; their outputs are not read."""
@@ -68,7 +67,7 @@ class FitKey:
     temperature: bool
     """Whether each exit's logits are divided by a temperature."""
     surrogate: str
-    """Which was asked for."""
+    """Name of the surrogate in the settings."""
 
     @property
     def digest(self) -> str:
@@ -98,11 +97,10 @@ def release(version: str) -> str:
     return str(version).partition("+")[0]
 
 
-def save(fitted: Fitted, key: FitKey, folder: Path) -> None:
-    """Keep a fit in `folder`, whole or not at all, in place of those before it.
+def save(fitted: FittedSurrogate, key: FitKey, folder: Path) -> None:
+    """Store a fit in `folder`, atomically, and remove earlier ones.
 
-    Each fit has a folder of its own, named after what it follows from, so that whoever reads it meanwhile reads one
-    fit.
+    Each fit has a folder of its own, named after its key, so that concurrent readers never mix two fits.
     """
     digest = key.digest
     home = folder / digest[:NAME_DIGITS]
@@ -118,7 +116,7 @@ def save(fitted: Fitted, key: FitKey, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _write(fitted: Fitted, digest: str, seed: int, folder: Path) -> None:
+def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> None:
     predictor, targets = fitted.predictor, fitted.predictor.design.targets
     arrays = {f"targets.{name}": getattr(targets, name) for name in TARGETS}
     for validation in fitted.validations:
@@ -132,54 +130,54 @@ def _write(fitted: Fitted, digest: str, seed: int, folder: Path) -> None:
         state = predictor.model.state_dict()
         tensors.update({f"model.{name}": tensor.clone().contiguous() for name, tensor in state.items()})
     (folder / "tensors.safetensors").write_bytes(save_tensors(tensors))
-    described = {
+    document = {
         "fingerprint": digest,
         "kind": predictor.kind,
         "seed": seed,
         "power": targets.power,
         "samples": targets.samples,
-        "validations": [_described(v) for v in fitted.validations],
+        "validations": [_validation_document(v) for v in fitted.validations],
     }
-    (folder / "surrogate.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    (folder / "surrogate.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def _described(validation: Validation) -> dict[str, Any]:
+def _validation_document(validation: Validation) -> dict[str, Any]:
     scores, widening = [asdict(s) for s in validation.scores], dict(validation.calibration.widening)
     return {"kind": validation.kind, "cost_tau": validation.cost_tau, "widening": widening, "scores": scores}
 
 
-def load(key: FitKey, folder: Path) -> Fitted | None:
-    """The fit of exactly this, or `None` if it was never made, is stale, or is damaged."""
+def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
+    """The stored fit with this key, or `None` if there is none, it is stale, or it is damaged."""
     digest = key.digest
     home = folder / digest[:NAME_DIGITS]
     try:
-        described = json.loads((home / "surrogate.json").read_text(encoding="utf-8"))
-        if described["fingerprint"] != digest:
+        document = json.loads((home / "surrogate.json").read_text(encoding="utf-8"))
+        if document["fingerprint"] != digest:
             return None
         tensors = load_file(home / "tensors.safetensors")
         arrays = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
-        targets = Targets(power=described["power"], samples=described["samples"], **arrays)
+        targets = Targets(power=document["power"], samples=document["samples"], **arrays)
         design = DesignMatrix.of(key.records, targets, key.space, key.costing)
-        validations = tuple(_validation(v, tensors) for v in described["validations"])
-        model = _model(described["kind"], design, tensors, described["seed"])
+        validations = tuple(_validation(v, tensors) for v in document["validations"])
+        model = _model(document["kind"], design, tensors, document["seed"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):
         return None
-    calibration = next(v.calibration for v in validations if v.kind == described["kind"])
-    return Fitted(Predictor(described["kind"], design, model, calibration), validations)
+    calibration = next(v.calibration for v in validations if v.kind == document["kind"])
+    return FittedSurrogate(Predictor(document["kind"], design, model, calibration), validations)
 
 
-def _validation(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
-    kind = described["kind"]
+def _validation(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
+    kind = document["kind"]
     network_variance, residuals = (
         tensors[f"calibration.{kind}.{name}"].numpy() for name in ("network_variance", "residuals")
     )
-    calibration = Calibration(network_variance, residuals, described["widening"])
-    shown, start = dict[str, Floats](), f"held_out.{kind}."
+    calibration = Calibration(network_variance, residuals, document["widening"])
+    held_out, start = dict[str, Floats](), f"held_out.{kind}."
     for name, tensor in tensors.items():
         if name.startswith(start):
-            shown[name.removeprefix(start)] = tensor.numpy()
-    scores = tuple(Score(**s) for s in described["scores"])
-    return Validation(kind, scores, described["cost_tau"], calibration, shown)
+            held_out[name.removeprefix(start)] = tensor.numpy()
+    scores = tuple(Score(**s) for s in document["scores"])
+    return Validation(kind, scores, document["cost_tau"], calibration, held_out)
 
 
 def _empty(kind: str, design: DesignMatrix) -> Model | None:

@@ -1,4 +1,4 @@
-"""A fitted surrogate, ready to answer: distributions of what any architecture would do, at any thresholds."""
+"""Predictions of a fitted surrogate: distributions of the measurements of any architecture at any thresholds."""
 
 from dataclasses import dataclass, replace
 
@@ -11,16 +11,16 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Figures, Spent
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.normal_model import marginals
-from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.spread import Spread
 
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
 UNLIMITED_LOSS = 0.005
-"""Accuracy given up for a lower cost where thresholds have no limit to keep."""
+"""Accuracy given up for a lower cost where no limit depends on thresholds."""
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 """Quantities that follow from the targets; the latter two with the number of an exit."""
@@ -28,14 +28,14 @@ EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a fresh training of each of n architectures would measure at its operating point."""
+    """Predicted measurements of a fresh training of each of n architectures at its operating point."""
 
     thresholds: Floats
     """(n, E − 1), ∞ for off."""
     rates: Spread
     """(n, E) exit probabilities."""
     exit_accuracy: Spread
-    """(n, E) accuracy of those who leave there."""
+    """(n, E) accuracy of the samples that leave there."""
     accuracy: Spread
     """(n,)."""
     expected_macs: Spread
@@ -86,17 +86,17 @@ class Predictor:
         See `best_first`; where no setting is predicted to keep the limits, the one that violates them least. Without
         limits that thresholds decide, the cheapest that is at most half a point below the most accurate.
         """
-        chosen = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
-        return np.concatenate(chosen)
+        thresholds = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
+        return np.concatenate(thresholds)
 
     def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
-        reached = reach(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
-        accuracy, beyond, cheapest = reached.accuracy, reached.excess(limits), wants_cheapest(limits)
+        behavior = behavior_at(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
+        accuracy, beyond, cheapest = behavior.accuracy, behavior.excess(limits), wants_cheapest(limits)
         if not (cheapest or limits.limits_spending):  # thresholds have no limit to keep
             beyond = np.maximum(accuracy.max(axis=1, keepdims=True) - UNLIMITED_LOSS - accuracy, 0)
             cheapest = True
-        best = best_first(accuracy, reached.objective, beyond, cheapest=cheapest)[:, 0]
+        best = best_first(accuracy, behavior.objective, beyond, cheapest=cheapest)[:, 0]
         return np.asarray(np.where(candidates.present[:, :-1], grid[best], np.inf))
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
@@ -108,17 +108,17 @@ class Predictor:
         return parts[0] if len(parts) == 1 else _concatenate(parts)
 
     def _predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int) -> Prediction:
-        drawn = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
-        reached = reach(self.design, candidates, drawn, thresholds)
-        reached = reached.measured(self.design.samples, torch.Generator().manual_seed(seed))
-        curve, figures, widening = reached.curve, reached.figures, self.calibration.widening
+        coefficients = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
+        behavior = behavior_at(self.design, candidates, coefficients, thresholds)
+        behavior = behavior.with_sampling_noise(self.design.samples, torch.Generator().manual_seed(seed))
+        curve, figures, widening = behavior.curve, behavior.figures, self.calibration.widening
 
         def share(values: Floats, *names: str) -> Spread:
             return Spread.of(values, np.array([widening.get(name, 1.0) for name in names]), within=(0, 1))
 
         on = np.concatenate([np.isfinite(thresholds) & candidates.present[:, :-1], candidates.present[:, -1:]], axis=1)
 
-        def spent(amount: Spent, name: str) -> Spread:
+        def spending(amount: Spent, name: str) -> Spread:
             least, most = (np.where(on, amount.costs, none) for none in (np.inf, -np.inf))
             within = least.min(axis=-1), most.max(axis=-1)
             return Spread.of(amount.expected, widening.get(name, 1.0), within=within)
@@ -129,14 +129,14 @@ class Predictor:
             rates=share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
             exit_accuracy=share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
             accuracy=share(figures.accuracy, ACCURACY),
-            expected_macs=spent(figures.macs, EXPECTED_MACS),
-            cost=None if figures.cost is None else spent(figures.cost, EXPECTED_COST),
+            expected_macs=spending(figures.macs, EXPECTED_MACS),
+            cost=None if figures.cost is None else spending(figures.cost, EXPECTED_COST),
             macs=candidates.cost.macs(np.isfinite(thresholds)),
-            feasible=(self._widened(figures).excess(limits) <= 0).mean(axis=0),
+            feasible=(self._widen(figures).excess(limits) <= 0).mean(axis=0),
         )
 
-    def _widened(self, figures: Figures) -> Figures:
-        """Draws of what limits speak of, with deviations from the mean as wide as those of the intervals."""
+    def _widen(self, figures: Figures) -> Figures:
+        """Draws of the limited quantities, with deviations from the mean widened as those of the intervals."""
         widening = self.calibration.widening
 
         def wide(values: Floats, name: str) -> Floats:

@@ -1,4 +1,4 @@
-"""Which surrogates there are, by name, and how a user's own is brought."""
+"""Surrogates by name, built in or the user's own."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from surrogate_nas.surrogates.switching import Switching
 from surrogate_nas.surrogates.training_set import TrainingSet
 from surrogate_nas.surrogates.xgb import XGBoostEnsemble
 
-Fit = Callable[[TrainingSet, int], Model]
+FitMember = Callable[[TrainingSet, int], Model]
 """From rows and a seed to a BoTorch model with m outputs."""
 
 
@@ -24,15 +24,13 @@ Fit = Callable[[TrainingSet, int], Model]
 class Member:
     """A model that is fitted by itself."""
 
-    fit: Fit
+    fit: FitMember
     empty: Callable[[TrainingSet], Model] | None = None
-    """The model as it is before it is fitted, for a stored state; without, it is fitted again instead."""
+    """Makes the unfitted model, into which a stored state is loaded; without it, the model is fitted again instead."""
 
 
 def _gp(view: View) -> Member:
-    return Member(
-        lambda training, seed: GaussianProcesses.fitted(training, view), partial(GaussianProcesses, view=view)
-    )
+    return Member(lambda training, seed: GaussianProcesses.fit(training, view), partial(GaussianProcesses, view=view))
 
 
 MEMBERS: Mapping[str, Member] = {
@@ -61,12 +59,12 @@ SURROGATES: Mapping[SurrogateName, Surrogate] = {
     "size": Surrogate(("size",)),
 }
 AUTO: tuple[SurrogateName, ...] = ("gp", "xgb", "stack")
-"""Those that `auto` chooses from."""
+"""Surrogates that `auto` chooses from."""
 DEFAULT: SurrogateName = "stack"
 LEAD = 0.02
-"""By how much the held-out τ of another has to be above the default's: the best of three is often the luckiest."""
+"""Required lead in held-out τ of another surrogate over the default: the best of three is often the luckiest."""
 BY_SIZE: SurrogateName = "size"
-"""What all are compared with: costs alone."""
+"""The baseline of all comparisons: costs alone."""
 
 
 def preferred(tau: Mapping[str, float]) -> str:
@@ -75,14 +73,14 @@ def preferred(tau: Mapping[str, float]) -> str:
 
 
 def surrogate_named(name: str) -> Surrogate:
-    """One of ours, or the user's own `package.module:function`."""
+    """A built-in surrogate, or the user's own `package.module:function`."""
     return SURROGATES[cast("SurrogateName", name)] if name in SURROGATES else Surrogate((name,))
 
 
 def member_named(name: str) -> Member:
-    """One of ours, or the user's own.
+    """A built-in member, or the user's own.
 
     Raises:
-        InputError: for what cannot be imported.
+        InputError: for a function that cannot be imported.
     """
     return MEMBERS.get(name) or Member(load_function(name, "surrogate"))

@@ -1,4 +1,4 @@
-"""What costs alone say: the least that a surrogate has to beat."""
+"""Linear regression on costs alone: the baseline that a surrogate has to beat."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class BySize(NormalModel):
     def __init__(self, training: TrainingSet) -> None:
         super().__init__()
         self.register_buffer("trend", torch.from_numpy(training.trend))
-        known = training.defined.sum(axis=0).clip(1)
-        self.register_buffer("variance", torch.from_numpy((training.beyond_trend() ** 2).sum(axis=0) / known))
+        counts = training.defined.sum(axis=0).clip(1)
+        self.register_buffer("variance", torch.from_numpy((training.beyond_trend() ** 2).sum(axis=0) / counts))
 
     @property
     def num_outputs(self) -> int:

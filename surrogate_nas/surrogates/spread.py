@@ -1,4 +1,4 @@
-"""A predicted distribution, as draws."""
+"""Mean, deviation and interval of predicted distributions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Floats
 
 INTERVAL = 0.9
-"""What intervals are to cover."""
+"""Nominal coverage of intervals."""
 CERTAIN = 1e-9
 """Relative standard deviation up to which a quantity counts as certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Distributions of what would be measured."""
+    """Distributions of predicted measurements."""
 
     mean: Floats
     sd: Floats
@@ -25,18 +25,18 @@ class Spread:
 
     @classmethod
     def of(
-        cls, drawn: Floats, widening: float | Floats = 1.0, *, within: tuple[Any, Any] = (-np.inf, np.inf)
+        cls, draws: Floats, widening: float | Floats = 1.0, *, within: tuple[Any, Any] = (-np.inf, np.inf)
     ) -> "Spread":
         """From (S, …) draws, with deviations from the mean widened, and intervals cut at what is possible."""
         tail = (1 - INTERVAL) / 2
-        mean = drawn.mean(axis=0)
-        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+        mean = draws.mean(axis=0)
+        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         low, high = mean - widening * (mean - low), mean + widening * (high - mean)
-        return cls(mean, widening * drawn.std(axis=0), np.clip(low, *within), np.clip(high, *within))
+        return cls(mean, widening * draws.std(axis=0), np.clip(low, *within), np.clip(high, *within))
 
-    def needed(self, measured: Floats, resolution: float | Floats) -> Floats:
-        """By what the interval would have to be widened to reach what was measured; NaN where that is undefined or
-        nothing was uncertain.
+    def needed_widening(self, measured: Floats, resolution: float | Floats) -> Floats:
+        """Factors by which intervals would have to be widened to reach the measured values; NaN where those are
+        undefined or the prediction is certain.
 
         Half of the resolution of a measurement is granted.
         """

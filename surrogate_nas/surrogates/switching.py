@@ -1,5 +1,5 @@
-"""Adaptive switching, as MSuNAS and the EENN searches after it have it: of four usual regressors, for each target the
-one whose ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
+"""Adaptive switching of MSuNAS and the EENN searches based on it: for each target, of four regressors the one whose
+ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ TREES = 50
 
 
 class Regressor(Protocol):
-    """What scikit-learn calls one."""
+    """A regressor in the sense of scikit-learn."""
 
     def fit(self, X: Floats, y: Floats) -> "Regressor":
         """Learn from (n, d) and (n,)."""
@@ -72,15 +72,15 @@ class Switching(NormalModel):
     def __init__(self, training: TrainingSet, seed: int) -> None:
         super().__init__()
         self.inputs = Inputs(training)
-        X = self._seen(torch.from_numpy(training.X))
+        X = self._columns(torch.from_numpy(training.X))
         self.names, self.regressors, variances = list[str](), list[Regressor](), list[float]()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for j in range(training.outputs):
-                known = training.defined[:, j]
-                name, variance = choose(X[known], training.Y[known, j], training.group[known], seed)
+                defined = training.defined[:, j]
+                name, variance = choose(X[defined], training.Y[defined, j], training.group[defined], seed)
                 self.names.append(name)
-                self.regressors.append(REGRESSORS[name](seed).fit(X[known], training.Y[known, j]))
+                self.regressors.append(REGRESSORS[name](seed).fit(X[defined], training.Y[defined, j]))
                 variances.append(variance)
         self.register_buffer("variances", torch.tensor(variances, dtype=torch.float64))
 
@@ -89,13 +89,13 @@ class Switching(NormalModel):
         """Targets m."""
         return len(self.regressors)
 
-    def _seen(self, X: Tensor) -> Floats:
+    def _columns(self, X: Tensor) -> Floats:
         return np.asarray(self.inputs(X)[..., self.inputs.ordinal].numpy())
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs: errors are independent."""
-        seen = self._seen(X.reshape(-1, X.shape[-1]))
-        mean = np.stack([np.asarray(r.predict(seen)).ravel() for r in self.regressors], axis=-1)
+        columns = self._columns(X.reshape(-1, X.shape[-1]))
+        mean = np.stack([np.asarray(r.predict(columns)).ravel() for r in self.regressors], axis=-1)
         eye = torch.eye(X.shape[-2], dtype=X.dtype)
         covariance = (self.variances[:, None, None] * eye).expand(*X.shape[:-2], -1, -1, -1)
         return torch.from_numpy(mean).reshape(*X.shape[:-1], -1), covariance
@@ -116,10 +116,10 @@ def choose(X: Floats, y: Floats, group: Array, seed: int) -> tuple[str, float]:
         taus, errors = [], []
         for k in range(FOLDS):
             test = fold[of] == k
-            said = np.asarray(make(seed).fit(X[~test], y[~test]).predict(X[test])).ravel()
-            tau = kendalltau(said, y[test]).statistic if np.ptp(said) > 0 and np.ptp(y[test]) > 0 else 0.0
+            prediction = np.asarray(make(seed).fit(X[~test], y[~test]).predict(X[test])).ravel()
+            tau = kendalltau(prediction, y[test]).statistic if np.ptp(prediction) > 0 and np.ptp(y[test]) > 0 else 0.0
             taus.append(tau)
-            errors.append(np.mean((said - y[test]) ** 2))
+            errors.append(np.mean((prediction - y[test]) ** 2))
         scores[name] = float(np.mean(taus) - np.std(taus)), float(np.mean(errors))
     best = max(scores, key=lambda name: scores[name][0])
     return best, scores[best][1]

@@ -1,4 +1,4 @@
-"""What surrogates learn of measured networks: the coefficients of their threshold curves, rotated and scaled."""
+"""Targets of surrogates: the coefficients of threshold curves, rotated and scaled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SMALLEST_SIGNAL = 2.0
 
 @dataclass(frozen=True)
 class Targets:
-    """All of a design matrix that comes from measurements; the rest follows from the architectures."""
+    """The part of a design matrix that comes from measurements; the rest follows from the architectures."""
 
     power: float
     """Of the curve basis."""
@@ -34,17 +34,17 @@ class Targets:
 
     @classmethod
     def of(cls, exits: Sequence[Exits]) -> "Targets":
-        """From what the exits of n networks do on tune."""
+        """From the exits of n networks on tune."""
         present = np.array([view.present for view in exits])
         basis = CurveBasis(present.shape[1], power_for(exits))
         values, covariance = fit_curves(basis, list(exits), basis.spread(GRID_SIZE))
         defined = basis.defined(present)
         center, axes = _axes(basis, values, covariance, defined)
         rotation, inverse = axes.rotation, axes.inverse
-        known = defined[:, axes.first]
-        Y = np.where(known, (values - center) @ inverse, 0.0)
+        target_defined = defined[:, axes.first]
+        Y = np.where(target_defined, (values - center) @ inverse, 0.0)
         variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
-        return cls(basis.power, exits[0].samples, Y, np.where(known, variance, np.inf), center, rotation)
+        return cls(basis.power, exits[0].samples, Y, np.where(target_defined, variance, np.inf), center, rotation)
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class _Axes:
     """The m directions of the C coefficients in which networks differ by more than sampling noise."""
 
     rotation: Floats
-    """(m, C): what one unit of each target adds to the coefficients."""
+    """(m, C): change of the coefficients per unit of each target."""
     inverse: Floats
     """(C, m): coefficients to targets."""
     first: Ints
-    """(m,) the first coefficient of the curve that each target is of."""
+    """(m,) index of the first coefficient of each target's curve."""
 
 
 def _axes(basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools) -> tuple[Floats, _Axes]:

@@ -1,4 +1,4 @@
-"""What any surrogate learns from: numbers in, numbers out. It knows nothing of networks."""
+"""Training data of a surrogate, as plain arrays, independent of networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class TrainingSet:
     """n rows with d inputs and m targets."""
 
     X: Floats
-    """(n, d), scaled so that the rows lie in [0, 1]; costs of what is asked later may lie outside."""
+    """(n, d), scaled so that the rows lie in [0, 1]; costs of other candidates may lie outside."""
     kinds: tuple[InputKind, ...]
-    """(d,): `ordinal`, where nearer values are more alike; `nominal`, where they only differ; `cost`, which tells of
-    size and may be extrapolated."""
+    """(d,): `ordinal`, where nearer values are more alike; `nominal`, where they only differ; `cost`, which may be
+    extrapolated."""
     Y: Floats
     """(n, m), about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
@@ -40,7 +40,7 @@ class TrainingSet:
 
     @cached_property
     def defined(self) -> Bools:
-        """(n, m) where there is a target."""
+        """(n, m) whether the target is defined."""
         return np.isfinite(self.Yvar)
 
     def columns(self, *kinds: InputKind) -> list[int]:
@@ -54,14 +54,14 @@ class TrainingSet:
 
     def targets(self, index: Sequence[int]) -> "TrainingSet":
         """The same rows with some of the targets."""
-        chosen = list(index)
-        return TrainingSet(self.X, self.kinds, self.Y[:, chosen], self.Yvar[:, chosen], self.group)
+        columns = list(index)
+        return TrainingSet(self.X, self.kinds, self.Y[:, columns], self.Yvar[:, columns], self.group)
 
     @cached_property
     def trend(self) -> Floats:
         """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
 
-        What size explains is explained by it, also beyond the rows; the surrogates learn the rest.
+        It carries the effect of size, also beyond the range of the rows; the surrogates learn the residuals.
         """
         use = [0, *(1 + j for j in self.columns("cost"))]
         A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]
@@ -73,5 +73,5 @@ class TrainingSet:
         return trend
 
     def beyond_trend(self) -> Floats:
-        """(n, m) what the trend leaves of the targets; 0 where undefined."""
+        """(n, m) residuals of the targets from the trend; 0 where undefined."""
         return np.where(self.defined, self.Y - self.trend[0] - self.X @ self.trend[1:], 0.0)

@@ -1,4 +1,4 @@
-"""Judging surrogates by architectures that they never saw."""
+"""Validation of surrogates on held-out architectures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,8 +8,9 @@ import torch
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.calibration import Calibration
-from surrogate_nas.surrogates.cross_validation import HeldOut
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions
 from surrogate_nas.surrogates.curves import CurveBasis
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import Score, kendall
@@ -21,19 +22,18 @@ from surrogate_nas.surrogates.predictor import (
     EXPECTED_MACS,
     QUERY_SAMPLES,
 )
-from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.spread import INTERVAL, Spread
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """Of usual scores; see `reference_thresholds`."""
-SHOWN, SHOWN_AT = (ACCURACY, EXPECTED_MACS), 1
+HELD_OUT_TARGETS, HELD_OUT_AT = (ACCURACY, EXPECTED_MACS), 1
 MORE_THRESHOLDS = 5
 FEW_NETWORKS = 30
 """Below this many networks, held-out scores are themselves uncertain."""
 FEWEST_TO_WIDEN = 8
 WIDENING = (1.0, 4.0)
 SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
-"""What quantities lie within."""
+"""Ranges of quantities."""
 RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 """Targets whose errors are relative."""
 
@@ -48,7 +48,8 @@ class Validation:
     """τ of accuracy against the MACs of the whole network: what sorting by size gives for nothing."""
     calibration: Calibration
     held_out: Mapping[str, Floats]
-    """Of accuracy and of expected MACs, (4, n): mean, low, high and what was measured, at the middle threshold."""
+    """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
+    threshold."""
 
     @property
     def accuracy(self) -> Score:
@@ -57,26 +58,28 @@ class Validation:
 
     @property
     def cautions(self) -> list[str]:
-        """What speaks against using this surrogate, in plain sentences."""
+        """Reasons against using this surrogate, in plain sentences."""
         tau, n = self.accuracy.tau, self.accuracy.n
-        found = []
+        cautions = []
         if tau <= self.cost_tau:
-            found.append(
+            cautions.append(
                 f"sorting the networks by their size ranks their accuracies no worse than the surrogate does (τ = "
                 f"{self.cost_tau:.2f} against {tau:.2f}): do not rely on its order of accuracies, train more networks"
             )
         if n < FEW_NETWORKS:
-            found.append(
+            cautions.append(
                 f"the surrogate was judged on only {n} networks, so its scores and intervals are themselves uncertain "
                 f"(fewer than {FEW_NETWORKS})"
             )
-        return found
+        return cautions
 
 
-def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fold: Ints, seed: int) -> Validation:
-    """Compare what a surrogate said of held-out rows with what was measured. What is judged in a fold was calibrated
-    on the others."""
-    mean, variance, sampling = said.mean, said.variance, design.training.Yvar
+def judge(
+    design: DesignMatrix, exits: list[Exits], kind: str, predictions: HeldOutPredictions, fold: Ints, seed: int
+) -> Validation:
+    """Compare a surrogate's held-out predictions with the measurements. Predictions of a fold are calibrated on the
+    others."""
+    mean, variance, sampling = predictions.mean, predictions.variance, design.training.Yvar
     residual, names = design.training.Y - mean, np.unique(fold)
     samples = np.zeros((QUERY_SAMPLES, *mean.shape))
     for k in names:
@@ -84,25 +87,25 @@ def judge(design: DesignMatrix, exits: list[Exits], kind: str, said: HeldOut, fo
         calibration = Calibration.of(residual[other], variance[other], sampling[other])
         samples[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
     thresholds = _settings(design.basis)
-    drawn = [_composed(design, samples, t) for t in thresholds]
-    judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
-    shown = dict[str, Floats]()
-    for target, values in _measured(design, exits, thresholds).items():
+    quantities = [_sampled_targets(design, samples, t) for t in thresholds]
+    n_judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
+    held_out = dict[str, Floats]()
+    for target, values in _measured_targets(design, exits, thresholds).items():
         if not np.isfinite(values).any():  # no network has this exit, or nobody leaves there
             continue
-        draws, share = np.array([d[target] for d in drawn]).swapaxes(0, 1), target not in RELATIVE
+        draws, share = np.array([d[target] for d in quantities]).swapaxes(0, 1), target not in RELATIVE
         resolution = 1 / design.samples * (1.0 if share else np.nanmax(values))
-        needed = Spread.of(draws).needed(values, resolution)
+        needed = Spread.of(draws).needed_widening(values, resolution)
         widening[target] = widening_of(needed)
         parts = np.array([widening_of(needed[:, fold != k]) for k in names])
-        spread = Spread.of(draws[:, :judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
-        scores.append(Score.of(target, values[:judged], spread, design.training.group, cost=not share))
-        if target in SHOWN:
-            shown[target] = np.stack([a[SHOWN_AT] for a in (spread.mean, spread.low, spread.high, values)])
+        spread = Spread.of(draws[:, :n_judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
+        scores.append(Score.of(target, values[:n_judged], spread, design.training.group, cost=not share))
+        if target in HELD_OUT_TARGETS:
+            held_out[target] = np.stack([a[HELD_OUT_AT] for a in (spread.mean, spread.low, spread.high, values)])
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
-    cost_tau = np.mean([kendall(size, m) for m in _measured(design, exits, thresholds[:judged])[ACCURACY]])
+    cost_tau = np.mean([kendall(size, m) for m in _measured_targets(design, exits, thresholds[:n_judged])[ACCURACY]])
     calibration = replace(Calibration.of(residual, variance, sampling), widening=widening)
-    return Validation(kind, tuple(scores), float(cost_tau), calibration, shown)
+    return Validation(kind, tuple(scores), float(cost_tau), calibration, held_out)
 
 
 def widening_of(needed: Floats) -> float:
@@ -122,37 +125,37 @@ def _settings(basis: CurveBasis) -> Floats:
 
 
 def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
-    """Where surrogates are judged, the same at every early exit: lower than usual where scores are."""
+    """Thresholds at which surrogates are judged, the same at every early exit: lower than usual if scores are low."""
     return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
 
 
-def _measured(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:
-    """(T, n) what was measured of each target at each of (T, E − 1) thresholds; NaN where undefined."""
-    measured = [view.measure(thresholds) for view in exits]
-    found = {
-        ACCURACY: np.array([m.accuracy for m in measured]).T,
-        EXPECTED_MACS: np.array([m.expected_macs for m in measured]).T,
+def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:
+    """(T, n) measured values of each target at each of (T, E − 1) thresholds; NaN where undefined."""
+    measurements = [view.measure(thresholds) for view in exits]
+    values = {
+        ACCURACY: np.array([m.accuracy for m in measurements]).T,
+        EXPECTED_MACS: np.array([m.expected_macs for m in measurements]).T,
     }
     if design.candidates.cost.other is not None:
-        found[EXPECTED_COST] = np.array([m.figures.cost.expected for m in measured if m.figures.cost]).T
+        values[EXPECTED_COST] = np.array([m.figures.cost.expected for m in measurements if m.figures.cost]).T
     present = design.candidates.present
     for e in range(design.basis.positions):
-        rates = np.array([m.rates[:, e] for m in measured]).T
-        found[f"{EXIT_PROBABILITY} {e + 1}"] = np.where(present[:, e], rates, np.nan)
-        found[f"{EXIT_ACCURACY} {e + 1}"] = np.array([m.exit_accuracy[:, e] for m in measured]).T
-    return found
+        rates = np.array([m.rates[:, e] for m in measurements]).T
+        values[f"{EXIT_PROBABILITY} {e + 1}"] = np.where(present[:, e], rates, np.nan)
+        values[f"{EXIT_ACCURACY} {e + 1}"] = np.array([m.exit_accuracy[:, e] for m in measurements]).T
+    return values
 
 
-def _composed(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
+def _sampled_targets(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
     """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
     coefficients = torch.from_numpy(design.coefficients(samples))
-    reached = reach(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
-    reached = reached.measured(design.samples, torch.Generator().manual_seed(0))
-    curve, figures = reached.curve, reached.figures
-    found = {ACCURACY: reached.accuracy, EXPECTED_MACS: figures.macs.expected}
+    behavior = behavior_at(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
+    behavior = behavior.with_sampling_noise(design.samples, torch.Generator().manual_seed(0))
+    curve, figures = behavior.curve, behavior.figures
+    values = {ACCURACY: behavior.accuracy, EXPECTED_MACS: figures.macs.expected}
     if figures.cost is not None:
-        found[EXPECTED_COST] = figures.cost.expected
+        values[EXPECTED_COST] = figures.cost.expected
     for e in range(design.basis.positions):
-        found[f"{EXIT_PROBABILITY} {e + 1}"] = curve.rates[..., e].numpy()
-        found[f"{EXIT_ACCURACY} {e + 1}"] = curve.exit_accuracy[..., e].numpy()
-    return found
+        values[f"{EXIT_PROBABILITY} {e + 1}"] = curve.rates[..., e].numpy()
+        values[f"{EXIT_ACCURACY} {e + 1}"] = curve.exit_accuracy[..., e].numpy()
+    return values

@@ -28,7 +28,7 @@ PARAMETERS = {
     "max_bin": 64,
 }
 NETWORK_VARIANCE = 0.3
-"""Of a unit-variance target: what another seed would change, besides sampling noise."""
+"""Variance of a unit-variance target over training seeds, besides sampling noise."""
 
 
 class XGBoostEnsemble(NormalModel):
@@ -48,21 +48,21 @@ class XGBoostEnsemble(NormalModel):
         return self.trend.shape[1]
 
     def members(self, X: Tensor) -> Tensor:
-        """(members, n, m) what each says at (n, d) inputs."""
-        seen = xgboost.DMatrix(self.inputs(X)[:, self.inputs.ordinal].numpy(), nthread=1)
-        said = np.stack([booster.predict(seen).reshape(len(X), -1) for booster in self.boosters])
-        return torch.from_numpy(said).to(X.dtype) + X @ self.trend[1:] + self.trend[0]
+        """(members, n, m) predictions of each member at (n, d) inputs."""
+        matrix = xgboost.DMatrix(self.inputs(X)[:, self.inputs.ordinal].numpy(), nthread=1)
+        predictions = np.stack([booster.predict(matrix).reshape(len(X), -1) for booster in self.boosters])
+        return torch.from_numpy(predictions).to(X.dtype) + X @ self.trend[1:] + self.trend[0]
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances over members at (n, d) inputs."""
-        said = self.members(X)
-        return said.mean(0), said.var(0)
+        predictions = self.members(X)
+        return predictions.mean(0), predictions.var(0)
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances over members at (…, q, d) inputs."""
-        said = self.members(X.reshape(-1, X.shape[-1])).reshape(len(self.boosters), *X.shape[:-1], -1)
-        mean = said.mean(0)
-        deviation = (said - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
+        predictions = self.members(X.reshape(-1, X.shape[-1])).reshape(len(self.boosters), *X.shape[:-1], -1)
+        mean = predictions.mean(0)
+        deviation = (predictions - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
         return mean, deviation @ deviation.mT / (len(self.boosters) - 1)
 
     def get_extra_state(self) -> Tensor:
@@ -73,31 +73,33 @@ class XGBoostEnsemble(NormalModel):
 
     def set_extra_state(self, state: Tensor) -> None:
         """From `get_extra_state`."""
-        held = state.numpy().tobytes()
-        count = int(np.frombuffer(held, "<i8", 1)[0])
-        ends = 8 * (count + 1) + np.cumsum(np.frombuffer(held, "<i8", count, 8))
+        content = state.numpy().tobytes()
+        count = int(np.frombuffer(content, "<i8", 1)[0])
+        ends = 8 * (count + 1) + np.cumsum(np.frombuffer(content, "<i8", count, 8))
         self.boosters = []
         for start, end in itertools.pairwise([8 * (count + 1), *ends.tolist()]):
             booster = xgboost.Booster({"nthread": 1})
-            booster.load_model(bytearray(held[start:end]))
+            booster.load_model(bytearray(content[start:end]))
             self.boosters.append(booster)
 
     def fit(self, training: TrainingSet, seed: int) -> "XGBoostEnsemble":
-        """Weighted least squares on what the costs alone do not explain; a target that is undefined has weight 0."""
+        """Weighted least squares on the residuals of the trend on the costs; undefined targets have weight 0."""
         rng = np.random.default_rng(seed)
         weight = np.where(training.defined, 1 / (training.Yvar + NETWORK_VARIANCE), 0.0)
         weight /= np.maximum(weight.max(axis=0), 1e-12)
         groups = int(training.group.max()) + 1
         X = self.inputs(torch.from_numpy(training.X))[:, self.inputs.ordinal].numpy()
         for member in range(MEMBERS):
-            drawn = np.bincount(rng.integers(groups, size=groups), minlength=groups)[training.group]
-            self.boosters.append(_booster(X, training.beyond_trend(), weight * drawn[:, None], seed * MEMBERS + member))
+            counts = np.bincount(rng.integers(groups, size=groups), minlength=groups)[training.group]
+            self.boosters.append(
+                _booster(X, training.beyond_trend(), weight * counts[:, None], seed * MEMBERS + member)
+            )
         return self
 
 
 def _booster(X: Floats, Y: Floats, weight: Floats, seed: int) -> xgboost.Booster:
-    used = weight.any(axis=1)
-    rows, target, weight = xgboost.DMatrix(X[used], Y[used], nthread=1), Y[used], weight[used]
+    has_weight = weight.any(axis=1)
+    rows, target, weight = xgboost.DMatrix(X[has_weight], Y[has_weight], nthread=1), Y[has_weight], weight[has_weight]
 
     def squared_error(predicted: Floats32, _: xgboost.DMatrix) -> tuple[Floats, Floats]:
         return weight * (predicted.reshape(target.shape) - target), weight

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, in a file from which it goes on to the bit."""
+"""Training checkpoint between two epochs; resuming reproduces the same weights bit for bit."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def keep(
     epochs: int,
     seconds: float,
 ) -> None:
-    """Write the state after so many epochs and seconds, whole or not at all."""
+    """Write the state after a number of epochs and seconds, atomically."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
         tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
@@ -40,26 +40,28 @@ def restore(
     """Set everything to the state in the file.
 
     Returns:
-        Finished epochs, and seconds spent on them; zeros, and nothing has been changed, if there is no such file, it
-        is damaged, or it is another training's.
+        Finished epochs, and seconds spent on them; zeros, with nothing changed, if there is no such file, it is
+        damaged, or it belongs to another training.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
         epochs, seconds = int(metadata[EPOCHS]), float(metadata[SECONDS])
-        weights, averaged, moved = (_below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER))
+        network_state, average_state, optimizer_state = (
+            _below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER)
+        )
         expected = {} if average is None else average.state_dict()
-        same = weights.keys() == network.state_dict().keys() and averaged.keys() == expected.keys()
+        same = network_state.keys() == network.state_dict().keys() and average_state.keys() == expected.keys()
         if not same or metadata[KIND] != type(optimizer).__name__:
             return 0, 0.0
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return 0, 0.0
-    network.load_state_dict(weights)
+    network.load_state_dict(network_state)
     if average is not None:
-        average.load_state_dict(averaged)
+        average.load_state_dict(average_state)
     for i, parameter in enumerate(_parameters(optimizer)):
-        for name, value in _below(f"{i}.", moved).items():  # in the parameter's own layout, as it was
+        for name, value in _below(f"{i}.", optimizer_state).items():  # in the parameter's own layout, as it was
             like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
             optimizer.state[parameter][name] = like.copy_(value)
     generator.set_state(tensors[GENERATOR])
@@ -75,7 +77,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seconds_before(path: Path) -> float:
-    """Seconds that the training had taken when its state was kept; 0 if it was not."""
+    """Seconds that the training had taken when its state was written; 0 if it was not."""
     try:
         with safe_open(path, framework="pt") as file:
             return float(file.metadata()[SECONDS])
@@ -86,6 +88,6 @@ def seconds_before(path: Path) -> float:
 def write(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
 ) -> None:
-    """Write tensors as safetensors, whole or not at all; `durable` waits until the disk has them."""
+    """Write tensors as safetensors, atomically; `durable` waits until they are on disk."""
     with replaced(path, durable=durable) as partial:
         partial.write_bytes(save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata))

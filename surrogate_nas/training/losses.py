@@ -1,7 +1,7 @@
-"""What a network with several exits is trained for, formula by formula.
+"""Loss functions of networks with several exits, formula by formula.
 
-Throughout, `said` has for each of the X exits that exist its (N, C) logits, and the (N,) logits of its gate or `None`;
-the last exit has no gate. Targets are (N,) class indices, or (N, C) shares of classes where images were mixed.
+Throughout, `exit_outputs` has for each of the X exits that exist its (N, C) logits, and the (N,) logits of its gate or
+`None`; the last exit has no gate. Targets are (N,) class indices, or (N, C) shares of classes where images were mixed.
 """
 
 from collections.abc import Sequence
@@ -14,51 +14,53 @@ from torch.nn import functional
 
 from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
 
-Said = Sequence[tuple[Tensor, Tensor | None]]
+ExitOutputs = Sequence[tuple[Tensor, Tensor | None]]
 
 
-def joint(said: Said, targets: Tensor, early_exit_weight: float = 1.0, label_smoothing: float = 0.0) -> Tensor:
+def joint(
+    exit_outputs: ExitOutputs, targets: Tensor, early_exit_weight: float = 1.0, label_smoothing: float = 0.0
+) -> Tensor:
     """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1), with w_E = 1.
 
     With equal weights it is that of EDANAS (IJCNN 2023) and AEBNAS (arXiv 2512.10671), divided by the number of exits,
     so that learning rates mean the same for any number of exits.
     """
-    weights = [early_exit_weight] * (len(said) - 1) + [1.0]
-    losses = [functional.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, _ in said]
+    weights = [early_exit_weight] * (len(exit_outputs) - 1) + [1.0]
+    losses = [functional.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, _ in exit_outputs]
     return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum() / sum(weights)
 
 
-def gates(said: Said, labels: Tensor) -> Tensor:
+def gates(exit_outputs: ExitOutputs, labels: Tensor) -> Tensor:
     """Mean over exits with a gate of BCE(c_e, 1[exit e is right]), by which a gate becomes a confidence (NACHOS,
     arXiv 2401.13330); 0 where there are none."""
     parts = [
         functional.binary_cross_entropy_with_logits(gate, (logits.detach().argmax(1) == labels).to(gate.dtype))
-        for logits, gate in said
+        for logits, gate in exit_outputs
         if gate is not None
     ]
-    return torch.stack(parts).mean() if parts else said[-1][0].new_zeros(())
+    return torch.stack(parts).mean() if parts else exit_outputs[-1][0].new_zeros(())
 
 
-def distilled(said: Said, temperature: float) -> Tensor:
-    """τ² mean_{e<E} KL(softmax(z_E / τ) ‖ softmax(z_e / τ)): earlier exits learn what the last one says.
+def distillation(exit_outputs: ExitOutputs, temperature: float) -> Tensor:
+    """τ² mean_{e<E} KL(softmax(z_E / τ) ‖ softmax(z_e / τ)): earlier exits learn the outputs of the last one.
 
     The last exit is not pulled towards them: its logits are constants here (Phuong & Lampert, ICCV 2019; Zhang et al.,
     arXiv 1905.08094). 0 for a network without early exits.
     """
-    if len(said) == 1:
-        return said[0][0].new_zeros(())
-    teacher = functional.log_softmax(said[-1][0].detach() / temperature, dim=1)
-    students = [functional.log_softmax(logits / temperature, dim=1) for logits, _ in said[:-1]]
+    if len(exit_outputs) == 1:
+        return exit_outputs[0][0].new_zeros(())
+    teacher = functional.log_softmax(exit_outputs[-1][0].detach() / temperature, dim=1)
+    students = [functional.log_softmax(logits / temperature, dim=1) for logits, _ in exit_outputs[:-1]]
     parts = [functional.kl_div(s, teacher, reduction="batchmean", log_target=True) for s in students]
     return temperature**2 * torch.stack(parts).mean()
 
 
-def cumulative_gates(said: Said) -> Tensor:
+def cumulative_gates(exit_outputs: ExitOutputs) -> Tensor:
     """(X, N) g_e = c_e Π_{j<e} (1 − c_j), the probability that a sample leaves at e, where c_E = 1 (NACHOS, arXiv
     2401.13330). Sums to 1 over exits."""
-    survival = torch.ones_like(said[-1][0][:, 0])
+    survival = torch.ones_like(exit_outputs[-1][0][:, 0])
     shares = []
-    for _, gate in said[:-1]:
+    for _, gate in exit_outputs[:-1]:
         assert gate is not None
         c = torch.sigmoid(gate)
         shares.append(survival * c)
@@ -83,49 +85,57 @@ def over_budget(g: Tensor, macs: Tensor, budget: float) -> Tensor:
     return functional.relu(excess) / abs(float(macs[-1]) - budget)
 
 
-def peak(said: Said, support: Tensor, labels: Tensor) -> Tensor:
+def peak(exit_outputs: ExitOutputs, support: Tensor, labels: Tensor) -> Tensor:
     """L_peak = mean_{n, e<E} (S[y_n, e] − c_e)², the support-matrix term (NACHOS, arXiv 2401.13330).
 
     An exit's gate is drawn to its accuracy on the sample's class. In the authors' code an (E) array meets an (E, 1) one
     and every exit is compared with every other; here each is compared with itself.
 
     Args:
-        said: see above.
+        exit_outputs: see above.
         support: (C, X − 1) accuracy of each early exit on each class.
         labels: (N,).
     """
-    confidence = torch.sigmoid(torch.stack([gate for _, gate in said[:-1] if gate is not None], dim=1))
+    confidence = torch.sigmoid(torch.stack([gate for _, gate in exit_outputs[:-1] if gate is not None], dim=1))
     return ((support[labels] - confidence) ** 2).mean()
 
 
 def nachos(
-    said: Said, labels: Tensor, macs: Tensor, support: Tensor | None, loss: Nachos, label_smoothing: float = 0.0
+    exit_outputs: ExitOutputs,
+    labels: Tensor,
+    macs: Tensor,
+    support: Tensor | None,
+    loss: Nachos,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """w_α Σ_e mean_n(g_e CE_e) + mean_e BCE(c_e, 1[exit e is right]) + w_β L_cost + w_γ L_peak (NACHOS, arXiv
     2401.13330), of the phases in which exits learn.
 
     Args:
-        said: see above.
+        exit_outputs: see above.
         labels: (N,).
         macs: (X,) multiply-accumulates of leaving at each exit.
         support: (C, X − 1), or `None` before the last phase, which then lacks its term.
         loss: weights and budget.
         label_smoothing: of the cross entropies.
     """
-    g = cumulative_gates(said)
+    g = cumulative_gates(exit_outputs)
     entropies = torch.stack(
-        [functional.cross_entropy(z, labels, label_smoothing=label_smoothing, reduction="none") for z, _ in said]
+        [
+            functional.cross_entropy(z, labels, label_smoothing=label_smoothing, reduction="none")
+            for z, _ in exit_outputs
+        ]
     )
-    total = loss.exits_weight * (g * entropies).mean(dim=1).sum() + gates(said, labels)
+    total = loss.exits_weight * (g * entropies).mean(dim=1).sum() + gates(exit_outputs, labels)
     if loss.cost_weight > 0 and loss.max_macs is not None:
         total = total + loss.cost_weight * over_budget(g, macs, loss.max_macs)
     if loss.peak_weight > 0 and support is not None:
-        total = total + loss.peak_weight * peak(said, support, labels)
+        total = total + loss.peak_weight * peak(exit_outputs, support, labels)
     return total
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
+class TrainingObjective:
     """The loss of a recipe for one network, epoch by epoch."""
 
     recipe: Recipe
@@ -138,12 +148,12 @@ class Objective:
         return loss.kind == "nachos" and loss.peak_weight > 0 and len(self.macs) > 1 and self._phase(loss, epoch) == 2
 
     def __call__(
-        self, said: Said, targets: Tensor, labels: Tensor, epoch: int, support: Tensor | None = None
+        self, exit_outputs: ExitOutputs, targets: Tensor, labels: Tensor, epoch: int, support: Tensor | None = None
     ) -> Tensor:
         """The loss of a batch.
 
         Args:
-            said: what the network said of it.
+            exit_outputs: of the network for the batch.
             targets: (N,) class indices or (N, C) shares.
             labels: (N,) the class that each image shows most of.
             epoch: from 0.
@@ -152,18 +162,22 @@ class Objective:
         recipe, smoothing = self.recipe, self.recipe.label_smoothing
         match recipe.loss:
             case Joint():
-                return joint(said, targets, recipe.early_exit_weight, smoothing) + gates(said, labels)
+                return joint(exit_outputs, targets, recipe.early_exit_weight, smoothing) + gates(exit_outputs, labels)
             case Distillation():
-                taught = recipe.loss.weight * distilled(said, recipe.loss.temperature)
-                return joint(said, targets, recipe.early_exit_weight, smoothing) + gates(said, labels) + taught
+                distillation_loss = recipe.loss.weight * distillation(exit_outputs, recipe.loss.temperature)
+                return (
+                    joint(exit_outputs, targets, recipe.early_exit_weight, smoothing)
+                    + gates(exit_outputs, labels)
+                    + distillation_loss
+                )
             case Nachos():
                 if self._phase(recipe.loss, epoch) == 0:
-                    return joint(said[-1:], labels, 1.0, smoothing)
-                return nachos(said, labels, self.macs, support, recipe.loss, smoothing)
+                    return joint(exit_outputs[-1:], labels, 1.0, smoothing)
+                return nachos(exit_outputs, labels, self.macs, support, recipe.loss, smoothing)
             case _:
                 assert_never(recipe.loss)
 
     def _phase(self, loss: Nachos, epoch: int) -> int:
         """0: backbone alone, 1: exits too, 2: with the support matrix."""
-        done = epoch / self.recipe.epochs
-        return (done >= loss.backbone_share) + (done >= loss.backbone_share + loss.warm_up_share)
+        share = epoch / self.recipe.epochs
+        return (share >= loss.backbone_share) + (share >= loss.backbone_share + loss.warm_up_share)

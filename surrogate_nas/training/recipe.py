@@ -19,7 +19,7 @@ class Joint(Config):
 
 
 class Distillation(Config):
-    """Earlier exits learn from the last one too; see `losses.distilled`."""
+    """Earlier exits learn from the last one too; see `losses.distillation`."""
 
     kind: Literal["distillation"] = "distillation"
     """Which loss this is."""

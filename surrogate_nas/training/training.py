@@ -1,4 +1,4 @@
-"""Train one early-exit network and measure what each of its exits says."""
+"""Train one early-exit network, and compute the outputs of its exits on held-out images."""
 
 import math
 import time
@@ -23,13 +23,13 @@ from surrogate_nas.foundation.errors import InputError, JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import augmentation as augment
 from surrogate_nas.training import checkpoint as unfinished
-from surrogate_nas.training.losses import Objective
+from surrogate_nas.training.losses import TrainingObjective
 from surrogate_nas.training.precision import autocast
 from surrogate_nas.training.recipe import Nachos, Recipe
 
 WARM_UP_SHARE = 0.3
 GRADIENT_NORM = 5.0
-MEASURE_BATCH = 500
+PREDICTION_BATCH = 500
 ADAM_BETA_2 = 0.999
 
 
@@ -69,10 +69,10 @@ def build(
 
     Args:
         architecture: what to build.
-        splits: whose training images say how pixels are spread.
-        classes: that there are.
-        seed: of the weights.
-        device: where it goes.
+        splits: its training images give the mean and deviation of pixels.
+        classes: number of classes.
+        seed: of the initial weights.
+        device: of the network.
         backbone: the given backbone of the space, if it has one.
     """
     images = splits.train.images
@@ -104,7 +104,7 @@ def fit(
     on_epoch: Callable[[int], None] = lambda epoch: None,
     unfinished: Path | None = None,
 ) -> None:
-    """Train in place, and tell `on_epoch` the number of finished epochs; for all else see `epochs`."""
+    """Train in place, calling `on_epoch` with the number of finished epochs; for the other arguments see `epochs`."""
     for done in epochs(network, data, recipe, seed, flips=flips, charge_heads=charge_heads, unfinished=unfinished):
         on_epoch(done)
 
@@ -124,7 +124,7 @@ def epochs(
     Args:
         network: from `build`.
         data: the training split.
-        recipe: how.
+        recipe: the hyperparameters.
         seed: of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
         charge_heads: how the loss counts MACs, if it does.
@@ -150,7 +150,7 @@ def epochs(
 
 
 class _Training:
-    """A network with what moves it: data, optimiser, random generator, and the average of its weights."""
+    """The state of a training: network, data, optimiser, random generator, and the average of the weights."""
 
     def __init__(
         self,
@@ -168,11 +168,11 @@ class _Training:
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = _optimizer(network, recipe)
         self.average = _average(network, recipe.ema) if recipe.ema else None
-        self.objective = Objective(recipe, network.exit_macs(charge_heads).to(self.device))
+        self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads).to(self.device))
 
     @property
     def steps(self) -> int:
-        """Per epoch; what is left over of the images waits for another epoch's order."""
+        """Optimiser steps per epoch; an incomplete last batch is dropped, and each epoch has another order."""
         return max(len(self.labels) // self.recipe.batch_size, 1)
 
     def epoch(self, epoch: int) -> Iterator[None]:
@@ -182,13 +182,13 @@ class _Training:
         network.train()
         order = torch.randperm(len(self.labels), generator=self.generator)
         for step in range(self.steps):
-            chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(self.device)
-            images, targets, labels = self._batch(chosen)
+            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(self.device)
+            images, targets, labels = self._batch(index)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
             with autocast(self.device, recipe.precision):
-                said = network.said(images.contiguous(memory_format=torch.channels_last))
-            loss = self.objective([_in_float32(s) for s in said], targets, labels, epoch, support)
+                exit_outputs = network.said(images.contiguous(memory_format=torch.channels_last))
+            loss = self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
@@ -199,9 +199,9 @@ class _Training:
         if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
             raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
 
-    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images, targets, and the class that each image shows most of."""
-        recipe, images, labels = self.recipe, self.images[chosen], self.labels[chosen]
+        recipe, images, labels = self.recipe, self.images[index], self.labels[index]
         if recipe.augment:
             images = augment.shift(images, self.generator, self.flips)
         if recipe.cutout:
@@ -218,18 +218,20 @@ class _Training:
         order = torch.randperm(len(self.labels), generator=self.generator)
         of_class = [order[self.labels[order].cpu() == k] for k in range(classes)]
         each = max(round(share * len(order) / classes), 1)
-        chosen = torch.cat([rows[:each] for rows in of_class]).to(self.device)
-        labels, right = self.labels[chosen], []
+        index = torch.cat([rows[:each] for rows in of_class]).to(self.device)
+        labels, matches = self.labels[index], []
         self.network.eval()
-        for at in range(0, len(chosen), MEASURE_BATCH):
-            batch = self.images[chosen[at : at + MEASURE_BATCH]].contiguous(memory_format=torch.channels_last)
-            said = self.network.said(batch)[:-1]
-            right.append(torch.stack([z.argmax(1) == labels[at : at + MEASURE_BATCH] for z, _ in said], dim=1))
-        correct = torch.cat(right).float()
+        for at in range(0, len(index), PREDICTION_BATCH):
+            batch = self.images[index[at : at + PREDICTION_BATCH]].contiguous(memory_format=torch.channels_last)
+            exit_outputs = self.network.said(batch)[:-1]
+            matches.append(
+                torch.stack([z.argmax(1) == labels[at : at + PREDICTION_BATCH] for z, _ in exit_outputs], dim=1)
+            )
+        correct = torch.cat(matches).float()
         return torch.stack([correct[labels == k].mean(dim=0) for k in range(classes)])
 
     def finish(self) -> None:
-        """The network has the weights that are to be measured."""
+        """Copy the average of the weights into the network, if the recipe has one."""
         if self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
 
@@ -238,19 +240,19 @@ class _Training:
         unfinished.keep(path, self.network, self.average, self.optimizer, self.generator, epochs, seconds)
 
     def restore(self, path: Path) -> tuple[int, float]:
-        """Finished epochs and seconds, if there is such a file, whose state is then this one's."""
+        """Load the state in the file, if it exists; returns finished epochs and seconds."""
         return unfinished.restore(path, self.network, self.average, self.optimizer, self.generator)
 
 
-def _in_float32(said: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
-    logits, gate = said
+def _in_float32(exit_outputs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    logits, gate = exit_outputs
     return logits.float(), None if gate is None else gate.float()
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Biases and batch-norm parameters are not decayed; what is frozen is left out."""
-    trained = [p for p in network.parameters() if p.requires_grad]
-    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    """The optimiser of a recipe. Biases and batch-norm parameters are not decayed; frozen parameters are left out."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -261,33 +263,35 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _average(network: nn.Module, decay: float) -> AveragedModel:
-    """Of weights and of batch norm's statistics."""
+    """Exponential moving average of weights and of batch-norm statistics."""
     follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
 @torch.inference_mode()
-def measure(network: EarlyExitNetwork, splits: Splits) -> Outputs:
-    """What every exit says of the tune and test splits.
+def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
+    """The outputs of every exit on the tune and test splits.
 
     Raises:
         TrainingFailure: if a logit is not finite.
     """
     network.eval()
-    return Outputs(measure_split(network, splits.tune), measure_split(network, splits.test))
+    return Outputs(predict_split(network, splits.tune), predict_split(network, splits.test))
 
 
 @torch.inference_mode()
-def measure_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
-    """What every exit of a network in evaluation mode says of images; raises as `measure`."""
+def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
+    """The outputs of every exit of a network in evaluation mode on labeled images; raises as `held_out_outputs`."""
     batches, gates = [], []
-    for at in range(0, len(data), MEASURE_BATCH):
-        images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])
-        said = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
-        batches.append(torch.stack([logits for logits, _ in said]).cpu().numpy())
-        gates.append(torch.stack([said[-1][0].new_zeros(len(images)) if g is None else g for _, g in said]))
+    for at in range(0, len(data), PREDICTION_BATCH):
+        images = torch.from_numpy(data.images[at : at + PREDICTION_BATCH])
+        exit_outputs = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
+        batches.append(torch.stack([logits for logits, _ in exit_outputs]).cpu().numpy())
+        gates.append(
+            torch.stack([exit_outputs[-1][0].new_zeros(len(images)) if g is None else g for _, g in exit_outputs])
+        )
     logits, gate = np.concatenate(batches, axis=1), torch.cat(gates, dim=1).cpu().numpy()
     if not np.isfinite(logits).all() or not np.isfinite(gate).all():
         raise TrainingFailure("diverged", "the trained network's logits are not finite")
-    limit, gated = np.finfo(np.float16).max, any(g is not None for _, g in said)
-    return SplitOutputs.of(logits.clip(-limit, limit), data.labels, gate.clip(-limit, limit) if gated else None)
+    limit, has_gates = np.finfo(np.float16).max, any(g is not None for _, g in exit_outputs)
+    return SplitOutputs.of(logits.clip(-limit, limit), data.labels, gate.clip(-limit, limit) if has_gates else None)

@@ -17,7 +17,7 @@ from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.network.quantization import QuantizedConv2d, QuantizedLinear, quantize
 from surrogate_nas.training.checkpoint import write
 from surrogate_nas.training.recipe import Recipe
-from surrogate_nas.training.training import build, fit, measure
+from surrogate_nas.training.training import build, fit, held_out_outputs
 
 TEXT = "stem-w8-s1/res-d1-w8-k3-s1@linear/inv-d1-w16-k3-e2-s2@conv-d1-c8-p2/res-d1-w16-k3-s2"
 
@@ -98,13 +98,13 @@ def test_a_quantised_network_learns_and_is_kept_and_resumed_to_the_bit(digits: S
     architecture, recipe = Architecture.parse(f"in-q8/{TEXT}"), Recipe(epochs=3)
     network = build(architecture, digits, 10, 0, torch.device("cpu"))
     fit(network, digits.train, recipe, 0, flips=False)
-    said = measure(network, digits).test
+    said = held_out_outputs(network, digits).test
     assert said.logits is not None
     assert (said.logits[-1].argmax(1) == said.labels).mean() > 0.6
     write(tmp_path / "w.safetensors", network.state_dict())
     again = build(architecture, digits, 10, 1, torch.device("cpu"))
     again.load_state_dict(load_file(tmp_path / "w.safetensors"))
-    restored = measure(again, digits).test
+    restored = held_out_outputs(again, digits).test
     np.testing.assert_array_equal(restored.logits, said.logits)
 
     class Stopped(Exception):

@@ -31,28 +31,28 @@ def two_workers(proposals: Iterator[Proposal]) -> Iterator[Record]:
 
 def test_a_proposal_knows_what_is_in_flight_and_the_budget_is_kept() -> None:
     of = problem(budget=20, initial=12, batch=4)
-    start, asked = initial_proposals(of, 12, [], 0), list[History]()
+    start, histories = initial_proposals(of, 12, [], 0), list[History]()
 
     def strategy(history: History, q: int) -> Sequence[Suggestion]:
-        asked.append(history)
+        histories.append(history)
         return at_random(history, q)
 
     records = search_asynchronously(of, verify(start), start, two_workers, strategy)
     assert len(records) == of.settings.budget
     assert len({r.architecture for r in records}) == len(records)
-    assert [len(h.pending) for h in asked] == [0] + [1] * 7
-    assert [h.round for h in asked] == list(range(1, 9))
-    few = search_asynchronously(of, verify(start), start, two_workers, at_random, most=3)
-    assert len(few) == 15
+    assert [len(h.pending) for h in histories] == [0] + [1] * 7
+    assert [h.round for h in histories] == list(range(1, 9))
+    records = search_asynchronously(of, verify(start), start, two_workers, at_random, most=3)
+    assert len(records) == 15
 
 
 def test_what_is_in_flight_is_not_valued_again() -> None:
     front = Front.of(np.array([5.0]), np.array([0.5]), 6.0, 0.1)
     cost, accuracy = np.full((4, 3, 1), 5.0), np.array([0.8, 0.79, 0.5])[None, :, None].repeat(4, axis=0)
     cost[:, 2] = 4.5
-    begun = np.full((4, 1, 1), 5.0), np.full((4, 1, 1), 0.8)
+    pending = np.full((4, 1, 1), 5.0), np.full((4, 1, 1), 0.8)
     assert greedily(front, cost, accuracy, 1) == [0]
-    assert greedily(front, cost, accuracy, 1, begun) == [2]
+    assert greedily(front, cost, accuracy, 1, pending) == [2]
 
 
 def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:

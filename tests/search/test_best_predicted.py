@@ -7,7 +7,7 @@ import pytest
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.search import best_predicted as evolution
-from surrogate_nas.search.best_predicted import Evaluated, evolve, ranking
+from surrogate_nas.search.best_predicted import Evaluations, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
@@ -49,28 +49,28 @@ def test_the_optimum_of_a_space_is_found_without_looking_at_all_of_it(
     start = moves.sample(problem.space.genes, 1, np.random.default_rng(5))
     whole = np.concatenate(list(moves.distinct(problem.space.genes, 192, np.random.default_rng(0), draw=1000)))
     candidates = Candidates.of_indices(problem.space, whole, problem.costing)
-    kept = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
-    everything = evolve(problem, predictor, limits, start, problem.space.size)
-    assert {row.tobytes() for row in everything.rows} == {row.tobytes() for row in kept}
+    feasible_rows = whole[keeps_exact_limits(candidates.cost, candidates.present, limits)]
+    all_evaluations = evolve(problem, predictor, limits, start, problem.space.size)
+    assert {row.tobytes() for row in all_evaluations.rows} == {row.tobytes() for row in feasible_rows}
     for name, value in {"POPULATION": 12, "PARENTS": 6, "MUTANTS": 6, "CHILDREN": 6, "SWEPT": 2}.items():
         monkeypatch.setattr(evolution, name, value)
-    found = evolve(problem, predictor, limits, start, 2)
-    assert np.array_equal(found.rows[0], everything.rows[0])
-    assert len(found) < 0.9 * len(everything)
+    evaluations = evolve(problem, predictor, limits, start, 2)
+    assert np.array_equal(evaluations.rows[0], all_evaluations.rows[0])
+    assert len(evaluations) < 0.9 * len(all_evaluations)
 
 
 def test_no_sample_and_no_neighbour_is_better_than_the_best(large: tuple[Problem, Predictor]) -> None:
     problem, predictor = large
     limits = Limits(max_macs=1e5, max_params=20_000)
-    found = evolve(problem, predictor, limits, moves.sample(problem.space.genes, 3, np.random.default_rng(0)), 5)
-    assert found.feasible[0] >= 0.5
-    assert len(np.unique(found.rows, axis=0)) == len(found) < 15_000
-    around = moves.neighbors(problem.space.genes, found.rows[0])
+    evaluations = evolve(problem, predictor, limits, moves.sample(problem.space.genes, 3, np.random.default_rng(0)), 5)
+    assert evaluations.feasible[0] >= 0.5
+    assert len(np.unique(evaluations.rows, axis=0)) == len(evaluations) < 15_000
+    around = moves.neighbors(problem.space.genes, evaluations.rows[0])
     samples = moves.sample(problem.space.genes, 5000, np.random.default_rng(1))
     scorer = evolution._Evolution(problem, predictor, limits, 5, None)
-    others = scorer._joined([], np.concatenate([around, samples]))
-    both = Evaluated.concatenate([found[:1], others]).sorted(limits)
-    assert np.array_equal(both.rows[0], found.rows[0])
+    others = scorer._extend([], np.concatenate([around, samples]))
+    both = Evaluations.concatenate([evaluations[:1], others]).sorted(limits)
+    assert np.array_equal(both.rows[0], evaluations.rows[0])
 
 
 def test_the_same_seed_finds_the_same(large: tuple[Problem, Predictor]) -> None:

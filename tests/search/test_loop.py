@@ -9,7 +9,7 @@ from botorch.acquisition.multi_objective import logei
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.bayesian.acquisition import FEASIBLE_ENOUGH, SAFE, safe
-from surrogate_nas.search.bayesian.strategy import Bayesian, Known, known_front
+from surrogate_nas.search.bayesian.strategy import Bayesian, KnownFront, known_front
 from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
@@ -18,14 +18,14 @@ from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from tests.helpers.outputs import SHAPE, problem, tune_exits, verify
 
-FITS: dict[tuple[str, ...], Fitted] = {}
+FITS: dict[tuple[str, ...], FittedSurrogate] = {}
 """Surrogates of the same records are the same, which the contract of surrogates tests: each is fitted once."""
 
 
-def fit(task: Problem, records: Sequence[Record]) -> Fitted:
+def fit(task: Problem, records: Sequence[Record]) -> FittedSurrogate:
     ids = tuple(record.id for record in records)
     if ids not in FITS:
         design = DesignMatrix.build(task.views.trained(records), task.space, Costing(SHAPE))
@@ -33,7 +33,7 @@ def fit(task: Problem, records: Sequence[Record]) -> Fitted:
     return FITS[ids]
 
 
-def known(task: Problem, records: Sequence[Record]) -> Known:
+def known(task: Problem, records: Sequence[Record]) -> KnownFront:
     return known_front(History(task, records, [r.proposal for r in records], 1))
 
 
@@ -60,8 +60,8 @@ def test_a_search_spends_its_budget_on_distinct_architectures(limited: tuple[Pro
 
 def test_no_proposal_breaks_an_exact_limit(limited: tuple[Problem, list[Record]]) -> None:
     task, records = limited
-    found = Candidates.of(task.space, [r.architecture for r in records], Costing(SHAPE))
-    assert keeps_exact_limits(found.cost, found.present, task.settings.limits).all()
+    candidates = Candidates.of(task.space, [r.architecture for r in records], Costing(SHAPE))
+    assert keeps_exact_limits(candidates.cost, candidates.present, task.settings.limits).all()
 
 
 def test_proposals_say_what_was_predicted_of_them(limited: tuple[Problem, list[Record]]) -> None:
@@ -118,8 +118,8 @@ def test_a_space_that_is_used_up_proposes_nothing_and_ends_the_search(user_space
     task = Problem(user_space, SHAPE, problem(budget=200, initial=16).settings, 0)
     start = initial_proposals(task, 16, [], 0)
     everything = initial_proposals(task, user_space.size, [], 0)
-    found = search(task, verify(start), everything, verify, at_random)
-    assert [r.proposal for r in found] == start
+    records = search(task, verify(start), everything, verify, at_random)
+    assert [r.proposal for r in records] == start
 
 
 def test_once_limits_have_been_kept_often_only_likely_candidates_are_left() -> None:

@@ -16,12 +16,12 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals, make_proposal
 from surrogate_nas.search.strategy import History
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.registry import BY_SIZE
 from tests.helpers.outputs import problem, verify
 
 
-def fit(of: Problem, records: Sequence[Record]) -> Fitted:
+def fit(of: Problem, records: Sequence[Record]) -> FittedSurrogate:
     views = of.views.trained(records)
     return fit_surrogate(DesignMatrix.build(views, of.space, of.costing), [e for _, e in views], BY_SIZE, 0)
 
@@ -40,37 +40,37 @@ def value_of(known: History) -> CurveValue:
 
 def test_repeats_take_the_least_promising_places_and_at_most_half(monkeypatch: pytest.MonkeyPatch) -> None:
     known = history()
-    picked, parents = known.sample(4, np.random.default_rng(0)), known_front(known).parents
+    picks, parents = known.sample(4, np.random.default_rng(0)), known_front(known).parents
     assert len(parents) >= 2
-    monkeypatch.setattr(_Worth, "of_new", lambda self, picked: np.array([4.0, 1.0, 3.0, 2.0]))
+    monkeypatch.setattr(_Worth, "of_new", lambda self, picks: np.array([4.0, 1.0, 3.0, 2.0]))
     monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: 10.0 - np.arange(len(rows)))
-    found = worth_repeating(known, value_of(known), parents, picked, 4)
-    assert [place for place, _ in found] == [1, 3]
-    assert [row.tolist() for _, row in found] == parents[:2].tolist()
+    repeats = worth_repeating(known, value_of(known), parents, picks, 4)
+    assert [place for place, _ in repeats] == [1, 3]
+    assert [row.tolist() for _, row in repeats] == parents[:2].tolist()
     monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: 1.5 - np.arange(len(rows)))
-    found = worth_repeating(known, value_of(known), parents, picked, 4)
-    assert [place for place, _ in found] == [1]
+    repeats = worth_repeating(known, value_of(known), parents, picks, 4)
+    assert [place for place, _ in repeats] == [1]
 
 
 def test_what_is_in_flight_or_was_trained_often_enough_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     known = history()
-    monkeypatch.setattr(_Worth, "of_new", lambda self, picked: np.zeros(len(picked)))
+    monkeypatch.setattr(_Worth, "of_new", lambda self, picks: np.zeros(len(picks)))
     monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: np.ones(len(rows)))
     first, second, *_ = known_front(known).parents
     architectures = known.problem.space.architectures(np.stack([first, second]))
     flying = make_proposal(known.problem, architectures[0], 1, 0, "search")
     often = [make_proposal(known.problem, architectures[1], 1 + i, 1, "search") for i in range(MOST_TRAININGS - 1)]
     later = replace(known, records=[*known.records, *verify(often)], taken=[*known.taken, flying, *often])
-    picked = later.sample(4, np.random.default_rng(0))
-    found = worth_repeating(later, value_of(later), np.stack([first, second]), picked, 4)
-    assert found == []
+    picks = later.sample(4, np.random.default_rng(0))
+    repeats = worth_repeating(later, value_of(later), np.stack([first, second]), picks, 4)
+    assert repeats == []
 
 
 @pytest.mark.parametrize(("settings", "q"), [({"repeats": False}, 4), ({}, 1)])
 def test_no_repeats_where_they_are_not_wanted_or_there_is_one_place(settings: dict[str, object], q: int) -> None:
     known = history(**settings)
-    picked = known.sample(q, np.random.default_rng(0))
-    assert worth_repeating(known, value_of(known), known_front(known).parents, picked, q) == []
+    picks = known.sample(q, np.random.default_rng(0))
+    assert worth_repeating(known, value_of(known), known_front(known).parents, picks, q) == []
 
 
 def test_more_knowledge_is_never_expected_to_do_harm() -> None:
@@ -86,10 +86,10 @@ def test_a_repeat_is_a_training_with_another_seed(monkeypatch: pytest.MonkeyPatc
     known = history()
     repeated = known_front(known).parents[0]
     monkeypatch.setattr(repeats, "CURVE_SAMPLES", 8)
-    monkeypatch.setattr(_Worth, "of_new", lambda self, picked: np.zeros(len(picked)))
+    monkeypatch.setattr(_Worth, "of_new", lambda self, picks: np.zeros(len(picks)))
     monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: (rows == repeated).all(axis=1).astype(float))
     of = known.problem
-    records = search(of, known.records, known.taken, verify, Bayesian(lambda found: fit(of, found)), rounds=1)
+    records = search(of, known.records, known.taken, verify, Bayesian(lambda records: fit(of, records)), rounds=1)
     (architecture,) = of.space.architectures(repeated[None])
     twice = [r.proposal for r in records if r.architecture == architecture]
     assert len(twice) == 2

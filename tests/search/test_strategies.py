@@ -14,7 +14,7 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.exits.choosing import by_aebnas
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.search.evolutionary.individuals import GENES, Individuals, Shown, at_genes, genes_of
+from surrogate_nas.search.evolutionary.individuals import GENES, Individuals, TrainedIndividuals, at_genes, genes_of
 from surrogate_nas.search.evolutionary.nsga2 import Survivors
 from surrogate_nas.search.evolutionary.published import Aebnas, at_nachos, even_subset, near_target, penalised
 from surrogate_nas.search.loop import search
@@ -28,7 +28,7 @@ from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.creation import require_strategy
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.registry import BY_SIZE
 from tests.helpers.outputs import SHAPE, problem, records, verify
 
@@ -42,7 +42,7 @@ def task(**settings: object) -> Problem:
     return problem(**{"budget": 24, "initial": 12, "batch": 4, "limits": LIMITS, **settings})
 
 
-def fit(records: Sequence[Record], space: SearchSpace | None = None) -> Fitted:
+def fit(records: Sequence[Record], space: SearchSpace | None = None) -> FittedSurrogate:
     """By size, which is quick: how good a surrogate is does not matter here."""
     of = Problem(space or task().space, SHAPE, task().settings, 0)
     views = of.views.trained(records)
@@ -55,8 +55,8 @@ def example() -> Strategy:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: Strategy = module.mutants_of_the_front
-    return found
+    strategy: Strategy = module.mutants_of_the_front
+    return strategy
 
 
 def named(name: str, space: SearchSpace | None = None) -> Strategy:
@@ -92,9 +92,9 @@ def test_the_example_is_short() -> None:
 
 def test_suggestions_are_new_distinct_and_within_exact_limits(strategy: Strategy) -> None:
     known = history(task())
-    found = strategy(known, 4)
-    new = known.candidates([s.architecture for s in found if not s.again])
-    assert len(found) == 4
+    suggestions = strategy(known, 4)
+    new = known.candidates([s.architecture for s in suggestions if not s.again])
+    assert len(suggestions) == 4
     assert not {row.tobytes() for row in new.indices} & known.closed
     assert len(np.unique(new.indices, axis=0)) == len(new)
     assert keeps_exact_limits(new.cost, new.present, known.problem.settings.limits).all()
@@ -110,9 +110,9 @@ def test_excluded_rows_are_never_proposed(of_user_space: Strategy, user_space: S
     rows = user_space.indices([p.architecture for p in initial_proposals(of, user_space.size, [], 0)])
     allowed = {row.tobytes() for row in rows[-20:]}
     known = history(of, excluded=frozenset(row.tobytes() for row in rows) - allowed)
-    found = propose(of_user_space, known, 4)
-    assert len(found) == 4
-    assert {row.tobytes() for row in user_space.indices([p.architecture for p in found])} <= allowed
+    proposals = propose(of_user_space, known, 4)
+    assert len(proposals) == 4
+    assert {row.tobytes() for row in user_space.indices([p.architecture for p in proposals])} <= allowed
 
 
 def test_what_is_left_of_a_space_is_proposed_and_then_the_search_ends(
@@ -121,8 +121,8 @@ def test_what_is_left_of_a_space_is_proposed_and_then_the_search_ends(
     settings = task(budget=user_space.size + 1, repeats=False, limits={"max_macs": 1e6}).settings
     of = Problem(user_space, SHAPE, settings, 0)
     taken = initial_proposals(of, user_space.size - 2, [], 0)
-    found = search(of, verify(taken[:12]), taken, verify, of_user_space)
-    assert len(found) == 14
+    records = search(of, verify(taken[:12]), taken, verify, of_user_space)
+    assert len(records) == 14
 
 
 def test_a_resumed_search_is_the_uninterrupted_one(strategy: Strategy) -> None:
@@ -168,7 +168,7 @@ def too_large(history: History) -> list[Suggestion]:
 
 
 @pytest.mark.parametrize(
-    ("suggest", "said"),
+    ("suggest", "message"),
     [
         (lambda h: fresh(h, 3), "suggests 3 architectures; asked for at most 2"),
         (lambda h: [Suggestion(h.taken[0].architecture)], "suggests what is taken already"),
@@ -178,8 +178,8 @@ def too_large(history: History) -> list[Suggestion]:
         (lambda h: [replace(fresh(h, 1)[0], again=True)], "train again what has not been trained"),
     ],
 )
-def test_what_breaks_the_promises_is_refused(suggest: Callable[[History], list[Suggestion]], said: str) -> None:
-    with pytest.raises(JobError, match=said) as error:
+def test_what_breaks_the_promises_is_refused(suggest: Callable[[History], list[Suggestion]], message: str) -> None:
+    with pytest.raises(JobError, match=message) as error:
         propose(of_another(suggest), history(task()), 2)
     assert "\n" not in str(error.value)
 
@@ -190,15 +190,15 @@ def test_what_breaks_the_promises_is_refused(suggest: Callable[[History], list[S
 def test_genes_are_those_proposed_else_drawn_by_the_seed() -> None:
     proposal = initial_proposals(task(), 1, [], 0)[0]
     assert genes_of(replace(proposal, prediction={"thresholds": [0.1, None]})).tolist() == [0.1, np.inf]
-    drawn = genes_of(proposal)
-    assert np.isin(drawn, GENES).all()
+    genes = genes_of(proposal)
+    assert np.isin(genes, GENES).all()
     for prediction in ({}, {"thresholds": "off"}, {"thresholds": [0.1]}):
-        assert genes_of(replace(proposal, prediction=prediction)).tolist() == drawn.tolist()
+        assert genes_of(replace(proposal, prediction=prediction)).tolist() == genes.tolist()
 
 
 def test_children_keep_their_genes_among_the_choices_and_off_where_there_is_no_exit() -> None:
     space, rng = task().space, np.random.default_rng(0)
-    parents = Individuals.drawn(space, moves.sample(space.genes, 50, rng), 2, rng)
+    parents = Individuals.random(space, moves.sample(space.genes, 50, rng), 2, rng)
     children = parents.children(space, np.arange(50), np.arange(50)[::-1], rng)
     present = space.genes.present(children.rows)[:, :2]
     assert np.isin(children.thresholds, GENES).all()
@@ -228,18 +228,18 @@ def test_proposals_keep_what_surrogates_said(name: str) -> None:
 
 def test_failures_are_left_out_and_the_rest_is_measured_at_its_genes() -> None:
     known = history(task())
-    shown = Shown.of(known, at_genes)
-    assert len(shown) == 11
+    trained = TrainedIndividuals.of(known, at_genes)
+    assert len(trained) == 11
     for i, (_, exits) in enumerate(known.trained):
-        measured = exits.measure(shown.individuals.thresholds[i : i + 1])
-        assert shown.error[i] == 1 - measured.accuracy[0]
-        assert shown.log_cost[i] == np.log10(measured.objective[0])
+        measurements = exits.measure(trained.individuals.thresholds[i : i + 1])
+        assert trained.error[i] == 1 - measurements.accuracy[0]
+        assert trained.log_cost[i] == np.log10(measurements.objective[0])
 
 
 def test_tuned_thresholds_are_written_back() -> None:
     known, limits = history(task()), Limits(max_macs=6e4)
-    shown = Shown.of(known, lambda exits, _: by_aebnas(exits, limits))
-    for genes, (_, exits) in zip(shown.individuals.thresholds, known.trained, strict=True):
+    trained = TrainedIndividuals.of(known, lambda exits, _: by_aebnas(exits, limits))
+    for genes, (_, exits) in zip(trained.individuals.thresholds, known.trained, strict=True):
         assert genes.tolist() == by_aebnas(exits, limits).thresholds[0].tolist()
 
 
@@ -291,7 +291,7 @@ def test_survivors_are_the_first_fronts_and_their_best_win_tournaments() -> None
 
 
 def test_the_subset_is_as_even_as_any() -> None:
-    found, least = [], []
+    greedy, optimal = [], []
     for seed in range(10):
         rng = np.random.default_rng(seed)
         known, costs = rng.uniform(0, 1, 4), rng.uniform(0, 1, 9)
@@ -301,10 +301,10 @@ def test_the_subset_is_as_even_as_any() -> None:
 
         chosen = even_subset(known, costs, 3)
         assert len(set(chosen.tolist())) == 3
-        found.append(unevenness(chosen.tolist()))
-        least.append(min(unevenness(subset) for subset in itertools.combinations(range(9), 3)))
-    assert np.mean(np.isclose(found, least)) >= 0.8
-    assert max(np.array(found) / np.array(least)) < 1.2
+        greedy.append(unevenness(chosen.tolist()))
+        optimal.append(min(unevenness(subset) for subset in itertools.combinations(range(9), 3)))
+    assert np.mean(np.isclose(greedy, optimal)) >= 0.8
+    assert max(np.array(greedy) / np.array(optimal)) < 1.2
 
 
 def test_the_subset_fills_the_gaps() -> None:

@@ -33,7 +33,7 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import user_proposals
 from surrogate_nas.search.strategy import History
 from surrogate_nas.search.tabular import writing as eenn_table_export
-from surrogate_nas.search.tabular.codes import LEVELS, coded, decoded
+from surrogate_nas.search.tabular.codes import LEVELS, decode_scores, encode_scores
 from surrogate_nas.search.tabular.table import (
     CHECKSUMS,
     DESCRIPTION,
@@ -78,8 +78,8 @@ def records(problem: Problem) -> list[Record]:
 
 
 def trained(proposal: Proposal) -> Record:
-    said = Outputs(outputs(proposal), outputs(replace(proposal, seed=proposal.seed + 1)))
-    return Record(proposal, said, None, 1.5 + proposal.rank, {})
+    record_outputs = Outputs(outputs(proposal), outputs(replace(proposal, seed=proposal.seed + 1)))
+    return Record(proposal, record_outputs, None, 1.5 + proposal.rank, {})
 
 
 def written(records: Sequence[Record], problem: Problem, folder: Path, pending: Sequence[Proposal] = ()) -> Path:
@@ -118,8 +118,8 @@ some_scores = arrays(np.float32, st.tuples(st.just(1), st.integers(1, 2000)), el
 def test_codes_keep_the_order_and_move_few_samples_across_any_threshold(repeated: Scores, n: int) -> None:
     distinct = np.random.default_rng(n).permutation(np.linspace(0, 1, n, dtype=np.float32))
     for scores in (repeated[0], distinct, np.append(repeated[0], distinct)):
-        codes, levels = coded(scores[None])
-        back = decoded(codes, levels)[0]
+        codes, levels = encode_scores(scores[None])
+        back = decode_scores(codes, levels)[0]
         order = np.argsort(scores)
         assert (np.diff(back[order]) >= 0).all()
         assert (np.diff(levels) >= 0).all()
@@ -172,10 +172,10 @@ def test_a_seed_decides_between_trainings_of_a_network(table: EennTable, records
 
 
 def test_a_table_stands_in_for_training(table: EennTable) -> None:
-    asked = table.problem(Settings().updated({"policy": "margin", "recipe": {"epochs": 50}}), seed=5)
-    found = table.evaluate(user_proposals(asked, asked.space.architectures(table.trained), 0))
-    assert {r.proposal.fidelity for r in found} == {table.fidelity}
-    assert len(known_front(History(asked, found, [r.proposal for r in found], 1)).front.cost)
+    problem = table.problem(Settings().updated({"policy": "margin", "recipe": {"epochs": 50}}), seed=5)
+    records = table.evaluate(user_proposals(problem, problem.space.architectures(table.trained), 0))
+    assert {r.proposal.fidelity for r in records} == {table.fidelity}
+    assert len(known_front(History(problem, records, [r.proposal for r in records], 1)).front.cost)
 
 
 def test_networks_are_listed_for_people(path: Path, records: list[Record], problem: Problem) -> None:
@@ -190,13 +190,13 @@ def test_networks_are_listed_for_people(path: Path, records: list[Record], probl
 
 def check_costs(rows: Sequence[dict[str, Any]], space: SearchSpace, costing: Costing) -> None:
     """Raise if costs are not those that are counted."""
-    known = Candidates.of(space, [Architecture.parse(row["architecture"]) for row in rows], costing)
+    candidates = Candidates.of(space, [Architecture.parse(row["architecture"]) for row in rows], costing)
     for i, row in enumerate(rows):
         macs = [row[f"macs_{e + 1}"] for e in range(space.positions)]
         assert macs == [
-            str(m) if there else "" for m, there in zip(known.cost.macs()[i], known.present[i], strict=True)
+            str(m) if there else "" for m, there in zip(candidates.cost.macs()[i], candidates.present[i], strict=True)
         ]
-        sizes = [known.cost.parameters, known.cost.weight_bytes, known.cost.memory()]
+        sizes = [candidates.cost.parameters, candidates.cost.weight_bytes, candidates.cost.memory()]
         assert [int(row[n]) for n in ("parameters", "weight_bytes", "activation_bytes")] == [s[i] for s in sizes]
 
 
@@ -277,10 +277,10 @@ def test_a_spoilt_file_is_named(path: Path, name: str) -> None:
 
 def test_what_is_no_table_is_said(path: Path, tmp_path: Path) -> None:
     assert "it is not a folder" in one_line(tmp_path / "nowhere")
-    listed = (path / CHECKSUMS).read_text()
-    (path / CHECKSUMS).write_text("".join(line for line in listed.splitlines(True) if NETWORKS not in line))
+    checksums = (path / CHECKSUMS).read_text()
+    (path / CHECKSUMS).write_text("".join(line for line in checksums.splitlines(True) if NETWORKS not in line))
     assert f"does not name {NETWORKS}" in one_line(path)
-    (path / CHECKSUMS).write_text(listed.replace(f"  {NETWORKS}", f"  ../{NETWORKS}"))
+    (path / CHECKSUMS).write_text(checksums.replace(f"  {NETWORKS}", f"  ../{NETWORKS}"))
     assert f"{CHECKSUMS} is damaged: " in one_line(path)
     (path / CHECKSUMS).unlink()
     assert f"it has no {CHECKSUMS}" in one_line(path)
@@ -306,12 +306,12 @@ def test_files_of_others_are_refused(path: Path) -> None:
 
 
 def test_a_network_that_is_not_there_is_named(table: EennTable, architecture: Architecture) -> None:
-    asked = table.problem(Settings(), 0)
-    (missing,) = user_proposals(asked, table.space.architectures(table.untrained[:1]), 0)
+    problem = table.problem(Settings(), 0)
+    (missing,) = user_proposals(problem, table.space.architectures(table.untrained[:1]), 0)
     with pytest.raises(InputError, match=f"{missing.architecture} is not in table 'user', which has 7 of 192 networks"):
         table.evaluate([missing])
     with pytest.raises(InputError, match=f"{architecture} is not in table"):
-        table.evaluate(user_proposals(asked, [architecture], 0))
+        table.evaluate(user_proposals(problem, [architecture], 0))
 
 
 def test_what_a_table_cannot_tell_is_refused(table: EennTable, records: list[Record]) -> None:
@@ -332,7 +332,7 @@ def test_a_table_needs_no_torch(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "error: the following arguments are required: study"),
         (["nowhere"], "error: no study at nowhere; --data-root, "),
@@ -341,15 +341,19 @@ def test_a_table_needs_no_torch(path: Path) -> None:
     ],
 )
 def test_the_script_says_what_is_wrong(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         script(monkeypatch, *arguments)
-    shown = capsys.readouterr()
+    output = capsys.readouterr()
     assert ended.value.code == 2
-    assert shown.err.startswith(said)
-    assert (shown.err.count("\n"), shown.out, list(tmp_path.iterdir())) == (1, "", [])
+    assert output.err.startswith(message)
+    assert (output.err.count("\n"), output.out, list(tmp_path.iterdir())) == (1, "", [])
 
 
 def test_the_script_exports_what_has_been_trained(

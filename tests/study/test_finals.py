@@ -16,7 +16,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.finals import finals_section
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.study.finals import Final, Held, to_finalize
+from surrogate_nas.study.finals import Final, RankAgreement, to_finalize
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.training.recipe import Recipe
 from tests.helpers.spaces import table_of
@@ -78,10 +78,10 @@ def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
 def test_the_best_seed_of_each_network_keeps_its_weights(finalized: Study) -> None:
     copy = Study.open(shutil.copytree(finalized.path, finalized.path.parent / "pruned"))
     copy.home.update({"keep": "none"})
-    kept = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
-    assert kept
-    assert len(kept) == len({r.architecture for r in copy.archive.records("final")})
-    for id in kept:
+    kept_ids = {path.stem for path in (copy.path / "checkpoints").glob("*.safetensors")}
+    assert kept_ids
+    assert len(kept_ids) == len({r.architecture for r in copy.archive.records("final")})
+    for id in kept_ids:
         record = copy.archive.find(id)
         assert record.proposal.origin == "final"
         assert copy.network(id).architecture == record.architecture
@@ -161,10 +161,10 @@ def test_how_the_ranking_held_is_kendalls_tau(finalized: Study) -> None:
         best = replace(like.best, tune=replace(like.best.tune, accuracy=full))
         return Final(like.architecture, searched, (best,), 0)
 
-    held = Held.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
-    assert held is not None
-    assert (held.tau, held.n) == (pytest.approx(4 / 6), 4)
-    assert Held.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
-    assert Held.of([final(0.1, 0.5)] * 3) is None
+    agreement = RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6), final(0.3, 0.8), final(0.4, 0.7)])
+    assert agreement is not None
+    assert (agreement.tau, agreement.n) == (pytest.approx(4 / 6), 4)
+    assert RankAgreement.of([final(0.1, 0.5), final(0.2, 0.6)]) is None
+    assert RankAgreement.of([final(0.1, 0.5)] * 3) is None
     assert math.isnan(final(0.1, 0.5).test_deviation)
     np.testing.assert_allclose(final(0.1, 0.5).test_interval, like.best.test.accuracy_interval)

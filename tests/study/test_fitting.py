@@ -18,7 +18,7 @@ from surrogate_nas.space.costs import units_in
 from surrogate_nas.study.paths import SURROGATE
 from surrogate_nas.study.query import about
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates.fit import Fitted
+from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def study(study_path: Path, tmp_path: Path) -> Study:
     return Study.open(shutil.copytree(study_path, tmp_path / "copy"))
 
 
-def stored(study: Study) -> Fitted | None:
+def stored(study: Study) -> FittedSurrogate | None:
     return study.stored_fit(study.archive.records())
 
 
@@ -54,13 +54,15 @@ def test_a_stored_fit_answers_from_the_listing_of_the_archive(study: Study, monk
 
 
 def test_a_stored_fit_answers_as_the_fit_that_was_made(study: Study) -> None:
-    asked = study.space.sample(20, np.random.default_rng(0))
-    made = study.fit(again=True)
+    architectures = study.space.sample(20, np.random.default_rng(0))
+    new_fit = study.fit(again=True)
     records, limits = study.archive.records(), study.settings.limits
-    respondents = [study.respondent(records, fitted, limits) for fitted in (made, stored(study)) if fitted is not None]
-    questions = list(about(study.space, study.space.indices(asked)))
-    ours, theirs = (list(respondent.answer(questions)) for respondent in respondents)
-    assert ours == theirs
+    respondents = [
+        study.respondent(records, fitted, limits) for fitted in (new_fit, stored(study)) if fitted is not None
+    ]
+    questions = list(about(study.space, study.space.indices(architectures)))
+    first_answers, second_answers = (list(respondent.answer(questions)) for respondent in respondents)
+    assert first_answers == second_answers
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -80,7 +82,7 @@ def test_a_fit_follows_from_the_settings_that_it_was_made_under(name: str, study
 def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path: Path) -> None:
     study.home.update(write_table(study, tmp_path / "a.csv", 1.0))
     assert stored(study) is None
-    first = study.fit().used.calibration.widening
+    first = study.fit().chosen_validation.calibration.widening
     assert "expected cost" in first
     assert stored(study) is not None
     study.home.update(write_table(study, tmp_path / "b.csv", 2.0))
@@ -88,7 +90,7 @@ def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path
     study.home.update(write_table(study, tmp_path / "c.csv", 1.0))
     again = stored(study)
     assert again is not None
-    assert again.used.calibration.widening == first
+    assert again.chosen_validation.calibration.widening == first
 
 
 def test_a_fit_follows_from_what_was_trained(study: Study) -> None:

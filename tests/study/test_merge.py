@@ -93,7 +93,7 @@ def test_streams_of_one_seed_train_other_networks_on_the_same_splits(study_path:
 
 
 def test_the_first_stream_is_that_of_studies_without_one() -> None:
-    plain, first, second = (synthetic.problem(7, **given) for given in ({}, {"stream": 0}, {"stream": 1}))
+    plain, first, second = (synthetic.problem(7, **settings) for settings in ({}, {"stream": 0}, {"stream": 1}))
     seeds = [[p.seed_of(round, rank) for round in range(3) for rank in (None, 0, 1)] for p in (plain, first, second)]
     assert seeds[0] == seeds[1]
     assert not set(seeds[0]) & set(seeds[2])
@@ -161,7 +161,7 @@ def test_a_search_goes_on_from_the_union_wherever_it_was_made(
     studies = [copy(study_path), copy(second_path)]
     merge(studies[0].home, [second_path])
     merge(studies[1].home, [study_path])
-    found = []
+    new_records = []
     for study in studies:
         known, rounds = set(everything(study)), {r.proposal.round for r in study.records()}
         study.home.update({"strategy": strategy, "budget": 17, "stream": 0, "workers": 0})
@@ -169,8 +169,8 @@ def test_a_search_goes_on_from_the_union_wherever_it_was_made(
         new = [r for r in study.records() if r.id not in known]
         assert [(r.proposal.round, r.proposal.origin) for r in new] == [(max(rounds) + 1, "search")] * 2
         assert not {str(r.architecture) for r in new} & {str(r.architecture) for r in study.records() if r.id in known}
-        found.append({r.id: r for r in new})
-    provenance = [{id: replace(r, seconds=0.0) for id, r in records.items()} for records in found]
+        new_records.append({r.id: r for r in new})
+    provenance = [{id: replace(r, seconds=0.0) for id, r in records.items()} for records in new_records]
     assert_same(*provenance)
 
 
@@ -218,8 +218,8 @@ def test_a_training_that_measured_otherwise_is_said_and_the_own_one_stays(
     (conflict,) = merged.conflicts
     assert isinstance(conflict, Conflict)
     assert conflict.id == record.id
-    said = [s.archive.outputs(record.id).tune for s in (study, other)]
-    assert [conflict.here, conflict.there] == [float(outputs.right[-1].mean()) for outputs in said]
+    both_outputs = [s.archive.outputs(record.id).tune for s in (study, other)]
+    assert [conflict.here, conflict.there] == [float(outputs.right[-1].mean()) for outputs in both_outputs]
     assert_same(everything(study), before)
     assert (
         f"warning: 1 networks were trained in both studies with the same seed and measured otherwise, as other "
@@ -374,19 +374,19 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
     space.write_text(yaml.safe_dump(USER_SPACE))
     data = Study.open(second_path).images.dataset
     train = replace(data.train, images=255 - data.train.images)
-    made: dict[str, dict[str, Any]] = {
+    settings_by_name: dict[str, dict[str, Any]] = {
         "seed": {"seed": 4},
         "space": {"space": space},
         "data": {"data": replace(data, train=train, name="negative")},
         "recipe": {"recipe": {"epochs": 1}},
         "flips": {"flips": True},
     }
-    for name, given in made.items():
-        study = Study.create(folder / name, **{"seed": 3, "stream": 1, **HERE, **given})
+    for name, settings in settings_by_name.items():
+        study = Study.create(folder / name, **{"seed": 3, "stream": 1, **HERE, **settings})
         if name == "recipe":
             study.collect(1)
         study.archive.close()
-    return {name: folder / name for name in made}
+    return {name: folder / name for name in settings_by_name}
 
 
 REFUSED = {

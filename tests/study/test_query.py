@@ -37,8 +37,8 @@ def study(study_path: Path) -> Study:
 @pytest.fixture(scope="module")
 def architectures(study: Study) -> list[Architecture]:
     """Ten: one trained, nine drawn."""
-    drawn = study.space.sample(9, np.random.default_rng(1))
-    return [study.records()[0].architecture, *drawn]
+    sample = study.space.sample(9, np.random.default_rng(1))
+    return [study.records()[0].architecture, *sample]
 
 
 def documents(answers: list[Answer]) -> list[Any]:
@@ -79,7 +79,7 @@ def test_a_table_has_all_that_an_answer_has(study: Study, architectures: list[Ar
             assert tuple(row[f"p{e + 1}{end}"] for end in ("", "_low", "_high")) == a.exit_probabilities[e]
             expected = a.exit_accuracies[e] or (None,) * 3
             assert tuple(row[f"a{e + 1}{end}"] for end in ("", "_low", "_high")) == expected
-        assert row["trained"].split() == [known["id"] for known in a.trained]
+        assert row["trained"].split() == [training["id"] for training in a.trained]
         assert (row["worst_macs"], row["activation_bytes"]) == (a.worst_macs, a.activation_bytes)
     assert column_names(2, cost=True)[-4:] == ["cost", "cost_low", "cost_high", "trained"]
 
@@ -94,9 +94,11 @@ def test_thresholds_of_a_row_are_its_own(
     table = csv.writer(buffer := io.StringIO())
     table.writerows([["note", "thresholds", "encoding"], *(["–", r["thresholds"], r["encoding"]] for r in rows)])
     (tmp_path / "in.csv").write_text(buffer.getvalue())
-    given = [None if t is None else OperatingPoint.parse(t, 3) for t in points]
-    asked = [Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in given]
-    [expected] = study.stream(asked)
+    operating_points = [None if t is None else OperatingPoint.parse(t, 3) for t in points]
+    questions = [
+        Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in operating_points
+    ]
+    [expected] = study.answers(questions)
     for name in ("in.jsonl", "in.csv"):
         assert command("query", study.path, "--file", tmp_path / name, "-o", tmp_path / "out.jsonl")[0] == 0
         assert as_lines(tmp_path / "out.jsonl") == documents(expected)
@@ -161,7 +163,7 @@ def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: p
             read += 1
             yield only
 
-    blocks = study.stream(endless(), Limits(max_macs=2e5))
+    blocks = study.answers(endless(), Limits(max_macs=2e5))
     next(blocks)
     tracemalloc.start()
     for done in range(32, 400, 16):

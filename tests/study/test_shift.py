@@ -14,7 +14,7 @@ from surrogate_nas.datasets.corruptions import corrupted, require
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text
 from surrogate_nas.study.shift import CLEAN, Shift
-from surrogate_nas.training.training import measure_split
+from surrogate_nas.training.training import predict_split
 from tests.conftest import Command
 
 
@@ -59,7 +59,7 @@ def test_clean_images_give_what_was_stored(study: Study, id: str, shift: Shift) 
     assert (shift.clean.corruption, shift.clean.level) == (CLEAN, 0)
     assert shift.clean.measured == shift.solution.test
     assert shift.solution == study.tune(id, study.settings.limits)
-    again = measure_split(study.network(id), study.splits().test)
+    again = predict_split(study.network(id), study.splits().test)
     stored = study.archive.outputs(id).test
     assert again.logits is not None
     assert stored.logits is not None
@@ -74,8 +74,8 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
         images = corrupted(test.images, row.corruption, row.level, study.archive.header.seed)
         assert row.measured.n == len(test)
         assert abs(sum(row.measured.rates) - 1) < 1e-9
-        outputs, point = measure_split(network, LabeledImages(images, test.labels)), shift.solution.operating_point
-        assert study.solutions.measured_outputs(network.architecture, outputs, point) == row.measured
+        outputs, point = predict_split(network, LabeledImages(images, test.labels)), shift.solution.operating_point
+        assert study.solutions.measure_outputs(network.architecture, outputs, point) == row.measured
     assert shift.mean_accuracy == pytest.approx(np.mean([s.measured.accuracy for s in shift.shifted]))
     assert shift.shifted == study.shift(id, corruptions=["noise", "contrast"], levels=[1, 5]).shifted
 
@@ -83,8 +83,8 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
 def test_what_really_stops_says_the_same_on_corrupted_images(study: Study, id: str, shift: Shift) -> None:
     test, row = study.splits().test, shift.shifted[-1]
     images = torch.from_numpy(corrupted(test.images, "contrast", 5, study.archive.header.seed))
-    said = study.network(id).predict(images, shift.solution.operating_point)
-    rates = np.bincount(said.positions, minlength=3) / len(test)
+    predictions = study.network(id).predict(images, shift.solution.operating_point)
+    rates = np.bincount(predictions.positions, minlength=3) / len(test)
     np.testing.assert_allclose(rates, row.measured.rates, atol=2 / len(test))
 
 
@@ -110,19 +110,21 @@ def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> N
     assert len(flagged.warnings()) == len(broken_in)
     worst = max(flagged.shifted, key=lambda row: row.measured.expected_macs)
     over_by = worst.measured.expected_macs / limits.max_macs - 1
-    (said,) = (w for w in flagged.warnings() if f"{worst.measured.expected_macs:,.0f} at most, {over_by:.1%} over" in w)
-    assert said.startswith(
+    (warning,) = (
+        w for w in flagged.warnings() if f"{worst.measured.expected_macs:,.0f} at most, {over_by:.1%} over" in w
+    )
+    assert warning.startswith(
         f"the limit of {exact_text(limits.max_macs)} on expected MACs breaks under {worst.corruption} of level"
     )
 
 
 def test_a_limit_that_is_just_kept_is_kept(shift: Shift) -> None:
     m = shift.clean.measured
-    kept = Limits(
+    limits = Limits(
         max_macs=m.expected_macs, max_p95_macs=m.p95_macs, max_worst_macs=m.worst_macs, min_accuracy=m.accuracy
     )
-    assert m.broken(kept) == ()
-    (only,) = m.broken(kept.model_copy(update={"max_p95_macs": m.p95_macs - 1}))
+    assert m.broken(limits) == ()
+    (only,) = m.broken(limits.model_copy(update={"max_p95_macs": m.p95_macs - 1}))
     assert (only.limit.name, only.value, only.cap) == ("max_p95_macs", m.p95_macs, m.p95_macs - 1)
 
 
@@ -186,8 +188,8 @@ BAD = {
 
 @pytest.mark.parametrize("words", BAD)
 def test_bad_words_are_one_line(words: str, study_path: Path, id: str, command: Command) -> None:
-    meant = {"STUDY": study_path, "FIRST": id}
-    code, out, err = command(*(meant.get(w, w) for w in words.split()))
+    paths = {"STUDY": study_path, "FIRST": id}
+    code, out, err = command(*(paths.get(w, w) for w in words.split()))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert BAD[words] in err
 

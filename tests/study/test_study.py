@@ -58,13 +58,13 @@ def test_the_front_keeps_the_limits_on_tune_and_rises(study: Study) -> None:
 
 def test_policies_are_compared_at_their_own_best_thresholds_without_training(study: Study) -> None:
     record, limits = study.records()[0], Limits(max_macs=1e5)
-    found = study.compare_policies(record.id, limits)
-    assert [s.operating_point.policy for s in found] == ["max_softmax"] * 2 + ["margin"] * 2 + ["entropy"] * 2
-    assert [bool(s.operating_point.temperatures) for s in found] == [False, True] * 3
-    for solution in found:
+    solutions = study.compare_policies(record.id, limits)
+    assert [s.operating_point.policy for s in solutions] == ["max_softmax"] * 2 + ["margin"] * 2 + ["entropy"] * 2
+    assert [bool(s.operating_point.temperatures) for s in solutions] == [False, True] * 3
+    for solution in solutions:
         assert solution.tune.expected_macs <= 1e5
     plain = study.tune(record.id, limits)
-    assert (found[0].operating_point, found[0].test) == (plain.operating_point, plain.test)
+    assert (solutions[0].operating_point, solutions[0].test) == (plain.operating_point, plain.test)
     with pytest.raises(JobError, match="no thresholds keep expected MACs ≤ 1;"):
         study.compare_policies(record.id, Limits(max_macs=1))
 
@@ -127,9 +127,9 @@ def test_a_network_says_what_its_record_stored(study: Study) -> None:
     assert record.outputs is not None
     splits = study.splits()
     with torch.inference_mode():
-        said = torch.stack(study.network(record.id)(torch.from_numpy(splits.tune.images)))
+        logits = torch.stack(study.network(record.id)(torch.from_numpy(splits.tune.images)))
     assert record.outputs.tune.logits is not None
-    assert np.allclose(said.numpy(), record.outputs.tune.logits, atol=0.02)
+    assert np.allclose(logits.numpy(), record.outputs.tune.logits, atol=0.02)
 
 
 def test_a_network_that_stops_early_is_as_accurate_as_the_front_says(study: Study) -> None:
@@ -144,11 +144,11 @@ def test_a_network_that_stops_early_is_as_accurate_as_the_front_says(study: Stud
 def test_a_query_of_a_trained_network_marks_its_exact_values(study: Study) -> None:
     solution = study.front()[0]
     answer = study.query([solution.record.architecture], solution.operating_point)[0]
-    [known] = answer.trained
-    assert known["id"] == solution.record.id
-    assert known["seed"] == solution.record.proposal.seed
-    assert known["accuracy"] == solution.tune.accuracy
-    assert known["expected_macs"] == solution.tune.expected_macs
+    [training] = answer.trained
+    assert training["id"] == solution.record.id
+    assert training["seed"] == solution.record.proposal.seed
+    assert training["accuracy"] == solution.tune.accuracy
+    assert training["expected_macs"] == solution.tune.expected_macs
 
 
 def test_a_query_answers_for_untrained_encodings_too(study: Study) -> None:
@@ -214,7 +214,7 @@ def test_an_architecture_collected_twice_is_trained_with_two_seeds(copy: Study) 
     architecture = copy.records()[0].architecture
     copy.trainer.collect_architectures([architecture])
     answer = copy.query([architecture], OperatingPoint((0.8, 0.8)))[0]
-    assert len({known["seed"] for known in answer.trained}) == 2
+    assert len({training["seed"] for training in answer.trained}) == 2
 
 
 def test_another_recipe_needs_another_study(copy: Study) -> None:

@@ -47,9 +47,9 @@ def test_claims_are_held_against_other_seeds_at_no_more_cost(
         assert claim.solution.record.id == chosen
         assert chosen not in {s.record.id for s in claim.again}
         assert all(s.tune.expected_macs <= claim.solution.tune.expected_macs for s in claim.again)
-    held = [c for c in one.claims if c.again]
-    assert one.claimed("tune") == mean(c.solution.tune.accuracy for c in held)
-    assert one.again("tune") == mean(mean(s.tune.accuracy for s in c.again) for c in held)
+    repeated_claims = [c for c in one.claims if c.again]
+    assert one.claimed("tune") == mean(c.solution.tune.accuracy for c in repeated_claims)
+    assert one.again("tune") == mean(mean(s.tune.accuracy for s in c.again) for c in repeated_claims)
 
 
 def test_what_was_verified_is_not_trained_again(before: Study, verified: list[Verification], chosen: str) -> None:

@@ -19,13 +19,13 @@ def weights(study: Study) -> set[str]:
 def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
     before = weights(copy)
     copy.home.update({"keep": "front"})
-    kept = weights(copy)
-    assert {s.record.id for s in copy.front()} <= kept < before
+    kept_ids = weights(copy)
+    assert {s.record.id for s in copy.front()} <= kept_ids < before
     copy.home.update({"limits": {"max_macs": None, "min_accuracy": None}})
-    assert {s.record.id for s in copy.front()} <= kept
-    gone = sorted(before - kept)[0]
-    with pytest.raises(JobError, match=f"the weights of {gone} are not at .*this study keeps those of front"):
-        copy.network(gone)
+    assert {s.record.id for s in copy.front()} <= kept_ids
+    pruned_id = sorted(before - kept_ids)[0]
+    with pytest.raises(JobError, match=f"the weights of {pruned_id} are not at .*this study keeps those of front"):
+        copy.network(pruned_id)
 
 
 def test_none_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
@@ -49,11 +49,11 @@ def test_weights_of_another_architecture_are_said(copy: Study) -> None:
     one, *others = [r for r in copy.records() if copy.home.checkpoint(r.id).is_file()]
     other = next(r for r in others if r.architecture != one.architecture)
     shutil.copy(copy.home.checkpoint(other.id), copy.home.checkpoint(one.id))
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(JobError) as error:
         copy.network(one.id)
     path = copy.home.checkpoint(one.id)
-    said = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
-    assert str(caught.value) == said
+    message = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
+    assert str(error.value) == message
 
 
 def test_damaged_weights_are_said(copy: Study) -> None:

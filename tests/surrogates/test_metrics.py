@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
-from surrogate_nas.surrogates.cross_validation import FOLDS, combined, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import FOLDS, combine, fit_whole, folds, held_out
 from surrogate_nas.surrogates.metrics import Score, bootstrap_tau, kendall
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, stacking_weights
 from surrogate_nas.surrogates.normal_model import NormalModel, marginals
@@ -31,43 +31,45 @@ def test_the_bootstrap_of_tau_spreads_around_it() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=60)
     b = a + rng.normal(size=60)
-    drawn = bootstrap_tau(a, b, np.arange(60))
-    assert np.quantile(drawn, 0.05) < kendall(a, b) < np.quantile(drawn, 0.95)
-    assert abs(drawn.mean() - kendall(a, b)) < 0.02
+    draws = bootstrap_tau(a, b, np.arange(60))
+    assert np.quantile(draws, 0.05) < kendall(a, b) < np.quantile(draws, 0.95)
+    assert abs(draws.mean() - kendall(a, b)) < 0.02
     assert (bootstrap_tau(a, a, np.arange(60)) == 1).all()
 
 
 def test_a_score_says_what_was_predicted_well() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0.7, 0.9, size=(3, 200))
-    drawn = truth + rng.normal(scale=0.01, size=(500, 3, 200)) + rng.normal(scale=0.01, size=truth.shape)
-    score = Score.of("accuracy", truth, Spread.of(drawn), np.arange(200), cost=False)
+    draws = truth + rng.normal(scale=0.01, size=(500, 3, 200)) + rng.normal(scale=0.01, size=truth.shape)
+    score = Score.of("accuracy", truth, Spread.of(draws), np.arange(200), cost=False)
     assert score.n == 200
     assert 0.85 < score.coverage < 0.95
     assert score.rmse == pytest.approx(0.01, rel=0.1)
     assert score.tau_low < score.tau < score.tau_high
     assert 0 <= score.regret < 0.02
-    sharper = Score.of("accuracy", truth, Spread.of(drawn, 0.3), np.arange(200), cost=False)
+    sharper = Score.of("accuracy", truth, Spread.of(draws, 0.3), np.arange(200), cost=False)
     assert sharper.coverage < 0.5
     assert sharper.nll > score.nll  # it claims to know more than it does
 
 
 def test_what_is_certain_counts_neither_for_coverage_nor_for_likelihood() -> None:
     measured = np.array([[100.0, 200.0, 300.0]])
-    drawn = np.repeat(measured[None], 50, axis=0)
-    drawn[:, 0, 2] += np.linspace(-30, 30, 50)
-    score = Score.of("expected MACs", measured, Spread.of(drawn), np.arange(3), cost=True)
+    draws = np.repeat(measured[None], 50, axis=0)
+    draws[:, 0, 2] += np.linspace(-30, 30, 50)
+    score = Score.of("expected MACs", measured, Spread.of(draws), np.arange(3), cost=True)
     assert score.coverage == 1
-    assert Spread.of(drawn).needed(measured, 0.1)[0, :2].tolist() == pytest.approx([np.nan, np.nan], nan_ok=True)
+    assert Spread.of(draws).needed_widening(measured, 0.1)[0, :2].tolist() == pytest.approx(
+        [np.nan, np.nan], nan_ok=True
+    )
 
 
 def test_widening_covers_nine_in_ten_of_fresh_measurements() -> None:
     rng = np.random.default_rng(1)
     covered = []
     for _ in range(100):
-        said = Spread.of(rng.normal(scale=0.5, size=(200, 1, 60)))  # half as wide as it should be
+        prediction = Spread.of(rng.normal(scale=0.5, size=(200, 1, 60)))  # half as wide as it should be
         measured = rng.normal(size=(1, 60))
-        factor = widening_of(said.needed(measured, 0.0)[:, :40])
+        factor = widening_of(prediction.needed_widening(measured, 0.0)[:, :40])
         fresh = Spread.of(rng.normal(scale=0.5, size=(200, 1, 60)), factor)
         covered.append(np.mean((measured[:, 40:] >= fresh.low[:, 40:]) & (measured[:, 40:] <= fresh.high[:, 40:])))
     assert 0.87 < np.mean(covered) < 0.94
@@ -76,9 +78,9 @@ def test_widening_covers_nine_in_ten_of_fresh_measurements() -> None:
 @given(st.integers(0, 1000), st.integers(2, 5))
 def test_stacking_weights_are_shares(seed: int, members: int) -> None:
     rng = np.random.default_rng(seed)
-    Y, said = rng.normal(size=(20, 3)), rng.normal(size=(members, 20, 3))
+    Y, prediction = rng.normal(size=(20, 3)), rng.normal(size=(members, 20, 3))
     Yvar = np.where(rng.random(Y.shape) < 0.2, np.inf, 0.1)
-    weights = stacking_weights(said, Y, Yvar)
+    weights = stacking_weights(prediction, Y, Yvar)
     assert (weights >= 0).all()
     assert np.allclose(weights.sum(axis=0), 1)
 
@@ -86,13 +88,13 @@ def test_stacking_weights_are_shares(seed: int, members: int) -> None:
 def test_stacking_leans_to_what_predicts_held_out_rows_and_few_rows_decide_little() -> None:
     rng = np.random.default_rng(0)
     Y = rng.normal(size=(200, 1))
-    said = np.stack([Y + 0.1 * rng.normal(size=Y.shape), rng.normal(size=Y.shape)])
-    known = np.zeros_like(Y)
-    assert stacking_weights(said, Y, known)[0, 0] > 0.9
-    few = stacking_weights(said[:, :2], Y[:2], known[:2])
-    assert few[0, 0] < stacking_weights(said, Y, known)[0, 0]
+    prediction = np.stack([Y + 0.1 * rng.normal(size=Y.shape), rng.normal(size=Y.shape)])
+    Yvar = np.zeros_like(Y)
+    assert stacking_weights(prediction, Y, Yvar)[0, 0] > 0.9
+    weights_of_two = stacking_weights(prediction[:, :2], Y[:2], Yvar[:2])
+    assert weights_of_two[0, 0] < stacking_weights(prediction, Y, Yvar)[0, 0]
     nothing = np.full_like(Y, np.inf)
-    assert (stacking_weights(said, Y, nothing) == 0.5).all()
+    assert (stacking_weights(prediction, Y, nothing) == 0.5).all()
 
 
 def table(n: int, seed: int = 0) -> tuple[TrainingSet, np.ndarray, np.ndarray]:
@@ -155,7 +157,7 @@ def test_the_stack_is_never_much_worse_than_its_best_member() -> None:
         ]
         stack = marginals(fit_whole(rows, surrogate, parts, 0), torch.from_numpy(X))[0][:, 0].numpy()
         lacking.append(max(alone) - kendall(stack, y))
-        assert combined(rows, fold, surrogate, parts).mean.shape == rows.Y.shape
+        assert combine(rows, fold, surrogate, parts).mean.shape == rows.Y.shape
     assert np.mean(lacking) < 0.01
 
 

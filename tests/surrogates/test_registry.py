@@ -26,7 +26,7 @@ def test_any_other_name_is_the_users_own_function() -> None:
 
 @pytest.mark.parametrize("field", ["surrogate", "strategy"])
 def test_a_name_that_is_neither_is_refused_with_those_allowed(field: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as error:
         Settings().updated({field: "nonsense"})
-    assert f"'nonsense' is not a {field}; allowed: " in str(caught.value)
-    assert str(caught.value).endswith(", package.module:function")
+    assert f"'nonsense' is not a {field}; allowed: " in str(error.value)
+    assert str(error.value).endswith(", package.module:function")

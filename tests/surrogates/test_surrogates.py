@@ -24,7 +24,7 @@ from surrogate_nas.surrogates.cross_validation import folds
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
@@ -59,19 +59,19 @@ sys.modules[OWN.partition(":")[0]] = own_surrogate()
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> Fitted:
+def fitted(request: pytest.FixtureRequest, design: DesignMatrix) -> FittedSurrogate:
     return fit_surrogate(design, tune_exits(RECORDS), request.param, seed=0)
 
 
 @pytest.fixture
-def predictor(fitted: Fitted) -> Predictor:
+def predictor(fitted: FittedSurrogate) -> Predictor:
     return fitted.predictor
 
 
 @pytest.fixture(scope="module")
 def unseen() -> Candidates:
-    drawn = moves.sample(PROBLEM.space.genes, 60, np.random.default_rng(9))
-    return Candidates.of_indices(PROBLEM.space, drawn, Costing(SHAPE))
+    rows = moves.sample(PROBLEM.space.genes, 60, np.random.default_rng(9))
+    return Candidates.of_indices(PROBLEM.space, rows, Costing(SHAPE))
 
 
 def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: DesignMatrix) -> None:
@@ -79,7 +79,7 @@ def test_a_design_matrix_leaves_failures_out_and_scales_its_targets(design: Desi
     training = design.training
     assert (training.Y[~training.defined] == 0).all()
     assert ((training.X >= 0) & (training.X <= 1)).all()
-    size = [np.sqrt(np.mean(training.Y[known, j] ** 2)) for j, known in enumerate(training.defined.T)]
+    size = [np.sqrt(np.mean(training.Y[defined, j] ** 2)) for j, defined in enumerate(training.defined.T)]
     assert np.allclose(size, 1, atol=1e-6)
 
 
@@ -89,11 +89,11 @@ def test_targets_keep_what_the_coefficients_say_of_accuracy(design: DesignMatrix
         torch.from_numpy(shared_thresholds(3, 50, seed=1))[None],
         torch.from_numpy(design.candidates.present),
     )
-    whole, kept = (
+    from_coefficients, from_targets = (
         design.basis.compose(torch.from_numpy(c)[:, None], grid, present[:, None]).accuracy.numpy()
         for c in (values, design.coefficients(design.training.Y))
     )
-    assert np.sqrt(np.mean((whole - kept) ** 2)) < 0.01
+    assert np.sqrt(np.mean((from_coefficients - from_targets) ** 2)) < 0.01
 
 
 def test_too_few_networks_are_refused_with_their_number() -> None:
@@ -157,19 +157,19 @@ def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(ki
 
 
 def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
-    said = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
-    for estimate in (said.accuracy, said.expected_macs, said.rates, said.exit_accuracy):
+    prediction = predictor.predict(unseen, np.where(unseen.present[:, :-1], 0.7, np.inf), Limits())
+    for estimate in (prediction.accuracy, prediction.expected_macs, prediction.rates, prediction.exit_accuracy):
         assert (estimate.low <= estimate.high).all()
-    assert (said.rates.high[~unseen.present] == 0).all()
-    assert np.allclose(said.rates.mean.sum(axis=1), 1, atol=1e-12)
-    assert (said.macs == unseen.cost.macs()).all()
+    assert (prediction.rates.high[~unseen.present] == 0).all()
+    assert np.allclose(prediction.rates.mean.sum(axis=1), 1, atol=1e-12)
+    assert (prediction.macs == unseen.cost.macs()).all()
 
 
 def test_exact_limits_are_certain(predictor: Predictor, unseen: Candidates) -> None:
     thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
     median = float(np.median(unseen.cost.parameters))
-    said = predictor.predict(unseen, thresholds, Limits(max_params=median))
-    assert (said.feasible == (unseen.cost.parameters <= median)).all()
+    prediction = predictor.predict(unseen, thresholds, Limits(max_params=median))
+    assert (prediction.feasible == (unseen.cost.parameters <= median)).all()
 
 
 def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
@@ -178,12 +178,12 @@ def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
     cheapest = np.where(unseen.present, unseen.cost.backbone + unseen.cost.branch, np.iinfo(np.int64).max).min(axis=1)
     cap = float(np.quantile(unseen.cost.macs()[:, -1], 0.3))
     grid = np.concatenate([shared_thresholds(3, 40), [[0.0, 0.0], [np.inf, 0.0], [np.inf, np.inf]]])
-    said = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
-    within = said.expected_macs.mean <= 1.1 * cap
+    prediction = predictor.predict(unseen, predictor.best_thresholds(unseen, Limits(max_macs=cap), grid), Limits())
+    within = prediction.expected_macs.mean <= 1.1 * cap
     assert within[cheapest <= 0.8 * cap].mean() > 0.9
 
 
-def test_fitting_again_predicts_the_same(fitted: Fitted, design: DesignMatrix, unseen: Candidates) -> None:
+def test_fitting_again_predicts_the_same(fitted: FittedSurrogate, design: DesignMatrix, unseen: Candidates) -> None:
     again = fit_surrogate(design, tune_exits(RECORDS), fitted.predictor.kind, seed=0).predictor
     assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
 
@@ -194,7 +194,7 @@ def key_of(kind: str, trained: Sequence[Record] = TRAINED) -> FitKey:
     return FitKey(records=trained, space=PROBLEM.space, costing=Costing(SHAPE), **settings)
 
 
-def test_a_stored_surrogate_predicts_the_same(fitted: Fitted, unseen: Candidates, tmp_path: Path) -> None:
+def test_a_stored_surrogate_predicts_the_same(fitted: FittedSurrogate, unseen: Candidates, tmp_path: Path) -> None:
     """To the last bit where its state is stored; nothing but the listing of the archive is needed."""
     key = key_of(fitted.predictor.kind, [replace(r, outputs=None) for r in TRAINED])
     persistence.save(fitted, key, tmp_path / "surrogate")
@@ -202,25 +202,25 @@ def test_a_stored_surrogate_predicts_the_same(fitted: Fitted, unseen: Candidates
     assert loaded is not None
     assert loaded.validations[0].scores == fitted.validations[0].scores
     thresholds = np.where(unseen.present[:, :-1], 0.7, np.inf)
-    ours, theirs = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
-    np.testing.assert_array_equal(ours.accuracy.low, theirs.accuracy.low)
+    before, after = (f.predictor.predict(unseen, thresholds, Limits()) for f in (fitted, loaded))
+    np.testing.assert_array_equal(before.accuracy.low, after.accuracy.low)
 
 
-def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_loaded_design_matrix_is_the_one_that_was_stored(fitted: FittedSurrogate, tmp_path: Path) -> None:
     key = key_of(fitted.predictor.kind)
     persistence.save(fitted, key, tmp_path / "surrogate")
     loaded = persistence.load(key, tmp_path / "surrogate")
     assert loaded is not None
-    stored, built = loaded.predictor.design, fitted.predictor.design
-    assert (stored.basis, stored.records, stored.architectures) == (built.basis, built.records, built.architectures)
-    assert (stored.samples, stored.training.kinds) == (built.samples, built.training.kinds)
+    after, before = loaded.predictor.design, fitted.predictor.design
+    assert (after.basis, after.records, after.architectures) == (before.basis, before.records, before.architectures)
+    assert (after.samples, after.training.kinds) == (before.samples, before.training.kinds)
     for name in ("X", "Y", "Yvar", "group"):
-        np.testing.assert_array_equal(getattr(stored.training, name), getattr(built.training, name))
+        np.testing.assert_array_equal(getattr(after.training, name), getattr(before.training, name))
     for name in ("center", "rotation", "cost_range"):
-        np.testing.assert_array_equal(getattr(stored, name), getattr(built, name))
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
-def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: FittedSurrogate, tmp_path: Path) -> None:
     key, folder = key_of(fitted.predictor.kind), tmp_path / "surrogate"
     assert persistence.load(key, folder) is None
     persistence.save(fitted, key, folder)
@@ -240,7 +240,7 @@ def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatr
     assert preferred({"gp": 0.73, "stack": 0.70, "xgb": 0.5}) == "gp"
 
 
-def test_scores_count_the_networks_they_were_judged_on(fitted: Fitted, design: DesignMatrix) -> None:
+def test_scores_count_the_networks_they_were_judged_on(fitted: FittedSurrogate, design: DesignMatrix) -> None:
     scores = {s.target: s for s in fitted.validations[0].scores}
     assert scores["accuracy"].n == len(design)
     assert scores["exit probability 1"].n == design.candidates.present[:, 0].sum()

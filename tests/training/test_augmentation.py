@@ -40,8 +40,8 @@ def test_images_are_never_mirrored_where_that_is_not_allowed_and_half_of_them_wh
 
 def test_images_shift_by_up_to_an_eighth_of_their_side_and_repeat_their_edge() -> None:
     shifted = shift(ramps(400), generator(0), flips=False)[:, 0, 0].int()
-    found = {tuple(row) for row in shifted.tolist()}
-    assert found == {tuple(np.clip(np.arange(16) + by, 0, 15).tolist()) for by in (-2, -1, 0, 1, 2)}
+    rows = {tuple(row) for row in shifted.tolist()}
+    assert rows == {tuple(np.clip(np.arange(16) + by, 0, 15).tolist()) for by in (-2, -1, 0, 1, 2)}
 
 
 def test_augmentation_follows_from_its_generator() -> None:
@@ -102,10 +102,10 @@ def test_mixing_shares_are_spread_as_a_beta_distribution_has_it() -> None:
     for seed in range(2000):
         _, targets, _ = mixup(torch.zeros(2, 1, 1, 1), labels, 2, generator(seed), 0.5)
         shares.append(float(targets[0, 0]))
-    drawn = [s for s in shares if s != 1.0]  # half of the time an image is mixed with itself
-    assert 0.4 < len(drawn) / 2000 < 0.6
-    assert np.mean(drawn) == pytest.approx(0.5, abs=0.04)
-    assert np.var(drawn) == pytest.approx(1 / 8, rel=0.15)  # 1 / (4 (2α + 1))
+    mixing_shares = [s for s in shares if s != 1.0]  # half of the time an image is mixed with itself
+    assert 0.4 < len(mixing_shares) / 2000 < 0.6
+    assert np.mean(mixing_shares) == pytest.approx(0.5, abs=0.04)
+    assert np.var(mixing_shares) == pytest.approx(1 / 8, rel=0.15)  # 1 / (4 (2α + 1))
 
 
 def test_mixing_follows_from_its_generator() -> None:

@@ -53,9 +53,9 @@ def test_it_ends_with_the_weights_of_a_training_that_never_stopped(
     whole, continued = untrained(architecture, digits), untrained(architecture, digits)
     train.fit(whole, digits.train, recipe, 5, flips=True)
     interrupted(architecture, digits, file, after, recipe)
-    told: list[int] = []
-    train.fit(continued, digits.train, recipe, 5, flips=True, on_epoch=told.append, unfinished=file)
-    assert told == list(range(after + 1, recipe.epochs + 1))
+    epochs: list[int] = []
+    train.fit(continued, digits.train, recipe, 5, flips=True, on_epoch=epochs.append, unfinished=file)
+    assert epochs == list(range(after + 1, recipe.epochs + 1))
     assert same(continued, whole)
 
 

@@ -115,7 +115,7 @@ def test_every_job_becomes_a_record_with_the_outputs_of_training_it_here(
         train.fit(network, digits.train, QUICK, record.proposal.seed, flips=False)
         assert record.failure is None
         assert record.outputs is not None
-        np.testing.assert_equal(asdict(record.outputs), asdict(train.measure(network, digits)))
+        np.testing.assert_equal(asdict(record.outputs), asdict(train.held_out_outputs(network, digits)))
         assert record.seconds > 0
         assert record.provenance["torch"] == torch.__version__
 
@@ -128,16 +128,16 @@ def test_a_checkpoint_loads_back_to_a_network_that_says_the_same(
     network = train.build(record.architecture, digits, 10, 99, torch.device("cpu"))
     network.load_state_dict(load_file(job(0).checkpoint), strict=True)
     assert record.outputs is not None
-    np.testing.assert_equal(asdict(train.measure(network, digits)), asdict(record.outputs))
+    np.testing.assert_equal(asdict(train.held_out_outputs(network, digits)), asdict(record.outputs))
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".unfinished"}
 
 
 @executors
 def test_progress_goes_from_epoch_to_epoch_to_the_whole(executor: Executor, job: Jobs) -> None:
-    told: list[tuple[int, float]] = []
+    progress: list[tuple[int, float]] = []
     jobs = [job(seed, replace_recipe(epochs=2)) for seed in range(2)]
-    list(executor.run(jobs, lambda proposal, share: told.append((proposal.seed, share))))
-    assert sorted(told) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
+    list(executor.run(jobs, lambda proposal, share: progress.append((proposal.seed, share))))
+    assert sorted(progress) == [(0, 0.5), (0, 1.0), (1, 0.5), (1, 1.0)]
 
 
 @executors
@@ -326,14 +326,14 @@ def test_an_interrupted_training_goes_on_to_the_same_outputs(executor: Executor,
         if share >= 0.5:
             raise Interrupted
 
-    recipe, told = QUICK.model_copy(update={"epochs": 4}), list[float]()
+    recipe, progress = QUICK.model_copy(update={"epochs": 4}), list[float]()
     (whole,) = InProcess().run([replace(job(0, recipe), unfinished=job.folder / "elsewhere")], quiet)
     with pytest.raises(Interrupted):
         list(executor.run([job(0, recipe)], interrupt))
     state = load_file(job(0, recipe).unfinished)
     write(job(0, recipe).unfinished, state, {"epochs": "2", "seconds": "1000", "optimizer": "SGD"})
-    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: told.append(share))
-    assert told[0] > 0.5
+    (continued,) = executor.run([job(0, recipe)], lambda proposal, share: progress.append(share))
+    assert progress[0] > 0.5
     assert continued.seconds > 1000
     assert whole.outputs is not None
     assert continued.outputs is not None

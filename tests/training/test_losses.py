@@ -13,9 +13,9 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import training as train
 from surrogate_nas.training.losses import (
-    Objective,
+    TrainingObjective,
     cumulative_gates,
-    distilled,
+    distillation,
     gates,
     joint,
     nachos,
@@ -34,11 +34,11 @@ def generator(seed: int) -> torch.Generator:
 
 
 def logits(exits: int = X, seed: int = 0) -> list[Tensor]:
-    drawn = torch.randn(exits, N, C, generator=generator(seed), dtype=torch.float64)
-    return [z.requires_grad_() for z in drawn]
+    z_all = torch.randn(exits, N, C, generator=generator(seed), dtype=torch.float64)
+    return [z.requires_grad_() for z in z_all]
 
 
-def said_with_gates(seed: int = 0) -> list[tuple[Tensor, Tensor | None]]:
+def outputs_with_gates(seed: int = 0) -> list[tuple[Tensor, Tensor | None]]:
     """Three exits, of which the last has no gate."""
     gate = torch.randn(X - 1, N, generator=generator(seed + 1), dtype=torch.float64)
     return [
@@ -88,10 +88,10 @@ def untrained(architecture: Architecture, splits: Splits) -> EarlyExitNetwork:
     return train.build(architecture, splits, 10, 0, torch.device("cpu"))
 
 
-def taught(network: EarlyExitNetwork, data: Splits, recipe: Recipe, epoch: int) -> dict[str, bool]:
+def has_gradients(network: EarlyExitNetwork, data: Splits, recipe: Recipe, epoch: int) -> dict[str, bool]:
     """Which parts of a network have a gradient."""
     images, labels = torch.from_numpy(data.tune.images), torch.from_numpy(data.tune.labels)
-    objective = Objective(recipe, network.exit_macs())
+    objective = TrainingObjective(recipe, network.exit_macs())
     early = len(network.architecture.exit_positions) - 1
     support = torch.full((10, early), 0.9) if objective.needs_support(epoch) else None
     objective(network.said(images), labels, labels, epoch, support).backward()  # type: ignore[no-untyped-call]
@@ -103,12 +103,12 @@ def taught(network: EarlyExitNetwork, data: Splits, recipe: Recipe, epoch: int) 
 def test_every_head_and_the_backbone_are_taught(
     architecture: Architecture, digits: Splits, loss: Joint | Distillation
 ) -> None:
-    assert all(taught(untrained(architecture, digits), digits, Recipe(loss=loss), 0).values())
+    assert all(has_gradients(untrained(architecture, digits), digits, Recipe(loss=loss), 0).values())
 
 
 def test_without_a_weight_early_exits_are_not_taught(architecture: Architecture, digits: Splits) -> None:
-    told = taught(untrained(architecture, digits), digits, Recipe(early_exit_weight=0), 0)
-    assert told == {"head 0": False, "head 1": False, "head 2": True, "backbone": True}
+    has_gradient = has_gradients(untrained(architecture, digits), digits, Recipe(early_exit_weight=0), 0)
+    assert has_gradient == {"head 0": False, "head 1": False, "head 2": True, "backbone": True}
 
 
 # ---------------------------------------------------------------------- distillation
@@ -120,12 +120,12 @@ def test_distillation_is_the_mean_divergence_from_the_last_exit(temperature: flo
     teacher = (z[-1] / temperature).softmax(dim=1)
     parts = [(teacher * (teacher.log() - (one / temperature).softmax(dim=1).log())).sum(dim=1).mean() for one in z[:-1]]
     expected = temperature**2 * (parts[0] + parts[1]) / 2
-    torch.testing.assert_close(distilled([(one, None) for one in z], temperature), expected)
+    torch.testing.assert_close(distillation([(one, None) for one in z], temperature), expected)
 
 
 def test_distillation_moves_the_pupils_and_not_the_teacher() -> None:
     z = logits()
-    distilled([(one, None) for one in z], 3.0).backward()  # type: ignore[no-untyped-call]
+    distillation([(one, None) for one in z], 3.0).backward()  # type: ignore[no-untyped-call]
     assert z[-1].grad is None
     assert all(one.grad is not None and one.grad.any() for one in z[:-1])
 
@@ -133,38 +133,38 @@ def test_distillation_moves_the_pupils_and_not_the_teacher() -> None:
 def test_the_gradient_of_distillation_is_that_of_finite_differences() -> None:
     teacher = logits()[-1].detach()
     assert torch.autograd.gradcheck(
-        lambda a, b: distilled([(a, None), (b, None), (teacher, None)], 3.0), tuple(logits()[:-1])
+        lambda a, b: distillation([(a, None), (b, None), (teacher, None)], 3.0), tuple(logits()[:-1])
     )
 
 
 def test_an_exit_that_says_what_the_last_says_has_nothing_to_learn() -> None:
     z = logits(1)[0]
-    assert float(distilled([(z + 3.0, None), (z, None)], 2.0).detach()) == pytest.approx(0, abs=1e-12)
-    assert float(distilled([(z, None)], 2.0)) == 0
+    assert float(distillation([(z + 3.0, None), (z, None)], 2.0).detach()) == pytest.approx(0, abs=1e-12)
+    assert float(distillation([(z, None)], 2.0)) == 0
 
 
 # ---------------------------------------------------------------------- gates and NACHOS
 
 
 def test_gates_learn_whether_their_exit_is_right() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     parts = []
-    for z, gate in said[:-1]:
+    for z, gate in exit_outputs[:-1]:
         assert gate is not None
         right = (z.argmax(dim=1) == LABELS).double()
         c = torch.sigmoid(gate)
         parts.append(-(right * c.log() + (1 - right) * (1 - c).log()).mean())
-    torch.testing.assert_close(gates(said, LABELS), (parts[0] + parts[1]) / 2)
-    assert float(gates([(z, None) for z, _ in said], LABELS)) == 0
+    torch.testing.assert_close(gates(exit_outputs, LABELS), (parts[0] + parts[1]) / 2)
+    assert float(gates([(z, None) for z, _ in exit_outputs], LABELS)) == 0
 
 
 @given(seed=st.integers(0, 50))
 def test_leaving_probabilities_are_a_distribution_by_stick_breaking(seed: int) -> None:
-    said = said_with_gates(seed)
-    g = cumulative_gates(said)
+    exit_outputs = outputs_with_gates(seed)
+    g = cumulative_gates(exit_outputs)
     assert g.shape == (X, N)
     torch.testing.assert_close(g.sum(dim=0), torch.ones(N, dtype=torch.float64))
-    first, second = (torch.sigmoid(gate) for _, gate in said[:-1] if gate is not None)
+    first, second = (torch.sigmoid(gate) for _, gate in exit_outputs[:-1] if gate is not None)
     torch.testing.assert_close(g[0], first)
     torch.testing.assert_close(g[1], second * (1 - first))
 
@@ -178,75 +178,82 @@ def test_the_cost_term_is_the_share_by_which_the_budget_is_exceeded() -> None:
 
 
 def test_the_cost_term_has_a_gradient_that_makes_samples_leave_earlier() -> None:
-    said = said_with_gates()
-    over_budget(cumulative_gates(said), MACS, 20).backward()  # type: ignore[no-untyped-call]
-    for _, gate in said[:-1]:
+    exit_outputs = outputs_with_gates()
+    over_budget(cumulative_gates(exit_outputs), MACS, 20).backward()  # type: ignore[no-untyped-call]
+    for _, gate in exit_outputs[:-1]:
         assert gate is not None
         assert gate.grad is not None
         assert (gate.grad < 0).all()  # gradient descent opens every gate
 
 
 def test_the_gradient_of_the_cost_term_is_that_of_finite_differences() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
 
     def loss(*gate: Tensor) -> Tensor:
-        return over_budget(cumulative_gates([(said[0][0], gate[0]), (said[1][0], gate[1]), said[2]]), MACS, 20)
+        return over_budget(
+            cumulative_gates([(exit_outputs[0][0], gate[0]), (exit_outputs[1][0], gate[1]), exit_outputs[2]]), MACS, 20
+        )
 
-    assert torch.autograd.gradcheck(loss, tuple(gate for _, gate in said[:-1] if gate is not None))
+    assert torch.autograd.gradcheck(loss, tuple(gate for _, gate in exit_outputs[:-1] if gate is not None))
 
 
 def test_the_support_term_compares_each_gate_with_its_own_exits_accuracy_on_the_class() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
     total = 0.0
     for n in range(N):
-        for e, (_, gate) in enumerate(said[:-1]):
+        for e, (_, gate) in enumerate(exit_outputs[:-1]):
             assert gate is not None
             total += (float(support[LABELS[n], e]) - float(torch.sigmoid(gate[n].detach()))) ** 2
-    assert float(peak(said, support, LABELS).detach()) == pytest.approx(total / (N * (X - 1)))
+    assert float(peak(exit_outputs, support, LABELS).detach()) == pytest.approx(total / (N * (X - 1)))
 
 
 def test_the_support_term_has_a_gradient_for_gates_alone() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
-    peak(said, support, LABELS).backward()  # type: ignore[no-untyped-call]
-    assert all(gate is not None and gate.grad is not None and gate.grad.any() for _, gate in said[:-1])
-    assert all(z.grad is None for z, _ in said)
+    peak(exit_outputs, support, LABELS).backward()  # type: ignore[no-untyped-call]
+    assert all(gate is not None and gate.grad is not None and gate.grad.any() for _, gate in exit_outputs[:-1])
+    assert all(z.grad is None for z, _ in exit_outputs)
 
 
 WHOLE = Nachos(max_macs=20, exits_weight=1.5, cost_weight=0.5, peak_weight=2.0)
 
 
 def test_the_whole_loss_is_the_weighted_sum_of_its_terms() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
-    g = cumulative_gates(said)
-    entropy = sum((g[e] * cross_entropy_by_hand(z, LABELS)).mean() for e, (z, _) in enumerate(said))
-    expected = 1.5 * entropy + gates(said, LABELS) + 0.5 * over_budget(g, MACS, 20) + 2 * peak(said, support, LABELS)
-    torch.testing.assert_close(nachos(said, LABELS, MACS, support, WHOLE), expected)
+    g = cumulative_gates(exit_outputs)
+    entropy = sum((g[e] * cross_entropy_by_hand(z, LABELS)).mean() for e, (z, _) in enumerate(exit_outputs))
+    expected = (
+        1.5 * entropy
+        + gates(exit_outputs, LABELS)
+        + 0.5 * over_budget(g, MACS, 20)
+        + 2 * peak(exit_outputs, support, LABELS)
+    )
+    torch.testing.assert_close(nachos(exit_outputs, LABELS, MACS, support, WHOLE), expected)
 
 
 @pytest.mark.parametrize("left_out", ["cost_weight", "peak_weight"])
 def test_ablations_leave_a_term_out(left_out: str) -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
-    whole = nachos(said, LABELS, MACS, support, WHOLE)
-    ablated = nachos(said, LABELS, MACS, support, WHOLE.model_copy(update={left_out: 0.0}))
+    whole = nachos(exit_outputs, LABELS, MACS, support, WHOLE)
+    ablated = nachos(exit_outputs, LABELS, MACS, support, WHOLE.model_copy(update={left_out: 0.0}))
     terms = {
-        "cost_weight": 0.5 * over_budget(cumulative_gates(said), MACS, 20),
-        "peak_weight": 2 * peak(said, support, LABELS),
+        "cost_weight": 0.5 * over_budget(cumulative_gates(exit_outputs), MACS, 20),
+        "peak_weight": 2 * peak(exit_outputs, support, LABELS),
     }
     torch.testing.assert_close(whole - ablated, terms[left_out])
 
 
 def test_the_gradient_of_the_whole_loss_is_that_of_finite_differences() -> None:
-    said = said_with_gates()
+    exit_outputs = outputs_with_gates()
     support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
 
     def loss(a: Tensor, b: Tensor, c: Tensor, first: Tensor, second: Tensor) -> Tensor:
         return nachos([(a, first), (b, second), (c, None)], LABELS, MACS, support, WHOLE, 0.1)
 
-    inputs = tuple(t for pair in said for t in pair if t is not None)
+    inputs = tuple(t for pair in exit_outputs for t in pair if t is not None)
     a, first, b, second, c = inputs
     assert torch.autograd.gradcheck(loss, (a, b, c, first, second))
 
@@ -258,23 +265,23 @@ GATED = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@gated-c8/res-d1-w8-k3-s2@
 
 def test_the_backbone_comes_first_then_exits_then_the_support_matrix(digits: Splits) -> None:
     recipe = Recipe(epochs=20, loss=Nachos(max_macs=1e5))
-    objective = Objective(recipe, MACS)
+    objective = TrainingObjective(recipe, MACS)
     assert [e for e in range(20) if objective.needs_support(e)] == list(range(15, 20))
     heads = {"head 0": False, "head 1": False, "head 2": True, "backbone": True}
-    assert taught(untrained(GATED, digits), digits, recipe, 9) == heads
+    assert has_gradients(untrained(GATED, digits), digits, recipe, 9) == heads
     for epoch in (10, 15):
-        assert all(taught(untrained(GATED, digits), digits, recipe, epoch).values())
+        assert all(has_gradients(untrained(GATED, digits), digits, recipe, epoch).values())
 
 
 def test_without_its_weight_there_is_no_support_matrix() -> None:
     recipe = Recipe(epochs=20, loss=Nachos(max_macs=1e5, peak_weight=0))
-    assert not any(Objective(recipe, MACS).needs_support(e) for e in range(20))
+    assert not any(TrainingObjective(recipe, MACS).needs_support(e) for e in range(20))
 
 
 def test_phases_never_go_back() -> None:
     for epochs in (1, 2, 3, 7):
         recipe = Recipe(epochs=epochs, loss=Nachos(max_macs=1e5))
-        used = [Objective(recipe, MACS).needs_support(e) for e in range(epochs)]
+        used = [TrainingObjective(recipe, MACS).needs_support(e) for e in range(epochs)]
         assert all(before <= after for before, after in pairwise(used))
 
 
@@ -297,9 +304,9 @@ def test_a_single_class_draw_of_the_support_matrix_is_balanced_and_true(digits: 
     support = train._Training(network, digits.train, recipe, 0, False, "all")._support()
     labels = torch.from_numpy(digits.train.labels)
     with torch.no_grad():
-        said = network.eval().said(torch.from_numpy(digits.train.images))
+        exit_outputs = network.eval().said(torch.from_numpy(digits.train.images))
     assert support.shape == (10, 2)
     rarest = int(labels.bincount().argmin())  # all images of a class with fewer than its share are used
     for e in range(2):
-        right = (said[e][0].argmax(dim=1) == labels)[labels == rarest].float().mean()
+        right = (exit_outputs[e][0].argmax(dim=1) == labels)[labels == rarest].float().mean()
         assert float(support[rarest, e]) == pytest.approx(float(right), abs=1e-6)

@@ -63,7 +63,7 @@ def source(tmp_path: Path) -> DataSource:
 
 
 def jobs(n: int, architecture: Architecture, source: DataSource, folder: Path, recipe: Recipe) -> list[Job]:
-    made = []
+    new_jobs = []
     for seed in range(n):
         proposal = Proposal(
             round=0, rank=seed, origin="initial", architecture=architecture, seed=seed, fidelity=recipe.fidelity
@@ -71,12 +71,12 @@ def jobs(n: int, architecture: Architecture, source: DataSource, folder: Path, r
         home = folder / proposal.id
         home.parent.mkdir(exist_ok=True)
         weights, unfinished = home.with_suffix(".safetensors"), home.with_suffix(".unfinished")
-        made.append(
+        new_jobs.append(
             Job(
                 proposal=proposal, source=source, recipe=recipe, device="cpu", checkpoint=weights, unfinished=unfinished
             )
         )
-    return made
+    return new_jobs
 
 
 def quiet(proposal: Proposal, share: float) -> None:
@@ -87,11 +87,11 @@ def quiet(proposal: Proposal, share: float) -> None:
 def test_a_training_whose_node_dies_goes_on_elsewhere_and_nothing_is_other_than_it_would_have_been(
     nodes: TwoNodes, architecture: Architecture, source: DataSource, tmp_path: Path
 ) -> None:
-    recipe, told = Recipe(epochs=40, batch_size=32), defaultdict[int, list[float]](list)
+    recipe, shares_by_seed = Recipe(epochs=40, batch_size=32), defaultdict[int, list[float]](list)
 
     def kill_once(proposal: Proposal, share: float) -> None:
-        told[proposal.seed].append(share)
-        if nodes.second is not None and sum(len(shares) >= 2 for shares in told.values()) == 2:
+        shares_by_seed[proposal.seed].append(share)
+        if nodes.second is not None and sum(len(shares) >= 2 for shares in shares_by_seed.values()) == 2:
             nodes.kill_second()
             nodes.second = None
 
@@ -103,11 +103,11 @@ def test_a_training_whose_node_dies_goes_on_elsewhere_and_nothing_is_other_than_
     assert [r.failure for r in there] == [None] * 3
     there.sort(key=lambda r: r.proposal.seed)
     np.testing.assert_equal([asdict(r.outputs) for r in there], [asdict(r.outputs) for r in here])  # type: ignore[call-overload]
-    kept = {p.name for p in (tmp_path / "b").glob("*.safetensors")}
-    assert len(kept) == 3
-    for name in kept:
+    weight_names = {p.name for p in (tmp_path / "b").glob("*.safetensors")}
+    assert len(weight_names) == 3
+    for name in weight_names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    for shares in told.values():  # no epoch was done twice, but the one that was lost with its message
+    for shares in shares_by_seed.values():  # no epoch was done twice, but the one that was lost with its message
         assert (np.diff(shares) > 0).all()
 
 
@@ -170,10 +170,10 @@ def test_gpus_that_the_cluster_has_not_are_one_line(nodes: TwoNodes) -> None:
     ],
 )
 def test_an_address_where_nothing_answers_is_one_line(address: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as error:
         ray_module.connect(address)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_the_fidelity_of_a_recipe_that_older_versions_knew_is_as_they_wrote_it()
 
 @pytest.mark.parametrize("recipe", [{}, {"ema": 0.9, "max_seconds": 3}, {"loss": {"kind": "nachos", "max_macs": 1e6}}])
 def test_a_fidelity_names_its_recipe(recipe: dict[str, Any]) -> None:
-    made = Recipe(**recipe)
-    assert Recipe.of_fidelity(made.fidelity) == made.model_copy(update={"max_seconds": None})
+    instance = Recipe(**recipe)
+    assert Recipe.of_fidelity(instance.fidelity) == instance.model_copy(update={"max_seconds": None})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_fidelity_names_its_recipe(recipe: dict[str, Any]) -> None:
     ],
 )
 def test_a_bad_recipe_is_one_line(recipe: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as error:
         parse(Recipe, recipe, "recipe")
-    assert str(caught.value).startswith(f"recipe: {message}")
-    assert "\n" not in str(caught.value)
+    assert str(error.value).startswith(f"recipe: {message}")
+    assert "\n" not in str(error.value)

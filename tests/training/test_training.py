@@ -29,7 +29,7 @@ def untrained(architecture: Architecture, splits: Splits, seed: int = 0) -> Earl
 def trained(architecture: Architecture, splits: Splits, recipe: Recipe, seed: int) -> Outputs:
     network = untrained(architecture, splits, seed)
     train.fit(network, splits.train, recipe, seed, flips=False)
-    return train.measure(network, splits)
+    return train.held_out_outputs(network, splits)
 
 
 # ---------------------------------------------------------------------- outcomes
@@ -56,8 +56,8 @@ def test_the_same_seed_gives_the_same_outputs_to_the_bit(
 
 def test_what_is_measured_of_an_image_does_not_depend_on_the_others(architecture: Architecture, digits: Splits) -> None:
     network = untrained(architecture, digits)
-    whole = train.measure(network.train(), digits).tune
-    alone = train.measure(network.train(), replace(digits, tune=digits.tune[np.arange(1)])).tune
+    whole = train.held_out_outputs(network.train(), digits).tune
+    alone = train.held_out_outputs(network.train(), replace(digits, tune=digits.tune[np.arange(1)])).tune
     assert whole.logits is not None
     assert alone.logits is not None
     np.testing.assert_allclose(alone.logits[:, 0], whole.logits[:, 0], atol=2e-3)
@@ -70,10 +70,10 @@ def test_training_leaves_the_global_generator_alone(architecture: Architecture, 
 
 
 def test_every_finished_epoch_is_told(architecture: Architecture, digits: Splits) -> None:
-    told: list[int] = []
+    epochs: list[int] = []
     recipe = Recipe(epochs=3, batch_size=512)
-    train.fit(untrained(architecture, digits), digits.train, recipe, 0, flips=False, on_epoch=told.append)
-    assert told == [1, 2, 3]
+    train.fit(untrained(architecture, digits), digits.train, recipe, 0, flips=False, on_epoch=epochs.append)
+    assert epochs == [1, 2, 3]
 
 
 def test_a_data_set_smaller_than_a_batch_can_be_learned(architecture: Architecture, digits: Splits) -> None:
@@ -87,15 +87,15 @@ def test_a_data_set_smaller_than_a_batch_can_be_learned(architecture: Architectu
 
 
 def failure(network: EarlyExitNetwork, digits: Splits, recipe: Recipe) -> TrainingFailure:
-    with pytest.raises(TrainingFailure) as caught:
+    with pytest.raises(TrainingFailure) as error:
         train.fit(network, digits.train, recipe, 0, flips=False)
-    return caught.value
+    return error.value
 
 
 def test_a_huge_learning_rate_diverges(architecture: Architecture, digits: Splits) -> None:
-    found = failure(untrained(architecture, digits), digits, replace_recipe(learning_rate=1e30))
-    assert found.kind == "diverged"
-    assert "epoch 1" in str(found)
+    error = failure(untrained(architecture, digits), digits, replace_recipe(learning_rate=1e30))
+    assert error.kind == "diverged"
+    assert "epoch 1" in str(error)
 
 
 def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits: Splits) -> None:
@@ -103,13 +103,13 @@ def test_input_that_is_not_a_number_diverges(architecture: Architecture, digits:
     network.mean.fill_(math.nan)
     assert failure(network, digits, QUICK).kind == "diverged"
     with pytest.raises(TrainingFailure, match="logits are not finite"):
-        train.measure(network, digits)
+        train.held_out_outputs(network, digits)
 
 
 def test_a_training_that_takes_too_long_fails_for_time(architecture: Architecture, digits: Splits) -> None:
-    found = failure(untrained(architecture, digits), digits, replace_recipe(epochs=1000, max_seconds=0.05))
-    assert found.kind == "time"
-    assert "0.05 s" in str(found)
+    error = failure(untrained(architecture, digits), digits, replace_recipe(epochs=1000, max_seconds=0.05))
+    assert error.kind == "time"
+    assert "0.05 s" in str(error)
 
 
 def replace_recipe(**changes: float) -> Recipe:

@@ -91,7 +91,7 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
 
 
 def _stream(study: Study, source: Path, file: AnswerFile) -> None:
-    file.write(study.stream(QuestionFile(source, study.home.problem)))
+    file.write(study.answers(QuestionFile(source, study.home.problem)))
 
 
 def _peak(*words: str) -> float:

@@ -29,11 +29,11 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
-from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.registry import surrogate_named
 from surrogate_nas.surrogates.training_set import TrainingSet
 
@@ -101,9 +101,9 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, ki
         mean, _ = marginals(model, torch.from_numpy(design.inputs(part)))
         targets = torch.from_numpy(design.coefficients(mean.numpy()))
         for i, t in enumerate(THRESHOLDS):
-            reached = reach(design, part, targets, np.where(part.present[:, :-1], t, np.inf))
-            said[test, i] = reached.accuracy
-            said[test, len(THRESHOLDS) + i] = np.log10(reached.figures.macs.expected)
+            behavior = behavior_at(design, part, targets, np.where(part.present[:, :-1], t, np.inf))
+            said[test, i] = behavior.accuracy
+            said[test, len(THRESHOLDS) + i] = np.log10(behavior.figures.macs.expected)
     return said
 
 

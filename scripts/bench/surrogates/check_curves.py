@@ -8,8 +8,8 @@ import torch
 
 from surrogate_nas import Study
 from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
-from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.targets import GRID_SIZE
 
 
@@ -26,8 +26,8 @@ def main() -> None:
     records = [record for record in study.records() if record.outputs is not None]
     candidates = Candidates.of(study.space, [r.architecture for r in records], study.home.costing)
     design = study.fit().predictor.design
-    reached = reach(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
-    accuracy, macs = reached.accuracy, reached.figures.macs.expected
+    behavior = behavior_at(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
+    accuracy, macs = behavior.accuracy, behavior.figures.macs.expected
     measured = [view.measure(grid) for view in exits]
     accuracy_error = accuracy - np.array([m.accuracy for m in measured])
     macs_error = macs / np.array([m.expected_macs for m in measured]) - 1

@@ -28,12 +28,12 @@ from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds, held_out
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.metrics import bootstrap_tau, kendall
 from surrogate_nas.surrogates.normal_model import marginals
-from surrogate_nas.surrogates.reached import reach
 from surrogate_nas.surrogates.registry import surrogate_named
 from surrogate_nas.surrogates.spread import INTERVAL
 from surrogate_nas.surrogates.training_set import TrainingSet
@@ -158,7 +158,9 @@ def own_curves(trained: Trained) -> Said:
     for t in THRESHOLDS:
         thresholds = np.where(trained.candidates.present[:, :-1], t, np.inf)
         said.append(
-            reach(design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds)
+            behavior_at(
+                design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds
+            )
         )
     rates = np.array([s.curve.rates.numpy() for s in said])
     return Said(rates, np.array([s.accuracy for s in said]), np.array([s.figures.macs.expected for s in said]), {})

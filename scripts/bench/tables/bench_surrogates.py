@@ -29,7 +29,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOut, combined, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, folds, held_out
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
@@ -156,14 +156,14 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
     train, test = order[:n], order[n : n + HELD_OUT]
     training, X, y = table.training_set(train)
     fold, found = folds(training.group, seed), list[dict[str, Any]]()
-    parts, seconds = dict[str, HeldOut](), dict[str, float]()
+    parts, seconds = dict[str, HeldOutPredictions](), dict[str, float]()
     for name in dict.fromkeys(m for s in SURROGATES.values() for m in s.members):
         start = time.perf_counter()
         parts[name] = held_out(training, fold, name, seed)
         seconds[name] = time.perf_counter() - start
     held_out_tau = dict[str, float]()
     for kind, surrogate in SURROGATES.items():
-        said = combined(training, fold, surrogate, parts)
+        said = combine(training, fold, surrogate, parts)
         held_out_tau[kind] = kendall(said.mean[:, 0], training.Y[:, 0])
         start = time.perf_counter()
         model = fit_whole(training, surrogate, parts, seed)
@@ -194,7 +194,7 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
     return found
 
 
-def _widening(said: HeldOut, training: TrainingSet) -> float:
+def _widening(said: HeldOutPredictions, training: TrainingSet) -> float:
     """Standard deviations that cover nine in ten held-out rows, and the share of one more."""
     off = np.abs(training.Y - said.mean)[:, 0] / np.sqrt(said.variance[:, 0])
     return float(np.quantile(off, min(INTERVAL * (1 + 1 / len(off)), 1.0)))

@@ -27,13 +27,13 @@ from surrogate_nas.search.loop import search
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals, make_proposal
 from surrogate_nas.search.registry import STRATEGIES
-from surrogate_nas.search.strategy import Fit, Strategy
+from surrogate_nas.search.strategy import FitSurrogate, Strategy
 from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.candidates import keeps_exact_limits
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import Fitted, fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 
 POLICY = "margin"
 """That of the published strategies."""
@@ -236,8 +236,8 @@ def _whole_curve(exits: Exits, proposal: Proposal, limits: Limits) -> Measuremen
     return exits.within(limits)
 
 
-def fitting(task: Problem, surrogate: str) -> Fit:
-    def fit(records: Sequence[Record]) -> Fitted:
+def fitting(task: Problem, surrogate: str) -> FitSurrogate:
+    def fit(records: Sequence[Record]) -> FittedSurrogate:
         views = task.views.trained(records)
         design = DesignMatrix.build(views, task.space, task.costing)
         return fit_surrogate(design, [exits for _, exits in views], surrogate, task.seed)

@@ -1,7 +1,7 @@
-"""What the next training is worth: by hypervolume, greedily, with what is in flight conditioned on.
+"""Greedy selection of the next trainings by hypervolume improvement, conditioned on the trainings in flight.
 
-Nothing here knows of networks: candidates are sampled outcomes, or points of a model. Nothing needs gradients, so any
-BoTorch model serves.
+Independent of networks: candidates are sampled outcomes, or points of a model. No gradients are needed, so any BoTorch
+model can be used.
 """
 
 import warnings
@@ -29,49 +29,49 @@ PRUNING_SAMPLES = 256
 
 
 def safe(probability: Floats, feasible: int, q: int) -> Bools:
-    """Which of n candidates are worth a training, as far as limits go.
+    """Which of n candidates keep the limits with enough probability to be trained.
 
-    Improvements over a good front lie just beyond the limits, where most trainings would be in vain. So once some have
-    kept the limits, candidates have to be likely to keep them too, unless fewer than q are.
+    Improvements over a good front lie just beyond the limits, where most trainings would be wasted. So once enough
+    trained networks keep the limits, candidates have to be likely to keep them, unless fewer than q are.
 
     Args:
         probability: (n,) of keeping the limits.
         feasible: trained networks that keep them.
-        q: how many are to be chosen.
+        q: number of candidates to choose.
     """
     likely = probability >= SAFE
     return likely if feasible >= FEASIBLE_ENOUGH and likely.sum() >= q else np.ones_like(likely)
 
 
 def greedily(
-    front: Front, cost: Floats, accuracy: Floats, count: int, begun: tuple[Floats, Floats] | None = None
+    front: Front, cost: Floats, accuracy: Floats, count: int, pending: tuple[Floats, Floats] | None = None
 ) -> list[int]:
-    """Indices of up to `count` of n candidates, each for what it adds to the sampled fronts of those before.
+    """Indices of up to `count` of n candidates, each by what it adds to the sampled fronts with the earlier ones.
 
-    Candidates share their draws, so that one much like an earlier one adds little.
+    Candidates share their draws, so that one similar to an earlier one adds little.
 
     Args:
-        front: of what is known.
+        front: of the trained networks.
         cost: (S, n, T) sampled costs of the T points that each candidate offers.
         accuracy: (S, n, T) of the same.
-        count: how many.
-        begun: (S, k, T) costs and accuracies of k candidates that are in flight.
+        count: number of candidates to choose.
+        pending: (S, k, T) costs and accuracies of k candidates that are in flight.
     """
-    fronts, picked = [front] * len(cost), list[int]()
-    if begun is not None and begun[0].shape[1]:
-        fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *begun, strict=True)]
+    fronts, picks = [front] * len(cost), list[int]()
+    if pending is not None and pending[0].shape[1]:
+        fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *pending, strict=True)]
     for _ in range(min(count, cost.shape[1])):
         gain = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
-        gain[picked] = -1
-        picked.append(int(gain.argmax()))
-        i = picked[-1]
+        gain[picks] = -1
+        picks.append(int(gain.argmax()))
+        i = picks[-1]
         fronts = [f.with_points(c[i], a[i]) for f, c, a in zip(fronts, cost, accuracy, strict=True)]
-    return picked
+    return picks
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How samples of a model's outputs are read."""
+    """A model, with objectives and constraints as functions of samples of its outputs."""
 
     model: Model
     objectives: Callable[[Tensor], Tensor]
@@ -79,7 +79,7 @@ class Outcomes:
     constraints: Sequence[Callable[[Tensor], Tensor]]
     """Each from (…, outputs) samples to (…), at most 0 where it is kept."""
     reference: tuple[float, float]
-    """Of the two values."""
+    """Reference point of the two objectives."""
 
 
 @torch.no_grad()
@@ -91,15 +91,15 @@ def greedily_by_nehvi(
     Daulton et al., arXiv 2105.08195; Ament et al., arXiv 2310.20708.
 
     Args:
-        outcomes: the model, and how its samples are read.
-        baseline: (K, d) points of what is known.
+        outcomes: the model, with objectives and constraints.
+        baseline: (K, d) points of trained networks.
         points: (n, d) to choose from.
         count: how many.
         seed: of all draws.
         pending: (k, d) points that are in flight.
     """
     none = points[:0] if pending is None else pending
-    picked: list[int] = []
+    picks: list[int] = []
     with _plain_qlognehvi(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", NumericalWarning)
         torch.manual_seed(seed)  # pruning the baseline draws from the global generator
@@ -113,7 +113,7 @@ def greedily_by_nehvi(
         )
         baseline = promising if len(promising) else baseline
         for _ in range(min(count, len(points))):
-            before = torch.cat([none, points[picked]])
+            before = torch.cat([none, points[picks]])
             acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
                 model,
                 list(outcomes.reference),
@@ -125,9 +125,9 @@ def greedily_by_nehvi(
                 cache_root=False,
             )
             value = acquisition(points[:, None, :]).numpy()
-            value[picked] = -np.inf
-            picked.append(int(value.argmax()))
-    return picked
+            value[picks] = -np.inf
+            picks.append(int(value.argmax()))
+    return picks
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What an architecture is worth: the joint improvement of all operating points that it would offer.
+"""The value of an architecture: the joint hypervolume improvement of all its operating points.
 
-Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until something
-is known to keep the limits, the probability that a curve keeps them comes first.
+Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until a trained
+network keeps the limits, the probability that a curve keeps them comes first.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
 from surrogate_nas.space.candidates import Candidates
-from surrogate_nas.surrogates.curves import CurveBasis, Reach
+from surrogate_nas.surrogates.behavior import behavior_at
+from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.predictor import Predictor
-from surrogate_nas.surrogates.reached import reach
 
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -46,8 +46,8 @@ def threshold_grid(basis: CurveBasis) -> Floats:
 
 
 class CurveValue:
-    """Scores candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
-    over draws s, and settings t of the grid that keep the limits. Remembers scores by architecture."""
+    """Score candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
+    over draws s, and settings t of the grid that keep the limits. Scores are cached by architecture."""
 
     def __init__(
         self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True
@@ -55,50 +55,50 @@ class CurveValue:
         """From a front and (T, E − 1) settings; `joint=False` values the best single setting instead of the curve."""
         self.predictor, self.front, self.limits, self.grid, self.seed = predictor, front, limits, grid, seed
         self.joint = joint
-        self._seen: dict[bytes, tuple[float, int, float]] = {}
+        self._scores: dict[bytes, tuple[float, int, float]] = {}
 
     def __call__(self, pool: Candidates) -> tuple[Floats, Ints]:
         """(n,) values, and (n,) index of the grid setting that alone would add most."""
         keys = [row.tobytes() for row in pool.indices]
-        new = np.array([i for i, key in enumerate(keys) if key not in self._seen], dtype=np.int64)
-        drawn = self._drawn(pool[new]) if len(new) else np.zeros((0, 0, 0))
+        new = np.array([i for i, key in enumerate(keys) if key not in self._scores], dtype=np.int64)
+        coefficients = self._coefficients(pool[new]) if len(new) else np.zeros((0, 0, 0))
         for start in range(0, len(new), COMPOSED_AT_ONCE):
             chunk = slice(start, start + COMPOSED_AT_ONCE)
-            scored = self._score(pool[new[chunk]], drawn[:, chunk])
-            for i, value, setting, feasible in zip(new[chunk], *scored, strict=True):
-                self._seen[keys[i]] = (float(value), int(setting), float(feasible))
-        found = [self._seen[key] for key in keys]
-        return np.array([v for v, _, _ in found]), np.array([s for _, s, _ in found], dtype=np.int64)
+            scores = self._score(pool[new[chunk]], coefficients[:, chunk])
+            for i, value, setting, feasible in zip(new[chunk], *scores, strict=True):
+                self._scores[keys[i]] = (float(value), int(setting), float(feasible))
+        all_scores = [self._scores[key] for key in keys]
+        return np.array([v for v, _, _ in all_scores]), np.array([s for _, s, _ in all_scores], dtype=np.int64)
 
     def feasible(self, pool: Candidates) -> Floats:
         """(n,) probabilities that some grid setting keeps the limits, of what has been scored."""
-        return np.array([self._seen[row.tobytes()][2] for row in pool.indices])
+        return np.array([self._scores[row.tobytes()][2] for row in pool.indices])
 
     def curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
         """(S, n, T) sampled log₁₀ costs, accuracies and violations of the limits, of the mean over trainings.
 
         A point that violates them is worthless.
         """
-        return self.composed(part, self._drawn(part))
+        return self.curves_of(part, self._coefficients(part))
 
-    def composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
-        """The same from (S, n, C) curve coefficients, in single precision."""
+    def curves_of(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
+        """As `curves`, from (S, n, C) curve coefficients, in single precision."""
         chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
-        cost, accuracy, violation = zip(*(self._composed(part[c], drawn[:, c]) for c in chunks), strict=True)
+        cost, accuracy, violation = zip(*(self._compose(part[c], coefficients[:, c]) for c in chunks), strict=True)
         return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
 
-    def _drawn(self, part: Candidates) -> Floats:
-        """(S, n, C) curve coefficients."""
+    def _coefficients(self, part: Candidates) -> Floats:
+        """(S, n, C) sampled curve coefficients."""
         return self.predictor.coefficients(part, CURVE_SAMPLES, self.seed, fresh=False)
 
-    def _composed(self, part: Candidates, drawn: Floats) -> tuple[Floats, Floats, Floats]:
-        coefficients = torch.from_numpy(drawn.astype(np.float32))[:, :, None]
-        reached = reach(self.predictor.design, part, coefficients, self.grid[None].astype(np.float32))
-        violation = reached.excess(self.limits)
-        return np.log10(reached.objective), np.where(violation <= 0, reached.accuracy, WORTHLESS), violation
+    def _compose(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
+        curve_coefficients = torch.from_numpy(coefficients.astype(np.float32))[:, :, None]
+        behavior = behavior_at(self.predictor.design, part, curve_coefficients, self.grid[None].astype(np.float32))
+        violation = behavior.excess(self.limits)
+        return np.log10(behavior.objective), np.where(violation <= 0, behavior.accuracy, WORTHLESS), violation
 
-    def _score(self, part: Candidates, drawn: Floats) -> tuple[Floats, Ints, Floats]:
-        cost, accuracy, violation = self._composed(part, drawn)
+    def _score(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Ints, Floats]:
+        cost, accuracy, violation = self._compose(part, coefficients)
         alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
         setting = np.where(alone.max(axis=1) > 0, alone.argmax(axis=1), violation.mean(axis=0).argmin(axis=1))
@@ -118,7 +118,7 @@ class _CurveInputs(Model):  # type: ignore[misc]
 
     @property
     def num_outputs(self) -> int:
-        """m."""
+        """Targets m."""
         outputs: int = self.model.num_outputs
         return outputs
 
@@ -128,19 +128,19 @@ class _CurveInputs(Model):  # type: ignore[misc]
         return torch.Size()
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """Of the targets."""
+        """Posterior of the targets."""
         return self.model.posterior(X[..., : self.columns], **options)
 
 
-def _capped(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
+def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
     """Limits on spending that exit probabilities decide, beside that on the expected cost to be minimised; the worst
     case is exact, and was looked at when curves were scored."""
     least = on_expected(objective)
     return [(row, cap) for row, cap in limits.given if not (row.exact or row.floor or row is least)]
 
 
-def _priced(limit: Limit, cost: Cost) -> tuple[Array, Array]:
-    """(n, E) each: what a limit on spending bounds, of the backbone and of the branches."""
+def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
+    """(n, E) each: the costs that a limit on spending bounds, of the backbone and of the branches."""
     if not limit.needs_cost_table:
         return cost.backbone, cost.branch
     assert cost.other is not None
@@ -148,7 +148,7 @@ def _priced(limit: Limit, cost: Cost) -> tuple[Array, Array]:
 
 
 class OperatingPoints:
-    """Architectures at single operating points, as BoTorch sees them.
+    """Architectures at single operating points, as points of a BoTorch model.
 
     Exact costs and the presence of exits are deterministic outputs beside the surrogate's, so that accuracy and
     expected cost are composite functions of its samples.
@@ -157,20 +157,20 @@ class OperatingPoints:
     def __init__(self, predictor: Predictor, limits: Limits, objective: Objective) -> None:
         self.design: DesignMatrix = predictor.design
         self.model, self.limits, self.objective = predictor.model, limits, objective
-        self.capped = _capped(limits, objective)
+        self.caps = _caps(limits, objective)
 
     def points(self, part: Candidates, thresholds: Floats) -> Tensor:
         """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
         costs."""
         cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
-        spent = [cost.priced, *(_priced(limit, cost) for limit, _ in self.capped)]
-        charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
+        costs = [cost.priced, *(_charges(limit, cost) for limit, _ in self.caps)]
+        charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
         return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
 
     def outcomes(self, front: Front) -> Outcomes:
         """The composite model, with the limits as constraints on its samples."""
         inputs, E, limits = self.design.training.X.shape[1], self.design.basis.positions, self.limits
-        exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(self.capped)) * E - 1)
+        exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(self.caps)) * E - 1)
         model = ModelList(_CurveInputs(self.model, inputs), exact)
         constraints: list[Callable[[Tensor], Tensor]] = []
         if (floor := limits.min_accuracy) is not None:
@@ -178,24 +178,24 @@ class OperatingPoints:
         if (cheapest := limits.budget(self.objective)) is not None:
             log_cap = float(np.log10(cheapest))
             constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)
-        constraints += [partial(self._over, k) for k in range(len(self.capped))]
+        constraints += [partial(self._over, k) for k in range(len(self.caps))]
         return Outcomes(model, self._objectives, constraints, (front.reference_accuracy, -front.reference_cost))
 
-    def _reached(self, samples: Tensor) -> tuple[Reach, list[Tensor]]:
+    def _curve_and_costs(self, samples: Tensor) -> tuple[ExitBehavior, list[Tensor]]:
         """The curve, the cost to be minimised, and the capped costs."""
         design, E = self.design, self.design.basis.positions
-        parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.capped))]
+        parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.caps))]
         targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
         coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
         return design.basis.compose(coefficients, setting, present > 0), costs
 
     def _objectives(self, samples: Tensor) -> Tensor:
         """(…, 2): accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
-        curve, costs = self._reached(samples)
+        curve, costs = self._curve_and_costs(samples)
         return torch.stack([curve.accuracy, -curve.expected(costs[0]).log10()], dim=-1)
 
     def _over(self, k: int, samples: Tensor) -> Tensor:
-        """How far capped cost k is above its cap, relatively; below 0 within."""
-        curve, costs = self._reached(samples)
-        (limit, cap), spent = self.capped[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        """Relative excess of capped cost k over its cap; negative within it."""
+        curve, costs = self._curve_and_costs(samples)
+        (limit, cap), spent = self.caps[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
         return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)

@@ -1,4 +1,4 @@
-"""Training a network of the front again, with another seed, where that is worth more than a new one.
+"""Repeated training of networks on the front, with another seed, where that is worth more than a new network.
 
 The best of many measurements is partly luck, and a front of lucky networks is not what training them again would give.
 Both kinds of training are valued alike, by the knowledge gradient (Frazier et al. 2009, doi 10.1287/ijoc.1080.0314): by
@@ -14,34 +14,34 @@ from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates
 
 MOST_TRAININGS = 3
-"""Of one architecture."""
+"""Most trainings of one architecture."""
 
 
 def worth_repeating(
-    history: History, value: CurveValue, on_front: Ints, picked: Candidates, q: int
+    history: History, value: CurveValue, on_front: Ints, picks: Candidates, q: int
 ) -> list[tuple[int, Ints]]:
-    """Which of the picked to give up, and the row to be trained again instead; at most every other one.
+    """Places among the picks to give up, and the rows to train again instead; at most half of the places.
 
     Args:
-        history: whose settings may forbid it.
-        value: which curves architectures offer, and the front.
+        history: its settings may disable repeats.
+        value: of candidates, with the front.
         on_front: (k, G) architectures of the front.
-        picked: up to q new ones.
-        q: how many are to be trained.
+        picks: up to q new architectures.
+        q: number of trainings in this round.
     """
     if not history.problem.settings.repeats or not len(value.front.cost) or q < 2:
         return []
     rows = np.array([row for row in on_front if _may_repeat(history, row)], dtype=np.int64)
-    if not len(rows) or not len(picked):
+    if not len(rows) or not len(picks):
         return []
     worth = _Worth(history, value)
-    new, again = worth.of_new(picked), worth.of_repeats(rows)
+    new, again = worth.of_new(picks), worth.of_repeats(rows)
     places, best = np.argsort(new, kind="stable"), np.argsort(-again, kind="stable")
     return [(int(place), rows[i]) for place, i in zip(places[: q // 2], best, strict=False) if again[i] > new[place]]
 
 
 def _may_repeat(history: History, row: Ints) -> bool:
-    """Whether it is not in flight, and has not been trained often enough."""
+    """Whether an architecture is not in flight, and has had fewer than the most trainings."""
     key, space = row.tobytes(), history.problem.space
     pending = space.indices([p.architecture for p in history.pending])
     trained = sum(other.tobytes() == key for other in history.networks.indices)
@@ -55,47 +55,49 @@ class _Worth:
         self.value, self.predictor = value, value.predictor
         _, first = np.unique(history.networks.indices, axis=0, return_index=True)
         self.networks = history.networks[np.sort(first)]
-        cost, accuracy, _ = value.composed(self.networks, self.predictor.coefficients(self.networks, 0, 0, fresh=False))
+        cost, accuracy, _ = value.curves_of(
+            self.networks, self.predictor.coefficients(self.networks, 0, 0, fresh=False)
+        )
         self.cost, self.accuracy = cost[0], accuracy[0]
 
-    def of_new(self, picked: Candidates) -> Floats:
-        """(n,)."""
+    def of_new(self, picks: Candidates) -> Floats:
+        """(n,) worth of training new architectures."""
         front = self._front(np.ones(len(self.networks), dtype=bool))
-        cost, accuracy = self._after_training(picked)
+        cost, accuracy = self._after_training(picks)
         return np.asarray(front.improvement(cost, accuracy).mean(axis=0))
 
     def of_repeats(self, rows: Ints) -> Floats:
-        """(k,): the believed front may shrink too, but not on average."""
-        whole = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
-        found = []
+        """(k,) worth of training architectures again: the believed front may shrink too, but not on average."""
+        before = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
+        growths = []
         for row in rows:
-            is_it = (self.networks.indices == row).all(axis=1)
-            without = self._front(~is_it)
-            cost, accuracy = self._after_training(self.networks[np.flatnonzero(is_it)])
-            found.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - whole)
-        return np.array(found)
+            is_row = (self.networks.indices == row).all(axis=1)
+            without = self._front(~is_row)
+            cost, accuracy = self._after_training(self.networks[np.flatnonzero(is_row)])
+            growths.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - before)
+        return np.array(growths)
 
-    def _front(self, which: Array) -> Front:
+    def _front(self, mask: Array) -> Front:
         front = self.value.front
         return Front.of(
-            self.cost[which].ravel(), self.accuracy[which].ravel(), front.reference_cost, front.reference_accuracy
+            self.cost[mask].ravel(), self.accuracy[mask].ravel(), front.reference_cost, front.reference_accuracy
         )
 
     def _after_training(self, part: Candidates) -> tuple[Floats, Floats]:
-        """(S, n, T) sampled costs and accuracies as they would be believed once one more training is known.
+        """(S, n, T) sampled posterior mean costs and accuracies after one more training.
 
         With variance v now and s of a training's result, the mean then has variance v² / (v + s).
         """
         mean, variance = self.predictor.posterior(part)
         noise = self.predictor.calibration.network_variance + self._sampling
-        drawn = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
-        drawn = np.concatenate([drawn, -drawn])  # so that the mean stays what it is
-        targets = mean + drawn * (variance / np.sqrt(variance + noise))
-        cost, accuracy, _ = self.value.composed(part, self.predictor.design.coefficients(targets))
+        z = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
+        z = np.concatenate([z, -z])  # so that the mean stays what it is
+        targets = mean + z * (variance / np.sqrt(variance + noise))
+        cost, accuracy, _ = self.value.curves_of(part, self.predictor.design.coefficients(targets))
         return cost, accuracy
 
     @property
     def _sampling(self) -> Floats:
-        """(m,) variance of a target that comes of the number of held-out samples."""
-        known = self.predictor.design.training.Yvar
-        return np.nanmedian(np.where(np.isfinite(known), known, np.nan), axis=0)
+        """(m,) sampling variance of the targets, from the number of held-out samples."""
+        Yvar = self.predictor.design.training.Yvar
+        return np.nanmedian(np.where(np.isfinite(Yvar), Yvar, np.nan), axis=0)

@@ -17,7 +17,7 @@ from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.bayesian.curve_value import CurveValue, OperatingPoints, threshold_grid
 from surrogate_nas.search.bayesian.repeats import worth_repeating
-from surrogate_nas.search.strategy import Fit, History, Suggestion
+from surrogate_nas.search.strategy import FitSurrogate, History, Suggestion
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.predictor import Predictor
@@ -30,12 +30,12 @@ LOCAL_STARTS, LOCAL_STEPS = 4, 2
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 BASELINE = 48
-"""Points of the front, evenly along it, that finalists are held against jointly."""
+"""Points of the front, evenly along it, that form the baseline of qLogNEHVI."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What trainings have shown: the feasible front, and where it lies in the inputs."""
+class KnownFront:
+    """The feasible front of the trained networks, with its architectures and thresholds."""
 
     front: Front
     parents: Ints
@@ -48,8 +48,8 @@ class Known:
     """Trained networks that keep the limits at some thresholds."""
 
 
-def known_front(history: History) -> Known:
-    """The feasible front of what has been trained."""
+def known_front(history: History) -> KnownFront:
+    """The feasible front of the trained networks."""
     problem, views, rows = history.problem, history.trained, history.networks
     limits = problem.settings.limits
     within = [exits.within(limits) for _, exits in views]
@@ -65,7 +65,7 @@ def known_front(history: History) -> Known:
         nearest = [exits.curve.violation(limits).min() for _, exits in views]
         best = np.argsort(nearest, kind="stable")[:4]
     feasible = sum(len(m) > 0 for m in within)
-    return Known(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front], feasible)
+    return KnownFront(front, rows.indices[best], rows[owner[on_front]], thresholds[on_front], feasible)
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,21 @@ class Bayesian:
         JobError: if fewer than eight networks have been trained.
     """
 
-    fit: Fit
-    """Surrogates of everything trained so far."""
+    fit: FitSurrogate
+    """Fits the surrogate to the records so far."""
     curves: bool = True
     """Whether an architecture is valued by its whole curve; otherwise by its best operating point alone."""
 
     def __call__(self, history: History, q: int) -> list[Suggestion]:
-        """Up to q suggestions, each with what is predicted of it."""
+        """Up to q suggestions, each with its prediction."""
         predictor = self.fit(history.records).predictor
         with one_thread():
-            chosen = _Selection(history, predictor, joint=self.curves).best(q)
-            return [_suggestion(history, predictor, *choice) for choice in chosen]
+            choices = _Selection(history, predictor, joint=self.curves).best(q)
+            return [_suggestion(history, predictor, *choice) for choice in choices]
 
 
 class _Selection:
-    """One round's decisions."""
+    """The decisions of one round."""
 
     def __init__(self, history: History, predictor: Predictor, *, joint: bool) -> None:
         problem = history.problem
@@ -100,46 +100,48 @@ class _Selection:
         self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
 
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
-        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each promises most, and whether it is
+        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each adds most, and whether it is
         trained again."""
         pool = self._pool()
-        picked, thresholds = self._picked(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
-        new = [(picked[np.array([i])], thresholds[i], False) for i in range(len(picked))]
-        repeats = worth_repeating(self.history, self.value, self.known.parents, picked, q)
+        picks, thresholds = self._pick(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
+        new = [(picks[np.array([i])], thresholds[i], False) for i in range(len(picks))]
+        repeats = worth_repeating(self.history, self.value, self.known.parents, picks, q)
         for place, row in repeats:
             again = Candidates.of_indices(self.history.problem.space, row[None], self.history.problem.costing)
             new[place] = again, self.value.grid[self.value(again)[1][0]], True
         return new
 
-    def _picked(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
+    def _pick(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
         """Up to q of the pool, with their thresholds."""
         value, setting = self.value(pool)
-        allowed = safe(self.value.feasible(pool), self.known.feasible, q)
-        best = np.argsort(-np.where(allowed, value, -np.inf), kind="stable")[: min(SEMIFINALISTS, allowed.sum())]
+        is_safe = safe(self.value.feasible(pool), self.known.feasible, q)
+        best = np.argsort(-np.where(is_safe, value, -np.inf), kind="stable")[: min(SEMIFINALISTS, is_safe.sum())]
         pending = self.history.candidates([p.architecture for p in self.history.pending])
         if len(self.known.points):
             cost, accuracy, _ = self.value.curves(pool[best])
-            begun = self.value.curves(pending)[:2] if len(pending) else None
-            best = best[greedily(self.known.front, cost, accuracy, FINALISTS_PER_PICK * q, begun)]
+            pending_curves = self.value.curves(pending)[:2] if len(pending) else None
+            best = best[greedily(self.known.front, cost, accuracy, FINALISTS_PER_PICK * q, pending_curves)]
         else:
             best = best[: FINALISTS_PER_PICK * q]
         finalists, thresholds = pool[best], self.value.grid[setting[best]]
-        chosen = np.arange(len(finalists))[:q]
+        index = np.arange(len(finalists))[:q]
         if len(self.known.points):
-            chosen = np.array(self._rescored(finalists, thresholds, pending, q), dtype=np.int64)
-        return finalists[chosen], thresholds[chosen]
+            index = np.array(self._rescore(finalists, thresholds, pending, q), dtype=np.int64)
+        return finalists[index], thresholds[index]
 
-    def _rescored(self, finalists: Candidates, thresholds: Floats, pending: Candidates, q: int) -> list[int]:
+    def _rescore(self, finalists: Candidates, thresholds: Floats, pending: Candidates, q: int) -> list[int]:
         """Indices of q finalists, greedily by qLogNEHVI."""
         as_points = OperatingPoints(self.predictor, self.limits, finalists.cost.objective)
-        begun = None
+        pending_points = None
         if len(pending):
-            begun = as_points.points(pending, self.value.grid[self.value(pending)[1]])
+            pending_points = as_points.points(pending, self.value.grid[self.value(pending)[1]])
         K = len(self.known.points)
-        some = evenly(K, BASELINE)
-        baseline = as_points.points(self.known.points[some], self.known.thresholds[some])
+        index = evenly(K, BASELINE)
+        baseline = as_points.points(self.known.points[index], self.known.thresholds[index])
         points = as_points.points(finalists, thresholds)
-        return greedily_by_nehvi(as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, begun)
+        return greedily_by_nehvi(
+            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, pending_points
+        )
 
     def _pool(self) -> Candidates:
         """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
@@ -167,14 +169,14 @@ def _suggestion(
     history: History, predictor: Predictor, candidate: Candidates, thresholds: Floats, again: bool
 ) -> Suggestion:
     problem = history.problem
-    said = predictor.predict(candidate, thresholds[None], problem.settings.limits, history.seed)
+    predicted = predictor.predict(candidate, thresholds[None], problem.settings.limits, history.seed)
     prediction = {
         "surrogate": predictor.kind,
         "policy": problem.policy,
         "thresholds": [None if np.isinf(t) else float(t) for t in thresholds],
-        "accuracy": _interval(said.accuracy),
-        "expected_macs": _interval(said.expected_macs),
-        "feasible": float(said.feasible[0]),
+        "accuracy": _interval(predicted.accuracy),
+        "expected_macs": _interval(predicted.expected_macs),
+        "feasible": float(predicted.feasible[0]),
     }
     return Suggestion(problem.space.architectures(candidate.indices)[0], prediction, again)
 

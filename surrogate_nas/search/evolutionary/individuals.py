@@ -1,8 +1,7 @@
-"""What the published searches evolve: an architecture with a threshold gene for each early exit; and what training has
-shown of such individuals.
+"""Individuals of the published searches: an architecture with a threshold gene for each early exit; and the
+measurements of trained individuals.
 
-Genes of thresholds are as EDANAS has them (IJCNN 2023): 0.1, 0.2, or off. A search without them, as NACHOS is, has none
-(k = 0).
+Threshold genes are those of EDANAS (IJCNN 2023): 0.1, 0.2, or off. A search without them, such as NACHOS, has k = 0.
 """
 
 from collections.abc import Callable
@@ -47,17 +46,17 @@ class Individuals:
 
     @classmethod
     def of(cls, space: SearchSpace, rows: Ints, thresholds: Floats) -> "Individuals":
-        """With genes off where there is no exit, so that equal individuals have equal genes."""
+        """Set genes to off where there is no exit, so that equal individuals have equal genes."""
         present = space.genes.present(rows)[:, : thresholds.shape[1]]
         return cls(rows, np.where(present, thresholds, OFF))
 
     @classmethod
-    def drawn(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
+    def random(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
         """Architectures with uniform genes."""
         return cls.of(space, rows, rng.choice(GENES, size=(len(rows), k)))
 
-    def joined(self, others: "Individuals") -> "Individuals":
-        """These, then the others."""
+    def concatenate(self, others: "Individuals") -> "Individuals":
+        """These individuals, then the others."""
         return Individuals(
             np.concatenate([self.rows, others.rows]), np.concatenate([self.thresholds, others.thresholds])
         )
@@ -68,13 +67,13 @@ class Individuals:
         return np.concatenate([space.encode_indices(self.rows), genes], axis=1)
 
     def keys(self) -> list[bytes]:
-        """One for each, equal for equals."""
+        """A key for each individual; equal individuals have equal keys."""
         return [row.tobytes() + genes.tobytes() for row, genes in zip(self.rows, self.thresholds, strict=True)]
 
     def children(self, space: SearchSpace, left: Ints, right: Ints, rng: np.random.Generator) -> "Individuals":
         """(m,) mutated children of (m,) left and right parents, by the moves of the space.
 
-        Each threshold gene is of either parent; it is drawn where that parent has no exit, or by mutation.
+        Each threshold gene is that of either parent; it is redrawn if that parent has no exit, or by mutation.
         """
         rows = moves.crossover(space.genes, self.rows[left], self.rows[right], rng)
         rows = moves.mutate(space.genes, rows, rng)
@@ -87,29 +86,29 @@ class Individuals:
 
 
 def genes_of(proposal: Proposal) -> Floats:
-    """(E − 1,) that an individual was proposed with; those of one that had none are drawn by its seed."""
+    """(E − 1,) threshold genes of a proposed individual; if it has none, they are drawn with its seed."""
     k = proposal.architecture.positions - 1
-    said = (proposal.prediction or {}).get("thresholds")
-    if not isinstance(said, list) or len(said) != k:
+    thresholds = (proposal.prediction or {}).get("thresholds")
+    if not isinstance(thresholds, list) or len(thresholds) != k:
         return np.random.default_rng(proposal.seed).choice(GENES, size=k)
-    return np.array([OFF if t is None else t for t in said], dtype=np.float64)
+    return np.array([OFF if t is None else t for t in thresholds], dtype=np.float64)
 
 
 def pending_individuals(history: History, k: int) -> Individuals:
-    """What is in flight."""
+    """Individuals in flight."""
     space, proposals = history.problem.space, history.pending
     genes = np.array([genes_of(p)[:k] for p in proposals], dtype=np.float64).reshape(len(proposals), k)
     return Individuals.of(space, space.indices([p.architecture for p in proposals]), genes)
 
 
 def at_genes(exits: Exits, genes: Floats) -> Measurements:
-    """What happens at an individual's own genes."""
+    """Measurements at an individual's own genes."""
     return exits.measure(genes[None])
 
 
 @dataclass(frozen=True)
-class Shown:
-    """n trained individuals, and what they do on tune; failures are left out."""
+class TrainedIndividuals:
+    """n trained individuals with their measurements on tune; failures are left out."""
 
     individuals: Individuals
     error: Floats
@@ -123,31 +122,33 @@ class Shown:
         return len(self.individuals)
 
     @classmethod
-    def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "Shown":
-        """Everything trained.
+    def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "TrainedIndividuals":
+        """All trained individuals.
 
         Args:
-            history: whose records.
-            measure: at which thresholds each is.
+            history: with the records.
+            measure: measures each at its thresholds.
             genes: whether individuals have threshold genes.
             macs: whether the cost is expected MACs, whatever the study minimises.
         """
         space, limits = history.problem.space, history.problem.settings.limits
-        measured = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
+        measurements = [measure(exits, genes_of(record.proposal)) for record, exits in history.trained]
         k = space.positions - 1 if genes else 0
-        thresholds = np.array([m.thresholds[0, :k] for m in measured], dtype=np.float64).reshape(len(measured), k)
-        cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measured], dtype=np.float64)
-        error = np.array([1 - m.accuracy[0] for m in measured], dtype=np.float64)
-        feasible = np.array([m.feasible(limits)[0] for m in measured], dtype=bool)
+        thresholds = np.array([m.thresholds[0, :k] for m in measurements], dtype=np.float64).reshape(
+            len(measurements), k
+        )
+        cost = np.array([m.expected_macs[0] if macs else m.objective[0] for m in measurements], dtype=np.float64)
+        error = np.array([1 - m.accuracy[0] for m in measurements], dtype=np.float64)
+        feasible = np.array([m.feasible(limits)[0] for m in measurements], dtype=bool)
         rows = history.networks.indices
         return cls(Individuals.of(space, rows, thresholds), error, np.log10(cost), feasible)
 
 
 def within_limits(history: History, individuals: Individuals) -> Individuals:
-    """Those that keep the exact limits, trained or not."""
-    found = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
+    """Individuals that keep the exact limits, trained or not."""
+    cost = cost_of_indices(history.problem.space, individuals.rows, history.problem.costing)
     present = history.problem.space.genes.present(individuals.rows)
-    return individuals[np.flatnonzero(keeps_exact_limits(found, present, history.problem.settings.limits))]
+    return individuals[np.flatnonzero(keeps_exact_limits(cost, present, history.problem.settings.limits))]
 
 
 def new_ones(history: History, individuals: Individuals) -> Individuals:
@@ -159,10 +160,10 @@ def new_ones(history: History, individuals: Individuals) -> Individuals:
     return individuals[np.array([first[row.tobytes()] for row in new], dtype=np.int64)]
 
 
-def filled_up(history: History, chosen: Individuals, q: int, rng: np.random.Generator) -> Individuals:
-    """Up to q: the chosen, which are new, then samples."""
-    if len(chosen) >= q:
-        return chosen[:q]
-    space, k = history.problem.space, chosen.thresholds.shape[1]
-    sampled = Individuals.drawn(space, history.sample(q + len(chosen), rng).indices, k, rng)
-    return new_ones(history, chosen.joined(sampled))[:q]
+def fill_up(history: History, candidates: Individuals, q: int, rng: np.random.Generator) -> Individuals:
+    """Up to q individuals: the candidates, which are new, then samples."""
+    if len(candidates) >= q:
+        return candidates[:q]
+    space, k = history.problem.space, candidates.thresholds.shape[1]
+    samples = Individuals.random(space, history.sample(q + len(candidates), rng).indices, k, rng)
+    return new_ones(history, candidates.concatenate(samples))[:q]

@@ -12,9 +12,9 @@ from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.search.evolutionary.individuals import (
     Individuals,
-    Shown,
+    TrainedIndividuals,
     at_genes,
-    filled_up,
+    fill_up,
     new_ones,
     within_limits,
 )
@@ -27,10 +27,10 @@ TRIES = 10
 
 @dataclass(frozen=True)
 class Survivors:
-    """Up to `POPULATION` of n individuals, and how they stand."""
+    """Up to `POPULATION` survivors of n individuals, with rank and crowding distance."""
 
     index: Ints
-    """(m,) of the n."""
+    """(m,) indices of the survivors."""
     rank: Ints
     """(m,) number of the front that each is on."""
     crowding: Floats
@@ -38,12 +38,12 @@ class Survivors:
 
     @classmethod
     def of(cls, values: Floats, rng: np.random.Generator) -> "Survivors":
-        """By (n, 2) values that are minimised; n is at least 1."""
+        """Select by (n, 2) values that are minimised; n is at least 1."""
         everyone = Population.new(X=np.arange(len(values))[:, None], F=values)
         most = min(POPULATION, len(values))
-        kept = RankAndCrowding().do(Problem(n_var=1, n_obj=2), everyone, n_survive=most, random_state=rng)
-        index = kept.get("X")[:, 0].astype(np.int64)
-        return cls(index, kept.get("rank").astype(np.int64), kept.get("crowding").astype(np.float64))
+        survivors = RankAndCrowding().do(Problem(n_var=1, n_obj=2), everyone, n_survive=most, random_state=rng)
+        index = survivors.get("X")[:, 0].astype(np.int64)
+        return cls(index, survivors.get("rank").astype(np.int64), survivors.get("crowding").astype(np.float64))
 
     def parents(self, n: int, rng: np.random.Generator) -> Ints:
         """(n,) winners of binary tournaments, as indices of the survivors: by rank, then by crowding."""
@@ -53,16 +53,16 @@ class Survivors:
 
 
 def brood(history: History, population: Individuals, standing: Survivors, rng: np.random.Generator) -> Individuals:
-    """Up to `POPULATION` children of the survivors within the exact limits, distinct and unlike those."""
+    """Up to `POPULATION` children of the survivors within the exact limits, distinct and different from them."""
     alive = population[standing.index]
     left, right = standing.parents(POPULATION, rng), standing.parents(POPULATION, rng)
-    born = within_limits(history, alive.children(history.problem.space, left, right, rng))
-    seen, kept = set(alive.keys()), list[int]()
-    for i, key in enumerate(born.keys()):
-        if key not in seen:
-            seen.add(key)
-            kept.append(i)
-    return born[np.array(kept, dtype=np.int64)]
+    children = within_limits(history, alive.children(history.problem.space, left, right, rng))
+    keys, index = set(alive.keys()), list[int]()
+    for i, key in enumerate(children.keys()):
+        if key not in keys:
+            keys.add(key)
+            index.append(i)
+    return children[np.array(index, dtype=np.int64)]
 
 
 def evolve(
@@ -71,41 +71,41 @@ def evolve(
     """The last population, the best fronts first.
 
     Args:
-        history: of whose space the individuals are; every child keeps its exact limits.
+        history: its space and exact limits, which every child keeps.
         start: the first population, at least one individual.
         values: (n, 2) that are minimised.
-        rng: of all chance.
+        rng: of all random draws.
     """
-    population, of = start, values(start)
+    population, objectives = start, values(start)
     for _ in range(GENERATIONS):
-        standing = Survivors.of(of, rng)
-        born = brood(history, population, standing, rng)
-        population, of = population[standing.index], of[standing.index]
-        if len(born):
-            population, of = population.joined(born), np.concatenate([of, values(born)])
-    return population[Survivors.of(of, rng).index]
+        standing = Survivors.of(objectives, rng)
+        children = brood(history, population, standing, rng)
+        population, objectives = population[standing.index], objectives[standing.index]
+        if len(children):
+            population, objectives = population.concatenate(children), np.concatenate([objectives, values(children)])
+    return population[Survivors.of(objectives, rng).index]
 
 
 def nsga2(history: History, q: int) -> Sequence[Suggestion]:
     """The strategy named `nsga2`: children of the best by measured (error, log₁₀ expected cost), and no surrogate."""
     rng, space = np.random.default_rng(history.seed), history.problem.space
-    shown = Shown.of(history, at_genes)
-    found = shown.individuals[:0]
-    if len(shown):
-        standing = Survivors.of(np.stack([shown.error, shown.log_cost], axis=1), rng)
+    trained = TrainedIndividuals.of(history, at_genes)
+    candidates = trained.individuals[:0]
+    if len(trained):
+        standing = Survivors.of(np.stack([trained.error, trained.log_cost], axis=1), rng)
         for _ in range(TRIES):
-            found = new_ones(history, found.joined(brood(history, shown.individuals, standing, rng)))
-            if len(found) >= q:
+            candidates = new_ones(history, candidates.concatenate(brood(history, trained.individuals, standing, rng)))
+            if len(candidates) >= q:
                 break
-    chosen = filled_up(history, found, q, rng)
-    said = predictions(history, "nsga2", chosen)
-    return [Suggestion(a, p) for a, p in zip(space.architectures(chosen.rows), said, strict=True)]
+    chosen = fill_up(history, candidates, q, rng)
+    proposal_predictions = predictions(history, "nsga2", chosen)
+    return [Suggestion(a, p) for a, p in zip(space.architectures(chosen.rows), proposal_predictions, strict=True)]
 
 
 def predictions(history: History, strategy: str, individuals: Individuals) -> list[dict[str, object]]:
-    """What is kept with each proposal, before anything that a surrogate says; JSON has `None` for off."""
-    said = {"strategy": strategy, "policy": history.problem.policy}
+    """The stored prediction of each proposal, without surrogate predictions; JSON has `None` for off."""
+    common = {"strategy": strategy, "policy": history.problem.policy}
     if not individuals.thresholds.shape[1]:
-        return [dict(said) for _ in range(len(individuals))]
+        return [dict(common) for _ in range(len(individuals))]
     genes = individuals.thresholds.tolist()
-    return [{**said, "thresholds": [None if t == OFF else t for t in row]} for row in genes]
+    return [{**common, "thresholds": [None if t == OFF else t for t in row]} for row in genes]

@@ -23,9 +23,9 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.evolutionary.individuals import (
     Individuals,
-    Shown,
+    TrainedIndividuals,
     at_genes,
-    filled_up,
+    fill_up,
     new_ones,
     pending_individuals,
 )
@@ -38,7 +38,7 @@ from surrogate_nas.surrogates.switching import REGRESSORS, Regressor, choose
 PENALTY = 1e10
 BEYOND = 1.0
 """Decades beyond the trained costs that a predicted cost may lie; a regressor that runs away is cut off there."""
-Values = Callable[[Floats, Floats], Floats]
+ObjectiveValues = Callable[[Floats, Floats], Floats]
 """From (n,) errors and (n,) log₁₀ costs to the (n, 2) values that are minimised."""
 
 
@@ -48,8 +48,8 @@ def edanas(history: History, q: int) -> Sequence[Suggestion]:
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    shown = Shown.of(history, at_genes)
-    return _Round("edanas", history, shown, lambda error, cost: np.stack([error, cost], axis=1)).suggestions(q)
+    trained = TrainedIndividuals.of(history, at_genes)
+    return _Round("edanas", history, trained, lambda error, cost: np.stack([error, cost], axis=1)).suggestions(q)
 
 
 def nachos(history: History, q: int) -> Sequence[Suggestion]:
@@ -58,15 +58,17 @@ def nachos(history: History, q: int) -> Sequence[Suggestion]:
     Raises:
         JobError: if fewer than eight networks have been trained.
     """
-    shown = Shown.of(history, lambda exits, _: at_nachos(exits, history.problem.settings.limits), genes=False)
-    limits, share = history.problem.settings.limits, float(shown.feasible.mean()) if len(shown) else 1.0
+    trained = TrainedIndividuals.of(
+        history, lambda exits, _: at_nachos(exits, history.problem.settings.limits), genes=False
+    )
+    limits, share = history.problem.settings.limits, float(trained.feasible.mean()) if len(trained) else 1.0
     budget = limits.budget(history.problem.settings.objective)
     worst = None if limits.min_accuracy is None else 1 - limits.min_accuracy
 
     def values(error: Floats, log_cost: Floats) -> Floats:
         return np.stack([penalised(error, worst, share), penalised(10**log_cost, budget, share)], axis=1)
 
-    return _Round("nachos", history, shown, values).suggestions(q)
+    return _Round("nachos", history, trained, values).suggestions(q)
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class Aebnas:
         target = self.target_macs or history.problem.settings.limits.max_macs
         if target is None:
             raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
-        tuned = Limits(max_macs=target)
-        shown = Shown.of(history, lambda exits, _: by_aebnas(exits, tuned), macs=True)
-        return _Round("aebnas", history, shown, lambda e, c: near_target(e, c, target), macs=True).suggestions(q)
+        target_limits = Limits(max_macs=target)
+        trained = TrainedIndividuals.of(history, lambda exits, _: by_aebnas(exits, target_limits), macs=True)
+        return _Round("aebnas", history, trained, lambda e, c: near_target(e, c, target), macs=True).suggestions(q)
 
 
 def at_nachos(exits: Exits, limits: Limits) -> Measurements:
@@ -104,8 +106,8 @@ def penalised(value: Floats, cap: float | None, share: float) -> Floats:
 
     Args:
         value: (n,) v.
-        cap: that it must not exceed.
-        share: φ, of what was trained that keeps the limits.
+        cap: the limit on v, or `None`.
+        share: φ, the share of trained networks that keep the limits.
     """
     return value if cap is None else share * value + (1 - share) * np.maximum(0, value - cap) * PENALTY
 
@@ -117,50 +119,54 @@ def near_target(error: Floats, log_cost: Floats, target: float) -> Floats:
 
 
 class _Round:
-    """One round's decisions."""
+    """The decisions of one round."""
 
-    def __init__(self, name: str, history: History, shown: Shown, values: Values, *, macs: bool = False) -> None:
-        if len(shown) < FEWEST_NETWORKS:
-            raise JobError(f"strategy {name} needs at least {FEWEST_NETWORKS} trained networks, got {len(shown)}")
-        self.name, self.history, self.shown, self.values = name, history, shown, values
+    def __init__(
+        self, name: str, history: History, trained: TrainedIndividuals, values: ObjectiveValues, *, macs: bool = False
+    ) -> None:
+        if len(trained) < FEWEST_NETWORKS:
+            raise JobError(f"strategy {name} needs at least {FEWEST_NETWORKS} trained networks, got {len(trained)}")
+        self.name, self.history, self.trained, self.values = name, history, trained, values
         self.tells_macs = macs or history.problem.settings.objective == "macs"
-        self.rng, self.k = np.random.default_rng(history.seed), shown.individuals.thresholds.shape[1]
-        self.measured = values(shown.error, shown.log_cost)
-        self.predict = Surrogates.fit(history.problem.space, shown, history.seed)
+        self.rng, self.k = np.random.default_rng(history.seed), trained.individuals.thresholds.shape[1]
+        self.objectives = values(trained.error, trained.log_cost)
+        self.predict = Surrogates.fit(history.problem.space, trained, history.seed)
 
     def suggestions(self, q: int) -> list[Suggestion]:
         """Up to q new architectures."""
-        last = evolve(self.history, self._start(), lambda those: self.values(*self.predict(those)), self.rng)
-        found = new_ones(self.history, last)
-        if len(found):
-            found = found[even_subset(self._known_costs(), self.predict(found)[1], q)]
-        return self._said(filled_up(self.history, found, q, self.rng))
+        last = evolve(
+            self.history, self._start(), lambda individuals: self.values(*self.predict(individuals)), self.rng
+        )
+        candidates = new_ones(self.history, last)
+        if len(candidates):
+            candidates = candidates[even_subset(self._known_costs(), self.predict(candidates)[1], q)]
+        return self._suggestions(fill_up(self.history, candidates, q, self.rng))
 
     def _start(self) -> Individuals:
-        """The best trained, and samples where those are few."""
-        best = self.shown.individuals[Survivors.of(self.measured, self.rng).index]
+        """The best trained individuals, filled up with samples."""
+        best = self.trained.individuals[Survivors.of(self.objectives, self.rng).index]
         space = self.history.problem.space
-        sampled = self.history.sample(POPULATION - len(best), self.rng).indices if len(best) < POPULATION else None
-        return best if sampled is None else best.joined(Individuals.drawn(space, sampled, self.k, self.rng))
+        samples = self.history.sample(POPULATION - len(best), self.rng).indices if len(best) < POPULATION else None
+        return best if samples is None else best.concatenate(Individuals.random(space, samples, self.k, self.rng))
 
     def _known_costs(self) -> Floats:
-        """(K,) log₁₀ costs of the measured front, and predicted ones of what is in flight."""
-        front = pareto_order(-self.measured[:, 0], self.measured[:, 1])
-        begun = pending_individuals(self.history, self.k)
-        known = self.shown.log_cost[front]
-        return np.append(known, self.predict(begun)[1]) if len(begun) else known
+        """(K,) log₁₀ costs of the measured front, and predicted ones of individuals in flight."""
+        front = pareto_order(-self.objectives[:, 0], self.objectives[:, 1])
+        pending = pending_individuals(self.history, self.k)
+        costs = self.trained.log_cost[front]
+        return np.append(costs, self.predict(pending)[1]) if len(pending) else costs
 
-    def _said(self, chosen: Individuals) -> list[Suggestion]:
-        if not len(chosen):
+    def _suggestions(self, individuals: Individuals) -> list[Suggestion]:
+        if not len(individuals):
             return []
-        error, log_cost = self.predict(chosen)
-        said = predictions(self.history, self.name, chosen)
-        for prediction, accuracy, cost in zip(said, np.clip(1 - error, 0, 1), 10**log_cost, strict=True):
+        error, log_cost = self.predict(individuals)
+        kept_predictions = predictions(self.history, self.name, individuals)
+        for prediction, accuracy, cost in zip(kept_predictions, np.clip(1 - error, 0, 1), 10**log_cost, strict=True):
             prediction["accuracy"] = [float(accuracy)] * 3
             if self.tells_macs:
                 prediction["expected_macs"] = [float(cost)] * 3
-        architectures = self.history.problem.space.architectures(chosen.rows)
-        return [Suggestion(a, p) for a, p in zip(architectures, said, strict=True)]
+        architectures = self.history.problem.space.architectures(individuals.rows)
+        return [Suggestion(a, p) for a, p in zip(architectures, kept_predictions, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -169,29 +175,29 @@ class Surrogates:
 
     space: SearchSpace
     names: tuple[str, ...]
-    """Of `REGRESSORS`."""
+    """Names of the regressors in `REGRESSORS`."""
     regressors: tuple[Regressor, ...]
     scales: tuple[tuple[float, float], ...]
     """Mean and standard deviation of each target."""
     bounds: tuple[float, float]
-    """Of log₁₀ cost."""
+    """Bounds of predicted log₁₀ costs."""
 
     @classmethod
-    def fit(cls, space: SearchSpace, shown: Shown, seed: int) -> "Surrogates":
-        """Of everything shown; trainings of one architecture are in one fold."""
-        X = shown.individuals.features(space)
-        _, group = np.unique(shown.individuals.rows, axis=0, return_inverse=True)
-        targets = (shown.error, shown.log_cost)
+    def fit(cls, space: SearchSpace, trained: TrainedIndividuals, seed: int) -> "Surrogates":
+        """Fit to all trained individuals; trainings of one architecture are in one fold."""
+        X = trained.individuals.features(space)
+        _, group = np.unique(trained.individuals.rows, axis=0, return_inverse=True)
+        targets = (trained.error, trained.log_cost)
         scales = tuple((float(y.mean()), float(y.std()) or 1.0) for y in targets)
-        names, fitted = list[str](), list[Regressor]()
+        names, regressors = list[str](), list[Regressor]()
         with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for y, (mean, deviation) in zip(targets, scales, strict=True):
                 name, _ = choose(X, (y - mean) / deviation, group.ravel(), seed)
                 names.append(name)
-                fitted.append(REGRESSORS[name](seed).fit(X, (y - mean) / deviation))
-        bounds = float(shown.log_cost.min() - BEYOND), float(shown.log_cost.max() + BEYOND)
-        return cls(space, tuple(names), tuple(fitted), scales, bounds)
+                regressors.append(REGRESSORS[name](seed).fit(X, (y - mean) / deviation))
+        bounds = float(trained.log_cost.min() - BEYOND), float(trained.log_cost.max() + BEYOND)
+        return cls(space, tuple(names), tuple(regressors), scales, bounds)
 
     def __call__(self, individuals: Individuals) -> tuple[Floats, Floats]:
         """(n,) errors and (n,) log₁₀ costs of at least one individual."""
@@ -210,9 +216,9 @@ def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
     algorithm.
 
     Args:
-        known: (K,) costs that are there.
-        costs: (n,) of the candidates.
-        q: how many; all of them if there are no more.
+        known: (K,) costs of existing networks.
+        costs: (n,) costs of the candidates.
+        q: number of candidates to choose; all if there are fewer.
     """
     chosen: list[int] = []
     for _ in range(min(q, len(costs))):
@@ -231,8 +237,8 @@ def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
 
 def _best_addition(known: Floats, costs: Floats, chosen: Sequence[int]) -> tuple[int, float]:
     """The candidate beside the chosen that leaves the gaps most even, and how uneven they then are."""
-    there = np.append(known, costs[list(chosen)])
-    value = _unevenness(np.concatenate([np.tile(there, (len(costs), 1)), costs[:, None]], axis=1))
+    occupied = np.append(known, costs[list(chosen)])
+    value = _unevenness(np.concatenate([np.tile(occupied, (len(costs), 1)), costs[:, None]], axis=1))
     value[list(chosen)] = np.inf
     return int(value.argmin()), float(value.min())
 

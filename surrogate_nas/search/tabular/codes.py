@@ -11,24 +11,23 @@ from surrogate_nas.foundation.arrays import Array, Floats32
 
 Codes = npt.NDArray[np.uint8]
 Levels = Floats32
-Scores = Floats32
 LEVELS = 256
 
 
-def coded(scores: Scores) -> tuple[Codes, Levels]:
+def encode_scores(scores: Floats32) -> tuple[Codes, Levels]:
     """Codes of (X, N) scores, and the (X, 256) levels that they stand for, ascending, the last one repeated.
 
     Exact for an exit with at most 256 distinct scores. Else equal scores stay equal, and for no threshold do as many as
     N/256 of the N samples change sides; without equal scores, at most half of ⌈N/256⌉.
 
-    >>> coded(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
+    >>> encode_scores(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
     [[1, 0, 1]]
     """
-    rows = [_coded(row) for row in scores]
+    rows = [_encode_row(row) for row in scores]
     return np.stack([codes for codes, _ in rows]), np.stack([levels for _, levels in rows])
 
 
-def decoded(codes: Codes, levels: Levels) -> Scores:
+def decode_scores(codes: Codes, levels: Levels) -> Floats32:
     """(X, N) scores of (X, N) codes by (X, 256) levels."""
     scores = np.empty(codes.shape, dtype=np.float32)
     for code, level, row in zip(codes, levels, scores, strict=True):
@@ -36,8 +35,8 @@ def decoded(codes: Codes, levels: Levels) -> Scores:
     return scores
 
 
-def _coded(row: Scores) -> tuple[Codes, Levels]:
-    """The same of one exit's (N,) scores."""
+def _encode_row(row: Floats32) -> tuple[Codes, Levels]:
+    """Codes and levels of one exit's (N,) scores."""
     values, of, counts = np.unique(row, return_inverse=True, return_counts=True)
     smaller = np.cumsum(counts) - counts
     of_value = np.arange(len(values)) if len(values) <= LEVELS else smaller * LEVELS // len(row)
@@ -47,7 +46,7 @@ def _coded(row: Scores) -> tuple[Codes, Levels]:
     return code[of].astype(np.uint8), np.append(levels, np.repeat(levels[-1], LEVELS - len(levels)))
 
 
-def _medians(ordered: Scores, starts: Array) -> Levels:
+def _medians(ordered: Floats32, starts: Array) -> Levels:
     """(L,) lower medians of the runs of (N,) scores that begin at (L,) places: a threshold inside splits them best."""
     ends = np.append(starts[1:], len(ordered))
     return np.asarray(ordered[(starts + ends - 1) // 2])

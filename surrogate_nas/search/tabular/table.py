@@ -1,6 +1,6 @@
-"""A table of trained early-exit networks: what training would say, looked up.
+"""A tabular benchmark: stored outputs of trained early-exit networks, looked up in place of training.
 
-A table is a folder. It has every held-out score and answer of the networks of a small space, so that searches, exit
+A table is a folder. It has every held-out score and prediction of the networks of a small space, so that searches, exit
 policies and surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
 """
 
@@ -28,7 +28,7 @@ from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decoded
+from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decode_scores
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.yaml_files import read_space
@@ -39,7 +39,7 @@ SPACE, NETWORKS, DESCRIPTION, LABELS = "space.yaml", "networks.csv", "table.json
 PIECE = "outputs-{:03d}.safetensors"
 CHECKSUMS = "SHA256SUMS"
 POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
-"""Whose scores a table has."""
+"""Exit policies with scores in a table."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -47,7 +47,7 @@ class TabulatedTraining:
     """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
 
     id: str
-    """The record's."""
+    """Id of the record."""
     architecture: Architecture
     seed: int
     seconds: float
@@ -67,7 +67,7 @@ class TabulatedTraining:
             test: (N − n,) labels of the test split.
         """
         n = len(tune)
-        scores = {policy: decoded(self.codes[policy], self.levels[policy]) for policy in POLICIES}
+        scores = {policy: decode_scores(self.codes[policy], self.levels[policy]) for policy in POLICIES}
         right = np.unpackbits(self.correct, axis=1, count=n + len(test)).view(np.bool_)
         return Outputs(
             SplitOutputs(tune, None, {policy: score[:, :n] for policy, score in scores.items()}, right[:, :n]),
@@ -77,7 +77,7 @@ class TabulatedTraining:
 
 @dataclass(frozen=True, eq=False)
 class EennTable:
-    """Trained networks of a space; `evaluate` is what `search` takes in place of training."""
+    """Trained networks of a space; `search` takes `evaluate` in place of training."""
 
     space: SearchSpace
     shape: ImageShape
@@ -88,7 +88,7 @@ class EennTable:
     labels: tuple[Ints, Ints]
     """(n,) of the tune split and (N − n,) of the test split."""
     trainings: tuple[TabulatedTraining, ...]
-    """In the order in which they were decided on; a network may be there several times."""
+    """In the order in which they were proposed; a network may appear several times."""
 
     @classmethod
     def load(cls, path: str | Path) -> "EennTable":
@@ -100,16 +100,16 @@ class EennTable:
         path = Path(path)
         files = _checked_files(path)
         try:
-            described = json.loads(files[DESCRIPTION])
-            if described["format"] != FORMAT:
-                raise InputError(f"{path} is a table of format {described['format']}; this package reads {FORMAT}")
+            description = json.loads(files[DESCRIPTION])
+            if description["format"] != FORMAT:
+                raise InputError(f"{path} is a table of format {description['format']}; this package reads {FORMAT}")
             labels = tensors_of(files[LABELS])
             trainings = tuple(_trainings(files, len(labels["tune"]) + len(labels["test"])))
             return cls(
                 SearchSpace(read_space(path / SPACE)),
-                ImageShape(**described["shape"]),
-                described["fidelity"],
-                described["data"]["sha256"],
+                ImageShape(**description["shape"]),
+                description["fidelity"],
+                description["data"]["sha256"],
                 (labels["tune"], labels["test"]),
                 trainings,
             )
@@ -128,34 +128,34 @@ class EennTable:
 
     @cached_property
     def trained(self) -> Ints:
-        """(k, G) choice indices of the networks that are there, in the order of their first trainings."""
+        """(k, G) choice indices of the networks in the table, in the order of their first trainings."""
         return self.space.indices(list(self._of))
 
     @property
     def seeds(self) -> Ints:
-        """(k,) how many trainings, each of a seed of its own, there are of each of `trained`."""
+        """(k,) number of trainings, with different seeds, of each of `trained`."""
         return np.array([len(trainings) for trainings in self._of.values()], dtype=np.int64)
 
     @cached_property
     def untrained(self) -> Ints:
         """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
-        there, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
+        trained_rows, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
             raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
-        return everything[[row.tobytes() not in there for row in everything]]
+        return everything[[row.tobytes() not in trained_rows for row in everything]]
 
     @property
     def missing(self) -> frozenset[bytes]:
-        """The same as `loop.search` excludes them."""
+        """The same rows as bytes, for `excluded` of `loop.search`."""
         return frozenset(row.tobytes() for row in self.untrained)
 
     @property
     def complete(self) -> float:
-        """Share of the space's networks that are there."""
+        """Share of the space's networks that are in the table."""
         return len(self._of) / self.space.size
 
     def problem(self, settings: Settings, seed: int) -> Problem:
-        """What is searched, with the recipe of the table in place of that of the settings.
+        """The search problem, with the recipe of the table in place of that of the settings.
 
         Raises:
             InputError: for an exit policy that the table has no scores of, or for temperatures.
@@ -170,10 +170,10 @@ class EennTable:
         return Problem(self.space, self.shape, settings, seed, costs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
-        """A record for each proposal, in their order, with what its training left behind.
+        """A record for each proposal, in order, with the outputs of a stored training.
 
-        Of a network with several trainings it is the one at `proposal.seed` modulo their number: the same for the same
-        proposal, whatever was asked before. Records keep the proposal's seed; provenance has the training's.
+        Of a network with several trainings it is the one at `proposal.seed` modulo their number, independent of earlier
+        calls. Records have the proposal's seed; provenance has the training's.
 
         Raises:
             InputError: for a network that is not in the table, or another recipe than the table's.
@@ -196,7 +196,7 @@ class EennTable:
 
 
 def _checked_files(path: Path) -> dict[str, bytes]:
-    """What the files of a table hold, by name.
+    """Contents of the files of a table, by name.
 
     Raises:
         InputError: for one that is missing or is not what its checksum says.
@@ -227,16 +227,16 @@ def _read(path: Path) -> bytes:
 
 
 def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
-    """Those of `networks.csv`, piece by piece."""
-    listed = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
-    for piece, group in itertools.groupby(listed, key=lambda row: int(row["piece"])):
+    """Trainings in `networks.csv`, piece by piece."""
+    reader = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
+    for piece, group in itertools.groupby(reader, key=lambda row: int(row["piece"])):
         rows = list(group)
         architectures = [Architecture.parse(row["architecture"]) for row in rows]
         ends = np.cumsum([len(a.exit_positions) for a in architectures])
         arrays = _piece(files[PIECE.format(piece)], int(ends[-1]), samples)
         parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
         for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
-            codes, levels = ({p: parts[f"{p}.{what}"][i] for p in POLICIES} for what in ("codes", "levels"))
+            codes, levels = ({p: parts[f"{p}.{part}"][i] for p in POLICIES} for part in ("codes", "levels"))
             yield TabulatedTraining(
                 id=row["id"],
                 architecture=architecture,
@@ -248,9 +248,9 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTr
             )
 
 
-def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:
+def _piece(content: bytes, exits: int, samples: int) -> dict[str, Array]:
     """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` for others."""
-    arrays = tensors_of(stored)
+    arrays = tensors_of(content)
     for policy in POLICIES:
         _require(arrays, f"{policy}.codes", np.uint8, (exits, samples))
         _require(arrays, f"{policy}.levels", np.float32, (exits, LEVELS))
@@ -259,6 +259,6 @@ def _piece(stored: bytes, exits: int, samples: int) -> dict[str, Array]:
 
 
 def _require(arrays: Mapping[str, Array], name: str, dtype: type, shape: tuple[int, int]) -> None:
-    found = arrays[name]
-    if found.dtype != dtype or found.shape != shape:
-        raise ValueError(f"{name} is {found.dtype}{found.shape}, not {np.dtype(dtype)}{shape}")
+    array = arrays[name]
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}")

@@ -1,7 +1,7 @@
-"""An archive's trainings as a table; see `EennTable`.
+"""Write an archive's trainings as a table; see `EennTable`.
 
-Pieces of 100 trainings, in the order in which these were decided on, are never written differently once they are full:
-a table can be published while it grows.
+Pieces of 100 trainings, in the order of their proposals, do not change once they are full: a table can be published
+while it grows.
 """
 
 import csv
@@ -25,7 +25,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
-from surrogate_nas.search.tabular.codes import coded
+from surrogate_nas.search.tabular.codes import encode_scores
 from surrogate_nas.search.tabular.table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.space import SearchSpace
@@ -44,23 +44,23 @@ def export(archive: Archive, folder: Path) -> int:
     replaced whole, the checksums last.
 
     Returns:
-        How many trainings the table has.
+        Number of trainings in the table.
 
     Raises:
         InputError: if there are none, they do not belong together, the folder is of another space, or it cannot be
             written.
     """
-    records = _done(archive)
+    records = _finished_records(archive)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = [_write_space(archive.header.space, folder / SPACE)]
         rows: list[Row] = []
         labels: dict[str, Array] = {}
         for piece in range(-(-len(records) // PIECE_SIZE)):
-            some = records[piece * PIECE_SIZE : (piece + 1) * PIECE_SIZE]
-            outputs = [_checked(archive.outputs(record.id), labels) for record in some]
+            piece_records = records[piece * PIECE_SIZE : (piece + 1) * PIECE_SIZE]
+            outputs = [_require_shared_labels(archive.outputs(record.id), labels) for record in piece_records]
             names.append(_write(folder / PIECE.format(piece), tensors_to_bytes(_tensors(outputs))))
-            rows += _rows(archive, some, outputs, piece)
+            rows += _rows(archive, piece_records, outputs, piece)
         names.append(_write(folder / LABELS, tensors_to_bytes(labels)))
         names.append(_write(folder / NETWORKS, _csv(rows)))
         names.append(_write(folder / DESCRIPTION, _description(archive.header, records, labels)))
@@ -72,24 +72,24 @@ def export(archive: Archive, folder: Path) -> int:
     return len(records)
 
 
-def _done(archive: Archive) -> list[Record]:
+def _finished_records(archive: Archive) -> list[Record]:
     """Records without outputs, of one recipe, up to the first proposal that has none, failures left out."""
     records = {record.id: record for record in archive.records()}
-    done = [records[p.id] for p in takewhile(lambda p: p.id in records, archive.proposals())]
-    done = [record for record in done if record.failure is None]
-    if not done:
+    finished = [records[p.id] for p in takewhile(lambda p: p.id in records, archive.proposals())]
+    finished = [record for record in finished if record.failure is None]
+    if not finished:
         raise InputError(f"{archive.path} has no trainings to make a table of")
-    if len(recipes := {record.proposal.fidelity for record in done}) > 1:
+    if len(recipes := {record.proposal.fidelity for record in finished}) > 1:
         raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes; a table has one")
-    return done
+    return finished
 
 
-def _checked(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
+def _require_shared_labels(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
     """Raise `InputError` for outputs of other samples than `labels`, which are set by the first, or of gates."""
     if outputs.tune.gates is not None:
         raise InputError("a table has scores of logits; these networks have gates")
-    for split, said in (("tune", outputs.tune), ("test", outputs.test)):
-        if not np.array_equal(labels.setdefault(split, said.labels), said.labels):
+    for split, samples in (("tune", outputs.tune), ("test", outputs.test)):
+        if not np.array_equal(labels.setdefault(split, samples.labels), samples.labels):
             raise InputError(f"a table has one {split} split; these networks were measured on several")
     return outputs
 
@@ -100,15 +100,15 @@ def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
     tensors: dict[str, Array] = {"correct": np.packbits(np.concatenate(right), axis=1)}
     for policy in POLICIES:
         scores = [np.concatenate([o.tune.view(policy)[0], o.test.view(policy)[0]], axis=1) for o in piece]
-        tensors[f"{policy}.codes"], tensors[f"{policy}.levels"] = coded(np.concatenate(scores))
+        tensors[f"{policy}.codes"], tensors[f"{policy}.levels"] = encode_scores(np.concatenate(scores))
     return tensors
 
 
 def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int) -> list[Row]:
-    """What `networks.csv` says of the trainings of a piece."""
+    """Rows of `networks.csv` for the trainings of a piece."""
     costing = costing_for(archive.space, archive.header.shape, "all")
     rows = []
-    for place, (record, said) in enumerate(zip(records, outputs, strict=True)):
+    for place, (record, record_outputs) in enumerate(zip(records, outputs, strict=True)):
         row: Row = {
             "id": record.id,
             "architecture": record.architecture,
@@ -118,12 +118,12 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
             "seconds": f"{record.seconds:.3f}",
         }
         row |= _costs(record, costing.of(record.architecture))
-        rows.append(row | _accuracies(record, said, "tune") | _accuracies(record, said, "test"))
+        rows.append(row | _accuracies(record, record_outputs, "tune") | _accuracies(record, record_outputs, "test"))
     return rows
 
 
 def _costs(record: Record, cost: Cost) -> Row:
-    """MACs to each exit and the network's sizes; nothing where there is no exit."""
+    """MACs to each exit and the network's sizes; empty where there is no exit."""
     where, E = record.architecture.exit_positions, record.architecture.positions
     macs = {f"macs_{e + 1}": int(cost.macs()[0, e]) if e in where else "" for e in range(E)}
     return {
@@ -135,7 +135,7 @@ def _costs(record: Record, cost: Cost) -> Row:
 
 
 def _accuracies(record: Record, outputs: Outputs, split: Split) -> Row:
-    """Of each exit over all samples; nothing where there is no exit."""
+    """Accuracy of each exit over all samples; empty where there is no exit."""
     right = (outputs.tune if split == "tune" else outputs.test).right.mean(axis=1)
     of = dict(zip(record.architecture.exit_positions, right, strict=True))
     return {
@@ -154,7 +154,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
 def _description(header: Header, records: Sequence[Record], labels: dict[str, Array]) -> bytes:
     """`table.json`."""
     trained = len({record.architecture for record in records})
-    described = {
+    document = {
         "format": FORMAT,
         "name": header.space.name,
         "networks": {"trained": trained, "of": SearchSpace(header.space).size},
@@ -165,17 +165,17 @@ def _description(header: Header, records: Sequence[Record], labels: dict[str, Ar
         "fidelity": records[0].proposal.fidelity,
         "data": {"name": header.data, "sha256": header.fingerprint},
     }
-    return (json.dumps(described, indent=1) + "\n").encode()
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _checksums(folder: Path, names: Sequence[str]) -> bytes:
-    """As `sha256sum` writes and checks them."""
+    """Checksums in the format of `sha256sum`."""
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
 
 
 def _write_space(spec: SpaceSpec, path: Path) -> str:
-    """The space, unless it is there already, as its author wrote it."""
+    """Write the space, unless the folder has its file already, which is kept as its author wrote it."""
     if not path.exists():
         return _write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     if read_space(path) != spec:
@@ -184,7 +184,7 @@ def _write_space(spec: SpaceSpec, path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> str:
-    """Write a file, whole or not at all, and give its name."""
+    """Write a file atomically; returns its name."""
     with replaced(path) as partial:
         partial.write_bytes(content)
     return path.name

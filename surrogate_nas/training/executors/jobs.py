@@ -1,4 +1,4 @@
-"""One training: what it needs, and how it is carried out, wherever that is."""
+"""A training job, the interface of executors, and the code that carries out one job in whatever process it runs."""
 
 import platform
 import time
@@ -23,7 +23,7 @@ from surrogate_nas.training.checkpoint import seconds_before, write
 from surrogate_nas.training.recipe import Recipe
 
 ARCHITECTURE = "architecture"
-"""Beside trained weights, whose they are."""
+"""Metadata key of trained weights: the encoding of their architecture."""
 TIME_TO_STOP = 20.0
 """Seconds past its time limit after which a training that has not stopped by itself is ended."""
 
@@ -40,7 +40,7 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A proposal with all that a worker needs to carry it out."""
+    """A proposal with everything that a worker needs to carry it out."""
 
     proposal: Proposal
     source: DataSource
@@ -57,9 +57,9 @@ class Job:
 
 
 OnProgress = Callable[[Proposal, float], None]
-"""Told a proposal and the share of its training that is done."""
+"""Called with a proposal and the finished share of its training."""
 MayStart = Callable[[], bool]
-"""Asked before each training; once it says no, those that run are finished and no other starts."""
+"""Called before each training; once it returns `False`, running trainings are finished and no other starts."""
 
 
 def always() -> bool:
@@ -100,7 +100,7 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
     start = time.monotonic() - seconds_before(job.unfinished)
     outputs, failure = None, None
     try:
-        outputs = yield from _train_and_measure(job, data)
+        outputs = yield from _train_and_predict(job, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
     except MemoryError as error:
@@ -110,7 +110,7 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
     yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
 
 
-def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
+def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
@@ -125,9 +125,9 @@ def _train_and_measure(job: Job, data: Dataset | None) -> Generator[int, None, O
         charge_heads=job.charge_heads,
         unfinished=job.unfinished,
     )
-    outputs = train.measure(network, splits)
-    described = {ARCHITECTURE: str(job.proposal.architecture)}
-    write(job.checkpoint, network.state_dict(), described, durable=True)  # before its record is stored
+    outputs = train.held_out_outputs(network, splits)
+    metadata = {ARCHITECTURE: str(job.proposal.architecture)}
+    write(job.checkpoint, network.state_dict(), metadata, durable=True)  # before its record is stored
     return outputs
 
 
@@ -138,7 +138,7 @@ def _failure(error: Exception) -> Failure:
 
 
 def provenance(job: Job) -> dict[str, str]:
-    """Versions and what else explains a result."""
+    """Versions, machine and device, to explain differences between results."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -148,6 +148,6 @@ def provenance(job: Job) -> dict[str, str]:
     }
 
 
-def not_kept(job: Job, error: OSError) -> JobError:
-    """What to raise where nothing can be written."""
+def write_error(job: Job, error: OSError) -> JobError:
+    """The error to raise if the files of a training cannot be written."""
     return JobError(f"training {job.proposal.id} could not be kept: {error}")

@@ -25,16 +25,16 @@ from surrogate_nas.training.executors.jobs import (
     OnProgress,
     always,
     carry_out,
-    not_kept,
     provenance,
+    write_error,
 )
 
 WATCH_EVERY = 0.2
-"""Seconds between two looks at what the trainings use."""
+"""Seconds between two checks of the time and memory of running trainings."""
 TIME_TO_START = 60.0
 KILLED = -9
 IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
-"""The first optimiser of a process imports it, which takes 2 s."""
+"""Module that the first optimiser of a process imports, which takes 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class InProcess:
     workers: int = 1
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, in order."""
+        """The records of the jobs, in order."""
         waiting = iter(jobs)
         with one_thread():
             while may_start() and (job := next(waiting, None)) is not None:
@@ -55,7 +55,7 @@ class InProcess:
                         else:
                             on_progress(job.proposal, message / job.recipe.epochs)
                 except OSError as error:
-                    raise not_kept(job, error) from None
+                    raise write_error(job, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +68,28 @@ class Running:
 
     @property
     def seconds(self) -> float:
-        """That it has run."""
+        """Seconds since the training was started."""
         return time.monotonic() - self.start
 
-    def failed(self, kind: FailureKind, message: str) -> Record:
-        """Its record, if it will not give one itself."""
+    def failure_record(self, kind: FailureKind, message: str) -> Record:
+        """A failure record for a training that reports none."""
         return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
 
     def excess(self, max_memory: int) -> Record | None:
-        """A failure if it takes more time or memory than it may."""
+        """A failure record if the training exceeds its time or memory limit, else `None`."""
         limit = self.job.recipe.max_seconds
         if limit is not None and self.seconds > limit + TIME_TO_STOP:
-            return self.failed("time", f"more than {limit:g} s, and it did not stop by itself")
+            return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
         with suppress(psutil.Error):  # it has just ended
-            used = psutil.Process(self.process.pid).memory_info().rss
-            if used > max_memory:
-                return self.failed("memory", f"used {amount(used)}, more than the {amount(max_memory)} it may")
+            memory = psutil.Process(self.process.pid).memory_info().rss
+            if memory > max_memory:
+                return self.failure_record(
+                    "memory", f"used {amount(memory)}, more than the {amount(max_memory)} it may"
+                )
         return None
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the process at once."""
         self.process.kill()
         self.process.join()
 
@@ -101,7 +103,7 @@ class LocalProcesses:
     """Bytes that each training may use; `None` shares out what is free when the first one starts."""
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
+        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
         context = _context()
         most = len(jobs) if isinstance(jobs, Sized) else self.workers
         max_memory = self.max_memory or available_memory() // max(min(self.workers, most), 1)
@@ -111,8 +113,8 @@ class LocalProcesses:
                 while more and len(running) < self.workers:
                     job = next(waiting, None) if may_start() else None
                     if more := job is not None:
-                        receiver, started = _start(context, job)
-                        running[receiver] = started
+                        receiver, training = _start(context, job)
+                        running[receiver] = training
                 for ready in wait(list(running), timeout=WATCH_EVERY) if running else ():
                     assert isinstance(ready, Connection)
                     record = _receive(ready, running[ready], on_progress)
@@ -120,16 +122,16 @@ class LocalProcesses:
                         running.pop(ready).process.join()
                         ready.close()
                         yield record
-                for receiver, started in list(running.items()):
-                    record = started.excess(max_memory)
+                for receiver, training in list(running.items()):
+                    record = training.excess(max_memory)
                     if record is not None:
-                        started.kill()
+                        training.kill()
                         del running[receiver]
                         receiver.close()
                         yield record
         finally:
-            for started in running.values():
-                started.kill()
+            for training in running.values():
+                training.kill()
 
 
 def _start(context: ForkServerContext | SpawnContext, job: Job) -> tuple[Connection, Running]:
@@ -165,7 +167,7 @@ def _work(job: Job, sender: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed could not end its trainings, and the next command will run them again."""
+    """Exit with the parent process: if killed, it cannot end its trainings, and the next command runs them again."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -179,16 +181,16 @@ def _offer_to_the_kernel() -> None:
 
 
 def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Record | None:
-    """The record if this message is one, or if there will be none."""
+    """The record if the message is one, or a failure record if the process ended without one; `None` for progress."""
     try:
         message = ready.recv()
     except (EOFError, OSError):  # it ended between two messages, or within one
         running.process.join()
         code = running.process.exitcode
         hint = ", as when the machine has no memory left" if code == KILLED else ""
-        return running.failed("crashed", f"the training process ended with exit code {code}{hint}")
+        return running.failure_record("crashed", f"the training process ended with exit code {code}{hint}")
     if isinstance(message, OSError):
-        raise not_kept(running.job, message)
+        raise write_error(running.job, message)
     if isinstance(message, Record):
         return message
     on_progress(running.job.proposal, message / running.job.recipe.epochs)
@@ -196,7 +198,7 @@ def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Re
 
 
 def start_and_end_a_process() -> None:
-    """What every training needs; raises `JobError` if it cannot be done here."""
+    """Check that a process can be started, as every training needs; raises `JobError` if not."""
     try:
         process: BaseProcess = _context().Process(target=os.getpid, daemon=True)
         process.start()

@@ -30,36 +30,36 @@ from surrogate_nas.training.executors.jobs import (
     OnProgress,
     always,
     carry_out,
-    not_kept,
     provenance,
+    write_error,
 )
 
 SECONDS_TO_ANSWER = 5.0
 WATCH_EVERY = 1.0
-"""Seconds between two looks at which trainings are overdue."""
+"""Seconds between two checks for overdue trainings."""
 ROUNDING = 1e-9
 MOST_TRIES = 3
 """Workers that a training may lose before it is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A worker has started."""
+class WorkerStarted:
+    """Message: a worker has started."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """The state of a training after so many epochs."""
+class EpochFinished:
+    """Message: the state of a training after an epoch."""
 
     done: int
     state: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The record of a training, and its weights as safetensors if it has any."""
+class TrainingFinished:
+    """Message: the record of a training, and its weights as safetensors, if any."""
 
     record: Record
     weights: bytes | None
@@ -67,7 +67,7 @@ class Ended:
 
 @dataclass
 class Trial:
-    """A training that a worker has, or had."""
+    """A training that is running on a worker, or ran on one that was lost."""
 
     job: Job
     tries: int = 0
@@ -76,12 +76,12 @@ class Trial:
 
     @property
     def overdue(self) -> bool:
-        """Whether it takes longer than it may, and did not stop by itself."""
+        """Whether the training exceeds its time limit and did not stop by itself."""
         limit = self.job.recipe.max_seconds
         return limit is not None and time.monotonic() - self.start > limit + TIME_TO_STOP
 
-    def failed(self, kind: FailureKind, message: str) -> Record:
-        """Its record, if it will not give one itself."""
+    def failure_record(self, kind: FailureKind, message: str) -> Record:
+        """A failure record for a training that reports none."""
         failure = Failure(kind, message)
         return Record(self.job.proposal, None, failure, time.monotonic() - self.start, provenance(self.job))
 
@@ -106,18 +106,18 @@ class RayCluster:
         Raises:
             InputError: if there is no such cluster, or it has room for none.
         """
-        return self.at_most or self._room(self._connected())
+        return self.at_most or self._room(self._ray_module())
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """Their records, as they finish. Running trainings end when the iteration is abandoned."""
-        ray = self._connected()
+        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
+        ray = self._ray_module()
         task, data = ray.remote(_work), dict[Path, Any]()
-        waiting, lost, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
+        waiting, to_retry, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
         try:
-            while more or lost or running:
-                while (more or lost) and len(running) < (self.at_most or self._room(ray)):
-                    if lost:
-                        trial = lost.pop(0)
+            while more or to_retry or running:
+                while (more or to_retry) and len(running) < (self.at_most or self._room(ray)):
+                    if to_retry:
+                        trial = to_retry.pop(0)
                     elif may_start() and (job := next(waiting, None)) is not None:
                         trial = Trial(job)
                     else:
@@ -126,28 +126,28 @@ class RayCluster:
                     try:
                         running[self._start(ray, task, trial, data)] = trial
                     except (InputError, OSError) as error:  # no data there
-                        yield trial.failed("error", str(error))
+                        yield trial.failure_record("error", str(error))
                 ready, _ = ray.wait(list(running), timeout=WATCH_EVERY) if running else ([], [])
-                for stream in ready:
-                    ended = self._advance(ray, stream, running[stream], on_progress)
-                    if ended is not None:
-                        trial = running.pop(stream)
-                        if ended.failure is None or ended.failure.kind not in LOST or trial.tries >= MOST_TRIES:
-                            yield ended
+                for messages in ready:
+                    record = self._advance(ray, messages, running[messages], on_progress)
+                    if record is not None:
+                        trial = running.pop(messages)
+                        if record.failure is None or record.failure.kind not in LOST or trial.tries >= MOST_TRIES:
+                            yield record
                         else:
-                            lost.append(trial)
-                for stream, trial in list(running.items()):
+                            to_retry.append(trial)
+                for messages, trial in list(running.items()):
                     if trial.overdue:
-                        del running[stream]
-                        ray.cancel(stream, force=True)
-                        yield trial.failed("time", "it took longer than it may, and did not stop by itself")
+                        del running[messages]
+                        ray.cancel(messages, force=True)
+                        yield trial.failure_record("time", "it took longer than it may, and did not stop by itself")
         finally:
-            for stream in running:
+            for messages in running:
                 with suppress(Exception):  # whatever the cluster is in by now
-                    ray.cancel(stream, force=True)
+                    ray.cancel(messages, force=True)
 
-    def _connected(self) -> Any:
-        """The module, once it has a cluster."""
+    def _ray_module(self) -> Any:
+        """The module `ray`, connected to a cluster with room for at least one training."""
         ray = connect(self.address, self.at_most)
         if self._room(ray) < 1:
             has = ray.cluster_resources()
@@ -170,7 +170,7 @@ class RayCluster:
         return min(cores, int(fitting))
 
     def _start(self, ray: Any, task: Any, trial: Trial, data: dict[Path, Any]) -> Any:
-        """A stream of what the training's worker says."""
+        """Start a training; returns the iterator of its worker's messages."""
         job = trial.job
         if job.source.path not in data:
             data[job.source.path] = ray.put(store.load(job.source.path))
@@ -183,44 +183,45 @@ class RayCluster:
         trial.tries, trial.node, trial.start = trial.tries + 1, None, time.monotonic()
         return task.options(**options).remote(data[job.source.path], job, state)
 
-    def _advance(self, ray: Any, stream: Any, trial: Trial, on_progress: OnProgress) -> Record | None:
-        """Take the next message of a training; its record if this is the last one, or if none will come."""
+    def _advance(self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress) -> Record | None:
+        """Take the next message of a training; returns its record if this is the last one, or a failure record if the
+        worker was lost."""
         job = trial.job
         try:
-            message = ray.get(next(stream))
+            message = ray.get(next(messages))
         except StopIteration:
-            return trial.failed("crashed", "the worker ended without a record")
+            return trial.failure_record("crashed", "the worker ended without a record")
         except ray.exceptions.OutOfMemoryError as error:
-            return trial.failed("memory", f"lost {trial.tries} workers: {line_of(error)}")
+            return trial.failure_record("memory", f"lost {trial.tries} workers: {line_of(error)}")
         except ray.exceptions.RayError as error:
-            return trial.failed("crashed", f"lost {trial.tries} workers: {line_of(error)}")
+            return trial.failure_record("crashed", f"lost {trial.tries} workers: {line_of(error)}")
         try:
             match message:
-                case Begun(node):
+                case WorkerStarted(node):
                     trial.node, trial.start = node, time.monotonic()
-                case Epoch(done, state):
+                case EpochFinished(done, state):
                     with replaced(job.unfinished) as partial:
                         partial.write_bytes(state)
                     on_progress(job.proposal, done / job.recipe.epochs)
-                case Ended(record, weights):
+                case TrainingFinished(record, weights):
                     if weights is not None:
                         with replaced(job.checkpoint, durable=True) as partial:
                             partial.write_bytes(weights)
                     return record
         except OSError as error:
-            raise not_kept(job, error) from None
+            raise write_error(job, error) from None
         return None
 
 
 LOST: tuple[FailureKind, ...] = ("crashed", "memory")
-"""What another worker may do better."""
+"""Kinds of failure for which the training is started again on another worker."""
 
 
-def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[Begun | Epoch | Ended]:
-    """Carry out one job on a worker, whose files are of no interest to anybody."""
+def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
+    """Carry out one job on a worker, with temporary files only."""
     import ray
 
-    yield Begun(ray.get_runtime_context().get_node_id())
+    yield WorkerStarted(ray.get_runtime_context().get_node_id())
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # shared, and never written
     with TemporaryDirectory() as folder, one_thread():
         weights, unfinished = Path(folder) / "weights.safetensors", Path(folder) / "state.unfinished"
@@ -228,13 +229,13 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[Begun | Epoc
             unfinished.write_bytes(state)
         for message in carry_out(replace(job, checkpoint=weights, unfinished=unfinished), data):
             if isinstance(message, Record):
-                yield Ended(message, weights.read_bytes() if weights.is_file() else None)
+                yield TrainingFinished(message, weights.read_bytes() if weights.is_file() else None)
             else:
-                yield Epoch(message, unfinished.read_bytes())
+                yield EpochFinished(message, unfinished.read_bytes())
 
 
 def _elsewhere(ray: Any, node: str) -> Any:
-    """Another node than this one, if there is one."""
+    """Scheduling strategy for another node than this one, if there is one."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != node]
@@ -242,7 +243,7 @@ def _elsewhere(ray: Any, node: str) -> Any:
 
 
 def connect(address: str | None, workers: int | None = None) -> Any:
-    """The module `ray`, connected to a cluster; the one that it is connected to already, if it is.
+    """The module `ray`, connected to a cluster: the current one, if it is connected already.
 
     Args:
         address: see `RayCluster`.
