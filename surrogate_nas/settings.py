@@ -91,11 +91,11 @@ class Settings(Config):
 
     @field_validator("surrogate", "strategy")
     @classmethod
-    def _known_or_the_users_own(cls, name: str, info: ValidationInfo) -> str:
-        known: tuple[str, ...] = SURROGATE_NAMES if info.field_name == "surrogate" else STRATEGY_NAMES
-        if name not in known and ":" not in name:
+    def _known_name_or_reference(cls, name: str, info: ValidationInfo) -> str:
+        names: tuple[str, ...] = SURROGATE_NAMES if info.field_name == "surrogate" else STRATEGY_NAMES
+        if name not in names and ":" not in name:
             raise ValueError(
-                f"{name!r} is not a {info.field_name}; allowed: {', '.join(known)}, package.module:function"
+                f"{name!r} is not a {info.field_name}; allowed: {', '.join(names)}, package.module:function"
             )
         return name
 
@@ -106,7 +106,7 @@ class Settings(Config):
         return self
 
     @model_validator(mode="after")
-    def _ray_is_meant(self) -> Self:
+    def _ray_settings_need_ray(self) -> Self:
         for name in ("ray_address", "gpus_per_trial"):
             if getattr(self, name) is not None and self.executor != "ray":
                 raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
@@ -148,8 +148,10 @@ class Settings(Config):
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
         """With `changes` (nested for limits and recipe) validated and applied."""
-        merged = self.model_dump()
+        values = self.model_dump()
         for name, value in changes.items():
-            before = merged.get(name)
-            merged[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
-        return parse(Settings, merged, "settings")
+            value_before = values.get(name)
+            values[name] = (
+                {**value_before, **value} if isinstance(value_before, dict) and isinstance(value, dict) else value
+            )
+        return parse(Settings, values, "settings")

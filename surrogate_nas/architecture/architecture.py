@@ -13,7 +13,7 @@ from surrogate_nas.foundation.errors import InputError
 
 FLOAT_BITS = 32
 """Bit width of what is not quantised."""
-Block = Literal["residual", "inverted"]
+BlockKind = Literal["residual", "inverted"]
 Activation = Literal["relu", "hswish"]
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
 BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
@@ -67,7 +67,7 @@ class Stem:
 class Stage:
     """One backbone stage: blocks of one kind, the first of which carries the stride."""
 
-    block: Block
+    block: BlockKind
     """`residual`: two k×k convolutions and a shortcut; `inverted`: expand, depthwise k×k, project."""
     width: int
     """Output channels."""
@@ -201,8 +201,8 @@ class Architecture:
         if stem is None or not rest:
             raise InputError(f"encoding {text.strip()!r} does not start with a stem and a stage; the form is {_FORM}")
         pairs = [part.partition("@") for part in rest]
-        read = _parse_stage if isinstance(stem, Stem) else _parse_segment
-        stages = tuple(read(stage) for stage, _, _ in pairs)
+        parse_stage = _parse_stage if isinstance(stem, Stem) else _parse_segment
+        stages = tuple(parse_stage(stage) for stage, _, _ in pairs)
         branches = tuple(parse_branch(branch) if at else None for _, at, branch in pairs)
         return cls(stem, stages, branches[:-1], branches[-1] or LINEAR, resolution, bits)
 
@@ -231,7 +231,7 @@ def _parse_stage(text: str) -> Stage:
     if depth > MOST_BLOCKS:
         raise InputError(f"stage {text!r} has more than {MOST_BLOCKS} blocks")
     kernel, expansion = (_of_each(numbers, depth, text) for numbers in (match[4], match[5] or "1"))
-    kind: Block = "inverted" if match[1] == "inv" else "residual"
+    kind: BlockKind = "inverted" if match[1] == "inv" else "residual"
     return Stage(
         kind, int(match[3]), kernel, expansion, int(match[6]), bool(match[7]), "hswish" if match[8] else "relu"
     )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from surrogate_nas.foundation.errors import InputError
 
-Layer = Literal["conv", "separable"]
+LayerKind = Literal["conv", "separable"]
 KNOWN_PARTS = 4096
 """Parts of encodings that are remembered with their values: a million encodings of a space repeat a few thousand."""
 _CONV = re.compile(r"(conv|sep)-d(\d+)-c(\d+)-p(\d+)")
@@ -35,7 +35,7 @@ class ConvBranch:
 
     depth: int
     """3×3 layers before the classifier; 0 makes a linear exit."""
-    layer: Layer
+    layer: LayerKind
     """`conv`: a full convolution; `separable`: depthwise, then pointwise."""
     channels: int
     """Output channels of each layer."""

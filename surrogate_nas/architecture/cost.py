@@ -62,14 +62,14 @@ class Cost:
             on: (n, E − 1) or (E − 1,), early exits that are switched on; default all. An exit that is off is not run
                 and not charged.
         """
-        return charged(self.backbone, self.branch, on, self.charge_heads)
+        return costs_of_leaving(self.backbone, self.branch, on, self.charge_heads)
 
     def others(self, on: Bools | None = None) -> Floats | None:
         """(n, E) the other cost of the same, if there is one."""
-        return None if self.other is None else charged(*self.other, on, self.charge_heads)
+        return None if self.other is None else costs_of_leaving(*self.other, on, self.charge_heads)
 
     @property
-    def priced(self) -> tuple[Array, Array]:
+    def objective_costs(self) -> tuple[Array, Array]:
         """(n, E) each: what is to be minimised, of the backbone and of the branches."""
         if self.objective == "cost":
             assert self.other is not None
@@ -105,13 +105,20 @@ class Cost:
 
     def fill(self, start: int, part: "Cost") -> None:
         """Set the entries from `start` on."""
-        for mine, given in zip(self._arrays, part._arrays, strict=True):
-            mine[start : start + len(part)] = given
+        for mine, theirs in zip(self._arrays, part._arrays, strict=True):
+            mine[start : start + len(part)] = theirs
 
     @property
     def _arrays(self) -> list[Array]:
-        own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
-        return [*own, *(self.other or ())]
+        arrays = (
+            self.backbone,
+            self.branch,
+            self.parameters,
+            self.weight_bytes,
+            self.backbone_memory,
+            self.branch_memory,
+        )
+        return [*arrays, *(self.other or ())]
 
     @classmethod
     def concatenate(cls, parts: Sequence["Cost"]) -> "Cost":
@@ -135,7 +142,7 @@ class Cost:
         )
 
 
-def charged(
+def costs_of_leaving(
     backbone: npt.NDArray[Number], branch: npt.NDArray[Number], on: Bools | None, charge_heads: ChargeHeads
 ) -> npt.NDArray[Number]:
     """(…, E) what is spent by a sample that leaves at position e, of any cost: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e

@@ -68,11 +68,11 @@ class CostTable:
                 raise InputError(f"{where}: {len(rows[0])} values are needed, got {len(row)}")
             if row[0] in entries:
                 raise InputError(f"{where}: {row[0]!r} is there twice")
-            said = dict(zip(rows[0][2:], row[2:], strict=True))
+            optional = dict(zip(rows[0][2:], row[2:], strict=True))
             entries[row[0]] = Entry(
                 _number(row[1], where),
-                _number(said[SPREAD], where) if said.get(SPREAD) else None,
-                int(_number(said[RUNS], where)) if said.get(RUNS) else None,
+                _number(optional[SPREAD], where) if optional.get(SPREAD) else None,
+                int(_number(optional[RUNS], where)) if optional.get(RUNS) else None,
             )
         return cls(rows[0][1], entries, str(path))
 

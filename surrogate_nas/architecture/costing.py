@@ -30,20 +30,20 @@ class Costing:
 
     def of(self, architecture: Architecture) -> Cost:
         """Cost of a single architecture (n = 1), whether or not it is of any space."""
-        return self.as_asked(_cost_of(architecture, self.counted))
+        return self.with_accounting(_cost_of(architecture, self.canonical))
 
     def heads(self, architecture: Architecture) -> dict[int, Unit]:
         """The branch at each position that has one, the classifier's included, with its alternative decided."""
         units = self.units(architecture)
-        chosen = single_amounts(units, None).chosen[0]
-        return {e: options[min(chosen[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
+        alternatives = single_amounts(units, None).alternatives[0]
+        return {e: options[min(alternatives[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
 
     @cached_property
-    def counted(self) -> "Costing":
+    def canonical(self) -> "Costing":
         """Without what only changes how counts are read: so they are counted once."""
         return replace(self, charge_heads="all", objective="macs")
 
-    def as_asked(self, cost: Cost) -> Cost:
+    def with_accounting(self, cost: Cost) -> Cost:
         """Counts as this accounting reads them."""
         return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
 

@@ -39,7 +39,7 @@ class Unit:
     """After that addition."""
     keeps_input: bool = False
     """Whether something else still needs the input: the backbone, while a branch runs."""
-    held: int = 0
+    held_bytes: int = 0
     """Bytes beside the input that something else needs meanwhile."""
     bits: int = FLOAT_BITS
     """Bit width of weights and activations."""
@@ -83,14 +83,16 @@ class Unit:
         A layer needs what it reads and what it writes at once, beside what a shortcut or the backbone still waits for.
         Activations, additions and scalings happen in place.
         """
-        kept = self.input.elements if self.keeps_input or self.shortcut is not None else 0
+        input_elements = self.input.elements if self.keeps_input or self.shortcut is not None else 0
         moments = [
-            _moment(layer, x, kept if i else 0)
+            _moment(layer, x, input_elements if i else 0)
             for i, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True))
         ]
-        written = self.output.elements
-        moments += [_moment(layer, x, written) for layer, x in zip(self.shortcut or (), [self.input], strict=False)]
-        return self.held + -(-max(moments, default=self.input.elements) * self.bits // 8)
+        output_elements = self.output.elements
+        moments += [
+            _moment(layer, x, output_elements) for layer, x in zip(self.shortcut or (), [self.input], strict=False)
+        ]
+        return self.held_bytes + -(-max(moments, default=self.input.elements) * self.bits // 8)
 
     def __str__(self) -> str:
         around = "" if self.shortcut is None else f" + {', '.join(map(str, self.shortcut)) or 'input'}"
@@ -106,13 +108,13 @@ def _walk(x: Map, layers: tuple[Layer, ...]) -> tuple[Map, ...]:
     return tuple(maps)
 
 
-def _moment(layer: Layer, x: Map, kept: int) -> int:
-    """Numbers alive while a layer runs, beside `kept`."""
+def _moment(layer: Layer, x: Map, waiting: int) -> int:
+    """Numbers alive while a layer runs, beside `waiting`."""
     if layer == Reshape("relu"):
-        return kept + x.elements
+        return waiting + x.elements
     if isinstance(layer, SqueezeExcite):
-        return kept + x.elements + x.channels + layer.hidden
-    return kept + x.elements + layer.out(x).elements
+        return waiting + x.elements + x.channels + layer.hidden
+    return waiting + x.elements + layer.out(x).elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,7 @@ class GivenUnit:
     parameters: int
     weight_bytes: int
     memory: int
-    held: int
+    held_bytes: int
     """Bytes beside the map that the rest of the backbone needs from here."""
 
     def __str__(self) -> str:
@@ -184,7 +186,7 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
             parameters=s.parameters,
             weight_bytes=s.weight_bytes,
             memory=s.peak_memory,
-            held=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
+            held_bytes=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
         )
         for s in backbone.segments
     )
@@ -194,8 +196,8 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
 def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
     """The first convolution, after a resize if there is one, and perhaps a block."""
     image = Map(shape.channels, shape.size)
-    resized = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
-    first = Unit(image, (*resized, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
+    resize = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
+    first = Unit(image, (*resize, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
     if not stem.block:
         return (first,)
     return first, *stage_units(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), first.output, bits)
@@ -222,14 +224,14 @@ def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
         return Unit(x, layers, around, act, bits=bits)
     hidden = x.channels * stage.expansion[i]
     expand = (Conv(hidden, 1, activation=act),) if stage.expansion[i] > 1 else ()
-    squeeze = (SqueezeExcite(squeezed(hidden)),) if stage.squeeze else ()
+    squeeze = (SqueezeExcite(squeeze_width(hidden)),) if stage.squeeze else ()
     depthwise = Conv(hidden, kernel, stride, depthwise=True, activation=act)
     return Unit(
         x, (*expand, depthwise, *squeeze, Conv(stage.width, 1, activation=None)), () if same else None, bits=bits
     )
 
 
-def squeezed(width: int) -> int:
+def squeeze_width(width: int) -> int:
     """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter, rounded to a multiple of 8, not down by a tenth.
 
     >>> squeezed(72), squeezed(16)
@@ -250,15 +252,15 @@ def head_after(unit: AnyUnit, branch: Branch, classes: int, bits: int, *, last: 
         bits: width of weights and activations.
         last: whether this is the final classifier, after which nobody needs that output.
     """
-    return _head_units(branch, unit.output, classes, bits, unit.held if isinstance(unit, GivenUnit) else 0, last)
+    return _head_units(branch, unit.output, classes, bits, unit.held_bytes if isinstance(unit, GivenUnit) else 0, last)
 
 
 @lru_cache(KNOWN_HEADS)
-def _head_units(branch: Branch, x: Map, classes: int, bits: int, held: int, last: bool) -> tuple[Unit, ...]:
-    """The same after a map `x`, beside which the backbone needs `held` bytes."""
+def _head_units(branch: Branch, x: Map, classes: int, bits: int, held_bytes: int, last: bool) -> tuple[Unit, ...]:
+    """The same after a map `x`, beside which the backbone needs `held_bytes` bytes."""
 
     def unit(*layers: Layer) -> Unit:
-        return Unit(x, layers, keeps_input=not last, held=held, bits=bits)
+        return Unit(x, layers, keeps_input=not last, held_bytes=held_bytes, bits=bits)
 
     match branch:
         case ConvBranch():

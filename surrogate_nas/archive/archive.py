@@ -192,11 +192,11 @@ class Archive:
         Arrays are read only for `outputs=True`.
         """
         rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
-        listed = [_record(row) for row in rows]
+        records = [_record(row) for row in rows]
         if not outputs:
-            return listed
+            return records
         return [
-            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed
+            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in records
         ]
 
     def find(self, id: str) -> Record:
@@ -206,11 +206,11 @@ class Archive:
             InputError: if there is none, or more than one.
         """
         everything = [r for group in GROUPS for r in self.records(group)]
-        found = [r for r in everything if r.id.startswith(id)] if id else []
-        if len(found) != 1:
-            known = ", ".join(r.id for r in everything[:6])
-            raise InputError(f"{len(found)} records have an id that starts with {id!r}; ids here: {known or 'none'}, …")
-        return found[0]
+        matches = [r for r in everything if r.id.startswith(id)] if id else []
+        if len(matches) != 1:
+            ids = ", ".join(r.id for r in everything[:6])
+            raise InputError(f"{len(matches)} records have an id that starts with {id!r}; ids here: {ids or 'none'}, …")
+        return matches[0]
 
     def outputs(self, id: str) -> Outputs:
         """Held-out outputs of a record.
@@ -225,13 +225,13 @@ class Archive:
 
     def problems(self) -> list[str]:
         """What is wrong with the file; empty if nothing is."""
-        found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        problems = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
         for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
             try:
                 self._check(id, _record(row))
             except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
-                found.append(f"record {id}: {error}")
-        return found
+                problems.append(f"record {id}: {error}")
+        return problems
 
     def _check(self, id: str, record: Record) -> None:
         """Raise if a record, or what belongs to it, is not as it was added."""
@@ -243,10 +243,10 @@ class Archive:
             return
         outputs = self.outputs(id)
         for split in SPLITS:
-            measured = outputs[split].view("max_softmax")[0].shape
-            expected = (len(record.architecture.exit_positions), len(outputs[split].labels))
-            if measured != expected:
-                raise JobError(f"{split} outputs have shape {measured}, not {expected}")
+            shape = outputs[split].view("max_softmax")[0].shape
+            expected_shape = (len(record.architecture.exit_positions), len(outputs[split].labels))
+            if shape != expected_shape:
+                raise JobError(f"{split} outputs have shape {shape}, not {expected_shape}")
 
 
 def copy_archive(path: Path, to: Path) -> None:
@@ -316,7 +316,7 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
 
 def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
-    parsed = None if prediction is None else json.loads(prediction)
+    prediction_values = None if prediction is None else json.loads(prediction)
     return Proposal(
         round=round,
         rank=rank,
@@ -324,7 +324,7 @@ def _proposal(row: Sequence[Any]) -> Proposal:
         architecture=Architecture.parse(architecture),
         seed=seed,
         fidelity=fidelity,
-        prediction=parsed,
+        prediction=prediction_values,
     )
 
 

@@ -37,11 +37,11 @@ class SplitOutputs:
     @classmethod
     def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
         """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
-        stored = None if gates is None else gates.astype(np.float16)
+        half_gates = None if gates is None else gates.astype(np.float16)
         if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
-            return cls(labels, logits.astype(np.float16), gates=stored)
-        said = {p: scores(p, logits) for p in POLICY_NAMES}
-        return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
+            return cls(labels, logits.astype(np.float16), gates=half_gates)
+        all_scores = {p: scores(p, logits) for p in POLICY_NAMES}
+        return cls(labels, None, all_scores, logits.argmax(axis=-1) == labels, half_gates)
 
     def available(self, policy: PolicyName) -> PolicyName:
         """The policy that these outputs can have; see `policies.available`."""
@@ -70,8 +70,8 @@ class SplitOutputs:
             return self.scores[policy], self.right
         if not temperatures:
             return scores(policy, self.logits), self.right
-        cooled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
-        return np.stack(cooled), self.right
+        scaled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
+        return np.stack(scaled), self.right
 
     def temperatures(self) -> tuple[float, ...]:
         """(X,) that calibrate each exit on these outputs; see `calibration.fit_temperature`.
@@ -85,9 +85,9 @@ class SplitOutputs:
 
     def arrays(self) -> dict[str, Array]:
         """Every array that there is, by name."""
-        named = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
-        there = {name: array for name, array in named.items() if array is not None}
-        return {**there, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
+        optional = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
+        arrays = {name: array for name, array in optional.items() if array is not None}
+        return {**arrays, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":

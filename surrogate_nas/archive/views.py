@@ -17,7 +17,7 @@ from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.errors import JobError
 
-Key = tuple[str, Split, PolicyName, tuple[float, ...]]
+ViewKey = tuple[str, Split, PolicyName, tuple[float, ...]]
 """Of one view: a record's id, a split, a policy, and temperatures."""
 
 
@@ -38,12 +38,12 @@ class ExitCalibration:
         """Of each exit that exists; nothing above 20 classes, where logits are not kept."""
         if outputs.tune.logits is None:
             return []
-        fitted = outputs.tune.temperatures()
-        plain, cooled = (
-            [calibration_error(*said) for said in zip(*outputs.test.view("max_softmax", temperatures), strict=True)]
-            for temperatures in ((), fitted)
+        tune_temperatures = outputs.tune.temperatures()
+        plain, scaled = (
+            [calibration_error(*view) for view in zip(*outputs.test.view("max_softmax", temperatures), strict=True)]
+            for temperatures in ((), tune_temperatures)
         )
-        rows = zip(architecture.exit_positions, fitted, plain, cooled, strict=True)
+        rows = zip(architecture.exit_positions, tune_temperatures, plain, scaled, strict=True)
         return [cls(*row) for row in rows]
 
 
@@ -63,7 +63,7 @@ class Views:
     """Where outputs are read; without it each record has to carry its own."""
     _outputs: dict[str, Outputs] = field(default_factory=dict, init=False, repr=False, compare=False)
     _temperatures: dict[str, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _exits: dict[Key, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _exits: dict[ViewKey, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def tune(self, record: Record) -> Exits:
         """The exits of a trained network on tune."""
@@ -143,8 +143,8 @@ def exits_of(
 
 def temperatures_of(architecture: Architecture, tune: SplitOutputs) -> tuple[float, ...]:
     """(E,) temperatures fitted on tune; 1 where there is no exit."""
-    fitted = dict(zip(architecture.exit_positions, tune.temperatures(), strict=True))
-    return tuple(fitted.get(e, 1.0) for e in range(architecture.positions))
+    temperatures = dict(zip(architecture.exit_positions, tune.temperatures(), strict=True))
+    return tuple(temperatures.get(e, 1.0) for e in range(architecture.positions))
 
 
 def front_of(curves: Sequence[tuple[Record, Measurements]]) -> list[Record]:

@@ -54,7 +54,7 @@ def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, 
         if low < 0 or high > limit:
             allowed = f"0 to 1, or 0 to {BYTE_MAX}, not normalised" if _kind(values) == "f" else f"0 to {limit}"
             raise InputError(f"{name} has values from {low:g} to {high:g}; allowed: {allowed}")
-        images[name] = _divided(values, divisor)
+        images[name] = _divide(values, divisor)
     return images, traits
 
 
@@ -79,7 +79,7 @@ def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
         raise InputError(
             f"{what} has values from {low:g} to {high:g}; allowed: 0 to 1; leave normalisation out, the network does it"
         )
-    return _divided(image, 1 / BYTE_MAX), ("unit range",) if image.dtype.kind == "f" else ()
+    return _divide(image, 1 / BYTE_MAX), ("unit range",) if image.dtype.kind == "f" else ()
 
 
 def _kind(values: Array) -> str:
@@ -106,7 +106,7 @@ def _scale(kind: str, high: float) -> tuple[float, tuple[Trait, ...], int]:
     return 1, (), BYTE_MAX
 
 
-def _divided(values: Array, divisor: float) -> Images:
+def _divide(values: Array, divisor: float) -> Images:
     if divisor == 1 and values.dtype.kind in "ui":
         return np.ascontiguousarray(values, dtype=np.uint8)
     out: Images = np.empty(values.shape, dtype=np.uint8)

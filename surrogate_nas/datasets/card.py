@@ -49,10 +49,10 @@ class DataCard:
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        described = asdict(self)
+        values = asdict(self)
         for field in ("classes", "notes", "mean", "deviation"):
-            described[field] = list(described[field])
-        return described
+            values[field] = list(values[field])
+        return values
 
 
 def card(dataset: Dataset, seed: int = 0) -> DataCard:

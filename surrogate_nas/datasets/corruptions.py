@@ -66,16 +66,16 @@ def _brightness(x: Floats32, by: float, rng: np.random.Generator) -> Floats32:
 
 
 def _jpeg(x: Floats32, quality: float, rng: np.random.Generator) -> Floats32:
-    decoded = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
-    return np.stack(decoded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
+    images = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
+    return np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
 
 
 def _through_jpeg(image: Images, quality: int) -> Images:
     """(S, S, channels), encoded and decoded."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer, formats=["JPEG"]) as decoded:
-        return np.asarray(decoded, dtype=np.uint8).reshape(image.shape)
+    with Image.open(buffer, formats=["JPEG"]) as result:
+        return np.asarray(result, dtype=np.uint8).reshape(image.shape)
 
 
 CORRUPTIONS: Mapping[str, Corruption] = {
@@ -87,7 +87,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
 }
 
 
-def corrupted(images: Images, name: str, level: int, seed: int) -> Images:
+def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
     """The same images, corrupted; the same for the same seed, whose noise is that of every level, scaled.
 
     Args:
@@ -112,15 +112,15 @@ def corrupted(images: Images, name: str, level: int, seed: int) -> Images:
 
 def require(names: Sequence[str], levels: Sequence[int]) -> None:
     """Raise `InputError` for a corruption or a level that there is not, for none, and for one that is named twice."""
-    for what, given, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
+    for what, values, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
         choices = ", ".join(map(str, allowed))
-        if not given:
+        if not values:
             raise InputError(f"no {what} is given; allowed: {choices}")
-        for value in given:
+        for value in values:
             if value not in allowed:
                 raise InputError(f"{what} {value} is not one of {choices}")
-        if len(set(given)) < len(given):
-            raise InputError(f"a {what} is named twice: {', '.join(map(str, given))}")
+        if len(set(values)) < len(values):
+            raise InputError(f"a {what} is named twice: {', '.join(map(str, values))}")
 
 
 def _to_bytes(x: Floats32) -> Images:

@@ -129,8 +129,8 @@ def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits
 
 
 def _cut(data: LabeledImages, share: float, seed: int) -> tuple[LabeledImages, LabeledImages]:
-    kept, held_out = train_test_split(np.arange(len(data)), test_size=share, random_state=seed, stratify=data.labels)
-    return data[np.sort(kept)], data[np.sort(held_out)]
+    rest, held_out = train_test_split(np.arange(len(data)), test_size=share, random_state=seed, stratify=data.labels)
+    return data[np.sort(rest)], data[np.sort(held_out)]
 
 
 def _check_that_it_can_be_cut(dataset: Dataset, tune_share: float) -> None:
@@ -147,10 +147,10 @@ def _check_that_it_can_be_cut(dataset: Dataset, tune_share: float) -> None:
             f"at least {len(shares) + 1} are needed, for {parts}"
         )
     if not _has_room(len(dataset.train), classes, shares):
-        needed = next(n for n in itertools.count(classes) if _has_room(n, classes, shares))
+        least = next(n for n in itertools.count(classes) if _has_room(n, classes, shares))
         raise InputError(
             f"data set {dataset.name!r} has too few training images, {len(dataset.train)}; "
-            f"at least {needed} are needed, so that {parts} have room for each of {classes} classes"
+            f"at least {least} are needed, so that {parts} have room for each of {classes} classes"
         )
 
 

@@ -38,7 +38,7 @@ def load(
     """
     check_image_size(image_size)
     if data in dataset_names():
-        dataset = _resized(read_named(data, root, download), image_size)
+        dataset = _resize(read_named(data, root, download), image_size)
     else:
         dataset = _from_path(data, image_size)
     return dataset if flips is None else replace(dataset, flips=flips)
@@ -97,15 +97,15 @@ def _from_path(data: str, image_size: int | None) -> Dataset:
     return read_npz(path, image_size)
 
 
-def _resized(dataset: Dataset, side: int | None) -> Dataset:
+def _resize(dataset: Dataset, side: int | None) -> Dataset:
     if side is None or dataset.shape.size == side:
         return dataset
-    from surrogate_nas.datasets.pixels import resized  # late, as above
+    from surrogate_nas.datasets.pixels import resize  # late, as above
 
     tally, size = Tally(), (dataset.shape.size,) * 2
     parts = [part for part in (dataset.train, dataset.test) if part is not None]
     for part in parts:
         tally.add(size, (), len(part))
-    train, *test = (LabeledImages(resized(part.images, side), part.labels) for part in parts)
+    train, *test = (LabeledImages(resize(part.images, side), part.labels) for part in parts)
     notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
     return replace(dataset, train=train, test=test[0] if test else None, notes=notes)

@@ -12,7 +12,7 @@ def wants_cheapest(limits: Limits) -> bool:
     return limits.min_accuracy is not None and not limits.limits_spending
 
 
-def best_first(accuracy: Floats, spent: Floats, beyond: Array, *, cheapest: bool) -> Ints:
+def best_first(accuracy: Floats, cost: Floats, excess: Array, *, cheapest: bool) -> Ints:
     """(…, n) indices along the last axis, the best first.
 
     First comes what keeps the limits best; of that the most accurate or the cheapest, and of equals in that the
@@ -20,9 +20,9 @@ def best_first(accuracy: Floats, spent: Floats, beyond: Array, *, cheapest: bool
 
     Args:
         accuracy: (…, n).
-        spent: (…, n) expected cost that is minimised.
-        beyond: (…, n) how far the limits are from being kept, the same for all that keep them.
+        cost: (…, n) expected cost that is minimised.
+        excess: (…, n) how far the limits are from being kept, the same for all that keep them.
         cheapest: which is better; see `wants_cheapest`.
     """
-    merit, other = (spent, -accuracy) if cheapest else (-accuracy, spent)
-    return np.asarray(np.lexsort(np.broadcast_arrays(other, merit, beyond), axis=-1))
+    merit, other = (cost, -accuracy) if cheapest else (-accuracy, cost)
+    return np.asarray(np.lexsort(np.broadcast_arrays(other, merit, excess), axis=-1))

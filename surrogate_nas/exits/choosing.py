@@ -39,18 +39,18 @@ def by_nachos(exits: Exits, limits: Limits) -> Measurements:
     Raises:
         JobError: if they never do; the message shows the nearest.
     """
-    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
-    row = swept.thresholds[int(np.lexsort((swept.objective, -swept.accuracy))[0])].copy()
-    lowered = [row.copy()]
+    sweep = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
+    row = sweep.thresholds[int(np.lexsort((sweep.objective, -sweep.accuracy))[0])].copy()
+    steps = [row.copy()]
     for e in reversed(exits.early):
         for threshold in sorted(t for t in NACHOS_SWEEP if t < row[e])[::-1]:
             row[e] = threshold
-            lowered.append(row.copy())
-    repaired = exits.measure(np.stack(lowered))
-    keeps = np.flatnonzero(repaired.feasible(limits))
+            steps.append(row.copy())
+    candidates = exits.measure(np.stack(steps))
+    keeps = np.flatnonzero(candidates.feasible(limits))
     if not len(keeps):
-        repaired.best(limits)  # says why
-    return repaired[keeps[:1]]
+        candidates.best(limits)  # says why
+    return candidates[keeps[:1]]
 
 
 def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
@@ -69,10 +69,10 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
         raise InputError(f"method aebnas is for at most {MOST_AEBNAS_EXITS} early exits, got {len(exits.early)}")
     grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
     grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
-    measured = exits.measure(grid)
-    deviation = 100 * np.abs(measured.expected_macs / limits.max_macs - 1)
-    best = int((100 * measured.accuracy - AEBNAS_WEIGHT * deviation).argmax())
-    return measured[best : best + 1]
+    measurements = exits.measure(grid)
+    deviation = 100 * np.abs(measurements.expected_macs / limits.max_macs - 1)
+    best = int((100 * measurements.accuracy - AEBNAS_WEIGHT * deviation).argmax())
+    return measurements[best : best + 1]
 
 
 METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {

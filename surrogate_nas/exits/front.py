@@ -61,11 +61,11 @@ class Front:
         cost = np.minimum(np.take_along_axis(cost, order, axis=-1), self.reference_cost)
         level = np.maximum.accumulate(np.take_along_axis(accuracy, order, axis=-1), axis=-1)
         end = np.concatenate([cost[..., 1:], np.full((*cost.shape[:-1], 1), self.reference_cost)], axis=-1)
-        reached = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
-        end = np.maximum(np.minimum(end, reached), cost)
+        reach = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
+        end = np.maximum(np.minimum(end, reach), cost)
         x, area = self._knots
-        gained = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
-        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gained, 0), 0).sum(axis=-1))
+        gain = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
+        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gain, 0), 0).sum(axis=-1))
 
 
 def pareto_order(gain: Array, cost: Array) -> Ints:

@@ -21,12 +21,12 @@ def levels_for(early: int) -> int:
 def quantiles(values: Array, shares: Floats) -> Floats:
     """Quantiles of scores as thresholds, with as few decimals as leave the same samples on either side."""
     exact = np.clip(np.quantile(values.astype(np.float64), shares), 0, 1)
-    ordered = np.sort(values.astype(np.float64))
-    smaller, result, settled = np.searchsorted(ordered, exact), exact.copy(), np.zeros(exact.shape, dtype=bool)
+    sorted_values = np.sort(values.astype(np.float64))
+    smaller, result, final = np.searchsorted(sorted_values, exact), exact.copy(), np.zeros(exact.shape, dtype=bool)
     for decimals in DECIMALS:
-        for rounded in (exact.round(decimals), np.floor(exact * 10**decimals) / 10**decimals):
-            same = ~settled & (np.searchsorted(ordered, rounded) == smaller)
-            result[same], settled = rounded[same], settled | same
+        for candidate in (exact.round(decimals), np.floor(exact * 10**decimals) / 10**decimals):
+            same = ~final & (np.searchsorted(sorted_values, candidate) == smaller)
+            result[same], final = candidate[same], final | same
     return result
 
 
@@ -39,6 +39,6 @@ def cumulative_histogram(level: list[Array], shape: tuple[int, ...], weights: Ar
     return histogram
 
 
-def padded(array: Array, ndim: int) -> Array:
+def with_axes(array: Array, ndim: int) -> Array:
     """With axes of length 1 behind its own, `ndim` in all."""
     return array.reshape(array.shape + (1,) * (ndim - array.ndim))

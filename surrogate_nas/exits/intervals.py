@@ -35,9 +35,9 @@ def bootstrap(
     """
     n, E = int(leaving.sum()), len(leaving)
     cells = np.concatenate([correct, leaving - correct]) / n
-    drawn = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
-    accuracy = drawn[:, :E].sum(axis=1) / n
-    cost = (drawn[:, :E] + drawn[:, E:]) @ costs.astype(np.float64) / n
+    draws = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
+    accuracy = draws[:, :E].sum(axis=1) / n
+    cost = (draws[:, :E] + draws[:, E:]) @ costs.astype(np.float64) / n
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

@@ -36,6 +36,6 @@ def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Me
     cheapest, dearest = points.objective[0], points.objective[-1]
     budgets = np.geomspace(cheapest, dearest, rungs).clip(cheapest, dearest)
     budgets[-1] = dearest  # else a rounding error away
-    chosen = np.searchsorted(points.objective, budgets, side="right") - 1
-    kept = np.flatnonzero(np.diff(chosen, prepend=-1))
-    return budgets[kept], points[chosen[kept]]
+    rows = np.searchsorted(points.objective, budgets, side="right") - 1
+    new = np.flatnonzero(np.diff(rows, prepend=-1))
+    return budgets[new], points[rows[new]]

@@ -22,7 +22,7 @@ Quantity = Literal[
 STATISTICS = ("expected", "worst", "p95")
 """Over samples, of what each of them spends."""
 LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
-Decided = Literal["network", "exits", "samples"]
+DependsOn = Literal["network", "exits", "samples"]
 """What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last is known
 from a training only, the others before it."""
 WHOLE = 1000
@@ -50,7 +50,7 @@ class Limit:
     """The quantity for people."""
     unit: LimitUnit
     """That of the study's cost table for `cost`."""
-    decided: Decided
+    depends_on: DependsOn
     about: str
     """What the limit demands, for people who set it."""
     floor: bool = False
@@ -69,7 +69,7 @@ class Limit:
     @property
     def exact(self) -> bool:
         """Whether values are known before a training; else they are learned."""
-        return self.decided != "samples"
+        return self.depends_on != "samples"
 
     @property
     def needs_cost_table(self) -> bool:

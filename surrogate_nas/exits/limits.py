@@ -22,7 +22,7 @@ TOLERANCE = 1e-12
 the limit that equals it."""
 
 
-class Values(Protocol):
+class QuantityValues(Protocol):
     """A mapping from quantities to numbers or arrays."""
 
     def get(self, quantity: Quantity, /) -> Any:
@@ -38,7 +38,7 @@ def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenLimit:
     """A limit that a value does not keep."""
 
     limit: Limit
@@ -89,29 +89,31 @@ class Limits(Config):
     # ------------------------------------------------------------------ values against limits
 
     @property
-    def given(self) -> list[tuple[Limit, float]]:
+    def active(self) -> list[tuple[Limit, float]]:
         """The limits that are set, each with its amount."""
         caps = ((limit, getattr(self, limit.name)) for limit in LIMITS)
         return [(limit, cap) for limit, cap in caps if cap is not None]
 
-    def excess(self, values: Values) -> Floats:
+    def excess(self, values: QuantityValues) -> Floats:
         """(…) sum of relative excesses over the limits; 0 where all hold. Values broadcast."""
         total: Array = np.zeros(())
-        for limit, cap in self.given:
+        for limit, cap in self.active:
             value = values.get(limit.quantity)
             if value is not None:
                 total = total + relative_excess(limit, value, cap)
         return total
 
-    def keeps(self, values: Values) -> Bools:
+    def keeps(self, values: QuantityValues) -> Bools:
         """(…) where all limits hold."""
         return np.asarray(self.excess(values) <= 0)
 
-    def broken(self, values: Values) -> tuple[Broken, ...]:
+    def broken(self, values: QuantityValues) -> tuple[BrokenLimit, ...]:
         """The limits that single values do not keep."""
-        known = ((limit, values.get(limit.quantity), cap) for limit, cap in self.given)
-        pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in known if value is not None)
-        return tuple(Broken(limit, value, cap) for limit, value, cap in pairs if relative_excess(limit, value, cap) > 0)
+        values_of_limits = ((limit, values.get(limit.quantity), cap) for limit, cap in self.active)
+        pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in values_of_limits if value is not None)
+        return tuple(
+            BrokenLimit(limit, value, cap) for limit, value, cap in pairs if relative_excess(limit, value, cap) > 0
+        )
 
     # ------------------------------------------------------------------ which limits are set
 
@@ -127,24 +129,24 @@ class Limits(Config):
     @property
     def limits_cost(self) -> bool:
         """Whether anything is limited that only a cost table can tell."""
-        return any(limit.needs_cost_table for limit, _ in self.given)
+        return any(limit.needs_cost_table for limit, _ in self.active)
 
     @property
     def limits_spending(self) -> bool:
         """Whether anything is limited that thresholds decide, beside accuracy."""
-        return any(limit.decided != "network" and not limit.floor for limit, _ in self.given)
+        return any(limit.depends_on != "network" and not limit.floor for limit, _ in self.active)
 
     def only_cuts(self, objective: Objective) -> bool:
         """Whether the best points within these limits are those of the unlimited front that keep them."""
         least = on_expected(objective)
-        return all(limit.decided == "network" or limit.floor or limit is least for limit, _ in self.given)
+        return all(limit.depends_on == "network" or limit.floor or limit is least for limit, _ in self.active)
 
     # ------------------------------------------------------------------ words
 
     def phrases(self, share: Callable[[float], str] = exact_text) -> list[str]:
         """Each limit that is set, for people; fractions as `share` tells them."""
-        told = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.given)
-        return [f"{row.words} {row.sign} {text}" for row, text in told]
+        texts = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.active)
+        return [f"{row.words} {row.sign} {text}" for row, text in texts]
 
     def __str__(self) -> str:
         """

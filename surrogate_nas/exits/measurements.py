@@ -18,7 +18,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Spent:
+class Spending:
     """What samples spend of one cost."""
 
     rates: Array
@@ -42,8 +42,8 @@ class Spent:
         p95: Array = np.full(np.broadcast_shapes(self.rates.shape, self.costs.shape)[:-1], np.inf)
         for e in range(self.costs.shape[-1]):
             cost = self.costs[..., e]
-            covered = (self.rates * (self.costs <= cost[..., None])).sum(axis=-1)
-            p95 = np.minimum(p95, np.where(covered >= P95 - ROUNDING, cost, np.inf))
+            share = (self.rates * (self.costs <= cost[..., None])).sum(axis=-1)
+            p95 = np.minimum(p95, np.where(share >= P95 - ROUNDING, cost, np.inf))
         return p95
 
 
@@ -52,18 +52,18 @@ class Figures:
     """Everything that limits speak of; shapes broadcast. Measured and predicted values are held against them alike."""
 
     accuracy: Array
-    macs: Spent
+    macs: Spending
     parameters: Array
     weight_bytes: Array
     activation_bytes: Array
-    cost: Spent | None = None
+    cost: Spending | None = None
     """Of the study's cost table, if it has one."""
 
     def get(self, quantity: Quantity) -> Array | None:
         """(…) one of the quantities that limits bound; `None` for a cost that is not known."""
         statistic, amount = spending_of(quantity)
-        known: Any = getattr(self, amount)
-        values: Array | None = getattr(known, statistic) if known is not None and statistic else known
+        spending: Any = getattr(self, amount)
+        values: Array | None = getattr(spending, statistic) if spending is not None and statistic else spending
         return values
 
     def excess(self, limits: Limits) -> Floats:
@@ -138,9 +138,14 @@ class Measurements:
     @property
     def figures(self) -> Figures:
         """(T,) what limits speak of."""
-        cost = None if np.isnan(self.costs).any() else Spent(self.rates, self.costs)
+        cost = None if np.isnan(self.costs).any() else Spending(self.rates, self.costs)
         return Figures(
-            self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes, self.activation_bytes, cost
+            self.accuracy,
+            Spending(self.rates, self.macs),
+            self.parameters,
+            self.weight_bytes,
+            self.activation_bytes,
+            cost,
         )
 
     def feasible(self, limits: Limits) -> Bools:
@@ -160,10 +165,10 @@ class Measurements:
         violation = self.violation(limits)
         if (violation > 0).all():
             nearest = self[np.array([violation.argmin()])]
-            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._told(limits)}")
+            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._description(limits)}")
         return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
 
-    def _told(self, limits: Limits) -> str:
+    def _description(self, limits: Limits) -> str:
         """Figures of a single operating point: accuracy, expected MACs, and every limit that it breaks."""
         accuracy, macs = self.accuracy.item(), self.expected_macs.item()
         figures = {

@@ -13,16 +13,15 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats32
 
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
-Scores = Floats32
 LARGEST_GATE_LOGIT = 80.0
 
 
-def softmax(logits: Array) -> Scores:
+def softmax(logits: Array) -> Floats32:
     """Softmax over the last axis, in float32."""
     shifted = logits.astype(np.float32)
     shifted -= shifted.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
-    result: Scores = shifted / shifted.sum(axis=-1, keepdims=True)
+    result: Floats32 = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
@@ -41,7 +40,7 @@ def _entropy(probabilities: Array) -> Array:
     return np.asarray(np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1))
 
 
-def gate_scores(gates: Array) -> Scores:
+def gate_scores(gates: Array) -> Floats32:
     """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
     clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
     return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
@@ -94,17 +93,17 @@ def available(policy: PolicyName, gates: object | None) -> PolicyName:
     return "max_softmax" if POLICIES[policy].needs_gates and gates is None else policy
 
 
-def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Scores:
+def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Floats32:
     """Confidence in [0, 1], larger = surer, of (…, C) logits divided by a temperature; shape (…).
 
     >>> scores("margin", np.array([[0.0, 0.0], [9.0, -9.0]])).round(3).tolist()
     [0.0, 1.0]
     """
-    cooled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
-    return POLICIES[policy].score(softmax(cooled)).astype(np.float32)
+    scaled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
+    return POLICIES[policy].score(softmax(scaled)).astype(np.float32)
 
 
-def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Scores:
+def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Floats32:
     """(…) scores of exits by themselves; see `available`.
 
     Args:
@@ -119,7 +118,7 @@ def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperatu
     return scores(policy, logits, temperature)
 
 
-def having_left(before: Scores | float, confidence: Scores) -> Scores:
+def having_left(before: Floats32 | float, confidence: Floats32) -> Floats32:
     """Probability of having left by an exit: 1 − (1 − before)(1 − c), which is Σ_{j≤e} g_j taken one exit further.
 
     >>> having_left(np.float32(0.5), np.float32([0.0, 0.5])).tolist()

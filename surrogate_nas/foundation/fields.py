@@ -29,12 +29,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
         InputError: if it cannot be read or is not a mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
-    if not isinstance(loaded, dict | None):
-        raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
-    return loaded or {}
+    if not isinstance(mapping, dict | None):
+        raise InputError(f"{path}: a mapping of settings is needed, got {type(mapping).__name__}")
+    return mapping or {}
 
 
 def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:

@@ -23,7 +23,7 @@ class StudyLock:
         self._lock = FileLock(folder / LOCK)
 
     @contextmanager
-    def held(self, *, wait: bool = False) -> Iterator[None]:
+    def hold(self, *, wait: bool = False) -> Iterator[None]:
         """Hold it inside the block. A block within a block holds it still.
 
         Args:

@@ -31,14 +31,14 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
         module = importlib.import_module(module_name)
     except Exception as error:  # the user's own code may raise anything
         raise InputError(f"{what} {reference!r}: module {module_name!r} cannot be imported: {line_of(error)}") from None
-    found: Any = module
+    target: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{what} {reference!r}: {module_name!r} has no {part!r}{close_to(part, dir(found))}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise InputError(f"{what} {reference!r} is a {type(found).__name__}, not a function or class")
-    function: Callable[..., Any] = found
+        if not hasattr(target, part):
+            raise InputError(f"{what} {reference!r}: {module_name!r} has no {part!r}{close_to(part, dir(target))}")
+        target = getattr(target, part)
+    if not callable(target):
+        raise InputError(f"{what} {reference!r} is a {type(target).__name__}, not a function or class")
+    function: Callable[..., Any] = target
     return function
 
 

@@ -39,7 +39,7 @@ class Bar:
         self._task = self._progress.add_task("", total=total, before="", after="")
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def display(self) -> Iterator[None]:
         """Show it inside the block."""
         with self._progress:
             yield
@@ -54,15 +54,15 @@ class Countdown:
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
-        self._said = self._start
+        self._last_line = self._start
 
     def at(self, done: int, of: int) -> None:
         """So many of so many are done."""
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY or done == of:
-            self._said = now
-            left = (now - self._start) / done * (of - done)
-            say(f"{done:,} of {of:,} {self._what}; about {duration(left)} left")
+        if now - self._last_line >= SAY_EVERY or done == of:
+            self._last_line = now
+            remaining = (now - self._start) / done * (of - done)
+            say(f"{done:,} of {of:,} {self._what}; about {duration(remaining)} left")
 
 
 class Pace:
@@ -70,15 +70,15 @@ class Pace:
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
-        self._said = self._start
+        self._last_line = self._start
 
     def at(self, done: int, share: float | None) -> None:
         """So many are done, which is that share of all, if it is known."""
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY:
-            self._said = now
-            left = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
-            say(f"{self._rate(done)}{left}")
+        if now - self._last_line >= SAY_EVERY:
+            self._last_line = now
+            remaining = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
+            say(f"{self._rate(done)}{remaining}")
 
     def end(self, done: int) -> None:
         """All are done."""

@@ -66,15 +66,15 @@ def make(reference: str, folder: str | None, classes: int) -> nn.Module:
     """
     factory = load_function(reference, "backbone", folder)
     try:
-        taken = inspect.signature(factory).parameters
-        passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
-        name = next((n for n in ("num_classes", "classes") if n in taken), "num_classes" if passes_on else None)
-        made = factory(**({name: classes} if name else {}))
+        parameters = inspect.signature(factory).parameters
+        passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        name = next((n for n in ("num_classes", "classes") if n in parameters), "num_classes" if passes_on else None)
+        module = factory(**({name: classes} if name else {}))
     except Exception as error:  # the user's own code may raise anything
         raise InputError(f"backbone {reference!r} cannot be made: {line_of(error)}") from None
-    if not isinstance(made, nn.Module):
-        raise InputError(f"backbone {reference!r} gives a {type(made).__name__}, not a torch.nn.Module")
-    return made
+    if not isinstance(module, nn.Module):
+        raise InputError(f"backbone {reference!r} gives a {type(module).__name__}, not a torch.nn.Module")
+    return module
 
 
 class _Tracer(fx.Tracer):
@@ -83,7 +83,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, exits: Sequence[str]) -> None:
         super().__init__()
         self.exits = exits
-        self.given: dict[str, list[Any]] = {name: [] for name in exits}
+        self.outputs: dict[str, list[Any]] = {name: [] for name in exits}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not any(name.startswith(f"{module_qualified_name}.") for name in self.exits)
@@ -91,8 +91,8 @@ class _Tracer(fx.Tracer):
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         out = super().call_module(m, forward, args, kwargs)
         name = self.path_of_module(m)
-        if name in self.given:
-            self.given[name].append(out)
+        if name in self.outputs:
+            self.outputs[name].append(out)
         return out
 
 
@@ -106,11 +106,11 @@ class SplitBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, channels, side, side) feature map at each exit, then the (N, classes) output."""
-        values, found = (x,), []
+        values, maps = (x,), []
         for segment in self.segments:
             values = segment(*values)
-            found.append(values[0])
-        return found
+            maps.append(values[0])
+        return maps
 
 
 def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
@@ -128,7 +128,7 @@ def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
             f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on the "
             "data has to lie inside a module without an exit in it"
         ) from None
-    cuts = _cuts(graph, tracer.given)
+    cuts = _cuts(graph, tracer.outputs)
     _check_functions(graph)
     segments = _segments(module, graph, [node for _, node in cuts])
     _check_sharing(segments)
@@ -147,22 +147,22 @@ def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
             raise InputError(f"exit {name!r} is named {exits.count(name)} times")
 
 
-def _cuts(graph: fx.Graph, given: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
+def _cuts(graph: fx.Graph, outputs_of: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
     """Exits and the node after which each stands, in the order in which they run."""
     order = {node: i for i, node in enumerate(graph.nodes)}
-    found: list[tuple[str, fx.Node]] = []
-    for name, outputs in given.items():
+    cuts: list[tuple[str, fx.Node]] = []
+    for name, outputs in outputs_of.items():
         if len(outputs) != 1:
             how = "never" if not outputs else f"{len(outputs)} times"
             raise InputError(f"module {name!r} runs {how} in the backbone's forward; an exit needs one that runs once")
         if not isinstance(outputs[0], fx.Proxy):
             raise InputError(f"module {name!r} gives a {type(outputs[0]).__name__}, and an exit needs one feature map")
-        found.append((name, outputs[0].node))
-    found.sort(key=lambda pair: order[pair[1]])
-    for (first, a), (second, b) in itertools.pairwise(found):
+        cuts.append((name, outputs[0].node))
+    cuts.sort(key=lambda pair: order[pair[1]])
+    for (first, a), (second, b) in itertools.pairwise(cuts):
         if a is b:
             raise InputError(f"exits {first!r} and {second!r} stand at the same place")
-    return found
+    return cuts
 
 
 def _check_functions(graph: fx.Graph) -> None:
@@ -214,23 +214,23 @@ def _segment(
     graph = fx.Graph()
     copies = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(entering)}
 
-    def copied(node: fx.Node) -> fx.Node:
+    def copy_of(node: fx.Node) -> fx.Node:
         if node not in copies and node.op == "get_attr":  # a parameter may be read in several segments
             copies[node] = graph.node_copy(node)
         return copies[node]
 
     for node in nodes:
-        copies[node] = graph.node_copy(node, copied)
-    graph.output(tuple(copied(node) for node in leaving))
+        copies[node] = graph.node_copy(node, copy_of)
+    graph.output(tuple(copy_of(node) for node in leaving))
     graph.eliminate_dead_code(lambda node: node.op not in ("get_attr",))
     return fx.GraphModule(module, graph)
 
 
 def _check_sharing(segments: Sequence[fx.GraphModule]) -> None:
-    seen: dict[int, int] = {}
+    segment_of: dict[int, int] = {}
     for k, segment in enumerate(segments):
         for name, parameter in segment.named_parameters():
-            if seen.setdefault(id(parameter), k) != k:
+            if segment_of.setdefault(id(parameter), k) != k:
                 raise InputError(f"parameter {name!r} is used on both sides of an exit, and weights are saved once")
 
 
@@ -353,8 +353,8 @@ def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis  # machines that only train need none
 
-        counted = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        return int(sum(count for name, count in counted.by_operator().items() if name in COUNTED))
+        analysis = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return int(sum(count for name, count in analysis.by_operator().items() if name in COUNTED))
 
 
 def _deep(segment: fx.GraphModule) -> fx.GraphModule:
@@ -372,16 +372,16 @@ def _peak(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
 def _weight_bytes(segment: fx.GraphModule) -> int:
     """In 32-bit floats, a batch norm after a convolution folded into it: one bias per channel, if it has none."""
     deep, norms = _deep(segment), nn.modules.batchnorm._BatchNorm
-    kept = [module for module in segment.modules() if not isinstance(module, norms)]
-    numbers = sum(p.numel() for module in kept for p in module.parameters(recurse=False))
+    counted_modules = [module for module in segment.modules() if not isinstance(module, norms)]
+    numbers = sum(p.numel() for module in counted_modules for p in module.parameters(recurse=False))
     modules: dict[str, nn.Module] = dict(deep.named_modules())
     for node in deep.graph.nodes:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(norm, norms):
             before = node.all_input_nodes[0]
-            folded = modules.get(str(before.target)) if before.op == "call_module" else None
-            if isinstance(folded, nn.Conv2d):
-                numbers += 0 if folded.bias is not None else folded.out_channels
+            convolution = modules.get(str(before.target)) if before.op == "call_module" else None
+            if isinstance(convolution, nn.Conv2d):
+                numbers += 0 if convolution.bias is not None else convolution.out_channels
             else:
                 numbers += 2 * norm.num_features
     return 4 * numbers
@@ -410,14 +410,14 @@ class Mount:
         if shape.channels not in (1, example[0]):
             raise InputError(f"the backbone takes {example[0]} channels, and the images have {shape.channels}")
         try:
-            backbone = self._described(example, shape.classes)
+            backbone = self._describe(example, shape.classes)
         except InputError:
             if self.example or shape.channels != 1:
                 raise
-            backbone = self._described((COLOURS, shape.size, shape.size), shape.classes)  # most take colour images
+            backbone = self._describe((COLOURS, shape.size, shape.size), shape.classes)  # most take colour images
         return space_of(backbone, self.branch)
 
-    def _described(self, example: tuple[int, int, int], classes: int) -> BackboneSpec:
+    def _describe(self, example: tuple[int, int, int], classes: int) -> BackboneSpec:
         return describe(self.reference, self.folder, self.exits, example, classes, frozen=self.frozen)
 
     def is_that_of(self, spec: SpaceSpec) -> bool:

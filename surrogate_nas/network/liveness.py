@@ -81,14 +81,14 @@ def peak_memory(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
     storage: dict[fx.Node, fx.Node] = {}  # the node whose tensor a node's value is in
     ends: dict[fx.Node, int] = {}  # when each tensor is read for the last time
     for node in nodes:
-        root = _reused(node, module, storage, ends, place[node], sizes.bytes) or node
+        root = _reused_tensor(node, module, storage, ends, place[node], sizes.bytes) or node
         storage[node] = root
         ends[root] = max(ends.get(root, 0), last_use[node])
     alive = [sum(sizes.bytes[root] for root, end in ends.items() if place[root] <= i <= end) for i in range(len(nodes))]
     return max(alive, default=0)
 
 
-def _reused(
+def _reused_tensor(
     node: fx.Node,
     module: fx.GraphModule,
     storage: dict[fx.Node, fx.Node],

@@ -57,9 +57,9 @@ class _Quantized(nn.Module):
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
-        seen = torch.stack([x.amin().clamp_max(0), x.amax().clamp_min(0)])
+        extremes = torch.stack([x.amin().clamp_max(0), x.amax().clamp_min(0)])
         first = not bool(self.input_range.any())
-        self.input_range.copy_(seen if first else self.input_range.lerp(seen, MOMENTUM))
+        self.input_range.copy_(extremes if first else self.input_range.lerp(extremes, MOMENTUM))
 
 
 class QuantizedConv2d(_Quantized, nn.Conv2d):
@@ -94,7 +94,7 @@ class RoundedInput(nn.Module):
         return (level - self.zero) * self.scale
 
 
-def settled(module: nn.Module) -> None:
+def fold_quantization(module: nn.Module) -> None:
     """Replace quantised layers inside by plain ones that compute the same, with their rounded weights for good."""
     for name, layer in list(module.named_children()):
         if isinstance(layer, _Quantized):
@@ -104,7 +104,7 @@ def settled(module: nn.Module) -> None:
             layer.__class__ = plain  # type: ignore[assignment]  # it has all that those have
             setattr(module, name, layer if before is None else nn.Sequential(before, layer))
         else:
-            settled(layer)
+            fold_quantization(layer)
 
 
 def quantize(module: nn.Module, bits: int | None) -> None:

@@ -34,7 +34,7 @@ OnUnit = Callable[[int, int], None]
 """Told how many timings are done, of how many."""
 
 
-def measure_space(
+def time_units(
     space: SearchSpace,
     costing: Costing,
     path: Path,
@@ -67,7 +67,7 @@ def measure_space(
     missing = table.missing(units_in(space, costing))
     entries, times = dict(table.entries), {str(unit): list[float]() for unit in missing}
     runners = {str(unit): _Runner(module, x) for unit, (module, x) in _modules(missing, costing).items()}
-    total, done, written = passes * len(missing), 0, time.monotonic()
+    total, done, last_write = passes * len(missing), 0, time.monotonic()
     rng = np.random.default_rng(0)
     try:
         with one_thread():
@@ -78,13 +78,13 @@ def measure_space(
                     on_unit(done, total)
                     if n == passes - 1:
                         entries[key] = _entry(times[key])
-                        if time.monotonic() - written > WRITE_EVERY:
+                        if time.monotonic() - last_write > WRITE_EVERY:
                             CostTable(MICROSECONDS, entries).write(path)
-                            written = time.monotonic()
+                            last_write = time.monotonic()
     finally:
-        measured = CostTable(MICROSECONDS, entries, str(path))
-        measured.write(path)
-    return measured
+        timed_table = CostTable(MICROSECONDS, entries, str(path))
+        timed_table.write(path)
+    return timed_table
 
 
 def _entry(seconds: Sequence[float]) -> Entry:
@@ -116,15 +116,15 @@ class _Runner:
 
 def _modules(units: Sequence[AnyUnit], costing: Costing) -> Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """What runs each unit, and an input for it."""
-    built: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
-    given = _given(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
+    modules: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    given_modules = _given_modules(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
     for unit in units:
-        built[str(unit)] = (
-            given[str(unit)]
+        modules[str(unit)] = (
+            given_modules[str(unit)]
             if isinstance(unit, GivenUnit)
             else (module_of(unit).to(memory_format=torch.channels_last), (_image(unit.input),))
         )
-    return built
+    return modules
 
 
 def _image(x: Map) -> Tensor:
@@ -132,7 +132,7 @@ def _image(x: Map) -> Tensor:
 
 
 @torch.inference_mode()
-def _given(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+def _given_modules(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The segments of a given backbone, each with what it reads."""
     backbone = costing.backbone
     assert backbone is not None
@@ -140,8 +140,8 @@ def _given(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
         make(backbone.factory, backbone.folder, backbone.classes), [segment.name for segment in backbone.segments[:-1]]
     ).eval()
     values: tuple[Tensor, ...] = (_image(Map(backbone.channels, backbone.side)),)
-    found: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    modules: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
     for name, segment in zip(network.names, network.segments, strict=True):
-        found[f"{backbone.factory} to {name}"] = segment, values
+        modules[f"{backbone.factory} to {name}"] = segment, values
         values = segment(*values)
-    return found
+    return modules

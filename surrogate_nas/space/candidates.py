@@ -67,11 +67,11 @@ def _least(cost: Cost, present: Bools) -> dict[Quantity, Array]:
         "weight_bytes": cost.weight_bytes,
         "activation_bytes": cost.memory(np.zeros(present.shape[1] - 1, dtype=bool)),
     }
-    values |= _least_spent("macs", cost.backbone, cost.branch, present)
-    return values if cost.other is None else values | _least_spent("cost", *cost.other, present)
+    values |= _least_spending("macs", cost.backbone, cost.branch, present)
+    return values if cost.other is None else values | _least_spending("cost", *cost.other, present)
 
 
-def _least_spent(amount: Objective, backbone: Array, branch: Array, present: Bools) -> dict[Quantity, Array]:
+def _least_spending(amount: Objective, backbone: Array, branch: Array, present: Bools) -> dict[Quantity, Array]:
     alone = np.where(present, backbone + branch, np.inf).min(axis=1)
     if amount == "macs":
         return {"expected_macs": alone, "p95_macs": alone, "worst_macs": backbone[:, -1]}
@@ -88,8 +88,8 @@ def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits,
     _, first = np.unique(indices, axis=0, return_index=True)
     rows = indices[np.sort(first)]
     rows = rows[[row.tobytes() not in taken for row in rows]]
-    found = Candidates.of_indices(space, rows, costing)
-    return found[np.flatnonzero(keeps_exact_limits(found.cost, found.present, limits))]
+    candidates = Candidates.of_indices(space, rows, costing)
+    return candidates[np.flatnonzero(keeps_exact_limits(candidates.cost, candidates.present, limits))]
 
 
 def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[bytes]:

@@ -39,7 +39,7 @@ class _Slot:
     """That decide which variant it is."""
     strides: tuple[int, ...]
     """Index of a variant: Σ strides · choice indices."""
-    there: tuple[int, int] | None
+    condition: tuple[int, int] | None
     """A gene and its least index for which there is a unit at all."""
     amounts: Ints
     """(V, P · 4) MACs, parameters, bytes of weights, memory of each alternative."""
@@ -73,12 +73,12 @@ class Tables:
         for slot in self.segments:
             variant, e = slot.variant(indices), slot.position
             amounts = slot.amounts[variant]
-            if slot.there is not None:
-                amounts *= (indices[:, slot.there[0]] >= slot.there[1])[:, None]
+            if slot.condition is not None:
+                amounts *= (indices[:, slot.condition[0]] >= slot.condition[1])[:, None]
             segment[:, e] += amounts[:, :3]
             np.maximum(memory[:, e], amounts[:, 3], out=memory[:, e])
             if slot.other is not None:
-                there = True if slot.there is None else indices[:, slot.there[0]] >= slot.there[1]
+                there = True if slot.condition is None else indices[:, slot.condition[0]] >= slot.condition[1]
                 other[0][:, e] += slot.other[variant, 0] * there
         for slot in self.heads:
             variant = slot.variant(indices)
@@ -108,7 +108,7 @@ def _backbone_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
 
 
 def _stage_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
-    genes, _ = _deciding(space, 0, [*_INPUT, ("stem", "width")], [])
+    genes, _ = _genes_with_choice(space, 0, [*_INPUT, ("stem", "width")], [])
     stems = [_stem(space, network) for network, _ in _networks(space, costing, genes)]
     for variants in zip(*stems, strict=True):
         yield _slot(space, 0, genes, [[unit] for unit in variants], costing.model)
@@ -127,17 +127,17 @@ def _block_slot(space: SearchSpace, costing: Costing, s: int, i: int) -> _Slot:
     stage, place = space.spec.stages[s], i if space.spec.stages[s].per_block else 0
     width_before: Key = ("stage", s - 1, "width") if s else ("stem", "width")
     names = (("block",), ("width",), ("squeeze",), ("activation",), ("kernel", place), ("expansion", place))
-    before, own = _deciding(
+    genes_before, own_genes = _genes_with_choice(
         space, s, [*_INPUT, *([width_before] if i == 0 else [])], [("stage", s, *name) for name in names]
     )
     least = next(k for k, depth in enumerate(stage.depth) if depth > i)
-    there = (space.genes.at["stage", s, "depth"], least) if least else None
-    stages = [make_stage(s, stage, space.chosen(row)) for row in _rows(space, own, there).tolist()]
+    condition = (space.genes.at["stage", s, "depth"], least) if least else None
+    stages = [make_stage(s, stage, space.choices(row)) for row in _rows(space, own_genes, condition).tolist()]
     units = []
-    for network, bits in _networks(space, costing, before):
+    for network, bits in _networks(space, costing, genes_before):
         last = (network.segments[s - 1] if s else _stem(space, network))[-1]
         units += [[stage_units(variant, last.output, bits)[i]] for variant in stages]
-    return _slot(space, s, [*before, *own], units, costing.model, there)
+    return _slot(space, s, [*genes_before, *own_genes], units, costing.model, condition)
 
 
 def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
@@ -146,20 +146,20 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
     alternatives = len(GATE_POOLS) if spec.branch.kind == "gated" else 1
     for e in (*spec.exit_places, *([] if spec.backbone else [last])):
         of_branch = [key for key in space.genes.at if key[:2] == ("exit", e) and len(key) > 2]
-        before, own = _deciding(space, e, [*_INPUT, ("stage", e, "width")], of_branch)
+        genes_before, own_genes = _genes_with_choice(space, e, [*_INPUT, ("stage", e, "width")], of_branch)
         branches = [
-            make_branch(spec.branch, e, space.chosen(row)) if e < last else spec.last_branch
-            for row in _rows(space, own).tolist()
+            make_branch(spec.branch, e, space.choices(row)) if e < last else spec.last_branch
+            for row in _rows(space, own_genes).tolist()
         ]
         heads = [
             with_last_repeated(head_after(network.segments[e][-1], branch, classes, bits, last=e == last), alternatives)
-            for network, bits in _networks(space, costing, before)
+            for network, bits in _networks(space, costing, genes_before)
             for branch in branches
         ]
-        yield _slot(space, e, [*before, *own], heads, costing.model)
+        yield _slot(space, e, [*genes_before, *own_genes], heads, costing.model)
 
 
-def _deciding(
+def _genes_with_choice(
     space: SearchSpace, position: int, before: Iterable[Key], own: Iterable[Key]
 ) -> tuple[list[int], list[int]]:
     """The genes of these keys that have a choice: of what stands before a unit, and its own."""
@@ -173,13 +173,13 @@ def _deciding(
     return genes[0], genes[1]
 
 
-def _rows(space: SearchSpace, genes: list[int], there: tuple[int, int] | None = None) -> Ints:
+def _rows(space: SearchSpace, genes: list[int], condition: tuple[int, int] | None = None) -> Ints:
     """(V, G): every setting of some genes, the last of them fastest, and the first choice of the others."""
     settings = list(itertools.product(*map(range, space.genes.counts[genes])))
     rows = np.zeros((len(settings), len(space.genes)), dtype=np.int64)
     rows[:, genes] = settings
-    if there:
-        rows[:, there[0]] = there[1]
+    if condition:
+        rows[:, condition[0]] = condition[1]
     return rows
 
 
@@ -194,11 +194,11 @@ def _slot(
     genes: list[int],
     units: Sequence[Sequence[AnyUnit]],
     model: CostModel | None,
-    there: tuple[int, int] | None = None,
+    condition: tuple[int, int] | None = None,
 ) -> _Slot:
     """From V variants, each with its P alternatives."""
     counts = space.genes.counts[genes].tolist()
     strides = tuple(math.prod(counts[k + 1 :]) for k in range(len(counts)))
     amounts = [[u.macs, u.parameters, u.weight_bytes, u.memory] for options in units for u in options]
     other = np.array([[model.cost(unit) for unit in options] for options in units]) if model else None
-    return _Slot(position, tuple(genes), strides, there, np.array(amounts).reshape(len(units), -1), other)
+    return _Slot(position, tuple(genes), strides, condition, np.array(amounts).reshape(len(units), -1), other)

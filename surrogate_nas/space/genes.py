@@ -104,8 +104,8 @@ class Genes:
     @property
     def kinds(self) -> tuple[Literal["ordinal", "nominal"], ...]:
         """(d,) of the encoded genes: names are nominal, numbers and what is there or not are ordinal."""
-        named = [any(isinstance(v, str) for v in self[g].values) for g in self.encoded]
-        return tuple("nominal" if name else "ordinal" for name in named)
+        nominal = [any(isinstance(v, str) for v in self[g].values) for g in self.encoded]
+        return tuple("nominal" if name else "ordinal" for name in nominal)
 
     def _can_apply(self, g: int) -> bool:
         return all(allowed and self._can_apply(parent) for parent, allowed in self[g].needs)
@@ -170,16 +170,16 @@ class Genes:
     def _count(self, group: Sequence[int], fixed: Mapping[int, int] | None = None) -> int:
         """Distinct canonical settings of a group of genes."""
 
-        def below(place: int, chosen: dict[int, int]) -> int:
+        def below(place: int, settings: dict[int, int]) -> int:
             if place == len(group):
                 return 1
             g = group[place]
-            if not all(chosen[parent] in allowed for parent, allowed in self[g].needs):
-                return below(place + 1, {**chosen, g: -1})
+            if not all(settings[parent] in allowed for parent, allowed in self[g].needs):
+                return below(place + 1, {**settings, g: -1})
             if not any(g == parent for h in group for parent, _ in self[h].needs):  # nothing hangs on it
-                return len(self[g].values) * below(place + 1, {**chosen, g: 0})
+                return len(self[g].values) * below(place + 1, {**settings, g: 0})
             values = [fixed[g]] if fixed and g in fixed else range(len(self[g].values))
-            return sum(below(place + 1, {**chosen, g: v}) for v in values)
+            return sum(below(place + 1, {**settings, g: v}) for v in values)
 
         return below(0, {})
 
@@ -245,9 +245,9 @@ def _add_branch(
     match branch:
         case ConvBranchSpec():
             depth = add(("exit", e, "depth"), branch.depth, group, there)
-            layered = (depth, tuple(i for i, d in enumerate(branch.depth) if d > 0))
+            with_layers = (depth, tuple(i for i, d in enumerate(branch.depth) if d > 0))
             for name in ("layer", "channels", "pool"):
-                add(("exit", e, name), getattr(branch, name), group, layered)
+                add(("exit", e, name), getattr(branch, name), group, with_layers)
         case MobileBranchSpec():
             add(("exit", e, "expand"), branch.expand, group, there)
             add(("exit", e, "mix"), branch.mix, group, there)

@@ -72,17 +72,17 @@ class Genome:
         for place, (gene, values) in enumerate(zip(genes, self.choices, strict=True), 1):
             if not 0 <= gene < len(values):
                 raise InputError(f"gene {place} of {self.name} is one of 0 to {len(values) - 1}, got {gene}")
-        said = [values[gene] for gene, values in zip(genes, self.choices, strict=True)]
+        alleles = [values[gene] for gene, values in zip(genes, self.choices, strict=True)]
         early, start = self.space.positions - 1, STAGE_GENES * self.space.positions
-        exits, rest = said[start : start + early], said[start + early :]
+        exits, rest = alleles[start : start + early], alleles[start + early :]
         there = [t != OFF if self.thresholds else t == 1 for t in exits]
         branches = tuple(self._branch(e, rest) if on else None for e, on in enumerate(there))
         stages = tuple(
-            self._stage(s, [int(v) for v in said[s * STAGE_GENES :][:STAGE_GENES]]) for s in range(early + 1)
+            self._stage(s, [int(v) for v in alleles[s * STAGE_GENES :][:STAGE_GENES]]) for s in range(early + 1)
         )
         typical = self._typical
         architecture = Architecture(
-            typical.stem, stages, branches, typical.classifier, int(said[-1]) if self.space.spec.resolution else None
+            typical.stem, stages, branches, typical.classifier, int(alleles[-1]) if self.space.spec.resolution else None
         )
         self.space.indices([architecture])
         if not self.thresholds:
@@ -97,17 +97,17 @@ class Genome:
             InputError: for an architecture outside the space, or thresholds that are no genes.
         """
         self.space.indices([architecture])
-        said: list[float] = []
+        alleles: list[float] = []
         for stage in architecture.stages:
             assert isinstance(stage, Stage)
             padding = (0,) * (BLOCKS - stage.depth)
-            said += [stage.depth, *stage.kernel, *padding, *stage.expansion, *padding]
-        said += self._exits(architecture, operating_point)
+            alleles += [stage.depth, *stage.kernel, *padding, *stage.expansion, *padding]
+        alleles += self._exits(architecture, operating_point)
         if self.modules:
-            said += [value for branch in architecture.branches for value in _module_values(branch)]
-        said += [architecture.resolution] if architecture.resolution else []
+            alleles += [value for branch in architecture.branches for value in _module_values(branch)]
+        alleles += [architecture.resolution] if architecture.resolution else []
         return tuple(
-            values.index(value) if value in values else 0 for value, values in zip(said, self.choices, strict=True)
+            values.index(value) if value in values else 0 for value, values in zip(alleles, self.choices, strict=True)
         )
 
     def _exits(self, architecture: Architecture, point: OperatingPoint | None) -> list[float]:

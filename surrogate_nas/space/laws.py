@@ -25,7 +25,7 @@ class LawResult:
     """A law, and how it fared."""
 
     law: str
-    tried: int
+    cases: int
     """Cases."""
     counterexample: str | None = None
 
@@ -95,24 +95,28 @@ def _texts(c: _Cases) -> LawResult:
 
 def _equality(c: _Cases) -> LawResult:
     """Pairs that differ in one gene, whether or not it applies, and pairs of strangers."""
-    changed = c.rows.copy()
-    gene = c.rng.integers(len(c.genes), size=len(changed))
-    for row, g in zip(changed, gene, strict=True):
+    mutants = c.rows.copy()
+    gene = c.rng.integers(len(c.genes), size=len(mutants))
+    for row, g in zip(mutants, gene, strict=True):
         row[g] = c.rng.integers(len(c.genes[g].values))
-    changed = np.where(c.genes.valid(changed)[:, None], changed, c.rows)
-    others = np.concatenate([changed, c.rng.permutation(c.rows)])
+    mutants = np.where(c.genes.valid(mutants)[:, None], mutants, c.rows)
+    others = np.concatenate([mutants, c.rng.permutation(c.rows)])
     rows = np.concatenate([c.rows, c.rows])
     equal = np.array([a == b for a, b in zip(c.space.architectures(rows), c.space.architectures(others), strict=True)])
-    encoded = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
-    return c.first("equal networks are equal architectures", rows, equal == encoded, others)
+    same_encoding = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
+    return c.first("equal networks are equal architectures", rows, equal == same_encoding, others)
 
 
 def _neighbours(c: _Cases) -> LawResult:
     law = "neighbours are distinct, canonical, and never the architecture itself"
     for row in c.rows[:FEW]:
-        found = moves.neighbors(c.genes, row)
-        distinct = len(np.unique(np.concatenate([found, row[None]]), axis=0)) == len(found) + 1
-        if not distinct or not (c.genes.canonical(found) == found).all() or not c.genes.valid(found).all():
+        neighbours = moves.neighbors(c.genes, row)
+        distinct = len(np.unique(np.concatenate([neighbours, row[None]]), axis=0)) == len(neighbours) + 1
+        if (
+            not distinct
+            or not (c.genes.canonical(neighbours) == neighbours).all()
+            or not c.genes.valid(neighbours).all()
+        ):
             return LawResult(law, FEW, c.names(row[None]))
     return LawResult(law, FEW)
 
@@ -120,10 +124,10 @@ def _neighbours(c: _Cases) -> LawResult:
 def _symmetry(c: _Cases) -> LawResult:
     law = "being neighbours is mutual"
     for row in c.rows[:FEW]:
-        found = moves.neighbors(c.genes, row)
-        other = found[c.rng.integers(len(found))] if len(found) else None
-        if other is not None and not (moves.neighbors(c.genes, other) == row).all(axis=1).any():
-            return LawResult(law, FEW, c.names(np.stack([row, other])))
+        neighbours = moves.neighbors(c.genes, row)
+        neighbour = neighbours[c.rng.integers(len(neighbours))] if len(neighbours) else None
+        if neighbour is not None and not (moves.neighbors(c.genes, neighbour) == row).all(axis=1).any():
+            return LawResult(law, FEW, c.names(np.stack([row, neighbour])))
     return LawResult(law, FEW)
 
 
@@ -133,9 +137,9 @@ def _reach(c: _Cases) -> LawResult:
     for row in c.rows[:FEW]:
         around = np.concatenate([row[None], moves.neighbors(c.genes, row)])
         applies, last = c.genes.active(around), set(c.genes.exits.values())
-        needed = row[list(last)].sum() <= c.space.spec.exits.at_least
+        fewest = row[list(last)].sum() <= c.space.spec.exits.at_least
         for g in c.genes.encoded:
-            values = set(range(len(c.genes[g].values))) - ({0} if g in last and needed else set())
+            values = set(range(len(c.genes[g].values))) - ({0} if g in last and fewest else set())
             if applies[0, g] and not values <= set(around[applies[:, g], g].tolist()):
                 return LawResult(law, FEW, f"{c.genes[g].name} around {c.names(row[None])}")
     return LawResult(law, FEW)
@@ -155,18 +159,18 @@ def _crossover(c: _Cases) -> LawResult:
 
 def _growth(c: _Cases) -> LawResult:
     law = "the backbone's MACs never fall when a depth, width, kernel or expansion grows"
-    tried = 0
+    cases = 0
     for g, gene in enumerate(c.genes):
         if gene.key[0] != "stage" or gene.key[2] not in GROWS or len(gene.values) == 1:
             continue
         can = c.genes.active(c.rows)[:, g] & (c.rows[:, g] < len(gene.values) - 1)
         before, after = c.rows[can], c.rows[can].copy()
         after[:, g] += 1
-        tried += len(before)
-        grown = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
-        if not grown.all():
-            return c.first(law, before, grown, c.genes.canonical(after))
-    return LawResult(law, tried)
+        cases += len(before)
+        holds = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
+        if not holds.all():
+            return c.first(law, before, holds, c.genes.canonical(after))
+    return LawResult(law, cases)
 
 
 def _order(c: _Cases) -> LawResult:
@@ -188,10 +192,10 @@ def _off(c: _Cases) -> LawResult:
 
 def _single(c: _Cases) -> LawResult:
     rows = c.rows[:FEW]
-    vectorised, single = c.cost(rows), [c.costing.of(a) for a in c.space.architectures(rows)]
-    one = Cost.concatenate(single)
+    together, apart = c.cost(rows), [c.costing.of(a) for a in c.space.architectures(rows)]
+    one = Cost.concatenate(apart)
     names = ("backbone", "branch", "parameters", "weight_bytes", "backbone_memory", "branch_memory")
-    same = [(getattr(one, n) == getattr(vectorised, n)).reshape(len(rows), -1).all(axis=1) for n in names]
+    same = [(getattr(one, n) == getattr(together, n)).reshape(len(rows), -1).all(axis=1) for n in names]
     return c.first("costs of many are the costs of each", rows, np.all(same, axis=0))
 
 

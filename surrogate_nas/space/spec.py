@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self, get_origin
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.architecture.architecture import BIT_WIDTHS, FLOAT_BITS, Activation, Block
-from surrogate_nas.architecture.branches import Branch, GatedBranch, Layer, parse_branch
+from surrogate_nas.architecture.architecture import BIT_WIDTHS, FLOAT_BITS, Activation, BlockKind
+from surrogate_nas.architecture.branches import Branch, GatedBranch, LayerKind, parse_branch
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec, Positive, Spec
 from surrogate_nas.exits.policies import PolicyName
@@ -54,7 +54,7 @@ class StemSpec(_Choices):
 class StageSpec(_Choices):
     """Choices of one backbone stage; its stride is part of the space, not a choice."""
 
-    block: tuple[Block, ...]
+    block: tuple[BlockKind, ...]
     depth: tuple[Positive, ...]
     width: tuple[Positive, ...]
     kernel: tuple[Positive, ...]
@@ -76,7 +76,7 @@ class ConvBranchSpec(_Choices):
 
     kind: Literal["conv"] = "conv"
     depth: tuple[Annotated[int, Field(ge=0)], ...]
-    layer: tuple[Layer, ...] = ("conv",)
+    layer: tuple[LayerKind, ...] = ("conv",)
     channels: tuple[Positive, ...] = (1,)
     pool: tuple[Positive, ...] = (1,)
 

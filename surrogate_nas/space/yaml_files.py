@@ -81,10 +81,10 @@ def _line_of(root: Node, path: Sequence[str | int]) -> int | None:
     node, line = root, None
     for part in path:
         if isinstance(node, MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
+            match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if match is None:
                 return node.start_mark.line if line is None and path[:1] != (part,) else line
-            line, node = found[0].start_mark.line, found[1]
+            line, node = match[0].start_mark.line, match[1]
         elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line

@@ -78,7 +78,7 @@ def create(
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        with StudyLock(path).held():
+        with StudyLock(path).hold():
             for name in (DATA, SETTINGS, COSTS, ARCHIVE):
                 for left in left_beside(path / name):
                     left.unlink()

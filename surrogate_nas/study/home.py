@@ -85,7 +85,7 @@ class Home:
         Raises:
             InputError: if another command has it, and this one is not to wait.
         """
-        with self._lock.held(wait=self.wait):
+        with self._lock.hold(wait=self.wait):
             yield
 
     def update(self, changes: dict[str, Any]) -> None:

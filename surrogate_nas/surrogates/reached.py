@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surrogate_nas.architecture.cost import charged
+from surrogate_nas.architecture.cost import costs_of_leaving
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Figures, Spent
+from surrogate_nas.exits.measurements import Figures, Spending
 from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import Reach
@@ -47,8 +47,8 @@ class Reached:
         return replace(
             self.costs,
             accuracy=self.accuracy,
-            macs=Spent(rates, self.costs.macs.costs),
-            cost=None if cost is None else Spent(rates, cost.costs),
+            macs=Spending(rates, self.costs.macs.costs),
+            cost=None if cost is None else Spending(rates, cost.costs),
         )
 
     def excess(self, limits: Limits) -> Floats:
@@ -74,17 +74,17 @@ def reach(design: DesignMatrix, candidates: Candidates, coefficients: Tensor, th
     on = np.isfinite(thresholds) & present[..., :-1]
 
     def spent(backbone: Array, branch: Array) -> Array:
-        return charged(shaped(backbone), shaped(branch), on, cost.charge_heads)
+        return costs_of_leaving(shaped(backbone), shaped(branch), on, cost.charge_heads)
 
     nothing = np.zeros(0)
     memory = np.maximum(shaped(cost.backbone_memory[:, -1]), (shaped(cost.branch_memory)[..., :-1] * on).max(axis=-1))
     costs = Figures(
         nothing,
-        Spent(nothing, spent(cost.backbone, cost.branch)),
+        Spending(nothing, spent(cost.backbone, cost.branch)),
         shaped(cost.parameters),
         shaped(cost.weight_bytes),
         memory,
-        None if cost.other is None else Spent(nothing, spent(*cost.other)),
+        None if cost.other is None else Spending(nothing, spent(*cost.other)),
     )
     curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
-    return Reached(curve, costs, spent(*cost.priced).astype(np.float64))
+    return Reached(curve, costs, spent(*cost.objective_costs).astype(np.float64))

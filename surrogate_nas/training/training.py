@@ -187,7 +187,7 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
             with autocast(self.device, recipe.precision):
-                said = network.said(images.contiguous(memory_format=torch.channels_last))
+                said = network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
             loss = self.objective([_in_float32(s) for s in said], targets, labels, epoch, support)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -223,7 +223,7 @@ class _Training:
         self.network.eval()
         for at in range(0, len(chosen), MEASURE_BATCH):
             batch = self.images[chosen[at : at + MEASURE_BATCH]].contiguous(memory_format=torch.channels_last)
-            said = self.network.said(batch)[:-1]
+            said = self.network.exit_outputs(batch)[:-1]
             right.append(torch.stack([z.argmax(1) == labels[at : at + MEASURE_BATCH] for z, _ in said], dim=1))
         correct = torch.cat(right).float()
         return torch.stack([correct[labels == k].mean(dim=0) for k in range(classes)])
@@ -283,7 +283,7 @@ def measure_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutput
     batches, gates = [], []
     for at in range(0, len(data), MEASURE_BATCH):
         images = torch.from_numpy(data.images[at : at + MEASURE_BATCH])
-        said = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
+        said = network.exit_outputs(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
         batches.append(torch.stack([logits for logits, _ in said]).cpu().numpy())
         gates.append(torch.stack([said[-1][0].new_zeros(len(images)) if g is None else g for _, g in said]))
     logits, gate = np.concatenate(batches, axis=1), torch.cat(gates, dim=1).cpu().numpy()

@@ -146,13 +146,13 @@ def test_an_operating_point_of_cumulative_gates_is_kept_by_the_network_itself() 
     network = EarlyExitNetwork(GATED, ImageShape(1, 16, 3)).eval()
     images = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8)
     with torch.inference_mode():
-        said = network.said(images)
+        said = network.exit_outputs(images)
     logits, gates = np.stack([z.numpy() for z, _ in said]), [g for _, g in said]
     stored = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
     outputs = SplitOutputs(np.zeros(64, np.int64), logits, gates=stored)
     for policy in ("gate", "cumulative_gate"):
         exits = exits_of(GATED, outputs, Costing(ImageShape(1, 16, 3)), policy)  # type: ignore[arg-type]
-        middle = np.quantile(exits.compared(exits.early)[:3], 0.6, axis=1)
+        middle = np.quantile(exits.compared_scores(exits.early)[:3], 0.6, axis=1)
         point = OperatingPoint(tuple(float(t) for t in middle), policy)  # type: ignore[arg-type]
         route = exits.route(point)
         assert len(set(route.tolist())) > 2

@@ -15,11 +15,11 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from surrogate_nas.architecture.cost import Cost, Objective, charged
+from surrogate_nas.architecture.cost import Cost, Objective, costs_of_leaving
 from surrogate_nas.exits.front import Front
 from surrogate_nas.exits.limit_table import Limit, on_expected
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Spent
+from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
@@ -136,7 +136,7 @@ def _capped(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
     """Limits on spending that exit probabilities decide, beside that on the expected cost to be minimised; the worst
     case is exact, and was looked at when curves were scored."""
     least = on_expected(objective)
-    return [(row, cap) for row, cap in limits.given if not (row.exact or row.floor or row is least)]
+    return [(row, cap) for row, cap in limits.active if not (row.exact or row.floor or row is least)]
 
 
 def _priced(limit: Limit, cost: Cost) -> tuple[Array, Array]:
@@ -163,8 +163,8 @@ class OperatingPoints:
         """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
         costs."""
         cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
-        spent = [cost.priced, *(_priced(limit, cost) for limit, _ in self.capped)]
-        charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
+        spent = [cost.objective_costs, *(_priced(limit, cost) for limit, _ in self.capped)]
+        charges = [costs_of_leaving(backbone, branch, on, cost.charge_heads) for backbone, branch in spent]
         return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
 
     def outcomes(self, front: Front) -> Outcomes:
@@ -197,5 +197,5 @@ class OperatingPoints:
     def _over(self, k: int, samples: Tensor) -> Tensor:
         """How far capped cost k is above its cap, relatively; below 0 within."""
         curve, costs = self._reached(samples)
-        (limit, cap), spent = self.capped[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        (limit, cap), spent = self.capped[k], Spending(curve.rates.numpy(), costs[1 + k].numpy())
         return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)
