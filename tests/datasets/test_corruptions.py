@@ -10,7 +10,7 @@ from surrogate_nas.datasets.corruptions import CHUNK, CORRUPTIONS, LEVELS, corru
 from surrogate_nas.datasets.dataset import Images
 
 
-def drawn(channels: int, side: int, n: int = 40) -> Images:
+def draw_images(channels: int, side: int, n: int = 40) -> Images:
     """Smooth colours with an edge, black pixels among them."""
     rng = np.random.default_rng(channels * side)
     ramp = np.linspace(0, 200, side)[:, None] * np.ones(side) * rng.uniform(0.3, 1, size=(n, channels, 1, 1))
@@ -25,7 +25,9 @@ def distance(a: Images, b: Images) -> float:
 
 
 IMAGES = pytest.mark.parametrize(
-    "images", [drawn(1, 8), drawn(1, 28), drawn(3, 32), drawn(3, 64)], ids=["grey8", "grey28", "rgb32", "rgb64"]
+    "images",
+    [draw_images(1, 8), draw_images(1, 28), draw_images(3, 32), draw_images(3, 64)],
+    ids=["grey8", "grey28", "rgb32", "rgb64"],
 )
 
 
@@ -61,7 +63,7 @@ def test_digits_too_are_farther_with_each_level(name: str, study_path: Path) -> 
 
 
 def test_only_noise_depends_on_the_seed() -> None:
-    images = drawn(3, 32)
+    images = draw_images(3, 32)
     for name in CORRUPTIONS:
         same = np.array_equal(corrupt(images, name, 3, seed=0), corrupt(images, name, 3, seed=1))
         assert same == (name != "noise")
@@ -69,7 +71,7 @@ def test_only_noise_depends_on_the_seed() -> None:
 
 @KINDS
 def test_an_image_is_corrupted_the_same_whatever_comes_after_it(name: str) -> None:
-    many = np.tile(drawn(1, 8), (CHUNK // 40 + 2, 1, 1, 1))
+    many = np.tile(draw_images(1, 8), (CHUNK // 40 + 2, 1, 1, 1))
     assert len(many) > CHUNK
     np.testing.assert_array_equal(corrupt(many, name, 2, 0)[: CHUNK + 1], corrupt(many[: CHUNK + 1], name, 2, 0))
 
@@ -82,7 +84,7 @@ def test_parameters_are_what_they_are_called() -> None:
     assert (corrupt(grey, "brightness", 4, 0) == 128 + 51).all()
     for name in ("blur", "contrast"):
         np.testing.assert_array_equal(corrupt(grey, name, 5, 0), grey)
-    images = drawn(3, 32)
+    images = draw_images(3, 32)
     mean = images.mean(axis=(2, 3), keepdims=True)
     low = corrupt(images, "contrast", 4, 0)
     assert np.abs(low - (mean + 0.3 * (images - mean))).max() <= 0.51

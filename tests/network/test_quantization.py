@@ -70,11 +70,11 @@ def test_ranges_are_followed_in_training_and_fixed_in_evaluation() -> None:
     torch.testing.assert_close(conv.rounded_input(x), x)  # nothing has been seen
     conv.train()
     conv(x)
-    seen = conv.input_range.clone()
-    assert seen.tolist() == pytest.approx([float(x.min()), float(x.max())])
+    input_range = conv.input_range.clone()
+    assert input_range.tolist() == pytest.approx([float(x.min()), float(x.max())])
     conv.eval()
     conv(10 * x)
-    assert torch.equal(conv.input_range, seen)
+    assert torch.equal(conv.input_range, input_range)
 
 
 def test_no_bit_width_changes_nothing() -> None:
@@ -83,9 +83,9 @@ def test_no_bit_width_changes_nothing() -> None:
     torch.manual_seed(0)
     b = EarlyExitNetwork(Architecture.parse(f"in-q8/{TEXT}"), ImageShape(1, 8, 10))
     assert not any(isinstance(m, QuantizedConv2d | QuantizedLinear) for m in a.modules())
-    kept = {name: v for name, v in b.state_dict().items() if not name.endswith("input_range")}
-    assert kept.keys() == a.state_dict().keys()
-    assert all(torch.equal(v, a.state_dict()[name]) for name, v in kept.items())
+    weights = {name: v for name, v in b.state_dict().items() if not name.endswith("input_range")}
+    assert weights.keys() == a.state_dict().keys()
+    assert all(torch.equal(v, a.state_dict()[name]) for name, v in weights.items())
 
 
 @pytest.mark.parametrize("bits", [1, 9, 32])
@@ -98,14 +98,14 @@ def test_a_quantised_network_learns_and_is_kept_and_resumed_to_the_bit(digits: S
     architecture, recipe = Architecture.parse(f"in-q8/{TEXT}"), Recipe(epochs=3)
     network = build(architecture, digits, 10, 0, torch.device("cpu"))
     fit(network, digits.train, recipe, 0, flips=False)
-    said = measure(network, digits).test
-    assert said.logits is not None
-    assert (said.logits[-1].argmax(1) == said.labels).mean() > 0.6
+    outputs = measure(network, digits).test
+    assert outputs.logits is not None
+    assert (outputs.logits[-1].argmax(1) == outputs.labels).mean() > 0.6
     write(tmp_path / "w.safetensors", network.state_dict())
     again = build(architecture, digits, 10, 1, torch.device("cpu"))
     again.load_state_dict(load_file(tmp_path / "w.safetensors"))
-    restored = measure(again, digits).test
-    np.testing.assert_array_equal(restored.logits, said.logits)
+    outputs_again = measure(again, digits).test
+    np.testing.assert_array_equal(outputs_again.logits, outputs.logits)
 
     class Stopped(Exception):
         pass

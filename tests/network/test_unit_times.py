@@ -40,11 +40,11 @@ def test_measured_times_are_of_every_unit_and_grow_with_the_work(tmp_path: Path)
 
 def test_what_is_in_the_file_is_not_measured_again(tmp_path: Path) -> None:
     space, costing = small()
-    done: list[int] = []
+    totals: list[int] = []
     units = units_in(space, costing)
     CostTable(MICROSECONDS, {str(unit): Entry(123456.0) for unit in units[1:]}).write(tmp_path / "t.csv")
-    table = time_units(space, costing, tmp_path / "t.csv", runs=2, on_unit=lambda d, of: done.append(of))
-    assert done == [PASSES] * PASSES
+    table = time_units(space, costing, tmp_path / "t.csv", runs=2, on_unit=lambda d, of: totals.append(of))
+    assert totals == [PASSES] * PASSES
     assert [table.cost(unit) for unit in units[1:]] == [123456.0] * (len(units) - 1)
     assert table.cost(units[0]) < 123456.0
 
@@ -58,8 +58,8 @@ def test_an_interruption_leaves_a_table(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         time_units(space, costing, tmp_path / "t.csv", runs=2, on_unit=interrupt)
-    kept = CostTable.read(tmp_path / "t.csv")
-    assert 0 < len(kept.entries) < len(units_in(space, costing))
+    table = CostTable.read(tmp_path / "t.csv")
+    assert 0 < len(table.entries) < len(units_in(space, costing))
     time_units(space, costing, tmp_path / "t.csv", runs=2)
     require_all(CostTable.read(tmp_path / "t.csv"), space, costing)
 
