@@ -1,4 +1,4 @@
-"""From units to costs, with the alternative of each gated branch decided."""
+"""Sums of units' costs, and the choice among the alternatives of each gated branch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Amounts:
 
     @property
     def alternatives(self) -> Ints:
-        """(n, E) which alternative each branch is."""
+        """(n, E) index of each branch's alternative."""
         return _alternatives(self.segment[..., _MACS], self.head[..., _MACS], self.present)
 
     def cost(self) -> Cost:
-        """With the alternatives decided."""
+        """The costs with the alternatives chosen."""
         present, alternatives = self.present.astype(np.int64), self.alternatives
         head = _take(self.head, alternatives) * present[..., None]
         head_memory = _take(self.head_memory, alternatives) * present
@@ -55,7 +55,7 @@ class Amounts:
 
 
 def _with_classifier(backbone: Array, head: Array) -> tuple[Any, Any]:
-    """The final classifier belongs to the backbone."""
+    """Add the final classifier to the backbone."""
     backbone[:, -1] += head[:, -1]
     head[:, -1] = 0
     return backbone, head
@@ -98,12 +98,12 @@ def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
 
 
 def with_last_repeated(options: Sequence[AnyUnit], count: int) -> list[AnyUnit]:
-    """As many as `count`; the last is repeated."""
+    """`count` alternatives; the last option is repeated."""
     return [options[min(p, len(options) - 1)] for p in range(count)]
 
 
 def single_amounts(units: Units, model: CostModel | None) -> Amounts:
-    """Of one architecture (n = 1)."""
+    """Amounts of one architecture (n = 1)."""
     E, P = len(units.segments), max(len(options) for options in units.heads) or 1
     head, head_memory = np.zeros((1, E, P, 3), dtype=np.int64), np.zeros((1, E, P), dtype=np.int64)
     other = (np.zeros((1, E)), np.zeros((1, E, P)))

@@ -12,14 +12,14 @@ from surrogate_nas.architecture.branches import KNOWN_PARTS, LINEAR, Branch, par
 from surrogate_nas.foundation.errors import InputError
 
 FLOAT_BITS = 32
-"""Bit width of what is not quantised."""
+"""Bit width without quantisation."""
 BlockKind = Literal["residual", "inverted"]
 Activation = Literal["relu", "hswish"]
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
 BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
-"""Of weights and activations, where they are not 32-bit floats."""
+"""Bit widths of quantised weights and activations."""
 MOST_BLOCKS = 1000
-"""In a stage: beyond, a mistyped depth would only fill the memory."""
+"""Largest depth of a stage; a mistyped depth would otherwise fill the memory."""
 _INPUT = re.compile(r"in(?:-r(\d+))?(?:-q(\d+))?")
 _STEM = re.compile(r"stem-w(\d+)-s(\d+)(-block)?(-hs)?")
 _BACKBONE = re.compile(r"(tuned|frozen)-([\w.]+:[\w.]+)")
@@ -34,7 +34,7 @@ def _flags(**present: bool) -> str:
 
 
 def _each(values: tuple[int, ...]) -> str:
-    """`3` for blocks that are alike, `3.5.3` for others."""
+    """`3` if all blocks have the same value, else `3.5.3`."""
     return str(values[0]) if len(set(values)) == 1 else ".".join(map(str, values))
 
 
@@ -53,7 +53,7 @@ class Stem:
     block: bool = False
     """Whether an inverted block of the same width, without expansion, follows."""
     activation: Activation = "relu"
-    """Of the convolution; the block has ReLU."""
+    """Activation of the convolution; the block has ReLU."""
 
     def __post_init__(self) -> None:
         require_positive(stem_width=self.width, stem_stride=self.stride)
@@ -74,7 +74,7 @@ class Stage:
     kernel: tuple[int, ...]
     """Side of each block's k×k convolutions; odd. There are as many blocks as kernels."""
     expansion: tuple[int, ...]
-    """Hidden channels of each inverted block per input channel; 1 in a residual stage, where there are none."""
+    """Hidden channels of each inverted block per input channel; 1 in a residual stage, which has none."""
     stride: int
     """Stride of the first block."""
     squeeze: bool = False
@@ -111,7 +111,7 @@ class Backbone:
     """A network of the user's own, cut into segments; see `surrogate_nas.network.backbone`."""
 
     factory: str
-    """`package.module:function` that makes it."""
+    """`package.module:function` that makes the network."""
     frozen: bool
     """Whether its weights stay as the function made them, and only the exit branches are trained."""
 
@@ -121,10 +121,10 @@ class Backbone:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of such a network, up to and including a module."""
+    """A segment of a user's backbone, up to and including a module."""
 
     name: str
-    """Of the module, as in `named_modules`; `end` for the last segment."""
+    """Name of the module, as in `named_modules`; `end` for the last segment."""
 
     def __str__(self) -> str:
         return f"to-{self.name}"

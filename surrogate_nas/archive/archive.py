@@ -55,7 +55,7 @@ _IN: dict[Group, str] = {
 class Archive:
     """A study's proposals and records.
 
-    Open one with `Archive.create` or `Archive.open`; both are context managers' material: `close` it when done.
+    Open one with `Archive.create` or `Archive.open`, and `close` it when done.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
@@ -107,15 +107,15 @@ class Archive:
             self._insert_proposals(proposals)
 
     def add(self, record: Record) -> None:
-        """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
+        """Store a record with its outputs, all or nothing. An existing record stays as it is."""
         with _transaction(self._connection):
             self._insert(record)
 
     def merge(self, records: Iterable[Record]) -> None:
         """Store records of another archive, with their outputs, all of them or none.
 
-        What failed here gives way to what was trained there. Any other record that is there already stays as it is, and
-        so does a proposal, whose place in this archive a record then has.
+        A failure here is replaced by a trained record from there. Any other existing record stays as it is, and so does
+        an existing proposal, whose round and rank the record then has.
         """
         with _transaction(self._connection):
             for record in records:
@@ -157,25 +157,25 @@ class Archive:
             self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
     def retry(self, ids: Iterable[str]) -> None:
-        """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
+        """Delete the failures of these trainings, which are then pending again. Others stay as they are."""
         with _transaction(self._connection):
             self._forget_failures(ids)
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Forget these failed trainings and that they were proposed. Those that did not fail stay as they are."""
+        """Delete the failures of these trainings and their proposals. Others stay as they are."""
         with _transaction(self._connection):
             failed = self._forget_failures(ids)
             self._connection.executemany("DELETE FROM proposals WHERE id = ?", [(id,) for id in failed])
 
     def _forget_failures(self, ids: Iterable[str]) -> list[str]:
-        """Which of these were failures."""
+        """Delete the failures among these ids, and return their ids."""
         statement = "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL"
         return [id for id in ids if self._connection.execute(statement, (id,)).rowcount]
 
     # ------------------------------------------------------------------ reading
 
     def proposals(self, group: Group = "search") -> list[Proposal]:
-        """Everything that was decided on, in (round, rank) order."""
+        """All proposals, in (round, rank) order."""
         rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
@@ -200,7 +200,7 @@ class Archive:
         ]
 
     def find(self, id: str) -> Record:
-        """The record of whatever group whose id starts with `id`, without outputs.
+        """The record of any group whose id starts with `id`, without outputs.
 
         Raises:
             InputError: if there is none, or more than one.
@@ -216,7 +216,7 @@ class Archive:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it has none, being a failure.
+            JobError: if it is a failure, which has none.
         """
         rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
         if not rows:
@@ -224,7 +224,7 @@ class Archive:
         return Outputs.from_arrays({name: _unpack(data) for name, data in rows})
 
     def problems(self) -> list[str]:
-        """What is wrong with the file; empty if nothing is."""
+        """Descriptions of defects of the file; empty if there are none."""
         problems = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
         for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
             try:
@@ -234,7 +234,7 @@ class Archive:
         return problems
 
     def _check(self, id: str, record: Record) -> None:
-        """Raise if a record, or what belongs to it, is not as it was added."""
+        """Raise if a record or its outputs are inconsistent."""
         if record.id != id:
             raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
         if record.proposal.group != "baseline":  # which need not be of the space
@@ -250,9 +250,9 @@ class Archive:
 
 
 def copy_archive(path: Path, to: Path) -> None:
-    """Copy an archive to a new file, as its last transaction left it, whoever writes to it meanwhile.
+    """Copy an archive to a new file, in the state of its last transaction, even while it is written to.
 
-    It is read as a file that cannot be written: nobody waits for this, and nothing is changed.
+    It is opened read-only: no writer waits, and nothing is changed.
     """
     while True:
         before = path.stat().st_mtime_ns, _has_wal(path)

@@ -1,4 +1,4 @@
-"""Anybody's images: data sets by name, folders by class, .npz files and PyTorch data sets, all as one type."""
+"""Data sets: by name, from folders by class, from .npz files and from PyTorch data sets, all as one type."""
 
 from surrogate_nas.datasets.card import ClassCount, DataCard, card
 from surrogate_nas.datasets.dataset import (

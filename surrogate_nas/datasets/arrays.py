@@ -1,4 +1,4 @@
-"""Images as numpy arrays of any layout and type, made (N, channels, height, width) bytes."""
+"""Conversion of image arrays of any layout and type to (N, channels, height, width) bytes."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def channels_first(images: Array, what: str) -> Array:
 
 
 def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, tuple[Trait, ...]]]:
-    """Named arrays of images as bytes, by one scale for all of a type, and what was done to each.
+    """Named arrays of images as bytes, by one scale for all of a type, and the conversions of each.
 
     Booleans become 0 and 255. Unsigned 16 bits are divided by 257, unless no value is above 255. Floating-point
     numbers are multiplied by 255 if none is above 1, else rounded. Other integers are kept.
@@ -59,7 +59,7 @@ def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, 
 
 
 def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
-    """One image (H, W), (channels, H, W) or (H, W, channels) as (channels, H, W) bytes, and what was done to it.
+    """One image (H, W), (channels, H, W) or (H, W, channels) as (channels, H, W) bytes, and its conversions.
 
     Raises:
         InputError: for another shape, and for values other than bytes, booleans and floating-point numbers in [0, 1].

@@ -30,17 +30,17 @@ CHUNK = 1024
 """Images at a time, which bounds the memory that their floats take."""
 WHITE = 255.0
 SIDE = 32
-"""Of the images that the widths of the blur are for."""
+"""Side of the images that the widths of the blur are for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """One kind."""
+    """A kind of corruption."""
 
     parameters: tuple[float, ...]
-    """Of each level."""
+    """Parameter of each level."""
     apply: Callable[[Floats32, float, np.random.Generator], Floats32]
-    """From (n, channels, S, S) pixels in [0, 1], a parameter and chance to such pixels, to be clipped."""
+    """Maps (n, channels, S, S) pixels in [0, 1], a parameter and a generator to pixels, not yet clipped."""
 
 
 def _noise(x: Floats32, deviation: float, rng: np.random.Generator) -> Floats32:
@@ -93,8 +93,8 @@ def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
     Args:
         images: (N, channels, S, S) uint8, of one or three channels.
         name: one of `CORRUPTIONS`.
-        level: from 1 to 5; 0 leaves them as they are.
-        seed: of noise.
+        level: from 1 to 5; 0 changes nothing.
+        seed: seed of the noise.
 
     Raises:
         InputError: for another name or level.
@@ -111,7 +111,7 @@ def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
 
 
 def require(names: Sequence[str], levels: Sequence[int]) -> None:
-    """Raise `InputError` for a corruption or a level that there is not, for none, and for one that is named twice."""
+    """Raise `InputError` for an unknown corruption or level, for none, and for a duplicate."""
     for what, values, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
         choices = ", ".join(map(str, allowed))
         if not values:

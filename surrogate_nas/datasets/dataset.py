@@ -1,4 +1,4 @@
-"""What a data set is: images held in memory as uint8, their classes, and a study's splits of them."""
+"""Data sets: images in memory as uint8, their classes, and a study's splits."""
 
 import hashlib
 import itertools
@@ -41,7 +41,7 @@ class LabeledImages:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set as it comes, before the study's splits.
+    """A data set before the study's splits.
 
     Raises:
         InputError: for fewer than two classes, a label that is none of them, or a class without training images.
@@ -55,7 +55,7 @@ class Dataset:
     flips: bool
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
-    """What was done to the images, in sentences for people."""
+    """Conversions of the images, in sentences for people."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -85,7 +85,7 @@ class Dataset:
 
     @property
     def shape(self) -> ImageShape:
-        """What a network for this data is built for."""
+        """Image shape and number of classes."""
         return ImageShape(self.train.images.shape[1], self.train.images.shape[2], len(self.classes))
 
     @property
@@ -105,7 +105,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A study's three splits: train fits weights, tune chooses, test is reported."""
+    """A study's three splits: train for weights, tune for decisions, test for the report."""
 
     train: LabeledImages
     tune: LabeledImages
@@ -113,12 +113,12 @@ class Splits:
 
 
 def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits:
-    """Cut a data set, class by class, the same way for the same seed.
+    """Split a data set, stratified by class, the same way for the same seed.
 
     Without an official test split, 20 % of the data is held out first; then `tune_share` of the training data.
 
     Raises:
-        InputError: where a class, or the whole data set, has too few images to be cut so.
+        InputError: if a class or the whole data set has too few images.
     """
     _check_that_it_can_be_cut(dataset, tune_share)
     train, test = dataset.train, dataset.test
@@ -155,7 +155,7 @@ def _check_that_it_can_be_cut(dataset: Dataset, tune_share: float) -> None:
 
 
 def _has_room(n: int, classes: int, shares: Sequence[float]) -> bool:
-    """Whether every part of n images, cut as scikit-learn cuts them, holds at least as many images as classes."""
+    """Whether every part of n images, split as by scikit-learn, has at least as many images as classes."""
     for share in shares:
         held_out = math.ceil(share * n)
         n -= held_out
@@ -165,7 +165,7 @@ def _has_room(n: int, classes: int, shares: Sequence[float]) -> bool:
 
 
 def check_image_size(size: int | None) -> None:
-    """Raises `InputError` for a side in pixels, if one is asked for, that no image is resized to."""
+    """Raise `InputError` for a side in pixels, unless `None`, that images cannot be resized to."""
     if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise InputError(f"image size {size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE} pixels")
 
@@ -174,7 +174,7 @@ def numbered_classes(labels: Labels, what: str) -> tuple[str, ...]:
     """Names of classes that have only numbers: "0", "1", …
 
     Raises:
-        InputError: for a number below 0, or one that no image has although there are greater ones; `what` says where.
+        InputError: for a number below 0, or a missing one below the greatest; `what` names the labels.
     """
     distinct = np.unique(labels)
     if distinct[0] < 0:

@@ -27,7 +27,7 @@ ClassFiles = dict[str, list[Path]]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which folders hold class folders."""
+    """The folders that hold class folders."""
 
     train: tuple[Path, ...]
     test: Path | None
@@ -41,11 +41,11 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     beside `train`, a folder named `val`, `valid` or `validation` takes its place; where there is, it adds to `train`.
 
     Args:
-        folder: holds class folders, or `train` and `test` that do.
+        folder: folder of class folders, or of `train` and `test` with class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
 
     Raises:
-        InputError: naming the folder or file that is not as it should be.
+        InputError: naming the folder or file that is wrong.
     """
     layout = _layout(folder)
     train, hidden = _merge(layout.train)
@@ -108,7 +108,7 @@ def _classes(folder: Path) -> tuple[ClassFiles, int]:
 
 
 def _merge(folders: Sequence[Path]) -> tuple[ClassFiles, int]:
-    """The classes of the first folder, with what the others add to them."""
+    """The classes of the first folder, with the images of the same classes in the others."""
     (classes, hidden), *more = [_classes(folder) for folder in folders]
     for folder, (more_files, more_hidden) in zip(folders[1:], more, strict=True):
         _check_known(folder, more_files, classes)

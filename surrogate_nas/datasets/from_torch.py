@@ -1,4 +1,4 @@
-"""Any PyTorch data set, or list of pairs, as a `Dataset`. Needs no torch itself."""
+"""Conversion of PyTorch data sets, or lists of pairs, to `Dataset`. Needs no torch itself."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def from_torch(
     image_size: int | None = None,
     flips: bool = True,
 ) -> Dataset:
-    """Read every item once. Random transforms should be left out: a study shifts and mirrors images on its own.
+    """Read every item once. Leave out random transforms: a study shifts and mirrors images itself.
 
     Args:
         train: items of an image and a class number from 0 on. An image is one of Pillow's, or an array or tensor

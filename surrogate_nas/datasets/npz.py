@@ -1,4 +1,4 @@
-"""Images and labels in an .npz file of numpy. Nothing in it is ever unpickled."""
+"""Data sets in .npz files of numpy. Nothing in them is ever unpickled."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ SPELLINGS = {
 
 
 def read_npz(path: Path, image_size: int | None) -> Dataset:
-    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they are there.
+    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they exist.
 
     Other spellings, in any case: `x_train`, `y_train`, `x_test`, `y_test`; `train_images`, `train_labels`; `X`, `y`.
 
@@ -40,7 +40,7 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
         image_size: side in pixels that the images' central squares are resized to; by default their smaller side.
 
     Raises:
-        InputError: naming the array, what it holds and what is allowed.
+        InputError: naming the array, its contents and what is allowed.
     """
     arrays, left_out = _arrays(path)
     labels, classes = _labels(arrays)
@@ -57,7 +57,7 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
-    """The arrays by the names used here, and the names of those of no use."""
+    """The arrays by the names used here, and the names of unused ones."""
     try:
         with path.open("rb") as file:  # numpy would leave it open if it is damaged
             file_arrays = np.load(file, allow_pickle=False)
@@ -73,7 +73,7 @@ def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
 
 
 def _names(path: Path, stored_names: list[str]) -> dict[str, str]:
-    """Under which name the file has each array."""
+    """The name in the file of each array."""
     names = {}
     for role, spellings in SPELLINGS.items():
         fitting = [name for name in stored_names if name.lower() in spellings]
@@ -165,7 +165,7 @@ def _check_lengths(arrays: Mapping[str, Array]) -> None:
 
 
 def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[str, Images], tuple[str, ...]]:
-    """(N, channels, size, size) of each array of images, and what was done to them."""
+    """(N, channels, size, size) of each array of images, and sentences on their conversions."""
     pixels = {str(name): channels_first(arrays[name], name) for name in ("images", "test_images") if name in arrays}
     channels = {name: values.shape[1] for name, values in pixels.items()}
     if len(set(channels.values())) > 1:
@@ -179,7 +179,7 @@ def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[s
 
 
 def _own_side(pixels: Mapping[str, Array]) -> int:
-    """The side of the central squares, which must be one."""
+    """The common side of the central squares."""
     side = min(pixels["images"].shape[2:])
     for name, values in pixels.items():
         height, width = values.shape[2:]

@@ -1,4 +1,4 @@
-"""One image of any kind as bytes: grey or RGB, upright, its central square, resized."""
+"""Conversion of one image of any kind to bytes: grey or RGB, upright, its central square, resized."""
 
 import time
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from surrogate_nas.datasets.arrays import item_to_bytes
 from surrogate_nas.datasets.dataset import LARGEST_SIZE, SMALLEST_SIZE, Images
-from surrogate_nas.datasets.notes import ImageSize, Tally, Trait
+from surrogate_nas.datasets.notes import Tally, Trait, WidthHeight
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, say
 
@@ -28,12 +28,12 @@ HOW_TO_RESIZE = f"choose one size for all with --image-size (image_size), {SMALL
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """An image that has been read."""
+    """A converted image."""
 
     values: Images
     """(channels, size, size); 1 channel if it is grey, else 3."""
-    size: ImageSize
-    """As it was found."""
+    size: WidthHeight
+    """Size before the conversion."""
     traits: tuple[Trait, ...] = ()
 
 
@@ -111,7 +111,7 @@ def resize(images: Images, side: int) -> Images:
 
 
 def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
-    """n images as one array, with what was found in them; how far it is is said on stderr.
+    """n images as one array, and a tally of their conversions; progress goes to stderr.
 
     Returns:
         (n, channels, size, size), with one channel if every image is grey, else 3; and the tally.
@@ -137,7 +137,7 @@ def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
     return out, tally
 
 
-def _own_side(size: ImageSize, where: str) -> int:
+def _own_side(size: WidthHeight, where: str) -> int:
     width, height = size
     if width != height or not SMALLEST_SIZE <= width <= LARGEST_SIZE:
         raise InputError(f"{where} is {width}×{height} pixels; {HOW_TO_RESIZE}")
@@ -192,7 +192,7 @@ def _to_array(image: Image.Image) -> Images:
 
 
 class _Reading:
-    """Says every few seconds how many of the images have been read."""
+    """Prints every few seconds how many of the images have been read."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""Where a data set comes from: a name, a folder of images, or an .npz file."""
+"""Loading of a data set by its source: a name, a folder of images, or an .npz file."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def load(
         root: folder that holds the files of a named set; needed for all but `digits`.
         download: whether torchvision may fetch what is missing.
         image_size: side in pixels that all images are resized to; by default they are kept as they are.
-        flips: whether a mirror image is still an image of its class; by default what is known of a named set, else yes.
+        flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
 
     Raises:
         InputError: for an unknown name, a missing root, or files that are absent or damaged.
@@ -45,9 +45,9 @@ def load(
 
 
 def source_stamp(data: str) -> str | None:
-    """Changes when a folder or .npz file does: a digest of its files' paths, sizes and times, none of which is read.
+    """Digest of the paths, sizes and times of a folder's files or of an .npz file, without reading contents.
 
-    `None` for a named set, and where there is nothing at that path.
+    `None` for a named set, and where nothing exists at that path.
     """
     path = _path(data)
     if path is None:
@@ -68,7 +68,7 @@ def source_stamp(data: str) -> str | None:
 
 
 def _path(data: str) -> Path | None:
-    """The folder or .npz file that is meant, if it is there."""
+    """The folder or .npz file, if it exists."""
     if not data or data in dataset_names():
         return None
     try:

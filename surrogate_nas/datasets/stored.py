@@ -44,7 +44,7 @@ def save(dataset: Dataset, path: Path) -> None:
 
 
 def load(path: Path) -> Dataset:
-    """What `save` wrote.
+    """Read a file of `save`.
 
     Raises:
         InputError: if there is no such file, or it is damaged or another's.

@@ -11,16 +11,16 @@ JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What people see directly in a folder, sorted by name."""
+    """The visible entries of a folder, sorted by name."""
 
     folders: tuple[Path, ...]
     files: tuple[Path, ...]
     hidden: int
-    """Entries that are left out: names with a leading dot, and what Windows and macOS add on their own."""
+    """Number of entries left out: names with a leading dot, and files that Windows and macOS add."""
 
 
 def listing(folder: Path) -> Listing:
-    """Raises `InputError` if the folder cannot be read."""
+    """The entries of a folder; raises `InputError` if it cannot be read."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -42,7 +42,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def files_below(top: Path, excluded: frozenset[Path] = frozenset()) -> tuple[list[Path], int]:
     """Every file below a folder, sorted by path, and how many entries were hidden.
 
-    Links to folders are followed, but no folder is entered twice, nor any of `excluded`: so links that go round end.
+    Links to folders are followed, but no folder is entered twice, nor any of `excluded`, so cyclic links end.
 
     Raises:
         InputError: if a folder cannot be read.

@@ -1,9 +1,9 @@
-"""What the exits of one network do with samples, and every consequence of a choice of thresholds.
+"""The exits of one network on one split, and the accuracy and cost of any thresholds.
 
-Nothing here retrains or runs a network: all follows from what each exit said of each held-out sample.
+Nothing here trains or runs a network: everything is computed from the held-out outputs of its exits.
 
-Positions are counted over the space, so that networks compare: arrays have E columns whether or not a network has an
-exit at each. Thresholds in arrays are ∞ where an exit is off.
+Positions are counted over the space, so that networks are comparable: arrays have E columns whether or not a network
+has an exit at each. Thresholds in arrays are ∞ where an exit is off.
 """
 
 import itertools
@@ -25,16 +25,16 @@ from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
-"""Share of an exit's samples by which thresholds of many exits are moved at last."""
+"""Final step, a share of an exit's samples, of the local search over thresholds of many exits."""
 MOVES = 3
-"""How often, at each length of step."""
+"""Iterations of the local search per step length."""
 CHUNK = 1024
-"""Settings measured at a time, which bounds the memory that it takes."""
+"""Settings measured at a time, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Exits:
-    """One policy's view of one network's outputs on one split."""
+    """The exits of one network on one split under one policy."""
 
     policy: PolicyName
     present: Bools
@@ -44,7 +44,7 @@ class Exits:
     correct: Bools
     """(E, N)."""
     cost: Cost
-    """Of this one network (n = 1)."""
+    """Cost of this network (n = 1)."""
 
     @property
     def positions(self) -> int:
@@ -62,9 +62,9 @@ class Exits:
         return tuple(np.flatnonzero(self.present[:-1]).tolist())
 
     def compared_scores(self, on: Iterable[int]) -> Floats32:
-        """(E, N) what is compared with thresholds where the early exits `on` are on.
+        """(E, N) scores to compare with thresholds where the early exits `on` are on.
 
-        That is each exit's own confidence, but under a cumulative policy, which counts the gates that were run before.
+        These are the confidences of the exits; under a cumulative policy, they include the gates that were run before.
         """
         if not POLICIES[self.policy].cumulative:
             return self.scores
@@ -85,7 +85,7 @@ class Exits:
         return np.where(passes.any(axis=0), passes.argmax(axis=0), self.positions - 1)
 
     def measure(self, thresholds: Floats) -> Measurements:
-        """What happens at each of (T, E − 1) thresholds."""
+        """Measurements at each of (T, E − 1) thresholds."""
         thresholds = self._only_present(thresholds)
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
@@ -97,8 +97,8 @@ class Exits:
         return self._measurements(thresholds, leaving, correct)
 
     def _by_pattern(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
-        """Early exits that are compared, and the rows of thresholds that this is for."""
-        if not POLICIES[self.policy].cumulative:  # exits do not know of each other: one that is off is one nobody takes
+        """Each set of early exits that are compared together, and the rows of thresholds it applies to."""
+        if not POLICIES[self.policy].cumulative:  # scores are independent; no sample takes an exit that is off
             yield self.early, np.arange(len(thresholds))
             return
         patterns, of = np.unique(np.isfinite(thresholds), axis=0, return_inverse=True)
@@ -106,7 +106,7 @@ class Exits:
             yield tuple(np.flatnonzero(pattern).tolist()), np.flatnonzero(of.ravel() == i)
 
     def _route_all(self, on: tuple[int, ...], ranks: Ranks, thresholds: Floats) -> tuple[Ints, Ints]:
-        """(T, E) samples that leave, and of those who is right, at (T, len(on)) thresholds."""
+        """(T, E) samples that leave, and the correct ones among them, at (T, len(on)) thresholds."""
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
         inside: Array = pack_bits(np.ones(self.samples, dtype=bool))[None]
@@ -119,11 +119,11 @@ class Exits:
 
     @cached_property
     def _right(self) -> Array:
-        """(E, words) of `correct`."""
+        """(E, words) `correct` as bits."""
         return pack_bits(self.correct)
 
     def at(self, operating_point: OperatingPoint) -> Measurements:
-        """What happens at one operating point (T = 1)."""
+        """Measurements at one operating point (T = 1)."""
         return self.measure(operating_point.array()[None])
 
     def _measurements(self, thresholds: Floats, leaving: Array, correct: Array) -> Measurements:
@@ -143,7 +143,7 @@ class Exits:
         )
 
     def _total_cost(self, thresholds: Floats, leaving: Array) -> Array:
-        """(T,) of the objective by all samples together: for integers exact, so ties are seen."""
+        """(T,) total objective of all samples: exact for integers, so that ties are recognised."""
         on = np.isfinite(thresholds)
         return np.asarray(
             (leaving * costs_of_leaving(*self.cost.objective_costs, on, self.cost.charge_heads)).sum(axis=1)
@@ -175,7 +175,7 @@ class Exits:
         """The best operating point within the limits (T = 1); see `Measurements.best`.
 
         Raises:
-            JobError: if none keeps the limits; the message shows the nearest.
+            JobError: if none keeps the limits; the message has the closest point.
         """
         points = self.within(limits)
         points = points if len(points) else self.curve
@@ -194,7 +194,7 @@ class Exits:
         return best
 
     def _refined(self, best: Measurements, step: float, limits: Limits) -> Measurements:
-        """The Pareto-optimal of these and their neighbours."""
+        """Pareto-optimal points among `best` and their neighbours."""
         points = self.measure(np.concatenate([best.thresholds, self._neighbours(best.thresholds, step)]))
         points = points[points.feasible(limits)]
         return points[pareto_order(points.correct.sum(axis=1), self._total_cost(points.thresholds, points.leaving))]
@@ -202,7 +202,7 @@ class Exits:
     def _undominated(
         self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits
     ) -> tuple[Floats, Array, Array]:
-        """Thresholds within limits that no others of the same exits beat, samples who are right, and what all spend."""
+        """The thresholds within limits that none in this batch dominates, their correct samples and total costs."""
         if limits != Limits():
             right = np.zeros_like(leaving)
             right[:, 0] = correct  # only the sum matters for limits
@@ -213,8 +213,8 @@ class Exits:
         return thresholds[order], correct[order], total_cost[order]
 
     def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
-        """All settings of the grid, `off` among them: (T, E − 1) thresholds, (T, E) who leaves where, and (T,) how many
-        are right."""
+        """All settings of the grid, `off` included: (T, E − 1) thresholds, (T, E) samples that leave at each exit, and
+        (T,) correct samples."""
         if not POLICIES[self.policy].cumulative:
             yield self._settings_of(self.early, levels)
             return
@@ -227,7 +227,7 @@ class Exits:
     def _settings_of(self, on: tuple[int, ...], levels: int) -> tuple[Floats, Array, Array]:
         """The same where only some exits may be on.
 
-        One joint histogram of the samples over the grid answers for all settings at once: the samples still inside
+        One joint histogram of the samples over the grid gives all settings at once: the samples still inside
         after exit e are a cumulative sum over its first e axes.
         """
         scores, shape = self.compared_scores(on), (levels + 1,) * len(on)
@@ -249,7 +249,7 @@ class Exits:
         return thresholds.reshape(-1, self.positions - 1), leaving.reshape(-1, self.positions), correct.ravel()
 
     def _neighbours(self, thresholds: Floats, step: float) -> Floats:
-        """Thresholds of which one is moved by a step of its exit's quantiles, up or down."""
+        """Thresholds with one of them moved by a step of its exit's quantiles, up or down."""
         neighbours = []
         for on, rows in self._by_pattern(thresholds):
             scores = self.compared_scores(on)

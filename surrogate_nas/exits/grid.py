@@ -1,4 +1,4 @@
-"""The grid of thresholds that a curve is read at, and joint histograms over it."""
+"""The grid of thresholds of a curve, and joint histograms over it."""
 
 import math
 
@@ -7,10 +7,10 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats
 
 DECIMALS = (3, 4, 6, 9, 12)
-"""Of thresholds, tried in turn."""
+"""Decimals of thresholds, tried in turn."""
 MAX_SETTINGS = 110_000
 LEVELS = (257, 129, 65, 33, 17, 9, 5, 3)
-"""Quantiles of each early exit, of which the most are taken that make no more settings than that."""
+"""Numbers of quantiles of each early exit; the largest with at most `MAX_SETTINGS` settings is used."""
 
 
 def levels_for(early: int) -> int:
@@ -40,5 +40,5 @@ def cumulative_histogram(level: list[Array], shape: tuple[int, ...], weights: Ar
 
 
 def with_axes(array: Array, ndim: int) -> Array:
-    """With axes of length 1 behind its own, `ndim` in all."""
+    """The array with trailing axes of length 1, `ndim` axes in all."""
     return array.reshape(array.shape + (1,) * (ndim - array.ndim))

@@ -1,8 +1,8 @@
-"""Limits that a user sets, and the one rule by which anything is held against them.
+"""Limits that a user sets, and the one rule that checks values against them.
 
-Whoever knows values – of candidates before training, of a network at many thresholds, of one measurement – hands over
-a mapping from quantities to values. Which of them are limited, how far they are beyond, and how that is told to people
-follows from the table in `limit_table`: a new limit is a row there and a field here.
+Callers with values – of candidates before training, of a network at many thresholds, of one measurement – pass a
+mapping from quantities to values. Which are limited, by how much they exceed, and the text for people follow from the
+table in `limit_table`: a new limit is a row there and a field here.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.foundation.fields import Amount, Config, Share
 
 TOLERANCE = 1e-12
-"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and so every value keeps
-the limit that equals it."""
+"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and a value keeps a
+limit equal to it."""
 
 
 class QuantityValues(Protocol):
@@ -39,7 +39,7 @@ def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class BrokenLimit:
-    """A limit that a value does not keep."""
+    """A limit, and a value that exceeds it."""
 
     limit: Limit
     value: float
@@ -47,7 +47,7 @@ class BrokenLimit:
 
     @property
     def by(self) -> float:
-        """How far the value is beyond the limit, relative to that."""
+        """Excess of the value over the limit, relative to the limit."""
         return float(relative_excess(self.limit, self.value, self.cap))
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ def _unset(name: str) -> Any:
 
 
 class Limits(Config):
-    """What every solution must keep to; `None` is no limit."""
+    """Limits that every solution must keep; `None` is no limit."""
 
     max_macs: Amount | None = _unset("max_macs")
     max_worst_macs: Amount | None = _unset("max_worst_macs")
@@ -108,7 +108,7 @@ class Limits(Config):
         return np.asarray(self.excess(values) <= 0)
 
     def broken(self, values: QuantityValues) -> tuple[BrokenLimit, ...]:
-        """The limits that single values do not keep."""
+        """The limits that scalar values exceed."""
         values_of_limits = ((limit, values.get(limit.quantity), cap) for limit, cap in self.active)
         pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in values_of_limits if value is not None)
         return tuple(
@@ -118,22 +118,22 @@ class Limits(Config):
     # ------------------------------------------------------------------ which limits are set
 
     def budget(self, objective: Objective) -> float | None:
-        """The limit on the expected cost that is minimised."""
+        """The limit on the expected value of the objective."""
         cap: float | None = getattr(self, on_expected(objective).name)
         return cap
 
     def with_budget(self, objective: Objective, budget: float | None) -> "Limits":
-        """These with another limit on the expected cost that is minimised, or with none."""
+        """A copy with another limit on the expected value of the objective, or with none."""
         return self.model_copy(update={on_expected(objective).name: budget})
 
     @property
     def limits_cost(self) -> bool:
-        """Whether anything is limited that only a cost table can tell."""
+        """Whether a limit needs a cost table."""
         return any(limit.needs_cost_table for limit, _ in self.active)
 
     @property
     def limits_spending(self) -> bool:
-        """Whether anything is limited that thresholds decide, beside accuracy."""
+        """Whether a quantity other than accuracy is limited that depends on thresholds."""
         return any(limit.depends_on != "network" and not limit.floor for limit, _ in self.active)
 
     def only_cuts(self, objective: Objective) -> bool:
@@ -144,7 +144,7 @@ class Limits(Config):
     # ------------------------------------------------------------------ words
 
     def phrases(self, share: Callable[[float], str] = exact_text) -> list[str]:
-        """Each limit that is set, for people; fractions as `share` tells them."""
+        """Each limit that is set, as text; fractions formatted by `share`."""
         texts = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.active)
         return [f"{row.words} {row.sign} {text}" for row, text in texts]
 

@@ -1,4 +1,4 @@
-"""What a network does at operating points: who leaves where, who is right, what it spends, and limits on all that."""
+"""Measurements of a network at operating points: exit rates, accuracy, cost, and checks against limits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Spending:
-    """What samples spend of one cost."""
+    """One cost of samples by the exit where they leave."""
 
     rates: Array
     """(…, E) exit probabilities."""
     costs: Array
-    """(…, E) of leaving at each position; shapes broadcast."""
+    """(…, E) cost of leaving at each position; shapes broadcast."""
 
     @cached_property
     def expected(self) -> Array:
@@ -33,12 +33,12 @@ class Spending:
 
     @cached_property
     def worst(self) -> Array:
-        """(…) the most that any sample can spend: M_E, where every branch before is charged."""
+        """(…) the largest cost of a sample: M_E, where every branch before is charged."""
         return np.asarray(self.costs.max(axis=-1))
 
     @cached_property
     def p95(self) -> Array:
-        """(…) the least cost that 95 % of the samples keep to."""
+        """(…) the least cost that 95 % of the samples do not exceed."""
         p95: Array = np.full(np.broadcast_shapes(self.rates.shape, self.costs.shape)[:-1], np.inf)
         for e in range(self.costs.shape[-1]):
             cost = self.costs[..., e]
@@ -49,7 +49,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that limits speak of; shapes broadcast. Measured and predicted values are held against them alike."""
+    """The quantities that limits bound, measured or predicted; shapes broadcast."""
 
     accuracy: Array
     macs: Spending
@@ -57,10 +57,10 @@ class Figures:
     weight_bytes: Array
     activation_bytes: Array
     cost: Spending | None = None
-    """Of the study's cost table, if it has one."""
+    """Cost by the study's cost table, if it has one."""
 
     def get(self, quantity: Quantity) -> Array | None:
-        """(…) one of the quantities that limits bound; `None` for a cost that is not known."""
+        """(…) one of the quantities; `None` for an unknown cost."""
         statistic, amount = spending_of(quantity)
         spending: Any = getattr(self, amount)
         values: Array | None = getattr(spending, statistic) if spending is not None and statistic else spending
@@ -84,15 +84,15 @@ class Measurements:
     macs: Ints
     """(T, E) M_e; see `Cost.macs`."""
     costs: Floats
-    """(T, E) the same of the study's cost table; NaN without one."""
+    """(T, E) the same by the study's cost table; NaN without one."""
     objective: Floats
-    """(T,) expected cost that is to be minimised."""
+    """(T,) expected cost to minimise."""
     parameters: Ints
     """(T,)."""
     weight_bytes: Ints
     """(T,)."""
     activation_bytes: Ints
-    """(T,) alive at the worst moment, of what is on."""
+    """(T,) at the worst moment, with the exits that are on."""
 
     def __len__(self) -> int:
         return len(self.thresholds)
@@ -132,12 +132,12 @@ class Measurements:
 
     @property
     def worst_macs(self) -> Ints:
-        """(T,) of an image that goes where it costs most: to the last exit, where every branch before is charged."""
+        """(T,) largest MACs of an image: those of the last exit, where every branch before is charged."""
         return np.asarray(self.macs.max(axis=1))
 
     @property
     def figures(self) -> Figures:
-        """(T,) what limits speak of."""
+        """(T,) the quantities that limits bound."""
         cost = None if np.isnan(self.costs).any() else Spending(self.rates, self.costs)
         return Figures(
             self.accuracy,
@@ -160,7 +160,7 @@ class Measurements:
         """Index of the best operating point within the limits; see `best_first`.
 
         Raises:
-            JobError: if none keeps the limits; the message names those that the nearest breaks.
+            JobError: if none keeps the limits; the message names those that the closest point exceeds.
         """
         violation = self.violation(limits)
         if (violation > 0).all():
@@ -169,7 +169,7 @@ class Measurements:
         return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
 
     def _description(self, limits: Limits) -> str:
-        """Figures of a single operating point: accuracy, expected MACs, and every limit that it breaks."""
+        """Accuracy, expected MACs and every exceeded limit of a single operating point, as text."""
         accuracy, macs = self.accuracy.item(), self.expected_macs.item()
         figures = {
             "accuracy": f"accuracy {rounded_text(accuracy)}",

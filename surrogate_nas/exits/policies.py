@@ -1,4 +1,4 @@
-"""Exit policies: how an exit scores its own confidence, and the one table of them.
+"""Exit policies: the confidence scores of exits, in one table.
 
 Every policy gives a score in [0, 1], larger = surer, so that any of them can be compared with thresholds.
 """
@@ -41,7 +41,7 @@ def _entropy(probabilities: Array) -> Array:
 
 
 def gate_scores(gates: Array) -> Floats32:
-    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
+    """Learned confidence in [0, 1], from the logits of gates (NACHOS, arXiv 2401.13330)."""
     clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
     return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
 
@@ -52,11 +52,11 @@ class Policy:
 
     name: PolicyName
     words: str
-    """The score for people, as what scores are."""
+    """Description of the score, as in "Scores are …"."""
     score: Callable[[Array], Array]
     """From (…, C) class probabilities, or from (…) logits of gates, to (…) scores of exits by themselves."""
     needs_gates: bool = False
-    """Whether scores are those of gates, which have no temperature, instead of logits, which may have one."""
+    """Whether scores come from gates, which have no temperature, instead of from logits, which may have one."""
     cumulative: bool = False
     """Whether thresholds are compared with the probability of having left by then, `having_left`, instead of with the
     exit's own score."""
@@ -81,11 +81,11 @@ POLICIES: Mapping[PolicyName, Policy] = {
         ),
     )
 }
-"""Every policy there is."""
+"""All policies by name."""
 POLICY_NAMES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if not p.needs_gates)
 """Policies that need logits only."""
 GATE_POLICIES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if p.needs_gates)
-"""Policies that need what a branch says beside its logits."""
+"""Policies that need the gates of branches."""
 
 
 def available(policy: PolicyName, gates: object | None) -> PolicyName:
@@ -107,10 +107,10 @@ def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperatu
     """(…) scores of exits by themselves; see `available`.
 
     Args:
-        policy: how.
+        policy: the score.
         logits: (…, C).
         gates: (…) logits of gates, if there are any.
-        temperature: that logits are divided by; gates have none.
+        temperature: divisor of the logits; gates have none.
     """
     policy = available(policy, gates)
     if gates is not None and POLICIES[policy].needs_gates:

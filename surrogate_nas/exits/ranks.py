@@ -1,4 +1,4 @@
-"""Scores as ranks and samples as bits, so that many thresholds are compared at once."""
+"""Ranks of scores and samples as bits, for comparing many thresholds at once."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 
 WORD_BYTES = 8
-"""Of the words that samples are packed into."""
+"""Bytes of the words that samples are packed into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Scores by their ranks, which compare faster than the scores and as exactly."""
+    """Ranks of scores, which compare faster than the scores and as exactly."""
 
     sorted_scores: tuple[Floats, ...]
     """Per exit (N,) scores, ascending."""
@@ -34,7 +34,7 @@ class Ranks:
 
 
 def pack_bits(samples: Bools) -> Array:
-    """(…, N) of samples as (…, words) of 64 bits, the last filled up with zeros: counting is then 64 samples a step."""
+    """Pack (…, N) booleans into (…, words) of 64 bits, padded with zeros, so that 64 samples are counted at a time."""
     bits = np.packbits(samples, axis=-1)
     missing = -bits.shape[-1] % WORD_BYTES
     return np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, missing)]).view(np.uint64)

@@ -1,4 +1,4 @@
-"""Functions of the user's own, named as `package.module:function`."""
+"""Loading of user functions by reference, `package.module:function`."""
 
 import difflib
 import importlib
@@ -16,12 +16,12 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
     """The function or class that `package.module:name` names.
 
     Args:
-        reference: where it is.
-        what: it is meant to be, for messages.
-        folder: where that module is found if it is not installed; the current folder for `None`.
+        reference: `package.module:name`.
+        what: role of the function in messages, such as "surrogate".
+        folder: folder of the module if it is not installed; `None` for the current folder.
 
     Raises:
-        InputError: for what cannot be imported or called, with the reason.
+        InputError: if it cannot be imported or is not callable, with the reason.
     """
     module_name, colon, name = reference.partition(":")
     if not (module_name and colon and name):
@@ -48,6 +48,6 @@ def _make_importable(folder: str) -> None:
 
 
 def close_to(name: str, names: Sequence[str]) -> str:
-    """Which of these were perhaps meant; empty for none."""
+    """A "did you mean" phrase with the similar ones among `names`; empty if there are none."""
     close = difflib.get_close_matches(name, names, MOST_NAMES, cutoff=0.5)
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,7 +1,7 @@
-"""A network of the user's own, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
+"""A user's network, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
 
-Only what lies around the cuts is traced, by torch.fx; every module that has no cut inside runs as it was written. Where
-several values are needed further on, as around a shortcut, all of them cross the cut.
+Only modules that contain cuts are traced, by torch.fx; every other module runs as it was written. Where later modules
+read several values, as around a shortcut, all of them cross the cut.
 """
 
 import inspect
@@ -35,7 +35,7 @@ DEFAULT_BRANCH: dict[str, list[Any]] = {
     "pool": [1, 2],
 }
 MOST_PIXELS = 1024
-"""Of a side; images of other sizes than the backbone takes are resized."""
+"""Largest side of images; those of another size than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
 
 
@@ -59,10 +59,10 @@ def reference_of(factory: Factory) -> tuple[str, str | None]:
 
 
 def make(reference: str, folder: str | None, classes: int) -> nn.Module:
-    """The user's network; its function is told the number of classes if it takes `num_classes` or `classes`.
+    """The user's network; its function gets the number of classes if it takes `num_classes` or `classes`.
 
     Raises:
-        InputError: if the function fails, or gives something else.
+        InputError: if the function fails, or does not return a module.
     """
     factory = load_function(reference, "backbone", folder)
     try:
@@ -78,7 +78,7 @@ def make(reference: str, folder: str | None, classes: int) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into the modules that have a cut inside, and notes what the modules at the cuts give."""
+    """A tracer that enters only the modules with a cut inside, and records the outputs of the modules at the cuts."""
 
     def __init__(self, exits: Sequence[str]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class SplitBackbone(nn.Module):
 
 
 def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
-    """Cut a module after the named modules, in the order in which they run. Weights stay the same tensors.
+    """Cut a module after the named modules, in execution order. Weights stay the same tensors.
 
     Raises:
         InputError: if it cannot be cut there, with the reason.
@@ -148,7 +148,7 @@ def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
 
 
 def _cuts(graph: fx.Graph, outputs_of: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
-    """Exits and the node after which each stands, in the order in which they run."""
+    """Exits and the node after which each stands, in execution order."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     cuts: list[tuple[str, fx.Node]] = []
     for name, outputs in outputs_of.items():
@@ -166,7 +166,7 @@ def _cuts(graph: fx.Graph, outputs_of: dict[str, list[Any]]) -> list[tuple[str, 
 
 
 def _check_functions(graph: fx.Graph) -> None:
-    """What depends on training or evaluation would be fixed by tracing."""
+    """Refuse functions that depend on the training mode, which tracing would fix."""
     for node in graph.nodes:
         if node.op == "call_function" and "training" in node.kwargs:
             name = getattr(node.target, "__name__", node.target)
@@ -198,7 +198,7 @@ def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> li
 
 
 def _crossing(graph: fx.Graph, cut: fx.Node, order: dict[fx.Node, int], inputs: list[fx.Node]) -> list[fx.Node]:
-    """What later nodes read of earlier ones: the feature map at the cut first."""
+    """The values that later nodes read of earlier ones: the feature map at the cut first."""
 
     def is_read_later(node: fx.Node) -> bool:
         return any(order[user] > order[cut] for user in node.users)
@@ -248,10 +248,10 @@ def describe(
 
     Args:
         reference: `package.module:function` that makes it.
-        folder: where that module is found.
+        folder: folder of that module if it is not installed.
         exits: names of the modules after which an exit may be mounted.
         example: channels, height and width of its images; height and width are equal.
-        classes: logits that it gives.
+        classes: number of its logits.
         frozen: whether only exit branches are trained.
 
     Raises:
@@ -296,10 +296,10 @@ def describe(
 
 
 def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) -> SpaceSpec:
-    """Which exits a backbone has, and what their branches are.
+    """The search space of a backbone's exits and their branches.
 
     Args:
-        backbone: from `describe`.
+        backbone: specification from `describe`.
         branch: choices of the branches, as in a space's file; by default none to two layers, as far as there is room.
     """
     least = min(segment.side for segment in backbone.segments[:-1])
@@ -318,7 +318,7 @@ def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) ->
 
 
 def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int) -> list[tuple[int, ...]]:
-    """Shapes of the feature maps and of the output for two images; everything that crosses a cut is looked at."""
+    """Shapes of the feature maps and of the output for two images; every value that crosses a cut is checked."""
     images = 2
     values, shapes = (torch.zeros(images, *example),), []
     for name, segment in zip(backbone.names, backbone.segments, strict=True):
@@ -358,7 +358,7 @@ def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
 
 
 def _deep(segment: fx.GraphModule) -> fx.GraphModule:
-    """Traced into, down to torch's own modules; as it is where that cannot be done."""
+    """The segment traced down to torch's own modules; unchanged if it cannot be traced."""
     try:
         return fx.symbolic_trace(segment)
     except Exception:  # whatever the user's forward does with a proxy
@@ -370,7 +370,7 @@ def _peak(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
 
 
 def _weight_bytes(segment: fx.GraphModule) -> int:
-    """In 32-bit floats, a batch norm after a convolution folded into it: one bias per channel, if it has none."""
+    """Bytes of 32-bit weights with batch norms folded into convolutions: one bias per channel, if there is none."""
     deep, norms = _deep(segment), nn.modules.batchnorm._BatchNorm
     counted_modules = [module for module in segment.modules() if not isinstance(module, norms)]
     numbers = sum(p.numel() for module in counted_modules for p in module.parameters(recurse=False))
@@ -389,16 +389,16 @@ def _weight_bytes(segment: fx.GraphModule) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What a user asks for: exits on a network of their own."""
+    """A request for exits on a user's network."""
 
     reference: str
-    """`package.module:function` that makes it."""
+    """`package.module:function` that makes the network."""
     exits: tuple[str, ...]
     """Modules after which an exit may be mounted."""
     folder: str | None = None
-    """Where that module is found if it is not installed."""
+    """Folder of that module if it is not installed."""
     example: tuple[int, int, int] | None = None
-    """Channels, height and width that it takes; those of the data for `None`, in colour if it takes no grey images."""
+    """Channels, height and width of its input; `None` for those of the data, in colour if it takes no grey images."""
     frozen: bool = False
     """Whether its weights stay as the function made them."""
     branch: Mapping[str, Any] | None = None
@@ -421,7 +421,7 @@ class Mount:
         return describe(self.reference, self.folder, self.exits, example, classes, frozen=self.frozen)
 
     def is_that_of(self, spec: SpaceSpec) -> bool:
-        """Whether a study's space is the one that is asked for."""
+        """Whether a study's space is the requested one."""
         backbone = spec.backbone
         if backbone is None or (backbone.factory, backbone.frozen) != (self.reference, self.frozen):
             return False
@@ -437,7 +437,7 @@ def mount(
     frozen: bool = False,
     branch: Mapping[str, Any] | None = None,
 ) -> Mount:
-    """Exits on a network of your own, as a search space: give it to `Study.create(space=…)`.
+    """Exits on a network of your own, as a search space for `Study.create(space=…)`.
 
     Args:
         factory: a function or class at the top of a module, or `package.module:name`. It is called with
@@ -459,7 +459,7 @@ def mount(
 
 
 def _folder_of(reference: str) -> str | None:
-    """The current folder, if the module is there."""
+    """The current folder, if the module is in it."""
     top = reference.partition(":")[0].partition(".")[0]
     here = Path.cwd()
     return str(here) if (here / top).is_dir() or (here / f"{top}.py").is_file() else None

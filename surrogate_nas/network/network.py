@@ -1,4 +1,4 @@
-"""An architecture made into a PyTorch module that can really stop early."""
+"""The PyTorch module of an architecture, which stops early in `predict`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class GlobalPool(nn.Module):
 
 
 class Resize(nn.Module):
-    """To a square map of a fixed side: maps bicubically, as AEBNAS does, images bilinearly and without aliasing."""
+    """Resize to a fixed side: feature maps bicubically, as AEBNAS does, images bilinearly with antialiasing."""
 
     def __init__(self, side: int, *, image: bool) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Resize(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale channels by what a bottleneck says of their means (Hu et al., arXiv 1709.01507)."""
+    """Scale channels by a bottleneck on their means (Hu et al., arXiv 1709.01507)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def _activation(name: Activation) -> nn.Module:
 
 
 def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
-    """What carries out a layer that reads maps like `x`."""
+    """The modules of a layer whose input maps are like `x`."""
     match layer:
         case Conv():
             yield nn.Conv2d(
@@ -100,7 +100,7 @@ def _sequence(layers: Sequence[Layer], x: Map) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """A unit of the backbone: layers, and what goes around them."""
+    """A unit of the backbone: layers, and perhaps a shortcut."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _shortcut(unit: Unit) -> nn.Module:
 
 
 class ExitBranch(nn.Module):
-    """A unit that ends in a linear layer, to (N, C) logits, or (N, C + 1) with a gate's logit last."""
+    """A unit that ends in a linear layer: (N, C) logits, or (N, C + 1) with a gate's logit last."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class ExitBranch(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EarlyExit:
-    """What a network that stops early said of N samples."""
+    """Result of classifying N samples with early exits."""
 
     logits: Tensor
     """(N, C) of the exit at which each sample left."""
@@ -158,7 +158,7 @@ class EarlyExitNetwork(nn.Module):
         architecture: what to build.
         shape: images and classes.
         mean, std: per-channel pixel statistics of the training images; normalisation is part of the network.
-        backbone: the given backbone of the architecture's space, if it has one.
+        backbone: the user's backbone of the architecture's space, if it has one.
     """
 
     mean: Tensor
@@ -208,7 +208,7 @@ class EarlyExitNetwork(nn.Module):
         return outputs
 
     def prepare(self, x: Tensor) -> tuple[Tensor]:
-        """Normalised images, as a given backbone takes them: grey ones in all of its channels, and of its size."""
+        """Normalised images, as the segments take them: a user's backbone gets its own channels and size."""
         x = self.normalize(x)
         if self.given_backbone is not None:
             x = x.expand(-1, self.given_backbone.channels, -1, -1)
@@ -240,7 +240,7 @@ class EarlyExitNetwork(nn.Module):
         return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
-        """As every module; a frozen backbone stays in evaluation mode."""
+        """Like `nn.Module.train`, but a frozen backbone stays in evaluation mode."""
         super().train(mode)
         if self.given_backbone is not None and self.given_backbone.frozen:
             self.segments.eval()
@@ -274,7 +274,7 @@ class EarlyExitNetwork(nn.Module):
             score = _scores(operating_point, e, exit_logits, gate)
             if POLICIES[operating_point.policy].cumulative and gate is not None:
                 score = left_probability = having_left(left_probability, score)
-            sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
+            sure = score.astype(np.float64) >= threshold  # in float64, as when measured
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = exit_logits[leaves]
             positions[inside[leaves].cpu().numpy()] = e
@@ -287,20 +287,20 @@ class EarlyExitNetwork(nn.Module):
 
 
 def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> Floats32:
-    """As `SplitOutputs.view` has them."""
+    """(N,) scores, as in `SplitOutputs.view`."""
     gates = None if gate is None else gate.cpu().numpy()
     return confidence(point.policy, logits.cpu().numpy(), gates, point.temperature(position))
 
 
 def module_of(unit: Unit) -> nn.Module:
-    """What runs a unit: a block, a branch, or the first layers of the stem."""
+    """The module of a unit: a block, a branch, or the first layers of the stem."""
     if isinstance(unit.layers[-1], Linear):
         return ExitBranch(unit)
     return Block(unit)
 
 
 def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
-    """Units in a row; the layers of the stem stand on their own."""
+    """A sequence of units; the layers of the stem are not wrapped in a block."""
     modules: list[nn.Module] = []
     for i, unit in enumerate(units):
         assert isinstance(unit, Unit)
@@ -309,7 +309,7 @@ def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
 
 
 def _given_segments(backbone: BackboneSpec) -> nn.ModuleList:
-    """The segments of a given backbone, made anew by the user's function."""
+    """The segments of a user's backbone, newly made by the user's function."""
     module = make(backbone.factory, backbone.folder, backbone.classes)
     segments = split(module, [segment.name for segment in backbone.segments[:-1]]).segments
     return segments.requires_grad_(not backbone.frozen)

@@ -1,4 +1,4 @@
-"""What `spaces`, `spaces show` and `spaces check` say of a search space."""
+"""Contents of `spaces`, `spaces show` and `spaces check`."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def space_rows() -> list[dict[str, Any]]:
 
 
 def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
-    """What can be chosen, and what each choice hangs on."""
+    """The genes of a space with their values, and the genes that each depends on."""
     rows = []
     for g in space.genes.encoded:
         gene = space.genes[g]
@@ -60,7 +60,7 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
 
 
 def check_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
-    """The laws tried, and what networks cost at the smallest and the largest images."""
+    """Results of the laws, and ranges of costs at the smallest and the largest images."""
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):

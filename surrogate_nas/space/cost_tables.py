@@ -25,29 +25,29 @@ from surrogate_nas.space.parts import make_branch, make_stage
 from surrogate_nas.space.space import SearchSpace
 
 MOST_VARIANTS = 200_000
-"""Of one unit: more than that is a space to be written differently."""
+"""Most variants of one unit."""
 _INPUT: tuple[Key, ...] = (("resolution",), ("bits",), ("stem", "stride"))
 """Keys of the genes that a feature map's side, and every unit's bytes, depend on."""
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place for a unit, and the costs of every variant that it may have."""
+    """A place for a unit, with the costs of all its variants."""
 
     position: int
     genes: tuple[int, ...]
-    """That decide which variant it is."""
+    """Genes that determine the variant."""
     strides: tuple[int, ...]
     """Index of a variant: Σ strides · choice indices."""
     condition: tuple[int, int] | None
-    """A gene and its least index for which there is a unit at all."""
+    """A gene and its least index for which the unit exists; `None` if it always does."""
     amounts: Ints
     """(V, P · 4) MACs, parameters, bytes of weights, memory of each alternative."""
     other: Floats | None
     """(V, P)."""
 
     def variant(self, indices: Ints) -> Ints:
-        """(n,) which variant each architecture has here."""
+        """(n,) index of the variant of each architecture."""
         index = np.zeros(len(indices), dtype=np.int64)
         for gene, stride in zip(self.genes, self.strides, strict=True):
             index += stride * indices[:, gene]
@@ -63,7 +63,7 @@ class Tables:
     heads: tuple[_Slot, ...]
 
     def cost(self, indices: Ints) -> Cost:
-        """Of (n, G) choice indices."""
+        """Cost of (n, G) choice indices."""
         n, E = len(indices), self.space.positions
         P = max((slot.amounts.shape[1] // 4 for slot in self.heads), default=1)
         segment, memory = np.zeros((n, E, 3), dtype=np.int64), np.zeros((n, E), dtype=np.int64)
@@ -92,7 +92,7 @@ class Tables:
 
 @lru_cache(maxsize=32)
 def tables_for(space: SearchSpace, costing: Costing) -> Tables:
-    """The tables of a space; made once.
+    """The cached tables of a space.
 
     Raises:
         InputError: for a unit with too many variants, or one that the costing's model does not know.
@@ -123,7 +123,7 @@ def _stem(space: SearchSpace, network: Units) -> tuple[AnyUnit, ...]:
 
 
 def _block_slot(space: SearchSpace, costing: Costing, s: int, i: int) -> _Slot:
-    """Block i of stage s: of every variant of the stage, after every variant of the unit before it."""
+    """Block i of stage s: every variant of the block, after every variant of the unit before it."""
     stage, place = space.spec.stages[s], i if space.spec.stages[s].per_block else 0
     width_before: Key = ("stage", s - 1, "width") if s else ("stem", "width")
     names = (("block",), ("width",), ("squeeze",), ("activation",), ("kernel", place), ("expansion", place))
@@ -162,7 +162,7 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
 def _genes_with_choice(
     space: SearchSpace, position: int, before: Iterable[Key], own: Iterable[Key]
 ) -> tuple[list[int], list[int]]:
-    """The genes of these keys that have a choice: of what stands before a unit, and its own."""
+    """The genes with several values among these keys: those of the units before a unit, and its own."""
     at, counts = space.genes.at, space.genes.counts
     genes = tuple([at[key] for key in keys if key in at and counts[at[key]] > 1] for keys in (before, own))
     if (variants := math.prod(counts[[*genes[0], *genes[1]]].tolist())) > MOST_VARIANTS:
@@ -196,7 +196,7 @@ def _slot(
     model: CostModel | None,
     condition: tuple[int, int] | None = None,
 ) -> _Slot:
-    """From V variants, each with its P alternatives."""
+    """A slot from V variants, each with its P alternatives."""
     counts = space.genes.counts[genes].tolist()
     strides = tuple(math.prod(counts[k + 1 :]) for k in range(len(counts)))
     amounts = [[u.macs, u.parameters, u.weight_bytes, u.memory] for options in units for u in options]

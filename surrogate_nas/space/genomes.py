@@ -1,4 +1,4 @@
-"""The genomes of published systems: integer strings, as their authors' programs write them, and back.
+"""Codecs of the genomes of published systems: integer strings, as their authors' programs write them.
 
 A genome is an architecture, and where thresholds are among its genes an operating point. Genes of blocks and branches
 that do not exist are padding: any value means the same, and 0 is written, so (architecture, operating point) → genome
@@ -26,7 +26,7 @@ THRESHOLDS = (0.1, 0.2, OFF)
 """Of EDANAS and AEBNAS; a threshold of 1 means that there is no exit."""
 MODULE_GENES = (((8, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)), ((0, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)))
 """Of AEBNAS's two modules: side (0 for no module), kernel, channel multiplier, factor of the max pooling. A repeated
-value is drawn more often; it is no other choice, and its first index is written."""
+value is drawn more often; it is not another choice, and its first index is written."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Genome:
 
     name: str
     thresholds: bool
-    """Whether its exit genes are thresholds; otherwise they say which exits exist."""
+    """Whether its exit genes are thresholds; otherwise they are flags of which exits exist."""
     modules: bool
     """Whether it has genes for the branches."""
 
@@ -62,10 +62,10 @@ class Genome:
         return (*genes, spec.resolution) if spec.resolution else tuple(genes)
 
     def decode(self, genes: Sequence[int]) -> tuple[Architecture, OperatingPoint | None]:
-        """What a genome stands for; without threshold genes there is no operating point.
+        """The architecture and operating point of a genome; without threshold genes there is no operating point.
 
         Raises:
-            InputError: for a wrong number of genes, one out of range, or fewer exits than there must be.
+            InputError: for a wrong number of genes, one out of range, or fewer exits than required.
         """
         if len(genes) != len(self.choices):
             raise InputError(f"a genome of {self.name} has {len(self.choices)} genes, got {len(genes)}")
@@ -128,7 +128,7 @@ class Genome:
 
     @cached_property
     def _typical(self) -> Architecture:
-        """One with every exit: for what all of them share."""
+        """An architecture with every exit, for the parts that all share."""
         return self.space.decode(np.ones((1, self.space.dimension)))[0]
 
     def _stage(self, s: int, genes: Sequence[int]) -> Stage:
@@ -177,7 +177,7 @@ def genome(name: str) -> Genome:
     """The codec of a published system.
 
     Raises:
-        InputError: naming those there are.
+        InputError: naming the published systems.
     """
     if name not in GENOMES:
         raise InputError(f"space {name!r} has no published genome; allowed: {', '.join(GENOMES)}")

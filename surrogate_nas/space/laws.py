@@ -1,4 +1,4 @@
-"""What must hold in every search space, tried on random architectures of one."""
+"""Laws of every search space, tested on random architectures of one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from surrogate_nas.space.space import SearchSpace
 
 Generator = np.random.Generator
 FEW = 20
-"""Architectures on which the slow laws are tried."""
+"""Number of architectures on which slow laws are tested."""
 GROWS = ("depth", "width", "kernel", "expansion")
 
 
 @dataclass(frozen=True, slots=True)
 class LawResult:
-    """A law, and how it fared."""
+    """The result of testing a law."""
 
     law: str
     cases: int
-    """Cases."""
+    """Number of cases."""
     counterexample: str | None = None
 
     @property
     def holds(self) -> bool:
-        """In all cases."""
+        """Whether it holds in all cases."""
         return self.counterexample is None
 
 
 @dataclass(frozen=True)
 class _Cases:
-    """Random architectures of a space, and chance for more."""
+    """Random architectures of a space, and a generator for more."""
 
     space: SearchSpace
     costing: Costing
@@ -46,11 +46,11 @@ class _Cases:
 
     @property
     def genes(self) -> Genes:
-        """Those of the space."""
+        """The genes of the space."""
         return self.space.genes
 
     def names(self, rows: Ints) -> str:
-        """As text."""
+        """The architectures as text."""
         return " and ".join(str(a) for a in self.space.architectures(rows))
 
     def first(self, law: str, rows: Ints, holds: Bools, others: Ints | None = None) -> LawResult:
@@ -62,18 +62,18 @@ class _Cases:
         return LawResult(law, len(rows), self.names(pair))
 
     def cost(self, rows: Ints) -> Cost:
-        """With every branch charged."""
+        """The costs with every branch charged."""
         return cost_of_indices(self.space, rows, self.costing)
 
 
 def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
-    """Every law on n random architectures; those that look at all neighbours on a few of them.
+    """Test every law on n random architectures; laws over all neighbours on a few of them.
 
     Args:
-        space: to be tried.
-        costing: for images that the space is meant for.
-        rng: chance.
-        n: architectures.
+        space: the space to test.
+        costing: accounting for images that the space is meant for.
+        rng: random generator.
+        n: number of architectures.
     """
     whole = costing_for(space, costing.shape, "all", costing.model)
     cases = _Cases(space, whole, moves.sample(space.genes, n, rng), rng)
@@ -94,7 +94,7 @@ def _texts(c: _Cases) -> LawResult:
 
 
 def _equality(c: _Cases) -> LawResult:
-    """Pairs that differ in one gene, whether or not it applies, and pairs of strangers."""
+    """Pairs that differ in one gene, whether or not it applies, and random pairs."""
     mutants = c.rows.copy()
     gene = c.rng.integers(len(c.genes), size=len(mutants))
     for row, g in zip(mutants, gene, strict=True):
@@ -132,7 +132,7 @@ def _symmetry(c: _Cases) -> LawResult:
 
 
 def _reach(c: _Cases) -> LawResult:
-    """Except that an exit cannot be left out where there must be as many as there are."""
+    """Except that an exit cannot be removed where their number is the least allowed."""
     law = "an architecture and its neighbours have every value of every gene that applies"
     for row in c.rows[:FEW]:
         around = np.concatenate([row[None], moves.neighbors(c.genes, row)])

@@ -1,6 +1,6 @@
-"""Moves in a space: drawing, mutation, crossover and neighbours, as functions of its genes and rows of choice indices.
+"""Moves in a space: sampling, mutation, crossover and neighbours, as functions of its genes and rows of choice indices.
 
-The order of the draws is part of what a seed means: a study of the same seed proposes the same architectures.
+The order of the draws is fixed: a study of the same seed proposes the same architectures.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ def sample(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
 
 
 def _draw(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
-    """(n, G) uniform values in every gene, also where one does not apply."""
+    """(n, G) uniform values of every gene, also where one does not apply."""
     return np.stack([rng.integers(len(gene.values), size=n) for gene in genes], axis=1)
 
 
 def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> Iterator[Ints]:
     """n distinct canonical rows in parts of at most `draw`; up to `draw` rows are the same for any larger `draw`.
 
-    Of rows that were drawn before, 64-bit fingerprints are kept: sums modulo 2⁶⁴ with random weights. Two of a million
+    Rows drawn before are recognised by 64-bit fingerprints: sums modulo 2⁶⁴ with random weights. Two of a million
     rows share one with a probability below 10⁻⁶, and then the later row is left out.
 
     Raises:
@@ -48,9 +48,9 @@ def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> It
 
 
 def mutate(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
-    """(n, G): each gene redrawn with probability `rate`, and one gene that applies changed for certain.
+    """(n, G): each gene redrawn with probability `rate`, and one gene that applies always changed.
 
-    Genes that a change makes apply are drawn uniformly.
+    Genes that come to apply by a change are drawn uniformly.
     """
     mutants = _mutate_once(genes, rows, rng, rate)
     while len(bad := np.flatnonzero(~genes.valid(mutants))):
@@ -98,7 +98,7 @@ def crossover(genes: Genes, left: Ints, right: Ints, rng: np.random.Generator) -
 
 
 def neighbors(genes: Genes, row: Ints) -> Ints:
-    """(k, G): every row that differs from this (G,) row in one gene, genes that this makes apply being free.
+    """(k, G): every row that differs from this (G,) row in one gene; genes that come to apply by it are free.
 
     The relation is symmetric, and never holds between a row and itself.
     """
@@ -115,7 +115,7 @@ def neighbors(genes: Genes, row: Ints) -> Ints:
 
 
 def _complete(genes: Genes, rows: Ints, was: Bools) -> Ints:
-    """Each row with every setting of the genes that apply to it and did not before; the others as they were."""
+    """Each row with every setting of the genes that newly apply to it; other genes stay."""
     active = np.ones(rows.shape, dtype=bool)
     for g, gene in enumerate(genes):
         for parent, allowed in gene.needs:

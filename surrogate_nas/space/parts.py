@@ -1,4 +1,4 @@
-"""Gene values to the parts of an architecture, and back."""
+"""Conversion between gene values and the parts of an architecture."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -25,11 +25,11 @@ from surrogate_nas.space.spec import (
 )
 
 Choice = Callable[..., Any]
-"""`chosen(*key)`: what a row of choice indices chooses, or the space fixes, for a key; `None` where neither does."""
+"""`choice(*key)`: the value of a key, by a row of choice indices or fixed by the space; `None` if neither has one."""
 
 
 def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Key, Value | None]:
-    """What a stage says of its genes and of what a space may fix.
+    """Values of a stage's keys: its genes, and values that a space may fix.
 
     Raises:
         InputError: for blocks that differ where the space has one choice for all of them.
@@ -54,7 +54,7 @@ def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Ke
 
 
 def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Value | None]:
-    """What an exit says of its genes and of what a space may fix.
+    """Values of an exit's keys: its genes, and values that a space may fix.
 
     Raises:
         InputError: for an exit where the space has none, or a branch of another kind.

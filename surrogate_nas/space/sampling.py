@@ -1,6 +1,6 @@
-"""Drawing architectures within exact limits: uniformly, evenly over cost, or spread out.
+"""Sampling of architectures within exact limits: uniform, stratified by cost, or space-filling.
 
-Uniform over choices is not uniform over cost: most of a space's networks cost about the same. And limits may leave one
+Uniform over choices is not uniform over cost: most of a space's networks cost about the same. Limits may leave one
 network in a million, which plain rejection would not find in time.
 """
 
@@ -23,12 +23,12 @@ SamplingName = Literal["uniform", "stratified", "space-filling"]
 BATCH = 4096
 BATCHES, QUICK_BATCHES = 50, 4
 POOL = 2048
-"""Networks from which a design is taken: it is the same whatever number is asked for."""
+"""Networks from which a design is selected, independent of how many are requested."""
 STRATA = 16
 CLIMBS, CLIMBERS, STEPS_OF_CLIMBERS = 40, 32, 8
 POPULATION = 1024
 LEVEL = 0.1
-"""Share of a population that makes the next level."""
+"""Share of a population that defines the next level."""
 STEPS_PER_LEVEL = 12
 MOST_LEVELS = 80
 MOST_STEPS = 2000
@@ -46,17 +46,17 @@ def sample_within(
     """n distinct architectures that keep the exact limits. The k-th of them does not depend on n.
 
     Args:
-        space: to draw from.
-        n: how many.
-        costing: how costs are counted.
-        limits: of which those count that cost alone decides.
-        rng: chance.
+        space: the space to sample.
+        n: number of architectures.
+        costing: accounting of costs.
+        limits: limits, of which the exact ones are checked.
+        rng: random generator.
         taken: rows that must not be drawn.
         kind: `uniform` over choices; `stratified`, evenly over the logarithm of the MACs to the last exit;
             `space-filling`, each as far from those before as can be.
 
     Raises:
-        InputError: if the space, within these limits, does not give that many; the smallest costs found are named.
+        InputError: if fewer are found within these limits; the message has the smallest costs found.
     """
     if n == 0:
         return []
@@ -71,10 +71,10 @@ def sample_within(
 
 
 def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator) -> Ints:
-    """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
+    """Up to `most` distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
 
     Raises:
-        InputError: if none is found; the limits and the smallest costs found are named.
+        InputError: if none is found; the message has the limits and the smallest costs found.
     """
     draws = _Draws(space, costing, limits, rng, set())
     return _stratify(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
@@ -83,9 +83,9 @@ def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits,
 def some_rows(
     space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
 ) -> Ints:
-    """Up to so many distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
+    """Up to `most` distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
 
-    In a small space all that are left are found.
+    In a small space all remaining rows are found.
     """
     if space.genes.everything is not None:
         return rng.permutation(untaken(space, space.genes.everything, costing, limits, taken).indices)[:most]
@@ -96,7 +96,7 @@ def some_rows(
 
 
 class _Draws:
-    """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
+    """A sampler of distinct rows within the limits: by rejection, then by subset simulation if that finds too few."""
 
     def __init__(
         self, space: SearchSpace, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
@@ -104,7 +104,7 @@ class _Draws:
         self.space, self.costing, self.limits, self.rng, self.taken = space, costing, limits, rng, taken
 
     def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
-        """(n, G) rows; at least `least` of them, if there are no more, or without patience where they come slowly."""
+        """(n, G) rows; at least `least` if there are no more, or if not `patient` and they are rare."""
         rows: list[Ints] = []
         for count, batch in enumerate(self._batches(), 1):
             new = self.new(batch, n - len(rows))
@@ -121,7 +121,7 @@ class _Draws:
         return np.stack(rows)
 
     def new(self, rows: Ints, most: int) -> list[Ints]:
-        """Those that keep the limits and were not drawn before, up to so many; they count as drawn."""
+        """Up to `most` of the rows that keep the limits and are not taken; they are taken from then on."""
         new_rows = untaken(self.space, rows, self.costing, self.limits, self.taken).indices[:most]
         self.taken |= {row.tobytes() for row in new_rows}
         return list(new_rows)
@@ -144,7 +144,7 @@ class _Draws:
             if level == 0:
                 break
             stuck = stuck + 1 if level >= best else 0
-            if stuck > 3:  # nothing comes nearer
+            if stuck > 3:  # no progress
                 return
             best = min(best, level)
             rows, excess = self._metropolis(rows, excess, level)
@@ -153,7 +153,7 @@ class _Draws:
             yield rows[excess <= 0]
 
     def _metropolis(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
-        """As many rows, from those within the level, after some Metropolis steps that stay in it."""
+        """As many rows, resampled from those within the level, after some Metropolis steps that stay in it."""
         within = np.flatnonzero(excess <= level)
         if len(within) == 0:
             return rows, excess
@@ -168,12 +168,12 @@ class _Draws:
         return rows, excess
 
     def excess(self, rows: Ints) -> Floats:
-        """(n,) how far the cheapest way to use each network is over the limits; 0 within."""
+        """(n,) excess of the cheapest operating points of each network over the limits; 0 within."""
         candidates = Candidates.of_indices(self.space, rows, self.costing)
         return least_excess(candidates.cost, candidates.present, self.limits)
 
     def _smallest(self) -> str:
-        """Costs of the cheapest networks, found by going down from random ones."""
+        """Costs of the cheapest networks found by descent from random ones, as text."""
         cost = Candidates.of_indices(self.space, self.climb(-1.0, within_limits=False), self.costing).cost
         alone = np.where(cost.branch > 0, cost.backbone + cost.branch, cost.backbone)
         return (
@@ -182,7 +182,7 @@ class _Draws:
         )
 
     def climb(self, sign: float, *, within_limits: bool, start: Ints | None = None) -> Ints:
-        """Every row that was met on the way to the dearest networks (sign 1) or the cheapest (−1)."""
+        """All rows visited on the way to the dearest networks (sign 1) or the cheapest (−1)."""
         rows = moves.sample(self.space.genes, POPULATION, self.rng) if start is None else start
         visited = [rows]
         for _ in range(CLIMBS):
@@ -201,7 +201,7 @@ class _Draws:
 
 
 def _stratify(draws: _Draws, pool: Ints) -> Ints:
-    """The pool, and what lies towards both ends of the cost, in an order that goes evenly through the strata."""
+    """The pool and rows towards both ends of the cost, in an order that visits the strata evenly."""
     ends = [draws.climb(sign, within_limits=True, start=pool) for sign in (-1.0, 1.0)]
     more = (np.array(draws.new(end, len(end)), dtype=np.int64).reshape(-1, pool.shape[1]) for end in ends)
     rows = np.concatenate([pool, *more])

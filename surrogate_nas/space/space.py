@@ -1,4 +1,4 @@
-"""The search space: architectures as choice indices, as vectors and as text, and back."""
+"""The search space: conversion of architectures to and from choice indices, vectors and text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from surrogate_nas.space.parts import Choice, exit_values, make_branch, make_sta
 from surrogate_nas.space.spec import SpaceSpec
 
 LONGEST_ENCODING = 4000
-"""Characters; those of the presets have a few hundred."""
+"""Most characters of an encoding; those of the presets have a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class SearchSpace:
         return gene.values.index(value)
 
     def _values(self, architecture: Architecture) -> dict[Key, Value | None]:
-        """What an architecture says of every gene and of everything that a space may fix; `None` does not apply."""
+        """Values of every gene and of everything that a space may fix; `None` where a key does not apply."""
         values: dict[Key, Value | None] = {
             ("resolution",): architecture.resolution,
             ("bits",): architecture.bits or FLOAT_BITS,
@@ -115,7 +115,7 @@ class SearchSpace:
 
     @cached_property
     def _fixed_values(self) -> dict[Key, Value]:
-        """What no gene chooses."""
+        """Values that the space fixes, by key."""
         spec = self.spec
         fixed: dict[Key, Value] = {("classifier",): spec.classifier, ("bits",): spec.bits[0]}
         if spec.resolution:
@@ -145,7 +145,7 @@ class SearchSpace:
         return [self._architecture(row) for row in indices.tolist()]
 
     def choices(self, row: Sequence[int]) -> Choice:
-        """What a row of choice indices says of any key: by its gene, or because the space fixes it."""
+        """The values of keys for a row of choice indices: by genes, or fixed by the space."""
         values = self._fixed_values | {gene.key: gene.values[k] for gene, k in zip(self.genes, row, strict=True)}
         return lambda *key: values.get(key)
 

@@ -137,7 +137,7 @@ class ExitsSpec(_Choices):
     """Where exits may stand."""
 
     at: tuple[Positive, ...] | None = None
-    """Stages, counted from 1, that an exit may follow; all but the last by default."""
+    """Stages, counted from 1, that an exit may follow; by default all but the last."""
     at_least: Annotated[int, Field(ge=0)] = 0
     """Early exits that every network has at least."""
 
@@ -242,7 +242,7 @@ class SpaceSpec(Spec):
         return tuple(range(self.positions - 1)) if at is None else tuple(s - 1 for s in at)
 
     def smallest_side(self, position: int) -> int:
-        """That the feature map after a stage may have, for the images that the space is meant for."""
+        """Smallest side of the feature map after a stage, for the images that the space is meant for."""
         if self.backbone:
             return self.backbone.segments[position].side
         assert self.stem is not None
@@ -270,7 +270,7 @@ def preset(name: str) -> SpaceSpec:
     """The preset of that name.
 
     Raises:
-        InputError: naming the presets there are.
+        InputError: naming the presets.
     """
     if name not in preset_names():
         raise InputError(
