@@ -1,4 +1,4 @@
-"""What a user may set: limits of the search, and the settings of a study."""
+"""The settings of a study: everything in `config.yaml`, validated."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -15,27 +15,27 @@ from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
 FEWEST_NETWORKS = 8
-"""Trained networks that a surrogate needs at least."""
+"""Fewest trained networks that a surrogate is fitted to."""
 FULL = 5
-"""Epochs of full fidelity for each of the search's, without other orders."""
+"""Default epochs of full fidelity per epoch of the search."""
 KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["stack", "gp", "xgb", "switching", "size"]
 SURROGATE_NAMES = ("auto", *get_args(SurrogateName))
-"""`auto` is the best of some, as cross-validation finds it."""
+"""`auto` chooses among several by cross-validation."""
 StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ExecutorName = Literal["processes", "ray"]
 
 
 class Settings(Config):
-    """A study's `config.yaml`: what may change between two commands. What may not is in the archive."""
+    """A study's `config.yaml`: the settings that may change between two commands. Fixed ones are in the archive."""
 
     budget: Count = 32
     """Trainings in all."""
     initial: Count = 20
     """Trainings of sampled architectures before the search starts."""
     sampling: SamplingName = "uniform"
-    """How those are drawn: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
+    """How these are sampled: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
     batch: Count = 4
     """Proposals per round."""
     limits: Limits = Limits()
@@ -43,7 +43,7 @@ class Settings(Config):
     recipe: Recipe = Recipe()
     """How each network is trained."""
     final: Recipe | None = None
-    """By which `finalize` trains; `None` is `recipe` for five times as many epochs."""
+    """Recipe of `finalize`; `None` is `recipe` for five times as many epochs."""
     surrogate: str = "auto"
     """One of `SURROGATE_NAMES`, or `package.module:function` that fits one of your own."""
     strategy: str = "bayesian"
@@ -74,7 +74,7 @@ class Settings(Config):
     executor: ExecutorName = "processes"
     """Where trainings run: in processes of this machine, or on a Ray cluster."""
     ray_address: str | None = None
-    """Of the cluster; `None` starts one on this machine."""
+    """Address of the cluster; `None` starts one on this machine."""
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, else none."""
     max_memory_gb: Amount | None = None
@@ -91,11 +91,11 @@ class Settings(Config):
 
     @field_validator("surrogate", "strategy")
     @classmethod
-    def _known_or_the_users_own(cls, name: str, info: ValidationInfo) -> str:
-        known: tuple[str, ...] = SURROGATE_NAMES if info.field_name == "surrogate" else STRATEGY_NAMES
-        if name not in known and ":" not in name:
+    def _known_name_or_reference(cls, name: str, info: ValidationInfo) -> str:
+        names: tuple[str, ...] = SURROGATE_NAMES if info.field_name == "surrogate" else STRATEGY_NAMES
+        if name not in names and ":" not in name:
             raise ValueError(
-                f"{name!r} is not a {info.field_name}; allowed: {', '.join(known)}, package.module:function"
+                f"{name!r} is not a {info.field_name}; allowed: {', '.join(names)}, package.module:function"
             )
         return name
 
@@ -106,7 +106,7 @@ class Settings(Config):
         return self
 
     @model_validator(mode="after")
-    def _ray_is_meant(self) -> Self:
+    def _ray_settings_need_ray(self) -> Self:
         for name in ("ray_address", "gpus_per_trial"):
             if getattr(self, name) is not None and self.executor != "ray":
                 raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
@@ -128,7 +128,7 @@ class Settings(Config):
 
     @property
     def full_recipe(self) -> Recipe:
-        """Of full fidelity."""
+        """The recipe of full fidelity."""
         return self.final or self.recipe.model_copy(update={"epochs": FULL * self.recipe.epochs, "max_seconds": None})
 
     @classmethod
@@ -147,9 +147,11 @@ class Settings(Config):
             partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
-        """With `changes` (nested for limits and recipe) validated and applied."""
-        merged = self.model_dump()
+        """A copy with `changes` (nested for limits and recipe) applied and validated."""
+        values = self.model_dump()
         for name, value in changes.items():
-            before = merged.get(name)
-            merged[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
-        return parse(Settings, merged, "settings")
+            value_before = values.get(name)
+            values[name] = (
+                {**value_before, **value} if isinstance(value_before, dict) and isinstance(value, dict) else value
+            )
+        return parse(Settings, values, "settings")

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from surrogate_nas import Study
-from surrogate_nas.architecture.cost import charged
+from surrogate_nas.architecture.cost import costs_of_leaving
 from surrogate_nas.exits.front import Front
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.costs import cost_of_indices
@@ -25,7 +25,7 @@ def worst(study: Study) -> float:
     """The largest worst-case MACs of a trained network."""
     space = study.space
     cost = cost_of_indices(space, space.indices([r.architecture for r in study.records()]), study.home.costing)
-    return float(charged(*cost.priced, None, cost.charge_heads).max())
+    return float(costs_of_leaving(*cost.objective_costs, None, cost.charge_heads).max())
 
 
 def main() -> None:

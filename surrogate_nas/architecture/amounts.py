@@ -1,4 +1,4 @@
-"""From units to costs, with the alternative of each gated branch decided."""
+"""Sums of units' costs, and the choice among the alternatives of each gated branch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ class Amounts:
     other: tuple[Floats, Floats] | None  # (n, E) and (n, E, P)
 
     @property
-    def chosen(self) -> Ints:
-        """(n, E) which alternative each branch is."""
-        return _chosen(self.segment[..., _MACS], self.head[..., _MACS], self.present)
+    def alternatives(self) -> Ints:
+        """(n, E) index of each branch's alternative."""
+        return _alternatives(self.segment[..., _MACS], self.head[..., _MACS], self.present)
 
     def cost(self) -> Cost:
-        """With the alternatives decided."""
-        present, chosen = self.present.astype(np.int64), self.chosen
-        head = _take(self.head, chosen) * present[..., None]
-        head_memory = _take(self.head_memory, chosen) * present
+        """The costs with the alternatives chosen."""
+        present, alternatives = self.present.astype(np.int64), self.alternatives
+        head = _take(self.head, alternatives) * present[..., None]
+        head_memory = _take(self.head_memory, alternatives) * present
         memory = np.maximum.accumulate(self.segment_memory, axis=1)
         memory[:, -1] = np.maximum(memory[:, -1], head_memory[:, -1])
         totals = self.segment.sum(axis=1) + head.sum(axis=1)
         backbone, branch = _with_classifier(self.segment[..., _MACS].cumsum(axis=1), head[..., _MACS])
         other = None
         if self.other is not None:
-            other = _with_classifier(self.other[0].cumsum(axis=1), _take(self.other[1], chosen) * present)
+            other = _with_classifier(self.other[0].cumsum(axis=1), _take(self.other[1], alternatives) * present)
         head_memory[:, -1] = 0
         parameters, weight_bytes = totals[:, _PARAMETERS], totals[:, _WEIGHT_BYTES]
         return Cost(
@@ -55,21 +55,21 @@ class Amounts:
 
 
 def _with_classifier(backbone: Array, head: Array) -> tuple[Any, Any]:
-    """The final classifier belongs to the backbone."""
+    """Add the final classifier to the backbone."""
     backbone[:, -1] += head[:, -1]
     head[:, -1] = 0
     return backbone, head
 
 
-def _take(values: Array, chosen: Ints) -> Array:
+def _take(values: Array, alternatives: Ints) -> Array:
     """(n, E, …) of (n, E, P, …)."""
     if values.shape[2] == 1:
         return values[:, :, 0]
-    index = chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
+    index = alternatives.reshape(*alternatives.shape, *[1] * (values.ndim - 2))
     return np.asarray(np.take_along_axis(values, index, axis=2)[:, :, 0])
 
 
-def _chosen(segment: Ints, head: Ints, present: Bools) -> Ints:
+def _alternatives(segment: Ints, head: Ints, present: Bools) -> Ints:
     """(n, E) index of each branch's alternative: the first that makes leaving there cheaper than at the next exit.
 
     NACHOS's rule for the pooling before a branch (arXiv 2401.13330); the last alternative where none does.
@@ -80,16 +80,16 @@ def _chosen(segment: Ints, head: Ints, present: Bools) -> Ints:
         present: (n, E) which exits exist.
     """
     n, E, P = head.shape
-    chosen = np.zeros((n, E), dtype=np.int64)
+    alternatives = np.zeros((n, E), dtype=np.int64)
     if P == 1:
-        return chosen
+        return alternatives
     ahead = head[:, -1, 0] * present[:, -1]  # from a position to leaving at the first exit from there on
     for e in reversed(range(E - 1)):
         on = segment[:, e + 1] + ahead
         cheaper = head[:, e] < on[:, None]
-        chosen[:, e] = np.where(cheaper.any(axis=1), cheaper.argmax(axis=1), P - 1)
-        ahead = np.where(present[:, e], head[np.arange(n), e, chosen[:, e]], on)
-    return chosen
+        alternatives[:, e] = np.where(cheaper.any(axis=1), cheaper.argmax(axis=1), P - 1)
+        ahead = np.where(present[:, e], head[np.arange(n), e, alternatives[:, e]], on)
+    return alternatives
 
 
 def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
@@ -98,12 +98,12 @@ def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
 
 
 def with_last_repeated(options: Sequence[AnyUnit], count: int) -> list[AnyUnit]:
-    """As many as `count`; the last is repeated."""
+    """`count` alternatives; the last option is repeated."""
     return [options[min(p, len(options) - 1)] for p in range(count)]
 
 
 def single_amounts(units: Units, model: CostModel | None) -> Amounts:
-    """Of one architecture (n = 1)."""
+    """Amounts of one architecture (n = 1)."""
     E, P = len(units.segments), max(len(options) for options in units.heads) or 1
     head, head_memory = np.zeros((1, E, P, 3), dtype=np.int64), np.zeros((1, E, P), dtype=np.int64)
     other = (np.zeros((1, E)), np.zeros((1, E, P)))

@@ -12,14 +12,14 @@ from surrogate_nas.architecture.branches import KNOWN_PARTS, LINEAR, Branch, par
 from surrogate_nas.foundation.errors import InputError
 
 FLOAT_BITS = 32
-"""Bit width of what is not quantised."""
-Block = Literal["residual", "inverted"]
+"""Bit width without quantisation."""
+BlockKind = Literal["residual", "inverted"]
 Activation = Literal["relu", "hswish"]
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
 BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
-"""Of weights and activations, where they are not 32-bit floats."""
+"""Bit widths of quantised weights and activations."""
 MOST_BLOCKS = 1000
-"""In a stage: beyond, a mistyped depth would only fill the memory."""
+"""Largest depth of a stage; a mistyped depth would otherwise fill the memory."""
 _INPUT = re.compile(r"in(?:-r(\d+))?(?:-q(\d+))?")
 _STEM = re.compile(r"stem-w(\d+)-s(\d+)(-block)?(-hs)?")
 _BACKBONE = re.compile(r"(tuned|frozen)-([\w.]+:[\w.]+)")
@@ -34,7 +34,7 @@ def _flags(**present: bool) -> str:
 
 
 def _each(values: tuple[int, ...]) -> str:
-    """`3` for blocks that are alike, `3.5.3` for others."""
+    """`3` if all blocks have the same value, else `3.5.3`."""
     return str(values[0]) if len(set(values)) == 1 else ".".join(map(str, values))
 
 
@@ -53,7 +53,7 @@ class Stem:
     block: bool = False
     """Whether an inverted block of the same width, without expansion, follows."""
     activation: Activation = "relu"
-    """Of the convolution; the block has ReLU."""
+    """Activation of the convolution; the block has ReLU."""
 
     def __post_init__(self) -> None:
         require_positive(stem_width=self.width, stem_stride=self.stride)
@@ -67,14 +67,14 @@ class Stem:
 class Stage:
     """One backbone stage: blocks of one kind, the first of which carries the stride."""
 
-    block: Block
+    block: BlockKind
     """`residual`: two k×k convolutions and a shortcut; `inverted`: expand, depthwise k×k, project."""
     width: int
     """Output channels."""
     kernel: tuple[int, ...]
     """Side of each block's k×k convolutions; odd. There are as many blocks as kernels."""
     expansion: tuple[int, ...]
-    """Hidden channels of each inverted block per input channel; 1 in a residual stage, where there are none."""
+    """Hidden channels of each inverted block per input channel; 1 in a residual stage, which has none."""
     stride: int
     """Stride of the first block."""
     squeeze: bool = False
@@ -111,7 +111,7 @@ class Backbone:
     """A network of the user's own, cut into segments; see `surrogate_nas.network.backbone`."""
 
     factory: str
-    """`package.module:function` that makes it."""
+    """`package.module:function` that makes the network."""
     frozen: bool
     """Whether its weights stay as the function made them, and only the exit branches are trained."""
 
@@ -121,10 +121,10 @@ class Backbone:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of such a network, up to and including a module."""
+    """A segment of a user's backbone, up to and including a module."""
 
     name: str
-    """Of the module, as in `named_modules`; `end` for the last segment."""
+    """Name of the module, as in `named_modules`; `end` for the last segment."""
 
     def __str__(self) -> str:
         return f"to-{self.name}"
@@ -201,8 +201,8 @@ class Architecture:
         if stem is None or not rest:
             raise InputError(f"encoding {text.strip()!r} does not start with a stem and a stage; the form is {_FORM}")
         pairs = [part.partition("@") for part in rest]
-        read = _parse_stage if isinstance(stem, Stem) else _parse_segment
-        stages = tuple(read(stage) for stage, _, _ in pairs)
+        parse_stage = _parse_stage if isinstance(stem, Stem) else _parse_segment
+        stages = tuple(parse_stage(stage) for stage, _, _ in pairs)
         branches = tuple(parse_branch(branch) if at else None for _, at, branch in pairs)
         return cls(stem, stages, branches[:-1], branches[-1] or LINEAR, resolution, bits)
 
@@ -231,7 +231,7 @@ def _parse_stage(text: str) -> Stage:
     if depth > MOST_BLOCKS:
         raise InputError(f"stage {text!r} has more than {MOST_BLOCKS} blocks")
     kernel, expansion = (_of_each(numbers, depth, text) for numbers in (match[4], match[5] or "1"))
-    kind: Block = "inverted" if match[1] == "inv" else "residual"
+    kind: BlockKind = "inverted" if match[1] == "inv" else "residual"
     return Stage(
         kind, int(match[3]), kernel, expansion, int(match[6]), bool(match[7]), "hswish" if match[8] else "relu"
     )

@@ -1,4 +1,4 @@
-"""Exit branches: what stands between a feature map and the logits of an exit. Frozen values with a text form."""
+"""Exit branches, the layers between a feature map and the logits of an exit, as frozen values with a text form."""
 
 import re
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Literal
 
 from surrogate_nas.foundation.errors import InputError
 
-Layer = Literal["conv", "separable"]
+LayerKind = Literal["conv", "separable"]
 KNOWN_PARTS = 4096
-"""Parts of encodings that are remembered with their values: a million encodings of a space repeat a few thousand."""
+"""Size of the cache of parsed parts: a million encodings of a space repeat a few thousand."""
 _CONV = re.compile(r"(conv|sep)-d(\d+)-c(\d+)-p(\d+)")
 _MOBILE = re.compile(r"mobile-e(\d+)-m(\d+)")
 _GATED = re.compile(r"gated-c(\d+(?:\.\d+)*)")
@@ -35,7 +35,7 @@ class ConvBranch:
 
     depth: int
     """3×3 layers before the classifier; 0 makes a linear exit."""
-    layer: Layer
+    layer: LayerKind
     """`conv`: a full convolution; `separable`: depthwise, then pointwise."""
     channels: int
     """Output channels of each layer."""
@@ -71,7 +71,7 @@ class MobileBranch:
     expand: int
     """Channels after the first 1×1 convolution, per channel of the feature map."""
     mix: int
-    """Channels after the second, on the pooled map, per channel of the feature map."""
+    """Channels after the second 1×1 convolution, on the pooled map, per channel of the feature map."""
 
     def __post_init__(self) -> None:
         require_positive(expand=self.expand, mix=self.mix)
@@ -84,7 +84,7 @@ class MobileBranch:
 class GatedBranch:
     """NACHOS's branch (arXiv 2401.13330): max pooling, 3×3 convolutions, one linear layer to C logits and a gate.
 
-    The pooling is no choice: it grows (1, 2, 4) until leaving here costs less than leaving at the next exit.
+    The pooling is not a choice: it grows (1, 2, 4) until leaving here costs less than leaving at the next exit.
     """
 
     channels: tuple[int, ...]
@@ -115,7 +115,7 @@ class ResizeModule:
 
     @property
     def out_side(self) -> int:
-        """Side of its output; below 1 if there is none."""
+        """Side of the output; below 1 if the map vanishes."""
         return ((self.side - self.kernel) // 2 + 1) // self.pool
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ Branch = ConvBranch | MobileBranch | GatedBranch | ResizeBranch
 
 @lru_cache(KNOWN_PARTS)
 def parse_branch(text: str) -> Branch:
-    """Read what `str` of a branch writes.
+    """Parse the text form of a branch.
 
     >>> str(parse_branch("resize-r8.k3.m1.p2-r10.k5.m2.p1"))
     'resize-r8.k3.m1.p2-r10.k5.m2.p1'

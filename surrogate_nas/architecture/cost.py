@@ -1,6 +1,6 @@
-"""The costs of networks with early exits: MACs, sizes and memory in integers, and any other cost that adds up.
+"""Costs of networks with early exits: MACs, sizes and memory as integers, and any other additive cost.
 
-Costs are arrays over n architectures and E exit positions. What a sample pays depends on where it leaves, on which
+Costs are arrays over n architectures and E exit positions. The cost of a sample depends on where it leaves, on which
 exits are switched on, and on whether it is charged for every branch that was run before.
 """
 
@@ -18,19 +18,19 @@ ChargeHeads = Literal["all", "own"]
 """`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
 only reproduces the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
-"""Which cost is to be minimised: MACs, or that of a `CostModel`."""
+"""The cost to minimise: MACs, or that of a `CostModel`."""
 Number = TypeVar("Number", np.int64, np.float64)
 
 
 class CostModel(Protocol):
-    """What one run of a unit costs, for one image: microseconds, microjoules, anything that adds up."""
+    """Cost of one run of a unit for one image: microseconds, microjoules, any additive quantity."""
 
     @property
     def name(self) -> str:
-        """Its unit, as people read it: `µs`."""
+        """Unit of the cost as text: `µs`."""
 
     def cost(self, unit: AnyUnit) -> float:
-        """Of one unit; raises `InputError` for one that it does not know."""
+        """Cost of one unit; raises `InputError` for an unknown one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Cost:
     parameters: Ints
     """(n,) weights, biases and batch-norm scales of the whole network."""
     weight_bytes: Ints
-    """(n,) of the whole network as deployed; see `Unit.weight_bytes`."""
+    """(n,) bytes of weights of the whole network as deployed; see `Unit.weight_bytes`."""
     backbone_memory: Ints
     """(n, E) bytes of activations at the worst moment through stage e, the final classifier's included."""
     branch_memory: Ints
@@ -62,15 +62,15 @@ class Cost:
             on: (n, E − 1) or (E − 1,), early exits that are switched on; default all. An exit that is off is not run
                 and not charged.
         """
-        return charged(self.backbone, self.branch, on, self.charge_heads)
+        return costs_of_leaving(self.backbone, self.branch, on, self.charge_heads)
 
     def others(self, on: Bools | None = None) -> Floats | None:
-        """(n, E) the other cost of the same, if there is one."""
-        return None if self.other is None else charged(*self.other, on, self.charge_heads)
+        """(n, E) the other cost of a sample that leaves at position e, if there is one."""
+        return None if self.other is None else costs_of_leaving(*self.other, on, self.charge_heads)
 
     @property
-    def priced(self) -> tuple[Array, Array]:
-        """(n, E) each: what is to be minimised, of the backbone and of the branches."""
+    def objective_costs(self) -> tuple[Array, Array]:
+        """(n, E) each: the cost to minimise, of the backbone and of the branches."""
         if self.objective == "cost":
             assert self.other is not None
             return self.other
@@ -99,19 +99,26 @@ class Cost:
         )
 
     def room(self, n: int) -> "Cost":
-        """Unfilled arrays like these for n architectures."""
+        """A `Cost` for n architectures with arbitrary entries, to be set by `fill`."""
         one = self[:1]
         return one[np.zeros(n, dtype=np.int64)] if len(one) else self
 
     def fill(self, start: int, part: "Cost") -> None:
         """Set the entries from `start` on."""
-        for mine, given in zip(self._arrays, part._arrays, strict=True):
-            mine[start : start + len(part)] = given
+        for mine, theirs in zip(self._arrays, part._arrays, strict=True):
+            mine[start : start + len(part)] = theirs
 
     @property
     def _arrays(self) -> list[Array]:
-        own = (self.backbone, self.branch, self.parameters, self.weight_bytes, self.backbone_memory, self.branch_memory)
-        return [*own, *(self.other or ())]
+        arrays = (
+            self.backbone,
+            self.branch,
+            self.parameters,
+            self.weight_bytes,
+            self.backbone_memory,
+            self.branch_memory,
+        )
+        return [*arrays, *(self.other or ())]
 
     @classmethod
     def concatenate(cls, parts: Sequence["Cost"]) -> "Cost":
@@ -135,17 +142,17 @@ class Cost:
         )
 
 
-def charged(
+def costs_of_leaving(
     backbone: npt.NDArray[Number], branch: npt.NDArray[Number], on: Bools | None, charge_heads: ChargeHeads
 ) -> npt.NDArray[Number]:
-    """(…, E) what is spent by a sample that leaves at position e, of any cost: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e
-    where each sample pays for its own branch alone.
+    """(…, E) cost of a sample that leaves at position e, of any kind: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e where each
+    sample is charged for its own branch alone.
 
     Args:
         backbone: (…, E) B, through stage e.
-        branch: (…, E) H, of the branch there; 0 where it is off.
+        branch: (…, E) H, of the branch at each position; 0 where it is off.
         on: (…, E − 1) early exits that are switched on; default all.
-        charge_heads: whether every branch before is charged, or the last alone. Shapes broadcast.
+        charge_heads: whether all branches run are charged, or the last one alone. Shapes broadcast.
     """
     branch = branch if on is None else _where_on(branch, on)
     return np.asarray(backbone + (np.cumsum(branch, axis=-1) if charge_heads == "all" else branch))

@@ -1,4 +1,4 @@
-"""A cost that was measured, or that comes from elsewhere: one number per unit, in a CSV file."""
+"""Cost tables: one number per unit, timed or from another source, in a CSV file."""
 
 import csv
 import io
@@ -16,26 +16,26 @@ UNIT, SPREAD, RUNS = "unit", "spread", "runs"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one unit costs."""
+    """The cost of one unit."""
 
     value: float
     spread: float | None = None
-    """Relative interquartile range of what was measured."""
+    """Relative interquartile range of the timed runs."""
     runs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class CostTable:
-    """A `CostModel` that looks up what each unit costs. Two tables are equal only if they are the same object."""
+    """A `CostModel` that looks up the cost of each unit. Two tables are equal only if they are the same object."""
 
     name: str
-    """Unit of the cost, as people read it: `µs`."""
+    """Unit of the cost as text: `µs`."""
     entries: Mapping[str, Entry]
-    """By the text form of a unit."""
+    """Costs by the text form of a unit."""
     source: str = "the cost table"
 
     def cost(self, unit: AnyUnit) -> float:
-        """Of one unit; raises `InputError` for one that is not in the table."""
+        """Cost of one unit; raises `InputError` for one that is not in the table."""
         entry = self.entries.get(str(unit))
         if entry is None:
             raise InputError(
@@ -49,7 +49,7 @@ class CostTable:
 
     @classmethod
     def read(cls, path: Path) -> "CostTable":
-        """From a CSV whose header is `unit`, the name of the cost, and perhaps `spread` and `runs`.
+        """Read a CSV whose header is `unit`, the name of the cost, and perhaps `spread` and `runs`.
 
         Raises:
             InputError: one line with the file, the line, and the value got.
@@ -68,16 +68,16 @@ class CostTable:
                 raise InputError(f"{where}: {len(rows[0])} values are needed, got {len(row)}")
             if row[0] in entries:
                 raise InputError(f"{where}: {row[0]!r} is there twice")
-            said = dict(zip(rows[0][2:], row[2:], strict=True))
+            optional = dict(zip(rows[0][2:], row[2:], strict=True))
             entries[row[0]] = Entry(
                 _number(row[1], where),
-                _number(said[SPREAD], where) if said.get(SPREAD) else None,
-                int(_number(said[RUNS], where)) if said.get(RUNS) else None,
+                _number(optional[SPREAD], where) if optional.get(SPREAD) else None,
+                int(_number(optional[RUNS], where)) if optional.get(RUNS) else None,
             )
         return cls(rows[0][1], entries, str(path))
 
     def write(self, path: Path) -> None:
-        """As `read` takes it, whole or not at all."""
+        """Write a CSV that `read` accepts, whole or not at all."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([UNIT, self.name, SPREAD, RUNS])

@@ -1,4 +1,4 @@
-"""How costs are counted, and the cost of a single architecture."""
+"""The accounting of costs, and the cost of a single architecture."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -13,38 +13,38 @@ from surrogate_nas.architecture.units import Unit, Units, units_of
 
 @dataclass(frozen=True)
 class Costing:
-    """How costs are counted: for which images, with which accounting, and what else is counted beside MACs."""
+    """Accounting of costs: images, charges for branches, and a cost beside MACs."""
 
     shape: ImageShape
     charge_heads: ChargeHeads = "all"
     backbone: BackboneSpec | None = None
-    """The given backbone, if the space has one."""
+    """The user's backbone, if the space has one."""
     model: CostModel | None = None
     """A cost beside MACs."""
     objective: Objective = "macs"
-    """What is to be minimised."""
+    """The cost to minimise."""
 
     def units(self, architecture: Architecture) -> Units:
-        """Of an architecture; see `units_of`."""
+        """Units of an architecture; see `units_of`."""
         return units_of(architecture, self.shape, self.backbone)
 
     def of(self, architecture: Architecture) -> Cost:
-        """Cost of a single architecture (n = 1), whether or not it is of any space."""
-        return self.as_asked(_cost_of(architecture, self.counted))
+        """Cost of a single architecture (n = 1), which need not belong to a space."""
+        return self.with_accounting(_cost_of(architecture, self.canonical))
 
     def heads(self, architecture: Architecture) -> dict[int, Unit]:
-        """The branch at each position that has one, the classifier's included, with its alternative decided."""
+        """The branch at each position that has one, the classifier's included, with its alternative chosen."""
         units = self.units(architecture)
-        chosen = single_amounts(units, None).chosen[0]
-        return {e: options[min(chosen[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
+        alternatives = single_amounts(units, None).alternatives[0]
+        return {e: options[min(alternatives[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
 
     @cached_property
-    def counted(self) -> "Costing":
-        """Without what only changes how counts are read: so they are counted once."""
+    def canonical(self) -> "Costing":
+        """The same without fields that do not change the counts: the key under which counts are cached."""
         return replace(self, charge_heads="all", objective="macs")
 
-    def as_asked(self, cost: Cost) -> Cost:
-        """Counts as this accounting reads them."""
+    def with_accounting(self, cost: Cost) -> Cost:
+        """Counts of `canonical` with the charges and the objective of this accounting."""
         return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
 
 

@@ -1,4 +1,4 @@
-"""A backbone of the user's own, as it was cut into segments and counted."""
+"""Specification of a user's backbone: its segments and their counts."""
 
 from typing import Annotated
 
@@ -8,18 +8,18 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Spec(BaseModel):
-    """Choices or counts as data: frozen, and without fields that are not declared."""
+    """Base of specifications: frozen, without undeclared fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SegmentSpec(Spec):
-    """What a segment of a given backbone was counted to be, for one image."""
+    """Counts of one segment of a user's backbone, for one image."""
 
     name: str
     channels: Positive
     side: Positive
-    """Of the feature map at its end."""
+    """Side of the feature map at its end."""
     macs: Annotated[int, Field(ge=0)]
     parameters: Annotated[int, Field(ge=0)]
     weight_bytes: Annotated[int, Field(ge=0)]
@@ -30,15 +30,15 @@ class SegmentSpec(Spec):
 
 
 class BackboneSpec(Spec):
-    """A network of the user's own that is searched for exits only."""
+    """A user's network, of which only the exits are searched."""
 
     factory: str
-    """`package.module:function` that makes it."""
+    """`package.module:function` that makes the network."""
     folder: str | None = None
-    """Where that module is found if it is not installed."""
+    """Folder of that module if it is not installed."""
     frozen: bool = False
     channels: Positive
     side: Positive
-    """Of the images that it takes."""
+    """Side of its input images."""
     classes: Positive
     segments: tuple[SegmentSpec, ...] = Field(min_length=2)

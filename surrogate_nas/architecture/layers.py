@@ -15,7 +15,7 @@ class Map:
 
     @property
     def elements(self) -> int:
-        """Numbers in it."""
+        """Number of elements."""
         return self.channels * self.side**2
 
     def __str__(self) -> str:
@@ -24,7 +24,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution, with what is fused into it."""
+    """A convolution with its fused normalisation and activation."""
 
     width: int
     """Output channels."""
@@ -32,17 +32,17 @@ class Conv:
     stride: int = 1
     depthwise: bool = False
     padded: bool = True
-    """By half the kernel, so that only the stride makes the map smaller."""
+    """Whether padded by half the kernel, so that only the stride makes the map smaller."""
     norm: bool = True
     bias: bool = False
     activation: Activation | None = "relu"
 
     def out(self, x: Map) -> Map:
-        """The map that it makes of `x`: of side ⌈side / stride⌉ if padded."""
+        """Output map for an input `x`: of side ⌈side / stride⌉ if padded."""
         return Map(self.width, -(-x.side // self.stride) if self.padded else (x.side - self.kernel) // self.stride + 1)
 
     def weights(self, x: Map) -> int:
-        """k² · channels in per group · channels out."""
+        """k² · input channels per group · output channels."""
         return self.kernel**2 * (1 if self.depthwise else x.channels) * self.width
 
     def macs(self, x: Map) -> int:
@@ -54,7 +54,7 @@ class Conv:
         return self.weights(x) + self.width * (2 * self.norm + self.bias)
 
     def biases(self, x: Map) -> int:
-        """Numbers added to outputs once batch normalisation has been folded."""
+        """Biases once batch normalisation has been folded."""
         return self.width if self.norm or self.bias else 0
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear layer with biases on all numbers of a map."""
+    """A linear layer with biases on all elements of a map."""
 
     width: int
 
@@ -74,7 +74,7 @@ class Linear:
         return Map(self.width, 1)
 
     def weights(self, x: Map) -> int:
-        """In times out."""
+        """Inputs × outputs."""
         return x.elements * self.width
 
     def macs(self, x: Map) -> int:
@@ -95,14 +95,14 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
-    """What has no weights and multiplies nothing."""
+    """A layer without weights and multiplications: pooling, resizing, ReLU."""
 
     kind: Literal["avg pool", "max pool", "global pool", "resize", "rescale", "relu"]
     size: int = 1
     """Factor of a pooling, side of a resized map or of a rescaled image."""
 
     def out(self, x: Map) -> Map:
-        """The map that it makes of `x`."""
+        """Output map for an input `x`."""
         match self.kind:
             case "avg pool" | "max pool":
                 return Map(x.channels, x.side // self.size)
@@ -114,7 +114,7 @@ class Reshape:
                 return x
 
     def weights(self, x: Map) -> int:
-        """None."""
+        """0."""
         return 0
 
     macs = parameters = biases = weights
@@ -125,7 +125,7 @@ class Reshape:
 
 @dataclass(frozen=True, slots=True)
 class SqueezeExcite:
-    """Scale channels by what a bottleneck says of their means (arXiv 1709.01507): two 1×1 convolutions with biases."""
+    """Squeeze-and-excitation (arXiv 1709.01507): a bottleneck of two 1×1 convolutions on means scales the channels."""
 
     hidden: int
 
@@ -134,11 +134,11 @@ class SqueezeExcite:
         return x
 
     def weights(self, x: Map) -> int:
-        """Down and up."""
+        """Weights of both convolutions."""
         return 2 * x.channels * self.hidden
 
     def macs(self, x: Map) -> int:
-        """On a 1×1 map."""
+        """Multiply-accumulates on a 1×1 map."""
         return self.weights(x)
 
     def parameters(self, x: Map) -> int:
@@ -146,7 +146,7 @@ class SqueezeExcite:
         return self.weights(x) + self.biases(x)
 
     def biases(self, x: Map) -> int:
-        """Of both convolutions."""
+        """Biases of both convolutions."""
         return self.hidden + x.channels
 
     def __str__(self) -> str:

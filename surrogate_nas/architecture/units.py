@@ -1,10 +1,10 @@
-"""What an architecture is made of, for images of a size: the pieces that are counted, timed and built.
+"""Units: the pieces of an architecture, for images of one size, that are counted, timed and built.
 
-A *unit* is a piece that runs as a whole: the stem, a block, an exit branch, a segment of a given backbone. Everything
-that is known of a network without training it is a sum (or a maximum) over its units, so a cost needs one number per
-distinct unit. The network is built from the same units, which is why its counts cannot drift from these.
+A *unit* runs as a whole: the stem, a block, an exit branch, a segment of a user's backbone. Every cost of a network is
+a sum (or a maximum) over its units, so a cost model needs one number per distinct unit. The network is built from the
+same units, so its counts cannot drift from these.
 
-Counted are convolutions and linear layers. Batch normalisation folds into the convolution before it when a network is
+Convolutions and linear layers are counted. Batch normalisation folds into the convolution before it when a network is
 deployed, and pooling, resizing, activations and additions are not multiply-accumulates: they cost none.
 """
 
@@ -24,34 +24,34 @@ GATE_POOLS = (1, 2, 4)
 """Factors that a gated branch's max pooling may grow to."""
 SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE = 4, 8
 KNOWN_STAGES, KNOWN_HEADS = 4096, 50_000
-"""Whose units are remembered: networks of a space share most of them."""
+"""Sizes of the caches of units: networks of a space share most of them."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Layers that run one after the other, perhaps with a shortcut around them."""
+    """A sequence of layers, perhaps with a shortcut around them."""
 
     input: Map
     layers: tuple[Layer, ...]
     shortcut: tuple[Layer, ...] | None = None
-    """What is added at the end is the input after these layers; `()` adds it as it is, `None` adds nothing."""
+    """Layers on the input that is added to the output; `()` adds the input itself, `None` adds nothing."""
     activation: Activation | None = None
-    """After that addition."""
+    """Activation after that addition."""
     keeps_input: bool = False
-    """Whether something else still needs the input: the backbone, while a branch runs."""
-    held: int = 0
-    """Bytes beside the input that something else needs meanwhile."""
+    """Whether the input stays in memory: the backbone reads it after a branch."""
+    held_bytes: int = 0
+    """Bytes beside the input that stay in memory meanwhile."""
     bits: int = FLOAT_BITS
     """Bit width of weights and activations."""
 
     @cached_property
     def inputs(self) -> tuple[Map, ...]:
-        """What each layer reads."""
+        """Input map of each layer."""
         return _walk(self.input, self.layers)[:-1]
 
     @cached_property
     def output(self) -> Map:
-        """What the last layer gives."""
+        """Output map of the last layer."""
         return _walk(self.input, self.layers)[-1]
 
     @property
@@ -71,7 +71,7 @@ class Unit:
 
     @cached_property
     def weight_bytes(self) -> int:
-        """As deployed: weights at the bit width, and one 32-bit bias per channel once batch norm has been folded."""
+        """Bytes as deployed: weights at the bit width, and one 32-bit bias per channel after folding batch norm."""
         weights = sum(layer.weights(x) for layer, x in self._all)
         biases = sum(layer.biases(x) for layer, x in self._all)
         return -(-weights * self.bits // 8) + FLOAT_BYTES * biases
@@ -80,17 +80,19 @@ class Unit:
     def memory(self) -> int:
         """Bytes of activations at the worst moment, for one image.
 
-        A layer needs what it reads and what it writes at once, beside what a shortcut or the backbone still waits for.
+        A layer's input and output are in memory at once, beside inputs of a shortcut or of the backbone.
         Activations, additions and scalings happen in place.
         """
-        kept = self.input.elements if self.keeps_input or self.shortcut is not None else 0
+        input_elements = self.input.elements if self.keeps_input or self.shortcut is not None else 0
         moments = [
-            _moment(layer, x, kept if i else 0)
+            _moment(layer, x, input_elements if i else 0)
             for i, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True))
         ]
-        written = self.output.elements
-        moments += [_moment(layer, x, written) for layer, x in zip(self.shortcut or (), [self.input], strict=False)]
-        return self.held + -(-max(moments, default=self.input.elements) * self.bits // 8)
+        output_elements = self.output.elements
+        moments += [
+            _moment(layer, x, output_elements) for layer, x in zip(self.shortcut or (), [self.input], strict=False)
+        ]
+        return self.held_bytes + -(-max(moments, default=self.input.elements) * self.bits // 8)
 
     def __str__(self) -> str:
         around = "" if self.shortcut is None else f" + {', '.join(map(str, self.shortcut)) or 'input'}"
@@ -99,25 +101,25 @@ class Unit:
 
 
 def _walk(x: Map, layers: tuple[Layer, ...]) -> tuple[Map, ...]:
-    """The map before each layer, and the last one's output."""
+    """The map before each layer, and the output of the last."""
     maps = [x]
     for layer in layers:
         maps.append(layer.out(maps[-1]))
     return tuple(maps)
 
 
-def _moment(layer: Layer, x: Map, kept: int) -> int:
-    """Numbers alive while a layer runs, beside `kept`."""
+def _moment(layer: Layer, x: Map, waiting: int) -> int:
+    """Elements in memory while a layer runs, including the `waiting` ones."""
     if layer == Reshape("relu"):
-        return kept + x.elements
+        return waiting + x.elements
     if isinstance(layer, SqueezeExcite):
-        return kept + x.elements + x.channels + layer.hidden
-    return kept + x.elements + layer.out(x).elements
+        return waiting + x.elements + x.channels + layer.hidden
+    return waiting + x.elements + layer.out(x).elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUnit:
-    """A segment of a user's own backbone, as it was counted when the space was made."""
+    """A segment of a user's backbone, with the counts from when the space was made."""
 
     name: str
     output: Map
@@ -125,8 +127,8 @@ class GivenUnit:
     parameters: int
     weight_bytes: int
     memory: int
-    held: int
-    """Bytes beside the map that the rest of the backbone needs from here."""
+    held_bytes: int
+    """Bytes beside the output map that the rest of the backbone reads."""
 
     def __str__(self) -> str:
         return self.name
@@ -140,13 +142,13 @@ class Units:
     """A network's units, by exit position."""
 
     segments: tuple[tuple[AnyUnit, ...], ...]
-    """(E) what runs between the position before and this one."""
+    """(E) units between the previous position and this one."""
     heads: tuple[tuple[Unit, ...], ...]
-    """(E) empty where there is no exit. More than one are alternatives, of which the costs decide; see `Amounts`."""
+    """(E) branches; empty where there is no exit. Several are alternatives, chosen by cost; see `Amounts`."""
 
 
 def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSpec | None = None) -> Units:
-    """The units of an architecture for images of `shape`; a backbone's are told, not derived."""
+    """The units of an architecture for images of `shape`; those of a user's backbone come from its specification."""
     bits = architecture.bits or FLOAT_BITS
     if isinstance(architecture.stem, Stem):
         segments = _segments(architecture, architecture.stem, shape, bits)
@@ -175,7 +177,7 @@ def _segments(architecture: Architecture, stem: Stem, shape: ImageShape, bits: i
 
 
 def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
-    """The segments of a given backbone."""
+    """The segments of a user's backbone."""
     return tuple(
         GivenUnit(
             name=f"{backbone.factory} to {s.name}",
@@ -184,7 +186,7 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
             parameters=s.parameters,
             weight_bytes=s.weight_bytes,
             memory=s.peak_memory,
-            held=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
+            held_bytes=max(s.held_memory - FLOAT_BYTES * Map(s.channels, s.side).elements, 0),
         )
         for s in backbone.segments
     )
@@ -194,8 +196,8 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
 def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
     """The first convolution, after a resize if there is one, and perhaps a block."""
     image = Map(shape.channels, shape.size)
-    resized = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
-    first = Unit(image, (*resized, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
+    resize = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
+    first = Unit(image, (*resize, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
     if not stem.block:
         return (first,)
     return first, *stage_units(Stage("inverted", stem.width, (STEM_KERNEL,), (1,), 1), first.output, bits)
@@ -222,14 +224,14 @@ def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
         return Unit(x, layers, around, act, bits=bits)
     hidden = x.channels * stage.expansion[i]
     expand = (Conv(hidden, 1, activation=act),) if stage.expansion[i] > 1 else ()
-    squeeze = (SqueezeExcite(squeezed(hidden)),) if stage.squeeze else ()
+    squeeze = (SqueezeExcite(squeeze_width(hidden)),) if stage.squeeze else ()
     depthwise = Conv(hidden, kernel, stride, depthwise=True, activation=act)
     return Unit(
         x, (*expand, depthwise, *squeeze, Conv(stage.width, 1, activation=None)), () if same else None, bits=bits
     )
 
 
-def squeezed(width: int) -> int:
+def squeeze_width(width: int) -> int:
     """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter, rounded to a multiple of 8, not down by a tenth.
 
     >>> squeezed(72), squeezed(16)
@@ -244,21 +246,21 @@ def head_after(unit: AnyUnit, branch: Branch, classes: int, bits: int, *, last: 
     """A branch that reads the output of a backbone's unit, or its alternatives: a gated one has several poolings.
 
     Args:
-        unit: before it.
-        branch: which.
+        unit: the unit before the branch.
+        branch: the branch.
         classes: logits C; a gate is one more.
         bits: width of weights and activations.
-        last: whether this is the final classifier, after which nobody needs that output.
+        last: whether this is the final classifier, after which the output is not read again.
     """
-    return _head_units(branch, unit.output, classes, bits, unit.held if isinstance(unit, GivenUnit) else 0, last)
+    return _head_units(branch, unit.output, classes, bits, unit.held_bytes if isinstance(unit, GivenUnit) else 0, last)
 
 
 @lru_cache(KNOWN_HEADS)
-def _head_units(branch: Branch, x: Map, classes: int, bits: int, held: int, last: bool) -> tuple[Unit, ...]:
-    """The same after a map `x`, beside which the backbone needs `held` bytes."""
+def _head_units(branch: Branch, x: Map, classes: int, bits: int, held_bytes: int, last: bool) -> tuple[Unit, ...]:
+    """The same after a map `x`, with `held_bytes` in memory for the backbone."""
 
     def unit(*layers: Layer) -> Unit:
-        return Unit(x, layers, keeps_input=not last, held=held, bits=bits)
+        return Unit(x, layers, keeps_input=not last, held_bytes=held_bytes, bits=bits)
 
     match branch:
         case ConvBranch():

@@ -55,7 +55,7 @@ _IN: dict[Group, str] = {
 class Archive:
     """A study's proposals and records.
 
-    Open one with `Archive.create` or `Archive.open`; both are context managers' material: `close` it when done.
+    Open one with `Archive.create` or `Archive.open`, and `close` it when done.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
@@ -107,15 +107,15 @@ class Archive:
             self._insert_proposals(proposals)
 
     def add(self, record: Record) -> None:
-        """Store a record with its outputs, all or nothing. A record that is there already stays as it is."""
+        """Store a record with its outputs, all or nothing. An existing record stays as it is."""
         with _transaction(self._connection):
             self._insert(record)
 
     def merge(self, records: Iterable[Record]) -> None:
         """Store records of another archive, with their outputs, all of them or none.
 
-        What failed here gives way to what was trained there. Any other record that is there already stays as it is, and
-        so does a proposal, whose place in this archive a record then has.
+        A failure here is replaced by a trained record from there. Any other existing record stays as it is, and so does
+        an existing proposal, whose round and rank the record then has.
         """
         with _transaction(self._connection):
             for record in records:
@@ -157,25 +157,25 @@ class Archive:
             self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
     def retry(self, ids: Iterable[str]) -> None:
-        """Forget how these trainings failed: they are pending again. Those that did not fail stay as they are."""
+        """Delete the failures of these trainings, which are then pending again. Others stay as they are."""
         with _transaction(self._connection):
             self._forget_failures(ids)
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Forget these failed trainings and that they were proposed. Those that did not fail stay as they are."""
+        """Delete the failures of these trainings and their proposals. Others stay as they are."""
         with _transaction(self._connection):
             failed = self._forget_failures(ids)
             self._connection.executemany("DELETE FROM proposals WHERE id = ?", [(id,) for id in failed])
 
     def _forget_failures(self, ids: Iterable[str]) -> list[str]:
-        """Which of these were failures."""
+        """Delete the failures among these ids, and return their ids."""
         statement = "DELETE FROM records WHERE id = ? AND failure_kind IS NOT NULL"
         return [id for id in ids if self._connection.execute(statement, (id,)).rowcount]
 
     # ------------------------------------------------------------------ reading
 
     def proposals(self, group: Group = "search") -> list[Proposal]:
-        """Everything that was decided on, in (round, rank) order."""
+        """All proposals, in (round, rank) order."""
         rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
@@ -192,31 +192,31 @@ class Archive:
         Arrays are read only for `outputs=True`.
         """
         rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
-        listed = [_record(row) for row in rows]
+        records = [_record(row) for row in rows]
         if not outputs:
-            return listed
+            return records
         return [
-            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in listed
+            r if r.failure else Record(r.proposal, self.outputs(r.id), None, r.seconds, r.provenance) for r in records
         ]
 
     def find(self, id: str) -> Record:
-        """The record of whatever group whose id starts with `id`, without outputs.
+        """The record of any group whose id starts with `id`, without outputs.
 
         Raises:
             InputError: if there is none, or more than one.
         """
         everything = [r for group in GROUPS for r in self.records(group)]
-        found = [r for r in everything if r.id.startswith(id)] if id else []
-        if len(found) != 1:
-            known = ", ".join(r.id for r in everything[:6])
-            raise InputError(f"{len(found)} records have an id that starts with {id!r}; ids here: {known or 'none'}, …")
-        return found[0]
+        matches = [r for r in everything if r.id.startswith(id)] if id else []
+        if len(matches) != 1:
+            ids = ", ".join(r.id for r in everything[:6])
+            raise InputError(f"{len(matches)} records have an id that starts with {id!r}; ids here: {ids or 'none'}, …")
+        return matches[0]
 
     def outputs(self, id: str) -> Outputs:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it has none, being a failure.
+            JobError: if it is a failure, which has none.
         """
         rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
         if not rows:
@@ -224,17 +224,17 @@ class Archive:
         return Outputs.from_arrays({name: _unpack(data) for name, data in rows})
 
     def problems(self) -> list[str]:
-        """What is wrong with the file; empty if nothing is."""
-        found = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        """Descriptions of defects of the file; empty if there are none."""
+        problems = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
         for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
             try:
                 self._check(id, _record(row))
             except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
-                found.append(f"record {id}: {error}")
-        return found
+                problems.append(f"record {id}: {error}")
+        return problems
 
     def _check(self, id: str, record: Record) -> None:
-        """Raise if a record, or what belongs to it, is not as it was added."""
+        """Raise if a record or its outputs are inconsistent."""
         if record.id != id:
             raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
         if record.proposal.group != "baseline":  # which need not be of the space
@@ -243,16 +243,16 @@ class Archive:
             return
         outputs = self.outputs(id)
         for split in SPLITS:
-            measured = outputs[split].view("max_softmax")[0].shape
-            expected = (len(record.architecture.exit_positions), len(outputs[split].labels))
-            if measured != expected:
-                raise JobError(f"{split} outputs have shape {measured}, not {expected}")
+            shape = outputs[split].view("max_softmax")[0].shape
+            expected_shape = (len(record.architecture.exit_positions), len(outputs[split].labels))
+            if shape != expected_shape:
+                raise JobError(f"{split} outputs have shape {shape}, not {expected_shape}")
 
 
 def copy_archive(path: Path, to: Path) -> None:
-    """Copy an archive to a new file, as its last transaction left it, whoever writes to it meanwhile.
+    """Copy an archive to a new file, in the state of its last transaction, even while it is written to.
 
-    It is read as a file that cannot be written: nobody waits for this, and nothing is changed.
+    It is opened read-only: no writer waits, and nothing is changed.
     """
     while True:
         before = path.stat().st_mtime_ns, _has_wal(path)
@@ -316,7 +316,7 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
 
 def _proposal(row: Sequence[Any]) -> Proposal:
     round, rank, origin, architecture, seed, fidelity, prediction = row
-    parsed = None if prediction is None else json.loads(prediction)
+    prediction_values = None if prediction is None else json.loads(prediction)
     return Proposal(
         round=round,
         rank=rank,
@@ -324,7 +324,7 @@ def _proposal(row: Sequence[Any]) -> Proposal:
         architecture=Architecture.parse(architecture),
         seed=seed,
         fidelity=fidelity,
-        prediction=parsed,
+        prediction=prediction_values,
     )
 
 

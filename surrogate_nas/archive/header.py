@@ -1,4 +1,4 @@
-"""What a study can never change, as the archive stores it."""
+"""The immutable facts of a study, as the archive stores them."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,29 +9,29 @@ from surrogate_nas.space.spec import SpaceSpec, parse_spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a study can never change."""
+    """The immutable facts of a study: space, data, seed and splits."""
 
     space: SpaceSpec
     data: str
     """Name of the data set."""
     fingerprint: str
-    """Of its images and labels."""
+    """Digest of its images and labels."""
     shape: ImageShape
     seed: int
-    """Of the splits, and of everything else that is drawn."""
+    """Seed of the splits, and of all other random draws."""
     tune_share: float
-    """Of the training data, held out for choosing."""
+    """Share of the training data held out for tune."""
     test_share: float
-    """Of all data, held out first where there is no official test split; 0 where there is one."""
+    """Share of all data held out for test, before tune; 0 if there is an official test split."""
     source_stamp: str | None = None
-    """Of the files that the images came from, by which it is seen that they are the same without reading them."""
+    """Stamp of the source files, which shows that they are unchanged without reading them; see `source_stamp`."""
 
     def to_json(self) -> str:
-        """As stored."""
+        """Text as stored."""
         return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json")})
 
     @classmethod
     def from_json(cls, text: str) -> "Header":
-        """As stored by `to_json`."""
+        """Read the text of `to_json`."""
         values = json.loads(text)
         return cls(**{**values, "space": parse_spec(values["space"]), "shape": ImageShape(**values["shape"])})

@@ -1,4 +1,4 @@
-"""Held-out outputs of one training: what each exit answered for each sample of tune and test."""
+"""Held-out outputs of one training: the outputs of each exit for each sample of tune and test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
 SPLITS: tuple[Split, Split] = ("tune", "test")
 SCORES = "scores/"
-"""Before the policy in the name of an array of scores."""
+"""Prefix of the policy in the name of an array of scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitOutputs:
-    """What every exit of a network said of the N samples of one split. X is the number of exits that exist."""
+    """Outputs of every exit of a network for the N samples of one split. X is the number of exits that exist."""
 
     labels: Ints
     """(N,)."""
     logits: npt.NDArray[np.float16] | None
     """(X, N, C), or `None` above 20 classes."""
     scores: Mapping[PolicyName, Floats32] = field(default_factory=dict)
-    """Per policy (X, N); empty where there are logits, from which they follow."""
+    """Per policy (X, N); empty where there are logits, from which they are computed."""
     correct: Bools | None = None
     """(X, N); `None` where there are logits."""
     gates: npt.NDArray[np.float16] | None = None
@@ -37,30 +37,30 @@ class SplitOutputs:
     @classmethod
     def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
         """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
-        stored = None if gates is None else gates.astype(np.float16)
+        half_gates = None if gates is None else gates.astype(np.float16)
         if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
-            return cls(labels, logits.astype(np.float16), gates=stored)
-        said = {p: scores(p, logits) for p in POLICY_NAMES}
-        return cls(labels, None, said, logits.argmax(axis=-1) == labels, stored)
+            return cls(labels, logits.astype(np.float16), gates=half_gates)
+        all_scores = {p: scores(p, logits) for p in POLICY_NAMES}
+        return cls(labels, None, all_scores, logits.argmax(axis=-1) == labels, half_gates)
 
     def available(self, policy: PolicyName) -> PolicyName:
-        """The policy that these outputs can have; see `policies.available`."""
+        """The policy, or the one that replaces it for these outputs; see `policies.available`."""
         return available(policy, self.gates)
 
     @property
     def right(self) -> Bools:
-        """(X, N) which answers are right."""
+        """(X, N) whether the predicted class is the label."""
         if self.logits is None:
             assert self.correct is not None
             return self.correct
         return np.asarray(self.logits.argmax(axis=-1) == self.labels)
 
     def view(self, policy: PolicyName, temperatures: Sequence[float] = ()) -> tuple[Floats32, Bools]:
-        """(X, N) confidence of each exit by itself under `policy`, and which answers are right.
+        """(X, N) confidence of each exit by itself under `policy`, and whether its predicted class is right.
 
         Args:
-            policy: how; see `available`.
-            temperatures: of each exit that exists; none is 1 everywhere. Gates have none.
+            policy: the score; see `available`.
+            temperatures: one per exit that exists; none is 1 everywhere. Gates have none.
         """
         policy = self.available(policy)
         if POLICIES[policy].needs_gates:
@@ -70,11 +70,11 @@ class SplitOutputs:
             return self.scores[policy], self.right
         if not temperatures:
             return scores(policy, self.logits), self.right
-        cooled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
-        return np.stack(cooled), self.right
+        scaled = [scores(policy, z, T) for z, T in zip(self.logits, temperatures, strict=True)]
+        return np.stack(scaled), self.right
 
     def temperatures(self) -> tuple[float, ...]:
-        """(X,) that calibrate each exit on these outputs; see `calibration.fit_temperature`.
+        """(X,) temperatures that calibrate each exit on these outputs; see `calibration.fit_temperature`.
 
         Raises:
             InputError: where there are too many classes to keep logits.
@@ -84,14 +84,14 @@ class SplitOutputs:
         return tuple(fit_temperature(z, self.labels) for z in self.logits)
 
     def arrays(self) -> dict[str, Array]:
-        """Every array that there is, by name."""
-        named = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
-        there = {name: array for name, array in named.items() if array is not None}
-        return {**there, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
+        """The arrays that are set, by name."""
+        optional = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
+        arrays = {name: array for name, array in optional.items() if array is not None}
+        return {**arrays, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":
-        """From what `arrays` gave."""
+        """Read the result of `arrays`."""
         by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
         logits = arrays.get("logits")
         correct = arrays["correct"] if logits is None else None
@@ -103,12 +103,12 @@ class Outputs:
     """Held-out outputs of one trained network."""
 
     tune: SplitOutputs
-    """Read by everything that chooses."""
+    """Outputs on tune, which all decisions use."""
     test: SplitOutputs
-    """Read by the report and the export alone."""
+    """Outputs on test, which only the report and the export use."""
 
     def __getitem__(self, split: Split) -> SplitOutputs:
-        """Those of one split."""
+        """Outputs of one split."""
         return self.tune if split == "tune" else self.test
 
     def arrays(self) -> dict[str, Array]:
@@ -117,7 +117,7 @@ class Outputs:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Outputs":
-        """From what `arrays` gave."""
+        """Read the result of `arrays`."""
         tune, test = (SplitOutputs.from_arrays(_of_split(arrays, split)) for split in SPLITS)
         return cls(tune, test)
 
@@ -128,6 +128,6 @@ def _of_split(arrays: Mapping[str, Array], split: Split) -> dict[str, Array]:
 
 
 def same(a: Outputs, b: Outputs) -> bool:
-    """Whether two trainings measured the same, to the bit."""
+    """Whether two trainings have the same outputs, bit for bit."""
     x, y = a.arrays(), b.arrays()
     return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)

@@ -1,4 +1,4 @@
-"""What one training leaves behind. A measurement always carries its architecture."""
+"""Proposals, and records of trainings. A measurement always carries its architecture."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from surrogate_nas.archive.outputs import Outputs
 
 Origin = Literal["initial", "search", "user", "baseline", "final"]
 Group = Literal["search", "baseline", "final"]
-"""What a training was for. Those of the `search` (sampled, proposed, or asked for) are what surrogates learn from and
-fronts are made of; a `baseline` is compared with, and not necessarily of the space; a `final` is a network of the front
-at full fidelity."""
+"""Purpose of a training. Records of the `search` (sampled, proposed, or requested by the user) train surrogates and
+form fronts; a `baseline` is for comparison and not necessarily of the space; a `final` is a network of the front at
+full fidelity."""
 GROUPS: tuple[Group, ...] = get_args(Group)
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a training gave no outputs."""
+    """The reason why a training has no outputs."""
 
     kind: FailureKind
     message: str
@@ -27,7 +27,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A training that has been decided on. Its id follows from what is trained, not from when."""
+    """A training to run. Its id depends on architecture, seed and fidelity, not on the round."""
 
     round: int
     """0 for the initial sample."""
@@ -39,11 +39,11 @@ class Proposal:
     fidelity: str
     """The recipe's fidelity; see `Recipe.fidelity`."""
     prediction: Mapping[str, Any] | None = None
-    """What the surrogate said of it when it was proposed."""
+    """Prediction of the surrogate when it was proposed."""
 
     @property
     def group(self) -> Group:
-        """What it is for."""
+        """Purpose of the training."""
         match self.origin:
             case "baseline" | "final":
                 return self.origin
@@ -59,16 +59,16 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A proposal and what came of it."""
+    """A proposal and the result of its training."""
 
     proposal: Proposal
     outputs: Outputs | None
     """`None` for a failure, and where only the listing was read."""
     failure: Failure | None
     seconds: float
-    """Wall time of the training and its measurement, of all its lives if it was interrupted."""
+    """Wall time of the training and its measurement, summed over restarts if it was interrupted."""
     provenance: Mapping[str, Any]
-    """Versions, device, and what else explains the result."""
+    """Versions, device, and other conditions of the training."""
 
     @property
     def id(self) -> str:
@@ -77,5 +77,5 @@ class Record:
 
     @property
     def architecture(self) -> Architecture:
-        """What was trained."""
+        """The trained architecture."""
         return self.proposal.architecture

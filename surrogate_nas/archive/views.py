@@ -17,16 +17,16 @@ from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.errors import JobError
 
-Key = tuple[str, Split, PolicyName, tuple[float, ...]]
-"""Of one view: a record's id, a split, a policy, and temperatures."""
+ViewKey = tuple[str, Split, PolicyName, tuple[float, ...]]
+"""Key of one view: a record's id, a split, a policy, and temperatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitCalibration:
-    """How far one exit's largest softmax probability is to be believed."""
+    """Calibration of one exit's largest softmax probability."""
 
     position: int
-    """From 0."""
+    """Exit position, from 0."""
     temperature: float
     """Fitted on tune."""
     error: float
@@ -35,24 +35,24 @@ class ExitCalibration:
 
     @classmethod
     def of(cls, architecture: Architecture, outputs: Outputs) -> list["ExitCalibration"]:
-        """Of each exit that exists; nothing above 20 classes, where logits are not kept."""
+        """Calibration of each exit that exists; nothing above 20 classes, where logits are not kept."""
         if outputs.tune.logits is None:
             return []
-        fitted = outputs.tune.temperatures()
-        plain, cooled = (
-            [calibration_error(*said) for said in zip(*outputs.test.view("max_softmax", temperatures), strict=True)]
-            for temperatures in ((), fitted)
+        tune_temperatures = outputs.tune.temperatures()
+        plain, scaled = (
+            [calibration_error(*view) for view in zip(*outputs.test.view("max_softmax", temperatures), strict=True)]
+            for temperatures in ((), tune_temperatures)
         )
-        rows = zip(architecture.exit_positions, fitted, plain, cooled, strict=True)
+        rows = zip(architecture.exit_positions, tune_temperatures, plain, scaled, strict=True)
         return [cls(*row) for row in rows]
 
 
 @dataclass(frozen=True)
 class Views:
-    """Exits of trained networks under the settings of one study, each computed once and kept.
+    """Exits of trained networks under the settings of one study, computed once and cached.
 
-    Outputs that a record does not carry are read from the archive, at most once. They never change, so they are kept by
-    the record's id.
+    Outputs that a record does not carry are read from the archive, at most once. They never change, so they are cached
+    by the record's id.
     """
 
     costing: Costing
@@ -63,7 +63,7 @@ class Views:
     """Where outputs are read; without it each record has to carry its own."""
     _outputs: dict[str, Outputs] = field(default_factory=dict, init=False, repr=False, compare=False)
     _temperatures: dict[str, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _exits: dict[Key, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _exits: dict[ViewKey, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def tune(self, record: Record) -> Exits:
         """The exits of a trained network on tune."""
@@ -78,7 +78,7 @@ class Views:
         return self.under(record, split, self.policy, self.temperatures(record))
 
     def under(self, record: Record, split: Split, policy: PolicyName, temperatures: tuple[float, ...]) -> Exits:
-        """The same under another policy or other temperatures: (E,) of them, or none."""
+        """The exits on one split under any policy and (E,) temperatures, or none."""
         key = record.id, split, policy, temperatures
         if key not in self._exits:
             outputs = self.outputs(record)[split]
@@ -103,7 +103,7 @@ class Views:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it has none, being a failure.
+            JobError: if it is a failure, which has none.
         """
         if record.id not in self._outputs:
             self._outputs[record.id] = record.outputs or self._read(record)
@@ -119,7 +119,7 @@ class Views:
         return [r if r.failure is not None else replace(r, outputs=self.outputs(r)) for r in records]
 
     def trained(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
-        """Those of the records that are no failures, each with its exits on tune."""
+        """The records that are not failures, each with its exits on tune."""
         return [(r, self.tune(r)) for r in records if r.failure is None]
 
 
@@ -130,7 +130,7 @@ def exits_of(
     policy: PolicyName = "max_softmax",
     temperatures: Sequence[float] = (),
 ) -> Exits:
-    """The view of one network's outputs that thresholds act on; temperatures are (E,), or none."""
+    """The exits of one network from its outputs; temperatures are (E,), or none."""
     E, where = architecture.positions, list(architecture.exit_positions)
     score, right = outputs.view(policy, [temperatures[e] for e in where] if temperatures else ())
     all_scores = np.zeros((E, score.shape[1]), dtype=np.float32)
@@ -143,12 +143,12 @@ def exits_of(
 
 def temperatures_of(architecture: Architecture, tune: SplitOutputs) -> tuple[float, ...]:
     """(E,) temperatures fitted on tune; 1 where there is no exit."""
-    fitted = dict(zip(architecture.exit_positions, tune.temperatures(), strict=True))
-    return tuple(fitted.get(e, 1.0) for e in range(architecture.positions))
+    temperatures = dict(zip(architecture.exit_positions, tune.temperatures(), strict=True))
+    return tuple(temperatures.get(e, 1.0) for e in range(architecture.positions))
 
 
 def front_of(curves: Sequence[tuple[Record, Measurements]]) -> list[Record]:
-    """The network of each point that no other beats, cheapest first; with several points, as often."""
+    """The network of each Pareto-optimal point, cheapest first; repeated for a network with several points."""
     if not curves:
         return []
     accuracy, cost = (np.concatenate([getattr(m, name) for _, m in curves]) for name in ("accuracy", "objective"))

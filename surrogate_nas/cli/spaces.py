@@ -50,10 +50,10 @@ def check(
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
     from surrogate_nas.cli.print_catalogue import print_checked
-    from surrogate_nas.space.card import checked_space
+    from surrogate_nas.space.card import check_space
     from surrogate_nas.space.yaml_files import load_space
 
-    document = checked_space(load_space(space), samples, channels, classes)
+    document = check_space(load_space(space), samples, channels, classes)
     answer(document, as_json, lambda: print_checked(document))
     if not all(law["holds"] for law in document["laws"]):
         raise JobError(f"space {space} breaks laws that searches rely on")

@@ -37,7 +37,7 @@ def measure(
     from surrogate_nas.architecture.shape import ImageShape
     from surrogate_nas.cli.inputs import DEFAULT_SPACE, mount_of
     from surrogate_nas.foundation.progress import Countdown
-    from surrogate_nas.network.unit_times import MICROSECONDS, measure_space
+    from surrogate_nas.network.unit_times import MICROSECONDS, time_units
     from surrogate_nas.space.costs import costing_for
     from surrogate_nas.space.space import SearchSpace
     from surrogate_nas.space.yaml_files import load_space
@@ -46,7 +46,7 @@ def measure(
     mounted = mount_of(locals())
     searched = SearchSpace(mounted.space(shape) if mounted else load_space(space or DEFAULT_SPACE))
     on_unit = Countdown("timings").at
-    table = measure_space(searched, costing_for(searched, shape), output, runs=runs, on_unit=on_unit)
+    table = time_units(searched, costing_for(searched, shape), output, runs=runs, on_unit=on_unit)
     values = [entry.value for entry in table.entries.values()]
     document = {
         "table": str(output),

@@ -1,4 +1,4 @@
-"""Images as numpy arrays of any layout and type, made (N, channels, height, width) bytes."""
+"""Conversion of image arrays of any layout and type to (N, channels, height, width) bytes."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def channels_first(images: Array, what: str) -> Array:
 
 
 def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, tuple[Trait, ...]]]:
-    """Named arrays of images as bytes, by one scale for all of a type, and what was done to each.
+    """Named arrays of images as bytes, by one scale for all of a type, and the conversions of each.
 
     Booleans become 0 and 255. Unsigned 16 bits are divided by 257, unless no value is above 255. Floating-point
     numbers are multiplied by 255 if none is above 1, else rounded. Other integers are kept.
@@ -54,12 +54,12 @@ def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, 
         if low < 0 or high > limit:
             allowed = f"0 to 1, or 0 to {BYTE_MAX}, not normalised" if _kind(values) == "f" else f"0 to {limit}"
             raise InputError(f"{name} has values from {low:g} to {high:g}; allowed: {allowed}")
-        images[name] = _divided(values, divisor)
+        images[name] = _divide(values, divisor)
     return images, traits
 
 
 def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
-    """One image (H, W), (channels, H, W) or (H, W, channels) as (channels, H, W) bytes, and what was done to it.
+    """One image (H, W), (channels, H, W) or (H, W, channels) as (channels, H, W) bytes, and its conversions.
 
     Raises:
         InputError: for another shape, and for values other than bytes, booleans and floating-point numbers in [0, 1].
@@ -79,7 +79,7 @@ def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
         raise InputError(
             f"{what} has values from {low:g} to {high:g}; allowed: 0 to 1; leave normalisation out, the network does it"
         )
-    return _divided(image, 1 / BYTE_MAX), ("unit range",) if image.dtype.kind == "f" else ()
+    return _divide(image, 1 / BYTE_MAX), ("unit range",) if image.dtype.kind == "f" else ()
 
 
 def _kind(values: Array) -> str:
@@ -106,7 +106,7 @@ def _scale(kind: str, high: float) -> tuple[float, tuple[Trait, ...], int]:
     return 1, (), BYTE_MAX
 
 
-def _divided(values: Array, divisor: float) -> Images:
+def _divide(values: Array, divisor: float) -> Images:
     if divisor == 1 and values.dtype.kind in "ui":
         return np.ascontiguousarray(values, dtype=np.uint8)
     out: Images = np.empty(values.shape, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What there is to know about a data set at a glance."""
+"""The data card: a data set in numbers."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +12,7 @@ from surrogate_nas.foundation.arrays import Ints
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """A class, and how many images of it a study has."""
+    """A class, and the number of its images in a study."""
 
     name: str
     images: int
@@ -22,15 +22,15 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
-    """A data set in numbers, as a study cuts it."""
+    """A data set in numbers, as a study splits it."""
 
     name: str
     train: int
-    """Images that fit weights."""
+    """Images of the train split, which fit weights."""
     tune: int
-    """Images that everything which chooses reads."""
+    """Images of the tune split, which all decisions use."""
     test: int
-    """Images that the report alone reads."""
+    """Images of the test split, which only the report uses."""
     channels: int
     size: int
     """Side in pixels."""
@@ -38,29 +38,29 @@ class DataCard:
     balance: float
     """Images of the smallest class, for training and tuning, divided by those of the largest."""
     bytes: int
-    """Of all images and labels in memory."""
+    """Bytes of all images and labels in memory."""
     fingerprint: str
     """SHA-256 in hexadecimal digits."""
     flips: bool
     notes: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of each channel's pixels, 0 to 255, over all images that are not an official test split."""
+    """Mean of each channel's pixels, 0 to 255, over all images outside an official test split."""
     deviation: tuple[float, ...]
     """Standard deviation of the same pixels."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        described = asdict(self)
+        values = asdict(self)
         for field in ("classes", "notes", "mean", "deviation"):
-            described[field] = list(described[field])
-        return described
+            values[field] = list(values[field])
+        return values
 
 
 def card(dataset: Dataset, seed: int = 0) -> DataCard:
-    """Describe a data set as a study with this seed cuts it.
+    """Describe a data set as a study with this seed splits it.
 
     Raises:
-        InputError: if it has too few images to be cut.
+        InputError: if it has too few images to split.
     """
     counts = _cut(dataset, seed)
     classes = tuple(

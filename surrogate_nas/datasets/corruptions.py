@@ -30,17 +30,17 @@ CHUNK = 1024
 """Images at a time, which bounds the memory that their floats take."""
 WHITE = 255.0
 SIDE = 32
-"""Of the images that the widths of the blur are for."""
+"""Side of the images that the widths of the blur are for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """One kind."""
+    """A kind of corruption."""
 
     parameters: tuple[float, ...]
-    """Of each level."""
+    """Parameter of each level."""
     apply: Callable[[Floats32, float, np.random.Generator], Floats32]
-    """From (n, channels, S, S) pixels in [0, 1], a parameter and chance to such pixels, to be clipped."""
+    """Maps (n, channels, S, S) pixels in [0, 1], a parameter and a generator to pixels, not yet clipped."""
 
 
 def _noise(x: Floats32, deviation: float, rng: np.random.Generator) -> Floats32:
@@ -66,16 +66,16 @@ def _brightness(x: Floats32, by: float, rng: np.random.Generator) -> Floats32:
 
 
 def _jpeg(x: Floats32, quality: float, rng: np.random.Generator) -> Floats32:
-    decoded = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
-    return np.stack(decoded).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
+    images = [_through_jpeg(image, int(quality)) for image in _to_bytes(x).transpose(0, 2, 3, 1)]
+    return np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(WHITE)
 
 
 def _through_jpeg(image: Images, quality: int) -> Images:
     """(S, S, channels), encoded and decoded."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer, formats=["JPEG"]) as decoded:
-        return np.asarray(decoded, dtype=np.uint8).reshape(image.shape)
+    with Image.open(buffer, formats=["JPEG"]) as result:
+        return np.asarray(result, dtype=np.uint8).reshape(image.shape)
 
 
 CORRUPTIONS: Mapping[str, Corruption] = {
@@ -87,14 +87,14 @@ CORRUPTIONS: Mapping[str, Corruption] = {
 }
 
 
-def corrupted(images: Images, name: str, level: int, seed: int) -> Images:
+def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
     """The same images, corrupted; the same for the same seed, whose noise is that of every level, scaled.
 
     Args:
         images: (N, channels, S, S) uint8, of one or three channels.
         name: one of `CORRUPTIONS`.
-        level: from 1 to 5; 0 leaves them as they are.
-        seed: of noise.
+        level: from 1 to 5; 0 changes nothing.
+        seed: seed of the noise.
 
     Raises:
         InputError: for another name or level.
@@ -111,16 +111,16 @@ def corrupted(images: Images, name: str, level: int, seed: int) -> Images:
 
 
 def require(names: Sequence[str], levels: Sequence[int]) -> None:
-    """Raise `InputError` for a corruption or a level that there is not, for none, and for one that is named twice."""
-    for what, given, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
+    """Raise `InputError` for an unknown corruption or level, for none, and for a duplicate."""
+    for what, values, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
         choices = ", ".join(map(str, allowed))
-        if not given:
+        if not values:
             raise InputError(f"no {what} is given; allowed: {choices}")
-        for value in given:
+        for value in values:
             if value not in allowed:
                 raise InputError(f"{what} {value} is not one of {choices}")
-        if len(set(given)) < len(given):
-            raise InputError(f"a {what} is named twice: {', '.join(map(str, given))}")
+        if len(set(values)) < len(values):
+            raise InputError(f"a {what} is named twice: {', '.join(map(str, values))}")
 
 
 def _to_bytes(x: Floats32) -> Images:

@@ -1,4 +1,4 @@
-"""What a data set is: images held in memory as uint8, their classes, and a study's splits of them."""
+"""Data sets: images in memory as uint8, their classes, and a study's splits."""
 
 import hashlib
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class LabeledImages:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set as it comes, before the study's splits.
+    """A data set before the study's splits.
 
     Raises:
         InputError: for fewer than two classes, a label that is none of them, or a class without training images.
@@ -51,7 +51,7 @@ class Dataset:
     flips: bool
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
-    """What was done to the images, in sentences for people."""
+    """Conversions of the images, in sentences for people."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -81,7 +81,7 @@ class Dataset:
 
     @property
     def shape(self) -> ImageShape:
-        """What a network for this data is built for."""
+        """Image shape and number of classes."""
         return ImageShape(self.train.images.shape[1], self.train.images.shape[2], len(self.classes))
 
     @property
@@ -101,7 +101,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A study's three splits: train fits weights, tune chooses, test is reported."""
+    """A study's three splits: train for weights, tune for decisions, test for the report."""
 
     train: LabeledImages
     tune: LabeledImages
@@ -109,7 +109,7 @@ class Splits:
 
 
 def check_image_size(size: int | None) -> None:
-    """Raises `InputError` for a side in pixels, if one is asked for, that no image is resized to."""
+    """Raise `InputError` for a side in pixels, unless `None`, that images cannot be resized to."""
     if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise InputError(f"image size {size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE} pixels")
 
@@ -118,7 +118,7 @@ def numbered_classes(labels: Labels, what: str) -> tuple[str, ...]:
     """Names of classes that have only numbers: "0", "1", …
 
     Raises:
-        InputError: for a number below 0, or one that no image has although there are greater ones; `what` says where.
+        InputError: for a number below 0, or a missing one below the greatest; `what` names the labels.
     """
     distinct = np.unique(labels)
     if distinct[0] < 0:

@@ -14,20 +14,20 @@ from PIL import Image
 
 from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages
-from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, some, untested
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, some, untested_classes
 from surrogate_nas.datasets.pixels import Pixels
 from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
 
 TRAIN, TEST, VALIDATION = "train", "test", ("val", "valid", "validation")
 READ_AHEAD = 256  # images that wait in memory at a time
-Classes = dict[str, list[Path]]
+ClassFiles = dict[str, list[Path]]
 """The image files of each class, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which folders hold class folders."""
+    """The folders that hold class folders."""
 
     train: tuple[Path, ...]
     test: Path | None
@@ -41,17 +41,17 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     beside `train`, a folder named `val`, `valid` or `validation` takes its place; where there is, it adds to `train`.
 
     Args:
-        folder: holds class folders, or `train` and `test` that do.
+        folder: folder of class folders, or of `train` and `test` with class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
 
     Raises:
-        InputError: naming the folder or file that is not as it should be.
+        InputError: naming the folder or file that is wrong.
     """
     layout = _layout(folder)
-    train, hidden = _merged(layout.train)
+    train, hidden = _merge(layout.train)
     names = tuple(sorted(train))
     _check(layout, train)
-    test: Classes = {}
+    test: ClassFiles = {}
     if layout.test is not None:
         test, more_hidden = _classes(layout.test)
         hidden += more_hidden
@@ -67,7 +67,7 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     held_out = None
     if test:
         held_out = LabeledImages(images[cut:], labels[cut:])
-        notes = (*notes, *untested(names, held_out.labels))
+        notes = (*notes, *untested_classes(names, held_out.labels))
     name = f"folder:{Path(os.path.abspath(folder)).name}"
     return Dataset(name, LabeledImages(images[:cut], labels[:cut]), held_out, names, flips=True, notes=notes)
 
@@ -85,9 +85,9 @@ def _layout(folder: Path) -> _Layout:
         raise InputError(f"{here.files[0]} lies beside train; allowed there: folders alone")
     train = folder / TRAIN
     if TEST in held_out:
-        joined = [name for name in held_out if name != TEST]
-        notes = tuple(f"the images of {name} were added to those of train" for name in joined)
-        return _Layout((train, *(folder / name for name in joined)), folder / TEST, notes)
+        extra = [name for name in held_out if name != TEST]
+        notes = tuple(f"the images of {name} were added to those of train" for name in extra)
+        return _Layout((train, *(folder / name for name in extra)), folder / TEST, notes)
     if len(held_out) > 1:
         raise InputError(f"{folder} has {' and '.join(held_out)}; name the one that is to be held out {TEST}")
     if held_out:
@@ -95,7 +95,7 @@ def _layout(folder: Path) -> _Layout:
     return _Layout((train,), None)
 
 
-def _classes(folder: Path) -> tuple[Classes, int]:
+def _classes(folder: Path) -> tuple[ClassFiles, int]:
     """The image files of each class folder in `folder`, and how many entries were hidden."""
     here = listing(folder)
     if not here.folders:
@@ -103,21 +103,21 @@ def _classes(folder: Path) -> tuple[Classes, int]:
     if here.files:
         raise InputError(f"{here.files[0]} lies beside the class folders; an image belongs in the folder of its class")
     above = frozenset({folder.resolve(), *folder.resolve().parents})
-    found = {path.name: files_below(path, above) for path in here.folders}
-    return {name: files for name, (files, _) in found.items()}, here.hidden + sum(n for _, n in found.values())
+    files_of = {path.name: files_below(path, above) for path in here.folders}
+    return {name: files for name, (files, _) in files_of.items()}, here.hidden + sum(n for _, n in files_of.values())
 
 
-def _merged(folders: Sequence[Path]) -> tuple[Classes, int]:
-    """The classes of the first folder, with what the others add to them."""
+def _merge(folders: Sequence[Path]) -> tuple[ClassFiles, int]:
+    """The classes of the first folder, with the images of the same classes in the others."""
     (classes, hidden), *more = [_classes(folder) for folder in folders]
-    for folder, (added, more_hidden) in zip(folders[1:], more, strict=True):
-        _check_known(folder, added, classes)
-        classes = {name: files + added.get(name, []) for name, files in classes.items()}
+    for folder, (more_files, more_hidden) in zip(folders[1:], more, strict=True):
+        _check_known(folder, more_files, classes)
+        classes = {name: files + more_files.get(name, []) for name, files in classes.items()}
         hidden += more_hidden
     return classes, hidden
 
 
-def _check(layout: _Layout, train: Classes) -> None:
+def _check(layout: _Layout, train: ClassFiles) -> None:
     for name, files in train.items():
         if not files:
             raise InputError(f"{layout.train[0] / name} has no images")
@@ -125,13 +125,13 @@ def _check(layout: _Layout, train: Classes) -> None:
         raise InputError(f"{layout.train[0]} has one class, {next(iter(train))!r}; at least two are needed")
 
 
-def _check_test(folder: Path, test: Classes, train: Classes) -> None:
+def _check_test(folder: Path, test: ClassFiles, train: ClassFiles) -> None:
     _check_known(folder, test, train)
     if not any(test.values()):
         raise InputError(f"{folder} has no images")
 
 
-def _check_known(folder: Path, classes: Classes, train: Classes) -> None:
+def _check_known(folder: Path, classes: ClassFiles, train: ClassFiles) -> None:
     for name in classes:
         if name not in train:
             raise InputError(
@@ -140,7 +140,7 @@ def _check_known(folder: Path, classes: Classes, train: Classes) -> None:
 
 
 def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
-    with warnings.catch_warnings(), closing(_decoded(paths, side)) as images:
+    with warnings.catch_warnings(), closing(_decode(paths, side)) as images:
         # Decoders warn of odd metadata, which does not touch the pixels; but an image that would fill the memory is
         # not to be opened.
         warnings.simplefilter("ignore")
@@ -148,7 +148,7 @@ def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
         return pixels.gather(images, len(paths))
 
 
-def _decoded(paths: Sequence[Path], side: int | None) -> Generator[Pixels, None, None]:
+def _decode(paths: Sequence[Path], side: int | None) -> Generator[Pixels, None, None]:
     """The images in the order of `paths`, decoded on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), READ_AHEAD):

@@ -1,4 +1,4 @@
-"""Any PyTorch data set, or list of pairs, as a `Dataset`. Needs no torch itself."""
+"""Conversion of PyTorch data sets, or lists of pairs, to `Dataset`. Needs no torch itself."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
-from surrogate_nas.datasets.notes import untested
+from surrogate_nas.datasets.notes import untested_classes
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -30,7 +30,7 @@ def from_torch(
     image_size: int | None = None,
     flips: bool = True,
 ) -> Dataset:
-    """Read every item once. Random transforms should be left out: a study shifts and mirrors images on its own.
+    """Read every item once. Leave out random transforms: a study shifts and mirrors images itself.
 
     Args:
         train: items of an image and a class number from 0 on. An image is one of Pillow's, or an array or tensor
@@ -62,15 +62,15 @@ def from_torch(
                 labels.append(label)
                 yield pixels.of_any(image, image_size, where)
 
-    gathered, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
+    values, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
     numbers, cut = np.array(labels, dtype=np.int64), len(train)
     names = _class_names(train, classes, numbers[:cut])
-    notes = tally.sentences(gathered.shape[2], gathered.shape[1])
+    notes = tally.sentences(values.shape[2], values.shape[1])
     held_out = None
     if test is not None:
-        held_out = LabeledImages(gathered[cut:], numbers[cut:])
-        notes = (*notes, *untested(names, held_out.labels))
-    data = LabeledImages(gathered[:cut], numbers[:cut])
+        held_out = LabeledImages(values[cut:], numbers[cut:])
+        notes = (*notes, *untested_classes(names, held_out.labels))
+    data = LabeledImages(values[:cut], numbers[:cut])
     return Dataset(name or f"torch:{type(train).__name__}", data, held_out, names, flips, notes)
 
 
@@ -92,7 +92,7 @@ def _pair(data: Pairs, i: int, where: str) -> tuple[Any, int]:
 
 
 def _class_names(train: Pairs, classes: Sequence[str] | None, labels: Labels) -> tuple[str, ...]:
-    numbered = numbered_classes(labels, "labels of train")
+    names = numbered_classes(labels, "labels of train")
     if classes is None:
         classes = getattr(train, "classes", None)
-    return numbered if classes is None else tuple(str(c) for c in classes)
+    return names if classes is None else tuple(str(c) for c in classes)

@@ -1,4 +1,4 @@
-"""Data sets that are known by name: the embedded digits, and those that torchvision reads."""
+"""Data sets by name: the embedded digits, and those that torchvision reads."""
 
 from collections.abc import Callable
 from pathlib import Path

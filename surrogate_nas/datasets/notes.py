@@ -1,4 +1,4 @@
-"""What was done to images while they were read, counted and said in sentences for people."""
+"""Counts of the conversions of images while reading, as sentences for people."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from surrogate_nas.datasets.dataset import Labels
 
-Size = tuple[int, int]
+WidthHeight = tuple[int, int]
 """Width and height in pixels."""
 Trait = Literal["animated", "transparent", "sixteen bits", "unit range", "fractions", "grey"]
 MOST_NAMED = 3
@@ -32,44 +32,44 @@ _SENTENCES: dict[Trait, tuple[str, str]] = {
 
 @dataclass
 class Tally:
-    """Counts the images that were read."""
+    """Counts of the images read, by size and trait."""
 
-    sizes: Counter[Size] = field(default_factory=Counter)
+    sizes: Counter[WidthHeight] = field(default_factory=Counter)
     """Images of each size before they were resized."""
     traits: Counter[Trait] = field(default_factory=Counter)
 
-    def add(self, size: Size, traits: Iterable[Trait], images: int = 1) -> None:
-        """That many more images, all alike."""
+    def add(self, size: WidthHeight, traits: Iterable[Trait], images: int = 1) -> None:
+        """Count `images` more images, all with this size and these traits."""
         self.sizes[size] += images
         for trait in traits:
             self.traits[trait] += images
 
     def sentences(self, side: int, channels: int) -> tuple[str, ...]:
-        """What it took to make all of them images of `channels` × `side` × `side` bytes."""
-        said = [_resizing(self.sizes, side)] if any(size != (side, side) for size in self.sizes) else []
+        """Sentences on the conversions to images of `channels` × `side` × `side` bytes."""
+        sentences = [_resizing(self.sizes, side)] if any(size != (side, side) for size in self.sizes) else []
         for trait, (one, many) in _SENTENCES.items():
             count = self.traits[trait]
             if count and (trait != "grey" or channels > 1):
-                said.append(one if count == 1 else many.format(f"{count:,}"))
-        return tuple(said)
+                sentences.append(one if count == 1 else many.format(f"{count:,}"))
+        return tuple(sentences)
 
 
-def _resizing(sizes: Counter[Size], side: int) -> str:
-    changed = Counter({size: count for size, count in sizes.items() if size != (side, side)})
-    named = some([f"{width}×{height}" for (width, height), _ in changed.most_common()])
-    which = named if len(changed) == 1 else f"{len(changed):,} sizes ({named})"
-    one = changed.total() == 1
+def _resizing(sizes: Counter[WidthHeight], side: int) -> str:
+    sizes_changed = Counter({size: count for size, count in sizes.items() if size != (side, side)})
+    names = some([f"{width}×{height}" for (width, height), _ in sizes_changed.most_common()])
+    which = names if len(sizes_changed) == 1 else f"{len(sizes_changed):,} sizes ({names})"
+    one = sizes_changed.total() == 1
     steps = []
-    if any(width != height for width, height in changed):
+    if any(width != height for width, height in sizes_changed):
         steps.append(f"cropped to {'its' if one else 'their'} central square")
-    if any(min(size) != side for size in changed):
+    if any(min(size) != side for size in sizes_changed):
         steps.append(f"resized to {side}×{side}")
-    who = f"1 image of {which} was" if one else f"{changed.total():,} images of {which} were"
+    who = f"1 image of {which} was" if one else f"{sizes_changed.total():,} images of {which} were"
     return f"{who} {' and '.join(steps)}"
 
 
 def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    """The first names.
+    """The first names, separated by commas.
 
     >>> some("abc"), some("abcd")
     ('a, b, c', 'a, b, c, …')
@@ -78,14 +78,14 @@ def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
 
 
 def hidden_files(count: int) -> tuple[str, ...]:
-    """Says that files which are not meant to be seen were not read; nothing if there are none."""
+    """A sentence on hidden files that were left out; nothing if there are none."""
     if not count:
         return ()
     return ("1 hidden file was left out" if count == 1 else f"{count:,} hidden files were left out",)
 
 
-def untested(classes: tuple[str, ...], test_labels: Labels) -> tuple[str, ...]:
-    """Says which classes the test split lacks; nothing if it has all."""
+def untested_classes(classes: tuple[str, ...], test_labels: Labels) -> tuple[str, ...]:
+    """A sentence on the classes that the test split lacks; nothing if it has all."""
     lacking = [repr(classes[c]) for c in np.setdiff1d(np.arange(len(classes)), test_labels)]
     if not lacking:
         return ()

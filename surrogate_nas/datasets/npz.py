@@ -1,4 +1,4 @@
-"""Images and labels in an .npz file of numpy. Nothing in it is ever unpickled."""
+"""Data sets in .npz files of numpy. Nothing in them is ever unpickled."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +15,8 @@ from surrogate_nas.datasets.dataset import (
     Labels,
     numbered_classes,
 )
-from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, some, untested
-from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resized
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, some, untested_classes
+from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resize
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError
 
@@ -30,7 +30,7 @@ SPELLINGS = {
 
 
 def read_npz(path: Path, image_size: int | None) -> Dataset:
-    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they are there.
+    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they exist.
 
     Other spellings, in any case: `x_train`, `y_train`, `x_test`, `y_test`; `train_images`, `train_labels`; `X`, `y`.
 
@@ -40,7 +40,7 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
         image_size: side in pixels that the images' central squares are resized to; by default their smaller side.
 
     Raises:
-        InputError: naming the array, what it holds and what is allowed.
+        InputError: naming the array, its contents and what is allowed.
     """
     arrays, left_out = _arrays(path)
     labels, classes = _labels(arrays)
@@ -50,49 +50,49 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
     test = None
     if "test_images" in images:
         test = LabeledImages(images["test_images"], labels["test_labels"])
-        notes = (*notes, *untested(classes, test.labels))
+        notes = (*notes, *untested_classes(classes, test.labels))
     if left_out:
         notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
     return Dataset(f"npz:{path.stem}", train, test, classes, flips=True, notes=notes)
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
-    """The arrays by the names used here, and the names of those of no use."""
+    """The arrays by the names used here, and the names of unused ones."""
     try:
         with path.open("rb") as file:  # numpy would leave it open if it is damaged
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
+            file_arrays = np.load(file, allow_pickle=False)
+            if not isinstance(file_arrays, np.lib.npyio.NpzFile):
                 raise InputError(f"{path} holds one array; an .npz file with images and labels is needed")
-            names = _names(path, stored.files)
-            arrays = {role: _array(stored, name, path) for role, name in names.items()}
-            return arrays, sorted(set(stored.files) - set(names.values()))
+            names = _names(path, file_arrays.files)
+            arrays = {role: _array(file_arrays, name, path) for role, name in names.items()}
+            return arrays, sorted(set(file_arrays.files) - set(names.values()))
     except InputError:
         raise
     except Exception:  # on damaged bytes, numpy and zipfile raise whatever they happen to stumble over
         raise InputError(f"{path} is not a readable .npz file") from None
 
 
-def _names(path: Path, found: list[str]) -> dict[str, str]:
-    """Under which name the file has each array."""
+def _names(path: Path, stored_names: list[str]) -> dict[str, str]:
+    """The name in the file of each array."""
     names = {}
     for role, spellings in SPELLINGS.items():
-        fitting = [name for name in found if name.lower() in spellings]
+        fitting = [name for name in stored_names if name.lower() in spellings]
         if len(fitting) > 1:
             raise InputError(f"{path} has {' and '.join(fitting)}, which mean the same; one of them is needed")
         if fitting:
             names[role] = fitting[0]
     for role in ("images", "labels"):
         if role not in names:
-            raise InputError(f"{path} has no array {role}, but {', '.join(found) or 'none at all'}")
+            raise InputError(f"{path} has no array {role}, but {', '.join(stored_names) or 'none at all'}")
     if ("test_images" in names) != ("test_labels" in names):
         there, lacking = sorted(("test_images", "test_labels"), key=lambda role: role not in names)
         raise InputError(f"{path} has {names[there]} but no {lacking}")
     return names
 
 
-def _array(stored: Mapping[str, Array], name: str, path: Path) -> Array:
+def _array(file_arrays: Mapping[str, Array], name: str, path: Path) -> Array:
     try:
-        array = stored[name]
+        array = file_arrays[name]
     except MemoryError:
         raise InputError(f"{name} in {path} does not fit into memory") from None
     except Exception as error:  # as above
@@ -106,18 +106,18 @@ def _array(stored: Mapping[str, Array], name: str, path: Path) -> Array:
 
 def _labels(arrays: Mapping[str, Array]) -> tuple[dict[str, Labels], tuple[str, ...]]:
     """(N,) class indices of each array of labels, and the classes' names."""
-    given = {name: _flat(arrays[name], name) for name in ("labels", "test_labels") if name in arrays}
-    kinds = {values.dtype.kind in "US" for values in given.values()}
+    labels = {name: _flat(arrays[name], name) for name in ("labels", "test_labels") if name in arrays}
+    kinds = {values.dtype.kind in "US" for values in labels.values()}
     if len(kinds) > 1:
         raise InputError("labels and test_labels are numbers and names; both must be of one kind")
     classes = tuple(_texts(_flat(arrays["classes"], "classes"), "classes")) if "classes" in arrays else None
     if kinds == {True}:
-        texts = {name: _texts(values, name) for name, values in given.items()}
+        texts = {name: _texts(values, name) for name, values in labels.items()}
         classes = classes or tuple(sorted(set(texts["labels"])))
         return {name: _indices(values, classes, name) for name, values in texts.items()}, classes
-    numbers = {name: _numbers(values, name) for name, values in given.items()}
-    found = numbered_classes(numbers["labels"], "labels")
-    return numbers, classes or found
+    numbers = {name: _numbers(values, name) for name, values in labels.items()}
+    numbered_names = numbered_classes(numbers["labels"], "labels")
+    return numbers, classes or numbered_names
 
 
 def _flat(values: Array, name: str) -> Array:
@@ -165,23 +165,23 @@ def _check_lengths(arrays: Mapping[str, Array]) -> None:
 
 
 def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[str, Images], tuple[str, ...]]:
-    """(N, channels, size, size) of each array of images, and what was done to them."""
-    shaped = {str(name): channels_first(arrays[name], name) for name in ("images", "test_images") if name in arrays}
-    channels = {name: values.shape[1] for name, values in shaped.items()}
+    """(N, channels, size, size) of each array of images, and sentences on their conversions."""
+    pixels = {str(name): channels_first(arrays[name], name) for name in ("images", "test_images") if name in arrays}
+    channels = {name: values.shape[1] for name, values in pixels.items()}
     if len(set(channels.values())) > 1:
         raise InputError("images and test_images differ in channels, {images} and {test_images}".format(**channels))
-    side = _own_side(shaped) if image_size is None else image_size
-    images, traits = to_bytes(shaped)
+    side = _own_side(pixels) if image_size is None else image_size
+    images, traits = to_bytes(pixels)
     tally = Tally()
     for name, values in images.items():
         tally.add((values.shape[3], values.shape[2]), traits[name], len(values))
-    return {name: resized(values, side) for name, values in images.items()}, tally.sentences(side, channels["images"])
+    return {name: resize(values, side) for name, values in images.items()}, tally.sentences(side, channels["images"])
 
 
-def _own_side(shaped: Mapping[str, Array]) -> int:
-    """The side of the central squares, which must be one."""
-    side = min(shaped["images"].shape[2:])
-    for name, values in shaped.items():
+def _own_side(pixels: Mapping[str, Array]) -> int:
+    """The common side of the central squares."""
+    side = min(pixels["images"].shape[2:])
+    for name, values in pixels.items():
         height, width = values.shape[2:]
         if min(height, width) != side or not SMALLEST_SIZE <= side <= LARGEST_SIZE:
             raise InputError(f"{name} are of {width}×{height} pixels; {HOW_TO_RESIZE}")

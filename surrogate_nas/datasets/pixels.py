@@ -1,4 +1,4 @@
-"""One image of any kind as bytes: grey or RGB, upright, its central square, resized."""
+"""Conversion of one image of any kind to bytes: grey or RGB, upright, its central square, resized."""
 
 import time
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from surrogate_nas.datasets.arrays import item_to_bytes
 from surrogate_nas.datasets.dataset import LARGEST_SIZE, SMALLEST_SIZE, Images
-from surrogate_nas.datasets.notes import Size, Tally, Trait
+from surrogate_nas.datasets.notes import Tally, Trait, WidthHeight
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, say
 
@@ -28,12 +28,12 @@ HOW_TO_RESIZE = f"choose one size for all with --image-size (image_size), {SMALL
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """An image that has been read."""
+    """A converted image."""
 
     values: Images
     """(channels, size, size); 1 channel if it is grey, else 3."""
-    size: Size
-    """As it was found."""
+    size: WidthHeight
+    """Size before the conversion."""
     traits: tuple[Trait, ...] = ()
 
 
@@ -47,10 +47,10 @@ def read(path: Path, side: int | None) -> Pixels:
         if not path.is_file():  # opening a pipe would wait for ever
             raise InputError(f"{path} is not a readable image")
         with Image.open(path, formats=FORMATS) as image:
-            found = image.size
+            size = image.size
             if side is not None:
                 image.draft(None, (DRAFT * side, DRAFT * side))
-            return replace(of_image(image, side, str(path)), size=found)
+            return replace(of_image(image, side, str(path)), size=size)
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -74,7 +74,7 @@ def of_image(image: Image.Image, side: int | None, where: str) -> Pixels:
     plain, traits = _to_bytes(ImageOps.exif_transpose(image), where)
     if plain.mode == "L":
         traits = (*traits, "grey")
-    return Pixels(_to_array(_fitted(plain, side)), plain.size, (*traits, "animated") if animated else traits)
+    return Pixels(_to_array(_fit(plain, side)), plain.size, (*traits, "animated") if animated else traits)
 
 
 def of_any(image: object, side: int | None, where: str) -> Pixels:
@@ -96,22 +96,22 @@ def of_any(image: object, side: int | None, where: str) -> Pixels:
     if side is None:
         side = _own_side((width, height), where)
     if (height, width) != (side, side):
-        values = _to_array(_fitted(_to_image(values), side))
+        values = _to_array(_fit(_to_image(values), side))
     return Pixels(values, (width, height), (*traits, "grey") if channels == 1 else traits)
 
 
-def resized(images: Images, side: int) -> Images:
+def resize(images: Images, side: int) -> Images:
     """The central squares of (N, channels, height, width) images, as (N, channels, side, side)."""
     if images.shape[2:] == (side, side):
         return images
     out = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
     for i, values in enumerate(images):
-        out[i] = _to_array(_fitted(_to_image(values), side))
+        out[i] = _to_array(_fit(_to_image(values), side))
     return out
 
 
 def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
-    """n images as one array, with what was found in them; how far it is is said on stderr.
+    """n images as one array, and a tally of their conversions; progress goes to stderr.
 
     Returns:
         (n, channels, size, size), with one channel if every image is grey, else 3; and the tally.
@@ -137,7 +137,7 @@ def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
     return out, tally
 
 
-def _own_side(size: Size, where: str) -> int:
+def _own_side(size: WidthHeight, where: str) -> int:
     width, height = size
     if width != height or not SMALLEST_SIZE <= width <= LARGEST_SIZE:
         raise InputError(f"{where} is {width}×{height} pixels; {HOW_TO_RESIZE}")
@@ -175,7 +175,7 @@ def _without_colour(image: Image.Image) -> bool:
     return bool((values == values[..., :1]).all())
 
 
-def _fitted(image: Image.Image, side: int) -> Image.Image:
+def _fit(image: Image.Image, side: int) -> Image.Image:
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + edge, top + edge))
@@ -192,16 +192,16 @@ def _to_array(image: Image.Image) -> Images:
 
 
 class _Reading:
-    """Says every few seconds how many of the images have been read."""
+    """Prints every few seconds how many of the images have been read."""
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._start = self._said = time.monotonic()
+        self._start = self._last_line = time.monotonic()
 
     def advance(self, done: int) -> None:
         now = time.monotonic()
-        if now - self._said < SECONDS_BETWEEN_LINES or done == self._total:
+        if now - self._last_line < SECONDS_BETWEEN_LINES or done == self._total:
             return
-        self._said = now
-        left = duration((now - self._start) / done * (self._total - done))
-        say(f"reading images: {done:,} of {self._total:,}, about {left} left")
+        self._last_line = now
+        remaining = duration((now - self._start) / done * (self._total - done))
+        say(f"reading images: {done:,} of {self._total:,}, about {remaining} left")

@@ -1,4 +1,4 @@
-"""Where a data set comes from: a name, a folder of images, or an .npz file."""
+"""Loading of a data set by its source: a name, a folder of images, or an .npz file."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def load(
         root: folder that holds the files of a named set; needed for all but `digits`.
         download: whether torchvision may fetch what is missing.
         image_size: side in pixels that all images are resized to; by default they are kept as they are.
-        flips: whether a mirror image is still an image of its class; by default what is known of a named set, else yes.
+        flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
 
     Raises:
         InputError: for an unknown name, a missing root, or files that are absent or damaged.
@@ -38,16 +38,16 @@ def load(
     """
     check_image_size(image_size)
     if data in dataset_names():
-        dataset = _resized(read_named(data, root, download), image_size)
+        dataset = _resize(read_named(data, root, download), image_size)
     else:
         dataset = _from_path(data, image_size)
     return dataset if flips is None else replace(dataset, flips=flips)
 
 
 def source_stamp(data: str) -> str | None:
-    """Changes when a folder or .npz file does: a digest of its files' paths, sizes and times, none of which is read.
+    """Digest of the paths, sizes and times of a folder's files or of an .npz file, without reading contents.
 
-    `None` for a named set, and where there is nothing at that path.
+    `None` for a named set, and where nothing exists at that path.
     """
     path = _path(data)
     if path is None:
@@ -68,7 +68,7 @@ def source_stamp(data: str) -> str | None:
 
 
 def _path(data: str) -> Path | None:
-    """The folder or .npz file that is meant, if it is there."""
+    """The folder or .npz file, if it exists."""
     if not data or data in dataset_names():
         return None
     try:
@@ -97,15 +97,15 @@ def _from_path(data: str, image_size: int | None) -> Dataset:
     return read_npz(path, image_size)
 
 
-def _resized(dataset: Dataset, side: int | None) -> Dataset:
+def _resize(dataset: Dataset, side: int | None) -> Dataset:
     if side is None or dataset.shape.size == side:
         return dataset
-    from surrogate_nas.datasets.pixels import resized  # late, as above
+    from surrogate_nas.datasets.pixels import resize  # late, as above
 
     tally, size = Tally(), (dataset.shape.size,) * 2
     parts = [part for part in (dataset.train, dataset.test) if part is not None]
     for part in parts:
         tally.add(size, (), len(part))
-    train, *test = (LabeledImages(resized(part.images, side), part.labels) for part in parts)
+    train, *test = (LabeledImages(resize(part.images, side), part.labels) for part in parts)
     notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
     return replace(dataset, train=train, test=test[0] if test else None, notes=notes)

@@ -28,7 +28,7 @@ def save(dataset: Dataset, path: Path) -> None:
         if part is not None:
             tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
             tensors[f"{name}.labels"] = np.ascontiguousarray(part.labels)
-    described = {
+    description = {
         "format": FORMAT,
         "name": dataset.name,
         "classes": dataset.classes,
@@ -37,14 +37,14 @@ def save(dataset: Dataset, path: Path) -> None:
     }
     try:
         with replaced(path) as partial:
-            save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(described)})
+            save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(description)})
             partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder's, not its owner's alone
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be written: {one_line(error)}") from None
 
 
 def load(path: Path) -> Dataset:
-    """What `save` wrote.
+    """Read a file of `save`.
 
     Raises:
         InputError: if there is no such file, or it is damaged or another's.
@@ -52,14 +52,14 @@ def load(path: Path) -> Dataset:
     if not path.is_file():
         raise InputError(f"no data at {path}")
     try:
-        with safe_open(path, framework="numpy") as stored:
-            described = json.loads((stored.metadata() or {})[DESCRIPTION])
-            if described["format"] != FORMAT:
-                raise InputError(f"format {described['format']}; allowed: {FORMAT}")
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  no iterator
+        with safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})[DESCRIPTION])
+            if description["format"] != FORMAT:
+                raise InputError(f"format {description['format']}; allowed: {FORMAT}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
         test = _part(tensors, "test") if "test.images" in tensors else None
-        texts = (tuple(described["classes"]), described["flips"], tuple(described["notes"]))
-        return Dataset(described["name"], _part(tensors, "train"), test, *texts)
+        texts = (tuple(description["classes"]), description["flips"], tuple(description["notes"]))
+        return Dataset(description["name"], _part(tensors, "train"), test, *texts)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
 

@@ -11,25 +11,25 @@ JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What people see directly in a folder, sorted by name."""
+    """The visible entries of a folder, sorted by name."""
 
     folders: tuple[Path, ...]
     files: tuple[Path, ...]
     hidden: int
-    """Entries that are left out: names with a leading dot, and what Windows and macOS add on their own."""
+    """Number of entries left out: names with a leading dot, and files that Windows and macOS add."""
 
 
 def listing(folder: Path) -> Listing:
-    """Raises `InputError` if the folder cannot be read."""
+    """The entries of a folder; raises `InputError` if it cannot be read."""
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
-    shown = [entry for entry in entries if not (entry.name.startswith(".") or entry.name.lower() in JUNK)]
-    folders = tuple(folder / entry.name for entry in shown if _is_folder(entry))
-    files = tuple(folder / entry.name for entry in shown if not _is_folder(entry))
-    return Listing(folders, files, len(entries) - len(shown))
+    visible = [entry for entry in entries if not (entry.name.startswith(".") or entry.name.lower() in JUNK)]
+    folders = tuple(folder / entry.name for entry in visible if _is_folder(entry))
+    files = tuple(folder / entry.name for entry in visible if not _is_folder(entry))
+    return Listing(folders, files, len(entries) - len(visible))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -39,21 +39,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def files_below(top: Path, entered: frozenset[Path] = frozenset()) -> tuple[list[Path], int]:
+def files_below(top: Path, excluded: frozenset[Path] = frozenset()) -> tuple[list[Path], int]:
     """Every file below a folder, sorted by path, and how many entries were hidden.
 
-    Links to folders are followed, but no folder is entered twice, nor any of `entered`: so links that go round end.
+    Links to folders are followed, but no folder is entered twice, nor any of `excluded`, so cyclic links end.
 
     Raises:
         InputError: if a folder cannot be read.
     """
     files: list[Path] = []
-    hidden, waiting, known = 0, [top], set(entered)
+    hidden, waiting, visited = 0, [top], set(excluded)
     while waiting:
         folder = waiting.pop()
-        if (real := folder.resolve()) in known:
+        if (real := folder.resolve()) in visited:
             continue
-        known.add(real)
+        visited.add(real)
         here = listing(folder)
         waiting += here.folders
         files += here.files

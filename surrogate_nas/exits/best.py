@@ -7,22 +7,21 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 
 def wants_cheapest(limits: Limits) -> bool:
-    """Whether the cheapest is the best, as nothing that thresholds decide is limited but accuracy; else it is the most
-    accurate."""
+    """Whether the cheapest operating point is the best: accuracy is limited, and no cost that depends on thresholds is.
+    Otherwise the most accurate is the best."""
     return limits.min_accuracy is not None and not limits.limits_spending
 
 
-def best_first(accuracy: Floats, spent: Floats, beyond: Array, *, cheapest: bool) -> Ints:
+def best_first(accuracy: Floats, cost: Floats, excess: Array, *, cheapest: bool) -> Ints:
     """(…, n) indices along the last axis, the best first.
 
-    First comes what keeps the limits best; of that the most accurate or the cheapest, and of equals in that the
-    cheaper or the more accurate; then the earlier.
+    Ordered by the excess over the limits, then by accuracy or cost, then by the other of the two, then by index.
 
     Args:
         accuracy: (…, n).
-        spent: (…, n) expected cost that is minimised.
-        beyond: (…, n) how far the limits are from being kept, the same for all that keep them.
-        cheapest: which is better; see `wants_cheapest`.
+        cost: (…, n) expected cost to minimise.
+        excess: (…, n) excess over the limits, the same for all that keep them.
+        cheapest: whether cost comes before accuracy; see `wants_cheapest`.
     """
-    merit, other = (spent, -accuracy) if cheapest else (-accuracy, spent)
-    return np.asarray(np.lexsort(np.broadcast_arrays(other, merit, beyond), axis=-1))
+    merit, other = (cost, -accuracy) if cheapest else (-accuracy, cost)
+    return np.asarray(np.lexsort(np.broadcast_arrays(other, merit, excess), axis=-1))

@@ -1,4 +1,4 @@
-"""Temperatures of exits, and how far confidences are from accuracies."""
+"""Temperature scaling of exits, and the expected calibration error."""
 
 import math
 
@@ -8,7 +8,7 @@ from surrogate_nas.foundation.arrays import Array, Bools, Ints
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
 HALVINGS = 24
-"""Of the range of log T, which leave T known to less than a millionth."""
+"""Bisections of the range of log T, for a relative error of T below a millionth."""
 BINS = 15
 
 

@@ -1,4 +1,4 @@
-"""Methods of choosing thresholds: the best point of a network's curve, and the methods of papers to compare it with."""
+"""Methods of choosing thresholds: the best point of a network's curve, and published methods for comparison."""
 
 import itertools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ MethodName = Literal["curve", "nachos", "aebnas"]
 NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
 AEBNAS_GRID = (0.1, 0.2, OFF)
 AEBNAS_WEIGHT = 0.1
-"""Points of accuracy that one per cent of deviation from the target costs."""
+"""Percentage points of accuracy per percent of deviation from the target."""
 MOST_AEBNAS_EXITS = 10
 
 
@@ -24,7 +24,7 @@ def by_curve(exits: Exits, limits: Limits) -> Measurements:
     """The best point of the whole curve within limits (T = 1); see `Measurements.best`.
 
     Raises:
-        JobError: if none keeps them; the message shows the nearest.
+        JobError: if none keeps them; the message has the closest point.
     """
     return exits.best(limits)
 
@@ -37,28 +37,28 @@ def by_nachos(exits: Exits, limits: Limits) -> Measurements:
     along the sweep until they hold.
 
     Raises:
-        JobError: if they never do; the message shows the nearest.
+        JobError: if they never do; the message has the closest point.
     """
-    swept = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
-    row = swept.thresholds[int(np.lexsort((swept.objective, -swept.accuracy))[0])].copy()
-    lowered = [row.copy()]
+    sweep = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
+    row = sweep.thresholds[int(np.lexsort((sweep.objective, -sweep.accuracy))[0])].copy()
+    steps = [row.copy()]
     for e in reversed(exits.early):
         for threshold in sorted(t for t in NACHOS_SWEEP if t < row[e])[::-1]:
             row[e] = threshold
-            lowered.append(row.copy())
-    repaired = exits.measure(np.stack(lowered))
-    keeps = np.flatnonzero(repaired.feasible(limits))
+            steps.append(row.copy())
+    candidates = exits.measure(np.stack(steps))
+    keeps = np.flatnonzero(candidates.feasible(limits))
     if not len(keeps):
-        repaired.best(limits)  # says why
-    return repaired[keeps[:1]]
+        candidates.best(limits)  # says why
+    return candidates[keeps[:1]]
 
 
 def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
     """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: of {0.1, 0.2, off} per early exit, what maximises
     accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
 
-    The target is the limit on expected MACs, and being cheaper is punished like being dearer; other limits are none of
-    its business.
+    The target is the limit on expected MACs, and being cheaper is penalised like being dearer; other limits are
+    ignored.
 
     Raises:
         InputError: without a limit on expected MACs, or for more early exits than can be searched exhaustively.
@@ -69,10 +69,10 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
         raise InputError(f"method aebnas is for at most {MOST_AEBNAS_EXITS} early exits, got {len(exits.early)}")
     grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
     grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
-    measured = exits.measure(grid)
-    deviation = 100 * np.abs(measured.expected_macs / limits.max_macs - 1)
-    best = int((100 * measured.accuracy - AEBNAS_WEIGHT * deviation).argmax())
-    return measured[best : best + 1]
+    measurements = exits.measure(grid)
+    deviation = 100 * np.abs(measurements.expected_macs / limits.max_macs - 1)
+    best = int((100 * measurements.accuracy - AEBNAS_WEIGHT * deviation).argmax())
+    return measurements[best : best + 1]
 
 
 METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {

@@ -1,9 +1,9 @@
-"""What the exits of one network do with samples, and every consequence of a choice of thresholds.
+"""The exits of one network on one split, and the accuracy and cost of any thresholds.
 
-Nothing here retrains or runs a network: all follows from what each exit said of each held-out sample.
+Nothing here trains or runs a network: everything is computed from the held-out outputs of its exits.
 
-Positions are counted over the space, so that networks compare: arrays have E columns whether or not a network has an
-exit at each. Thresholds in arrays are ∞ where an exit is off.
+Positions are counted over the space, so that networks are comparable: arrays have E columns whether or not a network
+has an exit at each. Thresholds in arrays are ∞ where an exit is off.
 """
 
 import itertools
@@ -13,28 +13,28 @@ from functools import cached_property
 
 import numpy as np
 
-from surrogate_nas.architecture.cost import Cost, charged
+from surrogate_nas.architecture.cost import Cost, costs_of_leaving
 from surrogate_nas.exits.front import pareto_order
-from surrogate_nas.exits.grid import cumulative_histogram, levels_for, padded, quantiles
+from surrogate_nas.exits.grid import cumulative_histogram, levels_for, quantiles, with_axes
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, PolicyName, having_left
-from surrogate_nas.exits.ranks import Ranked, packed
+from surrogate_nas.exits.ranks import Ranks, pack_bits
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
-"""Share of an exit's samples by which thresholds of many exits are moved at last."""
+"""Final step, a share of an exit's samples, of the local search over thresholds of many exits."""
 MOVES = 3
-"""How often, at each length of step."""
+"""Iterations of the local search per step length."""
 CHUNK = 1024
-"""Settings measured at a time, which bounds the memory that it takes."""
+"""Settings measured at a time, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Exits:
-    """One policy's view of one network's outputs on one split."""
+    """The exits of one network on one split under one policy."""
 
     policy: PolicyName
     present: Bools
@@ -44,7 +44,7 @@ class Exits:
     correct: Bools
     """(E, N)."""
     cost: Cost
-    """Of this one network (n = 1)."""
+    """Cost of this network (n = 1)."""
 
     @property
     def positions(self) -> int:
@@ -61,17 +61,17 @@ class Exits:
         """Positions before the last that have an exit."""
         return tuple(np.flatnonzero(self.present[:-1]).tolist())
 
-    def compared(self, on: Iterable[int]) -> Floats32:
-        """(E, N) what is compared with thresholds where the early exits `on` are on.
+    def compared_scores(self, on: Iterable[int]) -> Floats32:
+        """(E, N) scores to compare with thresholds where the early exits `on` are on.
 
-        That is each exit's own confidence, but under a cumulative policy, which counts the gates that were run before.
+        These are the confidences of the exits; under a cumulative policy, they include the gates that were run before.
         """
         if not POLICIES[self.policy].cumulative:
             return self.scores
-        compared, left = self.scores.copy(), np.zeros(self.samples, dtype=np.float32)
+        result, left_probability = self.scores.copy(), np.zeros(self.samples, dtype=np.float32)
         for e in on:
-            left = compared[e] = having_left(left, self.scores[e])
-        return compared
+            left_probability = result[e] = having_left(left_probability, self.scores[e])
+        return result
 
     def _only_present(self, thresholds: Floats) -> Floats:
         if thresholds.ndim != 2 or thresholds.shape[1] != self.positions - 1:
@@ -81,37 +81,37 @@ class Exits:
     def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
         thresholds = self._only_present(operating_point.array()[None])[0]
-        passes = self.compared(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
+        passes = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
         return np.where(passes.any(axis=0), passes.argmax(axis=0), self.positions - 1)
 
     def measure(self, thresholds: Floats) -> Measurements:
-        """What happens at each of (T, E − 1) thresholds."""
+        """Measurements at each of (T, E − 1) thresholds."""
         thresholds = self._only_present(thresholds)
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
-        for on, rows in self._by_what_is_on(thresholds):
-            ranked = Ranked.of(self.compared(on)[list(on)])
+        for on, rows in self._by_pattern(thresholds):
+            ranks = Ranks.of(self.compared_scores(on)[list(on)])
             for at in range(0, len(rows), CHUNK):
                 some = rows[at : at + CHUNK]
-                leaving[some], correct[some] = self._route_all(on, ranked, thresholds[some][:, list(on)])
+                leaving[some], correct[some] = self._route_all(on, ranks, thresholds[some][:, list(on)])
         return self._measurements(thresholds, leaving, correct)
 
-    def _by_what_is_on(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
-        """Early exits that are compared, and the rows of thresholds that this is for."""
-        if not POLICIES[self.policy].cumulative:  # exits do not know of each other: one that is off is one nobody takes
+    def _by_pattern(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
+        """Each set of early exits that are compared together, and the rows of thresholds it applies to."""
+        if not POLICIES[self.policy].cumulative:  # scores are independent; no sample takes an exit that is off
             yield self.early, np.arange(len(thresholds))
             return
         patterns, of = np.unique(np.isfinite(thresholds), axis=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
             yield tuple(np.flatnonzero(pattern).tolist()), np.flatnonzero(of.ravel() == i)
 
-    def _route_all(self, on: tuple[int, ...], ranked: Ranked, thresholds: Floats) -> tuple[Ints, Ints]:
-        """(T, E) samples that leave, and of those who is right, at (T, len(on)) thresholds."""
+    def _route_all(self, on: tuple[int, ...], ranks: Ranks, thresholds: Floats) -> tuple[Ints, Ints]:
+        """(T, E) samples that leave, and the correct ones among them, at (T, len(on)) thresholds."""
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
-        inside: Array = packed(np.ones(self.samples, dtype=bool))[None]
+        inside: Array = pack_bits(np.ones(self.samples, dtype=bool))[None]
         for i, e in enumerate((*on, E - 1)):
-            leaves = inside & ranked.passes(i, thresholds[:, i]) if e < E - 1 else inside
+            leaves = inside & ranks.passes(i, thresholds[:, i]) if e < E - 1 else inside
             leaving[:, e] = np.bitwise_count(leaves).sum(axis=1)
             correct[:, e] = np.bitwise_count(leaves & self._right[e]).sum(axis=1)
             inside = inside & ~leaves
@@ -119,11 +119,11 @@ class Exits:
 
     @cached_property
     def _right(self) -> Array:
-        """(E, words) of `correct`."""
-        return packed(self.correct)
+        """(E, words) `correct` as bits."""
+        return pack_bits(self.correct)
 
     def at(self, operating_point: OperatingPoint) -> Measurements:
-        """What happens at one operating point (T = 1)."""
+        """Measurements at one operating point (T = 1)."""
         return self.measure(operating_point.array()[None])
 
     def _measurements(self, thresholds: Floats, leaving: Array, correct: Array) -> Measurements:
@@ -136,16 +136,18 @@ class Exits:
             correct=correct,
             macs=macs,
             costs=costs,
-            objective=self._spent(thresholds, leaving) / leaving.sum(axis=1),
+            objective=self._total_cost(thresholds, leaving) / leaving.sum(axis=1),
             parameters=np.repeat(cost.parameters, T),
             weight_bytes=np.repeat(cost.weight_bytes, T),
             activation_bytes=cost.memory(on),
         )
 
-    def _spent(self, thresholds: Floats, leaving: Array) -> Array:
-        """(T,) of the objective by all samples together: for integers exact, so ties are seen."""
+    def _total_cost(self, thresholds: Floats, leaving: Array) -> Array:
+        """(T,) total objective of all samples: exact for integers, so that ties are recognised."""
         on = np.isfinite(thresholds)
-        return np.asarray((leaving * charged(*self.cost.priced, on, self.cost.charge_heads)).sum(axis=1))
+        return np.asarray(
+            (leaving * costs_of_leaving(*self.cost.objective_costs, on, self.cost.charge_heads)).sum(axis=1)
+        )
 
     # ------------------------------------------------------------------ the best thresholds
 
@@ -173,7 +175,7 @@ class Exits:
         """The best operating point within the limits (T = 1); see `Measurements.best`.
 
         Raises:
-            JobError: if none keeps the limits; the message shows the nearest.
+            JobError: if none keeps the limits; the message has the closest point.
         """
         points = self.within(limits)
         points = points if len(points) else self.curve
@@ -181,36 +183,38 @@ class Exits:
 
     def _pareto(self, limits: Limits) -> Measurements:
         levels = levels_for(len(self.early))
-        parts = [self._kept(*part, limits) for part in self._settings(levels)]
-        thresholds, correct, spent = (np.concatenate(column) for column in zip(*parts, strict=True))
-        best = self.measure(thresholds[pareto_order(correct, spent)])
+        parts = [self._undominated(*part, limits) for part in self._settings(levels)]
+        thresholds, correct, total_cost = (np.concatenate(column) for column in zip(*parts, strict=True))
+        best = self.measure(thresholds[pareto_order(correct, total_cost)])
         step = 1 / (levels - 1)
         while step > FINEST_STEP and len(best):
             step /= 2
             for _ in range(MOVES):
-                best = self._moved(best, step, limits)
+                best = self._refined(best, step, limits)
         return best
 
-    def _moved(self, best: Measurements, step: float, limits: Limits) -> Measurements:
-        """The Pareto-optimal of these and their neighbours."""
-        moved = self.measure(np.concatenate([best.thresholds, self._neighbours(best.thresholds, step)]))
-        moved = moved[moved.feasible(limits)]
-        return moved[pareto_order(moved.correct.sum(axis=1), self._spent(moved.thresholds, moved.leaving))]
+    def _refined(self, best: Measurements, step: float, limits: Limits) -> Measurements:
+        """Pareto-optimal points among `best` and their neighbours."""
+        points = self.measure(np.concatenate([best.thresholds, self._neighbours(best.thresholds, step)]))
+        points = points[points.feasible(limits)]
+        return points[pareto_order(points.correct.sum(axis=1), self._total_cost(points.thresholds, points.leaving))]
 
-    def _kept(self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits) -> tuple[Floats, Array, Array]:
-        """Thresholds within limits that no others of the same exits beat, samples who are right, and what all spend."""
+    def _undominated(
+        self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits
+    ) -> tuple[Floats, Array, Array]:
+        """The thresholds within limits that none in this batch dominates, their correct samples and total costs."""
         if limits != Limits():
             right = np.zeros_like(leaving)
             right[:, 0] = correct  # only the sum matters for limits
             rows = self._measurements(thresholds, leaving, right).feasible(limits)
             thresholds, leaving, correct = thresholds[rows], leaving[rows], correct[rows]
-        spent = self._spent(thresholds, leaving)
-        order = pareto_order(correct, spent)
-        return thresholds[order], correct[order], spent[order]
+        total_cost = self._total_cost(thresholds, leaving)
+        order = pareto_order(correct, total_cost)
+        return thresholds[order], correct[order], total_cost[order]
 
     def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
-        """All settings of the grid, `off` among them: (T, E − 1) thresholds, (T, E) who leaves where, and (T,) how many
-        are right."""
+        """All settings of the grid, `off` included: (T, E − 1) thresholds, (T, E) samples that leave at each exit, and
+        (T,) correct samples."""
         if not POLICIES[self.policy].cumulative:
             yield self._settings_of(self.early, levels)
             return
@@ -223,20 +227,20 @@ class Exits:
     def _settings_of(self, on: tuple[int, ...], levels: int) -> tuple[Floats, Array, Array]:
         """The same where only some exits may be on.
 
-        One joint histogram of the samples over the grid answers for all settings at once: the samples still inside
+        One joint histogram of the samples over the grid gives all settings at once: the samples still inside
         after exit e are a cumulative sum over its first e axes.
         """
-        compared, shape = self.compared(on), (levels + 1,) * len(on)
-        grids = [np.append(quantiles(compared[e], np.linspace(0, 1, levels)), OFF) for e in on]
-        level = [np.searchsorted(grid[:-1], compared[e], side="right") for e, grid in zip(on, grids, strict=True)]
+        scores, shape = self.compared_scores(on), (levels + 1,) * len(on)
+        grids = [np.append(quantiles(scores[e], np.linspace(0, 1, levels)), OFF) for e in on]
+        level = [np.searchsorted(grid[:-1], scores[e], side="right") for e, grid in zip(on, grids, strict=True)]
         leaving, correct = np.zeros((*shape, self.positions), dtype=np.int64), np.zeros(shape)
         inside: Array = np.full((1,) * len(shape), self.samples)
         for i, e in enumerate(on):
             inside, right = (
                 cumulative_histogram(level[: i + 1], shape[: i + 1], weights) for weights in (None, self.correct[e])
             )
-            leaving[..., e] = padded(inside[..., -1:] - inside, len(shape))
-            correct += padded(right[..., -1:] - right, len(shape))
+            leaving[..., e] = with_axes(inside[..., -1:] - inside, len(shape))
+            correct += with_axes(right[..., -1:] - right, len(shape))
         leaving[..., -1] = inside
         correct += cumulative_histogram(level, shape, self.correct[-1]) if level else self.correct[-1].sum()
         thresholds = np.full((*leaving.shape[:-1], self.positions - 1), OFF)
@@ -245,16 +249,16 @@ class Exits:
         return thresholds.reshape(-1, self.positions - 1), leaving.reshape(-1, self.positions), correct.ravel()
 
     def _neighbours(self, thresholds: Floats, step: float) -> Floats:
-        """Thresholds of which one is moved by a step of its exit's quantiles, up or down."""
-        moved = []
-        for on, rows in self._by_what_is_on(thresholds):
-            compared = self.compared(on)
+        """Thresholds with one of them moved by a step of its exit's quantiles, up or down."""
+        neighbours = []
+        for on, rows in self._by_pattern(thresholds):
+            scores = self.compared_scores(on)
             for e in on:
-                ordered = np.sort(compared[e])
+                sorted_scores = np.sort(scores[e])
                 here = rows[np.isfinite(thresholds[rows, e])]
-                share = np.searchsorted(ordered, thresholds[here, e]) / max(self.samples - 1, 1)
+                share = np.searchsorted(sorted_scores, thresholds[here, e]) / max(self.samples - 1, 1)
                 for by in (-step, step):
                     other = thresholds[here].copy()
-                    other[:, e] = quantiles(ordered, np.clip(share + by, 0, 1))
-                    moved.append(other)
-        return np.concatenate(moved) if moved else thresholds[:0]
+                    other[:, e] = quantiles(sorted_scores, np.clip(share + by, 0, 1))
+                    neighbours.append(other)
+        return np.concatenate(neighbours) if neighbours else thresholds[:0]

@@ -10,7 +10,7 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 @dataclass(frozen=True)
 class Front:
-    """A staircase: the best accuracy to be had within a cost, and the reference point that bounds it."""
+    """A staircase: the best accuracy within each cost, and the reference point that bounds it."""
 
     cost: Floats
     """(K,) ascending log₁₀ MACs, all below the reference cost."""
@@ -21,7 +21,7 @@ class Front:
 
     @classmethod
     def of(cls, cost: Floats, accuracy: Floats, reference_cost: float, reference_accuracy: float) -> "Front":
-        """The front of (n,) points; those beyond the reference point do not count."""
+        """The front of (n,) points; those beyond the reference point are ignored."""
         inside = (cost < reference_cost) & (accuracy > reference_accuracy)
         cost, accuracy = cost[inside], accuracy[inside]
         order = pareto_order(accuracy, cost)
@@ -52,7 +52,7 @@ class Front:
         return np.append(x, self.reference_cost), np.concatenate([[0.0], np.cumsum(areas)])
 
     def improvement(self, cost: Floats, accuracy: Floats) -> Floats:
-        """(…) exact hypervolume improvement of sets of T points, given as (…, T) costs and accuracies.
+        """(…) exact hypervolume improvement of sets of T points, from (…, T) costs and accuracies.
 
         A set's own staircase is cut into T steps. Over each the improvement is ∫ max(level − front, 0), and as the
         front rises with cost, the integrand is positive up to the first front point that reaches the level.
@@ -61,15 +61,15 @@ class Front:
         cost = np.minimum(np.take_along_axis(cost, order, axis=-1), self.reference_cost)
         level = np.maximum.accumulate(np.take_along_axis(accuracy, order, axis=-1), axis=-1)
         end = np.concatenate([cost[..., 1:], np.full((*cost.shape[:-1], 1), self.reference_cost)], axis=-1)
-        reached = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
-        end = np.maximum(np.minimum(end, reached), cost)
+        reach = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
+        end = np.maximum(np.minimum(end, reach), cost)
         x, area = self._knots
-        gained = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
-        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gained, 0), 0).sum(axis=-1))
+        gain = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
+        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gain, 0), 0).sum(axis=-1))
 
 
 def pareto_order(gain: Array, cost: Array) -> Ints:
-    """Indices of the points that no other beats in (gain up, cost down), cheapest first; one of equals."""
+    """Indices of the Pareto-optimal points (gain up, cost down), cheapest first; one of equal points."""
     order = np.lexsort((-gain, cost))
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain[order])[:-1]])
     return np.asarray(order[gain[order] > best_before], dtype=np.int64)

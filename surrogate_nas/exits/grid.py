@@ -1,4 +1,4 @@
-"""The grid of thresholds that a curve is read at, and joint histograms over it."""
+"""The grid of thresholds of a curve, and joint histograms over it."""
 
 import math
 
@@ -7,10 +7,10 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats
 
 DECIMALS = (3, 4, 6, 9, 12)
-"""Of thresholds, tried in turn."""
+"""Decimals of thresholds, tried in turn."""
 MAX_SETTINGS = 110_000
 LEVELS = (257, 129, 65, 33, 17, 9, 5, 3)
-"""Quantiles of each early exit, of which the most are taken that make no more settings than that."""
+"""Numbers of quantiles of each early exit; the largest with at most `MAX_SETTINGS` settings is used."""
 
 
 def levels_for(early: int) -> int:
@@ -21,12 +21,12 @@ def levels_for(early: int) -> int:
 def quantiles(values: Array, shares: Floats) -> Floats:
     """Quantiles of scores as thresholds, with as few decimals as leave the same samples on either side."""
     exact = np.clip(np.quantile(values.astype(np.float64), shares), 0, 1)
-    ordered = np.sort(values.astype(np.float64))
-    smaller, result, settled = np.searchsorted(ordered, exact), exact.copy(), np.zeros(exact.shape, dtype=bool)
+    sorted_values = np.sort(values.astype(np.float64))
+    smaller, result, final = np.searchsorted(sorted_values, exact), exact.copy(), np.zeros(exact.shape, dtype=bool)
     for decimals in DECIMALS:
-        for rounded in (exact.round(decimals), np.floor(exact * 10**decimals) / 10**decimals):
-            same = ~settled & (np.searchsorted(ordered, rounded) == smaller)
-            result[same], settled = rounded[same], settled | same
+        for candidate in (exact.round(decimals), np.floor(exact * 10**decimals) / 10**decimals):
+            same = ~final & (np.searchsorted(sorted_values, candidate) == smaller)
+            result[same], final = candidate[same], final | same
     return result
 
 
@@ -39,6 +39,6 @@ def cumulative_histogram(level: list[Array], shape: tuple[int, ...], weights: Ar
     return histogram
 
 
-def padded(array: Array, ndim: int) -> Array:
-    """With axes of length 1 behind its own, `ndim` in all."""
+def with_axes(array: Array, ndim: int) -> Array:
+    """The array with trailing axes of length 1, `ndim` axes in all."""
     return array.reshape(array.shape + (1,) * (ndim - array.ndim))

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares and of what thresholds measure."""
+"""Confidence intervals of shares, and of accuracy and expected cost at thresholds."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ DRAWS = 1000
 
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Wilson's interval of a share that was so many times true of n.
+    """Wilson's interval of the share `successes` / n.
 
     >>> [round(end, 3) for end in wilson(9, 10)]
     [0.596, 0.982]
@@ -23,21 +23,21 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[floa
 def bootstrap(
     leaving: Ints, correct: Ints, costs: npt.NDArray[np.generic], confidence: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Percentile intervals of accuracy and of expected cost over samples drawn anew.
+    """Bootstrap percentile intervals of accuracy and expected cost.
 
     Only where a sample leaves and whether it is right matter, so drawing samples is drawing from 2 E cells.
 
     Args:
         leaving: (E,) samples that leave at each position.
-        correct: (E,) of those, who are right.
-        costs: (E,) of leaving there.
-        confidence: that the true value is in the interval.
+        correct: (E,) of those, the ones classified correctly.
+        costs: (E,) cost of leaving at each position.
+        confidence: probability that the interval covers the true value.
     """
     n, E = int(leaving.sum()), len(leaving)
     cells = np.concatenate([correct, leaving - correct]) / n
-    drawn = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
-    accuracy = drawn[:, :E].sum(axis=1) / n
-    cost = (drawn[:, :E] + drawn[:, E:]) @ costs.astype(np.float64) / n
+    draws = np.random.default_rng(0).multinomial(n, cells, size=DRAWS)
+    accuracy = draws[:, :E].sum(axis=1) / n
+    cost = (draws[:, :E] + draws[:, E:]) @ costs.astype(np.float64) / n
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

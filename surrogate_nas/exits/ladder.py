@@ -1,4 +1,4 @@
-"""Settings of one network for several budgets."""
+"""Operating points of one network for several budgets."""
 
 import numpy as np
 
@@ -12,15 +12,15 @@ RUNGS = 8
 
 
 def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Measurements]:
-    """Settings between the cheapest and the most accurate, for a device that changes them with its load.
+    """Operating points between the cheapest and the most accurate, for a device that switches between them by its load.
 
-    Budgets of the objective are evenly spaced on a logarithmic scale, and each has the most accurate setting within it;
-    a budget that buys no more than the one below has no rung.
+    Budgets of the objective are evenly spaced on a logarithmic scale; each gets the most accurate setting within it,
+    and a budget with the same setting as the one below is left out.
 
     Args:
-        exits: of the network on tune.
-        limits: that every rung keeps.
-        rungs: at most.
+        exits: exits of the network on tune.
+        limits: limits that every rung keeps.
+        rungs: largest number of rungs.
 
     Returns:
         (T,) budgets and the settings, cheapest first; none if nothing keeps the limits.
@@ -36,6 +36,6 @@ def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Me
     cheapest, dearest = points.objective[0], points.objective[-1]
     budgets = np.geomspace(cheapest, dearest, rungs).clip(cheapest, dearest)
     budgets[-1] = dearest  # else a rounding error away
-    chosen = np.searchsorted(points.objective, budgets, side="right") - 1
-    kept = np.flatnonzero(np.diff(chosen, prepend=-1))
-    return budgets[kept], points[chosen[kept]]
+    rows = np.searchsorted(points.objective, budgets, side="right") - 1
+    new = np.flatnonzero(np.diff(rows, prepend=-1))
+    return budgets[new], points[rows[new]]

@@ -1,6 +1,6 @@
-"""The one table of limits: what each bounds, what it is called, and when its values are known.
+"""The table of limits: the quantity each bounds, its name and words, and when values are known.
 
-Light, so that the command line has its options from here without loading any library.
+It imports nothing heavy, so that the command line can build its options from it.
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ Quantity = Literal[
     "p95_cost",
     "accuracy",
 ]
-"""What limits bound."""
+"""A quantity that limits bound."""
 STATISTICS = ("expected", "worst", "p95")
-"""Over samples, of what each of them spends."""
+"""Statistics over samples of the cost of each."""
 LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
-Decided = Literal["network", "exits", "samples"]
-"""What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last is known
-from a training only, the others before it."""
+DependsOn = Literal["network", "exits", "samples"]
+"""What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last needs a
+training, the others are known before it."""
 WHOLE = 1000
 """From this on, measured values are told as whole numbers, below with four digits."""
 
 
 def spending_of(quantity: Quantity) -> tuple[str, str]:
-    """Statistic and amount of what samples spend; an empty statistic for other quantities.
+    """Statistic and amount of a cost that samples spend; an empty statistic for other quantities.
 
     >>> spending_of("p95_macs"), spending_of("weight_bytes")
     (('p95', 'macs'), ('', 'weight_bytes'))
@@ -44,36 +44,36 @@ class Limit:
     """A row of the table."""
 
     name: str
-    """Field of `Limits`; the option is the same with dashes."""
+    """Field of `Limits`; the command-line option is the same with dashes."""
     quantity: Quantity
     words: str
-    """The quantity for people."""
+    """The quantity in words."""
     unit: LimitUnit
-    """That of the study's cost table for `cost`."""
-    decided: Decided
+    """Unit of the quantity; `cost` is the unit of the study's cost table."""
+    depends_on: DependsOn
     about: str
-    """What the limit demands, for people who set it."""
+    """Help text of the option and the field."""
     floor: bool = False
     """Whether values have to be at least the limit, instead of at most."""
 
     @property
     def sign(self) -> str:
-        """Relation of values that keep the limit to the limit."""
+        """Relation to the limit of values that keep it."""
         return "≥" if self.floor else "≤"
 
     @property
     def statistic(self) -> str:
-        """Of a quantity that samples spend, one of `STATISTICS`; else empty."""
+        """Statistic of a quantity that samples spend, one of `STATISTICS`; else empty."""
         return spending_of(self.quantity)[0]
 
     @property
     def exact(self) -> bool:
-        """Whether values are known before a training; else they are learned."""
-        return self.decided != "samples"
+        """Whether values are known before a training; otherwise a surrogate predicts them."""
+        return self.depends_on != "samples"
 
     @property
     def needs_cost_table(self) -> bool:
-        """Whether only a cost table can tell values."""
+        """Whether values need a cost table."""
         return self.unit == "cost"
 
 
@@ -164,12 +164,12 @@ LIMITS: tuple[Limit, ...] = (
 
 
 def on_expected(objective: Literal["macs", "cost"]) -> Limit:
-    """The limit on the expected cost that is minimised."""
+    """The limit on the expected value of the objective."""
     return next(limit for limit in LIMITS if limit.quantity == f"expected_{objective}")
 
 
 def exact_text(value: float) -> str:
-    """A limit for people, to its last digit.
+    """A limit as text, to its last digit.
 
     >>> exact_text(3e6), exact_text(45058.25), exact_text(0.955)
     ('3,000,000', '45,058.25', '0.955')
@@ -178,7 +178,7 @@ def exact_text(value: float) -> str:
 
 
 def rounded_text(value: float) -> str:
-    """A measured value for people.
+    """A measured value as text.
 
     >>> rounded_text(45058.25), rounded_text(12.3456789)
     ('45,058', '12.35')

@@ -1,8 +1,8 @@
-"""Limits that a user sets, and the one rule by which anything is held against them.
+"""Limits that a user sets, and the one rule that checks values against them.
 
-Whoever knows values – of candidates before training, of a network at many thresholds, of one measurement – hands over
-a mapping from quantities to values. Which of them are limited, how far they are beyond, and how that is told to people
-follows from the table in `limit_table`: a new limit is a row there and a field here.
+Callers with values – of candidates before training, of a network at many thresholds, of one measurement – pass a
+mapping from quantities to values. Which are limited, by how much they exceed, and the text for people follow from the
+table in `limit_table`: a new limit is a row there and a field here.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.foundation.fields import Amount, Config, Share
 
 TOLERANCE = 1e-12
-"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and so every value keeps
-the limit that equals it."""
+"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and a value keeps a
+limit equal to it."""
 
 
-class Values(Protocol):
+class QuantityValues(Protocol):
     """A mapping from quantities to numbers or arrays."""
 
     def get(self, quantity: Quantity, /) -> Any:
@@ -38,8 +38,8 @@ def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A limit that a value does not keep."""
+class BrokenLimit:
+    """A limit, and a value that exceeds it."""
 
     limit: Limit
     value: float
@@ -47,7 +47,7 @@ class Broken:
 
     @property
     def by(self) -> float:
-        """How far the value is beyond the limit, relative to that."""
+        """Excess of the value over the limit, relative to the limit."""
         return float(relative_excess(self.limit, self.value, self.cap))
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ def _unset(name: str) -> Any:
 
 
 class Limits(Config):
-    """What every solution must keep to; `None` is no limit."""
+    """Limits that every solution must keep; `None` is no limit."""
 
     max_macs: Amount | None = _unset("max_macs")
     max_worst_macs: Amount | None = _unset("max_worst_macs")
@@ -89,63 +89,65 @@ class Limits(Config):
     # ------------------------------------------------------------------ values against limits
 
     @property
-    def given(self) -> list[tuple[Limit, float]]:
+    def active(self) -> list[tuple[Limit, float]]:
         """The limits that are set, each with its amount."""
         caps = ((limit, getattr(self, limit.name)) for limit in LIMITS)
         return [(limit, cap) for limit, cap in caps if cap is not None]
 
-    def excess(self, values: Values) -> Floats:
+    def excess(self, values: QuantityValues) -> Floats:
         """(…) sum of relative excesses over the limits, Σ max(value / cap − 1, 0) + max(1 − accuracy / floor, 0); 0
         where all hold. Values broadcast."""
         total: Array = np.zeros(())
-        for limit, cap in self.given:
+        for limit, cap in self.active:
             value = values.get(limit.quantity)
             if value is not None:
                 total = total + relative_excess(limit, value, cap)
         return total
 
-    def keeps(self, values: Values) -> Bools:
+    def keeps(self, values: QuantityValues) -> Bools:
         """(…) where all limits hold."""
         return np.asarray(self.excess(values) <= 0)
 
-    def broken(self, values: Values) -> tuple[Broken, ...]:
-        """The limits that single values do not keep."""
-        known = ((limit, values.get(limit.quantity), cap) for limit, cap in self.given)
-        pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in known if value is not None)
-        return tuple(Broken(limit, value, cap) for limit, value, cap in pairs if relative_excess(limit, value, cap) > 0)
+    def broken(self, values: QuantityValues) -> tuple[BrokenLimit, ...]:
+        """The limits that scalar values exceed."""
+        values_of_limits = ((limit, values.get(limit.quantity), cap) for limit, cap in self.active)
+        pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in values_of_limits if value is not None)
+        return tuple(
+            BrokenLimit(limit, value, cap) for limit, value, cap in pairs if relative_excess(limit, value, cap) > 0
+        )
 
     # ------------------------------------------------------------------ which limits are set
 
     def budget(self, objective: Objective) -> float | None:
-        """The limit on the expected cost that is minimised."""
+        """The limit on the expected value of the objective."""
         cap: float | None = getattr(self, on_expected(objective).name)
         return cap
 
     def with_budget(self, objective: Objective, budget: float | None) -> "Limits":
-        """These with another limit on the expected cost that is minimised, or with none."""
+        """A copy with another limit on the expected value of the objective, or with none."""
         return self.model_copy(update={on_expected(objective).name: budget})
 
     @property
     def limits_cost(self) -> bool:
-        """Whether anything is limited that only a cost table can tell."""
-        return any(limit.needs_cost_table for limit, _ in self.given)
+        """Whether a limit needs a cost table."""
+        return any(limit.needs_cost_table for limit, _ in self.active)
 
     @property
     def limits_spending(self) -> bool:
-        """Whether anything is limited that thresholds decide, beside accuracy."""
-        return any(limit.decided != "network" and not limit.floor for limit, _ in self.given)
+        """Whether a quantity other than accuracy is limited that depends on thresholds."""
+        return any(limit.depends_on != "network" and not limit.floor for limit, _ in self.active)
 
     def only_cuts(self, objective: Objective) -> bool:
         """Whether the best points within these limits are those of the unlimited front that keep them."""
         least = on_expected(objective)
-        return all(limit.decided == "network" or limit.floor or limit is least for limit, _ in self.given)
+        return all(limit.depends_on == "network" or limit.floor or limit is least for limit, _ in self.active)
 
     # ------------------------------------------------------------------ words
 
     def phrases(self, share: Callable[[float], str] = exact_text) -> list[str]:
-        """Each limit that is set, for people; fractions as `share` tells them."""
-        told = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.given)
-        return [f"{row.words} {row.sign} {text}" for row, text in told]
+        """Each limit that is set, as text; fractions formatted by `share`."""
+        texts = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.active)
+        return [f"{row.words} {row.sign} {text}" for row, text in texts]
 
     def __str__(self) -> str:
         """

@@ -1,4 +1,4 @@
-"""What a network does at operating points: who leaves where, who is right, what it spends, and limits on all that."""
+"""Measurements of a network at operating points: exit rates, accuracy, cost, and checks against limits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What samples spend of one cost."""
+class Spending:
+    """One cost of samples by the exit where they leave."""
 
     rates: Array
     """(…, E) exit probabilities."""
     costs: Array
-    """(…, E) of leaving at each position; shapes broadcast."""
+    """(…, E) cost of leaving at each position; shapes broadcast."""
 
     @cached_property
     def expected(self) -> Array:
@@ -33,37 +33,37 @@ class Spent:
 
     @cached_property
     def worst(self) -> Array:
-        """(…) the most that any sample can spend: M_E, where every branch before is charged."""
+        """(…) the largest cost of a sample: M_E, where every branch before is charged."""
         return np.asarray(self.costs.max(axis=-1))
 
     @cached_property
     def p95(self) -> Array:
-        """(…) the least cost that 95 % of the samples keep to."""
+        """(…) the least cost that 95 % of the samples do not exceed."""
         p95: Array = np.full(np.broadcast_shapes(self.rates.shape, self.costs.shape)[:-1], np.inf)
         for e in range(self.costs.shape[-1]):
             cost = self.costs[..., e]
-            covered = (self.rates * (self.costs <= cost[..., None])).sum(axis=-1)
-            p95 = np.minimum(p95, np.where(covered >= P95 - ROUNDING, cost, np.inf))
+            share = (self.rates * (self.costs <= cost[..., None])).sum(axis=-1)
+            p95 = np.minimum(p95, np.where(share >= P95 - ROUNDING, cost, np.inf))
         return p95
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that limits speak of; shapes broadcast. Measured and predicted values are held against them alike."""
+    """The quantities that limits bound, measured or predicted; shapes broadcast."""
 
     accuracy: Array
-    macs: Spent
+    macs: Spending
     parameters: Array
     weight_bytes: Array
     activation_bytes: Array
-    cost: Spent | None = None
-    """Of the study's cost table, if it has one."""
+    cost: Spending | None = None
+    """Cost by the study's cost table, if it has one."""
 
     def get(self, quantity: Quantity) -> Array | None:
-        """(…) one of the quantities that limits bound; `None` for a cost that is not known."""
+        """(…) one of the quantities; `None` for an unknown cost."""
         statistic, amount = spending_of(quantity)
-        known: Any = getattr(self, amount)
-        values: Array | None = getattr(known, statistic) if known is not None and statistic else known
+        spending: Any = getattr(self, amount)
+        values: Array | None = getattr(spending, statistic) if spending is not None and statistic else spending
         return values
 
     def excess(self, limits: Limits) -> Floats:
@@ -84,15 +84,15 @@ class Measurements:
     macs: Ints
     """(T, E) M_e; see `Cost.macs`."""
     costs: Floats
-    """(T, E) the same of the study's cost table; NaN without one."""
+    """(T, E) the same by the study's cost table; NaN without one."""
     objective: Floats
-    """(T,) expected cost that is to be minimised."""
+    """(T,) expected cost to minimise."""
     parameters: Ints
     """(T,)."""
     weight_bytes: Ints
     """(T,)."""
     activation_bytes: Ints
-    """(T,) alive at the worst moment, of what is on."""
+    """(T,) at the worst moment, with the exits that are on."""
 
     def __len__(self) -> int:
         return len(self.thresholds)
@@ -132,15 +132,20 @@ class Measurements:
 
     @property
     def worst_macs(self) -> Ints:
-        """(T,) of an image that goes where it costs most: to the last exit, where every branch before is charged."""
+        """(T,) largest MACs of an image: those of the last exit, where every branch before is charged."""
         return np.asarray(self.macs.max(axis=1))
 
     @property
     def figures(self) -> Figures:
-        """(T,) what limits speak of."""
-        cost = None if np.isnan(self.costs).any() else Spent(self.rates, self.costs)
+        """(T,) the quantities that limits bound."""
+        cost = None if np.isnan(self.costs).any() else Spending(self.rates, self.costs)
         return Figures(
-            self.accuracy, Spent(self.rates, self.macs), self.parameters, self.weight_bytes, self.activation_bytes, cost
+            self.accuracy,
+            Spending(self.rates, self.macs),
+            self.parameters,
+            self.weight_bytes,
+            self.activation_bytes,
+            cost,
         )
 
     def feasible(self, limits: Limits) -> Bools:
@@ -155,16 +160,16 @@ class Measurements:
         """Index of the best operating point within the limits; see `best_first`.
 
         Raises:
-            JobError: if none keeps the limits; the message names those that the nearest breaks.
+            JobError: if none keeps the limits; the message names those that the closest point exceeds.
         """
         violation = self.violation(limits)
         if (violation > 0).all():
             nearest = self[np.array([violation.argmin()])]
-            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._told(limits)}")
+            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._description(limits)}")
         return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
 
-    def _told(self, limits: Limits) -> str:
-        """Figures of a single operating point: accuracy, expected MACs, and every limit that it breaks."""
+    def _description(self, limits: Limits) -> str:
+        """Accuracy, expected MACs and every exceeded limit of a single operating point, as text."""
         accuracy, macs = self.accuracy.item(), self.expected_macs.item()
         figures = {
             "accuracy": f"accuracy {rounded_text(accuracy)}",

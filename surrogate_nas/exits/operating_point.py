@@ -24,7 +24,7 @@ class OperatingPoint:
     """
 
     thresholds: tuple[float | None, ...]
-    """One per position but the last. Where a network has no exit it has no effect."""
+    """One per position but the last; without effect where a network has no exit."""
     policy: PolicyName = "max_softmax"
     temperatures: tuple[float, ...] = ()
     """One per position, by which logits are divided before they are scored; `()` is 1 everywhere."""
@@ -62,7 +62,7 @@ class OperatingPoint:
         return cls(tuple(None if np.isinf(t) else float(t) for t in thresholds), policy, temperatures)
 
     def temperature(self, position: int) -> float:
-        """Of the exit at a position."""
+        """Temperature of the exit at a position."""
         return self.temperatures[position] if self.temperatures else 1.0
 
     def array(self) -> Floats:

@@ -1,4 +1,4 @@
-"""Exit policies: how an exit scores its own confidence, and the one table of them.
+"""Exit policies: the confidence scores of exits, in one table.
 
 Every policy gives a score in [0, 1], larger = surer, so that any of them can be compared with thresholds.
 """
@@ -13,16 +13,15 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats32
 
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
-Scores = Floats32
 LARGEST_GATE_LOGIT = 80.0
 
 
-def softmax(logits: Array) -> Scores:
+def softmax(logits: Array) -> Floats32:
     """Softmax over the last axis, in float32."""
     shifted = logits.astype(np.float32)
     shifted -= shifted.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
-    result: Scores = shifted / shifted.sum(axis=-1, keepdims=True)
+    result: Floats32 = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
@@ -41,8 +40,8 @@ def _entropy(probabilities: Array) -> Array:
     return np.asarray(np.clip(1 - entropy / math.log(probabilities.shape[-1]), 0, 1))
 
 
-def gate_scores(gates: Array) -> Scores:
-    """Confidence in [0, 1] of gates' logits: a learned one (NACHOS, arXiv 2401.13330)."""
+def gate_scores(gates: Array) -> Floats32:
+    """Learned confidence in [0, 1], from the logits of gates (NACHOS, arXiv 2401.13330)."""
     clipped = np.clip(gates.astype(np.float32), -LARGEST_GATE_LOGIT, LARGEST_GATE_LOGIT)
     return np.asarray(1 / (1 + np.exp(-clipped)), dtype=np.float32)
 
@@ -53,11 +52,11 @@ class Policy:
 
     name: PolicyName
     words: str
-    """The score for people, as what scores are."""
+    """Description of the score, as in "Scores are …"."""
     score: Callable[[Array], Array]
     """From (…, C) class probabilities, or from (…) logits of gates, to (…) scores of exits by themselves."""
     needs_gates: bool = False
-    """Whether scores are those of gates, which have no temperature, instead of logits, which may have one."""
+    """Whether scores come from gates, which have no temperature, instead of from logits, which may have one."""
     cumulative: bool = False
     """Whether thresholds are compared with the probability of having left by then, `having_left`, instead of with the
     exit's own score."""
@@ -82,11 +81,11 @@ POLICIES: Mapping[PolicyName, Policy] = {
         ),
     )
 }
-"""Every policy there is."""
+"""All policies by name."""
 POLICY_NAMES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if not p.needs_gates)
 """Policies that need logits only."""
 GATE_POLICIES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() if p.needs_gates)
-"""Policies that need what a branch says beside its logits."""
+"""Policies that need the gates of branches."""
 
 
 def available(policy: PolicyName, gates: object | None) -> PolicyName:
@@ -94,24 +93,24 @@ def available(policy: PolicyName, gates: object | None) -> PolicyName:
     return "max_softmax" if POLICIES[policy].needs_gates and gates is None else policy
 
 
-def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Scores:
+def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Floats32:
     """Confidence in [0, 1], larger = surer, of (…, C) logits divided by a temperature; shape (…).
 
     >>> scores("margin", np.array([[0.0, 0.0], [9.0, -9.0]])).round(3).tolist()
     [0.0, 1.0]
     """
-    cooled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
-    return POLICIES[policy].score(softmax(cooled)).astype(np.float32)
+    scaled = logits if temperature == 1.0 else logits.astype(np.float32) / np.float32(temperature)
+    return POLICIES[policy].score(softmax(scaled)).astype(np.float32)
 
 
-def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Scores:
+def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Floats32:
     """(…) scores of exits by themselves; see `available`.
 
     Args:
-        policy: how.
+        policy: the score.
         logits: (…, C).
         gates: (…) logits of gates, if there are any.
-        temperature: that logits are divided by; gates have none.
+        temperature: divisor of the logits; gates have none.
     """
     policy = available(policy, gates)
     if gates is not None and POLICIES[policy].needs_gates:
@@ -119,7 +118,7 @@ def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperatu
     return scores(policy, logits, temperature)
 
 
-def having_left(before: Scores | float, confidence: Scores) -> Scores:
+def having_left(before: Floats32 | float, confidence: Floats32) -> Floats32:
     """Probability of having left by an exit: 1 − (1 − before)(1 − c), which is Σ_{j≤e} g_j taken one exit further.
 
     >>> having_left(np.float32(0.5), np.float32([0.0, 0.5])).tolist()

@@ -45,7 +45,7 @@ class Said:
 
         @torch.inference_mode()
         def said(batch: Array) -> tuple[Array, Array]:
-            pairs = network.said(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
+            pairs = network.exit_outputs(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
             sure = np.zeros((len(where), len(batch)), dtype=np.float32)
             for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
                 T = temperatures[e] if temperatures else 1.0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from surrogate_nas.exits.policies import POLICIES, PolicyName, available
 from surrogate_nas.network.network import EarlyExitNetwork
-from surrogate_nas.network.quantization import settled
+from surrogate_nas.network.quantization import fold_quantization
 
 IMAGES, FEATURES, LOGITS, CONFIDENCE = "images", "features", "logits", "confidence"
 
@@ -50,11 +50,11 @@ class SegmentPiece(nn.Module):
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         if self.positions[0] == 0:
-            values = self.network.prepared(values[0])
+            values = self.network.prepare(values[0])
         for e in self.positions:
             values = self.network.step(e, values)
         if self.positions[-1] == self.network.architecture.positions - 1:
-            return (self.network.said_at(self.positions[-1], values[0])[0],)
+            return (self.network.exit_output_at(self.positions[-1], values[0])[0],)
         return values
 
 
@@ -69,7 +69,7 @@ class BranchPiece(nn.Module):
         self.network, self.position, self.policy, self.temperature = network, position, policy, temperature
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits, gate = self.network.said_at(self.position, x)
+        logits, gate = self.network.exit_output_at(self.position, x)
         return logits, self.confidence(logits, gate)
 
     def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
@@ -138,7 +138,7 @@ def pieces_of(
         temperatures: (E,) by position; none is 1 everywhere.
     """
     plain = copy.deepcopy(network).eval()
-    settled(plain)
+    fold_quantization(plain)
     shape, start, last = network.shape, 0, network.architecture.positions - 1
     values: tuple[Tensor, ...] = (torch.zeros(2, shape.channels, shape.size, shape.size),)
     for x, position in enumerate(network.architecture.exit_positions):

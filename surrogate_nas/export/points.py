@@ -48,7 +48,7 @@ class Judge:
     def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images that are held against the thresholds of a point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
-        return np.concatenate([self.exits(split, point.policy).compared(on) for split in self.said], axis=1)
+        return np.concatenate([self.exits(split, point.policy).compared_scores(on) for split in self.said], axis=1)
 
     def measured(self, split: Split, point: OperatingPoint) -> Measured:
         """At one operating point."""

@@ -1,4 +1,4 @@
-"""Names of the array types that signatures use, and indices that are spread evenly."""
+"""Aliases of array types, and evenly spaced indices."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def evenly(n: int, most: int) -> Ints:
-    """At most so many of n indices, evenly, the first and the last among them.
+    """At most `most` of the indices 0 … n − 1, evenly spaced, with the first and the last.
 
     >>> evenly(3, 12), evenly(100, 4)
     (array([0, 1, 2]), array([ 0, 33, 66, 99]))

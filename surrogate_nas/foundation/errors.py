@@ -1,5 +1,5 @@
-"""What the package raises. Each message is one line: the value got, and the values allowed. And others' errors as one
-line."""
+"""The package's exceptions, each with a one-line message (the value got, and the values allowed), and the messages of
+other exceptions as one line."""
 
 
 class SurrogateNASError(Exception):
@@ -15,16 +15,16 @@ class JobError(SurrogateNASError, RuntimeError):
 
 
 class FieldError(InputError):
-    """A field of a configuration that is wrong."""
+    """A configuration field with an invalid value."""
 
     def __init__(self, message: str, path: list[str | int]) -> None:
         super().__init__(message)
         self.path = path
-        """Names, and places in lists, that lead to the field."""
+        """Names, and indices in lists, that lead to the field."""
 
 
 def one_line(error: BaseException) -> str:
-    """All that an error says, on one line; its type if it says nothing.
+    """The whole message of an error on one line; its type where it has no message.
 
     >>> one_line(ValueError("no such\\n  file")), one_line(ValueError())
     ('no such file', 'ValueError')
@@ -33,7 +33,7 @@ def one_line(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, of those that go on about their insides; its type if it says nothing.
+    """The first line of an error's message, for errors with long messages; its type where it has no message.
 
     >>> first_line(RuntimeError("no such device\\nCUDA kernel errors might be")), first_line(RuntimeError())
     ('no such device', 'RuntimeError')
@@ -42,7 +42,7 @@ def first_line(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> str:
-    """An error's type, and the first line of what it says.
+    """An error's type, and the first line of its message.
 
     >>> line_of(RuntimeError("no such device\\nat")), line_of(RuntimeError())
     ('RuntimeError: no such device', 'RuntimeError')

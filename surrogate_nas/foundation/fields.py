@@ -23,18 +23,18 @@ class Config(BaseModel):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """What a YAML file says; nothing if it is empty.
+    """The mapping in a YAML file; empty for an empty file.
 
     Raises:
         InputError: if it cannot be read or is not a mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
-    if not isinstance(loaded, dict | None):
-        raise InputError(f"{path}: a mapping of settings is needed, got {type(loaded).__name__}")
-    return loaded or {}
+    if not isinstance(mapping, dict | None):
+        raise InputError(f"{path}: a mapping of settings is needed, got {type(mapping).__name__}")
+    return mapping or {}
 
 
 def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
@@ -73,7 +73,7 @@ def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
 
 
 def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
-    """A check of our own: it names its field first where it looks at several."""
+    """Raise `FieldError` for a validator of this package: its message starts with the field where it checks several."""
     first = message.partition(" ")[0].rstrip(":").split(".")
     if first[0] in at.model_fields:
         path = [*path, *first]
@@ -81,7 +81,7 @@ def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]
 
 
 def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:
-    """The path that a user wrote, and the model whose field it names: a union's tag is no part of the path."""
+    """The path as the user wrote it, without the tags of unions, and the model that has the field."""
     path: list[str | int] = []
     choices: tuple[type[BaseModel], ...] = (model,)
     for part in location:

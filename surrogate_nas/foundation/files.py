@@ -1,4 +1,4 @@
-"""Write a file or a folder whole or not at all. What is half written has a name that ends in `.partial`."""
+"""Atomic writing of files and folders. Unfinished ones have names that end in `.partial`."""
 
 import glob
 import os
@@ -14,13 +14,13 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write a file at, which takes its place when the block ends.
+    """Give a path beside `path` to write a file at, and move the file to `path` when the block ends.
 
-    Readers of `path` see what was there before, or all of the new file. If the block raises, nothing is left beside it.
+    Readers of `path` see the old file or the whole new one. If the block raises, the partial file is removed.
 
     Args:
-        path: of the file, in a folder that exists.
-        durable: whether to wait until the disk has it, which a power cut may otherwise undo.
+        path: path of the file, in a folder that exists.
+        durable: whether to wait until the file is on disk, so that it survives a power cut.
     """
     partial = _beside(path)
     try:
@@ -37,10 +37,10 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, which takes its place when the block ends; if the block raises, it is removed.
+    """Give an empty folder beside `path`, and move it to `path` when the block ends; remove it if the block raises.
 
     Raises:
-        OSError: at the end of the block, if there is something else at `path` than an empty folder.
+        OSError: at the end of the block, if `path` is anything but absent or an empty folder.
     """
     partial = _beside(path)
     shutil.rmtree(partial, ignore_errors=True)
@@ -56,12 +56,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path) -> Path:
-    """In the same file system, and another one for each process."""
+    """Partial path in the same folder, distinct for each process."""
     return path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
 
 
 def left_beside(path: Path) -> Sequence[Path]:
-    """What processes that were killed have left of `path`; or what others are writing, if they may."""
+    """Partial files of `path`: left by processes that were killed, or still being written by others."""
     return sorted(path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"))
 
 

@@ -1,4 +1,4 @@
-"""One command at a time changes a study; those that only read it need no leave."""
+"""The lock of a study: one command at a time may change it; reading needs no lock."""
 
 import os
 import sys
@@ -16,22 +16,22 @@ LOCK, HOLDER = ".lock", ".lock-holder"
 
 
 class StudyLock:
-    """The right to change a study. The operating system takes it back from a process that ends, however it ends."""
+    """The write lock of a study. The operating system releases it when its process ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = FileLock(folder / LOCK)
 
     @contextmanager
-    def held(self, *, wait: bool = False) -> Iterator[None]:
-        """Hold it inside the block. A block within a block holds it still.
+    def hold(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the lock inside the block. Blocks may be nested.
 
         Args:
-            wait: until whoever has it is done.
+            wait: whether to wait until the lock is free.
 
         Raises:
-            InputError: naming who has it, unless `wait`.
-            JobError: if nothing can be written here.
+            InputError: if another process holds it, unless `wait`; the message names the process.
+            JobError: if the folder is not writable.
         """
         try:
             self._acquire(wait)

@@ -1,4 +1,4 @@
-"""What this machine has to give: cores, memory, disk."""
+"""Resources of this machine: cores, memory, disk."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Version 2; a container's limits, of which the machine's own figures know nothing."""
+"""Control groups, version 2: the limits of a container, which figures of the machine do not show."""
 
 
 def available_cores() -> int:
@@ -46,7 +46,7 @@ def size_of(folder: Path) -> int:
 
 
 def amount(count: float) -> str:
-    """Bytes for people.
+    """A number of bytes as text.
 
     >>> amount(812), amount(47_040_016), amount(2.5e9)
     ('812 B', '47.0 MB', '2.5 GB')

@@ -1,4 +1,4 @@
-"""Functions of the user's own, named as `package.module:function`."""
+"""Loading of user functions by reference, `package.module:function`."""
 
 import difflib
 import importlib
@@ -16,12 +16,12 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
     """The function or class that `package.module:name` names.
 
     Args:
-        reference: where it is.
-        what: it is meant to be, for messages.
-        folder: where that module is found if it is not installed; the current folder for `None`.
+        reference: `package.module:name`.
+        what: role of the function in messages, such as "surrogate".
+        folder: folder of the module if it is not installed; `None` for the current folder.
 
     Raises:
-        InputError: for what cannot be imported or called, with the reason.
+        InputError: if it cannot be imported or is not callable, with the reason.
     """
     module_name, colon, name = reference.partition(":")
     if not (module_name and colon and name):
@@ -31,14 +31,14 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
         module = importlib.import_module(module_name)
     except Exception as error:  # the user's own code may raise anything
         raise InputError(f"{what} {reference!r}: module {module_name!r} cannot be imported: {line_of(error)}") from None
-    found: Any = module
+    target: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{what} {reference!r}: {module_name!r} has no {part!r}{close_to(part, dir(found))}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise InputError(f"{what} {reference!r} is a {type(found).__name__}, not a function or class")
-    function: Callable[..., Any] = found
+        if not hasattr(target, part):
+            raise InputError(f"{what} {reference!r}: {module_name!r} has no {part!r}{close_to(part, dir(target))}")
+        target = getattr(target, part)
+    if not callable(target):
+        raise InputError(f"{what} {reference!r} is a {type(target).__name__}, not a function or class")
+    function: Callable[..., Any] = target
     return function
 
 
@@ -48,6 +48,6 @@ def _make_importable(folder: str) -> None:
 
 
 def close_to(name: str, names: Sequence[str]) -> str:
-    """Which of these were perhaps meant; empty for none."""
+    """A "did you mean" phrase with the similar ones among `names`; empty if there are none."""
     close = difflib.get_close_matches(name, names, MOST_NAMES, cutoff=0.5)
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,4 +1,4 @@
-"""Progress on stderr: what is running, how far it is, how long still."""
+"""Progress on stderr: messages, a bar, and estimates of the remaining time."""
 
 import time
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     console.print(message, markup=False)
 
 
 def duration(seconds: float) -> str:
-    """For people.
+    """Seconds as text.
 
     >>> duration(42), duration(90), duration(5400), duration(180000)
     ('42 s', '1 min 30 s', '1 h 30 min', '50 h 0 min')
@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
 
 
 class Bar:
-    """A bar between two texts; nothing where stderr is no terminal."""
+    """A progress bar between two texts; shows nothing if stderr is not a terminal."""
 
     def __init__(self, total: int) -> None:
         columns = TextColumn("{task.fields[before]}"), BarColumn(), TextColumn("{task.fields[after]}")
@@ -39,49 +39,49 @@ class Bar:
         self._task = self._progress.add_task("", total=total, before="", after="")
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show it inside the block."""
+    def display(self) -> Iterator[None]:
+        """Show the bar inside the block."""
         with self._progress:
             yield
 
     def at(self, done: float, before: str, after: str) -> None:
-        """So much is done."""
+        """Set the progress, of `total`, and the texts before and after the bar."""
         self._progress.update(self._task, completed=done, before=before, after=after)
 
 
 class Countdown:
-    """Says every few seconds how much of something is done."""
+    """Prints every few seconds how many of a known number are done, and the time left."""
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
-        self._said = self._start
+        self._last_line = self._start
 
     def at(self, done: int, of: int) -> None:
-        """So many of so many are done."""
+        """Report that `done` of `of` are done."""
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY or done == of:
-            self._said = now
-            left = (now - self._start) / done * (of - done)
-            say(f"{done:,} of {of:,} {self._what}; about {duration(left)} left")
+        if now - self._last_line >= SAY_EVERY or done == of:
+            self._last_line = now
+            remaining = (now - self._start) / done * (of - done)
+            say(f"{done:,} of {of:,} {self._what}; about {duration(remaining)} left")
 
 
 class Pace:
-    """Says every few seconds how many rows are done and how fast, and at the end how long all of them took."""
+    """Prints every few seconds how many rows are done and at which rate, and at the end the total time."""
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
-        self._said = self._start
+        self._last_line = self._start
 
     def at(self, done: int, share: float | None) -> None:
-        """So many are done, which is that share of all, if it is known."""
+        """Report that `done` rows are done, which are `share` of all if that is known."""
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY:
-            self._said = now
-            left = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
-            say(f"{self._rate(done)}{left}")
+        if now - self._last_line >= SAY_EVERY:
+            self._last_line = now
+            remaining = f"; about {duration((now - self._start) * (1 / share - 1))} left" if share and share < 1 else ""
+            say(f"{self._rate(done)}{remaining}")
 
     def end(self, done: int) -> None:
-        """All are done."""
+        """Report the end, with `done` rows in all."""
         say(f"{self._rate(done)}; {duration(time.monotonic() - self._start)} in all")
 
     def _rate(self, done: int) -> str:

@@ -1,5 +1,5 @@
-"""Trainings, fits and proposals run on one thread: the same sums in the same order on every machine, and small problems
-are slower on several."""
+"""One-thread execution of trainings, fits and proposals: sums are in the same order on every machine, and small
+problems are faster on one thread."""
 
 import sys
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Of torch, where that is loaded, and of the libraries beneath NumPy, SciPy and scikit-learn."""
-    torch = sys.modules.get("torch")  # those who compute with it have imported it; others need not wait for it
+    """Limit torch, if it is loaded, and the libraries beneath NumPy, SciPy and scikit-learn to one thread."""
+    torch = sys.modules.get("torch")  # code that computes with torch has imported it; other code is spared the import
     threads = None if torch is None else torch.get_num_threads()
     try:
         if torch is not None:

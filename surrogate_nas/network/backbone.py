@@ -1,7 +1,7 @@
-"""A network of the user's own, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
+"""A user's network, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
 
-Only what lies around the cuts is traced, by torch.fx; every module that has no cut inside runs as it was written. Where
-several values are needed further on, as around a shortcut, all of them cross the cut.
+Only modules that contain cuts are traced, by torch.fx; every other module runs as it was written. Where later modules
+read several values, as around a shortcut, all of them cross the cut.
 """
 
 import inspect
@@ -35,7 +35,7 @@ DEFAULT_BRANCH: dict[str, list[Any]] = {
     "pool": [1, 2],
 }
 MOST_PIXELS = 1024
-"""Of a side; images of other sizes than the backbone takes are resized."""
+"""Largest side of images; those of another size than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
 
 
@@ -59,31 +59,31 @@ def reference_of(factory: Factory) -> tuple[str, str | None]:
 
 
 def make(reference: str, folder: str | None, classes: int) -> nn.Module:
-    """The user's network; its function is told the number of classes if it takes `num_classes` or `classes`.
+    """The user's network; its function gets the number of classes if it takes `num_classes` or `classes`.
 
     Raises:
-        InputError: if the function fails, or gives something else.
+        InputError: if the function fails, or does not return a module.
     """
     factory = load_function(reference, "backbone", folder)
     try:
-        taken = inspect.signature(factory).parameters
-        passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
-        name = next((n for n in ("num_classes", "classes") if n in taken), "num_classes" if passes_on else None)
-        made = factory(**({name: classes} if name else {}))
+        parameters = inspect.signature(factory).parameters
+        passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        name = next((n for n in ("num_classes", "classes") if n in parameters), "num_classes" if passes_on else None)
+        module = factory(**({name: classes} if name else {}))
     except Exception as error:  # the user's own code may raise anything
         raise InputError(f"backbone {reference!r} cannot be made: {line_of(error)}") from None
-    if not isinstance(made, nn.Module):
-        raise InputError(f"backbone {reference!r} gives a {type(made).__name__}, not a torch.nn.Module")
-    return made
+    if not isinstance(module, nn.Module):
+        raise InputError(f"backbone {reference!r} gives a {type(module).__name__}, not a torch.nn.Module")
+    return module
 
 
 class _Tracer(fx.Tracer):
-    """Looks into the modules that have a cut inside, and notes what the modules at the cuts give."""
+    """A tracer that enters only the modules with a cut inside, and records the outputs of the modules at the cuts."""
 
     def __init__(self, exits: Sequence[str]) -> None:
         super().__init__()
         self.exits = exits
-        self.given: dict[str, list[Any]] = {name: [] for name in exits}
+        self.outputs: dict[str, list[Any]] = {name: [] for name in exits}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not any(name.startswith(f"{module_qualified_name}.") for name in self.exits)
@@ -91,8 +91,8 @@ class _Tracer(fx.Tracer):
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         out = super().call_module(m, forward, args, kwargs)
         name = self.path_of_module(m)
-        if name in self.given:
-            self.given[name].append(out)
+        if name in self.outputs:
+            self.outputs[name].append(out)
         return out
 
 
@@ -106,15 +106,15 @@ class SplitBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, channels, side, side) feature map at each exit, then the (N, classes) output."""
-        values, found = (x,), []
+        values, maps = (x,), []
         for segment in self.segments:
             values = segment(*values)
-            found.append(values[0])
-        return found
+            maps.append(values[0])
+        return maps
 
 
 def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
-    """Cut a module after the named modules, in the order in which they run. Weights stay the same tensors.
+    """Cut a module after the named modules, in execution order. Weights stay the same tensors.
 
     Raises:
         InputError: if it cannot be cut there, with the reason.
@@ -128,7 +128,7 @@ def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
             f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on the "
             "data has to lie inside a module without an exit in it"
         ) from None
-    cuts = _cuts(graph, tracer.given)
+    cuts = _cuts(graph, tracer.outputs)
     _check_functions(graph)
     segments = _segments(module, graph, [node for _, node in cuts])
     _check_sharing(segments)
@@ -147,26 +147,26 @@ def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
             raise InputError(f"exit {name!r} is named {exits.count(name)} times")
 
 
-def _cuts(graph: fx.Graph, given: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
-    """Exits and the node after which each stands, in the order in which they run."""
+def _cuts(graph: fx.Graph, outputs_of: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
+    """Exits and the node after which each stands, in execution order."""
     order = {node: i for i, node in enumerate(graph.nodes)}
-    found: list[tuple[str, fx.Node]] = []
-    for name, outputs in given.items():
+    cuts: list[tuple[str, fx.Node]] = []
+    for name, outputs in outputs_of.items():
         if len(outputs) != 1:
             how = "never" if not outputs else f"{len(outputs)} times"
             raise InputError(f"module {name!r} runs {how} in the backbone's forward; an exit needs one that runs once")
         if not isinstance(outputs[0], fx.Proxy):
             raise InputError(f"module {name!r} gives a {type(outputs[0]).__name__}, and an exit needs one feature map")
-        found.append((name, outputs[0].node))
-    found.sort(key=lambda pair: order[pair[1]])
-    for (first, a), (second, b) in itertools.pairwise(found):
+        cuts.append((name, outputs[0].node))
+    cuts.sort(key=lambda pair: order[pair[1]])
+    for (first, a), (second, b) in itertools.pairwise(cuts):
         if a is b:
             raise InputError(f"exits {first!r} and {second!r} stand at the same place")
-    return found
+    return cuts
 
 
 def _check_functions(graph: fx.Graph) -> None:
-    """What depends on training or evaluation would be fixed by tracing."""
+    """Refuse functions that depend on the training mode, which tracing would fix."""
     for node in graph.nodes:
         if node.op == "call_function" and "training" in node.kwargs:
             name = getattr(node.target, "__name__", node.target)
@@ -198,7 +198,7 @@ def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> li
 
 
 def _crossing(graph: fx.Graph, cut: fx.Node, order: dict[fx.Node, int], inputs: list[fx.Node]) -> list[fx.Node]:
-    """What later nodes read of earlier ones: the feature map at the cut first."""
+    """The values that later nodes read of earlier ones: the feature map at the cut first."""
 
     def is_read_later(node: fx.Node) -> bool:
         return any(order[user] > order[cut] for user in node.users)
@@ -214,23 +214,23 @@ def _segment(
     graph = fx.Graph()
     copies = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(entering)}
 
-    def copied(node: fx.Node) -> fx.Node:
+    def copy_of(node: fx.Node) -> fx.Node:
         if node not in copies and node.op == "get_attr":  # a parameter may be read in several segments
             copies[node] = graph.node_copy(node)
         return copies[node]
 
     for node in nodes:
-        copies[node] = graph.node_copy(node, copied)
-    graph.output(tuple(copied(node) for node in leaving))
+        copies[node] = graph.node_copy(node, copy_of)
+    graph.output(tuple(copy_of(node) for node in leaving))
     graph.eliminate_dead_code(lambda node: node.op not in ("get_attr",))
     return fx.GraphModule(module, graph)
 
 
 def _check_sharing(segments: Sequence[fx.GraphModule]) -> None:
-    seen: dict[int, int] = {}
+    segment_of: dict[int, int] = {}
     for k, segment in enumerate(segments):
         for name, parameter in segment.named_parameters():
-            if seen.setdefault(id(parameter), k) != k:
+            if segment_of.setdefault(id(parameter), k) != k:
                 raise InputError(f"parameter {name!r} is used on both sides of an exit, and weights are saved once")
 
 
@@ -248,10 +248,10 @@ def describe(
 
     Args:
         reference: `package.module:function` that makes it.
-        folder: where that module is found.
+        folder: folder of that module if it is not installed.
         exits: names of the modules after which an exit may be mounted.
         example: channels, height and width of its images; height and width are equal.
-        classes: logits that it gives.
+        classes: number of its logits.
         frozen: whether only exit branches are trained.
 
     Raises:
@@ -296,10 +296,10 @@ def describe(
 
 
 def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) -> SpaceSpec:
-    """Which exits a backbone has, and what their branches are.
+    """The search space of a backbone's exits and their branches.
 
     Args:
-        backbone: from `describe`.
+        backbone: specification from `describe`.
         branch: choices of the branches, as in a space's file; by default none to two layers, as far as there is room.
     """
     least = min(segment.side for segment in backbone.segments[:-1])
@@ -318,7 +318,7 @@ def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) ->
 
 
 def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int) -> list[tuple[int, ...]]:
-    """Shapes of the feature maps and of the output for two images; everything that crosses a cut is looked at."""
+    """Shapes of the feature maps and of the output for two images; every value that crosses a cut is checked."""
     images = 2
     values, shapes = (torch.zeros(images, *example),), []
     for name, segment in zip(backbone.names, backbone.segments, strict=True):
@@ -353,12 +353,12 @@ def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis  # machines that only train need none
 
-        counted = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        return int(sum(count for name, count in counted.by_operator().items() if name in COUNTED))
+        analysis = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return int(sum(count for name, count in analysis.by_operator().items() if name in COUNTED))
 
 
 def _deep(segment: fx.GraphModule) -> fx.GraphModule:
-    """Traced into, down to torch's own modules; as it is where that cannot be done."""
+    """The segment traced down to torch's own modules; unchanged if it cannot be traced."""
     try:
         return fx.symbolic_trace(segment)
     except Exception:  # whatever the user's forward does with a proxy
@@ -370,18 +370,18 @@ def _peak(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
 
 
 def _weight_bytes(segment: fx.GraphModule) -> int:
-    """In 32-bit floats, a batch norm after a convolution folded into it: one bias per channel, if it has none."""
+    """Bytes of 32-bit weights with batch norms folded into convolutions: one bias per channel, if there is none."""
     deep, norms = _deep(segment), nn.modules.batchnorm._BatchNorm
-    kept = [module for module in segment.modules() if not isinstance(module, norms)]
-    numbers = sum(p.numel() for module in kept for p in module.parameters(recurse=False))
+    counted_modules = [module for module in segment.modules() if not isinstance(module, norms)]
+    numbers = sum(p.numel() for module in counted_modules for p in module.parameters(recurse=False))
     modules: dict[str, nn.Module] = dict(deep.named_modules())
     for node in deep.graph.nodes:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(norm, norms):
             before = node.all_input_nodes[0]
-            folded = modules.get(str(before.target)) if before.op == "call_module" else None
-            if isinstance(folded, nn.Conv2d):
-                numbers += 0 if folded.bias is not None else folded.out_channels
+            convolution = modules.get(str(before.target)) if before.op == "call_module" else None
+            if isinstance(convolution, nn.Conv2d):
+                numbers += 0 if convolution.bias is not None else convolution.out_channels
             else:
                 numbers += 2 * norm.num_features
     return 4 * numbers
@@ -389,16 +389,16 @@ def _weight_bytes(segment: fx.GraphModule) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What a user asks for: exits on a network of their own."""
+    """A request for exits on a user's network."""
 
     reference: str
-    """`package.module:function` that makes it."""
+    """`package.module:function` that makes the network."""
     exits: tuple[str, ...]
     """Modules after which an exit may be mounted."""
     folder: str | None = None
-    """Where that module is found if it is not installed."""
+    """Folder of that module if it is not installed."""
     example: tuple[int, int, int] | None = None
-    """Channels, height and width that it takes; those of the data for `None`, in colour if it takes no grey images."""
+    """Channels, height and width of its input; `None` for those of the data, in colour if it takes no grey images."""
     frozen: bool = False
     """Whether its weights stay as the function made them."""
     branch: Mapping[str, Any] | None = None
@@ -410,18 +410,18 @@ class Mount:
         if shape.channels not in (1, example[0]):
             raise InputError(f"the backbone takes {example[0]} channels, and the images have {shape.channels}")
         try:
-            backbone = self._described(example, shape.classes)
+            backbone = self._describe(example, shape.classes)
         except InputError:
             if self.example or shape.channels != 1:
                 raise
-            backbone = self._described((COLOURS, shape.size, shape.size), shape.classes)  # most take colour images
+            backbone = self._describe((COLOURS, shape.size, shape.size), shape.classes)  # most take colour images
         return space_of(backbone, self.branch)
 
-    def _described(self, example: tuple[int, int, int], classes: int) -> BackboneSpec:
+    def _describe(self, example: tuple[int, int, int], classes: int) -> BackboneSpec:
         return describe(self.reference, self.folder, self.exits, example, classes, frozen=self.frozen)
 
     def is_that_of(self, spec: SpaceSpec) -> bool:
-        """Whether a study's space is the one that is asked for."""
+        """Whether a study's space is the requested one."""
         backbone = spec.backbone
         if backbone is None or (backbone.factory, backbone.frozen) != (self.reference, self.frozen):
             return False
@@ -437,7 +437,7 @@ def mount(
     frozen: bool = False,
     branch: Mapping[str, Any] | None = None,
 ) -> Mount:
-    """Exits on a network of your own, as a search space: give it to `Study.create(space=…)`.
+    """Exits on a network of your own, as a search space for `Study.create(space=…)`.
 
     Args:
         factory: a function or class at the top of a module, or `package.module:name`. It is called with
@@ -459,7 +459,7 @@ def mount(
 
 
 def _folder_of(reference: str) -> str | None:
-    """The current folder, if the module is there."""
+    """The current folder, if the module is in it."""
     top = reference.partition(":")[0].partition(".")[0]
     here = Path.cwd()
     return str(here) if (here / top).is_dir() or (here / f"{top}.py").is_file() else None

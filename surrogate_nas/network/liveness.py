@@ -47,7 +47,7 @@ _SUM_METHODS = ("add", "add_", "mul", "mul_")
 
 
 class _Sizes(fx.Interpreter):
-    """Runs a graph and notes the bytes of every value."""
+    """Runs a graph and records the bytes of every value."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -69,9 +69,9 @@ def _bytes(value: object) -> int:
 def peak_memory(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
     """Bytes of activations at the worst moment.
 
-    A layer's input and output are alive at once, beside all that a later layer reads. What a deployed network does in
-    place or fuses makes no tensor of its own: batch norm, activations, dropout, views; a sum or product takes the
-    place of an operand that nobody reads later. Inputs are alive until their last use, outputs to the end.
+    A layer's input and output are in memory at once, beside all values that a later layer reads. Operations that a
+    deployed network fuses or computes in place make no new tensor: batch norm, activations, dropout, views; a sum or
+    product overwrites an operand that is not read later. Inputs live until their last use, outputs to the end.
     """
     sizes = _Sizes(module)
     sizes.run(*inputs)
@@ -81,14 +81,14 @@ def peak_memory(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
     storage: dict[fx.Node, fx.Node] = {}  # the node whose tensor a node's value is in
     ends: dict[fx.Node, int] = {}  # when each tensor is read for the last time
     for node in nodes:
-        root = _reused(node, module, storage, ends, place[node], sizes.bytes) or node
+        root = _reused_tensor(node, module, storage, ends, place[node], sizes.bytes) or node
         storage[node] = root
         ends[root] = max(ends.get(root, 0), last_use[node])
     alive = [sum(sizes.bytes[root] for root, end in ends.items() if place[root] <= i <= end) for i in range(len(nodes))]
     return max(alive, default=0)
 
 
-def _reused(
+def _reused_tensor(
     node: fx.Node,
     module: fx.GraphModule,
     storage: dict[fx.Node, fx.Node],
@@ -96,7 +96,7 @@ def _reused(
     now: int,
     sizes: dict[fx.Node, int],
 ) -> fx.Node | None:
-    """The tensor that a node's value takes the place of, or `None` for a new one."""
+    """The tensor that a node's value overwrites, or `None` for a new one."""
     operands = [storage[n] for n in node.all_input_nodes if n in storage and sizes[storage[n]] > 0]
     if not operands:
         return None
@@ -109,7 +109,7 @@ def _reused(
 
 
 def _last_read(root: fx.Node, storage: dict[fx.Node, fx.Node]) -> float:
-    """Index of the last node that reads a tensor, through any of the values that are in it."""
+    """Index of the last node that reads a tensor, through any of the values stored in it."""
     order = {node: i for i, node in enumerate(root.graph.nodes)}
     values = [node for node, at in storage.items() if at is root]
     return max((order[user] for value in values for user in value.users), default=0)

@@ -1,4 +1,4 @@
-"""An architecture made into a PyTorch module that can really stop early."""
+"""The PyTorch module of an architecture, which stops early in `predict`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class GlobalPool(nn.Module):
 
 
 class Resize(nn.Module):
-    """To a square map of a fixed side: maps bicubically, as AEBNAS does, images bilinearly and without aliasing."""
+    """Resize to a fixed side: feature maps bicubically, as AEBNAS does, images bilinearly with antialiasing."""
 
     def __init__(self, side: int, *, image: bool) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Resize(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale channels by what a bottleneck says of their means (Hu et al., arXiv 1709.01507)."""
+    """Scale channels by a bottleneck on their means (Hu et al., arXiv 1709.01507)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def _activation(name: Activation) -> nn.Module:
 
 
 def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
-    """What carries out a layer that reads maps like `x`."""
+    """The modules of a layer whose input maps are like `x`."""
     match layer:
         case Conv():
             yield nn.Conv2d(
@@ -100,7 +100,7 @@ def _sequence(layers: Sequence[Layer], x: Map) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """A unit of the backbone: layers, and what goes around them."""
+    """A unit of the backbone: layers, and perhaps a shortcut."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _shortcut(unit: Unit) -> nn.Module:
 
 
 class ExitBranch(nn.Module):
-    """A unit that ends in a linear layer, to (N, C) logits, or (N, C + 1) with a gate's logit last."""
+    """A unit that ends in a linear layer: (N, C) logits, or (N, C + 1) with a gate's logit last."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -135,13 +135,13 @@ class ExitBranch(nn.Module):
         (self.linear,) = _modules(last, unit.inputs[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        said: Tensor = self.linear(self.layers(x).flatten(1))
-        return said
+        logits: Tensor = self.linear(self.layers(x).flatten(1))
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyExit:
-    """What a network that stops early said of N samples."""
+    """Result of classifying N samples with early exits."""
 
     logits: Tensor
     """(N, C) of the exit at which each sample left."""
@@ -158,7 +158,7 @@ class EarlyExitNetwork(nn.Module):
         architecture: what to build.
         shape: images and classes.
         mean, std: per-channel pixel statistics of the training images; normalisation is part of the network.
-        backbone: the given backbone of the architecture's space, if it has one.
+        backbone: the user's backbone of the architecture's space, if it has one.
     """
 
     mean: Tensor
@@ -179,11 +179,11 @@ class EarlyExitNetwork(nn.Module):
         self.register_buffer("std", _per_channel(std or (127.5,) * shape.channels, shape))
         costing = Costing(shape, backbone=backbone)
         heads = costing.heads(architecture)
-        self.given = backbone if isinstance(architecture.stem, Backbone) else None
-        self.segments = _given(self.given) if self.given else nn.ModuleList()
+        self.given_backbone = backbone if isinstance(architecture.stem, Backbone) else None
+        self.segments = _given_segments(self.given_backbone) if self.given_backbone else nn.ModuleList()
         self.heads = nn.ModuleDict()
         for e, units in enumerate(costing.units(architecture).segments):
-            if self.given is None:
+            if self.given_backbone is None:
                 self.segments.append(_segment(units, first=e == 0))
             if e in heads:
                 self.heads[str(e)] = ExitBranch(heads[e])
@@ -195,40 +195,40 @@ class EarlyExitNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C) logits of every exit, in the order of `architecture.exit_positions`."""
-        return [logits for logits, _ in self.said(x)]
+        return [logits for logits, _ in self.exit_outputs(x)]
 
-    def said(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+    def exit_outputs(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
-        values: tuple[Tensor, ...] = self.prepared(x)
-        said = []
+        values: tuple[Tensor, ...] = self.prepare(x)
+        outputs = []
         for e in range(self.architecture.positions):
             values = self.step(e, values)
             if self._has_exit(e):
-                said.append(self.said_at(e, values[0]))
-        return said
+                outputs.append(self.exit_output_at(e, values[0]))
+        return outputs
 
-    def prepared(self, x: Tensor) -> tuple[Tensor]:
-        """Normalised images, as a given backbone takes them: grey ones in all of its channels, and of its size."""
+    def prepare(self, x: Tensor) -> tuple[Tensor]:
+        """Normalised images, as the segments take them: a user's backbone gets its own channels and size."""
         x = self.normalize(x)
-        if self.given is not None:
-            x = x.expand(-1, self.given.channels, -1, -1)
-            if self.given.side != self.shape.size:
-                x = Resize(self.given.side, image=True)(x)
+        if self.given_backbone is not None:
+            x = x.expand(-1, self.given_backbone.channels, -1, -1)
+            if self.given_backbone.side != self.shape.size:
+                x = Resize(self.given_backbone.side, image=True)(x)
         return (x,)
 
     def step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Everything that later segments need after segment e, the feature map first."""
         after = self.segments[e](*values)
-        return after if self.given is not None else (after,)
+        return after if self.given_backbone is not None else (after,)
 
     def _has_exit(self, e: int) -> bool:
         return str(e) in self.heads or e == self.architecture.positions - 1
 
-    def said_at(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def exit_output_at(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """(N, C) logits of the exit at position e from the feature map there, and (N,) its gate's if it has one."""
         if str(e) not in self.heads:  # the end of a given backbone
             return x, None
-        if self.given is not None:
+        if self.given_backbone is not None:
             x = x.clone()  # what follows in the backbone may change the map in place
         out: Tensor = self.heads[str(e)](x)
         C = self.shape.classes
@@ -236,13 +236,13 @@ class EarlyExitNetwork(nn.Module):
 
     def exit_macs(self, charge_heads: ChargeHeads = "all") -> Tensor:
         """(X,) multiply-accumulates of leaving at each exit that exists, with all of them on."""
-        macs = Costing(self.shape, charge_heads, backbone=self.given).of(self.architecture).macs()[0]
+        macs = Costing(self.shape, charge_heads, backbone=self.given_backbone).of(self.architecture).macs()[0]
         return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
-        """As every module; a frozen backbone stays in evaluation mode."""
+        """Like `nn.Module.train`, but a frozen backbone stays in evaluation mode."""
         super().train(mode)
-        if self.given is not None and self.given.frozen:
+        if self.given_backbone is not None and self.given_backbone.frozen:
             self.segments.eval()
         return self
 
@@ -260,8 +260,8 @@ class EarlyExitNetwork(nn.Module):
         logits = torch.zeros(len(x), self.shape.classes, device=x.device)
         positions = np.full(len(x), E - 1)
         samples = np.zeros(E, dtype=np.int64)
-        left = np.zeros(len(x), dtype=np.float32)
-        values: tuple[Tensor, ...] = self.prepared(x)
+        left_probability = np.zeros(len(x), dtype=np.float32)
+        values: tuple[Tensor, ...] = self.prepare(x)
         for e in range(E):
             if len(inside) == 0:
                 break
@@ -270,33 +270,37 @@ class EarlyExitNetwork(nn.Module):
             threshold = operating_point.thresholds[e] if e < E - 1 else 0.0
             if not self._has_exit(e) or threshold is None:
                 continue
-            said, gate = self.said_at(e, values[0])
-            score = _scores(operating_point, e, said, gate)
+            exit_logits, gate = self.exit_output_at(e, values[0])
+            score = _scores(operating_point, e, exit_logits, gate)
             if POLICIES[operating_point.policy].cumulative and gate is not None:
-                score = left = having_left(left, score)
-            sure = score.astype(np.float64) >= threshold  # as when measured: not in the scores' own precision
+                score = left_probability = having_left(left_probability, score)
+            sure = score.astype(np.float64) >= threshold  # in float64, as when measured
             leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
-            logits[inside[leaves]] = said[leaves]
+            logits[inside[leaves]] = exit_logits[leaves]
             positions[inside[leaves].cpu().numpy()] = e
-            values, inside, left = tuple(value[~leaves] for value in values), inside[~leaves], left[~sure]
+            values, inside, left_probability = (
+                tuple(value[~leaves] for value in values),
+                inside[~leaves],
+                left_probability[~sure],
+            )
         return EarlyExit(logits, positions, samples)
 
 
 def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor | None) -> Floats32:
-    """As `SplitOutputs.view` has them."""
+    """(N,) scores, as in `SplitOutputs.view`."""
     gates = None if gate is None else gate.cpu().numpy()
     return confidence(point.policy, logits.cpu().numpy(), gates, point.temperature(position))
 
 
 def module_of(unit: Unit) -> nn.Module:
-    """What runs a unit: a block, a branch, or the first layers of the stem."""
+    """The module of a unit: a block, a branch, or the first layers of the stem."""
     if isinstance(unit.layers[-1], Linear):
         return ExitBranch(unit)
     return Block(unit)
 
 
 def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
-    """Units in a row; the layers of the stem stand on their own."""
+    """A sequence of units; the layers of the stem are not wrapped in a block."""
     modules: list[nn.Module] = []
     for i, unit in enumerate(units):
         assert isinstance(unit, Unit)
@@ -304,10 +308,10 @@ def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def _given(backbone: BackboneSpec) -> nn.ModuleList:
-    """The segments of a given backbone, made anew by the user's function."""
-    made = make(backbone.factory, backbone.folder, backbone.classes)
-    segments = split(made, [segment.name for segment in backbone.segments[:-1]]).segments
+def _given_segments(backbone: BackboneSpec) -> nn.ModuleList:
+    """The segments of a user's backbone, newly made by the user's function."""
+    module = make(backbone.factory, backbone.folder, backbone.classes)
+    segments = split(module, [segment.name for segment in backbone.segments[:-1]]).segments
     return segments.requires_grad_(not backbone.frozen)
 
 

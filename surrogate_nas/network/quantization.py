@@ -7,12 +7,12 @@ from surrogate_nas.architecture.architecture import BIT_WIDTHS
 from surrogate_nas.foundation.errors import InputError
 
 MOMENTUM = 0.05
-"""Of the moving average that ranges of activations follow in training."""
+"""Momentum of the moving average of activation ranges in training."""
 SMALLEST_SCALE = 1e-8
 
 
 class _Quantized(nn.Module):
-    """A layer whose weights are rounded per output channel, symmetrically, and whose inputs are over a followed range.
+    """A layer that rounds its weights per output channel, symmetrically, and its inputs over a moving range.
 
     Gradients pass through the rounding (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch
     normalisation behind a convolution stays in floating point.
@@ -24,7 +24,7 @@ class _Quantized(nn.Module):
     """(2,) least and largest input; both 0 until training has seen some."""
 
     def rounded_weight(self) -> Tensor:
-        """As wide as `weight`, with at most 2^bits − 1 values per output channel."""
+        """`weight` with at most 2^bits − 1 values per output channel."""
         most = 2 ** (self.bits - 1) - 1
         scale = (self.weight.detach().flatten(1).abs().amax(dim=1) / most).clamp_min(SMALLEST_SCALE)
         zero = torch.zeros_like(scale, dtype=torch.int32)
@@ -32,7 +32,7 @@ class _Quantized(nn.Module):
         return rounded
 
     def rounded_input(self, x: Tensor) -> Tensor:
-        """As `x`, with at most 2^bits values; as it is if no range has been seen."""
+        """`x` with at most 2^bits values; unchanged if no range has been recorded."""
         if self.training:
             self._follow(x.detach())
         if not bool(self.input_range.any()):
@@ -42,7 +42,7 @@ class _Quantized(nn.Module):
         return rounded
 
     def input_rounding(self) -> "RoundedInput | None":
-        """The same as a module of its own."""
+        """The rounding of inputs as a separate module; `None` if no range has been recorded."""
         return RoundedInput(*self._levels(), self._steps) if bool(self.input_range.any()) else None
 
     @property
@@ -57,9 +57,9 @@ class _Quantized(nn.Module):
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
-        seen = torch.stack([x.amin().clamp_max(0), x.amax().clamp_min(0)])
+        extremes = torch.stack([x.amin().clamp_max(0), x.amax().clamp_min(0)])
         first = not bool(self.input_range.any())
-        self.input_range.copy_(seen if first else self.input_range.lerp(seen, MOMENTUM))
+        self.input_range.copy_(extremes if first else self.input_range.lerp(extremes, MOMENTUM))
 
 
 class QuantizedConv2d(_Quantized, nn.Conv2d):
@@ -78,7 +78,7 @@ class QuantizedLinear(_Quantized, nn.Linear):
 
 
 class RoundedInput(nn.Module):
-    """What `_Quantized.rounded_input` does once training is over, in elementary operations."""
+    """The rounding of `_Quantized.rounded_input` after training, in elementary operations."""
 
     scale: Tensor
     zero: Tensor
@@ -94,17 +94,17 @@ class RoundedInput(nn.Module):
         return (level - self.zero) * self.scale
 
 
-def settled(module: nn.Module) -> None:
-    """Replace quantised layers inside by plain ones that compute the same, with their rounded weights for good."""
+def fold_quantization(module: nn.Module) -> None:
+    """Replace quantised layers inside by plain ones with rounded weights that compute the same."""
     for name, layer in list(module.named_children()):
         if isinstance(layer, _Quantized):
             layer.weight = nn.Parameter(layer.rounded_weight().detach())
             before = layer.input_rounding()
             plain = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
-            layer.__class__ = plain  # type: ignore[assignment]  # it has all that those have
+            layer.__class__ = plain  # type: ignore[assignment]  # it has all attributes of these
             setattr(module, name, layer if before is None else nn.Sequential(before, layer))
         else:
-            settled(layer)
+            fold_quantization(layer)
 
 
 def quantize(module: nn.Module, bits: int | None) -> None:
@@ -113,7 +113,7 @@ def quantize(module: nn.Module, bits: int | None) -> None:
     Weights keep their names and values; each layer gets a buffer for the range of its inputs.
 
     Raises:
-        InputError: for a bit width that cannot be had.
+        InputError: for an unsupported bit width.
     """
     if bits is None:
         return

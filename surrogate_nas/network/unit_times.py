@@ -1,4 +1,4 @@
-"""How long each unit of a space takes on this machine: one thread, one image, as the network is run."""
+"""Timing of each unit of a space on this machine: one thread, one image, in the modules of the network."""
 
 import itertools
 import statistics
@@ -24,17 +24,17 @@ from surrogate_nas.space.space import SearchSpace
 
 MICROSECONDS = "µs"
 PASSES = 5
-"""Over all units, in another order each: a bad moment of the machine does not fall on one of them alone."""
+"""Passes over all units, each in another order, so that a slow moment of the machine affects all units alike."""
 RUNS = 9
 """Timed runs of a unit in each pass."""
 LEAST_SECONDS = 2e-4
-"""Of one timed run; shorter units run several times in it."""
+"""Least duration of one timed run; shorter units run several times in it."""
 WRITE_EVERY = 5.0
 OnUnit = Callable[[int, int], None]
-"""Told how many timings are done, of how many."""
+"""Callback with the number of timings done, and their total."""
 
 
-def measure_space(
+def time_units(
     space: SearchSpace,
     costing: Costing,
     path: Path,
@@ -43,18 +43,18 @@ def measure_space(
     passes: int = PASSES,
     on_unit: OnUnit = lambda done, of: None,
 ) -> CostTable:
-    """Time every distinct unit, and write the table. A unit that is in the file already is not timed again.
+    """Time every distinct unit, and write the table. Units that are already in the file are not timed again.
 
     Args:
-        space: whose units.
-        costing: for which images.
-        path: CSV that is read if it is there, and written while it grows.
+        space: the space with the units.
+        costing: accounting, with the shape of images.
+        path: CSV that is read if it exists, and written from time to time.
         runs: timed runs of a unit in each pass.
-        passes: over all units.
-        on_unit: told the progress.
+        passes: passes over all units.
+        on_unit: callback for progress.
 
     Raises:
-        InputError: for bit widths, which this machine does not compute with, or a file that is no table of times.
+        InputError: for quantised networks, which this machine cannot time, or a file that is not a table of times.
     """
     if min(space.spec.bits) < FLOAT_BITS:
         raise InputError(
@@ -67,7 +67,7 @@ def measure_space(
     missing = table.missing(units_in(space, costing))
     entries, times = dict(table.entries), {str(unit): list[float]() for unit in missing}
     runners = {str(unit): _Runner(module, x) for unit, (module, x) in _modules(missing, costing).items()}
-    total, done, written = passes * len(missing), 0, time.monotonic()
+    total, done, last_write = passes * len(missing), 0, time.monotonic()
     rng = np.random.default_rng(0)
     try:
         with one_thread():
@@ -78,13 +78,13 @@ def measure_space(
                     on_unit(done, total)
                     if n == passes - 1:
                         entries[key] = _entry(times[key])
-                        if time.monotonic() - written > WRITE_EVERY:
+                        if time.monotonic() - last_write > WRITE_EVERY:
                             CostTable(MICROSECONDS, entries).write(path)
-                            written = time.monotonic()
+                            last_write = time.monotonic()
     finally:
-        measured = CostTable(MICROSECONDS, entries, str(path))
-        measured.write(path)
-    return measured
+        timed_table = CostTable(MICROSECONDS, entries, str(path))
+        timed_table.write(path)
+    return timed_table
 
 
 def _entry(seconds: Sequence[float]) -> Entry:
@@ -94,14 +94,14 @@ def _entry(seconds: Sequence[float]) -> Entry:
 
 
 class _Runner:
-    """A module with an input, run often enough at a time for the clock."""
+    """A module with an input, run several times per timing if one run is short."""
 
     def __init__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.module, self.inputs, self.loops = module.eval(), inputs, 0
 
     @torch.inference_mode()
     def seconds(self, runs: int) -> list[float]:
-        """Of one run each, after a warm-up."""
+        """Seconds per run of `runs` timings, after a warm-up."""
         self._time(2)
         if not self.loops:
             self.loops = max(1, round(LEAST_SECONDS / max(self._time(3), 1e-9)))
@@ -115,16 +115,16 @@ class _Runner:
 
 
 def _modules(units: Sequence[AnyUnit], costing: Costing) -> Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """What runs each unit, and an input for it."""
-    built: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
-    given = _given(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
+    """The module of each unit, and an input for it."""
+    modules: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    given_modules = _given_modules(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
     for unit in units:
-        built[str(unit)] = (
-            given[str(unit)]
+        modules[str(unit)] = (
+            given_modules[str(unit)]
             if isinstance(unit, GivenUnit)
             else (module_of(unit).to(memory_format=torch.channels_last), (_image(unit.input),))
         )
-    return built
+    return modules
 
 
 def _image(x: Map) -> Tensor:
@@ -132,16 +132,16 @@ def _image(x: Map) -> Tensor:
 
 
 @torch.inference_mode()
-def _given(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """The segments of a given backbone, each with what it reads."""
+def _given_modules(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """The segments of a user's backbone, each with its inputs."""
     backbone = costing.backbone
     assert backbone is not None
     network = split(
         make(backbone.factory, backbone.folder, backbone.classes), [segment.name for segment in backbone.segments[:-1]]
     ).eval()
     values: tuple[Tensor, ...] = (_image(Map(backbone.channels, backbone.side)),)
-    found: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
+    modules: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
     for name, segment in zip(network.names, network.segments, strict=True):
-        found[f"{backbone.factory} to {name}"] = segment, values
+        modules[f"{backbone.factory} to {name}"] = segment, values
         values = segment(*values)
-    return found
+    return modules

@@ -112,7 +112,7 @@ def _table(contents: Contents) -> str:
         )
         for b in contents.baselines
     ]
-    return table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.given)], bodies)
+    return table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
 
 
 def points(baseline: Baseline) -> list[Solution]:
@@ -131,7 +131,7 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
         count(test.expected_macs),
         count(point.parameters),
     ]
-    if not limits.given:
+    if not limits.active:
         return cells
     broken = ", ".join(row.limit.words for row in point.tune.broken(limits))  # on tune, as every solution is judged
     return [*cells, f"no: {escape(broken)}" if broken else "yes"]

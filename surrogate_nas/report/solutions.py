@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from surrogate_nas.exits.limit_table import exact_text, rounded_text
-from surrogate_nas.exits.limits import Broken, Limits
+from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS
@@ -47,7 +47,7 @@ def _caption(limits: Limits) -> str:
         "Upwards is more accurate, to the left takes fewer multiply-accumulates (MACs): each solution is a trained "
         "network with thresholds, its bar the 95 % interval of its test accuracy"
     )
-    words = {limit.name: limit.words for limit, _ in limits.given}
+    words = {limit.name: limit.words for limit, _ in limits.active}
     if words.keys() & DRAWN:
         caption += "; limits are judged on tune, so a solution may lie slightly outside the shaded region on test"
     if others := [text for name, text in words.items() if name not in DRAWN]:
@@ -136,7 +136,7 @@ def excess_lines(solution: Solution, limits: Limits) -> list[str]:
     return [_excess_line(broken) for broken in solution.tune.broken(limits)]
 
 
-def _excess_line(broken: Broken) -> str:
+def _excess_line(broken: BrokenLimit) -> str:
     row, value, cap = broken.limit, broken.value, broken.cap
     if row.unit == "fraction":
         return f"{row.words}: {percent(value)}, {100 * (cap - value):.1f} points below the floor of {percent(cap)}"

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from surrogate_nas.architecture.cost import CostModel, charged
+from surrogate_nas.architecture.cost import CostModel, costs_of_leaving
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.archive import Archive
@@ -66,7 +66,7 @@ class Problem:
         cap = limits.budget(self.settings.objective)
         if cap is None:
             cost = Candidates.of(self.space, initial, self.costing).cost
-            cap = float(charged(*cost.priced, None, cost.charge_heads).max())
+            cap = float(costs_of_leaving(*cost.objective_costs, None, cost.charge_heads).max())
         return float(np.log10(cap)), limits.min_accuracy or 1 / self.shape.classes
 
 

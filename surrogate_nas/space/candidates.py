@@ -1,4 +1,4 @@
-"""Architectures with all that is known of them without training: valid, distinct, untrained, within exact limits."""
+"""Candidates with everything computable without training: encoding, exact costs, exits; and checks of exact limits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from surrogate_nas.space.space import SearchSpace
 
 @dataclass(frozen=True)
 class Candidates:
-    """n architectures with all that is known of them without training."""
+    """n architectures with everything computable without training."""
 
     indices: Ints
     """(n, G) choice indices."""
@@ -46,18 +46,18 @@ class Candidates:
 
 
 def least_excess(cost: Cost, present: Bools, limits: Limits) -> Floats:
-    """(n,) sum of relative excesses over the limits at each network's cheapest, as far as costs alone can tell.
+    """(n,) sum of relative excesses over the exact limits at each network's cheapest operating points.
 
     Args:
-        cost: of n networks.
+        cost: costs of n networks.
         present: (n, E) which exits exist.
-        limits: of which those on accuracy are left to a training.
+        limits: limits; those on accuracy are ignored.
     """
     return np.zeros(len(cost)) + limits.excess(_least(cost, present))
 
 
 def _least(cost: Cost, present: Bools) -> dict[Quantity, Array]:
-    """(n,) least values of what limits bound, over all operating points.
+    """(n,) least values of the bounded quantities over all operating points.
 
     The cheapest average is that of everyone leaving at one exit with the other exits off; the cheapest worst case has
     every early exit off.
@@ -67,11 +67,11 @@ def _least(cost: Cost, present: Bools) -> dict[Quantity, Array]:
         "weight_bytes": cost.weight_bytes,
         "activation_bytes": cost.memory(np.zeros(present.shape[1] - 1, dtype=bool)),
     }
-    values |= _least_spent("macs", cost.backbone, cost.branch, present)
-    return values if cost.other is None else values | _least_spent("cost", *cost.other, present)
+    values |= _least_spending("macs", cost.backbone, cost.branch, present)
+    return values if cost.other is None else values | _least_spending("cost", *cost.other, present)
 
 
-def _least_spent(amount: Objective, backbone: Array, branch: Array, present: Bools) -> dict[Quantity, Array]:
+def _least_spending(amount: Objective, backbone: Array, branch: Array, present: Bools) -> dict[Quantity, Array]:
     alone = np.where(present, backbone + branch, np.inf).min(axis=1)
     if amount == "macs":
         return {"expected_macs": alone, "p95_macs": alone, "worst_macs": backbone[:, -1]}
@@ -79,17 +79,17 @@ def _least_spent(amount: Objective, backbone: Array, branch: Array, present: Boo
 
 
 def keeps_exact_limits(cost: Cost, present: Bools, limits: Limits) -> Bools:
-    """(n,) whether some operating point can keep the limits, as far as costs alone can tell."""
+    """(n,) whether some operating point can keep the exact limits."""
     return np.asarray(least_excess(cost, present, limits) <= 0)
 
 
 def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits, taken: set[bytes]) -> Candidates:
-    """Those of (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in their order."""
+    """The distinct rows among (n, G) canonical ones that are not taken and keep the exact limits, in order."""
     _, first = np.unique(indices, axis=0, return_index=True)
     rows = indices[np.sort(first)]
     rows = rows[[row.tobytes() not in taken for row in rows]]
-    found = Candidates.of_indices(space, rows, costing)
-    return found[np.flatnonzero(keeps_exact_limits(found.cost, found.present, limits))]
+    candidates = Candidates.of_indices(space, rows, costing)
+    return candidates[np.flatnonzero(keeps_exact_limits(candidates.cost, candidates.present, limits))]
 
 
 def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[bytes]:

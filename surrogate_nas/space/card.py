@@ -1,4 +1,4 @@
-"""What `spaces`, `spaces show` and `spaces check` say of a search space."""
+"""Contents of `spaces`, `spaces show` and `spaces check`."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def space_rows() -> list[dict[str, Any]]:
 
 
 def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
-    """What can be chosen, and what each choice hangs on."""
+    """The genes of a space with their values, and the genes that each depends on."""
     rows = []
     for g in space.genes.encoded:
         gene = space.genes[g]
@@ -59,15 +59,17 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
     return rows
 
 
-def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
-    """The laws tried, and what networks cost at the smallest and the largest images."""
+def check_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
+    """Results of the laws, and ranges of costs at the smallest and the largest images."""
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):
         costing = costing_for(space, ImageShape(channels, size, classes))
         n = min(space.size, CHECK_SAMPLE)
-        drawn = sample_within(space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified")
-        cost = cost_of_indices(space, space.indices(drawn), costing)
+        architectures = sample_within(
+            space, n, costing, Limits(), rng, set(), "uniform" if n < CHECK_SAMPLE else "stratified"
+        )
+        cost = cost_of_indices(space, space.indices(architectures), costing)
         amounts = {
             "macs": cost.macs()[:, -1],
             "parameters": cost.parameters,
@@ -84,7 +86,7 @@ def checked_space(spec: SpaceSpec, samples: int, channels: int, classes: int) ->
         "exits": space.positions,
         "costs": sizes,
         "laws": [
-            {"law": r.law, "holds": r.holds, "tried": r.tried, "counterexample": r.counterexample}
+            {"law": r.law, "holds": r.holds, "tried": r.cases, "counterexample": r.counterexample}
             for r in check_laws(space, smallest, rng, samples)
         ],
         "sample": [str(a) for a in space.sample(min(3, space.size), rng)],

@@ -25,29 +25,29 @@ from surrogate_nas.space.parts import make_branch, make_stage
 from surrogate_nas.space.space import SearchSpace
 
 MOST_VARIANTS = 200_000
-"""Of one unit: more than that is a space to be written differently."""
+"""Most variants of one unit."""
 _INPUT: tuple[Key, ...] = (("resolution",), ("bits",), ("stem", "stride"))
 """Keys of the genes that a feature map's side, and every unit's bytes, depend on."""
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place for a unit, and the costs of every variant that it may have."""
+    """A place for a unit, with the costs of all its variants."""
 
     position: int
     genes: tuple[int, ...]
-    """That decide which variant it is."""
+    """Genes that determine the variant."""
     strides: tuple[int, ...]
     """Index of a variant: Σ strides · choice indices."""
-    there: tuple[int, int] | None
-    """A gene and its least index for which there is a unit at all."""
+    condition: tuple[int, int] | None
+    """A gene and its least index for which the unit exists; `None` if it always does."""
     amounts: Ints
     """(V, P · 4) MACs, parameters, bytes of weights, memory of each alternative."""
     other: Floats | None
     """(V, P)."""
 
     def variant(self, indices: Ints) -> Ints:
-        """(n,) which variant each architecture has here."""
+        """(n,) index of the variant of each architecture."""
         index = np.zeros(len(indices), dtype=np.int64)
         for gene, stride in zip(self.genes, self.strides, strict=True):
             index += stride * indices[:, gene]
@@ -63,7 +63,7 @@ class Tables:
     heads: tuple[_Slot, ...]
 
     def cost(self, indices: Ints) -> Cost:
-        """Of (n, G) choice indices."""
+        """Cost of (n, G) choice indices."""
         n, E = len(indices), self.space.positions
         P = max((slot.amounts.shape[1] // 4 for slot in self.heads), default=1)
         segment, memory = np.zeros((n, E, 3), dtype=np.int64), np.zeros((n, E), dtype=np.int64)
@@ -73,12 +73,12 @@ class Tables:
         for slot in self.segments:
             variant, e = slot.variant(indices), slot.position
             amounts = slot.amounts[variant]
-            if slot.there is not None:
-                amounts *= (indices[:, slot.there[0]] >= slot.there[1])[:, None]
+            if slot.condition is not None:
+                amounts *= (indices[:, slot.condition[0]] >= slot.condition[1])[:, None]
             segment[:, e] += amounts[:, :3]
             np.maximum(memory[:, e], amounts[:, 3], out=memory[:, e])
             if slot.other is not None:
-                there = True if slot.there is None else indices[:, slot.there[0]] >= slot.there[1]
+                there = True if slot.condition is None else indices[:, slot.condition[0]] >= slot.condition[1]
                 other[0][:, e] += slot.other[variant, 0] * there
         for slot in self.heads:
             variant = slot.variant(indices)
@@ -92,7 +92,7 @@ class Tables:
 
 @lru_cache(maxsize=32)
 def tables_for(space: SearchSpace, costing: Costing) -> Tables:
-    """The tables of a space; made once.
+    """The cached tables of a space.
 
     Raises:
         InputError: for a unit with too many variants, or one that the costing's model does not know.
@@ -108,7 +108,7 @@ def _backbone_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
 
 
 def _stage_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
-    genes, _ = _deciding(space, 0, [*_INPUT, ("stem", "width")], [])
+    genes, _ = _genes_with_choice(space, 0, [*_INPUT, ("stem", "width")], [])
     stems = [_stem(space, network) for network, _ in _networks(space, costing, genes)]
     for variants in zip(*stems, strict=True):
         yield _slot(space, 0, genes, [[unit] for unit in variants], costing.model)
@@ -123,21 +123,21 @@ def _stem(space: SearchSpace, network: Units) -> tuple[AnyUnit, ...]:
 
 
 def _block_slot(space: SearchSpace, costing: Costing, s: int, i: int) -> _Slot:
-    """Block i of stage s: of every variant of the stage, after every variant of the unit before it."""
+    """Block i of stage s: every variant of the block, after every variant of the unit before it."""
     stage, place = space.spec.stages[s], i if space.spec.stages[s].per_block else 0
     width_before: Key = ("stage", s - 1, "width") if s else ("stem", "width")
     names = (("block",), ("width",), ("squeeze",), ("activation",), ("kernel", place), ("expansion", place))
-    before, own = _deciding(
+    genes_before, own_genes = _genes_with_choice(
         space, s, [*_INPUT, *([width_before] if i == 0 else [])], [("stage", s, *name) for name in names]
     )
     least = next(k for k, depth in enumerate(stage.depth) if depth > i)
-    there = (space.genes.at["stage", s, "depth"], least) if least else None
-    stages = [make_stage(s, stage, space.chosen(row)) for row in _rows(space, own, there).tolist()]
+    condition = (space.genes.at["stage", s, "depth"], least) if least else None
+    stages = [make_stage(s, stage, space.choices(row)) for row in _rows(space, own_genes, condition).tolist()]
     units = []
-    for network, bits in _networks(space, costing, before):
+    for network, bits in _networks(space, costing, genes_before):
         last = (network.segments[s - 1] if s else _stem(space, network))[-1]
         units += [[stage_units(variant, last.output, bits)[i]] for variant in stages]
-    return _slot(space, s, [*before, *own], units, costing.model, there)
+    return _slot(space, s, [*genes_before, *own_genes], units, costing.model, condition)
 
 
 def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
@@ -146,23 +146,23 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
     alternatives = len(GATE_POOLS) if spec.branch.kind == "gated" else 1
     for e in (*spec.exit_places, *([] if spec.backbone else [last])):
         of_branch = [key for key in space.genes.at if key[:2] == ("exit", e) and len(key) > 2]
-        before, own = _deciding(space, e, [*_INPUT, ("stage", e, "width")], of_branch)
+        genes_before, own_genes = _genes_with_choice(space, e, [*_INPUT, ("stage", e, "width")], of_branch)
         branches = [
-            make_branch(spec.branch, e, space.chosen(row)) if e < last else spec.last_branch
-            for row in _rows(space, own).tolist()
+            make_branch(spec.branch, e, space.choices(row)) if e < last else spec.last_branch
+            for row in _rows(space, own_genes).tolist()
         ]
         heads = [
             with_last_repeated(head_after(network.segments[e][-1], branch, classes, bits, last=e == last), alternatives)
-            for network, bits in _networks(space, costing, before)
+            for network, bits in _networks(space, costing, genes_before)
             for branch in branches
         ]
-        yield _slot(space, e, [*before, *own], heads, costing.model)
+        yield _slot(space, e, [*genes_before, *own_genes], heads, costing.model)
 
 
-def _deciding(
+def _genes_with_choice(
     space: SearchSpace, position: int, before: Iterable[Key], own: Iterable[Key]
 ) -> tuple[list[int], list[int]]:
-    """The genes of these keys that have a choice: of what stands before a unit, and its own."""
+    """The genes with several values among these keys: those of the units before a unit, and its own."""
     at, counts = space.genes.at, space.genes.counts
     genes = tuple([at[key] for key in keys if key in at and counts[at[key]] > 1] for keys in (before, own))
     if (variants := math.prod(counts[[*genes[0], *genes[1]]].tolist())) > MOST_VARIANTS:
@@ -173,13 +173,13 @@ def _deciding(
     return genes[0], genes[1]
 
 
-def _rows(space: SearchSpace, genes: list[int], there: tuple[int, int] | None = None) -> Ints:
+def _rows(space: SearchSpace, genes: list[int], condition: tuple[int, int] | None = None) -> Ints:
     """(V, G): every setting of some genes, the last of them fastest, and the first choice of the others."""
     settings = list(itertools.product(*map(range, space.genes.counts[genes])))
     rows = np.zeros((len(settings), len(space.genes)), dtype=np.int64)
     rows[:, genes] = settings
-    if there:
-        rows[:, there[0]] = there[1]
+    if condition:
+        rows[:, condition[0]] = condition[1]
     return rows
 
 
@@ -194,11 +194,11 @@ def _slot(
     genes: list[int],
     units: Sequence[Sequence[AnyUnit]],
     model: CostModel | None,
-    there: tuple[int, int] | None = None,
+    condition: tuple[int, int] | None = None,
 ) -> _Slot:
-    """From V variants, each with its P alternatives."""
+    """A slot from V variants, each with its P alternatives."""
     counts = space.genes.counts[genes].tolist()
     strides = tuple(math.prod(counts[k + 1 :]) for k in range(len(counts)))
     amounts = [[u.macs, u.parameters, u.weight_bytes, u.memory] for options in units for u in options]
     other = np.array([[model.cost(unit) for unit in options] for options in units]) if model else None
-    return _Slot(position, tuple(genes), strides, there, np.array(amounts).reshape(len(units), -1), other)
+    return _Slot(position, tuple(genes), strides, condition, np.array(amounts).reshape(len(units), -1), other)

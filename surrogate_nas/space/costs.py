@@ -1,4 +1,4 @@
-"""Exact costs of many architectures of a space at once, and the units that they are made of."""
+"""Exact costs of many architectures of a space at once, and the units of a space."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from surrogate_nas.space.cost_tables import tables_for
 from surrogate_nas.space.space import SearchSpace
 
 CHUNK = 4096
-"""Encodings at a time: their look-ups stay in the processor's cache."""
+"""Encodings per part, so that look-ups stay in the processor's cache."""
 
 
 def costing_for(
@@ -25,13 +25,13 @@ def costing_for(
     model: CostModel | None = None,
     objective: Objective = "macs",
 ) -> Costing:
-    """How costs are counted in a space: as the space says, unless `charge_heads` does."""
+    """The accounting of costs of a space; `charge_heads` overrides the space's."""
     return Costing(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
 
 
 def cost_of_indices(space: SearchSpace, indices: Ints, costing: Costing) -> Cost:
     """Cost of (n, G) choice indices; genes that do not apply may hold anything."""
-    return costing.as_asked(tables_for(space, costing.counted).cost(indices))
+    return costing.with_accounting(tables_for(space, costing.canonical).cost(indices))
 
 
 def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
@@ -40,7 +40,7 @@ def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
     Raises:
         InputError: for a wrong number of coordinates, or one outside [0, 1].
     """
-    tables, whole = tables_for(space, costing.counted), None
+    tables, whole = tables_for(space, costing.canonical), None
     for start in range(0, max(len(X), 1), CHUNK):
         part = X[start : start + CHUNK]
         space.check_encodings(part)
@@ -48,26 +48,26 @@ def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
         whole = cost.room(len(X)) if whole is None else whole
         whole.fill(start, cost)
     assert whole is not None
-    return costing.as_asked(whole)
+    return costing.with_accounting(whole)
 
 
 @dataclass(frozen=True, eq=False)
 class _Recorder:
-    """A cost model that costs nothing and remembers what it was asked for."""
+    """A cost model that returns 0 and records the units it is called with."""
 
-    asked: dict[str, AnyUnit]
+    units: dict[str, AnyUnit]
     name: str = "nothing"
 
     def cost(self, unit: AnyUnit) -> float:
-        self.asked[str(unit)] = unit
+        self.units[str(unit)] = unit
         return 0.0
 
 
 def units_in(space: SearchSpace, costing: Costing) -> list[AnyUnit]:
-    """Every distinct unit that the networks of a space are made of, by their text forms."""
+    """Every distinct unit of the networks of a space, sorted by text form."""
     recorder = _Recorder({})
     cost_of_indices(space, np.zeros((1, len(space.genes)), dtype=np.int64), replace(costing, model=recorder))
-    return [unit for _, unit in sorted(recorder.asked.items())]
+    return [unit for _, unit in sorted(recorder.units.items())]
 
 
 def require_all(table: CostTable, space: SearchSpace, costing: Costing) -> None:

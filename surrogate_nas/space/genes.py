@@ -1,6 +1,6 @@
 """The genes of a space, and everything that is a function of choice indices alone.
 
-n architectures are an (n, G) integer matrix of *choice indices*, one column per gene. A gene may hang on others (an
+n architectures are an (n, G) integer matrix of *choice indices*, one column per gene. A gene may depend on others (an
 expansion on an inverted block, a branch on its exit); a gene that does not apply holds index 0 in a *canonical* row, so
 that equal architectures have equal rows.
 """
@@ -25,10 +25,10 @@ from surrogate_nas.space.spec import (
 )
 
 MOST_SETTINGS = 500_000
-"""Settings of all genes together up to which a space is listed by trying them."""
+"""Largest number of settings of all genes for which a space is enumerated."""
 Value = int | str | bool
 Key = tuple[str | int, ...]
-"""What a gene chooses: ("stage", 0, "width") is the first stage's width. Stages, exits, blocks count from 0."""
+"""Name of a gene: ("stage", 0, "width") is the first stage's width. Stages, exits, blocks count from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,24 @@ class Gene:
     group: int
     """Genes of one group (the stem, a stage, an exit with its branch) cross over together."""
     needs: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Genes it hangs on, each with the indices of its values under which this gene applies; all must hold."""
+    """Genes it depends on, each with the indices of its values under which this gene applies; all must hold."""
     of_each: bool = False
-    """Whether each block or module has one of its own."""
+    """Whether each block or module has its own gene."""
 
     @property
     def name(self) -> str:
-        """As people read it: `stage 1 width`, `stage 1 kernel 2`."""
+        """Name for people: `stage 1 width`, `stage 1 kernel 2`."""
         return name_of(self.key if self.of_each else self.key[:3])
 
 
 def name_of(key: Key) -> str:
-    """As people read it, who count from 1."""
+    """Name of a key for people, counted from 1."""
     return " ".join(str(part + 1 if isinstance(part, int) else part) for part in key)
 
 
 @dataclass(frozen=True)
 class Genes:
-    """The genes of a spec, in order; a gene stands after those it hangs on.
+    """The genes of a spec, in order; a gene stands after those it depends on.
 
     >>> from surrogate_nas.space.spec import preset
     >>> genes = Genes(preset("tiny"))
@@ -103,9 +103,9 @@ class Genes:
 
     @property
     def kinds(self) -> tuple[Literal["ordinal", "nominal"], ...]:
-        """(d,) of the encoded genes: names are nominal, numbers and what is there or not are ordinal."""
-        named = [any(isinstance(v, str) for v in self[g].values) for g in self.encoded]
-        return tuple("nominal" if name else "ordinal" for name in named)
+        """(d,) kinds of the encoded genes: names are nominal, numbers and presence are ordinal."""
+        nominal = [any(isinstance(v, str) for v in self[g].values) for g in self.encoded]
+        return tuple("nominal" if name else "ordinal" for name in nominal)
 
     def _can_apply(self, g: int) -> bool:
         return all(allowed and self._can_apply(parent) for parent, allowed in self[g].needs)
@@ -124,7 +124,7 @@ class Genes:
         return np.where(self.active(indices), indices, 0)
 
     def valid(self, indices: Ints) -> Bools:
-        """(n,) whether there are as many early exits as there must be."""
+        """(n,) whether there are at least as many early exits as required."""
         if self.spec.exits.at_least == 0:
             return np.ones(len(indices), dtype=bool)
         return np.asarray(indices[:, list(self.exits.values())].sum(axis=1) >= self.spec.exits.at_least)
@@ -139,7 +139,7 @@ class Genes:
 
     @cached_property
     def everything(self) -> Ints | None:
-        """(size, G) every canonical row; `None` where the genes have too many settings to try them all."""
+        """(size, G) every canonical row; `None` where the genes have too many settings to enumerate."""
         counts = self.counts.tolist()
         if math.prod(counts) > MOST_SETTINGS:
             return None
@@ -159,7 +159,7 @@ class Genes:
 
     @cached_property
     def _independent_groups(self) -> list[list[int]]:
-        """Genes that hang on each other, directly or not."""
+        """Groups of genes that depend on each other, directly or not."""
         of = list(range(len(self)))
         for g, gene in enumerate(self):
             for parent, _ in gene.needs:
@@ -170,21 +170,21 @@ class Genes:
     def _count(self, group: Sequence[int], fixed: Mapping[int, int] | None = None) -> int:
         """Distinct canonical settings of a group of genes."""
 
-        def below(place: int, chosen: dict[int, int]) -> int:
+        def below(place: int, settings: dict[int, int]) -> int:
             if place == len(group):
                 return 1
             g = group[place]
-            if not all(chosen[parent] in allowed for parent, allowed in self[g].needs):
-                return below(place + 1, {**chosen, g: -1})
-            if not any(g == parent for h in group for parent, _ in self[h].needs):  # nothing hangs on it
-                return len(self[g].values) * below(place + 1, {**chosen, g: 0})
+            if not all(settings[parent] in allowed for parent, allowed in self[g].needs):
+                return below(place + 1, {**settings, g: -1})
+            if not any(g == parent for h in group for parent, _ in self[h].needs):  # no gene depends on it
+                return len(self[g].values) * below(place + 1, {**settings, g: 0})
             values = [fixed[g]] if fixed and g in fixed else range(len(self[g].values))
-            return sum(below(place + 1, {**chosen, g: v}) for v in values)
+            return sum(below(place + 1, {**settings, g: v}) for v in values)
 
         return below(0, {})
 
     def _count_exits(self) -> int:
-        """Settings of all exits together, of which a number must be there."""
+        """Settings of all exits together, with at least the required number of exits."""
         with_exits = [1]  # entry k: settings with k exits
         for g in self.exits.values():
             group = next(group for group in self._independent_groups if g in group)
@@ -195,7 +195,7 @@ class Genes:
 
 
 def _genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
-    """Every choice of a space; a gene stands after those it hangs on."""
+    """The genes of a space; a gene stands after those it depends on."""
     genes: list[Gene] = []
 
     def add(key: Key, values: tuple[Value, ...], group: int, *needs: tuple[int, tuple[int, ...]]) -> int:
@@ -245,9 +245,9 @@ def _add_branch(
     match branch:
         case ConvBranchSpec():
             depth = add(("exit", e, "depth"), branch.depth, group, there)
-            layered = (depth, tuple(i for i, d in enumerate(branch.depth) if d > 0))
+            with_layers = (depth, tuple(i for i, d in enumerate(branch.depth) if d > 0))
             for name in ("layer", "channels", "pool"):
-                add(("exit", e, name), getattr(branch, name), group, layered)
+                add(("exit", e, name), getattr(branch, name), group, with_layers)
         case MobileBranchSpec():
             add(("exit", e, "expand"), branch.expand, group, there)
             add(("exit", e, "mix"), branch.mix, group, there)

@@ -1,4 +1,4 @@
-"""The genomes of published systems: integer strings, as their authors' programs write them, and back.
+"""Codecs of the genomes of published systems: integer strings, as their authors' programs write them.
 
 A genome is an architecture, and where thresholds are among its genes an operating point. Genes of blocks and branches
 that do not exist are padding: any value means the same, and 0 is written, so (architecture, operating point) → genome
@@ -26,7 +26,7 @@ THRESHOLDS = (0.1, 0.2, OFF)
 """Of EDANAS and AEBNAS; a threshold of 1 means that there is no exit."""
 MODULE_GENES = (((8, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)), ((0, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)))
 """Of AEBNAS's two modules: side (0 for no module), kernel, channel multiplier, factor of the max pooling. A repeated
-value is drawn more often; it is no other choice, and its first index is written."""
+value is drawn more often; it is not another choice, and its first index is written."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Genome:
 
     name: str
     thresholds: bool
-    """Whether its exit genes are thresholds; otherwise they say which exits exist."""
+    """Whether its exit genes are thresholds; otherwise they are flags of which exits exist."""
     modules: bool
     """Whether it has genes for the branches."""
 
@@ -62,27 +62,27 @@ class Genome:
         return (*genes, spec.resolution) if spec.resolution else tuple(genes)
 
     def decode(self, genes: Sequence[int]) -> tuple[Architecture, OperatingPoint | None]:
-        """What a genome stands for; without threshold genes there is no operating point.
+        """The architecture and operating point of a genome; without threshold genes there is no operating point.
 
         Raises:
-            InputError: for a wrong number of genes, one out of range, or fewer exits than there must be.
+            InputError: for a wrong number of genes, one out of range, or fewer exits than required.
         """
         if len(genes) != len(self.choices):
             raise InputError(f"a genome of {self.name} has {len(self.choices)} genes, got {len(genes)}")
         for place, (gene, values) in enumerate(zip(genes, self.choices, strict=True), 1):
             if not 0 <= gene < len(values):
                 raise InputError(f"gene {place} of {self.name} is one of 0 to {len(values) - 1}, got {gene}")
-        said = [values[gene] for gene, values in zip(genes, self.choices, strict=True)]
+        alleles = [values[gene] for gene, values in zip(genes, self.choices, strict=True)]
         early, start = self.space.positions - 1, STAGE_GENES * self.space.positions
-        exits, rest = said[start : start + early], said[start + early :]
+        exits, rest = alleles[start : start + early], alleles[start + early :]
         there = [t != OFF if self.thresholds else t == 1 for t in exits]
         branches = tuple(self._branch(e, rest) if on else None for e, on in enumerate(there))
         stages = tuple(
-            self._stage(s, [int(v) for v in said[s * STAGE_GENES :][:STAGE_GENES]]) for s in range(early + 1)
+            self._stage(s, [int(v) for v in alleles[s * STAGE_GENES :][:STAGE_GENES]]) for s in range(early + 1)
         )
         typical = self._typical
         architecture = Architecture(
-            typical.stem, stages, branches, typical.classifier, int(said[-1]) if self.space.spec.resolution else None
+            typical.stem, stages, branches, typical.classifier, int(alleles[-1]) if self.space.spec.resolution else None
         )
         self.space.indices([architecture])
         if not self.thresholds:
@@ -97,17 +97,17 @@ class Genome:
             InputError: for an architecture outside the space, or thresholds that are no genes.
         """
         self.space.indices([architecture])
-        said: list[float] = []
+        alleles: list[float] = []
         for stage in architecture.stages:
             assert isinstance(stage, Stage)
             padding = (0,) * (BLOCKS - stage.depth)
-            said += [stage.depth, *stage.kernel, *padding, *stage.expansion, *padding]
-        said += self._exits(architecture, operating_point)
+            alleles += [stage.depth, *stage.kernel, *padding, *stage.expansion, *padding]
+        alleles += self._exits(architecture, operating_point)
         if self.modules:
-            said += [value for branch in architecture.branches for value in _module_values(branch)]
-        said += [architecture.resolution] if architecture.resolution else []
+            alleles += [value for branch in architecture.branches for value in _module_values(branch)]
+        alleles += [architecture.resolution] if architecture.resolution else []
         return tuple(
-            values.index(value) if value in values else 0 for value, values in zip(said, self.choices, strict=True)
+            values.index(value) if value in values else 0 for value, values in zip(alleles, self.choices, strict=True)
         )
 
     def _exits(self, architecture: Architecture, point: OperatingPoint | None) -> list[float]:
@@ -128,7 +128,7 @@ class Genome:
 
     @cached_property
     def _typical(self) -> Architecture:
-        """One with every exit: for what all of them share."""
+        """An architecture with every exit, for the parts that all share."""
         return self.space.decode(np.ones((1, self.space.dimension)))[0]
 
     def _stage(self, s: int, genes: Sequence[int]) -> Stage:
@@ -177,7 +177,7 @@ def genome(name: str) -> Genome:
     """The codec of a published system.
 
     Raises:
-        InputError: naming those there are.
+        InputError: naming the published systems.
     """
     if name not in GENOMES:
         raise InputError(f"space {name!r} has no published genome; allowed: {', '.join(GENOMES)}")

@@ -1,4 +1,4 @@
-"""What must hold in every search space, tried on random architectures of one."""
+"""Laws of every search space, tested on random architectures of one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from surrogate_nas.space.space import SearchSpace
 
 Generator = np.random.Generator
 FEW = 20
-"""Architectures on which the slow laws are tried."""
+"""Number of architectures on which slow laws are tested."""
 GROWS = ("depth", "width", "kernel", "expansion")
 
 
 @dataclass(frozen=True, slots=True)
 class LawResult:
-    """A law, and how it fared."""
+    """The result of testing a law."""
 
     law: str
-    tried: int
-    """Cases."""
+    cases: int
+    """Number of cases."""
     counterexample: str | None = None
 
     @property
     def holds(self) -> bool:
-        """In all cases."""
+        """Whether it holds in all cases."""
         return self.counterexample is None
 
 
 @dataclass(frozen=True)
 class _Cases:
-    """Random architectures of a space, and chance for more."""
+    """Random architectures of a space, and a generator for more."""
 
     space: SearchSpace
     costing: Costing
@@ -46,11 +46,11 @@ class _Cases:
 
     @property
     def genes(self) -> Genes:
-        """Those of the space."""
+        """The genes of the space."""
         return self.space.genes
 
     def names(self, rows: Ints) -> str:
-        """As text."""
+        """The architectures as text."""
         return " and ".join(str(a) for a in self.space.architectures(rows))
 
     def first(self, law: str, rows: Ints, holds: Bools, others: Ints | None = None) -> LawResult:
@@ -62,18 +62,18 @@ class _Cases:
         return LawResult(law, len(rows), self.names(pair))
 
     def cost(self, rows: Ints) -> Cost:
-        """With every branch charged."""
+        """The costs with every branch charged."""
         return cost_of_indices(self.space, rows, self.costing)
 
 
 def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
-    """Every law on n random architectures; those that look at all neighbours on a few of them.
+    """Test every law on n random architectures; laws over all neighbours on a few of them.
 
     Args:
-        space: to be tried.
-        costing: for images that the space is meant for.
-        rng: chance.
-        n: architectures.
+        space: the space to test.
+        costing: accounting for images that the space is meant for.
+        rng: random generator.
+        n: number of architectures.
     """
     whole = costing_for(space, costing.shape, "all", costing.model)
     cases = _Cases(space, whole, moves.sample(space.genes, n, rng), rng)
@@ -94,25 +94,29 @@ def _texts(c: _Cases) -> LawResult:
 
 
 def _equality(c: _Cases) -> LawResult:
-    """Pairs that differ in one gene, whether or not it applies, and pairs of strangers."""
-    changed = c.rows.copy()
-    gene = c.rng.integers(len(c.genes), size=len(changed))
-    for row, g in zip(changed, gene, strict=True):
+    """Pairs that differ in one gene, whether or not it applies, and random pairs."""
+    mutants = c.rows.copy()
+    gene = c.rng.integers(len(c.genes), size=len(mutants))
+    for row, g in zip(mutants, gene, strict=True):
         row[g] = c.rng.integers(len(c.genes[g].values))
-    changed = np.where(c.genes.valid(changed)[:, None], changed, c.rows)
-    others = np.concatenate([changed, c.rng.permutation(c.rows)])
+    mutants = np.where(c.genes.valid(mutants)[:, None], mutants, c.rows)
+    others = np.concatenate([mutants, c.rng.permutation(c.rows)])
     rows = np.concatenate([c.rows, c.rows])
     equal = np.array([a == b for a, b in zip(c.space.architectures(rows), c.space.architectures(others), strict=True)])
-    encoded = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
-    return c.first("equal networks are equal architectures", rows, equal == encoded, others)
+    same_encoding = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
+    return c.first("equal networks are equal architectures", rows, equal == same_encoding, others)
 
 
 def _neighbours(c: _Cases) -> LawResult:
     law = "neighbours are distinct, canonical, and never the architecture itself"
     for row in c.rows[:FEW]:
-        found = moves.neighbors(c.genes, row)
-        distinct = len(np.unique(np.concatenate([found, row[None]]), axis=0)) == len(found) + 1
-        if not distinct or not (c.genes.canonical(found) == found).all() or not c.genes.valid(found).all():
+        neighbours = moves.neighbors(c.genes, row)
+        distinct = len(np.unique(np.concatenate([neighbours, row[None]]), axis=0)) == len(neighbours) + 1
+        if (
+            not distinct
+            or not (c.genes.canonical(neighbours) == neighbours).all()
+            or not c.genes.valid(neighbours).all()
+        ):
             return LawResult(law, FEW, c.names(row[None]))
     return LawResult(law, FEW)
 
@@ -120,22 +124,22 @@ def _neighbours(c: _Cases) -> LawResult:
 def _symmetry(c: _Cases) -> LawResult:
     law = "being neighbours is mutual"
     for row in c.rows[:FEW]:
-        found = moves.neighbors(c.genes, row)
-        other = found[c.rng.integers(len(found))] if len(found) else None
-        if other is not None and not (moves.neighbors(c.genes, other) == row).all(axis=1).any():
-            return LawResult(law, FEW, c.names(np.stack([row, other])))
+        neighbours = moves.neighbors(c.genes, row)
+        neighbour = neighbours[c.rng.integers(len(neighbours))] if len(neighbours) else None
+        if neighbour is not None and not (moves.neighbors(c.genes, neighbour) == row).all(axis=1).any():
+            return LawResult(law, FEW, c.names(np.stack([row, neighbour])))
     return LawResult(law, FEW)
 
 
 def _reach(c: _Cases) -> LawResult:
-    """Except that an exit cannot be left out where there must be as many as there are."""
+    """Except that an exit cannot be removed where their number is the least allowed."""
     law = "an architecture and its neighbours have every value of every gene that applies"
     for row in c.rows[:FEW]:
         around = np.concatenate([row[None], moves.neighbors(c.genes, row)])
         applies, last = c.genes.active(around), set(c.genes.exits.values())
-        needed = row[list(last)].sum() <= c.space.spec.exits.at_least
+        fewest = row[list(last)].sum() <= c.space.spec.exits.at_least
         for g in c.genes.encoded:
-            values = set(range(len(c.genes[g].values))) - ({0} if g in last and needed else set())
+            values = set(range(len(c.genes[g].values))) - ({0} if g in last and fewest else set())
             if applies[0, g] and not values <= set(around[applies[:, g], g].tolist()):
                 return LawResult(law, FEW, f"{c.genes[g].name} around {c.names(row[None])}")
     return LawResult(law, FEW)
@@ -155,18 +159,18 @@ def _crossover(c: _Cases) -> LawResult:
 
 def _growth(c: _Cases) -> LawResult:
     law = "the backbone's MACs never fall when a depth, width, kernel or expansion grows"
-    tried = 0
+    cases = 0
     for g, gene in enumerate(c.genes):
         if gene.key[0] != "stage" or gene.key[2] not in GROWS or len(gene.values) == 1:
             continue
         can = c.genes.active(c.rows)[:, g] & (c.rows[:, g] < len(gene.values) - 1)
         before, after = c.rows[can], c.rows[can].copy()
         after[:, g] += 1
-        tried += len(before)
-        grown = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
-        if not grown.all():
-            return c.first(law, before, grown, c.genes.canonical(after))
-    return LawResult(law, tried)
+        cases += len(before)
+        holds = np.asarray((c.cost(after).backbone >= c.cost(before).backbone).all(axis=1))
+        if not holds.all():
+            return c.first(law, before, holds, c.genes.canonical(after))
+    return LawResult(law, cases)
 
 
 def _order(c: _Cases) -> LawResult:
@@ -188,10 +192,10 @@ def _off(c: _Cases) -> LawResult:
 
 def _single(c: _Cases) -> LawResult:
     rows = c.rows[:FEW]
-    vectorised, single = c.cost(rows), [c.costing.of(a) for a in c.space.architectures(rows)]
-    one = Cost.concatenate(single)
+    together, apart = c.cost(rows), [c.costing.of(a) for a in c.space.architectures(rows)]
+    one = Cost.concatenate(apart)
     names = ("backbone", "branch", "parameters", "weight_bytes", "backbone_memory", "branch_memory")
-    same = [(getattr(one, n) == getattr(vectorised, n)).reshape(len(rows), -1).all(axis=1) for n in names]
+    same = [(getattr(one, n) == getattr(together, n)).reshape(len(rows), -1).all(axis=1) for n in names]
     return c.first("costs of many are the costs of each", rows, np.all(same, axis=0))
 
 

@@ -1,6 +1,6 @@
-"""Moves in a space: drawing, mutation, crossover and neighbours, as functions of its genes and rows of choice indices.
+"""Moves in a space: sampling, mutation, crossover and neighbours, as functions of its genes and rows of choice indices.
 
-The order of the draws is part of what a seed means: a study of the same seed proposes the same architectures.
+The order of the draws is fixed: a study of the same seed proposes the same architectures.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ def sample(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
 
 
 def _draw(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
-    """(n, G) uniform values in every gene, also where one does not apply."""
+    """(n, G) uniform values of every gene, also where one does not apply."""
     return np.stack([rng.integers(len(gene.values), size=n) for gene in genes], axis=1)
 
 
 def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> Iterator[Ints]:
     """n distinct canonical rows in parts of at most `draw`; up to `draw` rows are the same for any larger `draw`.
 
-    Of rows that were drawn before, 64-bit fingerprints are kept: sums modulo 2⁶⁴ with random weights. Two of a million
+    Rows drawn before are recognised by 64-bit fingerprints: sums modulo 2⁶⁴ with random weights. Two of a million
     rows share one with a probability below 10⁻⁶, and then the later row is left out.
 
     Raises:
@@ -37,34 +37,34 @@ def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> It
     if not 0 <= n <= genes.size:
         raise InputError(f"cannot sample {n} distinct architectures; space {genes.spec.name!r} has {genes.size}")
     weights = np.random.default_rng(0).integers(2**64, size=len(genes), dtype=np.uint64) | np.uint64(1)
-    seen = np.zeros(0, dtype=np.uint64)
-    while len(seen) < n:
-        rows = sample(genes, min(n - len(seen), draw), rng)
+    earlier = np.zeros(0, dtype=np.uint64)
+    while len(earlier) < n:
+        rows = sample(genes, min(n - len(earlier), draw), rng)
         prints = (rows.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
         _, first = np.unique(prints, return_index=True)
-        new = np.sort(first[~np.isin(prints[first], seen)])
-        seen = np.concatenate([seen, prints[new]])
+        new = np.sort(first[~np.isin(prints[first], earlier)])
+        earlier = np.concatenate([earlier, prints[new]])
         yield rows[new]
 
 
 def mutate(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
-    """(n, G): each gene redrawn with probability `rate`, and one gene that applies changed for certain.
+    """(n, G): each gene redrawn with probability `rate`, and one gene that applies always changed.
 
-    Genes that a change makes apply are drawn uniformly.
+    Genes that come to apply by a change are drawn uniformly.
     """
-    mutants = _mutated(genes, rows, rng, rate)
+    mutants = _mutate_once(genes, rows, rng, rate)
     while len(bad := np.flatnonzero(~genes.valid(mutants))):
-        mutants[bad] = _mutated(genes, rows[bad], rng, rate)
+        mutants[bad] = _mutate_once(genes, rows[bad], rng, rate)
     return mutants
 
 
-def _mutated(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float) -> Ints:
-    kept = genes.active(rows) & (rng.random(rows.shape) >= rate)
-    redrawn = np.where(kept, rows, _draw(genes, len(rows), rng))
+def _mutate_once(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float) -> Ints:
+    unchanged = genes.active(rows) & (rng.random(rows.shape) >= rate)
+    mutants = np.where(unchanged, rows, _draw(genes, len(rows), rng))
     gene = np.argmax(np.where(_changeable(genes, rows), rng.random(rows.shape), -1.0), axis=1)
     counts, n = genes.counts[gene], np.arange(len(rows))
-    redrawn[n, gene] = (rows[n, gene] + rng.integers(1, np.maximum(counts, 2))) % counts
-    return genes.canonical(redrawn)
+    mutants[n, gene] = (rows[n, gene] + rng.integers(1, np.maximum(counts, 2))) % counts
+    return genes.canonical(mutants)
 
 
 def _changeable(genes: Genes, rows: Ints) -> Bools:
@@ -78,9 +78,9 @@ def step(genes: Genes, rows: Ints, rng: np.random.Generator) -> tuple[Ints, Floa
     Genes that come to apply are drawn uniformly, so only the numbers of genes to choose from differ: (n,) of the row
     over that of the changed one. Changed rows need not be valid.
     """
-    changed = _mutated(genes, rows, rng, 0.0)
-    before, after = (_changeable(genes, of).sum(axis=1) for of in (rows, changed))
-    return changed, np.asarray(before / np.maximum(after, 1))
+    mutants = _mutate_once(genes, rows, rng, 0.0)
+    before, after = (_changeable(genes, of).sum(axis=1) for of in (rows, mutants))
+    return mutants, np.asarray(before / np.maximum(after, 1))
 
 
 def crossover(genes: Genes, left: Ints, right: Ints, rng: np.random.Generator) -> Ints:
@@ -98,24 +98,24 @@ def crossover(genes: Genes, left: Ints, right: Ints, rng: np.random.Generator) -
 
 
 def neighbors(genes: Genes, row: Ints) -> Ints:
-    """(k, G): every row that differs from this (G,) row in one gene, genes that this makes apply being free.
+    """(k, G): every row that differs from this (G,) row in one gene; genes that come to apply by it are free.
 
     The relation is symmetric, and never holds between a row and itself.
     """
-    changed = []
+    parts = []
     for g in np.flatnonzero(_changeable(genes, row[None])[0]):
         others = np.delete(np.arange(genes.counts[g]), row[g])
         rows = np.repeat(row[None], len(others), axis=0)
         rows[:, g] = others
-        changed.append(rows)
-    if not changed:
+        parts.append(rows)
+    if not parts:
         return np.zeros((0, len(genes)), dtype=np.int64)
-    around = _completed(genes, np.concatenate(changed), genes.active(row[None])[0])
+    around = _complete(genes, np.concatenate(parts), genes.active(row[None])[0])
     return around[genes.valid(around)]
 
 
-def _completed(genes: Genes, rows: Ints, was: Bools) -> Ints:
-    """Each row with every setting of the genes that apply to it and did not before; the others as they were."""
+def _complete(genes: Genes, rows: Ints, was: Bools) -> Ints:
+    """Each row with every setting of the genes that newly apply to it; other genes stay."""
     active = np.ones(rows.shape, dtype=bool)
     for g, gene in enumerate(genes):
         for parent, allowed in gene.needs:

@@ -1,4 +1,4 @@
-"""Gene values to the parts of an architecture, and back."""
+"""Conversion between gene values and the parts of an architecture."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -24,12 +24,12 @@ from surrogate_nas.space.spec import (
     StageSpec,
 )
 
-Chosen = Callable[..., Any]
-"""`chosen(*key)`: what a row of choice indices chooses, or the space fixes, for a key; `None` where neither does."""
+Choice = Callable[..., Any]
+"""`choice(*key)`: the value of a key, by a row of choice indices or fixed by the space; `None` if neither has one."""
 
 
 def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Key, Value | None]:
-    """What a stage says of its genes and of what a space may fix.
+    """Values of a stage's keys: its genes, and values that a space may fix.
 
     Raises:
         InputError: for blocks that differ where the space has one choice for all of them.
@@ -48,13 +48,13 @@ def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Ke
     for name, each in (("kernel", stage.kernel), ("expansion", stage.expansion if inverted else ())):
         if ("stage", s, name, 1) not in at and len(set(each)) > 1:
             raise InputError(f"stage {s + 1} has blocks of {name} {', '.join(map(str, each))}; here they are all alike")
-        shown = each if ("stage", s, name, 1) in at else each[:1]
-        values |= {("stage", s, name, i): value for i, value in enumerate(shown)}
+        distinct = each if ("stage", s, name, 1) in at else each[:1]
+        values |= {("stage", s, name, i): value for i, value in enumerate(distinct)}
     return values
 
 
 def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Value | None]:
-    """What an exit says of its genes and of what a space may fix.
+    """Values of an exit's keys: its genes, and values that a space may fix.
 
     Raises:
         InputError: for an exit where the space has none, or a branch of another kind.
@@ -85,34 +85,34 @@ def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Val
     raise InputError(f"exit {e + 1} of space {spec.name!r} has a branch of kind {kind}, got {branch}")
 
 
-def make_branch(spec: AnyBranchSpec, e: int, chosen: Chosen) -> Branch:
+def make_branch(spec: AnyBranchSpec, e: int, choice: Choice) -> Branch:
     """The branch after stage e."""
     match spec:
         case ConvBranchSpec():
-            return ConvBranch(*(chosen("exit", e, name) for name in ("depth", "layer", "channels", "pool")))
+            return ConvBranch(*(choice("exit", e, name) for name in ("depth", "layer", "channels", "pool")))
         case MobileBranchSpec():
-            return MobileBranch(chosen("exit", e, "expand"), chosen("exit", e, "mix"))
+            return MobileBranch(choice("exit", e, "expand"), choice("exit", e, "mix"))
         case GatedBranchSpec():
             return GatedBranch(spec.channels)
         case ResizeBranchSpec():
             modules: list[ResizeModule] = []
             for i in range(len(spec.modules)):
-                side, *others = (chosen("exit", e, name, i) for name in ("side", "kernel", "multiplier", "pool"))
+                side, *others = (choice("exit", e, name, i) for name in ("side", "kernel", "multiplier", "pool"))
                 if side == 0:
                     break
                 modules.append(ResizeModule(side, *others))
             return ResizeBranch(tuple(modules))
 
 
-def make_stem(chosen: Chosen) -> Stem:
+def make_stem(choice: Choice) -> Stem:
     """The stem."""
-    return Stem(*(chosen("stem", name) for name in ("width", "stride", "block", "activation")))
+    return Stem(*(choice("stem", name) for name in ("width", "stride", "block", "activation")))
 
 
-def make_stage(s: int, spec: StageSpec, chosen: Chosen) -> Stage:
+def make_stage(s: int, spec: StageSpec, choice: Choice) -> Stage:
     """Stage s, counted from 0."""
-    depth = chosen("stage", s, "depth")
+    depth = choice("stage", s, "depth")
     places = range(depth) if spec.per_block else [0] * depth
-    kernel, expansion = (tuple(chosen("stage", s, name, i) for i in places) for name in ("kernel", "expansion"))
-    block, width, *others = (chosen("stage", s, n) for n in ("block", "width", "stride", "squeeze", "activation"))
+    kernel, expansion = (tuple(choice("stage", s, name, i) for i in places) for name in ("kernel", "expansion"))
+    block, width, *others = (choice("stage", s, n) for n in ("block", "width", "stride", "squeeze", "activation"))
     return Stage(block, width, kernel, expansion, *others)

@@ -1,6 +1,6 @@
-"""Drawing architectures within exact limits: uniformly, evenly over cost, or spread out.
+"""Sampling of architectures within exact limits: uniform, stratified by cost, or space-filling.
 
-Uniform over choices is not uniform over cost: most of a space's networks cost about the same. And limits may leave one
+Uniform over choices is not uniform over cost: most of a space's networks cost about the same. Limits may leave one
 network in a million, which plain rejection would not find in time.
 """
 
@@ -23,12 +23,12 @@ SamplingName = Literal["uniform", "stratified", "space-filling"]
 BATCH = 4096
 BATCHES, QUICK_BATCHES = 50, 4
 POOL = 2048
-"""Networks from which a design is taken: it is the same whatever number is asked for."""
+"""Networks from which a design is selected, independent of how many are requested."""
 STRATA = 16
 CLIMBS, CLIMBERS, STEPS_OF_CLIMBERS = 40, 32, 8
 POPULATION = 1024
 LEVEL = 0.1
-"""Share of a population that makes the next level."""
+"""Share of a population that defines the next level."""
 STEPS_PER_LEVEL = 12
 MOST_LEVELS = 80
 MOST_STEPS = 2000
@@ -46,17 +46,17 @@ def sample_within(
     """n distinct architectures that keep the exact limits. The k-th of them does not depend on n.
 
     Args:
-        space: to draw from.
-        n: how many.
-        costing: how costs are counted.
-        limits: of which those count that cost alone decides.
-        rng: chance.
+        space: the space to sample.
+        n: number of architectures.
+        costing: accounting of costs.
+        limits: limits, of which the exact ones are checked.
+        rng: random generator.
         taken: rows that must not be drawn.
         kind: `uniform` over choices; `stratified`, evenly over the logarithm of the MACs to the last exit;
             `space-filling`, each as far from those before as can be.
 
     Raises:
-        InputError: if the space, within these limits, does not give that many; the smallest costs found are named.
+        InputError: if fewer are found within these limits; the message has the smallest costs found.
     """
     if n == 0:
         return []
@@ -65,27 +65,27 @@ def sample_within(
         rows = draws.take(n)
     else:
         pool = draws.take(POOL, least=n)
-        order = _stratified if kind == "stratified" else _space_filling
+        order = _stratify if kind == "stratified" else _fill_space
         rows = order(draws, pool)[:n]
     return space.architectures(rows)
 
 
 def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator) -> Ints:
-    """Up to so many distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
+    """Up to `most` distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
 
     Raises:
-        InputError: if none is found; the limits and the smallest costs found are named.
+        InputError: if none is found; the message has the limits and the smallest costs found.
     """
     draws = _Draws(space, costing, limits, rng, set())
-    return _stratified(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
+    return _stratify(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
 
 
 def some_rows(
     space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
 ) -> Ints:
-    """Up to so many distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
+    """Up to `most` distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
 
-    In a small space all that are left are found.
+    In a small space all remaining rows are found.
     """
     if space.genes.everything is not None:
         return rng.permutation(untaken(space, space.genes.everything, costing, limits, taken).indices)[:most]
@@ -96,42 +96,42 @@ def some_rows(
 
 
 class _Draws:
-    """Rows within the limits, never the same twice: by rejection, and by subset simulation where that finds too few."""
+    """A sampler of distinct rows within the limits: by rejection, then by subset simulation if that finds too few."""
 
     def __init__(
-        self, space: SearchSpace, costing: Costing, limits: Limits, rng: np.random.Generator, seen: set[bytes]
+        self, space: SearchSpace, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
     ) -> None:
-        self.space, self.costing, self.limits, self.rng, self.seen = space, costing, limits, rng, seen
+        self.space, self.costing, self.limits, self.rng, self.taken = space, costing, limits, rng, taken
 
     def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
-        """(n, G) rows; at least `least` of them, if there are no more, or without patience where they come slowly."""
-        found: list[Ints] = []
-        for tried, drawn in enumerate(self._batches(), 1):
-            new = self.new(drawn, n - len(found))
-            found += new
-            if len(found) == n:
-                return np.stack(found)
-            if found and not patient and (not new or tried >= QUICK_BATCHES):
+        """(n, G) rows; at least `least` if there are no more, or if not `patient` and they are rare."""
+        rows: list[Ints] = []
+        for count, batch in enumerate(self._batches(), 1):
+            new = self.new(batch, n - len(rows))
+            rows += new
+            if len(rows) == n:
+                return np.stack(rows)
+            if rows and not patient and (not new or count >= QUICK_BATCHES):
                 break
-        if len(found) < (n if least is None else least):
+        if len(rows) < (n if least is None else least):
             raise InputError(
-                f"only {len(found)} of {n if least is None else least} new architectures of space "
+                f"only {len(rows)} of {n if least is None else least} new architectures of space "
                 f"{self.space.spec.name!r} were found within {self.limits}; smallest found: {self._smallest()}"
             )
-        return np.stack(found)
+        return np.stack(rows)
 
     def new(self, rows: Ints, most: int) -> list[Ints]:
-        """Those that keep the limits and were not drawn before, up to so many; they count as drawn."""
-        kept = untaken(self.space, rows, self.costing, self.limits, self.seen).indices[:most]
-        self.seen |= {row.tobytes() for row in kept}
-        return list(kept)
+        """Up to `most` of the rows that keep the limits and are not taken; they are taken from then on."""
+        new_rows = untaken(self.space, rows, self.costing, self.limits, self.taken).indices[:most]
+        self.taken |= {row.tobytes() for row in new_rows}
+        return list(new_rows)
 
     def _batches(self) -> Iterator[Ints]:
         for _ in range(BATCHES):
             yield moves.sample(self.space.genes, BATCH, self.rng)
-        yield from self._simulated()
+        yield from self._simulate()
 
-    def _simulated(self) -> Iterator[Ints]:
+    def _simulate(self) -> Iterator[Ints]:
         """Populations within the limits, by subset simulation (Au & Beck 2001, doi 10.1016/S0266-8920(01)00019-4).
 
         The excess over the limits is lowered level by level; within a level, rows move by Metropolis steps of one
@@ -144,65 +144,65 @@ class _Draws:
             if level == 0:
                 break
             stuck = stuck + 1 if level >= best else 0
-            if stuck > 3:  # nothing comes nearer
+            if stuck > 3:  # no progress
                 return
             best = min(best, level)
-            rows, excess = self._moved(rows, excess, level)
+            rows, excess = self._metropolis(rows, excess, level)
         for _ in range(MOST_STEPS // STEPS_PER_LEVEL):
-            rows, excess = self._moved(rows, excess, 0.0)
+            rows, excess = self._metropolis(rows, excess, 0.0)
             yield rows[excess <= 0]
 
-    def _moved(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
-        """As many rows, from those within the level, after some Metropolis steps that stay in it."""
+    def _metropolis(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
+        """As many rows, resampled from those within the level, after some Metropolis steps that stay in it."""
         within = np.flatnonzero(excess <= level)
         if len(within) == 0:
             return rows, excess
         start = within[self.rng.integers(len(within), size=len(rows))]
         rows, excess = rows[start], excess[start]
         for _ in range(STEPS_PER_LEVEL):
-            proposed, ratio = moves.step(self.space.genes, rows, self.rng)
-            over = self.excess(proposed)
-            accepted = (over <= level) & (self.rng.random(len(rows)) < ratio) & self.space.genes.valid(proposed)
-            rows = np.where(accepted[:, None], proposed, rows)
-            excess = np.where(accepted, over, excess)
+            proposals, ratio = moves.step(self.space.genes, rows, self.rng)
+            over = self.excess(proposals)
+            accept = (over <= level) & (self.rng.random(len(rows)) < ratio) & self.space.genes.valid(proposals)
+            rows = np.where(accept[:, None], proposals, rows)
+            excess = np.where(accept, over, excess)
         return rows, excess
 
     def excess(self, rows: Ints) -> Floats:
-        """(n,) how far the cheapest way to use each network is over the limits; 0 within."""
-        found = Candidates.of_indices(self.space, rows, self.costing)
-        return least_excess(found.cost, found.present, self.limits)
+        """(n,) excess of the cheapest operating points of each network over the limits; 0 within."""
+        candidates = Candidates.of_indices(self.space, rows, self.costing)
+        return least_excess(candidates.cost, candidates.present, self.limits)
 
     def _smallest(self) -> str:
-        """Costs of the cheapest networks, found by going down from random ones."""
-        cost = Candidates.of_indices(self.space, self.climbed(-1.0, limited=False), self.costing).cost
+        """Costs of the cheapest networks found by descent from random ones, as text."""
+        cost = Candidates.of_indices(self.space, self.climb(-1.0, within_limits=False), self.costing).cost
         alone = np.where(cost.branch > 0, cost.backbone + cost.branch, cost.backbone)
         return (
             f"{alone.min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "
             f"{cost.parameters.min():,} parameters"
         )
 
-    def climbed(self, sign: float, *, limited: bool, start: Ints | None = None) -> Ints:
-        """Every row that was met on the way to the dearest networks (sign 1) or the cheapest (−1)."""
+    def climb(self, sign: float, *, within_limits: bool, start: Ints | None = None) -> Ints:
+        """All rows visited on the way to the dearest networks (sign 1) or the cheapest (−1)."""
         rows = moves.sample(self.space.genes, POPULATION, self.rng) if start is None else start
-        met = [rows]
+        visited = [rows]
         for _ in range(CLIMBS):
             size = sign * self.log_cost(rows)
             rows = rows[np.argsort(-size, kind="stable")[:CLIMBERS]]
-            moved = moves.mutate(self.space.genes, np.repeat(rows, STEPS_OF_CLIMBERS, axis=0), self.rng, rate=0.02)
-            if limited:
-                moved = moved[self.excess(moved) <= 0]
-            met.append(moved)
-            rows = np.concatenate([rows, moved])
-        return np.concatenate(met)
+            mutants = moves.mutate(self.space.genes, np.repeat(rows, STEPS_OF_CLIMBERS, axis=0), self.rng, rate=0.02)
+            if within_limits:
+                mutants = mutants[self.excess(mutants) <= 0]
+            visited.append(mutants)
+            rows = np.concatenate([rows, mutants])
+        return np.concatenate(visited)
 
     def log_cost(self, rows: Ints) -> Floats:
         """(n,) log₁₀ of the MACs to the last exit."""
         return np.asarray(np.log10(cost_of_indices(self.space, rows, self.costing).macs()[:, -1]))
 
 
-def _stratified(draws: _Draws, pool: Ints) -> Ints:
-    """The pool, and what lies towards both ends of the cost, in an order that goes evenly through the strata."""
-    ends = [draws.climbed(sign, limited=True, start=pool) for sign in (-1.0, 1.0)]
+def _stratify(draws: _Draws, pool: Ints) -> Ints:
+    """The pool and rows towards both ends of the cost, in an order that visits the strata evenly."""
+    ends = [draws.climb(sign, within_limits=True, start=pool) for sign in (-1.0, 1.0)]
     more = (np.array(draws.new(end, len(end)), dtype=np.int64).reshape(-1, pool.shape[1]) for end in ends)
     rows = np.concatenate([pool, *more])
     rows = rows[draws.rng.permutation(len(rows))]
@@ -217,7 +217,7 @@ def _stratified(draws: _Draws, pool: Ints) -> Ints:
     return rows[order]
 
 
-def _space_filling(draws: _Draws, pool: Ints) -> Ints:
+def _fill_space(draws: _Draws, pool: Ints) -> Ints:
     """The pool, each row the farthest from those before it (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5)."""
     X = draws.space.encode_indices(pool)
     X = np.concatenate([X, draws.space.genes.active(pool)[:, list(draws.space.genes.encoded)]], axis=1)

@@ -1,4 +1,4 @@
-"""The search space: architectures as choice indices, as vectors and as text, and back."""
+"""The search space: conversion of architectures to and from choice indices, vectors and text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space import moves
 from surrogate_nas.space.genes import Gene, Genes, Key, Value, name_of
-from surrogate_nas.space.parts import Chosen, exit_values, make_branch, make_stage, make_stem, stage_values
+from surrogate_nas.space.parts import Choice, exit_values, make_branch, make_stage, make_stem, stage_values
 from surrogate_nas.space.spec import SpaceSpec
 
 LONGEST_ENCODING = 4000
-"""Characters; those of the presets have a few hundred."""
+"""Most characters of an encoding; those of the presets have a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class SearchSpace:
             raise InputError(
                 f"space {self.spec.name!r} has {self.positions} stages, the encoding has {architecture.positions}"
             )
-        given = self._values(architecture)
-        row = [self._index(gene, given.pop(gene.key, None)) for gene in self.genes]
-        for key, value in given.items():  # what the space fixes
-            allowed = self._fixed.get(key)
+        values = self._values(architecture)
+        row = [self._index(gene, values.pop(gene.key, None)) for gene in self.genes]
+        for key, value in values.items():  # what the space fixes
+            allowed = self._fixed_values.get(key)
             if value is not None and value != allowed:
                 raise InputError(f"{name_of(key)} {value} is not one of {allowed} in space {self.spec.name!r}")
         if not self.genes.valid(np.array([row]))[0]:
@@ -96,7 +96,7 @@ class SearchSpace:
         return gene.values.index(value)
 
     def _values(self, architecture: Architecture) -> dict[Key, Value | None]:
-        """What an architecture says of every gene and of everything that a space may fix; `None` does not apply."""
+        """Values of every gene and of everything that a space may fix; `None` where a key does not apply."""
         values: dict[Key, Value | None] = {
             ("resolution",): architecture.resolution,
             ("bits",): architecture.bits or FLOAT_BITS,
@@ -114,8 +114,8 @@ class SearchSpace:
         return values
 
     @cached_property
-    def _fixed(self) -> dict[Key, Value]:
-        """What no gene chooses."""
+    def _fixed_values(self) -> dict[Key, Value]:
+        """Values that the space fixes, by key."""
         spec = self.spec
         fixed: dict[Key, Value] = {("classifier",): spec.classifier, ("bits",): spec.bits[0]}
         if spec.resolution:
@@ -144,29 +144,29 @@ class SearchSpace:
         """The architectures of (n, G) choice indices."""
         return [self._architecture(row) for row in indices.tolist()]
 
-    def chosen(self, row: Sequence[int]) -> Chosen:
-        """What a row of choice indices says of any key: by its gene, or because the space fixes it."""
-        values = self._fixed | {gene.key: gene.values[k] for gene, k in zip(self.genes, row, strict=True)}
+    def choices(self, row: Sequence[int]) -> Choice:
+        """The values of keys for a row of choice indices: by genes, or fixed by the space."""
+        values = self._fixed_values | {gene.key: gene.values[k] for gene, k in zip(self.genes, row, strict=True)}
         return lambda *key: values.get(key)
 
     def _architecture(self, row: Sequence[int]) -> Architecture:
-        spec, chosen = self.spec, self.chosen(row)
+        spec, choice = self.spec, self.choices(row)
         branches: list[Branch | None] = []
         for e in range(self.positions - 1):
             there = e in self.genes.exits and row[self.genes.exits[e]] == 1
-            branches.append(make_branch(spec.branch, e, chosen) if there else None)
+            branches.append(make_branch(spec.branch, e, choice) if there else None)
         stages: Iterable[Stage | Segment]
         if spec.backbone:
             stages = (Segment(segment.name) for segment in spec.backbone.segments)
         else:
-            stages = (make_stage(s, stage, chosen) for s, stage in enumerate(spec.stages))
-        stem, bits = self._backbone if spec.backbone else make_stem(chosen), chosen("bits")
+            stages = (make_stage(s, stage, choice) for s, stage in enumerate(spec.stages))
+        stem, bits = self._backbone if spec.backbone else make_stem(choice), choice("bits")
         return Architecture(
             stem,
             tuple(stages),
             tuple(branches),
             spec.last_branch,
-            chosen("resolution"),
+            choice("resolution"),
             None if bits == FLOAT_BITS else bits,
         )
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self, get_origin
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.architecture.architecture import BIT_WIDTHS, FLOAT_BITS, Activation, Block
-from surrogate_nas.architecture.branches import Branch, GatedBranch, Layer, parse_branch
+from surrogate_nas.architecture.architecture import BIT_WIDTHS, FLOAT_BITS, Activation, BlockKind
+from surrogate_nas.architecture.branches import Branch, GatedBranch, LayerKind, parse_branch
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec, Positive, Spec
 from surrogate_nas.exits.policies import PolicyName
@@ -54,7 +54,7 @@ class StemSpec(_Choices):
 class StageSpec(_Choices):
     """Choices of one backbone stage; its stride is part of the space, not a choice."""
 
-    block: tuple[Block, ...]
+    block: tuple[BlockKind, ...]
     depth: tuple[Positive, ...]
     width: tuple[Positive, ...]
     kernel: tuple[Positive, ...]
@@ -76,7 +76,7 @@ class ConvBranchSpec(_Choices):
 
     kind: Literal["conv"] = "conv"
     depth: tuple[Annotated[int, Field(ge=0)], ...]
-    layer: tuple[Layer, ...] = ("conv",)
+    layer: tuple[LayerKind, ...] = ("conv",)
     channels: tuple[Positive, ...] = (1,)
     pool: tuple[Positive, ...] = (1,)
 
@@ -137,7 +137,7 @@ class ExitsSpec(_Choices):
     """Where exits may stand."""
 
     at: tuple[Positive, ...] | None = None
-    """Stages, counted from 1, that an exit may follow; all but the last by default."""
+    """Stages, counted from 1, that an exit may follow; by default all but the last."""
     at_least: Annotated[int, Field(ge=0)] = 0
     """Early exits that every network has at least."""
 
@@ -242,7 +242,7 @@ class SpaceSpec(Spec):
         return tuple(range(self.positions - 1)) if at is None else tuple(s - 1 for s in at)
 
     def smallest_side(self, position: int) -> int:
-        """That the feature map after a stage may have, for the images that the space is meant for."""
+        """Smallest side of the feature map after a stage, for the images that the space is meant for."""
         if self.backbone:
             return self.backbone.segments[position].side
         assert self.stem is not None
@@ -270,7 +270,7 @@ def preset(name: str) -> SpaceSpec:
     """The preset of that name.
 
     Raises:
-        InputError: naming the presets there are.
+        InputError: naming the presets.
     """
     if name not in preset_names():
         raise InputError(

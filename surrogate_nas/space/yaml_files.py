@@ -1,4 +1,4 @@
-"""A user's own space in a YAML file: whatever is wrong is said with its line."""
+"""User spaces in YAML files, with errors that name the line."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def _line(line: int) -> str:
 
 
 def _check_nodes(path: Path, root: Node) -> None:
-    """Refuse keys that are there twice, of which YAML would take the last, and aliases that grow without end."""
+    """Refuse duplicate keys, of which YAML would take the last, and aliases that expand without end."""
     for count, node in enumerate(_nodes(root)):
         if count > MOST_NODES:
             raise InputError(f"{path}: its aliases expand to more than {MOST_NODES:,} values")
@@ -77,14 +77,14 @@ def _nodes(node: Node) -> Iterator[Node]:
 
 
 def _line_of(root: Node, path: Sequence[str | int]) -> int | None:
-    """Line of the field at a path, or of the last part of it that the file has."""
+    """Line of the field at a path, or of the deepest part of the path in the file."""
     node, line = root, None
     for part in path:
         if isinstance(node, MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
+            match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if match is None:
                 return node.start_mark.line if line is None and path[:1] != (part,) else line
-            line, node = found[0].start_mark.line, found[1]
+            line, node = match[0].start_mark.line, match[1]
         elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line

@@ -79,7 +79,7 @@ def create(
     )
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        with StudyLock(path).held():
+        with StudyLock(path).hold():
             for name in (DATA, SETTINGS, COSTS, ARCHIVE):
                 for leftover in left_beside(path / name):
                     leftover.unlink()

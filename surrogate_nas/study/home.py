@@ -84,7 +84,7 @@ class Home:
         Raises:
             InputError: if another command holds it, and `wait` is off.
         """
-        with self._lock.held(wait=self.wait):
+        with self._lock.hold(wait=self.wait):
             yield
 
     def update(self, changes: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
 from surrogate_nas.exits.limit_table import Quantity, on_expected
-from surrogate_nas.exits.limits import Broken, Limits
-from surrogate_nas.exits.measurements import Spent
+from surrogate_nas.exits.limits import BrokenLimit, Limits
+from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
 
@@ -97,7 +97,7 @@ class Measured:
             values["expected_cost"], values["p95_cost"], values["worst_cost"] = self.cost
         return values
 
-    def broken(self, limits: Limits) -> tuple[Broken, ...]:
+    def broken(self, limits: Limits) -> tuple[BrokenLimit, ...]:
         """The limits that these figures do not keep."""
         return limits.broken(self.quantities)
 
@@ -159,7 +159,7 @@ class Answer:
     """For each training of this architecture its id, seed and exact values on tune."""
 
 
-def _cost(spent: Spent | None) -> tuple[float, float, float] | None:
+def _cost(spent: Spending | None) -> tuple[float, float, float] | None:
     return None if spent is None else (float(spent.expected[0]), float(spent.p95[0]), float(spent.worst[0]))
 
 

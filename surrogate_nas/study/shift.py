@@ -10,10 +10,10 @@ from itertools import product
 from statistics import mean
 
 from surrogate_nas.archive.outputs import SplitOutputs
-from surrogate_nas.datasets.corruptions import corrupted
+from surrogate_nas.datasets.corruptions import corrupt
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text, rounded_text
-from surrogate_nas.exits.limits import Broken, Limits
+from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.results import Measured, Solution
@@ -31,7 +31,7 @@ class ShiftedImages:
     level: int
     """0 for none."""
     measured: Measured
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenLimit, ...]
     """Limits that do not hold on these images."""
 
 
@@ -58,14 +58,14 @@ class Shift:
 
     def warnings(self) -> list[str]:
         """Broken limits, in sentences: one for each corruption and limit."""
-        by_case: dict[tuple[str, str], list[tuple[int, Broken]]] = {}
+        by_case: dict[tuple[str, str], list[tuple[int, BrokenLimit]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
                 by_case.setdefault((row.corruption, b.limit.name), []).append((row.level, b))
         return [_sentence(corruption, breaks) for (corruption, _), breaks in by_case.items()]
 
 
-def _sentence(corruption: str, breaks: Sequence[tuple[int, Broken]]) -> str:
+def _sentence(corruption: str, breaks: Sequence[tuple[int, BrokenLimit]]) -> str:
     """Sentence for one corruption and limit, by level."""
     levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
@@ -99,7 +99,7 @@ def measure_shift(
     cases = [(CLEAN, 0), *product(corruptions, levels)]
     countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []
     for done, (corruption, level) in enumerate(cases, 1):
-        images = corrupted(test.images, corruption, level, seed)
+        images = corrupt(test.images, corruption, level, seed)
         measured = measure(predict_split(network, LabeledImages(images, test.labels)))
         rows.append(ShiftedImages(corruption, level, measured, measured.broken(limits)))
         countdown.at(done, len(cases))

@@ -113,7 +113,7 @@ class Trainer:
             say(f"{resuming} of {count} trainings go on from their last epoch")
         bar = Bar(count)
         progress = TrainingProgress(bar, done, total or done + count)
-        with bar.shown():
+        with bar.display():
             jobs = (self._job(p) for p in proposals)
             for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
                 self._store(record)

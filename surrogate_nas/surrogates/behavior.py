@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surrogate_nas.architecture.cost import charged
+from surrogate_nas.architecture.cost import costs_of_leaving
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Figures, Spent
+from surrogate_nas.exits.measurements import Figures, Spending
 from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.curves import ExitBehavior
@@ -47,8 +47,8 @@ class CandidateBehavior:
         return replace(
             self.costs,
             accuracy=self.accuracy,
-            macs=Spent(rates, self.costs.macs.costs),
-            cost=None if cost is None else Spent(rates, cost.costs),
+            macs=Spending(rates, self.costs.macs.costs),
+            cost=None if cost is None else Spending(rates, cost.costs),
         )
 
     def excess(self, limits: Limits) -> Floats:
@@ -76,7 +76,7 @@ def behavior_at(
     on = np.isfinite(thresholds) & present[..., :-1]
 
     def exit_costs(backbone: Array, branch: Array) -> Array:
-        return charged(broadcast(backbone), broadcast(branch), on, cost.charge_heads)
+        return costs_of_leaving(broadcast(backbone), broadcast(branch), on, cost.charge_heads)
 
     nothing = np.zeros(0)
     memory = np.maximum(
@@ -84,11 +84,11 @@ def behavior_at(
     )
     costs = Figures(
         nothing,
-        Spent(nothing, exit_costs(cost.backbone, cost.branch)),
+        Spending(nothing, exit_costs(cost.backbone, cost.branch)),
         broadcast(cost.parameters),
         broadcast(cost.weight_bytes),
         memory,
-        None if cost.other is None else Spent(nothing, exit_costs(*cost.other)),
+        None if cost.other is None else Spending(nothing, exit_costs(*cost.other)),
     )
     curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
-    return CandidateBehavior(curve, costs, exit_costs(*cost.priced).astype(np.float64))
+    return CandidateBehavior(curve, costs, exit_costs(*cost.objective_costs).astype(np.float64))

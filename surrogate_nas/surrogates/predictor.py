@@ -8,7 +8,7 @@ from botorch.models.model import Model
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Figures, Spent
+from surrogate_nas.exits.measurements import Figures, Spending
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
@@ -118,7 +118,7 @@ class Predictor:
 
         on = np.concatenate([np.isfinite(thresholds) & candidates.present[:, :-1], candidates.present[:, -1:]], axis=1)
 
-        def spending(amount: Spent, name: str) -> Spread:
+        def spending(amount: Spending, name: str) -> Spread:
             least, most = (np.where(on, amount.costs, none) for none in (np.inf, -np.inf))
             within = least.min(axis=-1), most.max(axis=-1)
             return Spread.of(amount.expected, widening.get(name, 1.0), within=within)
@@ -147,8 +147,8 @@ class Predictor:
         return replace(
             figures,
             accuracy=wide(figures.accuracy, ACCURACY),
-            macs=Spent(wide(macs.rates, EXPECTED_MACS), macs.costs),
-            cost=None if cost is None else Spent(wide(cost.rates, EXPECTED_COST), cost.costs),
+            macs=Spending(wide(macs.rates, EXPECTED_MACS), macs.costs),
+            cost=None if cost is None else Spending(wide(cost.rates, EXPECTED_COST), cost.costs),
         )
 
 

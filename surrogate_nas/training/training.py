@@ -187,7 +187,7 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
             with autocast(self.device, recipe.precision):
-                exit_outputs = network.said(images.contiguous(memory_format=torch.channels_last))
+                exit_outputs = network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
             loss = self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -223,7 +223,7 @@ class _Training:
         self.network.eval()
         for at in range(0, len(index), PREDICTION_BATCH):
             batch = self.images[index[at : at + PREDICTION_BATCH]].contiguous(memory_format=torch.channels_last)
-            exit_outputs = self.network.said(batch)[:-1]
+            exit_outputs = self.network.exit_outputs(batch)[:-1]
             matches.append(
                 torch.stack([z.argmax(1) == labels[at : at + PREDICTION_BATCH] for z, _ in exit_outputs], dim=1)
             )
@@ -285,7 +285,9 @@ def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutput
     batches, gates = [], []
     for at in range(0, len(data), PREDICTION_BATCH):
         images = torch.from_numpy(data.images[at : at + PREDICTION_BATCH])
-        exit_outputs = network.said(images.to(network.mean.device).contiguous(memory_format=torch.channels_last))
+        exit_outputs = network.exit_outputs(
+            images.to(network.mean.device).contiguous(memory_format=torch.channels_last)
+        )
         batches.append(torch.stack([logits for logits, _ in exit_outputs]).cpu().numpy())
         gates.append(
             torch.stack([exit_outputs[-1][0].new_zeros(len(images)) if g is None else g for _, g in exit_outputs])

@@ -16,7 +16,7 @@ def test_a_residual_stage_has_no_expansion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "part"),
     [
         ("", "''"),
         ("stem-w8-s1", "does not start with a stem and a stage"),
@@ -31,10 +31,10 @@ def test_a_residual_stage_has_no_expansion() -> None:
         ("stem-w8-s1/res-d1-w8-k3-s1@conv-d1/res-d1-w8-k3-s1", "exit branch 'conv-d1'"),
     ],
 )
-def test_a_malformed_text_encoding_is_refused_by_name(text: str, named: str) -> None:
+def test_a_malformed_text_encoding_is_refused_by_name(text: str, part: str) -> None:
     with pytest.raises(InputError) as caught:
         Architecture.parse(text)
-    assert named in str(caught.value)
+    assert part in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -49,7 +49,7 @@ def test_a_linear_classifier_need_not_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "part"),
     [
         ("in-r0/stem-w8-s1/res-d1-w8-k3-s1", "resolution 0 is not a positive number"),
         ("in-q9/stem-w8-s1/res-d1-w8-k3-s1", "bits 9 is not one of 2, 3, 4"),
@@ -60,7 +60,7 @@ def test_a_linear_classifier_need_not_be_named() -> None:
         ("stem-w8-s1/to-layer1", "stage 'to-layer1' is not of the form"),
     ],
 )
-def test_a_malformed_part_of_a_longer_form_is_refused_by_name(text: str, named: str) -> None:
+def test_a_malformed_part_of_a_longer_form_is_refused_by_name(text: str, part: str) -> None:
     with pytest.raises(InputError) as caught:
         Architecture.parse(text)
-    assert named in str(caught.value)
+    assert part in str(caught.value)

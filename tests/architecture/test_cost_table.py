@@ -18,8 +18,12 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     table = table_of(SearchSpace(preset("tiny")))
     first = next(iter(table.entries))
     CostTable("µs", {**table.entries, first: Entry(2.5, 0.125, 9)}).write(tmp_path / "t.csv")
-    read = CostTable.read(tmp_path / "t.csv")
-    assert (read.name, read.entries[first], read.entries.keys()) == ("µs", Entry(2.5, 0.125, 9), table.entries.keys())
+    table_read = CostTable.read(tmp_path / "t.csv")
+    assert (table_read.name, table_read.entries[first], table_read.entries.keys()) == (
+        "µs",
+        Entry(2.5, 0.125, 9),
+        table.entries.keys(),
+    )
 
 
 @pytest.mark.parametrize(

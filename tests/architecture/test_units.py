@@ -42,7 +42,7 @@ def images(shape: ImageShape) -> torch.Tensor:
     return torch.zeros(1, shape.channels, shape.size, shape.size)
 
 
-def profiled(network: EarlyExitNetwork) -> Counter:
+def profile(network: EarlyExitNetwork) -> Counter:
     """The profiler's count of convolutions and linear layers in a module of that name."""
     analysis = FlopCountAnalysis(network.eval(), images(network.shape))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -52,12 +52,12 @@ def profiled(network: EarlyExitNetwork) -> Counter:
 
 def assert_equal_to_the_profiler(architecture: Architecture, shape: ImageShape) -> None:
     network, cost = EarlyExitNetwork(architecture, shape), Costing(shape).of(architecture)
-    macs = profiled(network)
-    spent = 0
+    macs = profile(network)
+    total = 0
     for e in range(architecture.positions):
-        spent += macs(f"segments.{e}")
-        spent += macs(f"heads.{e}") if e in architecture.exit_positions else 0
-        assert cost.macs()[0, e] == spent, f"{architecture}, exit {e}"
+        total += macs(f"segments.{e}")
+        total += macs(f"heads.{e}") if e in architecture.exit_positions else 0
+        assert cost.macs()[0, e] == total, f"{architecture}, exit {e}"
     assert cost.parameters[0] == sum(p.numel() for p in network.parameters()), architecture
 
 
@@ -97,14 +97,14 @@ def test_a_linear_exit_costs_what_can_be_counted_by_hand() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_macs_increase_from_exit_to_exit(space: SearchSpace, seed: int) -> None:
-    cost = counted(space, seed)
+    cost = count_costs(space, seed)
     assert (np.diff(cost.macs(), axis=1) > 0).all()
     assert (np.diff(cost.backbone, axis=1) > 0).all()
 
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_charging_every_branch_is_never_cheaper_than_charging_ones_own(space: SearchSpace, seed: int) -> None:
-    every = counted(space, seed)
+    every = count_costs(space, seed)
     own = replace(every, charge_heads="own")
     assert (every.macs() >= own.macs()).all()
     np.testing.assert_array_equal(own.macs(), own.backbone + own.branch)
@@ -112,19 +112,19 @@ def test_charging_every_branch_is_never_cheaper_than_charging_ones_own(space: Se
 
 @given(seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_switching_an_exit_off_never_raises_a_cost(space: SearchSpace, seed: int, data: st.DataObject) -> None:
-    cost = counted(space, seed)
+    cost = count_costs(space, seed)
     on = np.array(data.draw(st.lists(st.booleans(), min_size=space.positions - 1, max_size=space.positions - 1)))
     switched = data.draw(st.integers(0, space.positions - 2))
     off = on.copy()
     off[switched] = False
     assert (cost.macs(off) <= cost.macs(on)).all()
-    saved = cost.macs(on) - cost.macs(off)
-    np.testing.assert_array_equal(saved[:, switched:], saved[:, -1:].repeat(space.positions - switched, axis=1))
-    assert (saved[:, :switched] == 0).all()
+    savings = cost.macs(on) - cost.macs(off)
+    np.testing.assert_array_equal(savings[:, switched:], savings[:, -1:].repeat(space.positions - switched, axis=1))
+    assert (savings[:, :switched] == 0).all()
 
 
 def test_with_every_exit_off_only_the_backbone_is_charged(space: SearchSpace) -> None:
-    cost = counted(space, 0)
+    cost = count_costs(space, 0)
     np.testing.assert_array_equal(cost.macs(np.zeros(space.positions - 1, dtype=bool)), cost.backbone)
 
 
@@ -142,7 +142,7 @@ def assert_equal_costs(a: Cost, b: Cost) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), name)
 
 
-def counted(space: SearchSpace, seed: int) -> Cost:
+def count_costs(space: SearchSpace, seed: int) -> Cost:
     costing = costing_for(space, ImageShape(3, 32, 10), "all")
     return cost_of_indices(space, moves.sample(space.genes, 20, np.random.default_rng(seed)), costing)
 

@@ -57,16 +57,18 @@ def proposal(i: int) -> Proposal:
 def record(i: int, classes: int = 10, samples: int = 50) -> Record:
     """The same for the same i."""
     rng = np.random.default_rng(i)
-    proposed = proposal(i)
+    decision = proposal(i)
 
-    def said() -> SplitOutputs:
-        logits = rng.normal(size=(len(proposed.architecture.exit_positions), samples, classes))
+    def split_outputs() -> SplitOutputs:
+        logits = rng.normal(size=(len(decision.architecture.exit_positions), samples, classes))
         return SplitOutputs.of(logits, rng.integers(classes, size=samples))
 
-    return Record(proposed, Outputs(said(), said()), None, seconds=1.5, provenance={"torch": "2", "i": i})
+    return Record(
+        decision, Outputs(split_outputs(), split_outputs()), None, seconds=1.5, provenance={"torch": "2", "i": i}
+    )
 
 
-def failed(i: int) -> Record:
+def failed_record(i: int) -> Record:
     return Record(proposal(i), None, Failure("diverged", "loss nan in epoch 3"), 0.5, {})
 
 
@@ -105,10 +107,10 @@ def test_outputs_keep_their_types(archive: Archive, classes: int) -> None:
 
 
 def test_a_failure_is_a_record_without_outputs(archive: Archive) -> None:
-    archive.add(failed(0))
-    assert archive.records(outputs=True) == [failed(0)]
-    with pytest.raises(JobError, match=f"record {failed(0).id} has no outputs"):
-        archive.outputs(failed(0).id)
+    archive.add(failed_record(0))
+    assert archive.records(outputs=True) == [failed_record(0)]
+    with pytest.raises(JobError, match=f"record {failed_record(0).id} has no outputs"):
+        archive.outputs(failed_record(0).id)
 
 
 def test_the_header_comes_back_as_it_was_written(archive: Archive) -> None:
@@ -129,14 +131,14 @@ def test_an_id_follows_from_what_is_trained_and_not_from_when() -> None:
 def test_adding_a_record_twice_keeps_the_first(archive: Archive) -> None:
     archive.add(record(0))
     archive.add(record(0))
-    archive.add(replace(failed(0), seconds=99.0))
+    archive.add(replace(failed_record(0), seconds=99.0))
     (back,) = archive.records(outputs=True)
     np.testing.assert_equal(asdict(back), asdict(record(0)))
 
 
 def test_records_and_proposals_are_listed_by_round_and_rank(archive: Archive) -> None:
     for i in (5, 0, 3, 4):
-        archive.add(failed(i) if i == 3 else record(i))
+        archive.add(failed_record(i) if i == 3 else record(i))
     assert [r.proposal for r in archive.records()] == [proposal(i) for i in (0, 3, 4, 5)]
     assert archive.proposals() == [proposal(i) for i in (0, 3, 4, 5)]
 
@@ -145,38 +147,40 @@ def test_proposals_are_pending_until_they_have_a_record(archive: Archive) -> Non
     archive.propose([proposal(i) for i in range(4)])
     archive.propose([proposal(2)])
     archive.add(record(1))
-    archive.add(failed(2))
+    archive.add(failed_record(2))
     assert archive.pending() == [proposal(0), proposal(3)]
 
 
 def test_listing_does_not_read_arrays(archive: Archive) -> None:
     archive.add(record(0))
     spoil(archive, "DROP TABLE arrays")
-    (listed,) = archive.records()
-    assert listed.outputs is None
-    assert archive.find(listed.id) == listed
+    (row,) = archive.records()
+    assert row.outputs is None
+    assert archive.find(row.id) == row
 
 
 def test_a_record_is_found_by_the_start_of_its_id(archive: Archive) -> None:
     for i in range(20):
-        archive.add(failed(i))
+        archive.add(failed_record(i))
     for i in range(20):
-        assert archive.find(failed(i).id) == failed(i)
-        unique = [f for f in range(20) if failed(f).id.startswith(failed(i).id[:3])] == [i]
-        assert not unique or archive.find(failed(i).id[:3]) == failed(i)
+        assert archive.find(failed_record(i).id) == failed_record(i)
+        unique = [f for f in range(20) if failed_record(f).id.startswith(failed_record(i).id[:3])] == [i]
+        assert not unique or archive.find(failed_record(i).id[:3]) == failed_record(i)
 
 
 @pytest.mark.parametrize("id", ["", "x", "%"])
 def test_a_start_that_fits_no_record_names_ids_there_are(archive: Archive, id: str) -> None:
-    archive.add(failed(0))
-    with pytest.raises(InputError, match=f"0 records have an id that starts with '{id}'; ids here: {failed(0).id}"):
+    archive.add(failed_record(0))
+    with pytest.raises(
+        InputError, match=f"0 records have an id that starts with '{id}'; ids here: {failed_record(0).id}"
+    ):
         archive.find(id)
 
 
 def test_a_start_that_fits_several_records_is_refused(archive: Archive) -> None:
     for i in range(20):
-        archive.add(failed(i))
-    ((digit, n),) = Counter(failed(i).id[0] for i in range(20)).most_common(1)
+        archive.add(failed_record(i))
+    ((digit, n),) = Counter(failed_record(i).id[0] for i in range(20)).most_common(1)
     with pytest.raises(InputError, match=f"{n} records have an id that starts with '{digit}'"):
         archive.find(digit)
 
@@ -187,15 +191,15 @@ def test_a_start_that_fits_several_records_is_refused(archive: Archive) -> None:
 def write_without_end(path: Path) -> None:
     archive = Archive.open(path)
     for i in count():
-        archive.add(failed(i) if i % 5 == 4 else record(i, samples=2000))
+        archive.add(failed_record(i) if i % 5 == 4 else record(i, samples=2000))
 
 
 def wait_for_records(archive: Archive, n: int) -> list[Record]:
     deadline = time.monotonic() + 60
-    while len(listed := archive.records()) < n:
-        assert time.monotonic() < deadline, f"{len(listed)} of {n} records after a minute"
+    while len(records := archive.records()) < n:
+        assert time.monotonic() < deadline, f"{len(records)} of {n} records after a minute"
         time.sleep(0.005)
-    return listed
+    return records
 
 
 @pytest.mark.parametrize("when", [3, 4, 6])
@@ -203,17 +207,17 @@ def test_a_writer_that_is_killed_leaves_whole_records_and_a_reader_never_sees_le
     writer = multiprocessing.get_context("spawn").Process(target=write_without_end, args=(archive.path,))
     writer.start()
     try:
-        seen = wait_for_records(archive, when)
+        first = wait_for_records(archive, when)
     finally:
         writer.kill()
         writer.join()
     assert writer.exitcode == -9
-    left = archive.records(outputs=True)
-    assert [r.id for r in left[: len(seen)]] == [r.id for r in seen]
+    stored = archive.records(outputs=True)
+    assert [r.id for r in stored[: len(first)]] == [r.id for r in first]
     assert archive.problems() == []
-    for i, back in enumerate(left):
-        np.testing.assert_equal(asdict(back), asdict(failed(i) if i % 5 == 4 else record(i, samples=2000)))
-    assert [p.id for p in archive.pending()] in ([], [proposal(len(left)).id])
+    for i, back in enumerate(stored):
+        np.testing.assert_equal(asdict(back), asdict(failed_record(i) if i % 5 == 4 else record(i, samples=2000)))
+    assert [p.id for p in archive.pending()] in ([], [proposal(len(stored)).id])
 
 
 def test_a_reader_and_a_writer_do_not_keep_each_other_waiting(archive: Archive) -> None:
@@ -303,7 +307,7 @@ def test_a_creation_that_fails_leaves_no_file(tmp_path: Path) -> None:
 def test_a_sound_archive_has_no_problems(archive: Archive) -> None:
     for i in range(3):
         archive.add(record(i, classes=10 + 10 * i))
-    archive.add(failed(3))
+    archive.add(failed_record(3))
     archive.propose([proposal(4)])
     assert archive.problems() == []
 
@@ -340,30 +344,30 @@ def test_the_archive_needs_no_torch() -> None:
 
 
 def test_a_failed_training_that_is_retried_is_pending_again_and_the_others_stay(archive: Archive) -> None:
-    for each in (record(0), failed(1), failed(2)):
+    for each in (record(0), failed_record(1), failed_record(2)):
         archive.add(each)
-    archive.retry([record(0).id, failed(1).id])
+    archive.retry([record(0).id, failed_record(1).id])
     assert archive.pending() == [proposal(1)]
-    assert [r.id for r in archive.records()] == [record(0).id, failed(2).id]
+    assert [r.id for r in archive.records()] == [record(0).id, failed_record(2).id]
     assert archive.outputs(record(0).id)
 
 
 def test_a_failed_training_that_is_dropped_was_never_proposed_and_the_others_stay(archive: Archive) -> None:
-    for each in (record(0), failed(1), failed(2)):
+    for each in (record(0), failed_record(1), failed_record(2)):
         archive.add(each)
     archive.propose([proposal(3)])
-    archive.drop([record(0).id, failed(1).id, proposal(3).id])
-    assert sorted(p.id for p in archive.proposals()) == sorted([record(0).id, failed(2).id, proposal(3).id])
+    archive.drop([record(0).id, failed_record(1).id, proposal(3).id])
+    assert sorted(p.id for p in archive.proposals()) == sorted([record(0).id, failed_record(2).id, proposal(3).id])
     assert archive.problems() == []
 
 
 def baseline(i: int) -> Record:
     """A network that is not of the space."""
-    made = record(i)
+    original = record(i)
     architecture = Architecture.parse("stem-w6-s1/res-d1-w6-k3-s1")
     outputs = SplitOutputs.of(np.zeros((1, 50, 10)), np.zeros(50, dtype=np.int64))
-    proposal = replace(made.proposal, origin="baseline", architecture=architecture, round=1_000_000)
-    return replace(made, proposal=proposal, outputs=Outputs(outputs, outputs))
+    proposal = replace(original.proposal, origin="baseline", architecture=architecture, round=1_000_000)
+    return replace(original, proposal=proposal, outputs=Outputs(outputs, outputs))
 
 
 def test_baselines_are_no_part_of_the_search(archive: Archive) -> None:

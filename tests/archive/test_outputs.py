@@ -10,9 +10,9 @@ from tests.helpers.outputs import problem, records
 def test_logits_and_what_is_kept_of_them_above_twenty_classes_say_the_same() -> None:
     logits = np.random.default_rng(0).normal(size=(3, 40, 30)).astype(np.float16)
     labels = np.arange(40) % 30
-    kept, whole = SplitOutputs.of(logits, labels), SplitOutputs(labels, logits)
+    outputs, whole = SplitOutputs.of(logits, labels), SplitOutputs(labels, logits)
     for policy in POLICY_NAMES:
-        np.testing.assert_array_equal(kept.view(policy), whole.view(policy))
+        np.testing.assert_array_equal(outputs.view(policy), whole.view(policy))
 
 
 def test_outputs_are_named_arrays_and_come_back_from_them() -> None:

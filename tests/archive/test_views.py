@@ -40,13 +40,13 @@ def test_exits_stand_at_their_positions() -> None:
 def test_temperatures_belong_to_exits_wherever_these_are() -> None:
     architecture = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1/res-d1-w8-k3-s2@linear/res-d1-w8-k3-s2")
     rng = np.random.default_rng(0)
-    said = SplitOutputs.of(rng.normal(size=(2, 300, 3)) * 4, rng.integers(3, size=300))
-    T = temperatures_of(architecture, said)
+    outputs = SplitOutputs.of(rng.normal(size=(2, 300, 3)) * 4, rng.integers(3, size=300))
+    T = temperatures_of(architecture, outputs)
     assert T[0] == 1.0
-    assert T[1:] == said.temperatures()
-    exits = exits_of(architecture, said, Costing(ImageShape(1, 16, 3)), "max_softmax", T)
-    assert said.logits is not None
-    np.testing.assert_array_equal(exits.scores[1], scores("max_softmax", said.logits[0], T[1]))
+    assert T[1:] == outputs.temperatures()
+    exits = exits_of(architecture, outputs, Costing(ImageShape(1, 16, 3)), "max_softmax", T)
+    assert outputs.logits is not None
+    np.testing.assert_array_equal(exits.scores[1], scores("max_softmax", outputs.logits[0], T[1]))
 
 
 def test_views_are_what_outputs_say_under_the_settings() -> None:

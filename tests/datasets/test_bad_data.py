@@ -162,8 +162,8 @@ def test_a_bad_archive_is_one_line_and_is_left_as_it_is(
     before = {p: p.read_bytes() for p in study.rglob("*") if p.is_file()}
     assert study / ARCHIVE in before
     verb, *options = words.split()
-    given = ["archive", "list", study] if verb == "archive" else [verb, study, *options]
-    assert_refused(command(*given), BAD_ARCHIVES[spoil])
+    arguments = ["archive", "list", study] if verb == "archive" else [verb, study, *options]
+    assert_refused(command(*arguments), BAD_ARCHIVES[spoil])
     assert {p: p.read_bytes() for p in study.rglob("*") if p.is_file()} == before
 
 
@@ -181,12 +181,12 @@ def test_a_study_keeps_its_images_and_notices_others(photos: Path, command: Comm
     study = photos.parent / "study"
     words = ["collect", study, "--n", 1, "--epochs", 1, "--workers", 0]
     assert command(*words, "--data", photos)[0] == 0
-    moved = photos.rename(photos.parent / "elsewhere")
-    for data in ([], ["--data", moved]):  # by itself, and where the images are now
+    elsewhere = photos.rename(photos.parent / "elsewhere")
+    for data in ([], ["--data", elsewhere]):  # by itself, and where the images are now
         code, _, err = command(*words, *data)
         assert code == 0, err
-    photo(moved / "a" / "more.png", 99)
-    assert_refused(command(*words, "--data", moved), "has data folder:photos, got --data")
+    photo(elsewhere / "a" / "more.png", 99)
+    assert_refused(command(*words, "--data", elsewhere), "has data folder:photos, got --data")
     assert command(*words)[0] == 0
     (study / DATA).unlink()
     assert_refused(command(*words), "no folder or .npz file at")

@@ -44,7 +44,7 @@ def test_digits_are_1797_grey_images_of_eight_by_eight_bytes_in_ten_classes(whol
 # ---------------------------------------------------------------------- splits
 
 
-def numbered(n: int, classes: int = 10) -> LabeledImages:
+def numbered_images(n: int, classes: int = 10) -> LabeledImages:
     """Every image holds its own number."""
     numbers = np.arange(n, dtype=np.uint16).view(np.uint8).reshape(n, 2, 1, 1)
     return LabeledImages(numbers, np.arange(n, dtype=np.int64) % classes)
@@ -54,8 +54,8 @@ def numbers(data: LabeledImages) -> list[int]:
     return [int(n) for n in np.ascontiguousarray(data.images).reshape(len(data), 2).view(np.uint16).ravel()]
 
 
-UNSPLIT = Dataset("numbers", numbered(1000), None, tuple("0123456789"), flips=False)
-OFFICIAL = replace(UNSPLIT, test=numbered(200))
+UNSPLIT = Dataset("numbers", numbered_images(1000), None, tuple("0123456789"), flips=False)
+OFFICIAL = replace(UNSPLIT, test=numbered_images(200))
 
 
 def test_splits_are_disjoint_and_cover_the_data() -> None:
@@ -106,8 +106,8 @@ def test_the_tune_share_is_the_studys_choice(digits: Splits, whole: Dataset) -> 
 def of_counts(counts: list[int], test: bool = False) -> Dataset:
     """So many images of each class, in no order; a test split of one image a class if wanted."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-    held_out = numbered(len(counts), len(counts)) if test else None
-    images = numbered(len(labels)).images
+    held_out = numbered_images(len(counts), len(counts)) if test else None
+    images = numbered_images(len(labels)).images
     return Dataset("counts", LabeledImages(images, labels), held_out, tuple(map(str, range(len(counts)))), flips=True)
 
 
@@ -176,7 +176,7 @@ def test_a_data_set_that_cannot_be_learned_is_refused(
 
 def test_a_test_label_that_is_no_class_is_refused() -> None:
     with pytest.raises(InputError, match="data set 'numbers' has the test label 10; allowed: 0 to 9"):
-        replace(UNSPLIT, test=numbered(11, 11))
+        replace(UNSPLIT, test=numbered_images(11, 11))
 
 
 # ---------------------------------------------------------------------- fingerprints
@@ -261,8 +261,14 @@ def test_a_file_of_weights_is_not_a_stored_data_set(tmp_path: Path) -> None:
 def test_a_stored_data_set_that_contradicts_itself_is_refused(
     stored: Path, whole: Dataset, changes: dict[str, object], tensors: dict[str, np.ndarray]
 ) -> None:
-    described = {"format": store.FORMAT, "name": "digits", "classes": list(whole.classes), "flips": False, "notes": []}
-    metadata = {store.DESCRIPTION: json.dumps(described | changes)}
+    description = {
+        "format": store.FORMAT,
+        "name": "digits",
+        "classes": list(whole.classes),
+        "flips": False,
+        "notes": [],
+    }
+    metadata = {store.DESCRIPTION: json.dumps(description | changes)}
     save_file(load_file(stored) | tensors, stored, metadata)
     with pytest.raises(InputError, match="is damaged or not a study's data"):
         store.load(stored)
@@ -287,23 +293,23 @@ def test_a_copy_that_cannot_be_written_leaves_what_was_there(whole: Dataset, tmp
 
 @pytest.mark.parametrize("dataset", [UNSPLIT, OFFICIAL], ids=["unsplit", "official"])
 def test_a_card_counts_what_the_study_will_cut(dataset: Dataset) -> None:
-    described, splits = card(dataset, seed=5), split(dataset, seed=5)
-    assert (described.train, described.tune, described.test) == tuple(map(len, parts_of(splits)))
-    assert sum(c.images for c in described.classes) == described.train + described.tune
-    assert [c.test for c in described.classes] == np.bincount(splits.test.labels).tolist()
-    assert [c.name for c in described.classes] == list(dataset.classes)
-    assert described.fingerprint == dataset.fingerprint()
+    data_card, splits = card(dataset, seed=5), split(dataset, seed=5)
+    assert (data_card.train, data_card.tune, data_card.test) == tuple(map(len, parts_of(splits)))
+    assert sum(c.images for c in data_card.classes) == data_card.train + data_card.tune
+    assert [c.test for c in data_card.classes] == np.bincount(splits.test.labels).tolist()
+    assert [c.name for c in data_card.classes] == list(dataset.classes)
+    assert data_card.fingerprint == dataset.fingerprint()
 
 
 def test_a_card_has_the_moments_of_the_pixels_and_the_balance_of_the_classes() -> None:
     images = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 5), np.uint8)
     labels = (np.arange(1500) % 3 == 0).astype(np.int64)
-    described = card(Dataset("noise", LabeledImages(images, labels), None, ("a", "b"), flips=True))
-    np.testing.assert_allclose(described.mean, images.mean(axis=(0, 2, 3)))
-    np.testing.assert_allclose(described.deviation, images.std(axis=(0, 2, 3)))
-    assert described.balance == 0.5
-    assert described.bytes == images.nbytes + labels.nbytes
-    assert (described.channels, described.size) == (3, 5)
+    data_card = card(Dataset("noise", LabeledImages(images, labels), None, ("a", "b"), flips=True))
+    np.testing.assert_allclose(data_card.mean, images.mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(data_card.deviation, images.std(axis=(0, 2, 3)))
+    assert data_card.balance == 0.5
+    assert data_card.bytes == images.nbytes + labels.nbytes
+    assert (data_card.channels, data_card.size) == (3, 5)
 
 
 def test_a_card_can_be_written_as_json(whole: Dataset) -> None:
@@ -324,8 +330,8 @@ def fashion_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
-    for packed in DEBIAN_FASHION_MNIST.glob("*.gz"):
-        (raw / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+    for gz in DEBIAN_FASHION_MNIST.glob("*.gz"):
+        (raw / gz.stem).write_bytes(gzip.decompress(gz.read_bytes()))
     return root
 
 
@@ -349,8 +355,8 @@ def test_fashion_mnist_is_read_from_a_studys_copy_in_a_moment(fashion_mnist: Pat
 
 @pytest.mark.parametrize("name", ["mnist", "", "Digits"])
 def test_an_unknown_name_names_those_there_are(name: str) -> None:
-    known = "cifar10, cifar100, digits, fashion-mnist, svhn"
-    with pytest.raises(InputError, match=f"unknown data set '{name}'; allowed: {known}, or the path of a folder"):
+    names = "cifar10, cifar100, digits, fashion-mnist, svhn"
+    with pytest.raises(InputError, match=f"unknown data set '{name}'; allowed: {names}, or the path of a folder"):
         load(name)
 
 

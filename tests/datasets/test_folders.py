@@ -286,8 +286,8 @@ def test_other_images_than_equal_squares_need_a_size(tmp_path: Path, sizes: list
 def test_the_central_square_is_kept_to_the_pixel(width: int, height: int, channels: int) -> None:
     values, side = noise(channels, height, width), min(width, height)
     top, left = (height - side) // 2, (width - side) // 2
-    kept = pixels.of_any(values, side, "image").values
-    np.testing.assert_array_equal(kept, values[:, top : top + side, left : left + side])
+    square = pixels.of_any(values, side, "image").values
+    np.testing.assert_array_equal(square, values[:, top : top + side, left : left + side])
 
 
 def test_shrinking_averages_over_all_pixels(tmp_path: Path) -> None:
@@ -300,9 +300,9 @@ def test_a_jpeg_is_decoded_coarsely_but_looks_the_same(tmp_path: Path) -> None:
     photo = Image.fromarray(noise(12, 16, 3)).resize((1600, 1200), Image.Resampling.BICUBIC)
     photo.save(tmp_path / "photo.jpg", quality=95)
     photo.save(tmp_path / "photo.png")
-    read = pixels.read(tmp_path / "photo.jpg", 16)
-    assert read.size == (1600, 1200)
-    assert np.abs(read.values.astype(int) - single(tmp_path / "photo.png", 16)).mean() < 2
+    result = pixels.read(tmp_path / "photo.jpg", 16)
+    assert result.size == (1600, 1200)
+    assert np.abs(result.values.astype(int) - single(tmp_path / "photo.png", 16)).mean() < 2
 
 
 # ---------------------------------------------------------------------- modes
@@ -312,8 +312,8 @@ def test_a_jpeg_is_decoded_coarsely_but_looks_the_same(tmp_path: Path) -> None:
 def test_the_orientation_of_a_photograph_is_respected(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = colour(11, 8)
-    stored.save(tmp_path / "photo.png", exif=exif)
+    photo = colour(11, 8)
+    photo.save(tmp_path / "photo.png", exif=exif)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "photo.png")))
     height, width, _ = upright.shape
     assert (width, height) == ((11, 8) if orientation < 5 else (8, 11))
@@ -375,10 +375,10 @@ def test_colour_images_of_any_mode_are_rgb(tmp_path: Path, mode: str) -> None:
 )
 def test_transparency_is_laid_over_white(tmp_path: Path, image: Image.Image, channels: int) -> None:
     image.save(tmp_path / "clear.png")
-    read = pixels.read(tmp_path / "clear.png", None)
-    assert read.values.min() == 255
-    assert "transparent" in read.traits
-    assert len(read.values) in (1, channels)  # a palette of white alone is grey
+    result = pixels.read(tmp_path / "clear.png", None)
+    assert result.values.min() == 255
+    assert "transparent" in result.traits
+    assert len(result.values) in (1, channels)  # a palette of white alone is grey
 
 
 def test_a_transparent_colour_counts_as_transparency(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ def test_the_temperature_that_spoilt_the_logits_is_found(T: float) -> None:
     probabilities = softmax(calibrated)
     labels = (probabilities.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1).clip(max=4)
     assert fit_temperature(calibrated * T, labels) == pytest.approx(T, rel=0.05)
-    raw, cooled = ((softmax(z).max(axis=1), z.argmax(axis=1) == labels) for z in (calibrated * T, calibrated))
-    assert calibration_error(*cooled) < 0.02
-    assert T == 1.0 or calibration_error(*raw) > 2 * calibration_error(*cooled)
+    raw, scaled = ((softmax(z).max(axis=1), z.argmax(axis=1) == labels) for z in (calibrated * T, calibrated))
+    assert calibration_error(*scaled) < 0.02
+    assert T == 1.0 or calibration_error(*raw) > 2 * calibration_error(*scaled)
 
 
 def test_outputs_that_are_always_right_or_always_wrong_have_a_temperature_within_bounds() -> None:

@@ -29,9 +29,9 @@ def gradual() -> Exits:
 def test_nachos_takes_the_most_accurate_of_its_sweep_where_that_keeps_the_limits() -> None:
     exits = gradual()
     swept = exits.measure(np.array([[t, t] for t in NACHOS_SWEEP]))
-    found = by_nachos(exits, Limits())
-    assert found.accuracy[0] == swept.accuracy.max()
-    assert found.thresholds.tolist() == [[0.8, 0.8]]
+    point = by_nachos(exits, Limits())
+    assert point.accuracy[0] == swept.accuracy.max()
+    assert point.thresholds.tolist() == [[0.8, 0.8]]
 
 
 def test_nachos_repairs_from_the_last_early_exit_backwards() -> None:
@@ -55,10 +55,10 @@ def test_nachos_says_how_near_it_came() -> None:
 def test_aebnas_maximises_accuracy_minus_a_tenth_of_the_deviation() -> None:
     exits = sensible(3, 400, 0)
     for target in (60.0, 120.0, 200.0):
-        found = by_aebnas(exits, Limits(max_macs=target))
+        point = by_aebnas(exits, Limits(max_macs=target))
         every = exits.measure(np.array(list(itertools.product(AEBNAS_GRID, repeat=3))))
         value = 100 * every.accuracy - 0.1 * 100 * np.abs(every.expected_macs - target) / target
-        got = 100 * found.accuracy[0] - 0.1 * 100 * abs(found.expected_macs[0] - target) / target
+        got = 100 * point.accuracy[0] - 0.1 * 100 * abs(point.expected_macs[0] - target) / target
         assert got == pytest.approx(value.max())
 
 
@@ -74,11 +74,11 @@ def test_no_method_beats_the_curve(exits: Exits, share: float) -> None:
     best = METHODS["curve"](exits, limits)
     for name in ("nachos", "aebnas"):
         try:
-            found = METHODS[name](exits, limits)  # type: ignore[index]
+            point = METHODS[name](exits, limits)  # type: ignore[index]
         except JobError:
             continue
-        if found.expected_macs[0] <= limits.max_macs:  # type: ignore[operator]
-            assert found.accuracy[0] <= best.accuracy[0]
+        if point.expected_macs[0] <= limits.max_macs:  # type: ignore[operator]
+            assert point.accuracy[0] <= best.accuracy[0]
 
 
 # ---------------------------------------------------------------------- ladders
@@ -110,12 +110,12 @@ def test_a_ladder_keeps_limits_and_has_at_least_two_rungs() -> None:
 
 def test_the_bootstrap_is_near_wilson_for_accuracy_and_near_the_normal_interval_for_macs() -> None:
     leaving, correct, macs = np.array([600, 300, 100]), np.array([570, 240, 60]), np.array([100, 200, 900])
-    accuracy, spent = bootstrap(leaving, correct, macs, 0.95)
+    accuracy, expected_macs = bootstrap(leaving, correct, macs, 0.95)
     wilson = binomtest(870, 1000).proportion_ci(0.95, method="wilson")
     assert accuracy == pytest.approx((wilson.low, wilson.high), abs=0.004)
     values = np.repeat(macs, leaving)
     reach = 1.96 * values.std() / np.sqrt(1000)
-    assert spent == pytest.approx((values.mean() - reach, values.mean() + reach), rel=0.02)
+    assert expected_macs == pytest.approx((values.mean() - reach, values.mean() + reach), rel=0.02)
 
 
 def test_the_bootstrap_is_narrower_for_more_samples_and_nothing_where_nothing_varies() -> None:

@@ -44,13 +44,13 @@ def operating_points(draw: st.DrawFn, exits: Exits) -> OperatingPoint:
 
 def leave(exits: Exits, point: OperatingPoint, sample: int) -> tuple[int, int]:
     """Where one sample leaves and the MACs it has spent, step by step."""
-    spent = 0
+    total = 0
     for e, threshold in enumerate(point.thresholds):
         if exits.present[e] and threshold is not None:
-            spent += int(exits.cost.branch[0, e])
+            total += int(exits.cost.branch[0, e])
             if float(exits.scores[e, sample]) >= threshold:
-                return e, spent + int(exits.cost.backbone[0, e])
-    return exits.positions - 1, spent + int(exits.cost.backbone[0, -1])
+                return e, total + int(exits.cost.backbone[0, e])
+    return exits.positions - 1, total + int(exits.cost.backbone[0, -1])
 
 
 # ---------------------------------------------------------------------- what happens at given thresholds
@@ -60,23 +60,25 @@ def leave(exits: Exits, point: OperatingPoint, sample: int) -> tuple[int, int]:
 def test_measuring_equals_following_every_sample_by_hand(data: st.DataObject) -> None:
     exits = data.draw(some_exits())
     point = data.draw(operating_points(exits))
-    followed = [leave(exits, point, sample) for sample in range(exits.scores.shape[1])]
-    measured = exits.at(point)
-    assert exits.route(point).tolist() == [e for e, _ in followed]
-    assert measured.expected_macs[0] == pytest.approx(np.mean([macs for _, macs in followed]))
-    assert measured.accuracy[0] == pytest.approx(np.mean([exits.correct[e, i] for i, (e, _) in enumerate(followed)]))
-    assert measured.leaving[0].tolist() == np.bincount([e for e, _ in followed], minlength=exits.positions).tolist()
+    outcomes = [leave(exits, point, sample) for sample in range(exits.scores.shape[1])]
+    measurements = exits.at(point)
+    assert exits.route(point).tolist() == [e for e, _ in outcomes]
+    assert measurements.expected_macs[0] == pytest.approx(np.mean([macs for _, macs in outcomes]))
+    assert measurements.accuracy[0] == pytest.approx(
+        np.mean([exits.correct[e, i] for i, (e, _) in enumerate(outcomes)])
+    )
+    assert measurements.leaving[0].tolist() == np.bincount([e for e, _ in outcomes], minlength=exits.positions).tolist()
 
 
 @given(data=st.data())
 def test_exit_rates_sum_to_one_and_accuracy_is_their_mean_of_exit_accuracies(data: st.DataObject) -> None:
     exits = data.draw(some_exits())
-    measured = exits.measure(np.stack([data.draw(operating_points(exits)).array() for _ in range(3)]))
-    p, a = measured.rates, measured.exit_accuracy
+    measurements = exits.measure(np.stack([data.draw(operating_points(exits)).array() for _ in range(3)]))
+    p, a = measurements.rates, measurements.exit_accuracy
     np.testing.assert_allclose(p.sum(axis=1), 1)
     assert (np.isnan(a) == (p == 0)).all()
-    np.testing.assert_allclose(np.nansum(p * a, axis=1), measured.accuracy)
-    assert measured.n == exits.scores.shape[1]
+    np.testing.assert_allclose(np.nansum(p * a, axis=1), measurements.accuracy)
+    assert measurements.n == exits.scores.shape[1]
 
 
 @given(data=st.data())
@@ -129,8 +131,12 @@ def two_early_exits() -> Exits:
     ],
 )
 def test_branches_are_charged_when_they_are_run(thresholds: str, expected: float, worst: int, accuracy: float) -> None:
-    measured = two_early_exits().at(OperatingPoint.parse(thresholds, 3))
-    assert (measured.expected_macs[0], measured.worst_macs[0], measured.accuracy[0]) == (expected, worst, accuracy)
+    measurements = two_early_exits().at(OperatingPoint.parse(thresholds, 3))
+    assert (measurements.expected_macs[0], measurements.worst_macs[0], measurements.accuracy[0]) == (
+        expected,
+        worst,
+        accuracy,
+    )
 
 
 def test_measurements_of_several_networks_stand_one_after_the_other() -> None:
@@ -154,24 +160,24 @@ def test_thresholds_for_another_number_of_exits_are_refused() -> None:
 def every_setting(exits: Exits) -> list[OperatingPoint]:
     """One for each way of telling the samples apart: at each exit its scores as thresholds, and off."""
     choices = [
-        [*np.unique(said).astype(float).tolist(), None] if on else [None]
-        for said, on in zip(exits.scores[:-1], exits.present, strict=False)
+        [*np.unique(scores).astype(float).tolist(), None] if on else [None]
+        for scores, on in zip(exits.scores[:-1], exits.present, strict=False)
     ]
     return [OperatingPoint(thresholds) for thresholds in itertools.product(*choices)]
 
 
 def in_total(exits: Exits, point: OperatingPoint) -> tuple[int, int]:
     """MACs and correct answers over all samples."""
-    followed = [leave(exits, point, sample) for sample in range(exits.scores.shape[1])]
-    return sum(macs for _, macs in followed), sum(int(exits.correct[e, i]) for i, (e, _) in enumerate(followed))
+    outcomes = [leave(exits, point, sample) for sample in range(exits.scores.shape[1])]
+    return sum(macs for _, macs in outcomes), sum(int(exits.correct[e, i]) for i, (e, _) in enumerate(outcomes))
 
 
 @settings(max_examples=60)
 @given(exits=some_exits(most_positions=3))
 def test_the_curve_of_few_samples_equals_brute_force(exits: Exits) -> None:
     curve = exits.curve
-    found = zip((curve.expected_macs * curve.n).round().astype(int), curve.correct.sum(axis=1), strict=True)
-    assert list(found) == undominated({in_total(exits, point) for point in every_setting(exits)})
+    points = zip((curve.expected_macs * curve.n).round().astype(int), curve.correct.sum(axis=1), strict=True)
+    assert list(points) == undominated({in_total(exits, point) for point in every_setting(exits)})
 
 
 def sensible(early: int, N: int, seed: int) -> Exits:
@@ -213,8 +219,8 @@ def test_the_curve_of_six_exits_is_quick_and_near_to_exhaustive() -> None:
     _ = exits.curve
     assert time.process_time() - start < 1.0
     rng, grid = np.random.default_rng(0), np.linspace(0, 1, 17)
-    drawn = np.stack([np.append(np.quantile(s, grid), OFF)[rng.integers(0, 18, 20_000)] for s in exits.scores[:-1]])
-    assert gap(exits, exits.measure(drawn.T)) <= 0.001
+    draws = np.stack([np.append(np.quantile(s, grid), OFF)[rng.integers(0, 18, 20_000)] for s in exits.scores[:-1]])
+    assert gap(exits, exits.measure(draws.T)) <= 0.001
 
 
 def test_thresholds_that_cost_the_same_to_the_last_mac_are_one_point_of_the_curve() -> None:

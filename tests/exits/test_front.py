@@ -21,8 +21,8 @@ def front_of(pairs: list[tuple[float, float]]) -> Front:
 def test_hypervolume_equals_botorchs(pairs: list[tuple[float, float]]) -> None:
     theirs = Hypervolume(torch.tensor([0.1, -1.0], dtype=torch.float64))
     front = front_of(pairs)
-    found = theirs.compute(torch.from_numpy(np.stack([front.accuracy, -front.cost], axis=1)))
-    assert abs(front.hypervolume - found) < 1e-9
+    hypervolumes = theirs.compute(torch.from_numpy(np.stack([front.accuracy, -front.cost], axis=1)))
+    assert abs(front.hypervolume - hypervolumes) < 1e-9
 
 
 @given(points, points)
@@ -47,5 +47,5 @@ def test_improvement_is_vectorised_over_sets() -> None:
 @given(points=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
 def test_pareto_order_keeps_one_of_each_undominated_point(points: list[tuple[int, int]]) -> None:
     cost, gain = np.array(points).T
-    kept = pareto_order(gain, cost)
-    assert [points[i] for i in kept] == undominated(set(points))
+    indices = pareto_order(gain, cost)
+    assert [points[i] for i in indices] == undominated(set(points))

@@ -170,9 +170,9 @@ def curve_of_three() -> Measurements:
     ],
 )
 def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(limits: Limits, best: int) -> None:
-    measured = curve_of_three()
-    assert measured.best(limits) == best
-    assert measured.feasible(limits)[best]
+    curve = curve_of_three()
+    assert curve.best(limits) == best
+    assert curve.feasible(limits)[best]
 
 
 @pytest.mark.parametrize(
@@ -236,16 +236,16 @@ def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str
     scores = rng.uniform(size=(3, 60)).astype(np.float32)
     correct = rng.uniform(size=(3, 60)) < np.array([[0.4], [0.6], [0.8]])
     exits, caps = Exits("max_softmax", np.ones(3, dtype=bool), scores, correct, cost), Limits(**limits)
-    found = exits.within(caps)
+    points = exits.within(caps)
     levels = [[*np.unique(scores[e]).astype(float), np.inf] for e in (0, 1)]
     every = exits.measure(np.array([[a, b] for a in levels[0] for b in levels[1]]))
-    allowed = every[every.feasible(caps)]
-    assert (found.feasible(caps)).all()
+    feasible = every[every.feasible(caps)]
+    assert (points.feasible(caps)).all()
     best = {
         (round(a, 9), round(c, 6))
-        for a, c in zip(allowed.accuracy, allowed.objective, strict=True)
+        for a, c in zip(feasible.accuracy, feasible.objective, strict=True)
         if not (
-            (allowed.accuracy >= a) & (allowed.objective <= c) & ((allowed.accuracy > a) | (allowed.objective < c))
+            (feasible.accuracy >= a) & (feasible.objective <= c) & ((feasible.accuracy > a) | (feasible.objective < c))
         ).any()
     }
-    assert {(round(a, 9), round(c, 6)) for a, c in zip(found.accuracy, found.objective, strict=True)} == best
+    assert {(round(a, 9), round(c, 6)) for a, c in zip(points.accuracy, points.objective, strict=True)} == best

@@ -10,10 +10,10 @@ from surrogate_nas.foundation.errors import InputError
 thresholds = st.none() | st.integers(0, 10**6).map(lambda millionths: millionths / 10**6)
 
 
-@given(given_=st.lists(thresholds, min_size=1, max_size=4).map(tuple))
-def test_an_operating_point_is_the_same_as_text_and_as_an_array(given_: tuple[float | None, ...]) -> None:
-    point = OperatingPoint(given_, "margin")
-    assert OperatingPoint.parse(str(point), len(given_) + 1, "margin") == point
+@given(values=st.lists(thresholds, min_size=1, max_size=4).map(tuple))
+def test_an_operating_point_is_the_same_as_text_and_as_an_array(values: tuple[float | None, ...]) -> None:
+    point = OperatingPoint(values, "margin")
+    assert OperatingPoint.parse(str(point), len(values) + 1, "margin") == point
     assert OperatingPoint.from_array(point.array(), "margin") == point
 
 

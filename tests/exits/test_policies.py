@@ -63,31 +63,31 @@ def test_a_policy_reads_logits_or_gates_and_without_gates_the_largest_probabilit
 
 @given(arrays(np.float32, (4, 5), elements=st.floats(0, 1, width=32)))
 def test_having_left_is_the_sum_of_the_probabilities_of_leaving_at_each_gate(c: np.ndarray) -> None:
-    left, total, stayed = np.float32(0), np.zeros(5), np.ones(5)
+    probability, total, inside = np.float32(0), np.zeros(5), np.ones(5)
     for row in c.astype(np.float64):
-        left = having_left(left, row.astype(np.float32))
-        total, stayed = total + row * stayed, stayed * (1 - row)
-        np.testing.assert_allclose(left, total, atol=1e-6)
+        probability = having_left(probability, row.astype(np.float32))
+        total, inside = total + row * inside, inside * (1 - row)
+        np.testing.assert_allclose(probability, total, atol=1e-6)
 
 
 @pytest.mark.parametrize("thresholds", ["0.4,0.6,0.8", "off,0.6,0.9", "0.3,off,0.7", "off,off,0.5", "0.9,0.5,off"])
 def test_cumulative_gates_count_those_that_were_run(thresholds: str) -> None:
-    said, point = gated_outputs(200), OperatingPoint.parse(thresholds, 4, "cumulative_gate")
-    assert said.gates is not None
-    c = gate_scores(said.gates).astype(np.float64)
+    outputs, point = gated_outputs(200), OperatingPoint.parse(thresholds, 4, "cumulative_gate")
+    assert outputs.gates is not None
+    c = gate_scores(outputs.gates).astype(np.float64)
     leaves = []
     for n in range(200):
-        stayed = 1.0
+        inside = 1.0
         for e, threshold in enumerate(point.thresholds):
             if threshold is None:
                 continue
-            stayed *= 1 - c[e, n]
-            if 1 - stayed >= threshold:
+            inside *= 1 - c[e, n]
+            if 1 - inside >= threshold:
                 leaves.append(e)
                 break
         else:
             leaves.append(3)
-    exits = exits_of(GATED, said, Costing(SHAPE), "cumulative_gate")
+    exits = exits_of(GATED, outputs, Costing(SHAPE), "cumulative_gate")
     assert exits.route(point).tolist() == leaves
     assert exits.at(point).leaving[0].tolist() == np.bincount(leaves, minlength=4).tolist()
 
@@ -111,12 +111,12 @@ every_policy = pytest.mark.parametrize("policy", POLICY_NAMES)
 @every_policy
 @given(logits=st.integers(2, 12).flatmap(lambda C: arrays(np.float32, (3, C), elements=st.floats(-1e4, 1e4, width=32))))
 def test_every_score_lies_between_zero_and_one(policy: PolicyName, logits: np.ndarray) -> None:
-    said = scores(policy, logits)
-    assert said.shape == (3,)
-    assert ((said >= 0) & (said <= 1)).all()
+    score = scores(policy, logits)
+    assert score.shape == (3,)
+    assert ((score >= 0) & (score <= 1)).all()
 
 
 @every_policy
 def test_a_surer_answer_has_a_higher_score(policy: PolicyName) -> None:
-    said = scores(policy, np.outer([0.0, 0.5, 1.0, 4.0], [2.0, 0.0, -1.0]))
-    assert (np.diff(said) > 0).all()
+    score = scores(policy, np.outer([0.0, 0.5, 1.0, 4.0], [2.0, 0.0, -1.0]))
+    assert (np.diff(score) > 0).all()

@@ -87,7 +87,7 @@ def warmed(network: EarlyExitNetwork, images: npt.NDArray[np.uint8]) -> EarlyExi
     with torch.no_grad():
         network.train()
         for _ in range(3):
-            network.said(torch.from_numpy(images))
+            network.exit_outputs(torch.from_numpy(images))
     return network.eval()
 
 

@@ -30,7 +30,7 @@ GIVEN = [
     ("torchvision.models:mobilenet_v3_small", ["features.2", "features.4.block.0", "features.8"]),
     (f"{HERE}:Shortcut", ["first", "middle"]),
 ]
-given = pytest.mark.parametrize(("reference", "exits"), GIVEN, ids=[r.partition(":")[2] for r, _ in GIVEN])
+every_backbone = pytest.mark.parametrize(("reference", "exits"), GIVEN, ids=[r.partition(":")[2] for r, _ in GIVEN])
 SHAPE = ImageShape(3, 32, 10)
 
 
@@ -53,7 +53,7 @@ def images(n: int = 4, size: int = 32) -> Tensor:
 # ---------------------------------------------------------------------- cutting
 
 
-@given
+@every_backbone
 @pytest.mark.parametrize("training", [True, False])
 def test_the_pieces_compute_what_the_whole_does(reference: str, exits: list[str], training: bool) -> None:
     module = whole(reference).train(training)
@@ -63,17 +63,17 @@ def test_the_pieces_compute_what_the_whole_does(reference: str, exits: list[str]
         module.get_submodule(name).register_forward_hook(hook)
     torch.manual_seed(7)
     expected = module(images())
-    seen = dict(maps)
+    outputs = dict(maps)
     torch.manual_seed(7)
     cut = split(module, exits).train(training)
     values: tuple[Tensor, ...] = (images(),)
     for name, segment in zip(cut.names[:-1], cut.segments[:-1], strict=True):
         values = segment(*values)
-        torch.testing.assert_close(values[0], seen[name], rtol=0, atol=0)
+        torch.testing.assert_close(values[0], outputs[name], rtol=0, atol=0)
     torch.testing.assert_close(cut.segments[-1](*values)[0], expected, rtol=0, atol=0)
 
 
-@given
+@every_backbone
 def test_weights_are_the_same_tensors_and_none_is_lost_or_doubled(reference: str, exits: list[str]) -> None:
     module = whole(reference)
     cut = split(module, exits)
@@ -81,14 +81,14 @@ def test_weights_are_the_same_tensors_and_none_is_lost_or_doubled(reference: str
     assert len(cut.state_dict()) == len(module.state_dict())
 
 
-@given
+@every_backbone
 def test_counts_of_the_pieces_add_up_to_those_of_the_whole(reference: str, exits: list[str]) -> None:
     from fvcore.nn import FlopCountAnalysis
 
     module = whole(reference).eval()
-    counted = FlopCountAnalysis(module, images(1)).unsupported_ops_warnings(False).by_operator()
+    macs = FlopCountAnalysis(module, images(1)).unsupported_ops_warnings(False).by_operator()
     segments = describe(reference, None, exits, (3, 32, 32), 10).segments
-    assert sum(s.macs for s in segments) == counted["conv"] + counted["linear"]
+    assert sum(s.macs for s in segments) == macs["conv"] + macs["linear"]
     assert sum(s.parameters for s in segments) == sum(p.numel() for p in module.parameters())
 
 
@@ -124,18 +124,18 @@ def test_bytes_of_units_are_those_that_their_graphs_need(name: str) -> None:
 # ---------------------------------------------------------------------- networks
 
 
-@given
+@every_backbone
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_network_stops_early_with_what_it_says_to_the_end(reference: str, exits: list[str], frozen: bool) -> None:
     backbone = describe(reference, None, exits, (3, 32, 32), 10, frozen=frozen)
     space = SearchSpace(space_of(backbone))
     architecture = space.decode(np.ones((1, space.dimension)))[0]
     network = EarlyExitNetwork(architecture, SHAPE, backbone=backbone).eval()
-    said = [y.detach() for y in network(255 * images(8))]
+    logits = [y.detach() for y in network(255 * images(8))]
     point = OperatingPoint((0.12,) * (len(exits)), "max_softmax")
-    predicted = network.predict(255 * images(8), point)
-    for i, position in enumerate(predicted.positions):
-        torch.testing.assert_close(predicted.logits[i], said[position][i], rtol=1e-4, atol=1e-5)
+    prediction = network.predict(255 * images(8), point)
+    for i, position in enumerate(prediction.positions):
+        torch.testing.assert_close(prediction.logits[i], logits[position][i], rtol=1e-4, atol=1e-5)
     cost = Costing(SHAPE, backbone=backbone).of(architecture)
     assert cost.parameters[0] == sum(p.numel() for p in network.parameters())
 
@@ -159,12 +159,12 @@ def test_what_comes_after_an_exit_may_work_in_place() -> None:
 
 
 def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() -> None:
-    asked = mount(Shortcut, ["middle"], example=torch.zeros(1, 3, 16, 16))
-    spec = asked.space(ImageShape(1, 28, 10))
+    mounted = mount(Shortcut, ["middle"], example=torch.zeros(1, 3, 16, 16))
+    spec = mounted.space(ImageShape(1, 28, 10))
     architecture = SearchSpace(spec).sample(1, np.random.default_rng(0))[0]
     network = EarlyExitNetwork(architecture, ImageShape(1, 28, 10), backbone=spec.backbone).eval()
     assert network(torch.zeros(2, 1, 28, 28))[-1].shape == (2, 10)
-    assert asked.is_that_of(spec)
+    assert mounted.is_that_of(spec)
     assert not mount(Shortcut, ["first"]).is_that_of(spec)
 
 
@@ -225,5 +225,5 @@ def test_a_function_is_found_again_by_its_reference(tmp_path: Path) -> None:
 
 
 def test_a_split_backbone_says_what_a_user_would_look_at() -> None:
-    found = SplitBackbone.forward(split(Shortcut().eval(), ["first", "middle"]), images(2))
-    assert [tuple(y.shape) for y in found] == [(2, 8, 32, 32), (2, 8, 32, 32), (2, 10)]
+    feature_maps = SplitBackbone.forward(split(Shortcut().eval(), ["first", "middle"]), images(2))
+    assert [tuple(y.shape) for y in feature_maps] == [(2, 8, 32, 32), (2, 8, 32, 32), (2, 10)]

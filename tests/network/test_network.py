@@ -49,26 +49,26 @@ def network(request: pytest.FixtureRequest, architecture: Architecture) -> Early
 @torch.inference_mode()
 def cascade(network: EarlyExitNetwork, images: Tensor, policy: PolicyName) -> tuple[Tensor, Exits]:
     """(E, N, C) logits by position and the view of them that thresholds act on, with nothing left out."""
-    said = torch.stack(network(images))
-    by_position = torch.full((network.architecture.positions, *said.shape[1:]), float("nan"))
-    by_position[list(network.architecture.exit_positions)] = said
-    outputs = SplitOutputs(np.zeros(len(images), np.int64), said.numpy())
+    logits = torch.stack(network(images))
+    by_position = torch.full((network.architecture.positions, *logits.shape[1:]), float("nan"))
+    by_position[list(network.architecture.exit_positions)] = logits
+    outputs = SplitOutputs(np.zeros(len(images), np.int64), logits.numpy())
     return by_position, exits_of(network.architecture, outputs, Costing(SHAPE), policy)
 
 
 def between_scores(exits: Exits, e: int) -> list[float | None]:
     """Off, always, never, and thresholds half-way between two scores of that exit."""
-    ordered = np.sort(exits.scores[e].astype(np.float64))
-    wide = np.diff(ordered) > SMALLEST_GAP
-    return [None, 0.0, 1.0, *map(float, ((ordered[1:] + ordered[:-1]) / 2)[wide])]
+    sorted_scores = np.sort(exits.scores[e].astype(np.float64))
+    wide = np.diff(sorted_scores) > SMALLEST_GAP
+    return [None, 0.0, 1.0, *map(float, ((sorted_scores[1:] + sorted_scores[:-1]) / 2)[wide])]
 
 
 @contextmanager
 def batch_sizes(network: EarlyExitNetwork) -> Iterator[list[int]]:
     """Samples that each segment is really given, in the order in which segments run."""
-    seen: list[int] = []
-    hooks = [segment.register_forward_pre_hook(lambda _, x: seen.append(len(x[0]))) for segment in network.segments]
-    yield seen
+    sizes: list[int] = []
+    hooks = [segment.register_forward_pre_hook(lambda _, x: sizes.append(len(x[0]))) for segment in network.segments]
+    yield sizes
     for hook in hooks:
         hook.remove()
 
@@ -78,28 +78,31 @@ def test_stopping_early_says_what_the_whole_network_says_at_the_same_exits(
     network: EarlyExitNetwork, images: Tensor, data: st.DataObject, policy: PolicyName
 ) -> None:
     logits, exits = cascade(network, images, policy)
-    chosen = [data.draw(st.sampled_from(between_scores(exits, e))) for e in range(exits.positions - 1)]
-    point = OperatingPoint(tuple(chosen), policy)
-    with batch_sizes(network) as seen:
-        predicted = network.predict(images, point)
-    np.testing.assert_array_equal(predicted.positions, exits.route(point))
-    torch.testing.assert_close(predicted.logits, logits[predicted.positions, range(len(images))], atol=1e-5, rtol=1e-5)
-    reached = [int((predicted.positions >= e).sum()) for e in range(exits.positions)]
-    assert predicted.samples_per_segment.tolist() == reached
-    assert seen == [n for n in reached if n > 0]
+    thresholds = [data.draw(st.sampled_from(between_scores(exits, e))) for e in range(exits.positions - 1)]
+    point = OperatingPoint(tuple(thresholds), policy)
+    with batch_sizes(network) as sizes:
+        prediction = network.predict(images, point)
+    np.testing.assert_array_equal(prediction.positions, exits.route(point))
+    torch.testing.assert_close(
+        prediction.logits, logits[prediction.positions, range(len(images))], atol=1e-5, rtol=1e-5
+    )
+    samples = [int((prediction.positions >= e).sum()) for e in range(exits.positions)]
+    assert prediction.samples_per_segment.tolist() == samples
+    assert sizes == [n for n in samples if n > 0]
 
 
 def test_forward_gives_the_logits_of_every_exit_in_order(network: EarlyExitNetwork, images: Tensor) -> None:
-    said: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     hooks = [
-        head.register_forward_hook(lambda _, x, y, e=e: said.update({int(e): y})) for e, head in network.heads.items()
+        head.register_forward_hook(lambda _, x, y, e=e: outputs.update({int(e): y}))
+        for e, head in network.heads.items()
     ]
     logits = network(images)
     for hook in hooks:
         hook.remove()
-    assert tuple(said) == network.architecture.exit_positions
-    assert [tuple(y.shape) for y in logits] == [(len(images), 10)] * len(said)
-    assert all(y is said[e] for y, e in zip(logits, said, strict=True))
+    assert tuple(outputs) == network.architecture.exit_positions
+    assert [tuple(y.shape) for y in logits] == [(len(images), 10)] * len(outputs)
+    assert all(y is outputs[e] for y, e in zip(logits, outputs, strict=True))
 
 
 def test_a_threshold_a_hair_above_a_score_keeps_the_sample_in(architecture: Architecture, images: Tensor) -> None:
@@ -113,9 +116,9 @@ def test_a_threshold_a_hair_above_a_score_keeps_the_sample_in(architecture: Arch
 
 
 def test_no_images_are_no_answers(network: EarlyExitNetwork, images: Tensor) -> None:
-    predicted = network.predict(images[:0], OperatingPoint((0.5, 0.5)))
-    assert predicted.logits.shape == (0, 10)
-    assert predicted.samples_per_segment.tolist() == [0, 0, 0]
+    prediction = network.predict(images[:0], OperatingPoint((0.5, 0.5)))
+    assert prediction.logits.shape == (0, 10)
+    assert prediction.samples_per_segment.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
@@ -146,13 +149,13 @@ def test_an_operating_point_of_cumulative_gates_is_kept_by_the_network_itself() 
     network = EarlyExitNetwork(GATED, ImageShape(1, 16, 3)).eval()
     images = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8)
     with torch.inference_mode():
-        said = network.said(images)
+        said = network.exit_outputs(images)
     logits, gates = np.stack([z.numpy() for z, _ in said]), [g for _, g in said]
-    stored = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
-    outputs = SplitOutputs(np.zeros(64, np.int64), logits, gates=stored)
+    all_gates = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
+    outputs = SplitOutputs(np.zeros(64, np.int64), logits, gates=all_gates)
     for policy in ("gate", "cumulative_gate"):
         exits = exits_of(GATED, outputs, Costing(ImageShape(1, 16, 3)), policy)  # type: ignore[arg-type]
-        middle = np.quantile(exits.compared(exits.early)[:3], 0.6, axis=1)
+        middle = np.quantile(exits.compared_scores(exits.early)[:3], 0.6, axis=1)
         point = OperatingPoint(tuple(float(t) for t in middle), policy)  # type: ignore[arg-type]
         route = exits.route(point)
         assert len(set(route.tolist())) > 2

@@ -70,11 +70,11 @@ def test_ranges_are_followed_in_training_and_fixed_in_evaluation() -> None:
     torch.testing.assert_close(conv.rounded_input(x), x)  # nothing has been seen
     conv.train()
     conv(x)
-    seen = conv.input_range.clone()
-    assert seen.tolist() == pytest.approx([float(x.min()), float(x.max())])
+    input_range = conv.input_range.clone()
+    assert input_range.tolist() == pytest.approx([float(x.min()), float(x.max())])
     conv.eval()
     conv(10 * x)
-    assert torch.equal(conv.input_range, seen)
+    assert torch.equal(conv.input_range, input_range)
 
 
 def test_no_bit_width_changes_nothing() -> None:
@@ -83,9 +83,9 @@ def test_no_bit_width_changes_nothing() -> None:
     torch.manual_seed(0)
     b = EarlyExitNetwork(Architecture.parse(f"in-q8/{TEXT}"), ImageShape(1, 8, 10))
     assert not any(isinstance(m, QuantizedConv2d | QuantizedLinear) for m in a.modules())
-    kept = {name: v for name, v in b.state_dict().items() if not name.endswith("input_range")}
-    assert kept.keys() == a.state_dict().keys()
-    assert all(torch.equal(v, a.state_dict()[name]) for name, v in kept.items())
+    weights = {name: v for name, v in b.state_dict().items() if not name.endswith("input_range")}
+    assert weights.keys() == a.state_dict().keys()
+    assert all(torch.equal(v, a.state_dict()[name]) for name, v in weights.items())
 
 
 @pytest.mark.parametrize("bits", [1, 9, 32])

@@ -14,10 +14,10 @@ from tests.helpers.outputs import SHAPE, problem
 @given(st.integers(0, 2**32 - 1), st.floats(3.5, 5.5))
 def test_exact_limits_reject_only_what_no_thresholds_could_save(seed: int, log_macs: float) -> None:
     space, cap = problem().space, 10**log_macs
-    found = Candidates.of_indices(space, moves.sample(space.genes, 3, np.random.default_rng(seed)), Costing(SHAPE))
+    candidates = Candidates.of_indices(space, moves.sample(space.genes, 3, np.random.default_rng(seed)), Costing(SHAPE))
     possible = []
     for i in range(3):
-        settings = [np.array([a, b]) & found.present[i, :-1] for a in (False, True) for b in (False, True)]
-        reachable = [found.cost.macs(on)[i][np.append(on, True)].min() for on in settings]
+        settings = [np.array([a, b]) & candidates.present[i, :-1] for a in (False, True) for b in (False, True)]
+        reachable = [candidates.cost.macs(on)[i][np.append(on, True)].min() for on in settings]
         possible.append(min(reachable) <= cap)
-    assert keeps_exact_limits(found.cost, found.present, Limits(max_macs=cap)).tolist() == possible
+    assert keeps_exact_limits(candidates.cost, candidates.present, Limits(max_macs=cap)).tolist() == possible

@@ -20,10 +20,10 @@ from tests.helpers.spaces import SHAPE, table_of
 def test_every_unit_of_every_network_is_among_the_spaces(name: str) -> None:
     space = SearchSpace(preset(name))
     costing = costing_for(space, SHAPE)
-    known = {str(unit) for unit in units_in(space, costing)}
+    units_of_space = {str(unit) for unit in units_in(space, costing)}
     for architecture in space.sample(100, np.random.default_rng(0)):
         units = costing.units(architecture)
-        assert {str(u) for part in (*units.segments, *units.heads) for u in part} <= known
+        assert {str(u) for part in (*units.segments, *units.heads) for u in part} <= units_of_space
 
 
 @pytest.mark.parametrize("name", ["compact", "nachos", "aebnas"])

@@ -13,8 +13,8 @@ EDANAS = [0] * 45 + [0, 1, 2, 2]
 
 
 def genes(codec: Genome) -> st.SearchStrategy[tuple[int, ...]]:
-    drawn = st.tuples(*(st.integers(0, len(values) - 1) for values in codec.choices))
-    return drawn.filter(lambda g: codec.thresholds or any(g[45:49]))
+    strategy = st.tuples(*(st.integers(0, len(values) - 1) for values in codec.choices))
+    return strategy.filter(lambda g: codec.thresholds or any(g[45:49]))
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_genomes_are_as_long_as_published_and_as_the_spaces_own_encoding(name: s
 @given(data=st.data())
 def test_a_pair_survives_its_genome(codec: Genome, data: st.DataObject) -> None:
     pair = codec.decode(data.draw(genes(codec)))
-    written = codec.encode(*pair)
-    assert codec.decode(written) == pair
-    assert codec.encode(*codec.decode(written)) == written
+    again = codec.encode(*pair)
+    assert codec.decode(again) == pair
+    assert codec.encode(*codec.decode(again)) == again
     codec.space.indices([pair[0]])
 
 

@@ -109,10 +109,10 @@ def test_a_law_that_is_broken_is_told_with_a_counterexample(
 ) -> None:
     monkeypatch.setattr(SearchSpace, "decode_indices", lambda self, X: np.zeros((len(X), len(self.genes)), dtype=int))
     costing = costing_for(user_space, ImageShape(3, 8, 10))
-    broken = [r for r in check_laws(user_space, costing, np.random.default_rng(0), 20) if not r.holds]
-    assert [r.law for r in broken] == ["decode(encode(a)) == a"]
-    assert broken[0].counterexample is not None
-    assert broken[0].counterexample.startswith("stem-")
+    violations = [r for r in check_laws(user_space, costing, np.random.default_rng(0), 20) if not r.holds]
+    assert [r.law for r in violations] == ["decode(encode(a)) == a"]
+    assert violations[0].counterexample is not None
+    assert violations[0].counterexample.startswith("stem-")
 
 
 @settings(max_examples=40)

@@ -18,10 +18,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(seed=seeds, n=st.integers(0, 40))
 def test_samples_are_distinct_and_follow_from_the_seed(space: SearchSpace, seed: int, n: int) -> None:
-    sampled = space.sample(n, np.random.default_rng(seed))
-    assert len(set(sampled)) == len(sampled) == n
-    assert space.decode(space.encode(sampled)) == sampled
-    assert space.sample(n, np.random.default_rng(seed)) == sampled
+    architectures = space.sample(n, np.random.default_rng(seed))
+    assert len(set(architectures)) == len(architectures) == n
+    assert space.decode(space.encode(architectures)) == architectures
+    assert space.sample(n, np.random.default_rng(seed)) == architectures
 
 
 def test_a_whole_space_can_be_sampled_and_no_more(user_space: SearchSpace) -> None:
@@ -37,9 +37,9 @@ def test_neighbors_are_distinct_canonical_and_never_the_architecture_itself(
     space: SearchSpace, data: st.DataObject
 ) -> None:
     row = space.genes.canonical(data.draw(rows(space)))
-    found = moves.neighbors(space.genes, row[0])
-    np.testing.assert_array_equal(space.genes.canonical(found), found)
-    assert len({r.tobytes() for r in np.concatenate([found, row])}) == len(found) + 1
+    neighbours = moves.neighbors(space.genes, row[0])
+    np.testing.assert_array_equal(space.genes.canonical(neighbours), neighbours)
+    assert len({r.tobytes() for r in np.concatenate([neighbours, row])}) == len(neighbours) + 1
 
 
 @settings(max_examples=10)
@@ -59,21 +59,21 @@ def test_an_architecture_and_its_neighbors_have_every_value_of_every_gene(
     around = np.concatenate([row, moves.neighbors(space.genes, row[0])])
     applies = space.genes.active(around)
     exits = list(space.genes.exits.values())
-    needed = row[0, exits].sum() <= space.spec.exits.at_least  # no exit can be left out then
+    at_the_minimum = row[0, exits].sum() <= space.spec.exits.at_least  # no exit can be left out then
     for g in space.genes.encoded:
-        if g in exits and needed:
+        if g in exits and at_the_minimum:
             continue
         assert set(around[applies[:, g], g]) == set(range(len(space.genes[g].values)))
 
 
 def test_walking_from_neighbor_to_neighbor_reaches_the_whole_space(user_space: SearchSpace) -> None:
-    reached: set[tuple[int, ...]] = set()
+    visited: set[tuple[int, ...]] = set()
     edge = {tuple(moves.sample(user_space.genes, 1, np.random.default_rng(0))[0].tolist())}
     while edge:
-        reached |= edge
+        visited |= edge
         around = [moves.neighbors(user_space.genes, np.array(row)).tolist() for row in edge]
-        edge = {tuple(row) for rows in around for row in rows} - reached
-    assert len(reached) == user_space.size
+        edge = {tuple(row) for rows in around for row in rows} - visited
+    assert len(visited) == user_space.size
 
 
 @given(data=st.data(), seed=seeds, rate=st.floats(0, 1))

@@ -38,7 +38,7 @@ def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "POOL", sampling.POOL // 8)
 
 
-def drawn(
+def draw(
     name: str,
     n: int,
     kind: SamplingName = "uniform",
@@ -55,33 +55,33 @@ def drawn(
 @pytest.mark.usefixtures("small_pool")
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_worst_macs=5e6, max_params=2.6e6), TIGHT])
 def test_what_is_drawn_is_distinct_and_keeps_the_limits(kind: SamplingName, limits: Limits) -> None:
-    found = drawn("edanas", 20, kind, limits)
+    architectures = draw("edanas", 20, kind, limits)
     space = SearchSpace(preset("edanas"))
-    rows = Candidates.of(space, found, costing_for(space, SHAPE))
-    assert len(set(found)) == 20
+    rows = Candidates.of(space, architectures, costing_for(space, SHAPE))
+    assert len(set(architectures)) == 20
     assert keeps_exact_limits(rows.cost, rows.present, limits).all()
 
 
 @kinds
 @pytest.mark.usefixtures("small_pool")
 def test_the_same_chance_draws_the_same_and_the_kth_does_not_depend_on_how_many(kind: SamplingName) -> None:
-    assert drawn("compact", 30, kind)[:7] == drawn("compact", 7, kind)
-    assert drawn("compact", 7, kind) != drawn("compact", 7, kind, seed=1)
+    assert draw("compact", 30, kind)[:7] == draw("compact", 7, kind)
+    assert draw("compact", 7, kind) != draw("compact", 7, kind, seed=1)
 
 
 @kinds
 def test_what_is_taken_is_not_drawn_again(kind: SamplingName) -> None:
     space = SearchSpace(preset("tiny"))
-    first = drawn("tiny", 10, kind)
+    first = draw("tiny", 10, kind)
     taken = {row.tobytes() for row in space.indices(first)}
-    assert not set(first) & set(drawn("tiny", 10, kind, taken=taken))
+    assert not set(first) & set(draw("tiny", 10, kind, taken=taken))
 
 
 def test_uniform_is_rejection_from_uniform_choices() -> None:
     space = SearchSpace(preset("compact"))
     costing, limits = costing_for(space, SHAPE), Limits(max_params=60_000)
     rows = untaken(space, moves.sample(space.genes, BATCH, np.random.default_rng(0)), costing, limits, set()).indices
-    assert drawn("compact", 12, limits=limits) == space.architectures(rows[:12])
+    assert draw("compact", 12, limits=limits) == space.architectures(rows[:12])
 
 
 @pytest.mark.parametrize("name", ["compact", "edanas", "aebnas"])
@@ -89,7 +89,7 @@ def test_stratified_reaches_further_to_both_ends_of_the_cost(name: str) -> None:
     space = SearchSpace(preset(name))
     costing = costing_for(space, SHAPE)
     uniform, even = (
-        np.log10([costing.of(a).macs()[0, -1] for a in drawn(name, 48, kind)]) for kind in ("uniform", "stratified")
+        np.log10([costing.of(a).macs()[0, -1] for a in draw(name, 48, kind)]) for kind in ("uniform", "stratified")
     )
     assert even.min() < uniform.min() - 0.1
     assert even.max() > uniform.max() + 0.1
@@ -101,7 +101,7 @@ def test_space_filling_keeps_its_distance() -> None:
     space = SearchSpace(preset("compact"))
 
     def nearest(kind: SamplingName) -> float:
-        X = space.encode(drawn("compact", 30, kind))
+        X = space.encode(draw("compact", 30, kind))
         distance = np.abs(X[:, None] - X[None]).sum(axis=-1) + 1e9 * np.eye(len(X))
         return float(distance.min())
 
@@ -110,9 +110,9 @@ def test_space_filling_keeps_its_distance() -> None:
 
 def test_limits_that_leave_one_network_in_a_million_take_seconds_not_hours() -> None:
     start = time.monotonic()
-    found = drawn("edanas", 20, limits=TIGHT)
+    architectures = draw("edanas", 20, limits=TIGHT)
     assert time.monotonic() - start < 60
-    rows = SearchSpace(preset("edanas")).indices(found)
+    rows = SearchSpace(preset("edanas")).indices(architectures)
     assert (rows != rows[0]).any(axis=0).sum() > 10  # they are not all of one kin
 
 
@@ -122,8 +122,8 @@ def test_what_remains_of_a_small_space_is_found_to_the_last(user_space: SearchSp
     everything = Candidates.of(user_space, user_space.sample(user_space.size, np.random.default_rng(0)), costing)
     cap = float(np.sort(everything.cost.parameters)[9])
     few = int((everything.cost.parameters <= cap).sum())
-    found = sample_within(user_space, few, costing, Limits(max_params=cap), np.random.default_rng(0), set())
-    assert len(set(found)) == few
+    architectures = sample_within(user_space, few, costing, Limits(max_params=cap), np.random.default_rng(0), set())
+    assert len(set(architectures)) == few
     with pytest.raises(InputError, match=f"only {few} of {few + 1} new architectures of space 'user' were found"):
         sample_within(user_space, few + 1, costing, Limits(max_params=cap), np.random.default_rng(0), set())
 
@@ -133,26 +133,26 @@ def test_steps_of_one_gene_leave_uniform_choices_uniform(user_space: SearchSpace
     rng = np.random.default_rng(0)
     rows = np.repeat(moves.sample(user_space.genes, 1, rng), 4000, axis=0)
     for _ in range(60):
-        proposed, ratio = moves.step(user_space.genes, rows, rng)
-        accepted = rng.random(len(rows)) < ratio
-        rows = np.where(accepted[:, None], proposed, rows)
-    drawn = moves.sample(user_space.genes, 4000, rng)
-    np.testing.assert_allclose(rows.mean(axis=0), drawn.mean(axis=0), atol=0.04)
+        proposals, ratio = moves.step(user_space.genes, rows, rng)
+        accept = rng.random(len(rows)) < ratio
+        rows = np.where(accept[:, None], proposals, rows)
+    uniform_rows = moves.sample(user_space.genes, 4000, rng)
+    np.testing.assert_allclose(rows.mean(axis=0), uniform_rows.mean(axis=0), atol=0.04)
 
 
 @pytest.mark.usefixtures("impatient")
 def test_the_smallest_costs_are_named_where_nothing_keeps_the_limits() -> None:
     with pytest.raises(InputError, match=r"only 0 of 2 .* smallest found: .* 2,142,602 parameters"):
-        drawn("edanas", 2, limits=Limits(max_params=2e6))
+        draw("edanas", 2, limits=Limits(max_params=2e6))
 
 
 def test_a_sample_within_limits_is_distinct_and_keeps_them() -> None:
     limits, space = Limits(max_worst_macs=2e4, max_params=4000), problem().space
-    drawn = sample_within(space, 50, Costing(outputs.SHAPE), limits, np.random.default_rng(0), set())
-    found = Candidates.of(space, drawn, Costing(outputs.SHAPE))
-    assert len(set(drawn)) == 50
-    assert (found.cost.backbone[:, -1] <= 2e4).all()
-    assert (found.cost.parameters <= 4000).all()
+    architectures = sample_within(space, 50, Costing(outputs.SHAPE), limits, np.random.default_rng(0), set())
+    candidates = Candidates.of(space, architectures, Costing(outputs.SHAPE))
+    assert len(set(architectures)) == 50
+    assert (candidates.cost.backbone[:, -1] <= 2e4).all()
+    assert (candidates.cost.parameters <= 4000).all()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -48,9 +48,9 @@ def test_architectures_are_equal_exactly_when_their_encodings_are(space: SearchS
 @given(data=st.data())
 def test_choices_that_do_not_apply_do_not_matter(space: SearchSpace, data: st.DataObject) -> None:
     row, other = data.draw(rows(space)), data.draw(rows(space))
-    changed = np.where(space.genes.active(row), row, other)
-    assert space.architectures(changed) == space.architectures(row)
-    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.genes.canonical(changed))
+    other_row = np.where(space.genes.active(row), row, other)
+    assert space.architectures(other_row) == space.architectures(row)
+    np.testing.assert_array_equal(space.indices(space.architectures(row)), space.genes.canonical(other_row))
 
 
 @given(data=st.data())
@@ -58,8 +58,8 @@ def test_every_point_of_the_cube_decodes_to_an_architecture_of_the_space(
     space: SearchSpace, data: st.DataObject
 ) -> None:
     X = data.draw(arrays(np.float64, (2, space.dimension), elements=st.floats(0, 1)))
-    decoded = space.decode(X)
-    assert space.decode(space.encode(decoded)) == decoded
+    architecture = space.decode(X)
+    assert space.decode(space.encode(architecture)) == architecture
 
 
 @pytest.mark.parametrize("factor", [-0.5, 1.001, float("nan"), float("inf")])
@@ -123,10 +123,10 @@ def test_size_is_the_number_of_distinct_architectures(user_space: SearchSpace) -
 def test_a_row_with_too_few_exits_is_no_architecture_of_the_space(data: st.DataObject) -> None:
     nachos = SearchSpace(preset("nachos"))
     X = data.draw(arrays(np.float64, (1, nachos.dimension), elements=st.floats(0, 0.4)))
-    (decoded,) = nachos.decode(X)
-    assert len(decoded.exit_positions) == 2
+    (architecture,) = nachos.decode(X)
+    assert len(architecture.exit_positions) == 2
     exits = X[0, [nachos.genes.encoded.index(g) for g in nachos.genes.exits.values()]]
-    assert exits[decoded.exit_positions[0]] == exits.max()
+    assert exits[architecture.exit_positions[0]] == exits.max()
 
 
 def test_everything_is_the_whole_of_a_small_space_and_nothing_of_a_large_one(user_space: SearchSpace) -> None:

@@ -24,14 +24,14 @@ branch: {depth: [0, 1], channels: 8, layer: [conv, separable]}
 """
 
 
-def written(path: Path, text: str) -> Path:
+def space_file(path: Path, text: str) -> Path:
     file = path / "mine.yaml"
     file.write_text(text, encoding="utf-8")
     return file
 
 
 def test_a_file_is_read_as_its_mapping_would_be(tmp_path: Path) -> None:
-    assert read_space(written(tmp_path, GOOD)).model_dump()["stages"][1]["kernel"] == (3, 5)
+    assert read_space(space_file(tmp_path, GOOD)).model_dump()["stages"][1]["kernel"] == (3, 5)
     assert load_space("tiny") == preset("tiny")
 
 
@@ -58,18 +58,18 @@ def test_what_is_wrong_is_one_line_with_the_line_and_the_field(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        read_space(written(tmp_path, GOOD.replace(old, new, 1)))
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path / 'mine.yaml'}")
-    assert message in said
-    assert "\n" not in said
+        read_space(space_file(tmp_path, GOOD.replace(old, new, 1)))
+    line = str(caught.value)
+    assert line.startswith(f"{tmp_path / 'mine.yaml'}")
+    assert message in line
+    assert "\n" not in line
 
 
 def test_aliases_that_grow_without_end_and_large_files_are_refused(tmp_path: Path) -> None:
     laughs = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
     with pytest.raises(InputError, match="aliases expand to more than 20,000 values"):
-        read_space(written(tmp_path, laughs))
+        read_space(space_file(tmp_path, laughs))
     with pytest.raises(InputError, match="are no search space; at most 100,000"):
-        read_space(written(tmp_path, "# " + "x" * 200_000))
+        read_space(space_file(tmp_path, "# " + "x" * 200_000))
     with pytest.raises(InputError, match="No such file"):
         load_space(tmp_path / "none.yaml")

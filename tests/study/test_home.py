@@ -66,7 +66,7 @@ def test_only_failures_can_be_retried_or_dropped(copy: Study) -> None:
 
 
 def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Path) -> None:
-    with StudyLock(copy.path).held():
+    with StudyLock(copy.path).hold():
         reader = Study.open(copy.path)
         assert len(reader.records()) == 12
         assert reader.query([r.architecture for r in reader.records()[:2]])

@@ -302,7 +302,7 @@ def test_settings_and_archive_are_enough(copy: Copy, study_path: Path, second_pa
 
 def test_the_other_study_may_be_at_work_and_is_only_read(copy: Copy, study_path: Path, second_path: Path) -> None:
     study, other = copy(study_path), copy(second_path)
-    with StudyLock(other.path).held(), closing(sqlite3.connect(other.path / ARCHIVE, isolation_level=None)) as writer:
+    with StudyLock(other.path).hold(), closing(sqlite3.connect(other.path / ARCHIVE, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM arrays")
         before = everything(Study.open(second_path))
@@ -314,7 +314,7 @@ def test_the_other_study_may_be_at_work_and_is_only_read(copy: Copy, study_path:
 
 def test_a_study_at_work_is_not_merged_into(copy: Copy, second_path: Path) -> None:
     study = copy(second_path)
-    with StudyLock(study.path).held(), pytest.raises(InputError, match="another command is working on study"):
+    with StudyLock(study.path).hold(), pytest.raises(InputError, match="another command is working on study"):
         merge(Study.open(study.path).home, [second_path])
 
 

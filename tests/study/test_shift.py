@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
-from surrogate_nas.datasets.corruptions import corrupted, require
+from surrogate_nas.datasets.corruptions import corrupt, require
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text
 from surrogate_nas.study.shift import CLEAN, Shift
@@ -71,7 +71,7 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
     assert [(s.corruption, s.level) for s in shift.shifted] == cases
     network, test = study.network(id), study.splits().test
     for row in shift.shifted:
-        images = corrupted(test.images, row.corruption, row.level, study.archive.header.seed)
+        images = corrupt(test.images, row.corruption, row.level, study.archive.header.seed)
         assert row.measured.n == len(test)
         assert abs(sum(row.measured.rates) - 1) < 1e-9
         outputs, point = predict_split(network, LabeledImages(images, test.labels)), shift.solution.operating_point
@@ -82,7 +82,7 @@ def test_every_corruption_and_level_is_measured_at_the_same_thresholds(study: St
 
 def test_what_really_stops_says_the_same_on_corrupted_images(study: Study, id: str, shift: Shift) -> None:
     test, row = study.splits().test, shift.shifted[-1]
-    images = torch.from_numpy(corrupted(test.images, "contrast", 5, study.archive.header.seed))
+    images = torch.from_numpy(corrupt(test.images, "contrast", 5, study.archive.header.seed))
     predictions = study.network(id).predict(images, shift.solution.operating_point)
     rates = np.bincount(predictions.positions, minlength=3) / len(test)
     np.testing.assert_allclose(rates, row.measured.rates, atol=2 / len(test))

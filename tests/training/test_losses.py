@@ -94,7 +94,7 @@ def has_gradients(network: EarlyExitNetwork, data: Splits, recipe: Recipe, epoch
     objective = TrainingObjective(recipe, network.exit_macs())
     early = len(network.architecture.exit_positions) - 1
     support = torch.full((10, early), 0.9) if objective.needs_support(epoch) else None
-    objective(network.said(images), labels, labels, epoch, support).backward()  # type: ignore[no-untyped-call]
+    objective(network.exit_outputs(images), labels, labels, epoch, support).backward()  # type: ignore[no-untyped-call]
     parts = {f"head {e}": head for e, head in network.heads.items()} | {"backbone": network.segments}
     return {n: any(p.grad is not None and bool(p.grad.any()) for p in m.parameters()) for n, m in parts.items()}
 
@@ -293,7 +293,7 @@ def test_training_with_the_nachos_loss_keeps_the_budget_it_was_given(digits: Spl
         recipe = Recipe(epochs=8, batch_size=32, loss=Nachos(max_macs=budget, cost_weight=10.0))
         train.fit(network, digits.train, recipe, 0, flips=False)
         with torch.no_grad():
-            g = cumulative_gates(network.eval().said(torch.from_numpy(digits.train.images)))
+            g = cumulative_gates(network.eval().exit_outputs(torch.from_numpy(digits.train.images)))
         spent[budget] = float((g.mean(dim=1) * network.exit_macs()).sum())
     assert spent[90e3] < 90e3 < 98e3 < spent[5e6]
 

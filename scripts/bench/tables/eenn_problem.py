@@ -12,7 +12,7 @@ from search_by_scalars import by_scalars
 from search_runs import BEGINNING, Plan, Run
 from search_table import limit_of
 
-from surrogate_nas.architecture.cost import charged
+from surrogate_nas.architecture.cost import costs_of_leaving
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.choosing import by_aebnas
 from surrogate_nas.exits.exits import Exits
@@ -102,7 +102,9 @@ class EennProblem:
     def worst(self) -> Floats:
         """(n,) worst-case MACs of the table's networks."""
         cost = cost_of_indices(self.table.space, self.table.trained, self.task(Settings(), 0).costing)
-        return np.asarray(charged(*cost.priced, None, cost.charge_heads).max(axis=1), dtype=np.float64)
+        return np.asarray(
+            costs_of_leaving(*cost.objective_costs, None, cost.charge_heads).max(axis=1), dtype=np.float64
+        )
 
     @property
     def target(self) -> float:

@@ -15,11 +15,11 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from surrogate_nas.architecture.cost import Cost, Objective, charged
+from surrogate_nas.architecture.cost import Cost, Objective, costs_of_leaving
 from surrogate_nas.exits.front import Front
 from surrogate_nas.exits.limit_table import Limit, on_expected
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import Spent
+from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
@@ -136,7 +136,7 @@ def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
     """Limits on spending that exit probabilities decide, beside that on the expected cost to be minimised; the worst
     case is exact, and was looked at when curves were scored."""
     least = on_expected(objective)
-    return [(row, cap) for row, cap in limits.given if not (row.exact or row.floor or row is least)]
+    return [(row, cap) for row, cap in limits.active if not (row.exact or row.floor or row is least)]
 
 
 def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
@@ -163,8 +163,8 @@ class OperatingPoints:
         """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
         costs."""
         cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
-        costs = [cost.priced, *(_charges(limit, cost) for limit, _ in self.caps)]
-        charges = [charged(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
+        costs = [cost.objective_costs, *(_charges(limit, cost) for limit, _ in self.caps)]
+        charges = [costs_of_leaving(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
         return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
 
     def outcomes(self, front: Front) -> Outcomes:
@@ -197,5 +197,5 @@ class OperatingPoints:
     def _over(self, k: int, samples: Tensor) -> Tensor:
         """Relative excess of capped cost k over its cap; negative within it."""
         curve, costs = self._curve_and_costs(samples)
-        (limit, cap), spent = self.caps[k], Spent(curve.rates.numpy(), costs[1 + k].numpy())
+        (limit, cap), spent = self.caps[k], Spending(curve.rates.numpy(), costs[1 + k].numpy())
         return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)
