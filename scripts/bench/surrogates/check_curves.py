@@ -9,6 +9,7 @@ import torch
 from surrogate_nas import Study
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
+from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 from surrogate_nas.surrogates.targets import GRID_SIZE
 
@@ -22,7 +23,7 @@ def main() -> None:
     exits = [study.exits(record, "tune") for record in study.records() if record.outputs is not None]
     basis = CurveBasis(study.space.positions, power_for(exits))
     grid = basis.spread(100, seed=1)
-    coefficients, _ = basis.fit(exits, basis.spread(GRID_SIZE))
+    coefficients, _ = fit_curves(basis, exits, basis.spread(GRID_SIZE))
     records = [record for record in study.records() if record.outputs is not None]
     candidates = Candidates.of(study.space, [r.architecture for r in records], study.home.costing)
     design = study.fit().predictor.design
