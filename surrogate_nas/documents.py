@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
-def measured_document(measured: "Measured") -> dict[str, Any]:
+def measurement_document(figures: "Measured") -> dict[str, Any]:
     """One split's figures."""
-    return {name: getattr(measured, name) for name in measured.__slots__}
+    return {name: getattr(figures, name) for name in figures.__slots__}
 
 
 def solution_document(solution: "Solution") -> dict[str, Any]:
@@ -36,8 +36,8 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
         "policy": solution.operating_point.policy,
         "temperatures": list(solution.operating_point.temperatures),
         "parameters": solution.parameters,
-        "tune": measured_document(solution.tune),
-        "test": measured_document(solution.test),
+        "tune": measurement_document(solution.tune),
+        "test": measurement_document(solution.test),
     }
 
 
@@ -58,15 +58,19 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
 
 
 def finals_document(
-    study: "Study", finals: Sequence["Final"], held: "RankAgreement | None", at: Sequence[float], page: Path | None
+    study: "Study",
+    finals: Sequence["Final"],
+    agreement: "RankAgreement | None",
+    budgets: Sequence[float],
+    page: Path | None,
 ) -> dict[str, Any]:
     """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
     the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
     limits, objective = study.settings.limits, study.settings.objective
-    budgets = {}
-    for budget in at:
+    within_budgets = {}
+    for budget in budgets:
         within = study.finals(limits.with_budget(objective, budget))
-        budgets[f"{budget:g}"] = final_document(within[0]) if within else None
+        within_budgets[f"{budget:g}"] = final_document(within[0]) if within else None
     return {
         "study": str(study.path),
         "report": None if page is None else str(page),
@@ -74,8 +78,8 @@ def finals_document(
         "recipe": study.settings.full_recipe.model_dump(),
         "search_recipe": study.settings.recipe.model_dump(),
         "finals": [final_document(f) for f in finals],
-        f"within_{on_expected(objective).name}": budgets,
-        "ranking": None if held is None else {"tau": held.tau, "networks": held.n},
+        f"within_{on_expected(objective).name}": within_budgets,
+        "ranking": None if agreement is None else {"tau": agreement.tau, "networks": agreement.n},
     }
 
 
@@ -97,7 +101,7 @@ def final_document(final: "Final") -> dict[str, Any]:
     }
 
 
-def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any]]:
+def verification_document(verifications: Sequence["Verification"]) -> list[dict[str, Any]]:
     """One object per architecture of the front."""
     return [
         {
@@ -112,7 +116,7 @@ def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any
                 for c in v.claims
             ],
         }
-        for v in found
+        for v in verifications
     ]
 
 
@@ -199,18 +203,18 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
     }
 
 
-def fit_document(fitted: "FittedSurrogate") -> dict[str, Any]:
+def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
     """How each surrogate did on networks that it never saw."""
     return {
-        "used": fitted.predictor.kind,
-        "networks": len(fitted.predictor.design),
+        "used": surrogate.predictor.kind,
+        "networks": len(surrogate.predictor.design),
         "surrogates": [
             {
                 "surrogate": v.kind,
                 "tau_of_sorting_by_macs": v.cost_tau,
                 "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores],
             }
-            for v in fitted.validations
+            for v in surrogate.validations
         ],
     }
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from surrogate_nas.datasets.card import DataCard
 
 
-def print_checked(document: dict[str, Any]) -> None:
+def print_space_check(document: dict[str, Any]) -> None:
     """The same for people."""
     console.print(
         f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "

@@ -10,7 +10,7 @@ from surrogate_nas.study.merge import MergeResult
 from surrogate_nas.study.warm_start import WARM_START
 
 
-def document(home: Home, merged: Sequence[MergeResult]) -> dict[str, Any]:
+def document(home: Home, results: Sequence[MergeResult]) -> dict[str, Any]:
     """What each study added, and what there is now."""
     return {
         "study": str(home.path),
@@ -27,12 +27,12 @@ def document(home: Home, merged: Sequence[MergeResult]) -> dict[str, Any]:
                     {"id": c.id, "last_exit_tune_accuracy_here": c.here, "and_there": c.there} for c in m.conflicts
                 ],
             }
-            for m in merged
+            for m in results
         ],
     }
 
 
-def print_merged(document: dict[str, Any]) -> None:
+def print_merge_result(document: dict[str, Any]) -> None:
     """The same as a table of counts."""
     lists = ("added", "trained_there_only", "duplicates", "conflicts")
     rows = [
@@ -49,9 +49,9 @@ def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     """A line per architecture to be trained, with where it comes from."""
     rows = []
     for p in proposals:
-        came = (p.prediction or {})[WARM_START]
+        source = (p.prediction or {})[WARM_START]
         rows.append(
-            {"id": p.id, "encoding": str(p.architecture), "from_study": came["study"], "record": came["record"]}
+            {"id": p.id, "encoding": str(p.architecture), "from_study": source["study"], "record": source["record"]}
         )
     return rows
 

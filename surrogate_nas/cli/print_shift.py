@@ -8,7 +8,7 @@ from typing import Any
 from surrogate_nas.cli.output import console, print_table
 from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
-from surrogate_nas.documents import measured_document, solution_document
+from surrogate_nas.documents import measurement_document, solution_document
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.study.query_files import exit_columns
 from surrogate_nas.study.shift import Shift, ShiftedImages
@@ -34,7 +34,7 @@ def _row_document(row: ShiftedImages) -> dict[str, Any]:
         "level": row.level,
         "parameter": _parameter(row),
         "broken": broken,
-        **measured_document(row.measured),
+        **measurement_document(row.measured),
     }
 
 
@@ -75,8 +75,8 @@ def show(shift: Shift) -> None:
 
 def write(shift: Shift, path: Path) -> None:
     """A row per corruption and level, whole or not at all."""
-    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(_cells(shift))
+    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(_cells(shift))
 
 
 def _cells(shift: Shift) -> Iterator[list[Any]]:

@@ -21,8 +21,8 @@ def print_front(study: "Study", page: Path) -> None:
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     if front:
-        shown = [front[i] for i in evenly(len(front), MOST_ROWS)]
-        print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")
+        solutions = [front[i] for i in evenly(len(front), MOST_ROWS)]
+        print_solutions(solutions, f"Front within {study.settings.limits}: {len(solutions)} of {len(front)} solutions")
     else:
         nearest = study.nearest()
         broken = ", ".join(map(str, nearest.tune.broken(study.settings.limits)))
@@ -68,8 +68,8 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
 def print_finals(document: dict[str, Any]) -> None:
     """The same as a table."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
-    found = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
-    found = found or [("of the study", f) for f in document["finals"]]
+    finals = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
+    finals = finals or [("of the study", f) for f in document["finals"]]
     columns = [
         f"max {row.unit}",
         "best seed",
@@ -80,15 +80,15 @@ def print_finals(document: dict[str, Any]) -> None:
         "in the search",
         "encoding",
     ]
-    rows = [[budget, *_final_cells(f)] for budget, f in found if f is not None]
-    costs = [f["test_expected_cost"] for _, f in found if f is not None]
+    rows = [[budget, *_final_cells(f)] for budget, f in finals if f is not None]
+    costs = [f["test_expected_cost"] for _, f in finals if f is not None]
     if any(cost is not None for cost in costs):
         columns.insert(6, "expected cost")
         for cells, cost in zip(rows, costs, strict=True):
             cells.insert(6, f"{cost:,.1f}")
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
     print_table("At full fidelity", columns, rows, note)
-    missing = [budget for budget, f in found if f is None]
+    missing = [budget for budget, f in finals if f is None]
     if missing:
         console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)}.")
     if document["ranking"] is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
-from surrogate_nas.report.text import at, count, entry, escape, paragraph, percent, table
+from surrogate_nas.report.text import at, count, entry, escape, html_table, paragraph, percent
 from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.results import Measured, Solution
 
@@ -112,7 +112,7 @@ def _table(contents: Contents) -> str:
         )
         for b in contents.baselines
     ]
-    return table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
+    return html_table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
 
 
 def points(baseline: Baseline) -> list[Solution]:

@@ -33,7 +33,7 @@ ROUNDING = 1e-9  # a measured share may differ from an interval's end by roundin
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class TrainedNetwork:
     """One trained network, measured on test."""
 
     record: Record
@@ -74,36 +74,36 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PredictionCheck:
     """A prediction with its 90 % interval, and what the training then measured on tune."""
 
     mean: float
     low: float
     high: float
-    measured: float
+    measurement: float
 
     @classmethod
-    def of(cls, predicted: Sequence[float], measured: float) -> "Compared":
+    def of(cls, prediction: Sequence[float], measurement: float) -> "PredictionCheck":
         """From (mean, low, high)."""
-        mean, low, high = predicted
-        return cls(mean, low, high, measured)
+        mean, low, high = prediction
+        return cls(mean, low, high, measurement)
 
     @property
     def inside(self) -> bool:
         """Whether the measured value lies in the interval."""
-        slack = ROUNDING * max(abs(self.measured), 1)
-        return self.low - slack <= self.measured <= self.high + slack
+        slack = ROUNDING * max(abs(self.measurement), 1)
+        return self.low - slack <= self.measurement <= self.high + slack
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class CheckedPrediction:
     """A network that was predicted before it was trained."""
 
     record: Record
     operating_point: OperatingPoint
     """At which it was predicted."""
-    accuracy: Compared
-    expected_macs: Compared
+    accuracy: PredictionCheck
+    expected_macs: PredictionCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ class Contents:
     limits: Limits
     records: tuple[Record, ...]
     """In the order they were proposed; failures are among them."""
-    networks: tuple[Network, ...]
+    networks: tuple[TrainedNetwork, ...]
     front: tuple[Solution, ...]
     nearest: Solution | None
     """What comes nearest to the limits, where nothing keeps them."""
-    verified: tuple[Verified, ...]
-    fitted: FittedSurrogate | None
+    predictions: tuple[CheckedPrediction, ...]
+    surrogate: FittedSurrogate | None
     """`None` while too few networks have been trained."""
     hypervolume: tuple[float, ...]
     """After each of the records."""
@@ -153,9 +153,9 @@ class Contents:
     def of(cls, study: Study) -> "Contents":
         """Read a study, and fit its surrogate if that is not up to date."""
         records, baselines = study.records(), study.baselines()
-        trained = [r for r in records if r.outputs is not None]
-        front = tuple(study.front()) if trained else ()
-        nearest = study.nearest() if trained and not front else None
+        trained_records = [r for r in records if r.outputs is not None]
+        front = tuple(study.front()) if trained_records else ()
+        nearest = study.nearest() if trained_records and not front else None
         splits = _splits(study)
         return cls(
             header=study.archive.header,
@@ -163,40 +163,42 @@ class Contents:
             positions=study.space.positions,
             limits=study.settings.limits,
             records=tuple(records),
-            networks=tuple(_network(study, r) for r in trained),
+            networks=tuple(_network(study, r) for r in trained_records),
             front=front,
             nearest=nearest,
-            verified=tuple(_predicted(study, trained)),
-            fitted=_fitted(study),
+            predictions=tuple(_checked_predictions(study, trained_records)),
+            surrogate=_fit_surrogate(study),
             hypervolume=tuple(study.hypervolume()) if records else (),
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
-            finals=tuple(study.finals()) if trained else (),
+            finals=tuple(study.finals()) if trained_records else (),
             calibration=_calibration(front),
             latencies=tuple(read_latencies(study.path)),
-            classes=_classes(study, [*trained, *baselines]),
+            classes=_classes(study, [*trained_records, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, study.solutions.views),
-            splits=_split_sizes(splits, trained),
+            splits=_split_sizes(splits, trained_records),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
         )
 
     @property
-    def failed(self) -> tuple[Record, ...]:
+    def failures(self) -> tuple[Record, ...]:
         """Trainings that gave no outputs."""
         return tuple(r for r in self.records if r.failure is not None)
 
 
 def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
-    chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
-    return tuple((r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
+    networks = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
+    return tuple(
+        (r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in networks if r.outputs is not None
+    )
 
 
-def _network(study: Study, record: Record) -> Network:
+def _network(study: Study, record: Record) -> TrainedNetwork:
     test = study.exits(record, "test")
     to_the_end = study.measured(record, "test", _all_off(study, record))
-    return Network(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
+    return TrainedNetwork(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
 
 
 def _all_off(study: Study, record: Record) -> OperatingPoint:
@@ -207,9 +209,9 @@ def _curve(study: Study, record: Record) -> Measurements:
     return study.exits(record, "test").measure(study.exits(record, "tune").curve.thresholds)
 
 
-def _baselines(study: Study, trained: Sequence[Record]) -> tuple[Baseline, ...]:
-    names = Counter(name_of(r.architecture) for r in trained)
-    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in trained)
+def _baselines(study: Study, records: Sequence[Record]) -> tuple[Baseline, ...]:
+    names = Counter(name_of(r.architecture) for r in records)
+    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in records)
 
 
 def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
@@ -233,23 +235,25 @@ def _classes(study: Study, records: Sequence[Record]) -> Classes:
     return Classes(names, () if labels is None else tuple(np.bincount(labels, minlength=n).tolist()))
 
 
-def _predicted(study: Study, trained: Sequence[Record]) -> Iterator[Verified]:
+def _checked_predictions(study: Study, records: Sequence[Record]) -> Iterator[CheckedPrediction]:
     """Those of which accuracy and expected MACs were predicted; a strategy need not do so."""
-    for record in trained:
-        said = record.proposal.prediction
-        if said is not None and {"thresholds", "accuracy", "expected_macs"} <= said.keys():
-            yield _verified(study, record, said)
+    for record in records:
+        prediction = record.proposal.prediction
+        if prediction is not None and {"thresholds", "accuracy", "expected_macs"} <= prediction.keys():
+            yield _checked_prediction(study, record, prediction)
 
 
-def _verified(study: Study, record: Record, said: Mapping[str, Any]) -> Verified:
+def _checked_prediction(study: Study, record: Record, prediction: Mapping[str, Any]) -> CheckedPrediction:
     temperatures = study.temperatures(record)
-    point = OperatingPoint(tuple(said["thresholds"]), said.get("policy", study.policy), temperatures)
-    measured = study.measured(record, "tune", point)
-    accuracy = Compared.of(said["accuracy"], measured.accuracy)
-    return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
+    point = OperatingPoint(tuple(prediction["thresholds"]), prediction.get("policy", study.policy), temperatures)
+    outcome = study.measured(record, "tune", point)
+    accuracy = PredictionCheck.of(prediction["accuracy"], outcome.accuracy)
+    return CheckedPrediction(
+        record, point, accuracy, PredictionCheck.of(prediction["expected_macs"], outcome.expected_macs)
+    )
 
 
-def _fitted(study: Study) -> FittedSurrogate | None:
+def _fit_surrogate(study: Study) -> FittedSurrogate | None:
     try:
         return study.fit()
     except JobError:  # fewer networks than a surrogate needs
@@ -263,8 +267,8 @@ def _splits(study: Study) -> Splits | None:
         return None
 
 
-def _split_sizes(splits: Splits | None, trained: Sequence[Record]) -> SplitSizes:
+def _split_sizes(splits: Splits | None, records: Sequence[Record]) -> SplitSizes:
     if splits is None:
-        outputs = trained[0].outputs if trained else None
+        outputs = records[0].outputs if records else None
         return SplitSizes(None, *((len(outputs.tune.labels), len(outputs.test.labels)) if outputs else (None, None)))
     return SplitSizes(len(splits.train), len(splits.tune), len(splits.test))

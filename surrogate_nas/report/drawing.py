@@ -16,7 +16,7 @@ SKY, YELLOW = "#56B4E9", "#F0E442"
 GREY = "#8A8A8A"
 FIGURES, KINDS = "figures", ("svg", "png")
 """The folder of the figures for print, and their forms."""
-DRAWN = frozenset({"max_macs", "min_accuracy"})
+DRAWN_LIMITS = frozenset({"max_macs", "min_accuracy"})
 """Limits that the axes of the front, expected MACs and accuracy, have room for."""
 POINTS_PER_LINE = 60  # of a network's curve that are drawn; more cannot be told apart
 MARGIN = 0.06
@@ -59,11 +59,11 @@ def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, 
 
     The feet of the curves, near chance, are left to those who zoom out, but for those of the baselines.
     """
-    limits, shown = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
+    limits, solutions = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
     macs = [float(n.curve.expected_macs.min()) for n in contents.networks]
     macs += [n.to_the_end.expected_macs for n in contents.networks]
     low = [float(np.quantile([n.to_the_end.accuracy for n in contents.networks], 0.1))]
-    low += [s.test.accuracy_interval[0] for s in shown]
+    low += [s.test.accuracy_interval[0] for s in solutions]
     for baseline in contents.baselines:
         macs += [baseline.exits_off.test.expected_macs, float(baseline.curve.expected_macs.min())]
         low += [baseline.exits_off.test.accuracy_interval[0], float(baseline.curve.accuracy.min())]

@@ -4,7 +4,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import exit_colour
 from surrogate_nas.report.leaving import ExitShare, exit_shares
-from surrogate_nas.report.solutions import shown, static_links
+from surrogate_nas.report.solutions import page_solutions, static_links
 from surrogate_nas.report.text import at, count, exit_name, paragraph, percent, section
 from surrogate_nas.study.results import Solution
 
@@ -14,7 +14,7 @@ LEAST_WITH_TEXT = 0.15
 
 def exit_mix_section(contents: Contents) -> str:
     """A bar for each solution in the table of the front, or for the nearest."""
-    title, solutions = "Where images leave", shown(contents)
+    title, solutions = "Where images leave", page_solutions(contents)
     if not solutions:
         return section(title, paragraph("Nothing has been trained yet."))
     intro = (

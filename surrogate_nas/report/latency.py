@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 
 TIMED = "exports/*/latency.json"
 COLUMNS = (
@@ -27,7 +27,7 @@ class Timing(BaseModel):
     p95: float
 
 
-class Batch(BaseModel):
+class BatchTimings(BaseModel):
     """Of one size."""
 
     routed: Timing
@@ -56,7 +56,7 @@ class Latency(BaseModel):
     setting: int
     threads: int
     machine: Machine
-    batch: Mapping[int, Batch]
+    batch: Mapping[int, BatchTimings]
     macs: Macs
 
 
@@ -80,7 +80,7 @@ def latency_section(latencies: tuple[Latency, ...]) -> str:
         "all test images."
     )
     rows = [_entry(one) for one in latencies]
-    return section("Latency", paragraph(note, "note"), table("Latency of exported networks", COLUMNS, rows))
+    return section("Latency", paragraph(note, "note"), html_table("Latency of exported networks", COLUMNS, rows))
 
 
 def _entry(latency: Latency) -> str:

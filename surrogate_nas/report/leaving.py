@@ -57,13 +57,13 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class ExitExamples:
     """An exit that is on, and some of the images that leave there."""
 
     position: int
     count: int
     """Of all that leave there."""
-    drawn: tuple[Example, ...]
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Examples:
     """Images that leave one solution at each of its exits."""
 
     solution: Solution | None
-    leaving: tuple[Leaving, ...]
+    per_exit: tuple[ExitExamples, ...]
     missing: str = ""
     """Why there are none: a sentence."""
 
@@ -95,20 +95,20 @@ class Examples:
         assert best.record.outputs is not None
         if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
             return cls(best, (), "The study's images cannot be read any more, so none are shown.")
-        return cls(best, _leaving(best, splits.test, views))
+        return cls(best, _examples_per_exit(best, splits.test, views))
 
 
-def _leaving(solution: Solution, test: LabeledImages, views: Views) -> tuple[Leaving, ...]:
+def _examples_per_exit(solution: Solution, test: LabeledImages, views: Views) -> tuple[ExitExamples, ...]:
     record, point = solution.record, solution.operating_point
     exits = views.under(record, "test", point.policy, point.temperatures)
     route = exits.route(point)
-    found = []
+    per_exit = []
     for e in exits_on(solution):
         here = np.flatnonzero(route == e)
-        lot = np.random.default_rng((SEED, e)).permutation(len(here))[:MOST_IMAGES]
-        drawn = tuple(_example(solution, test, e, int(i), bool(exits.correct[e, i])) for i in here[lot])
-        found.append(Leaving(e, len(here), drawn))
-    return tuple(found)
+        sample = np.random.default_rng((SEED, e)).permutation(len(here))[:MOST_IMAGES]
+        examples = tuple(_example(solution, test, e, int(i), bool(exits.correct[e, i])) for i in here[sample])
+        per_exit.append(ExitExamples(e, len(here), examples))
+    return tuple(per_exit)
 
 
 def _example(solution: Solution, test: LabeledImages, position: int, index: int, right: bool) -> Example:

@@ -27,9 +27,9 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def rates(measured: Measured) -> str:
+def rates(figures: Measured) -> str:
     """Exit rates in percent, one per position: `21.7 / 77.5 / 0.8`."""
-    return " / ".join(f"{100 * rate:.1f}" for rate in measured.rates)
+    return " / ".join(f"{100 * rate:.1f}" for rate in figures.rates)
 
 
 def exit_name(position: int, last: int) -> str:
@@ -64,7 +64,7 @@ def section(title: str, *parts: str) -> str:
     return "\n".join([f"<section>\n<h2>{title}</h2>", *parts, "</section>"])
 
 
-def table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
+def html_table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
     """A table that scrolls sideways where the page is too narrow.
 
     Args:

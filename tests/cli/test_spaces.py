@@ -27,9 +27,11 @@ def test_a_bad_file_is_exit_code_2(command: Command, tmp_path: Path) -> None:
 
 def test_genomes_are_read_and_written(command: Command) -> None:
     genes = ",".join(["0"] * 45 + ["0", "2", "1", "2"])
-    read = json.loads(command("spaces", "decode", "edanas", genes, "--json")[1])
-    assert read["thresholds"] == "0.1,off,0.2,off"
-    _, out, _ = command("spaces", "encode", "edanas", "--encoding", read["encoding"], "--thresholds", "0.1,off,0.2,off")
+    document = json.loads(command("spaces", "decode", "edanas", genes, "--json")[1])
+    assert document["thresholds"] == "0.1,off,0.2,off"
+    _, out, _ = command(
+        "spaces", "encode", "edanas", "--encoding", document["encoding"], "--thresholds", "0.1,off,0.2,off"
+    )
     assert out.strip() == genes
     assert_refused(command("spaces", "decode", "nachos", "9" + ",0" * 48), "gene 1 of nachos is one of 0 to 2, got 9")
 
