@@ -1,4 +1,4 @@
-"""Every JSON document that a command or the server gives."""
+"""JSON documents of commands and the server."""
 
 import math
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def measurement_document(figures: "Measured") -> dict[str, Any]:
-    """One split's figures."""
+    """Measurement of one split, every field by its name."""
     return {name: getattr(figures, name) for name in figures.__slots__}
 
 
 def solution_document(solution: "Solution") -> dict[str, Any]:
-    """A network with thresholds."""
+    """A trained network at an operating point, with its tune and test figures."""
     return {
         "id": solution.record.id,
         "encoding": str(solution.record.architecture),
@@ -42,7 +42,7 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
 
 
 def front_document(study: "Study", page: Path) -> dict[str, Any]:
-    """The end of a run."""
+    """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
     records, front = study.archive.records(), study.front()
     return {
         "study": str(study.path),
@@ -102,7 +102,7 @@ def final_document(final: "Final") -> dict[str, Any]:
 
 
 def verification_document(verifications: Sequence["Verification"]) -> list[dict[str, Any]]:
-    """One object per architecture of the front."""
+    """One object per verified architecture of the front."""
     return [
         {
             "encoding": str(v.architecture),
@@ -121,7 +121,7 @@ def verification_document(verifications: Sequence["Verification"]) -> list[dict[
 
 
 def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
-    """One object per setting, cheapest first."""
+    """One object per setting of a ladder, cheapest first."""
     return [
         {"budget": r.budget, "test_accuracy_interval": list(r.test_accuracy_interval), **solution_document(r.solution)}
         for r in rungs
@@ -129,7 +129,7 @@ def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
 
 
 def calibration_document(exits: Sequence["ExitCalibration"]) -> list[dict[str, Any]]:
-    """One object per exit."""
+    """Temperature and calibration errors, one object per exit."""
     return [
         {
             "exit": c.position + 1,
@@ -156,7 +156,7 @@ def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
 
 
 def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = False) -> list[dict[str, Any]]:
-    """A line per record, with why it failed if that is asked for."""
+    """One row per record; with `why`, failed ones have the failure's message."""
     return [
         {
             "id": r.id,
@@ -174,7 +174,7 @@ def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = Fals
 
 
 def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The same for baselines, with their names."""
+    """Like `record_rows`, for baselines: with their names and without rounds."""
     rows = record_rows(costing, records)
     return [
         {"name": name_of(r.architecture), **{n: v for n, v in row.items() if n != "round"}}
@@ -183,7 +183,7 @@ def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str,
 
 
 def record_document(costing: Costing, record: Record) -> dict[str, Any]:
-    """All that is known of a record but its outputs."""
+    """A record without its outputs."""
     cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
@@ -204,7 +204,7 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
 
 
 def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
-    """How each surrogate did on networks that it never saw."""
+    """Cross-validation scores of each surrogate."""
     return {
         "used": surrogate.predictor.kind,
         "networks": len(surrogate.predictor.design),
@@ -220,5 +220,5 @@ def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
 
 
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
-    """One object per architecture."""
+    """One object per answer of a query."""
     return [{name: getattr(a, name) for name in a.__slots__} for a in answers]

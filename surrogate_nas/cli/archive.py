@@ -1,4 +1,4 @@
-"""The commands that look into an archive, those that deal with its failures, and the one that merges others into it."""
+"""Commands that inspect an archive, retry or drop its failures, and merge other archives into it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands that predict: fit surrogates, and query them."""
+"""Commands that fit surrogates and query them."""
 
 from pathlib import Path
 from typing import Annotated

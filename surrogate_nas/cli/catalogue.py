@@ -1,4 +1,4 @@
-"""The commands that say what there is: data sets, the installation."""
+"""Commands that list data sets and check the installation."""
 
 from typing import Annotated
 

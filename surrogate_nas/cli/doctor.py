@@ -1,6 +1,6 @@
-"""Checks of the installation and the machine, each with what to do when it fails.
+"""Checks of the installation and the machine, each with a remedy for its failure.
 
-Whatever may be missing or broken is imported by the check that is about it.
+Libraries that may be missing or broken are imported only inside their own check.
 """
 
 import importlib.metadata
@@ -20,11 +20,11 @@ PACKAGE = "surrogate-nas"
 LEAST_FREE_DISK = 1_000_000_000
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "afs", "9p")
 SAME_MODULE = {"xgboost": "xgboost-cpu"}
-"""The smaller package has the same module, so it serves as well, and both together overwrite each other."""
+"""Smaller packages with the same module: they serve as well, but both together overwrite each other."""
 
 
 def check() -> list[dict[str, Any]]:
-    """One entry per check: what, whether it is ok, and what was found or what to do."""
+    """Run all checks; one entry each, with its subject, success, and finding or remedy."""
     checks: dict[str, Callable[[], str]] = dict(_libraries())
     checks |= {
         "torchvision fits torch": _torchvision,
@@ -49,7 +49,7 @@ def _run(what: str, probe: Callable[[], str]) -> dict[str, Any]:
 
 
 def _libraries() -> Iterator[tuple[str, Callable[[], str]]]:
-    """A check for each library that the package says it needs, and one for each of its extras."""
+    """One check per required library, and one per extra."""
     requirements = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or []]
     for requirement in requirements:
         if requirement.marker is None:
@@ -74,7 +74,7 @@ def _library(requirement: Requirement) -> str:
 
 
 def _extra(extra: str, requirements: list[Requirement]) -> str:
-    """Extras are optional: a missing one is said, and is no failure."""
+    """Report missing libraries of an extra; since extras are optional, this is no failure."""
     missing = [r.name for r in requirements if _version(r.name) is None]
     if missing:
         return f"without {', '.join(missing)}; if you need it: pip install '{PACKAGE}[{extra}]'"

@@ -1,4 +1,4 @@
-"""The commands that take a network away: write it as a folder, run that, and time it."""
+"""Commands that export a network as a folder, run it, and time it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surrogate_nas.cli.answer import answer, needing
+from surrogate_nas.cli.answer import answer, require_extra
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
@@ -41,7 +41,7 @@ def export(
     Limits are for its default setting, and replace the study's.
     """
     home = open_study(study, {})
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.folder import export_network
     from surrogate_nas.cli.print_exports import export_document, print_export
     from surrogate_nas.study.study import Study
@@ -62,7 +62,7 @@ def infer(
     """Classify image files with an exported network; says at which exit each left, and what it cost."""
     if max_macs is not None and setting is not None:
         raise InputError(f"give either --max-macs or --setting, got --max-macs {max_macs:g} --setting {setting}")
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.images import classify, image_files
     from surrogate_nas.cli.print_exports import load_network, print_classified, setting_number
     from surrogate_nas.foundation.progress import Countdown
@@ -90,7 +90,7 @@ def measure(
     """Time an exported network on this machine: each piece, stopping early, to the end, and without early exits."""
     if not 0 < seconds < float("inf"):
         raise InputError(f"--seconds {seconds:g} is not a positive number")
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.latency import measure_latency
     from surrogate_nas.cli.print_exports import load_network, print_latency, runtime_errors_as_bad_input, setting_number
     from surrogate_nas.foundation.progress import Countdown

@@ -1,4 +1,4 @@
-"""From what a command was given to the study and the architectures that it is about."""
+"""Open the study, limits and architectures that a command's arguments refer to."""
 
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 DRAW = 32_768
-"""Samples drawn at a time for a stream."""
+"""Architectures sampled at a time if they are sampled in parts."""
 
 
 def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home":
-    """A study with changed settings; without torch, for which a command makes a `Study` of it."""
+    """Open a study and change its settings, without importing torch; commands that train make a `Study` of it."""
     from surrogate_nas.study.home import Home
 
     home = Home.open(path)
@@ -32,7 +32,7 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home
 
 
 def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
-    """The study at a path with changed settings, or a new one there."""
+    """Open the study at a path and change its settings, or create a new one there."""
     from surrogate_nas.settings import Settings
     from surrogate_nas.space.yaml_files import load_space
     from surrogate_nas.study.creation import create
@@ -75,7 +75,7 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
 
 
 def mount_of(options: dict[str, Any]) -> "Mount | None":
-    """The network of the user's own that a command was given."""
+    """Mount the user's own network named by --backbone; `None` without that option."""
     reference, exits, shape = (options[name] for name in ("backbone", "exits", "backbone_input"))
     if reference is None:
         dependents = [f"--{n.replace('_', '-')}" for n in ("exits", "backbone_input", "freeze") if options[n]]
@@ -97,7 +97,7 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
 
 
 def limits_of(user_limits: UserLimits, home: "Home") -> "Limits":
-    """Those that a command was given, else the study's."""
+    """Limits from the command line, else those of the study."""
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
 
@@ -113,15 +113,15 @@ def questions_of(
     *,
     in_parts: bool,
 ) -> tuple[Iterable["Question"], Callable[[int], float | None]]:
-    """What `query` is about, and the share of it that so many questions are.
+    """Questions of a `query`, and a function from a number of questions to the share of all of them.
 
     Args:
-        home: of the study.
-        encoding: as given on the command line.
-        file: with one question per row.
+        home: home of the study.
+        encoding: encodings from the command line.
+        file: file with one question per row.
         sample: number of random architectures.
-        point: for questions without thresholds of their own.
-        streamed: whether samples are drawn in parts, for which memory need not grow.
+        point: operating point of questions without thresholds of their own.
+        in_parts: whether to sample in parts, in constant memory.
     """
     import numpy as np
 

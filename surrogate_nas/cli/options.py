@@ -1,4 +1,4 @@
-"""What commands take: their arguments and options, and the settings that those stand for."""
+"""Arguments and options of commands, and the settings they change."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -119,12 +119,12 @@ Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a s
 Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or vector form; may be repeated.")]
 NoLimits = Annotated[bool, typer.Option("--no-limits", help="No limits, instead of the study's.")]
 UserLimits = Mapping[str, float | None]
-"""The limits that a command was given, by name; with `--no-limits` every one, as `None`."""
+"""Limits from the command line by name; with `--no-limits` all of them, each `None`."""
 NO_USER_LIMITS: UserLimits = MappingProxyType({})
 
 
 def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter `limits: GivenLimits` becomes an option for each limit, and `--no-limits`."""
+    """A command whose parameter `limits: UserLimits` becomes an option for each limit, and `--no-limits`."""
     own = inspect.signature(command)
     parameters = list(own.parameters.values())
     place = next(i for i, parameter in enumerate(parameters) if parameter.name == "limits")
@@ -152,7 +152,7 @@ def _limit_options(kind: Any) -> list[inspect.Parameter]:
 
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a command was given, a configuration file's first."""
+    """Settings from a command's options, which override those of its configuration file."""
     from surrogate_nas.settings import Settings
 
     changes: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What the commands about exported networks print."""
+"""Output of the commands about exported networks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ PERCENT = 100
 
 @contextmanager
 def runtime_errors_as_bad_input() -> Iterator[None]:
-    """What the runtime refuses inside the block is bad input."""
+    """Turn an `ExportError` of the runtime inside the block into an `InputError`."""
     try:
         yield
     except ExportError as error:
@@ -27,7 +27,7 @@ def runtime_errors_as_bad_input() -> Iterator[None]:
 
 
 def load_network(folder: Path, threads: int) -> ExportedNetwork:
-    """An exported network; raises `InputError` if the folder is not what was exported."""
+    """Load an exported network; raises `InputError` if the folder is not a sound export."""
     with runtime_errors_as_bad_input():
         return ExportedNetwork.load(folder, threads)
 
@@ -45,12 +45,12 @@ def setting_number(network: ExportedNetwork, budget: float | None, setting: int 
 
 
 def export_document(export: Export) -> dict[str, Any]:
-    """Where it is, and its manifest."""
+    """Folder and manifest of an export, and how far its logits differ from PyTorch's."""
     return {"folder": str(export.folder), "logit_difference": export.logit_difference, "manifest": export.manifest}
 
 
 def print_export(export: Export) -> None:
-    """The settings, and what was checked."""
+    """Print the settings of an export, and the result of its check."""
     manifest, rows = export.manifest, []
     for i, setting in enumerate(manifest["settings"]):
         test = setting["test"]
@@ -77,7 +77,7 @@ def print_export(export: Export) -> None:
 
 
 def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
-    """Some of the images, and where all of them left."""
+    """Print some of the classified images, and the exit rates of all."""
     classified = [row for row in rows if row.error is None]
     cells = [
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
@@ -94,7 +94,7 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
 
 
 def print_latency(document: Mapping[str, Any]) -> None:
-    """Everything that was timed, beside MACs."""
+    """Print all timings beside MACs."""
     rows: list[list[str]] = []
     for size, one in document["batch"].items():
         timings = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}

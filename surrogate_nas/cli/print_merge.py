@@ -1,4 +1,4 @@
-"""What merging prints: JSON documents, and the same as tables for people."""
+"""Output of a merge: JSON documents, and tables for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from surrogate_nas.study.warm_start import WARM_START
 
 
 def document(home: Home, results: Sequence[MergeResult]) -> dict[str, Any]:
-    """What each study added, and what there is now."""
+    """Records added from each study, and the number of records after the merge."""
     return {
         "study": str(home.path),
         "records": len(home.archive.records()),
@@ -33,7 +33,7 @@ def document(home: Home, results: Sequence[MergeResult]) -> dict[str, Any]:
 
 
 def print_merge_result(document: dict[str, Any]) -> None:
-    """The same as a table of counts."""
+    """Print the counts of a merge."""
     lists = ("added", "trained_there_only", "duplicates", "conflicts")
     rows = [
         {"study": m["study"], **{name: len(m[name]) for name in lists}, "weights_kept": m["weights_kept"]}
@@ -46,7 +46,7 @@ def print_merge_result(document: dict[str, Any]) -> None:
 
 
 def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
-    """A line per architecture to be trained, with where it comes from."""
+    """One row per architecture to be trained, with the study and record it comes from."""
     rows = []
     for p in proposals:
         source = (p.prediction or {})[WARM_START]
@@ -57,7 +57,7 @@ def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
 
 
 def print_proposals(rows: Sequence[dict[str, Any]]) -> None:
-    """The same as a table."""
+    """Print a table of proposals."""
     if rows:
         print_rows(rows, f"{len(rows)} networks, to be trained by the next run, search or collect")
     else:

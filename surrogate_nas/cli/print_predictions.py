@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_fit(surrogate: "FittedSurrogate") -> None:
-    """The same as a table."""
+    """Print the cross-validation scores of all surrogates."""
     rows = [
         (
             v.kind + (" (used)" if v.kind == surrogate.predictor.kind else ""),
@@ -39,7 +39,7 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
 
 
 def print_answers(answers: Sequence["Answer"]) -> None:
-    """One architecture in full, or a table of the first ones."""
+    """Print one answer in full, or a table of the first ones."""
     if len(answers) == 1:
         _print_answer(answers[0])
         return

@@ -1,4 +1,4 @@
-"""What `shift` prints and writes: JSON, a table for people, and a CSV file."""
+"""Output of `shift`: JSON, a table for people, and a CSV file."""
 
 import csv
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from surrogate_nas.study.shift import Shift, ShiftedImages
 
 
 def document(shift: Shift) -> dict[str, Any]:
-    """All of it."""
+    """All results of a shift as a JSON document."""
     return {
         "network": solution_document(shift.solution),
         "limits": shift.limits.model_dump(),
@@ -43,7 +43,7 @@ def _parameter(row: ShiftedImages) -> float | None:
 
 
 def show(shift: Shift) -> None:
-    """A line per corruption and level, the clean images first; then what breaks."""
+    """Print one row per corruption and level, clean images first; then the warnings."""
     clean = shift.clean.measured
     rows = []
     for row in (shift.clean, *shift.shifted):
@@ -74,7 +74,7 @@ def show(shift: Shift) -> None:
 
 
 def write(shift: Shift, path: Path) -> None:
-    """A row per corruption and level, whole or not at all."""
+    """Write a CSV with one row per corruption and level, atomically."""
     with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(_cells(shift))
 

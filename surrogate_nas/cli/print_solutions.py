@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_front(study: "Study", page: Path) -> None:
-    """The verified front on the test split."""
+    """Print the front on the test split, or the solution nearest to the limits."""
     records, front = study.archive.records(), study.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
@@ -32,7 +32,7 @@ def print_front(study: "Study", page: Path) -> None:
 
 
 def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
-    """Test figures of networks with thresholds."""
+    """Print test figures of solutions."""
     rows: list[tuple[object, ...]] = []
     for s in solutions:
         low, high = s.test.accuracy_interval
@@ -66,7 +66,7 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
 
 
 def print_finals(document: dict[str, Any]) -> None:
-    """The same as a table."""
+    """Print the networks at full fidelity of a `finals_document`."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
     finals = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
     finals = finals or [("of the study", f) for f in document["finals"]]
@@ -114,7 +114,7 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
 
 
 def print_verification(document: Sequence[dict[str, Any]]) -> None:
-    """The same as a table."""
+    """Print claimed and repeated accuracies of a `verification_document`."""
     rows = []
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]
@@ -151,7 +151,7 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
 
 
 def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
-    """Test figures of a ladder."""
+    """Print test figures of a ladder."""
     rows = []
     for r in rungs:
         test, (low, high), (least, most) = (
@@ -174,7 +174,7 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
 
 
 def print_policies(solutions: Sequence["Solution"], title: str) -> None:
-    """Test figures of one network under several policies."""
+    """Print test figures of one network under several policies."""
     rows = []
     for s in solutions:
         point, test = s.operating_point, s.test
@@ -202,5 +202,5 @@ def print_policies(solutions: Sequence["Solution"], title: str) -> None:
 
 
 def percentages(rates: Sequence[float]) -> str:
-    """Whole numbers, in a row."""
+    """Rates as whole percentages, separated by spaces."""
     return " ".join(f"{100 * rate:.0f}" for rate in rates)

@@ -1,4 +1,4 @@
-"""The commands that train: the whole path, and a sample or networks by name."""
+"""Commands that train: the whole search, or a sample or listed networks alone."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The command that measures a network on images other than those that it was tuned on."""
+"""Command that measures a trained network on corrupted test images."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The commands about search spaces: those there are, a user's own, and genomes of published systems."""
+"""Commands about search spaces: built-in ones, a user's own, and genomes of published systems."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The commands that choose thresholds of a trained network: tune, ladder, policies."""
+"""Commands that choose thresholds of a trained network: tune, ladder, policies."""
 
 from typing import Annotated
 

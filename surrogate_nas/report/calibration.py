@@ -1,4 +1,4 @@
-"""How far the confidence of each exit is to be believed."""
+"""The section on calibration: expected calibration error and temperature of each exit."""
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import entry, escape, exit_name, html_table, paragraph, percent, section

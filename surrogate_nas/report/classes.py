@@ -1,4 +1,4 @@
-"""The section of the classes: how accurate some solutions and the baselines are for each of them."""
+"""The section on classes: accuracy per class of some solutions and of the baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from surrogate_nas.report.text import count, entry, escape, html_table, paragrap
 from surrogate_nas.study.results import Measured
 
 ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
-"""Up to so many classes all are in the table; of more, the worst and the best."""
+"""The table lists all classes up to ALL_SHOWN; of more, only the worst and the best."""
 IMBALANCED = 1.5
-"""Images of the largest class, as a multiple of the smallest, from which on the data are called imbalanced."""
+"""Ratio of the largest class to the smallest (in images) from which on the data are called imbalanced."""
 DARKEST, LIGHTEST = 0.55, 0.05
 """Opacity of the colour of the table's lowest accuracy, on which text stays legible, unless that is above 95 %."""
 
@@ -22,7 +22,7 @@ class Column:
     """A network at an operating point, on test."""
 
     heading: str
-    """HTML."""
+    """Heading of the column, as HTML."""
     test: Measured
 
     @property
@@ -32,7 +32,7 @@ class Column:
 
     @property
     def uneven(self) -> bool:
-        """Whether one class is worse than another."""
+        """Whether the classes differ in accuracy."""
         return any(a is not None and a > self.lowest for a in self.test.class_accuracy)
 
 
@@ -63,7 +63,7 @@ def solution_columns(contents: Contents) -> list[Column]:
 
 
 def _baseline_columns(contents: Contents) -> list[Column]:
-    """Each at the thresholds that are most accurate on tune."""
+    """One column per baseline, at its most accurate thresholds on tune."""
     return [Column(f"baseline<br>{escape(b.name)}", b.most_accurate.test) for b in contents.baselines]
 
 

@@ -1,4 +1,4 @@
-"""All that a report shows, read from the study once. What follows from it needs no study."""
+"""Contents of a report, read from the study once; the sections are rendered from them without the study."""
 
 import importlib.metadata
 from collections import Counter
@@ -39,9 +39,9 @@ class TrainedNetwork:
     record: Record
     parameters: int
     curve: Measurements
-    """At the thresholds of its tune curve, cheapest on tune first."""
+    """Test measurements at the thresholds of its tune curve, cheapest on tune first."""
     to_the_end: Measured
-    """With every early exit off."""
+    """Figures with every early exit off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +49,33 @@ class Baseline:
     """A hand-made network, trained to compare the front with."""
 
     name: str
-    """With the id where two have the same."""
+    """Name of the architecture; followed by the record's id if two baselines have the same."""
     exits_off: Solution
-    """With every early exit off."""
+    """The baseline with every early exit off."""
     most_accurate: Solution
-    """At the thresholds that are most accurate on tune."""
+    """The baseline at its most accurate thresholds on tune."""
     curve: Measurements
-    """On test, at the thresholds of its tune curve, cheapest on tune first."""
+    """Test measurements at the thresholds of its tune curve, cheapest on tune first."""
 
     @property
     def has_exits(self) -> bool:
-        """Whether it has an exit before the last."""
+        """Whether the network has early exits."""
         return len(self.exits_off.record.architecture.exit_positions) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes, and how many images of each the test split has."""
+    """Names of the classes and their numbers of test images."""
 
     names: tuple[str, ...]
-    """Their numbers where the data set cannot be read."""
+    """Class indices as text if the data set cannot be read."""
     images: tuple[int, ...]
-    """Empty until a network has been trained."""
+    """Test images per class; empty until a network has been trained."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionCheck:
-    """A prediction with its 90 % interval, and what the training then measured on tune."""
+    """A predicted mean with its 90 % interval, and the value measured on tune after the training."""
 
     mean: float
     low: float
@@ -84,7 +84,7 @@ class PredictionCheck:
 
     @classmethod
     def of(cls, prediction: Sequence[float], measurement: float) -> "PredictionCheck":
-        """From (mean, low, high)."""
+        """Build from a prediction (mean, low, high) and the measured value."""
         mean, low, high = prediction
         return cls(mean, low, high, measurement)
 
@@ -97,18 +97,18 @@ class PredictionCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPrediction:
-    """A network that was predicted before it was trained."""
+    """Predictions for a network before its training, with the values measured after it."""
 
     record: Record
     operating_point: OperatingPoint
-    """At which it was predicted."""
+    """Thresholds for which the predictions were made."""
     accuracy: PredictionCheck
     expected_macs: PredictionCheck
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSizes:
-    """Images of each split; `None` where it cannot be told."""
+    """Images per split; `None` if unknown."""
 
     train: int | None
     tune: int | None
@@ -117,32 +117,32 @@ class SplitSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """All that a report shows."""
+    """Contents of a report."""
 
     header: Header
     costing: Costing
     positions: int
-    """Exit positions of the space."""
+    """Number of exit positions of the space."""
     limits: Limits
     records: tuple[Record, ...]
-    """In the order they were proposed; failures are among them."""
+    """Records of the search in the order of proposal, failures included."""
     networks: tuple[TrainedNetwork, ...]
     front: tuple[Solution, ...]
     nearest: Solution | None
-    """What comes nearest to the limits, where nothing keeps them."""
+    """The solution nearest to the limits, if none is within them."""
     predictions: tuple[CheckedPrediction, ...]
     surrogate: FittedSurrogate | None
     """`None` while too few networks have been trained."""
     hypervolume: tuple[float, ...]
-    """After each of the records."""
+    """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
     failed_baselines: tuple[Record, ...]
     finals: tuple[Final, ...]
-    """At full fidelity, the most accurate on tune first."""
+    """Networks at full fidelity, the most accurate on tune first."""
     calibration: tuple[tuple[str, tuple[ExitCalibration, ...]], ...]
-    """Of some networks of the front, by their ids: each exit's."""
+    """Record ids of some networks of the front, each with the calibration of its exits."""
     latencies: tuple[Latency, ...]
-    """Of exported networks that were timed."""
+    """Latencies of exported networks that were timed."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -151,7 +151,7 @@ class Contents:
 
     @classmethod
     def of(cls, study: Study) -> "Contents":
-        """Read a study, and fit its surrogate if that is not up to date."""
+        """Read the contents from a study; fits its surrogate if that is not up to date."""
         records, baselines = study.records(), study.baselines()
         trained_records = [r for r in records if r.outputs is not None]
         front = tuple(study.front()) if trained_records else ()
@@ -183,7 +183,7 @@ class Contents:
 
     @property
     def failures(self) -> tuple[Record, ...]:
-        """Trainings that gave no outputs."""
+        """Records of failed trainings."""
         return tuple(r for r in self.records if r.failure is not None)
 
 
@@ -236,7 +236,7 @@ def _classes(study: Study, records: Sequence[Record]) -> Classes:
 
 
 def _checked_predictions(study: Study, records: Sequence[Record]) -> Iterator[CheckedPrediction]:
-    """Those of which accuracy and expected MACs were predicted; a strategy need not do so."""
+    """Check the records whose accuracy and expected MACs were predicted; not every strategy predicts them."""
     for record in records:
         prediction = record.proposal.prediction
         if prediction is not None and {"thresholds", "accuracy", "expected_macs"} <= prediction.keys():

@@ -1,4 +1,4 @@
-"""The section that shows images that leave early and late."""
+"""The section with example images that leave early and late."""
 
 import base64
 import io
@@ -13,12 +13,12 @@ from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example
 from surrogate_nas.report.text import at, count, escape, exit_name, paragraph, percent, section
 
 LARGEST = 96
-"""Pixels of a side; larger images are reduced, so that the page stays small."""
+"""Longest side in pixels; larger images are scaled down to keep the page small."""
 WRONG = "✗"
 
 
 def examples_section(contents: Contents) -> str:
-    """For one solution a row of images for each of its exits."""
+    """One row of example images per exit of one solution."""
     title, examples = "Images that leave early and late", contents.examples
     if examples.solution is None or examples.missing:
         return section(title, paragraph(examples.missing))

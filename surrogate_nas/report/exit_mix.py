@@ -1,4 +1,4 @@
-"""The section that says where images leave: for each solution of the page a bar, and the same in words."""
+"""The section on exit rates: one bar per solution of the page, and the same in words."""
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.report.contents import Contents
@@ -9,7 +9,7 @@ from surrogate_nas.report.text import at, count, exit_name, paragraph, percent, 
 from surrogate_nas.study.results import Solution
 
 LEAST_WITH_TEXT = 0.15
-"""Share of a bar that has room for text on a phone; all shares stand below the bar."""
+"""Smallest share of a bar with room for text on a phone; all shares are listed below the bar."""
 
 
 def exit_mix_section(contents: Contents) -> str:
@@ -48,7 +48,7 @@ def _key(share: ExitShare) -> str:
 
 
 def share_text(share: ExitShare, last: int) -> str:
-    """What happens at an exit, in words; `last` is the position of the last."""
+    """Exit rate, accuracy and MACs of an exit in words; `last` is the position of the last exit."""
     name, macs = exit_name(share.position, last), f"{count(share.macs)} MACs"
     if share.accuracy is None:
         return f"{name}: nobody leaves here; {macs}"

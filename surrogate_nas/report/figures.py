@@ -30,7 +30,7 @@ def div(figure: go.Figure, name: str) -> str:
 
 
 def captioned(figure: go.Figure, name: str, caption: str) -> str:
-    """The same with a caption, as HTML."""
+    """A figure with a caption, as HTML."""
     return f"<figure>\n{div(figure, name)}\n<figcaption>{caption}</figcaption>\n</figure>"
 
 
@@ -51,7 +51,7 @@ def _prediction_names(contents: Contents) -> list[str]:
 
 
 def held_out_figures(surrogate: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
-    """Accuracy and expected MACs of every trained network, by the surrogate in use when it had not seen it."""
+    """Held-out predictions of accuracy and expected MACs for every trained network, by the surrogate in use."""
     accuracy, macs = (
         [PredictionCheck(*point) for point in surrogate.chosen_validation.held_out[target].T.tolist()]
         for target in (ACCURACY, EXPECTED_MACS)
@@ -116,7 +116,7 @@ def _prediction_figure(predictions: Sequence[PredictionCheck], names: Sequence[s
 
 
 def hypervolume_figure(contents: Contents) -> go.Figure:
-    """Hypervolume on tune after each training, and where the search began."""
+    """Hypervolume on tune after each training, with the start of the search marked."""
     volumes, records = contents.hypervolume, contents.records
     number = list(range(1, len(records) + 1))
     figure = go.Figure(
@@ -158,7 +158,7 @@ def hypervolume_figure(contents: Contents) -> go.Figure:
 
 
 def style(figure: go.Figure, height: int) -> None:
-    """What the page's figures have in common; their axes must have been made."""
+    """Apply the common layout of the page's figures; their axes must exist."""
     figure.update_layout(
         template="plotly_white",
         height=height,

@@ -1,4 +1,4 @@
-"""The networks at full fidelity, if there are any."""
+"""The section on networks at full fidelity."""
 
 import math
 
@@ -10,7 +10,7 @@ COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seed
 
 
 def finals_section(contents: Contents) -> str:
-    """Means over seeds, beside what the search had measured; nothing if nothing was finalized."""
+    """Means over seeds beside the accuracies in the search; empty if no network was finalized."""
     if not contents.finals:
         return ""
     note = (

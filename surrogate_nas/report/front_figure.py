@@ -30,7 +30,7 @@ from surrogate_nas.study.results import Measured, Solution
 
 FAINT, REGION = "rgba(110,110,110,0.4)", "rgba(0,158,115,0.09)"
 LABEL_BELOW, LABEL_STEP = 90, 18
-"""Pixels from a baseline down to the highest label, and from one label to the next."""
+"""Pixels from a baseline down to the highest label, and between labels."""
 
 
 def front_figure(contents: Contents) -> go.Figure:

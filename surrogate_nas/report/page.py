@@ -1,4 +1,4 @@
-"""The page: its sections in order, from a study's contents. Nothing on it is loaded from anywhere."""
+"""The page: its sections in order, rendered from a study's contents. It loads nothing from other hosts."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 
 
 def page(contents: Contents) -> str:
-    """The whole document."""
+    """The whole page as an HTML document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
     parts = [
         header(contents),
@@ -53,7 +53,7 @@ def page(contents: Contents) -> str:
 
 
 def header(contents: Contents) -> str:
-    """What was studied, how much was trained, and what the numbers below rest on."""
+    """Data set, space, limits and numbers of trainings of the study, and the split behind each figure."""
     study, shape, splits = contents.header, contents.header.shape, contents.splits
     sizes = ", ".join(
         f"{name} {'unknown' if size is None else count(size)}"
@@ -83,7 +83,7 @@ def _channels(channels: int) -> str:
 
 
 def trainings_text(contents: Contents) -> str:
-    """How many trainings there were, from where, and how many failed."""
+    """Numbers of trainings by origin, of failures and of baselines."""
     origins = Counter(r.proposal.origin for r in contents.records)
     parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
     if origins["user"]:
@@ -106,7 +106,7 @@ def progress_section(contents: Contents) -> str:
 
 
 def networks_section(contents: Contents) -> str:
-    """Every training, the failed ones apart."""
+    """Tables of all trained networks and of all failed trainings."""
     parts = []
     if contents.networks:
         on_front = Counter(s.record.id for s in contents.front)

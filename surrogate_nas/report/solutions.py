@@ -1,4 +1,4 @@
-"""The section of the front: what solves the problem, or how near anything comes."""
+"""The section on the front: the solutions, or the one nearest to the limits."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -16,7 +16,7 @@ from surrogate_nas.report.text import count, entry, escape, html_table, limits_t
 from surrogate_nas.study.results import Solution
 
 MOST_SOLUTIONS = 12
-"""In the page's table; `front.csv` has all."""
+"""Rows of the page's table; `front.csv` has all solutions."""
 
 
 def front_section(contents: Contents) -> str:
@@ -30,13 +30,13 @@ def front_section(contents: Contents) -> str:
 
 
 def static_links(name: str) -> str:
-    """Where the same figure lies for a paper or a slide."""
+    """Links to the files of the same figure for a paper or a slide."""
     files = " or ".join(f'<a href="{FIGURES}/{name}.{kind}">{FIGURES}/{name}.{kind}</a>' for kind in KINDS)
     return paragraph(f"For a paper or a slide: {files}.", "note")
 
 
 def page_solutions(contents: Contents) -> list[Solution]:
-    """The solutions in the page's table: of the front, or else the nearest."""
+    """Solutions in the page's table: those of the front, or else the nearest."""
     if contents.nearest is not None:
         return [contents.nearest]
     return evenly_by_cost(contents.front, MOST_SOLUTIONS)
@@ -66,7 +66,7 @@ def _front_table(contents: Contents) -> str:
 
 
 def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
-    """At most so many solutions, the first and the last among them, spread over log MACs, in their order.
+    """At most `most` solutions spread over log MACs, in their order; the first and the last are always among them.
 
     Each that is added is the one farthest from those already chosen, so that gaps in the front crowd nothing.
     """

@@ -1,4 +1,4 @@
-"""Numbers for people, and the small pieces of HTML."""
+"""Formatted numbers and elements of HTML."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """With one decimal and a space that does not break.
+    """Percentage with one decimal and a no-break space.
 
     >>> percent(0.90833) == "90.8\\N{NO-BREAK SPACE}%"
     True
@@ -68,7 +68,7 @@ def html_table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: 
     """A table that scrolls sideways where the page is too narrow.
 
     Args:
-        label: what it holds, for those who do not see it.
+        label: accessible name, for screen readers.
         columns: headings, as HTML.
         bodies: what `entry` returns.
         kind: CSS class.

@@ -1,4 +1,4 @@
-"""The sections that say how far predictions are to be believed."""
+"""The sections on the quality of predictions."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ NAMES: Mapping[str, str] = {
 
 
 def predictions_section(contents: Contents) -> str:
-    """What was predicted of the searched networks, against what their training measured."""
+    """Predictions for the networks of the search against the values measured after training."""
     title = "Predicted against verified"
     n = len(contents.predictions)
     if n == 0:
@@ -49,7 +49,7 @@ def predictions_section(contents: Contents) -> str:
 
 
 def trust_section(contents: Contents) -> str:
-    """Held-out scores of every surrogate that was tried, and what they do not support."""
+    """Held-out scores of every surrogate tried, and cautions that follow from them."""
     title = "How far to trust the surrogate"
     if contents.surrogate is None:
         networks = len(contents.networks)
