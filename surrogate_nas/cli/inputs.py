@@ -22,7 +22,7 @@ DRAW = 32_768
 
 
 def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home":
-    """Open a study and change its settings, without importing torch; commands that train make a `Study` of it."""
+    """Open a study and change its settings, without torch; commands that need torch make a `Study` of it."""
     from surrogate_nas.study.home import Home
 
     home = Home.open(path)

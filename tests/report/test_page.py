@@ -365,9 +365,9 @@ def test_solutions_from_sample_and_search_have_markers_of_their_own(contents: Co
     for origin in ("initial", "search", "user"):
         proposal = replace(solution.record.proposal, origin=origin)
         front.append(replace(solution, record=replace(solution.record, proposal=proposal)))
-    drawn = [t for t in front_figure(replace(contents, front=tuple(front))).data if str(t.name).startswith("front")]
-    assert len({t.marker.symbol for t in drawn}) == len({t.marker.color for t in drawn}) == 3
-    assert all(list(t.y) == [solution.test.accuracy] for t in drawn)
+    traces = [t for t in front_figure(replace(contents, front=tuple(front))).data if str(t.name).startswith("front")]
+    assert len({t.marker.symbol for t in traces}) == len({t.marker.color for t in traces}) == 3
+    assert all(list(t.y) == [solution.test.accuracy] for t in traces)
 
 
 # ---------------------------------------------------------------------- front.csv
