@@ -12,7 +12,7 @@ from surrogate_nas.foundation.errors import InputError
 app = typer.Typer()
 Channels = Annotated[int, typer.Option(help="Of the images.")]
 Size = Annotated[int, typer.Option(help="Side of the images in pixels.")]
-ClassCount = Annotated[int, typer.Option(help="That there are.")]
+NumberOfClasses = Annotated[int, typer.Option(help="That there are.")]
 
 
 @app.command()
@@ -25,7 +25,7 @@ def measure(
     freeze: Freeze = False,
     image_size: Size = 32,
     channels: Channels = 3,
-    classes: ClassCount = 10,
+    classes: NumberOfClasses = 10,
     runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9,
     as_json: Json = False,
 ) -> None:

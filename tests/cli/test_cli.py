@@ -182,7 +182,7 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
 def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: Path, command: Command) -> None:
     record = Archive.open(study_path / ARCHIVE).records()[0]
     own = Settings.load(study_path / SETTINGS).limits
-    assert own.given
+    assert own.active
     for options, within in (
         ((), own),
         (("--no-limits",), Limits()),

@@ -8,7 +8,7 @@ import yaml
 
 from tests.cli.test_cli import assert_refused
 from tests.conftest import Command
-from tests.space.test_yaml_files import EXAMPLE, GOOD, written
+from tests.space.test_yaml_files import EXAMPLE, GOOD, space_file
 
 
 def test_the_example_of_the_documentation_passes_its_check(command: Command) -> None:
@@ -22,7 +22,7 @@ def test_the_example_of_the_documentation_passes_its_check(command: Command) -> 
 
 
 def test_a_bad_file_is_exit_code_2(command: Command, tmp_path: Path) -> None:
-    assert_refused(command("spaces", "check", written(tmp_path, "name: x\n")), "line 1: image_sizes: field required")
+    assert_refused(command("spaces", "check", space_file(tmp_path, "name: x\n")), "line 1: image_sizes: field required")
 
 
 def test_genomes_are_read_and_written(command: Command) -> None:
@@ -43,7 +43,7 @@ def test_showing_a_space_lists_what_can_be_chosen(command: Command) -> None:
 
 
 def test_a_study_in_a_space_of_ones_own(command: Command, tmp_path: Path) -> None:
-    file, study = written(tmp_path, GOOD), tmp_path / "study"
+    file, study = space_file(tmp_path, GOOD), tmp_path / "study"
     words = ("collect", study, "--n", 1, "--space", file, "--epochs", 1, "--workers", 0)
     assert command(*words)[0] == 0
     assert command(*words)[0] == 0
