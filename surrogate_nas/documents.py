@@ -1,4 +1,4 @@
-"""Every JSON document that a command or the server gives."""
+"""JSON documents of commands and the server."""
 
 import math
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
-def measured_document(measured: "Measured") -> dict[str, Any]:
-    """One split's figures."""
-    return {name: getattr(measured, name) for name in measured.__slots__}
+def measurement_document(figures: "Measured") -> dict[str, Any]:
+    """Measurement of one split, every field by its name."""
+    return {name: getattr(figures, name) for name in figures.__slots__}
 
 
 def solution_document(solution: "Solution") -> dict[str, Any]:
-    """A network with thresholds."""
+    """A trained network at an operating point, with its tune and test figures."""
     return {
         "id": solution.record.id,
         "encoding": str(solution.record.architecture),
@@ -36,13 +36,13 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
         "policy": solution.operating_point.policy,
         "temperatures": list(solution.operating_point.temperatures),
         "parameters": solution.parameters,
-        "tune": measured_document(solution.tune),
-        "test": measured_document(solution.test),
+        "tune": measurement_document(solution.tune),
+        "test": measurement_document(solution.test),
     }
 
 
 def front_document(study: "Study", page: Path) -> dict[str, Any]:
-    """The end of a run."""
+    """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
     records, front = study.archive.records(), study.front()
     return {
         "study": str(study.path),
@@ -58,15 +58,19 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
 
 
 def finals_document(
-    study: "Study", finals: Sequence["Final"], held: "RankAgreement | None", at: Sequence[float], page: Path | None
+    study: "Study",
+    finals: Sequence["Final"],
+    agreement: "RankAgreement | None",
+    budgets: Sequence[float],
+    page: Path | None,
 ) -> dict[str, Any]:
     """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
     the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
     limits, objective = study.settings.limits, study.settings.objective
-    budgets = {}
-    for budget in at:
+    within_budgets = {}
+    for budget in budgets:
         within = study.finals(limits.with_budget(objective, budget))
-        budgets[f"{budget:g}"] = final_document(within[0]) if within else None
+        within_budgets[f"{budget:g}"] = final_document(within[0]) if within else None
     return {
         "study": str(study.path),
         "report": None if page is None else str(page),
@@ -74,8 +78,8 @@ def finals_document(
         "recipe": study.settings.full_recipe.model_dump(),
         "search_recipe": study.settings.recipe.model_dump(),
         "finals": [final_document(f) for f in finals],
-        f"within_{on_expected(objective).name}": budgets,
-        "ranking": None if held is None else {"tau": held.tau, "networks": held.n},
+        f"within_{on_expected(objective).name}": within_budgets,
+        "ranking": None if agreement is None else {"tau": agreement.tau, "networks": agreement.n},
     }
 
 
@@ -97,8 +101,8 @@ def final_document(final: "Final") -> dict[str, Any]:
     }
 
 
-def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any]]:
-    """One object per architecture of the front."""
+def verification_document(verifications: Sequence["Verification"]) -> list[dict[str, Any]]:
+    """One object per verified architecture of the front."""
     return [
         {
             "encoding": str(v.architecture),
@@ -112,12 +116,12 @@ def verification_document(found: Sequence["Verification"]) -> list[dict[str, Any
                 for c in v.claims
             ],
         }
-        for v in found
+        for v in verifications
     ]
 
 
 def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
-    """One object per setting, cheapest first."""
+    """One object per setting of a ladder, cheapest first."""
     return [
         {"budget": r.budget, "test_accuracy_interval": list(r.test_accuracy_interval), **solution_document(r.solution)}
         for r in rungs
@@ -125,7 +129,7 @@ def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
 
 
 def calibration_document(exits: Sequence["ExitCalibration"]) -> list[dict[str, Any]]:
-    """One object per exit."""
+    """Temperature and calibration errors, one object per exit."""
     return [
         {
             "exit": c.position + 1,
@@ -152,7 +156,7 @@ def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
 
 
 def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = False) -> list[dict[str, Any]]:
-    """A line per record, with why it failed if that is asked for."""
+    """One row per record; with `why`, failed ones have the failure's message."""
     return [
         {
             "id": r.id,
@@ -170,7 +174,7 @@ def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = Fals
 
 
 def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The same for baselines, with their names."""
+    """Like `record_rows`, for baselines: with their names and without rounds."""
     rows = record_rows(costing, records)
     return [
         {"name": name_of(r.architecture), **{n: v for n, v in row.items() if n != "round"}}
@@ -179,7 +183,7 @@ def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str,
 
 
 def record_document(costing: Costing, record: Record) -> dict[str, Any]:
-    """All that is known of a record but its outputs."""
+    """A record without its outputs."""
     cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
@@ -199,22 +203,22 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
     }
 
 
-def fit_document(fitted: "FittedSurrogate") -> dict[str, Any]:
-    """How each surrogate did on networks that it never saw."""
+def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
+    """Cross-validation scores of each surrogate."""
     return {
-        "used": fitted.predictor.kind,
-        "networks": len(fitted.predictor.design),
+        "used": surrogate.predictor.kind,
+        "networks": len(surrogate.predictor.design),
         "surrogates": [
             {
                 "surrogate": v.kind,
                 "tau_of_sorting_by_macs": v.cost_tau,
                 "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores],
             }
-            for v in fitted.validations
+            for v in surrogate.validations
         ],
     }
 
 
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
-    """One object per architecture."""
+    """One object per answer of a query."""
     return [{name: getattr(a, name) for name in a.__slots__} for a in answers]

@@ -1,4 +1,4 @@
-"""How commands answer."""
+"""Output of commands, as JSON or for people, and errors for missing extras."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from surrogate_nas.foundation.errors import JobError
 
 
 def answer(document: object, as_json: bool, show: Callable[[], object]) -> None:
-    """One JSON document and nothing else, or what people read."""
+    """Print one JSON document and nothing else, or call `show` to print for people."""
     if as_json:
         sys.stdout.write(json.dumps(document) + "\n")
     else:
@@ -17,8 +17,8 @@ def answer(document: object, as_json: bool, show: Callable[[], object]) -> None:
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """What is imported inside the block comes with an extra; without that, one line says how to get it."""
+def require_extra(extra: str) -> Iterator[None]:
+    """Turn a failed import inside the block into a `JobError` that says how to install the extra."""
     try:
         yield
     except ModuleNotFoundError as error:

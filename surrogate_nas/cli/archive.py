@@ -1,4 +1,4 @@
-"""The commands that look into an archive, those that deal with its failures, and the one that merges others into it."""
+"""Commands that inspect an archive, retry or drop its failures, and merge other archives into it."""
 
 import json
 from pathlib import Path
@@ -99,7 +99,7 @@ def archive_merge(
         answer(rows, as_json, lambda: print_merge.print_proposals(rows))
         return
     document = print_merge.document(home, merge(home, others))
-    answer(document, as_json, lambda: print_merge.print_merged(document))
+    answer(document, as_json, lambda: print_merge.print_merge_result(document))
 
 
 @archive_app.command("validate")

@@ -1,4 +1,4 @@
-"""The commands that predict: fit surrogates, and query them."""
+"""Commands that fit surrogates and query them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,12 @@ import typer
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study, questions_of
 from surrogate_nas.cli.options import (
-    NOTHING_GIVEN,
+    NO_USER_LIMITS,
     Encodings,
-    GivenLimits,
     Json,
     StudyPath,
     Surrogate,
+    UserLimits,
     changes_of,
     takes_limits,
 )
@@ -35,8 +35,8 @@ def fit(
     from surrogate_nas.documents import fit_document
     from surrogate_nas.study.study import Study
 
-    fitted = Study(home).fit(again=again)
-    answer(fit_document(fitted), as_json, lambda: print_fit(fitted))
+    result = Study(home).fit(again=again)
+    answer(fit_document(result), as_json, lambda: print_fit(result))
 
 
 @app.command()
@@ -48,7 +48,7 @@ def query(
     sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
     best: Annotated[int | None, typer.Option(help="So many architectures that are predicted best in limits.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
     ] = None,
@@ -58,7 +58,7 @@ def query(
 
     Limits replace the study's for this query; without any, the study's hold.
     """
-    if sum(given is not None for given in (encoding, file, sample, best)) != 1:
+    if sum(source is not None for source in (encoding, file, sample, best)) != 1:
         raise InputError("query needs one of --encoding, --file, --sample and --best")
     home = open_study(study, {})
     from surrogate_nas.cli.print_predictions import print_answers
@@ -70,14 +70,14 @@ def query(
 
     problem, whole = home.problem, Study(home)
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
-    within = limits_of(limits, home)
+    query_limits = limits_of(limits, home)
     target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
     pace, on_rows = Pace("architectures"), None
     if best is not None:
-        blocks = iter([whole.best(best, within, point)])
+        blocks = iter([whole.best(best, query_limits, point)])
     else:
-        questions, share = questions_of(home, encoding, file, sample, point, streamed=target is not None)
-        blocks, on_rows = whole.answers(questions, within), lambda done: pace.at(done, share(done))
+        questions, share = questions_of(home, encoding, file, sample, point, in_parts=target is not None)
+        blocks, on_rows = whole.answers(questions, query_limits), lambda n: pace.at(n, share(n))
     if target is not None:
         rows = target.write(blocks, on_rows)
         if on_rows is not None:

@@ -1,4 +1,4 @@
-"""The commands that say what there is: data sets, the installation."""
+"""Commands that list data sets and check the installation."""
 
 from typing import Annotated
 
@@ -38,8 +38,8 @@ def datasets_show(
     from surrogate_nas.datasets.card import card
     from surrogate_nas.datasets.source import load
 
-    shown = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
-    answer(shown.document(), as_json, lambda: print_card(shown))
+    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
+    answer(data_card.document(), as_json, lambda: print_card(data_card))
 
 
 @app.command()

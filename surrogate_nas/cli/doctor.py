@@ -1,6 +1,6 @@
-"""Checks of the installation and the machine, each with what to do when it fails.
+"""Checks of the installation and the machine, each with a remedy for its failure.
 
-Whatever may be missing or broken is imported by the check that is about it.
+Libraries that may be missing or broken are imported only inside their own check.
 """
 
 import importlib.metadata
@@ -20,11 +20,11 @@ PACKAGE = "surrogate-nas"
 LEAST_FREE_DISK = 1_000_000_000
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "afs", "9p")
 SAME_MODULE = {"xgboost": "xgboost-cpu"}
-"""The smaller package has the same module, so it serves as well, and both together overwrite each other."""
+"""Smaller packages with the same module: they serve as well, but both together overwrite each other."""
 
 
 def check() -> list[dict[str, Any]]:
-    """One entry per check: what, whether it is ok, and what was found or what to do."""
+    """Run all checks; one entry each, with its subject, success, and finding or remedy."""
     checks: dict[str, Callable[[], str]] = dict(_libraries())
     checks |= {
         "torchvision fits torch": _torchvision,
@@ -49,33 +49,33 @@ def _run(what: str, probe: Callable[[], str]) -> dict[str, Any]:
 
 
 def _libraries() -> Iterator[tuple[str, Callable[[], str]]]:
-    """A check for each library that the package says it needs, and one for each of its extras."""
-    needed = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or []]
-    for requirement in needed:
+    """One check per required library, and one per extra."""
+    requirements = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or []]
+    for requirement in requirements:
         if requirement.marker is None:
             yield requirement.name, lambda r=requirement: _library(r)  # type: ignore[misc]
     for extra in importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or []:
-        belonging = [r for r in needed if r.marker is not None and r.marker.evaluate({"extra": extra})]
-        yield f"extra {extra}", lambda extra=extra, belonging=belonging: _extra(extra, belonging)  # type: ignore[misc]
+        of_extra = [r for r in requirements if r.marker is not None and r.marker.evaluate({"extra": extra})]
+        yield f"extra {extra}", lambda extra=extra, of_extra=of_extra: _extra(extra, of_extra)  # type: ignore[misc]
 
 
 def _library(requirement: Requirement) -> str:
     names = [name for name in (requirement.name, SAME_MODULE.get(requirement.name)) if name and _version(name)]
-    found = " and ".join(f"{name} {_version(name)}" for name in names)
+    versions = " and ".join(f"{name} {_version(name)}" for name in names)
     if not names:
         raise JobError(f"not installed; pip install '{requirement}'")
     if len(names) > 1:
         raise JobError(
-            f"{found} installed, which overwrite each other; pip uninstall {' '.join(names)}, then one of them"
+            f"{versions} installed, which overwrite each other; pip uninstall {' '.join(names)}, then one of them"
         )
     if not requirement.specifier.contains(_version(names[0]) or "", prereleases=True):
-        raise JobError(f"{found} is not {requirement.specifier}; pip install '{requirement}'")
-    return found.removeprefix(f"{requirement.name} ")
+        raise JobError(f"{versions} is not {requirement.specifier}; pip install '{requirement}'")
+    return versions.removeprefix(f"{requirement.name} ")
 
 
-def _extra(extra: str, belonging: list[Requirement]) -> str:
-    """Extras are optional: a missing one is said, and is no failure."""
-    missing = [r.name for r in belonging if _version(r.name) is None]
+def _extra(extra: str, requirements: list[Requirement]) -> str:
+    """Report missing libraries of an extra; since extras are optional, this is no failure."""
+    missing = [r.name for r in requirements if _version(r.name) is None]
     if missing:
         return f"without {', '.join(missing)}; if you need it: pip install '{PACKAGE}[{extra}]'"
     return "complete"

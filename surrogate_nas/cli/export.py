@@ -1,4 +1,4 @@
-"""The commands that take a network away: write it as a folder, run that, and time it."""
+"""Commands that export a network as a folder, run it, and time it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Annotated
 
 import typer
 
-from surrogate_nas.cli.answer import answer, needing
+from surrogate_nas.cli.answer import answer, require_extra
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
-    NOTHING_GIVEN,
-    GivenLimits,
+    NO_USER_LIMITS,
     Json,
     Network,
     StudyPath,
+    UserLimits,
     takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an exported network.")]
-Setting = Annotated[int | None, typer.Option(help="Number of a setting in the manifest; the default one.")]
+SettingNumber = Annotated[int | None, typer.Option(help="Number of a setting in the manifest; the default one.")]
 Threads = Annotated[int, typer.Option(help="Of ONNX Runtime.")]
 
 
@@ -33,7 +33,7 @@ def export(
         Path | None, typer.Option("--output", "-o", help="New folder; exports/NETWORK in the study.")
     ] = None,
     rungs: Annotated[int, typer.Option(help="Settings at most, beside the default one.")] = 8,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
     """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early.
@@ -41,13 +41,13 @@ def export(
     Limits are for its default setting, and replace the study's.
     """
     home = open_study(study, {})
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.folder import export_network
-    from surrogate_nas.cli.print_exports import exported_document, print_exported
+    from surrogate_nas.cli.print_exports import export_document, print_export
     from surrogate_nas.study.study import Study
 
-    made = export_network(Study(home), network, limits_of(limits, home), output, rungs)
-    answer(exported_document(made), as_json, lambda: print_exported(made))
+    export_result = export_network(Study(home), network, limits_of(limits, home), output, rungs)
+    answer(export_document(export_result), as_json, lambda: print_export(export_result))
 
 
 @app.command()
@@ -55,20 +55,20 @@ def infer(
     folder: Folder,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files and folders.")],
     max_macs: Annotated[float | None, typer.Option(help="Budget on average: takes the best setting within it.")] = None,
-    setting: Setting = None,
+    setting: SettingNumber = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Classify image files with an exported network; says at which exit each left, and what it cost."""
     if max_macs is not None and setting is not None:
         raise InputError(f"give either --max-macs or --setting, got --max-macs {max_macs:g} --setting {setting}")
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.images import classify, image_files
-    from surrogate_nas.cli.print_exports import loaded, print_classified, within
+    from surrogate_nas.cli.print_exports import load_network, print_classified, setting_number
     from surrogate_nas.foundation.progress import Countdown
 
-    network, files = loaded(folder, threads), image_files(images)
-    number = within(network, max_macs, setting)
+    network, files = load_network(folder, threads), image_files(images)
+    number = setting_number(network, max_macs, setting)
     rows, countdown = [], Countdown("images")
     for row in classify(network, files, number):
         rows.append(row)
@@ -82,7 +82,7 @@ def infer(
 @app.command()
 def measure(
     folder: Folder,
-    setting: Setting = None,
+    setting: SettingNumber = None,
     threads: Threads = 1,
     seconds: Annotated[float, typer.Option(help="For each batch size, at least.")] = 10.0,
     as_json: Json = False,
@@ -90,13 +90,13 @@ def measure(
     """Time an exported network on this machine: each piece, stopping early, to the end, and without early exits."""
     if not 0 < seconds < float("inf"):
         raise InputError(f"--seconds {seconds:g} is not a positive number")
-    with needing("export"):
+    with require_extra("export"):
         from surrogate_nas.export.latency import measure_latency
-    from surrogate_nas.cli.print_exports import loaded, print_latency, refusing, within
+    from surrogate_nas.cli.print_exports import load_network, print_latency, runtime_errors_as_bad_input, setting_number
     from surrogate_nas.foundation.progress import Countdown
 
-    number = within(loaded(folder, threads), None, setting)
+    number = setting_number(load_network(folder, threads), None, setting)
     countdown = Countdown("passes")
-    with refusing():
+    with runtime_errors_as_bad_input():
         document = measure_latency(folder, setting=number, threads=threads, seconds=seconds, on_share=countdown.at)
     answer(document, as_json, lambda: print_latency(document))

@@ -1,4 +1,4 @@
-"""The commands that train again: at full fidelity, with other seeds, and baselines to compare with."""
+"""Commands that train again at full fidelity or with other seeds, and that train baselines."""
 
 from pathlib import Path
 from typing import Annotated

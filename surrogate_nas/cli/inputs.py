@@ -1,11 +1,11 @@
-"""From what a command was given to the study and the architectures that it is about."""
+"""Open the study, limits and architectures that a command's arguments refer to."""
 
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.options import GivenLimits, changes_of
+from surrogate_nas.cli.options import UserLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 DRAW = 32_768
-"""Samples drawn at a time for a stream."""
+"""Architectures sampled at a time if they are sampled in parts."""
 
 
 def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home":
-    """A study with changed settings; without torch, for which a command makes a `Study` of it."""
+    """Open a study and change its settings, without torch; commands that need torch make a `Study` of it."""
     from surrogate_nas.study.home import Home
 
     home = Home.open(path)
@@ -32,7 +32,7 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home
 
 
 def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
-    """The study at a path with changed settings, or a new one there."""
+    """Open the study at a path and change its settings, or create a new one there."""
     from surrogate_nas.settings import Settings
     from surrogate_nas.space.yaml_files import load_space
     from surrogate_nas.study.creation import create
@@ -41,13 +41,13 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
 
     changes = changes_of(options)
     data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
-    mounted = mount_of(options)
+    mounted_backbone = mount_of(options)
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         home = create(
             path,
             data=data or DEFAULT_DATA,
-            space=mounted or space or DEFAULT_SPACE,
+            space=mounted_backbone or space or DEFAULT_SPACE,
             seed=seed or 0,
             settings=start.updated(changes),
             image_size=image_size,
@@ -57,10 +57,16 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
     study = Study.open(path)
     study.home.wait = options["wait"]
     header = study.archive.header
-    got = f"--backbone {mounted.reference}" if mounted else f"--space {space}"
-    same = mounted.is_that_of(header.space) if mounted else space is None or load_space(space) == header.space
+    space_option = f"--backbone {mounted_backbone.reference}" if mounted_backbone else f"--space {space}"
+    same = (
+        mounted_backbone.is_that_of(header.space)
+        if mounted_backbone
+        else space is None or load_space(space) == header.space
+    )
     if not same:
-        raise InputError(f"study {path} has space {header.space.name}, got {got}; that needs a study of its own")
+        raise InputError(
+            f"study {path} has space {header.space.name}, got {space_option}; that needs a study of its own"
+        )
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
     study.images.require_data(data, image_size, options["flips"])
@@ -69,12 +75,12 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
 
 
 def mount_of(options: dict[str, Any]) -> "Mount | None":
-    """The network of the user's own that a command was given."""
+    """Mount the user's own network named by --backbone; `None` without that option."""
     reference, exits, shape = (options[name] for name in ("backbone", "exits", "backbone_input"))
     if reference is None:
-        given = [f"--{n.replace('_', '-')}" for n in ("exits", "backbone_input", "freeze") if options[n]]
-        if given:
-            raise InputError(f"{given[0]} needs --backbone package.module:function")
+        dependents = [f"--{n.replace('_', '-')}" for n in ("exits", "backbone_input", "freeze") if options[n]]
+        if dependents:
+            raise InputError(f"{dependents[0]} needs --backbone package.module:function")
         return None
     if options["space"] is not None:
         raise InputError(f"give either --space or --backbone, got --space {options['space']} --backbone {reference}")
@@ -90,12 +96,12 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
     return mount(reference, names, example=example, frozen=options["freeze"])
 
 
-def limits_of(given: GivenLimits, home: "Home") -> "Limits":
-    """Those that a command was given, else the study's."""
+def limits_of(user_limits: UserLimits, home: "Home") -> "Limits":
+    """Limits from the command line, else those of the study."""
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
 
-    return parse(Limits, given, "limits") if given else home.settings.limits
+    return parse(Limits, user_limits, "limits") if user_limits else home.settings.limits
 
 
 def questions_of(
@@ -105,17 +111,17 @@ def questions_of(
     sample: int | None,
     point: "OperatingPoint | None",
     *,
-    streamed: bool,
+    in_parts: bool,
 ) -> tuple[Iterable["Question"], Callable[[int], float | None]]:
-    """What `query` is about, and the share of it that so many questions are.
+    """Questions of a `query`, and a function from a number of questions to the share of all of them.
 
     Args:
-        home: of the study.
-        encoding: as given on the command line.
-        file: with one question per row.
+        home: home of the study.
+        encoding: encodings from the command line.
+        file: file with one question per row.
         sample: number of random architectures.
-        point: for questions without thresholds of their own.
-        streamed: whether samples are drawn in parts, for which memory need not grow.
+        point: operating point of questions without thresholds of their own.
+        in_parts: whether to sample in parts, in constant memory.
     """
     import numpy as np
 
@@ -128,11 +134,11 @@ def questions_of(
         if sample < 1:
             raise InputError(f"--sample {sample} is not a positive number")
         rng = np.random.default_rng(home.archive.header.seed)
-        parts = moves.distinct(space.genes, sample, rng, draw=DRAW if streamed else sample)
-        return chain.from_iterable(about(space, rows, point) for rows in parts), lambda done: done / sample
+        parts = moves.distinct(space.genes, sample, rng, draw=DRAW if in_parts else sample)
+        return chain.from_iterable(about(space, rows, point) for rows in parts), lambda n: n / sample
     if file is not None:
         source = QuestionFile(file, problem, point)
-        return source, lambda done: source.share()
+        return source, lambda n: source.share()
     texts = encoding or []
     rows = space.indices([space.parse(text) for text in texts])
-    return about(space, rows, point), lambda done: done / len(texts)
+    return about(space, rows, point), lambda n: n / len(texts)

@@ -1,4 +1,4 @@
-"""What commands take: their arguments and options, and the settings that those stand for."""
+"""Arguments and options of commands, and the settings they change."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -118,13 +118,13 @@ MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes lo
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a study's config.yaml.")]
 Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or vector form; may be repeated.")]
 NoLimits = Annotated[bool, typer.Option("--no-limits", help="No limits, instead of the study's.")]
-GivenLimits = Mapping[str, float | None]
-"""The limits that a command was given, by name; with `--no-limits` every one, as `None`."""
-NOTHING_GIVEN: GivenLimits = MappingProxyType({})
+UserLimits = Mapping[str, float | None]
+"""Limits from the command line by name; with `--no-limits` all of them, each `None`."""
+NO_USER_LIMITS: UserLimits = MappingProxyType({})
 
 
 def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter `limits: GivenLimits` becomes an option for each limit, and `--no-limits`."""
+    """A command whose parameter `limits: UserLimits` becomes an option for each limit, and `--no-limits`."""
     own = inspect.signature(command)
     parameters = list(own.parameters.values())
     place = next(i for i, parameter in enumerate(parameters) if parameter.name == "limits")
@@ -132,13 +132,13 @@ def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_options(no_limits: bool, **options: Any) -> None:
-        given = {limit.name: amount for limit in LIMITS if (amount := options.pop(limit.name)) is not None}
-        if no_limits and given:
-            name, amount = next(iter(given.items()))
+        user_limits = {limit.name: amount for limit in LIMITS if (amount := options.pop(limit.name)) is not None}
+        if no_limits and user_limits:
+            name, amount = next(iter(user_limits.items()))
             raise InputError(
                 f"give either limits or --no-limits, got --{name.replace('_', '-')} {amount:g} --no-limits"
             )
-        command(**options, limits=dict.fromkeys(limit.name for limit in LIMITS) if no_limits else given)
+        command(**options, limits=dict.fromkeys(limit.name for limit in LIMITS) if no_limits else user_limits)
 
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -152,16 +152,16 @@ def _limit_options(kind: Any) -> list[inspect.Parameter]:
 
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a command was given, a configuration file's first."""
+    """Settings from a command's options, which override those of its configuration file."""
     from surrogate_nas.settings import Settings
 
     changes: dict[str, Any] = {}
     if options.get("config") is not None:
         changes = Settings.load(options["config"]).model_dump(exclude_unset=True)
-    given, recipe = (
+    overrides, recipe = (
         {name: options[name] for name in names if options.get(name) is not None} for names in (SETTINGS, RECIPE)
     )
-    for name, group in (("limits", options.get("limits", NOTHING_GIVEN)), ("recipe", recipe)):
+    for name, group in (("limits", options.get("limits", NO_USER_LIMITS)), ("recipe", recipe)):
         if group:
-            given[name] = {**changes.get(name, {}), **group}
-    return {**changes, **given}
+            overrides[name] = {**changes.get(name, {}), **group}
+    return {**changes, **overrides}

@@ -1,4 +1,4 @@
-"""What commands print: JSON documents, and the same as tables for people."""
+"""Tables printed for people."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
-    """Numbers are aligned to the right; all columns but the first may wrap."""
+    """Print a table, with numbers aligned to the right; all columns but the first may wrap."""
     table = Table(
         title=title, title_justify="left", caption=note or None, caption_justify="left", box=None, pad_edge=False
     )
@@ -26,7 +26,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:
-    """Any rows as a table."""
+    """Print rows as a table, with their keys as columns."""
     cells = [
         [
             f"{v:,}" if isinstance(v, int) else "–".join(f"{x:,}" for x in v) if isinstance(v, list) else v

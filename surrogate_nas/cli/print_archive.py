@@ -20,7 +20,7 @@ RECORD_COLUMNS = {
 
 
 def print_records(rows: Sequence[dict[str, Any]]) -> None:
-    """A table of records, with the columns that its rows have."""
+    """Print a table of records, with the columns present in its rows."""
     title = f"{len(rows)} record{'' if len(rows) == 1 else 's'}"
     names = [name for name in RECORD_COLUMNS if rows and name in rows[0]]
     cells = [[f"{r[n]:,}" if n in ("last_exit_macs", "parameters") else r[n] for n in names] for r in rows]

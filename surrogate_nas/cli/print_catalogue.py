@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from surrogate_nas.datasets.card import DataCard
 
 
-def print_checked(document: dict[str, Any]) -> None:
-    """The same for people."""
+def print_space_check(document: dict[str, Any]) -> None:
+    """Print the check of a space: its size, the costs of its networks, and the laws tried."""
     console.print(
         f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
         f"{document['exits']} exit positions",
@@ -32,7 +32,7 @@ def print_checked(document: dict[str, Any]) -> None:
 
 
 def print_card(card: "DataCard") -> None:
-    """A data set on one screen."""
+    """Print a data set on one screen."""
     channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
     even = "the same for every class" if card.balance == 1 else f"smallest class / largest: {card.balance:.2f}"
     lines = {

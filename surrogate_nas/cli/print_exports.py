@@ -1,4 +1,4 @@
-"""What the commands about exported networks print."""
+"""Output of the commands about exported networks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,21 +18,21 @@ PERCENT = 100
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """What the runtime refuses inside the block is bad input."""
+def runtime_errors_as_bad_input() -> Iterator[None]:
+    """Turn an `ExportError` of the runtime inside the block into an `InputError`."""
     try:
         yield
     except ExportError as error:
         raise InputError(str(error)) from None
 
 
-def loaded(folder: Path, threads: int) -> ExportedNetwork:
-    """An exported network; raises `InputError` if the folder is not what was exported."""
-    with refusing():
+def load_network(folder: Path, threads: int) -> ExportedNetwork:
+    """Load an exported network; raises `InputError` if the folder is not a sound export."""
+    with runtime_errors_as_bad_input():
         return ExportedNetwork.load(folder, threads)
 
 
-def within(network: ExportedNetwork, budget: float | None, setting: int | None) -> int:
+def setting_number(network: ExportedNetwork, budget: float | None, setting: int | None) -> int:
     """The number of a setting: the best within a budget, the one asked for, or the default.
 
     Raises:
@@ -40,18 +40,18 @@ def within(network: ExportedNetwork, budget: float | None, setting: int | None) 
     """
     if setting is not None and setting not in range(len(network.settings)):
         raise InputError(f"setting {setting} is not one of 0 to {len(network.settings) - 1}")
-    with refusing():
+    with runtime_errors_as_bad_input():
         return network.within(budget) if budget is not None else network.default if setting is None else setting
 
 
-def exported_document(made: Export) -> dict[str, Any]:
-    """Where it is, and its manifest."""
-    return {"folder": str(made.folder), "logit_difference": made.logit_difference, "manifest": made.manifest}
+def export_document(export: Export) -> dict[str, Any]:
+    """Folder and manifest of an export, and how far its logits differ from PyTorch's."""
+    return {"folder": str(export.folder), "logit_difference": export.logit_difference, "manifest": export.manifest}
 
 
-def print_exported(made: Export) -> None:
-    """The settings, and what was checked."""
-    manifest, rows = made.manifest, []
+def print_export(export: Export) -> None:
+    """Print the settings of an export, and the result of its check."""
+    manifest, rows = export.manifest, []
     for i, setting in enumerate(manifest["settings"]):
         test = setting["test"]
         low, high = test["accuracy_interval"]
@@ -66,41 +66,41 @@ def print_exported(made: Export) -> None:
             ]
         )
     columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
-    tested = manifest["settings"][0]["test"]["images"]
+    images = manifest["settings"][0]["test"]["images"]
     note = (
         f"* within {Limits(**manifest['limits'])}. Logits differ from PyTorch's by at most "
-        f"{made.logit_difference:.2g}; all {tested:,} test images leave where they should, at every setting\n"
-        f"{made.folder}"
+        f"{export.logit_difference:.2g}; all {images:,} test images leave where they should, at every setting\n"
+        f"{export.folder}"
     )
     print_table(f"Exported network {manifest['network']}", columns, rows)
     console.print(note, soft_wrap=True)
 
 
 def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
-    """Some of the images, and where all of them left."""
-    read = [row for row in rows if row.error is None]
-    shown = [
+    """Print some of the classified images, and the exit rates of all."""
+    classified = [row for row in rows if row.error is None]
+    cells = [
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
-        for row in (read[i] for i in evenly(len(read), MOST_SHOWN))
+        for row in (classified[i] for i in evenly(len(classified), MOST_SHOWN))
     ]
-    leaving = [sum(row.exit == x + 1 for row in read) for x in range(len(network.stages))]
+    exit_counts = [sum(row.exit == x + 1 for row in classified) for x in range(len(network.stages))]
     note = ""
-    if read:
-        expected = sum(row.macs or 0 for row in read) / len(read)
-        rates = " ".join(f"{PERCENT * n / len(read):.0f}" for n in leaving)
-        note = f"{len(read):,} images; exit rates {rates} %; {expected:,.0f} MACs on average"
-    print_table(f"By network {network.manifest['network']}", ("image", "class", "probability", "exit", "MACs"), shown)
+    if classified:
+        mean_macs = sum(row.macs or 0 for row in classified) / len(classified)
+        rates = " ".join(f"{PERCENT * n / len(classified):.0f}" for n in exit_counts)
+        note = f"{len(classified):,} images; exit rates {rates} %; {mean_macs:,.0f} MACs on average"
+    print_table(f"By network {network.manifest['network']}", ("image", "class", "probability", "exit", "MACs"), cells)
     console.print(note, soft_wrap=True)
 
 
 def print_latency(document: Mapping[str, Any]) -> None:
-    """Everything that was timed, beside MACs."""
+    """Print all timings beside MACs."""
     rows: list[list[str]] = []
     for size, one in document["batch"].items():
-        timed = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}
+        timings = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}
         rows += [
             [size, name.replace("_", " "), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
-            for name, t in timed.items()
+            for name, t in timings.items()
         ]
         rows += [[size, f"to leave at exit {x}", "", "", f"{t:,.0f}"] for x, t in enumerate(one["exits"], start=1)]
     macs, single = document["macs"], document["batch"]["1"]

@@ -1,4 +1,4 @@
-"""What merging prints: JSON documents, and the same as tables for people."""
+"""Output of a merge: JSON documents, and tables for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from surrogate_nas.study.merge import MergeResult
 from surrogate_nas.study.warm_start import WARM_START
 
 
-def document(home: Home, merged: Sequence[MergeResult]) -> dict[str, Any]:
-    """What each study added, and what there is now."""
+def document(home: Home, results: Sequence[MergeResult]) -> dict[str, Any]:
+    """Records added from each study, and the number of records after the merge."""
     return {
         "study": str(home.path),
         "records": len(home.archive.records()),
@@ -27,13 +27,13 @@ def document(home: Home, merged: Sequence[MergeResult]) -> dict[str, Any]:
                     {"id": c.id, "last_exit_tune_accuracy_here": c.here, "and_there": c.there} for c in m.conflicts
                 ],
             }
-            for m in merged
+            for m in results
         ],
     }
 
 
-def print_merged(document: dict[str, Any]) -> None:
-    """The same as a table of counts."""
+def print_merge_result(document: dict[str, Any]) -> None:
+    """Print the counts of a merge."""
     lists = ("added", "trained_there_only", "duplicates", "conflicts")
     rows = [
         {"study": m["study"], **{name: len(m[name]) for name in lists}, "weights_kept": m["weights_kept"]}
@@ -46,18 +46,18 @@ def print_merged(document: dict[str, Any]) -> None:
 
 
 def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
-    """A line per architecture to be trained, with where it comes from."""
+    """One row per architecture to be trained, with the study and record it comes from."""
     rows = []
     for p in proposals:
-        came = (p.prediction or {})[WARM_START]
+        source = (p.prediction or {})[WARM_START]
         rows.append(
-            {"id": p.id, "encoding": str(p.architecture), "from_study": came["study"], "record": came["record"]}
+            {"id": p.id, "encoding": str(p.architecture), "from_study": source["study"], "record": source["record"]}
         )
     return rows
 
 
 def print_proposals(rows: Sequence[dict[str, Any]]) -> None:
-    """The same as a table."""
+    """Print a table of proposals."""
     if rows:
         print_rows(rows, f"{len(rows)} networks, to be trained by the next run, search or collect")
     else:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
-def print_fit(fitted: "FittedSurrogate") -> None:
-    """The same as a table."""
+def print_fit(surrogate: "FittedSurrogate") -> None:
+    """Print the cross-validation scores of all surrogates."""
     rows = [
         (
-            v.kind + (" (used)" if v.kind == fitted.predictor.kind else ""),
+            v.kind + (" (used)" if v.kind == surrogate.predictor.kind else ""),
             s.target,
             s.n,
             f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]",
@@ -23,23 +23,23 @@ def print_fit(fitted: "FittedSurrogate") -> None:
             f"{s.nll:.2f}",
             f"{s.regret:.4f}",
         )
-        for v in fitted.validations
+        for v in surrogate.validations
         for s in v.scores
     ]
-    *most, last = [f"{t:g}" for t in fitted.judged_at]
+    *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
         f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
         "what the best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on "
-        f"MACs and parameters; sorting by MACs ranks accuracy with τ {fitted.chosen_validation.cost_tau:.2f}"
+        f"MACs and parameters; sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
     print_table("Surrogates on networks they never saw", columns, rows, note)
-    for caution in fitted.chosen_validation.cautions:
+    for caution in surrogate.chosen_validation.cautions:
         console.print(f"warning: {caution}", soft_wrap=True)
 
 
 def print_answers(answers: Sequence["Answer"]) -> None:
-    """One architecture in full, or a table of the first ones."""
+    """Print one answer in full, or a table of the first ones."""
     if len(answers) == 1:
         _print_answer(answers[0])
         return
@@ -86,11 +86,11 @@ def _print_answer(answer: "Answer") -> None:
         for e, (macs, p, a) in enumerate(exits, 1)
     ]
     print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
-    for known in answer.trained:
-        rates = " ".join(f"{rate:.3f}" for rate in known["rates"])
+    for training in answer.trained:
+        rates = " ".join(f"{rate:.3f}" for rate in training["rates"])
         console.print(
-            f"trained as {known['id']} with seed {known['seed']}: accuracy {known['accuracy']:.4f}, expected MACs "
-            f"{known['expected_macs']:,.0f}, exit rates {rates} on {known['n']} tune images",
+            f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
+            f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images",
             soft_wrap=True,
         )
 

@@ -1,4 +1,4 @@
-"""What `shift` prints and writes: JSON, a table for people, and a CSV file."""
+"""Output of `shift`: JSON, a table for people, and a CSV file."""
 
 import csv
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Any
 from surrogate_nas.cli.output import console, print_table
 from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
-from surrogate_nas.documents import measured_document, solution_document
+from surrogate_nas.documents import measurement_document, solution_document
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.study.query_files import exit_columns
 from surrogate_nas.study.shift import Shift, ShiftedImages
 
 
 def document(shift: Shift) -> dict[str, Any]:
-    """All of it."""
+    """All results of a shift as a JSON document."""
     return {
         "network": solution_document(shift.solution),
         "limits": shift.limits.model_dump(),
@@ -34,7 +34,7 @@ def _row_document(row: ShiftedImages) -> dict[str, Any]:
         "level": row.level,
         "parameter": _parameter(row),
         "broken": broken,
-        **measured_document(row.measured),
+        **measurement_document(row.measured),
     }
 
 
@@ -43,7 +43,7 @@ def _parameter(row: ShiftedImages) -> float | None:
 
 
 def show(shift: Shift) -> None:
-    """A line per corruption and level, the clean images first; then what breaks."""
+    """Print one row per corruption and level, clean images first; then the warnings."""
     clean = shift.clean.measured
     rows = []
     for row in (shift.clean, *shift.shifted):
@@ -74,9 +74,9 @@ def show(shift: Shift) -> None:
 
 
 def write(shift: Shift, path: Path) -> None:
-    """A row per corruption and level, whole or not at all."""
-    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(_cells(shift))
+    """Write a CSV with one row per corruption and level, atomically."""
+    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(_cells(shift))
 
 
 def _cells(shift: Shift) -> Iterator[list[Any]]:

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def print_front(study: "Study", page: Path) -> None:
-    """The verified front on the test split."""
+    """Print the front on the test split, or the solution nearest to the limits."""
     records, front = study.archive.records(), study.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     if front:
-        shown = [front[i] for i in evenly(len(front), MOST_ROWS)]
-        print_solutions(shown, f"Front within {study.settings.limits}: {len(shown)} of {len(front)} solutions")
+        solutions = [front[i] for i in evenly(len(front), MOST_ROWS)]
+        print_solutions(solutions, f"Front within {study.settings.limits}: {len(solutions)} of {len(front)} solutions")
     else:
         nearest = study.nearest()
         broken = ", ".join(map(str, nearest.tune.broken(study.settings.limits)))
@@ -32,7 +32,7 @@ def print_front(study: "Study", page: Path) -> None:
 
 
 def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
-    """Test figures of networks with thresholds."""
+    """Print test figures of solutions."""
     rows: list[tuple[object, ...]] = []
     for s in solutions:
         low, high = s.test.accuracy_interval
@@ -66,10 +66,10 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
 
 
 def print_finals(document: dict[str, Any]) -> None:
-    """The same as a table."""
+    """Print the networks at full fidelity of a `finals_document`."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
-    found = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
-    found = found or [("of the study", f) for f in document["finals"]]
+    finals = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
+    finals = finals or [("of the study", f) for f in document["finals"]]
     columns = [
         f"max {row.unit}",
         "best seed",
@@ -80,15 +80,15 @@ def print_finals(document: dict[str, Any]) -> None:
         "in the search",
         "encoding",
     ]
-    rows = [[budget, *_final_cells(f)] for budget, f in found if f is not None]
-    costs = [f["test_expected_cost"] for _, f in found if f is not None]
+    rows = [[budget, *_final_cells(f)] for budget, f in finals if f is not None]
+    costs = [f["test_expected_cost"] for _, f in finals if f is not None]
     if any(cost is not None for cost in costs):
         columns.insert(6, "expected cost")
         for cells, cost in zip(rows, costs, strict=True):
             cells.insert(6, f"{cost:,.1f}")
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
     print_table("At full fidelity", columns, rows, note)
-    missing = [budget for budget, f in found if f is None]
+    missing = [budget for budget, f in finals if f is None]
     if missing:
         console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)}.")
     if document["ranking"] is not None:
@@ -114,7 +114,7 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
 
 
 def print_verification(document: Sequence[dict[str, Any]]) -> None:
-    """The same as a table."""
+    """Print claimed and repeated accuracies of a `verification_document`."""
     rows = []
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]
@@ -151,7 +151,7 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
 
 
 def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
-    """Test figures of a ladder."""
+    """Print test figures of a ladder."""
     rows = []
     for r in rungs:
         test, (low, high), (least, most) = (
@@ -174,7 +174,7 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
 
 
 def print_policies(solutions: Sequence["Solution"], title: str) -> None:
-    """Test figures of one network under several policies."""
+    """Print test figures of one network under several policies."""
     rows = []
     for s in solutions:
         point, test = s.operating_point, s.test
@@ -202,5 +202,5 @@ def print_policies(solutions: Sequence["Solution"], title: str) -> None:
 
 
 def percentages(rates: Sequence[float]) -> str:
-    """Whole numbers, in a row."""
+    """Rates as whole percentages, separated by spaces."""
     return " ".join(f"{100 * rate:.0f}" for rate in rates)

@@ -1,4 +1,4 @@
-"""The command that writes the report."""
+"""Command that writes the report."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The commands that train: the whole path, and a sample or networks by name."""
+"""Commands that train: the whole search, or a sample or listed networks alone."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import DEFAULT_SPACE, open_or_create
 from surrogate_nas.cli.options import (
-    NOTHING_GIVEN,
+    NO_USER_LIMITS,
     Asynchronous,
     Backbone,
     BackboneInput,
@@ -26,7 +26,6 @@ from surrogate_nas.cli.options import (
     Exits,
     Flips,
     Freeze,
-    GivenLimits,
     GpusPerTrial,
     ImageSize,
     Initial,
@@ -47,6 +46,7 @@ from surrogate_nas.cli.options import (
     Stream,
     StudyPath,
     Surrogate,
+    UserLimits,
     Wait,
     Workers,
     takes_limits,
@@ -70,7 +70,7 @@ def run(
     budget: Budget = None,
     initial: Initial = None,
     batch: Batch = None,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     epochs: Epochs = None,
     surrogate: Surrogate = None,
     policy: Policy = None,
@@ -127,7 +127,7 @@ def collect(
     freeze: Freeze = False,
     seed: Seed = None,
     budget: Budget = None,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     epochs: Epochs = None,
     policy: Policy = None,
     workers: Workers = None,

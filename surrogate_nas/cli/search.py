@@ -7,14 +7,13 @@ import typer
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
 from surrogate_nas.cli.options import (
-    NOTHING_GIVEN,
+    NO_USER_LIMITS,
     Asynchronous,
     Batch,
     Budget,
     DataRoot,
     Device,
     Executor,
-    GivenLimits,
     GpusPerTrial,
     Json,
     Keep,
@@ -26,6 +25,7 @@ from surrogate_nas.cli.options import (
     Stream,
     StudyPath,
     Surrogate,
+    UserLimits,
     Wait,
     Workers,
     changes_of,
@@ -43,7 +43,7 @@ def search(
     rounds: Annotated[int | None, typer.Option(help="Rounds; until the budget is spent by default.")] = None,
     budget: Budget = None,
     batch: Batch = None,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     surrogate: Surrogate = None,
     workers: Workers = None,
     device: Device = None,

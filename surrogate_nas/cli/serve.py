@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from surrogate_nas.cli.answer import needing
+from surrogate_nas.cli.answer import require_extra
 from surrogate_nas.cli.options import StudyPath
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes one that is free.")] = 8000,
 ) -> None:
     """Serve the report while the study runs, its networks, a what-if form and an HTTP API. The study is only read."""
-    with needing("serve"):
+    with require_extra("serve"):
         from surrogate_nas.serve.server import serve as serve_study
 
     serve_study(study, host, port)

@@ -1,4 +1,4 @@
-"""The command that measures a network on images other than those that it was tuned on."""
+"""Command that measures a trained network on corrupted test images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,11 @@ import typer
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
-    NOTHING_GIVEN,
-    GivenLimits,
+    NO_USER_LIMITS,
     Json,
     Network,
     StudyPath,
+    UserLimits,
     takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
@@ -26,7 +26,7 @@ app = typer.Typer()
 def shift(
     study: StudyPath,
     network: Network,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     thresholds: Annotated[
         str | None, typer.Option(help="Such as 0.8,off; by default the best for the limits on clean tune images.")
     ] = None,
@@ -51,14 +51,14 @@ def shift(
         require_output(output, [".csv"])
     whole, point = Study(home), None
     if thresholds is not None:
-        given = OperatingPoint.parse(thresholds, home.space.positions)
-        point = whole.operating_point(home.archive.find(network), given.array())
+        user_point = OperatingPoint.parse(thresholds, home.space.positions)
+        point = whole.operating_point(home.archive.find(network), user_point.array())
     kinds = list(CORRUPTIONS) if corruptions is None else _words(corruptions)
     strengths = LEVELS if levels is None else _numbers(levels)
-    found = whole.shift(network, limits_of(limits, home), operating_point=point, corruptions=kinds, levels=strengths)
+    result = whole.shift(network, limits_of(limits, home), operating_point=point, corruptions=kinds, levels=strengths)
     if output is not None:
-        print_shift.write(found, output)
-    answer(print_shift.document(found), as_json, lambda: print_shift.show(found))
+        print_shift.write(result, output)
+    answer(print_shift.document(result), as_json, lambda: print_shift.show(result))
 
 
 def _words(text: str) -> list[str]:

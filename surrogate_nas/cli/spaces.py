@@ -1,4 +1,4 @@
-"""The commands about search spaces: those there are, a user's own, and genomes of published systems."""
+"""Commands about search spaces: built-in ones, a user's own, and genomes of published systems."""
 
 from typing import Annotated
 
@@ -49,12 +49,12 @@ def check(
     for name, value in (("--samples", samples), ("--channels", channels), ("--classes", classes)):
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
-    from surrogate_nas.cli.print_catalogue import print_checked
+    from surrogate_nas.cli.print_catalogue import print_space_check
     from surrogate_nas.space.card import check_space
     from surrogate_nas.space.yaml_files import load_space
 
     document = check_space(load_space(space), samples, channels, classes)
-    answer(document, as_json, lambda: print_checked(document))
+    answer(document, as_json, lambda: print_space_check(document))
     if not all(law["holds"] for law in document["laws"]):
         raise JobError(f"space {space} breaks laws that searches rely on")
 

@@ -1,4 +1,4 @@
-"""The commands that choose thresholds of a trained network: tune, ladder, policies."""
+"""Commands that choose thresholds of a trained network: tune, ladder, policies."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
-from surrogate_nas.cli.options import NOTHING_GIVEN, GivenLimits, Json, Network, StudyPath, takes_limits
+from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, StudyPath, UserLimits, takes_limits
 
 app = typer.Typer()
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 def tune(
     study: StudyPath,
     network: Network,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     method: Annotated[
         str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")
     ] = "curve",
@@ -28,12 +28,17 @@ def tune(
     from surrogate_nas.documents import curve_document, solution_document
     from surrogate_nas.study.study import Study
 
-    within = limits_of(limits, home)
+    effective_limits = limits_of(limits, home)
     whole = Study(home)
-    solution = whole.tune(network, within, method)  # type: ignore[arg-type]  # which it checks
+    solution = whole.tune(network, effective_limits, method)  # type: ignore[arg-type]  # which it checks
     curve = curve_document(whole, network)
-    document = {"limits": within.model_dump(), "method": method, **solution_document(solution), "curve": curve}
-    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {within}"))
+    document = {
+        "limits": effective_limits.model_dump(),
+        "method": method,
+        **solution_document(solution),
+        "curve": curve,
+    }
+    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {effective_limits}"))
 
 
 @app.command()
@@ -42,7 +47,7 @@ def ladder(
     study: StudyPath,
     network: Network,
     rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
     """Thresholds of a trained network for several budgets within limits, by default the study's.
@@ -54,9 +59,9 @@ def ladder(
     from surrogate_nas.documents import ladder_document
     from surrogate_nas.study.study import Study
 
-    within = limits_of(limits, home)
-    found = Study(home).ladder(network, within, rungs)
-    answer(ladder_document(found), as_json, lambda: print_ladder(found, f"{network} within {within}"))
+    effective_limits = limits_of(limits, home)
+    settings = Study(home).ladder(network, effective_limits, rungs)
+    answer(ladder_document(settings), as_json, lambda: print_ladder(settings, f"{network} within {effective_limits}"))
 
 
 @app.command()
@@ -64,7 +69,7 @@ def ladder(
 def policies(
     study: StudyPath,
     network: Network,
-    limits: GivenLimits = NOTHING_GIVEN,
+    limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
     """Compare exit policies on a trained network, each at its own best thresholds within limits, without training.
@@ -76,7 +81,7 @@ def policies(
     from surrogate_nas.documents import solution_document
     from surrogate_nas.study.study import Study
 
-    within = limits_of(limits, home)
-    found = Study(home).compare_policies(network, within)
-    document = [solution_document(s) for s in found]
-    answer(document, as_json, lambda: print_policies(found, f"{network} within {within}"))
+    effective_limits = limits_of(limits, home)
+    solutions = Study(home).compare_policies(network, effective_limits)
+    document = [solution_document(s) for s in solutions]
+    answer(document, as_json, lambda: print_policies(solutions, f"{network} within {effective_limits}"))

@@ -12,7 +12,7 @@ from surrogate_nas.foundation.errors import InputError
 app = typer.Typer()
 Channels = Annotated[int, typer.Option(help="Of the images.")]
 Size = Annotated[int, typer.Option(help="Side of the images in pixels.")]
-Classes = Annotated[int, typer.Option(help="That there are.")]
+NumberOfClasses = Annotated[int, typer.Option(help="That there are.")]
 
 
 @app.command()
@@ -25,7 +25,7 @@ def measure(
     freeze: Freeze = False,
     image_size: Size = 32,
     channels: Channels = 3,
-    classes: Classes = 10,
+    classes: NumberOfClasses = 10,
     runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9,
     as_json: Json = False,
 ) -> None:
@@ -43,10 +43,12 @@ def measure(
     from surrogate_nas.space.yaml_files import load_space
 
     shape = ImageShape(channels, image_size, classes)
-    mounted = mount_of(locals())
-    searched = SearchSpace(mounted.space(shape) if mounted else load_space(space or DEFAULT_SPACE))
+    mounted_backbone = mount_of(locals())
+    search_space = SearchSpace(
+        mounted_backbone.space(shape) if mounted_backbone else load_space(space or DEFAULT_SPACE)
+    )
     on_unit = Countdown("timings").at
-    table = time_units(searched, costing_for(searched, shape), output, runs=runs, on_unit=on_unit)
+    table = time_units(search_space, costing_for(search_space, shape), output, runs=runs, on_unit=on_unit)
     values = [entry.value for entry in table.entries.values()]
     document = {
         "table": str(output),
@@ -55,5 +57,5 @@ def measure(
         "least": min(values),
         "most": max(values),
     }
-    shown = f"{output}: {len(values)} units, {min(values):,.1f} to {max(values):,.1f} {MICROSECONDS} each"
-    answer(document, as_json, lambda: typer.echo(shown))
+    summary = f"{output}: {len(values)} units, {min(values):,.1f} to {max(values):,.1f} {MICROSECONDS} each"
+    answer(document, as_json, lambda: typer.echo(summary))

@@ -1,1 +1,1 @@
-"""The report: one offline page a person can look at, figures for print, and the front as a table a program can read."""
+"""The report: an offline HTML page, figures for print, and the front as CSV."""

@@ -1,4 +1,4 @@
-"""The page's style and script, which travel inside it."""
+"""CSS and JavaScript embedded in the page."""
 
 STYLE = """
 :root { color-scheme: light; }

@@ -1,28 +1,28 @@
-"""Hand-made baselines against the front: which solutions to compare is decided on tune, what is said is of test."""
+"""Hand-made baselines compared with the front: solutions are chosen on tune, and their test figures reported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
-from surrogate_nas.report.text import at, count, entry, escape, paragraph, percent, table
+from surrogate_nas.report.text import at, count, entry, escape, html_table, paragraph, percent
 from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.results import Measured, Solution
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the front has to set against a baseline. Chosen on tune."""
+    """A baseline and the solutions of the front to compare it with, chosen on tune."""
 
     baseline: Solution
     as_accurate: Solution | None
-    """The cheapest that is at least as accurate."""
+    """The cheapest solution that is at least as accurate."""
     as_cheap: Solution | None
-    """The most accurate that costs no more."""
+    """The most accurate solution that needs no more expected MACs."""
 
     @classmethod
     def of(cls, baseline: Solution, front: Sequence[Solution]) -> "Comparison":
-        """Of a baseline at an operating point with a front."""
+        """Compare a baseline at an operating point with a front."""
         tune = baseline.tune
         as_accurate = [s for s in front if s.tune.accuracy >= tune.accuracy]
         as_cheap = [s for s in front if s.tune.expected_macs <= tune.expected_macs]
@@ -33,7 +33,7 @@ class Comparison:
         )
 
     def sentences(self) -> str:
-        """Both answers, as HTML."""
+        """The comparison in sentences, as HTML."""
         same = self.as_accurate is not None and self.as_accurate is self.as_cheap
         if same and self.as_accurate is not None:
             return (
@@ -112,11 +112,11 @@ def _table(contents: Contents) -> str:
         )
         for b in contents.baselines
     ]
-    return table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
+    return html_table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
 
 
 def points(baseline: Baseline) -> list[Solution]:
-    """With its exits off, and at its most accurate thresholds where those are others."""
+    """A baseline with its exits off, and at its most accurate thresholds if these differ."""
     off, best = baseline.exits_off, baseline.most_accurate
     return [off] if best.operating_point == off.operating_point else [off, best]
 

@@ -1,7 +1,7 @@
-"""How far the confidence of each exit is to be believed."""
+"""The section on calibration: expected calibration error and temperature of each exit."""
 
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.text import entry, escape, exit_name, paragraph, percent, section, table
+from surrogate_nas.report.text import entry, escape, exit_name, html_table, paragraph, percent, section
 
 COLUMNS = ("network", "exit", "calibration error", "temperature", "calibration error with it")
 
@@ -26,4 +26,4 @@ def calibration_section(contents: Contents) -> str:
         "from the share of answers that are right. A temperature, fitted on tune, divides the logits; it changes no "
         "answer, only how sure it sounds. Thresholds are used with it where the settings say temperature: true."
     )
-    return section("How sure exits are", paragraph(note, "note"), table("Calibration of exits", COLUMNS, rows))
+    return section("How sure exits are", paragraph(note, "note"), html_table("Calibration of exits", COLUMNS, rows))

@@ -1,4 +1,4 @@
-"""The section of the classes: how accurate some solutions and the baselines are for each of them."""
+"""The section on classes: accuracy per class of some solutions and of the baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from surrogate_nas.report.contents import Classes, Contents
 from surrogate_nas.report.front_table import MOST_CLASSES
 from surrogate_nas.report.solutions import evenly_by_cost
-from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.study.results import Measured
 
 ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
-"""Up to so many classes all are in the table; of more, the worst and the best."""
+"""The table lists all classes up to ALL_SHOWN; of more, only the worst and the best."""
 IMBALANCED = 1.5
-"""Images of the largest class, as a multiple of the smallest, from which on the data are called imbalanced."""
+"""Ratio of the largest class to the smallest (in images) from which on the data are called imbalanced."""
 DARKEST, LIGHTEST = 0.55, 0.05
 """Opacity of the colour of the table's lowest accuracy, on which text stays legible, unless that is above 95 %."""
 
@@ -22,7 +22,7 @@ class Column:
     """A network at an operating point, on test."""
 
     heading: str
-    """HTML."""
+    """Heading of the column, as HTML."""
     test: Measured
 
     @property
@@ -32,7 +32,7 @@ class Column:
 
     @property
     def uneven(self) -> bool:
-        """Whether one class is worse than another."""
+        """Whether the classes differ in accuracy."""
         return any(a is not None and a > self.lowest for a in self.test.class_accuracy)
 
 
@@ -42,12 +42,12 @@ def classes_section(contents: Contents) -> str:
     columns = [*solution_columns(contents), *_baseline_columns(contents)]
     if not columns:
         return section(title, paragraph("Nothing has been trained yet."))
-    listed = listed_classes(contents, columns)
+    indices = listed_classes(contents, columns)
     headings = ("class", "test images", *(column.heading for column in columns))
     lowest = min(column.lowest for column in columns)
-    rows = [*_summary(columns), *(_class_row(c, classes, columns, lowest) for c in listed)]
-    notes = [paragraph(balance_text(classes)), paragraph(_intro(len(listed), len(classes.images)), "note")]
-    return section(title, *notes, table("Accuracy per class", headings, rows, "classes"))
+    rows = [*_summary(columns), *(_class_row(c, classes, columns, lowest) for c in indices)]
+    notes = [paragraph(balance_text(classes)), paragraph(_intro(len(indices), len(classes.images)), "note")]
+    return section(title, *notes, html_table("Accuracy per class", headings, rows, "classes"))
 
 
 def solution_columns(contents: Contents) -> list[Column]:
@@ -63,7 +63,7 @@ def solution_columns(contents: Contents) -> list[Column]:
 
 
 def _baseline_columns(contents: Contents) -> list[Column]:
-    """Each at the thresholds that are most accurate on tune."""
+    """One column per baseline, at its most accurate thresholds on tune."""
     return [Column(f"baseline<br>{escape(b.name)}", b.most_accurate.test) for b in contents.baselines]
 
 
@@ -73,8 +73,8 @@ def listed_classes(contents: Contents, columns: Sequence[Column]) -> list[int]:
     accuracy = leading.test.class_accuracy
     if len(accuracy) <= ALL_SHOWN:
         return list(range(len(accuracy)))
-    known = [c for c, a in enumerate(accuracy) if a is not None]
-    order = sorted(known, key=lambda c: accuracy[c] or 0.0)
+    candidates = [c for c, a in enumerate(accuracy) if a is not None]
+    order = sorted(candidates, key=lambda c: accuracy[c] or 0.0)
     return [*order[:WORST_SHOWN], *order[WORST_SHOWN:][-BEST_SHOWN:]]
 
 
@@ -93,12 +93,12 @@ def balance_text(classes: Classes) -> str:
     )
 
 
-def _intro(listed: int, n: int) -> str:
+def _intro(rows: int, n: int) -> str:
     text = (
         "Share of the test images of each class that is answered right; the darker, the worse. Class-balanced accuracy "
         "is the mean over the classes. Baselines are at the thresholds most accurate on tune."
     )
-    if listed == n:
+    if rows == n:
         return text
     few = f"Shown are the {WORST_SHOWN} worst and the {BEST_SHOWN} best of {n} classes for the most accurate solution"
     return f"{text} {few}; all are in {_where_all_are(n)}."

@@ -1,4 +1,4 @@
-"""All that a report shows, read from the study once. What follows from it needs no study."""
+"""Contents of a report, read from the study once; the sections are rendered from them without the study."""
 
 import importlib.metadata
 from collections import Counter
@@ -33,15 +33,15 @@ ROUNDING = 1e-9  # a measured share may differ from an interval's end by roundin
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class TrainedNetwork:
     """One trained network, measured on test."""
 
     record: Record
     parameters: int
     curve: Measurements
-    """At the thresholds of its tune curve, cheapest on tune first."""
+    """Test measurements at the thresholds of its tune curve, cheapest on tune first."""
     to_the_end: Measured
-    """With every early exit off."""
+    """Figures with every early exit off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,66 +49,66 @@ class Baseline:
     """A hand-made network, trained to compare the front with."""
 
     name: str
-    """With the id where two have the same."""
+    """Name of the architecture; followed by the record's id if two baselines have the same."""
     exits_off: Solution
-    """With every early exit off."""
+    """The baseline with every early exit off."""
     most_accurate: Solution
-    """At the thresholds that are most accurate on tune."""
+    """The baseline at its most accurate thresholds on tune."""
     curve: Measurements
-    """On test, at the thresholds of its tune curve, cheapest on tune first."""
+    """Test measurements at the thresholds of its tune curve, cheapest on tune first."""
 
     @property
     def has_exits(self) -> bool:
-        """Whether it has an exit before the last."""
+        """Whether the network has early exits."""
         return len(self.exits_off.record.architecture.exit_positions) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes, and how many images of each the test split has."""
+    """Names of the classes and their numbers of test images."""
 
     names: tuple[str, ...]
-    """Their numbers where the data set cannot be read."""
+    """Class indices as text if the data set cannot be read."""
     images: tuple[int, ...]
-    """Empty until a network has been trained."""
+    """Test images per class; empty until a network has been trained."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A prediction with its 90 % interval, and what the training then measured on tune."""
+class PredictionCheck:
+    """A predicted mean with its 90 % interval, and the value measured on tune after the training."""
 
     mean: float
     low: float
     high: float
-    measured: float
+    measurement: float
 
     @classmethod
-    def of(cls, predicted: Sequence[float], measured: float) -> "Compared":
-        """From (mean, low, high)."""
-        mean, low, high = predicted
-        return cls(mean, low, high, measured)
+    def of(cls, prediction: Sequence[float], measurement: float) -> "PredictionCheck":
+        """Build from a prediction (mean, low, high) and the measured value."""
+        mean, low, high = prediction
+        return cls(mean, low, high, measurement)
 
     @property
     def inside(self) -> bool:
         """Whether the measured value lies in the interval."""
-        slack = ROUNDING * max(abs(self.measured), 1)
-        return self.low - slack <= self.measured <= self.high + slack
+        slack = ROUNDING * max(abs(self.measurement), 1)
+        return self.low - slack <= self.measurement <= self.high + slack
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """A network that was predicted before it was trained."""
+class CheckedPrediction:
+    """Predictions for a network before its training, with the values measured after it."""
 
     record: Record
     operating_point: OperatingPoint
-    """At which it was predicted."""
-    accuracy: Compared
-    expected_macs: Compared
+    """Thresholds for which the predictions were made."""
+    accuracy: PredictionCheck
+    expected_macs: PredictionCheck
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSizes:
-    """Images of each split; `None` where it cannot be told."""
+    """Images per split; `None` if unknown."""
 
     train: int | None
     tune: int | None
@@ -117,32 +117,32 @@ class SplitSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """All that a report shows."""
+    """Contents of a report."""
 
     header: Header
     costing: Costing
     positions: int
-    """Exit positions of the space."""
+    """Number of exit positions of the space."""
     limits: Limits
     records: tuple[Record, ...]
-    """In the order they were proposed; failures are among them."""
-    networks: tuple[Network, ...]
+    """Records of the search in the order of proposal, failures included."""
+    networks: tuple[TrainedNetwork, ...]
     front: tuple[Solution, ...]
     nearest: Solution | None
-    """What comes nearest to the limits, where nothing keeps them."""
-    verified: tuple[Verified, ...]
-    fitted: FittedSurrogate | None
+    """The solution nearest to the limits, if none is within them."""
+    predictions: tuple[CheckedPrediction, ...]
+    surrogate: FittedSurrogate | None
     """`None` while too few networks have been trained."""
     hypervolume: tuple[float, ...]
-    """After each of the records."""
+    """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
     failed_baselines: tuple[Record, ...]
     finals: tuple[Final, ...]
-    """At full fidelity, the most accurate on tune first."""
+    """Networks at full fidelity, the most accurate on tune first."""
     calibration: tuple[tuple[str, tuple[ExitCalibration, ...]], ...]
-    """Of some networks of the front, by their ids: each exit's."""
+    """Record ids of some networks of the front, each with the calibration of its exits."""
     latencies: tuple[Latency, ...]
-    """Of exported networks that were timed."""
+    """Latencies of exported networks that were timed."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -151,11 +151,11 @@ class Contents:
 
     @classmethod
     def of(cls, study: Study) -> "Contents":
-        """Read a study, and fit its surrogate if that is not up to date."""
+        """Read the contents from a study; fits its surrogate if that is not up to date."""
         records, baselines = study.records(), study.baselines()
-        trained = [r for r in records if r.outputs is not None]
-        front = tuple(study.front()) if trained else ()
-        nearest = study.nearest() if trained and not front else None
+        trained_records = [r for r in records if r.outputs is not None]
+        front = tuple(study.front()) if trained_records else ()
+        nearest = study.nearest() if trained_records and not front else None
         splits = _splits(study)
         return cls(
             header=study.archive.header,
@@ -163,40 +163,42 @@ class Contents:
             positions=study.space.positions,
             limits=study.settings.limits,
             records=tuple(records),
-            networks=tuple(_network(study, r) for r in trained),
+            networks=tuple(_network(study, r) for r in trained_records),
             front=front,
             nearest=nearest,
-            verified=tuple(_predicted(study, trained)),
-            fitted=_fitted(study),
+            predictions=tuple(_checked_predictions(study, trained_records)),
+            surrogate=_fit_surrogate(study),
             hypervolume=tuple(study.hypervolume()) if records else (),
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
-            finals=tuple(study.finals()) if trained else (),
+            finals=tuple(study.finals()) if trained_records else (),
             calibration=_calibration(front),
             latencies=tuple(read_latencies(study.path)),
-            classes=_classes(study, [*trained, *baselines]),
+            classes=_classes(study, [*trained_records, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, study.solutions.views),
-            splits=_split_sizes(splits, trained),
+            splits=_split_sizes(splits, trained_records),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
         )
 
     @property
-    def failed(self) -> tuple[Record, ...]:
-        """Trainings that gave no outputs."""
+    def failures(self) -> tuple[Record, ...]:
+        """Records of failed trainings."""
         return tuple(r for r in self.records if r.failure is not None)
 
 
 def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibration, ...]], ...]:
     records = list({s.record.id: s.record for s in front}.values())
-    chosen = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
-    return tuple((r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in chosen if r.outputs is not None)
+    networks = [records[i] for i in evenly(len(records), MOST_CALIBRATED)]
+    return tuple(
+        (r.id, tuple(ExitCalibration.of(r.architecture, r.outputs))) for r in networks if r.outputs is not None
+    )
 
 
-def _network(study: Study, record: Record) -> Network:
+def _network(study: Study, record: Record) -> TrainedNetwork:
     test = study.exits(record, "test")
     to_the_end = study.measured(record, "test", _all_off(study, record))
-    return Network(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
+    return TrainedNetwork(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
 
 
 def _all_off(study: Study, record: Record) -> OperatingPoint:
@@ -207,9 +209,9 @@ def _curve(study: Study, record: Record) -> Measurements:
     return study.exits(record, "test").measure(study.exits(record, "tune").curve.thresholds)
 
 
-def _baselines(study: Study, trained: Sequence[Record]) -> tuple[Baseline, ...]:
-    names = Counter(name_of(r.architecture) for r in trained)
-    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in trained)
+def _baselines(study: Study, records: Sequence[Record]) -> tuple[Baseline, ...]:
+    names = Counter(name_of(r.architecture) for r in records)
+    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in records)
 
 
 def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
@@ -233,23 +235,25 @@ def _classes(study: Study, records: Sequence[Record]) -> Classes:
     return Classes(names, () if labels is None else tuple(np.bincount(labels, minlength=n).tolist()))
 
 
-def _predicted(study: Study, trained: Sequence[Record]) -> Iterator[Verified]:
-    """Those of which accuracy and expected MACs were predicted; a strategy need not do so."""
-    for record in trained:
-        said = record.proposal.prediction
-        if said is not None and {"thresholds", "accuracy", "expected_macs"} <= said.keys():
-            yield _verified(study, record, said)
+def _checked_predictions(study: Study, records: Sequence[Record]) -> Iterator[CheckedPrediction]:
+    """Check the records whose accuracy and expected MACs were predicted; not every strategy predicts them."""
+    for record in records:
+        prediction = record.proposal.prediction
+        if prediction is not None and {"thresholds", "accuracy", "expected_macs"} <= prediction.keys():
+            yield _checked_prediction(study, record, prediction)
 
 
-def _verified(study: Study, record: Record, said: Mapping[str, Any]) -> Verified:
+def _checked_prediction(study: Study, record: Record, prediction: Mapping[str, Any]) -> CheckedPrediction:
     temperatures = study.temperatures(record)
-    point = OperatingPoint(tuple(said["thresholds"]), said.get("policy", study.policy), temperatures)
-    measured = study.measured(record, "tune", point)
-    accuracy = Compared.of(said["accuracy"], measured.accuracy)
-    return Verified(record, point, accuracy, Compared.of(said["expected_macs"], measured.expected_macs))
+    point = OperatingPoint(tuple(prediction["thresholds"]), prediction.get("policy", study.policy), temperatures)
+    outcome = study.measured(record, "tune", point)
+    accuracy = PredictionCheck.of(prediction["accuracy"], outcome.accuracy)
+    return CheckedPrediction(
+        record, point, accuracy, PredictionCheck.of(prediction["expected_macs"], outcome.expected_macs)
+    )
 
 
-def _fitted(study: Study) -> FittedSurrogate | None:
+def _fit_surrogate(study: Study) -> FittedSurrogate | None:
     try:
         return study.fit()
     except JobError:  # fewer networks than a surrogate needs
@@ -263,8 +267,8 @@ def _splits(study: Study) -> Splits | None:
         return None
 
 
-def _split_sizes(splits: Splits | None, trained: Sequence[Record]) -> SplitSizes:
+def _split_sizes(splits: Splits | None, records: Sequence[Record]) -> SplitSizes:
     if splits is None:
-        outputs = trained[0].outputs if trained else None
+        outputs = records[0].outputs if records else None
         return SplitSizes(None, *((len(outputs.tune.labels), len(outputs.test.labels)) if outputs else (None, None)))
     return SplitSizes(len(splits.train), len(splits.tune), len(splits.test))

@@ -1,4 +1,4 @@
-"""What the page's figures and those for print share: colours, marks, axis ranges.
+"""Colours, marks and axis ranges shared by the page's figures and those for print.
 
 Colours are Okabe and Ito's, which the colour-blind can tell apart; shapes, dashes and text carry the same.
 """
@@ -15,17 +15,17 @@ BLUE, VERMILLION, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
 SKY, YELLOW = "#56B4E9", "#F0E442"
 GREY = "#8A8A8A"
 FIGURES, KINDS = "figures", ("svg", "png")
-"""The folder of the figures for print, and their forms."""
-DRAWN = frozenset({"max_macs", "min_accuracy"})
-"""Limits that the axes of the front, expected MACs and accuracy, have room for."""
+"""Folder of the figures for print, and their file formats."""
+DRAWN_LIMITS = frozenset({"max_macs", "min_accuracy"})
+"""Limits that can be drawn on the axes of the front (expected MACs and accuracy)."""
 POINTS_PER_LINE = 60  # of a network's curve that are drawn; more cannot be told apart
 MARGIN = 0.06
-"""Of accuracy, below the lowest point."""
+"""Room below the lowest point, in units of accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a point looks, in plotly's and in matplotlib's words."""
+    """Marker symbols (for plotly and matplotlib) and colour of a kind of point."""
 
     plotly: str
     matplotlib: str
@@ -40,17 +40,17 @@ MARKS: dict[Origin, Mark] = {
 NEAREST = Mark("x", "X", VERMILLION)
 _BASELINES = (("star", "*"), ("triangle-up", "^"), ("triangle-down", "v"), ("hexagon", "h"), ("cross", "P"))
 EXIT_COLOURS = ((YELLOW, BLACK), (SKY, BLACK), (GREEN, BLACK), (BLUE, "#FFFFFF"), (BLACK, "#FFFFFF"))
-"""Of the exits in order, and of text on them; each is darker than the one before, in grey too."""
+"""Fill and text colours of the exits in order; each fill is darker than the one before, in greyscale too."""
 HATCHES = ("", "//", "..", "xx", "")
 
 
 def baseline_mark(index: int) -> Mark:
-    """Of the baseline with that place among the baselines."""
+    """Mark of the baseline with an index."""
     return Mark(*_BASELINES[index % len(_BASELINES)], BLACK)
 
 
 def exit_colour(position: int) -> tuple[str, str]:
-    """Of an exit, and of text on it."""
+    """Fill and text colours of an exit."""
     return EXIT_COLOURS[position % len(EXIT_COLOURS)]
 
 
@@ -59,11 +59,11 @@ def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, 
 
     The feet of the curves, near chance, are left to those who zoom out, but for those of the baselines.
     """
-    limits, shown = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
+    limits, solutions = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
     macs = [float(n.curve.expected_macs.min()) for n in contents.networks]
     macs += [n.to_the_end.expected_macs for n in contents.networks]
     low = [float(np.quantile([n.to_the_end.accuracy for n in contents.networks], 0.1))]
-    low += [s.test.accuracy_interval[0] for s in shown]
+    low += [s.test.accuracy_interval[0] for s in solutions]
     for baseline in contents.baselines:
         macs += [baseline.exits_off.test.expected_macs, float(baseline.curve.expected_macs.min())]
         low += [baseline.exits_off.test.accuracy_interval[0], float(baseline.curve.accuracy.min())]

@@ -1,4 +1,4 @@
-"""The section that shows images that leave early and late."""
+"""The section with example images that leave early and late."""
 
 import base64
 import io
@@ -9,16 +9,16 @@ from PIL import Image
 
 from surrogate_nas.datasets.dataset import Images
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example, Leaving
+from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example, ExitExamples
 from surrogate_nas.report.text import at, count, escape, exit_name, paragraph, percent, section
 
 LARGEST = 96
-"""Pixels of a side; larger images are reduced, so that the page stays small."""
+"""Longest side in pixels; larger images are scaled down to keep the page small."""
 WRONG = "✗"
 
 
 def examples_section(contents: Contents) -> str:
-    """For one solution a row of images for each of its exits."""
+    """One row of example images per exit of one solution."""
     title, examples = "Images that leave early and late", contents.examples
     if examples.solution is None or examples.missing:
         return section(title, paragraph(examples.missing))
@@ -29,36 +29,36 @@ def examples_section(contents: Contents) -> str:
     intro = (
         f"Test images of {at(solution)}, {which} at least {FEWEST_EARLY_TEXT} of the test images leave early. "
         f"Up to {MOST_IMAGES} of each exit, drawn at random (always the same), not chosen. Below each its class; "
-        f"{WRONG} marks a wrong answer{_what_follows(examples.leaving)}."
+        f"{WRONG} marks a wrong answer{_what_follows(examples.per_exit)}."
     )
     rows = [
-        _row(leaving, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
-        for leaving in examples.leaving
+        _row(exit_examples, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
+        for exit_examples in examples.per_exit
     ]
     return section(title, paragraph(intro, "note"), *rows)
 
 
-def _what_follows(leaving: Sequence[Leaving]) -> str:
-    known = any(example.answer is not None for row in leaving for example in row.drawn)
-    return ", which follows it" if known else "; which it was is not stored for so many classes"
+def _what_follows(per_exit: Sequence[ExitExamples]) -> str:
+    has_answers = any(example.answer is not None for exit_examples in per_exit for example in exit_examples.examples)
+    return ", which follows it" if has_answers else "; which it was is not stored for so many classes"
 
 
-def _row(leaving: Leaving, n: int, last: int, names: Sequence[str]) -> str:
-    name = exit_name(leaving.position, last)
+def _row(exit_examples: ExitExamples, n: int, last: int, names: Sequence[str]) -> str:
+    name = exit_name(exit_examples.position, last)
     heading = f"<h3>{name[0].upper()}{name[1:]}</h3>"
-    if leaving.count == 0:
+    if exit_examples.count == 0:
         return f"{heading}\n{paragraph('No test image leaves here.')}"
-    share = f"{count(leaving.count)} of {count(n)} test images leave here ({percent(leaving.count / n)})."
-    drawn = "\n".join(_figure(example, names, name) for example in leaving.drawn)
-    return f'<div class="leaving">\n{heading}\n{paragraph(share)}\n<div class="images">{drawn}</div></div>'
+    share = f"{count(exit_examples.count)} of {count(n)} test images leave here ({percent(exit_examples.count / n)})."
+    figures = "\n".join(_figure(example, names, name) for example in exit_examples.examples)
+    return f'<div class="leaving">\n{heading}\n{paragraph(share)}\n<div class="images">{figures}</div></div>'
 
 
 def _figure(example: Example, names: Sequence[str], exit_: str) -> str:
     label = names[example.label]
     answer = "" if example.answer is None else f"\N{NO-BREAK SPACE}{names[example.answer]}"
-    said = "answered right" if example.right else f"answered wrong{answer}"
+    verdict = "answered right" if example.right else f"answered wrong{answer}"
     caption = escape(label) if example.right else f"{escape(label)} <b>{WRONG}{escape(answer)}</b>"
-    alt = escape(f"test image of class {label}, {said}, leaves at {exit_}")
+    alt = escape(f"test image of class {label}, {verdict}, leaves at {exit_}")
     return f'<figure><img src="{data_uri(example.image)}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
 
 

@@ -1,20 +1,20 @@
-"""The section that says where images leave: for each solution of the page a bar, and the same in words."""
+"""The section on exit rates: one bar per solution of the page, and the same in words."""
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import exit_colour
 from surrogate_nas.report.leaving import ExitShare, exit_shares
-from surrogate_nas.report.solutions import shown, static_links
+from surrogate_nas.report.solutions import page_solutions, static_links
 from surrogate_nas.report.text import at, count, exit_name, paragraph, percent, section
 from surrogate_nas.study.results import Solution
 
 LEAST_WITH_TEXT = 0.15
-"""Share of a bar that has room for text on a phone; all shares stand below the bar."""
+"""Smallest share of a bar with room for text on a phone; all shares are listed below the bar."""
 
 
 def exit_mix_section(contents: Contents) -> str:
     """A bar for each solution in the table of the front, or for the nearest."""
-    title, solutions = "Where images leave", shown(contents)
+    title, solutions = "Where images leave", page_solutions(contents)
     if not solutions:
         return section(title, paragraph("Nothing has been trained yet."))
     intro = (
@@ -48,7 +48,7 @@ def _key(share: ExitShare) -> str:
 
 
 def share_text(share: ExitShare, last: int) -> str:
-    """What happens at an exit, in words; `last` is the position of the last."""
+    """Exit rate, accuracy and MACs of an exit in words; `last` is the position of the last exit."""
     name, macs = exit_name(share.position, last), f"{count(share.macs)} MACs"
     if share.accuracy is None:
         return f"{name}: nobody leaves here; {macs}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from surrogate_nas.report.contents import Compared, Contents
+from surrogate_nas.report.contents import Contents, PredictionCheck
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
 from surrogate_nas.surrogates.fit import FittedSurrogate
@@ -30,53 +30,53 @@ def div(figure: go.Figure, name: str) -> str:
 
 
 def captioned(figure: go.Figure, name: str, caption: str) -> str:
-    """The same with a caption, as HTML."""
+    """A figure with a caption, as HTML."""
     return f"<figure>\n{div(figure, name)}\n<figcaption>{caption}</figcaption>\n</figure>"
 
 
 def accuracy_figure(contents: Contents) -> go.Figure:
     """Accuracy on tune, predicted before the training and measured after it."""
-    return _accuracies([v.accuracy for v in contents.verified], _verified_names(contents))
+    return _accuracies([v.accuracy for v in contents.predictions], _prediction_names(contents))
 
 
 def macs_figure(contents: Contents) -> go.Figure:
     """Expected MACs on tune, predicted before the training and measured after it."""
-    return _macs([v.expected_macs for v in contents.verified], _verified_names(contents))
+    return _macs([v.expected_macs for v in contents.predictions], _prediction_names(contents))
 
 
-def _verified_names(contents: Contents) -> list[str]:
+def _prediction_names(contents: Contents) -> list[str]:
     return [
-        f"{v.record.id}, round {v.record.proposal.round}, thresholds {v.operating_point}" for v in contents.verified
+        f"{v.record.id}, round {v.record.proposal.round}, thresholds {v.operating_point}" for v in contents.predictions
     ]
 
 
-def held_out_figures(fitted: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
-    """Accuracy and expected MACs of every trained network, by the surrogate in use when it had not seen it."""
+def held_out_figures(surrogate: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
+    """Held-out predictions of accuracy and expected MACs for every trained network, by the surrogate in use."""
     accuracy, macs = (
-        [Compared(*point) for point in fitted.chosen_validation.held_out[target].T.tolist()]
+        [PredictionCheck(*point) for point in surrogate.chosen_validation.held_out[target].T.tolist()]
         for target in (ACCURACY, EXPECTED_MACS)
     )
-    names = list(fitted.predictor.design.records)
+    names = list(surrogate.predictor.design.records)
     return _accuracies(accuracy, names), _macs(macs, names)
 
 
-def _accuracies(compared: Sequence[Compared], names: Sequence[str]) -> go.Figure:
-    figure = _against(compared, names, ".1%")
+def _accuracies(predictions: Sequence[PredictionCheck], names: Sequence[str]) -> go.Figure:
+    figure = _prediction_figure(predictions, names, ".1%")
     figure.update_xaxes(title_text="predicted tune accuracy (%)", tickformat=".0%")
     figure.update_yaxes(title_text="measured tune accuracy (%)", tickformat=".0%")
     return figure
 
 
-def _macs(compared: Sequence[Compared], names: Sequence[str]) -> go.Figure:
-    figure = _against(compared, names, ",.0f")
+def _macs(predictions: Sequence[PredictionCheck], names: Sequence[str]) -> go.Figure:
+    figure = _prediction_figure(predictions, names, ",.0f")
     figure.update_xaxes(title_text="predicted expected MACs (log scale)", **LOG)
     figure.update_yaxes(title_text="measured expected MACs (log scale)", **LOG)
     return figure
 
 
-def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> go.Figure:
+def _prediction_figure(predictions: Sequence[PredictionCheck], names: Sequence[str], form: str) -> go.Figure:
     figure = go.Figure()
-    ends = [min(min(c.low, c.measured) for c in compared), max(max(c.high, c.measured) for c in compared)]
+    ends = [min(min(c.low, c.measurement) for c in predictions), max(max(c.high, c.measurement) for c in predictions)]
     figure.add_trace(
         go.Scatter(
             x=ends,
@@ -91,13 +91,13 @@ def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> g
         (True, "inside the interval", "circle", BLUE),
         (False, "outside", "x", VERMILLION),
     ):
-        some = [(name, c) for name, c in zip(names, compared, strict=True) if c.inside is inside]
+        some = [(name, c) for name, c in zip(names, predictions, strict=True) if c.inside is inside]
         if not some:
             continue
         figure.add_trace(
             go.Scatter(
                 x=[c.mean for _, c in some],
-                y=[c.measured for _, c in some],
+                y=[c.measurement for _, c in some],
                 mode="markers",
                 name=label,
                 error_x={
@@ -116,7 +116,7 @@ def _against(compared: Sequence[Compared], names: Sequence[str], form: str) -> g
 
 
 def hypervolume_figure(contents: Contents) -> go.Figure:
-    """Hypervolume on tune after each training, and where the search began."""
+    """Hypervolume on tune after each training, with the start of the search marked."""
     volumes, records = contents.hypervolume, contents.records
     number = list(range(1, len(records) + 1))
     figure = go.Figure(
@@ -158,7 +158,7 @@ def hypervolume_figure(contents: Contents) -> go.Figure:
 
 
 def style(figure: go.Figure, height: int) -> None:
-    """What the page's figures have in common; their axes must have been made."""
+    """Apply the common layout of the page's figures; their axes must exist."""
     figure.update_layout(
         template="plotly_white",
         height=height,

@@ -1,16 +1,16 @@
-"""The networks at full fidelity, if there are any."""
+"""The section on networks at full fidelity."""
 
 import math
 
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, limits_text, paragraph, percent, section
 from surrogate_nas.study.finals import Final, RankAgreement
 
 COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seeds", "expected MACs", "in the search")
 
 
 def finals_section(contents: Contents) -> str:
-    """Means over seeds, beside what the search had measured; nothing if nothing was finalized."""
+    """Means over seeds beside the accuracies in the search; empty if no network was finalized."""
     if not contents.finals:
         return ""
     note = (
@@ -21,13 +21,13 @@ def finals_section(contents: Contents) -> str:
     costs = any(final.test_cost is not None for final in contents.finals)
     columns = [*COLUMNS, *["expected cost"] * costs]
     rows = [_row(final) for final in contents.finals]
-    parts = [paragraph(note, "note"), table("Networks at full fidelity", columns, rows, "finals")]
-    held = RankAgreement.of(contents.finals)
-    if held is not None:
+    parts = [paragraph(note, "note"), html_table("Networks at full fidelity", columns, rows, "finals")]
+    agreement = RankAgreement.of(contents.finals)
+    if agreement is not None:
         parts.append(
             paragraph(
                 f"How the ranking held: accuracies on tune in the search and at full fidelity agree with Kendall's τ "
-                f"{held.tau:.2f} over {held.n} networks."
+                f"{agreement.tau:.2f} over {agreement.n} networks."
             )
         )
     return section("At full fidelity", *parts)

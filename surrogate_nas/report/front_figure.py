@@ -11,7 +11,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import evenly
-from surrogate_nas.report.contents import Baseline, Contents, Network
+from surrogate_nas.report.contents import Baseline, Contents, TrainedNetwork
 from surrogate_nas.report.drawing import (
     BLACK,
     GREEN,
@@ -30,7 +30,7 @@ from surrogate_nas.study.results import Measured, Solution
 
 FAINT, REGION = "rgba(110,110,110,0.4)", "rgba(0,158,115,0.09)"
 LABEL_BELOW, LABEL_STEP = 90, 18
-"""Pixels from a baseline down to the highest label, and from one label to the next."""
+"""Pixels from a baseline down to the highest label, and between labels."""
 
 
 def front_figure(contents: Contents) -> go.Figure:
@@ -94,7 +94,7 @@ def _draw_limits(figure: go.Figure, limits: Limits, x_range: tuple[float, float]
         )
 
 
-def _network_curve(network: Network, *, first: bool) -> go.Scatter:
+def _network_curve(network: TrainedNetwork, *, first: bool) -> go.Scatter:
     return _curve(
         network.record,
         network.curve,
@@ -107,24 +107,24 @@ def _network_curve(network: Network, *, first: bool) -> go.Scatter:
 
 
 def _curve(record: Record, curve: Measurements, **look: Any) -> go.Scatter:
-    drawn = curve[evenly(len(curve), POINTS_PER_LINE)]
+    points = curve[evenly(len(curve), POINTS_PER_LINE)]
     return go.Scatter(
-        x=drawn.expected_macs,
-        y=drawn.accuracy,
-        customdata=_curve_notes(drawn),
+        x=points.expected_macs,
+        y=points.accuracy,
+        customdata=_curve_notes(points),
         hovertemplate=_hover(record, "%{customdata[0]}", "%{customdata[1]}"),
         **look,
     )
 
 
-def _curve_notes(measured: Measurements) -> list[list[str]]:
+def _curve_notes(curve: Measurements) -> list[list[str]]:
     return [
         [str(OperatingPoint.from_array(thresholds)), " / ".join(f"{100 * rate:.1f}" for rate in row)]
-        for thresholds, row in zip(measured.thresholds, measured.rates, strict=True)
+        for thresholds, row in zip(curve.thresholds, curve.rates, strict=True)
     ]
 
 
-def _to_the_end(networks: Sequence[Network]) -> go.Scatter:
+def _to_the_end(networks: Sequence[TrainedNetwork]) -> go.Scatter:
     return go.Scatter(
         x=[n.to_the_end.expected_macs for n in networks],
         y=[n.to_the_end.accuracy for n in networks],
@@ -189,11 +189,11 @@ def _solutions(solutions: Sequence[Solution], name: str, mark: Mark) -> go.Scatt
     )
 
 
-def _hover(record: Record, thresholds: str, exit_rates: str, measured: Measured | None = None) -> str:
+def _hover(record: Record, thresholds: str, exit_rates: str, figures: Measured | None = None) -> str:
     """A label; without a measurement it takes accuracy and MACs from the point it belongs to."""
     accuracy, macs = ("%{y:.1%}", "%{x:,.0f}")
-    if measured is not None:
-        accuracy, macs = percent(measured.accuracy), count(measured.expected_macs)
+    if figures is not None:
+        accuracy, macs = percent(figures.accuracy), count(figures.expected_macs)
     encoding = "<br>   /".join(escape(part) for part in str(record.architecture).split("/"))
     return (
         f"<b>{escape(record.id)}</b> ({origin(record)})<br>{encoding}<br>thresholds {thresholds}<br>"

@@ -1,4 +1,4 @@
-"""The front as CSV, every value as measured."""
+"""The front as CSV, without rounding."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ COLUMNS = (
     "worst_macs",
 )
 MOST_CLASSES = 100
-"""Beyond which accuracies of classes have no columns."""
+"""Largest number of classes whose accuracies get columns."""
 
 
 def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
@@ -34,7 +34,7 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
         front: solutions.
         positions: exit positions E of the space; each has a column for its exit rate, counted from 1, and one for the
             accuracy of those who leave there, which is empty where nobody does.
-        classes: that there are; up to 100 of them have columns for their accuracies at the end, counted from 0.
+        classes: number of classes; up to 100 have columns for their accuracies at the end, counted from 0.
     """
     places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()

@@ -1,11 +1,11 @@
-"""How long exported networks take, beside their MACs, where `measure` has timed them."""
+"""The section on latency: times of exported networks by the command `measure`, beside their MACs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from surrogate_nas.report.text import count, entry, escape, paragraph, percent, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 
 TIMED = "exports/*/latency.json"
 COLUMNS = (
@@ -21,14 +21,14 @@ COLUMNS = (
 
 
 class Timing(BaseModel):
-    """Microseconds of a batch."""
+    """Time of a batch in microseconds."""
 
     median: float
     p95: float
 
 
-class Batch(BaseModel):
-    """Of one size."""
+class BatchTimings(BaseModel):
+    """Timings of one batch size: stopping early, to the end, and without early exits."""
 
     routed: Timing
     to_the_end: Timing
@@ -37,31 +37,31 @@ class Batch(BaseModel):
 
 
 class Machine(BaseModel):
-    """What was timed on."""
+    """Machine on which a network was timed."""
 
     processor: str
 
 
 class Macs(BaseModel):
-    """Of the setting that was timed."""
+    """MACs of the timed setting."""
 
     expected: float
     to_the_end: float
 
 
 class Latency(BaseModel):
-    """Of one exported network, as `measure` keeps it."""
+    """Latency of one exported network, as written by `measure`."""
 
     network: str
     setting: int
     threads: int
     machine: Machine
-    batch: Mapping[int, Batch]
+    batch: Mapping[int, BatchTimings]
     macs: Macs
 
 
 def read_latencies(study: Path) -> Iterator[Latency]:
-    """Of every export in a study's folder; a file that is something else is left out."""
+    """Latencies of all exports in a study's folder; other files are skipped."""
     for path in sorted(study.glob(TIMED)):
         try:
             yield Latency.model_validate_json(path.read_bytes())
@@ -70,7 +70,7 @@ def read_latencies(study: Path) -> Iterator[Latency]:
 
 
 def latency_section(latencies: tuple[Latency, ...]) -> str:
-    """A table for each network; nothing if none was timed."""
+    """One table row per network and batch size; empty if no network was timed."""
     if not latencies:
         return ""
     where = {f"{one.threads} thread{'s' if one.threads > 1 else ''} of {one.machine.processor}" for one in latencies}
@@ -80,7 +80,7 @@ def latency_section(latencies: tuple[Latency, ...]) -> str:
         "all test images."
     )
     rows = [_entry(one) for one in latencies]
-    return section("Latency", paragraph(note, "note"), table("Latency of exported networks", COLUMNS, rows))
+    return section("Latency", paragraph(note, "note"), html_table("Latency of exported networks", COLUMNS, rows))
 
 
 def _entry(latency: Latency) -> str:

@@ -1,4 +1,4 @@
-"""Where images leave: how many at each exit, and a few of them drawn by lot."""
+"""Exit rates of a solution, and random example images of each exit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ FEWEST_EARLY = 0.05
 """Share of the test images that must leave early for a network to be worth showing."""
 FEWEST_EARLY_TEXT = f"{100 * FEWEST_EARLY:.0f}\N{NO-BREAK SPACE}%"
 MOST_IMAGES = 12
-"""Of each exit."""
+"""Largest number of example images per exit."""
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ExitShare:
-    """An exit that is on, and what the test split does there."""
+    """Share and accuracy of the test images at an exit that is on."""
 
     position: int
     rate: float
     accuracy: float | None
-    """Of those who leave there; `None` where nobody does."""
+    """Accuracy of the images that leave there; `None` if none does."""
     macs: int
-    """Of an image that leaves there."""
+    """MACs of an image that leaves there."""
 
 
 def exit_shares(solution: Solution, costing: Costing) -> list[ExitShare]:
@@ -46,43 +46,43 @@ def exits_on(solution: Solution) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An image of the test split, and what the exit at which it leaves says of it."""
+    """An image of the test split, with its class and the answer of the exit at which it leaves."""
 
     image: Images
-    """(channels, size, size)."""
+    """Pixels, of shape (channels, size, size)."""
     label: int
     answer: int | None
-    """`None` where only is known whether it is right."""
+    """Predicted class; `None` if only its correctness is stored."""
     right: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """An exit that is on, and some of the images that leave there."""
+class ExitExamples:
+    """Example images of an exit that is on."""
 
     position: int
     count: int
-    """Of all that leave there."""
-    drawn: tuple[Example, ...]
+    """Number of all images that leave there."""
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Images that leave one solution at each of its exits."""
+    """Example images of one solution, for each of its exits."""
 
     solution: Solution | None
-    leaving: tuple[Leaving, ...]
+    per_exit: tuple[ExitExamples, ...]
     missing: str = ""
-    """Why there are none: a sentence."""
+    """Sentence on why there are no examples; else empty."""
 
     @classmethod
     def of(cls, solutions: Sequence[Solution], splits: Splits | None, views: Views) -> "Examples":
-        """Of the solution most accurate on tune among those that let at least 5 % of the test images leave early.
+        """Draw examples of the most accurate solution on tune that lets at least 5 % of the test images leave early.
 
         Args:
             solutions: to choose from.
-            splits: the study's; `None` where they cannot be read.
-            views: the study's.
+            splits: data splits of the study; `None` if they cannot be read.
+            views: views of the study's archive.
         """
         early = [s for s in solutions if 1 - s.test.rates[-1] >= FEWEST_EARLY]
         if not early:
@@ -95,20 +95,20 @@ class Examples:
         assert best.record.outputs is not None
         if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
             return cls(best, (), "The study's images cannot be read any more, so none are shown.")
-        return cls(best, _leaving(best, splits.test, views))
+        return cls(best, _examples_per_exit(best, splits.test, views))
 
 
-def _leaving(solution: Solution, test: LabeledImages, views: Views) -> tuple[Leaving, ...]:
+def _examples_per_exit(solution: Solution, test: LabeledImages, views: Views) -> tuple[ExitExamples, ...]:
     record, point = solution.record, solution.operating_point
     exits = views.under(record, "test", point.policy, point.temperatures)
     route = exits.route(point)
-    found = []
+    per_exit = []
     for e in exits_on(solution):
         here = np.flatnonzero(route == e)
-        lot = np.random.default_rng((SEED, e)).permutation(len(here))[:MOST_IMAGES]
-        drawn = tuple(_example(solution, test, e, int(i), bool(exits.correct[e, i])) for i in here[lot])
-        found.append(Leaving(e, len(here), drawn))
-    return tuple(found)
+        sample = np.random.default_rng((SEED, e)).permutation(len(here))[:MOST_IMAGES]
+        examples = tuple(_example(solution, test, e, int(i), bool(exits.correct[e, i])) for i in here[sample])
+        per_exit.append(ExitExamples(e, len(here), examples))
+    return tuple(per_exit)
 
 
 def _example(solution: Solution, test: LabeledImages, position: int, index: int, right: bool) -> Example:

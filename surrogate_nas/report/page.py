@@ -1,4 +1,4 @@
-"""The page: its sections in order, from a study's contents. Nothing on it is loaded from anywhere."""
+"""The page: its sections in order, rendered from a study's contents. It loads nothing from other hosts."""
 
 from collections import Counter
 
@@ -8,14 +8,14 @@ from surrogate_nas.foundation.progress import duration
 from surrogate_nas.report.assets import SCRIPT, STYLE
 from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import classes_section
-from surrogate_nas.report.contents import Contents, Network
+from surrogate_nas.report.contents import Contents, TrainedNetwork
 from surrogate_nas.report.examples import examples_section
 from surrogate_nas.report.exit_mix import exit_mix_section
 from surrogate_nas.report.figures import captioned, hypervolume_figure
 from surrogate_nas.report.finals import finals_section
 from surrogate_nas.report.latency import latency_section
 from surrogate_nas.report.solutions import front_section, static_links
-from surrogate_nas.report.text import count, entry, escape, limits_text, origin, paragraph, percent, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, limits_text, origin, paragraph, percent, section
 from surrogate_nas.report.trust import predictions_section, trust_section
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -23,7 +23,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 
 
 def page(contents: Contents) -> str:
-    """The whole document."""
+    """The whole page as an HTML document."""
     title = f"Early-exit networks for {escape(contents.header.data)}"
     parts = [
         header(contents),
@@ -53,7 +53,7 @@ def page(contents: Contents) -> str:
 
 
 def header(contents: Contents) -> str:
-    """What was studied, how much was trained, and what the numbers below rest on."""
+    """Data set, space, limits and numbers of trainings of the study, and the split behind each figure."""
     study, shape, splits = contents.header, contents.header.shape, contents.splits
     sizes = ", ".join(
         f"{name} {'unknown' if size is None else count(size)}"
@@ -70,12 +70,12 @@ def header(contents: Contents) -> str:
         "Time spent training": f"{duration(sum(r.seconds for r in contents.records))}, summed over workers",
         "Generated": f"{contents.generated:%Y-%m-%d %H:%M} UTC by surrogate-nas {contents.version}",
     }
-    listed = "\n".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in entries.items())
-    chosen = (
+    definitions = "\n".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in entries.items())
+    note = (
         "Thresholds and membership of the front were chosen on the tune split; accuracies are of the test split, which "
         "chose nothing, except where they say tune."
     )
-    return f"<header>\n<dl>\n{listed}\n</dl>\n{paragraph(chosen)}\n</header>"
+    return f"<header>\n<dl>\n{definitions}\n</dl>\n{paragraph(note)}\n</header>"
 
 
 def _channels(channels: int) -> str:
@@ -83,12 +83,12 @@ def _channels(channels: int) -> str:
 
 
 def trainings_text(contents: Contents) -> str:
-    """How many trainings there were, from where, and how many failed."""
+    """Numbers of trainings by origin, of failures and of baselines."""
     origins = Counter(r.proposal.origin for r in contents.records)
     parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
     if origins["user"]:
         parts.append(f"{origins['user']} asked for")
-    text = f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failed)} failed"
+    text = f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failures)} failed"
     return f"{text}; besides them {len(contents.baselines)} baselines" if contents.baselines else text
 
 
@@ -106,7 +106,7 @@ def progress_section(contents: Contents) -> str:
 
 
 def networks_section(contents: Contents) -> str:
-    """Every training, the failed ones apart."""
+    """Tables of all trained networks and of all failed trainings."""
     parts = []
     if contents.networks:
         on_front = Counter(s.record.id for s in contents.front)
@@ -121,24 +121,24 @@ def networks_section(contents: Contents) -> str:
         )
         bodies = [_network_row(n, on_front[n.record.id]) for n in contents.networks]
         note = "MACs and accuracy of the last exit are those with every early exit off."
-        parts += [paragraph(note, "note"), table("All trained networks", columns, bodies, "trained")]
-    if contents.failed:
+        parts += [paragraph(note, "note"), html_table("All trained networks", columns, bodies, "trained")]
+    if contents.failures:
         bodies = [
             entry(
                 [escape(r.id), origin(r), str(r.proposal.round), escape(r.failure.kind), escape(r.failure.message)],
                 encoding=str(r.architecture),
             )
-            for r in contents.failed
+            for r in contents.failures
             if r.failure is not None
         ]
         parts += [
             "<h3>Failed trainings</h3>",
-            table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed"),
+            html_table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed"),
         ]
     return section("All networks", *(parts or [paragraph("Nothing has been trained yet.")]))
 
 
-def _network_row(network: Network, on_front: int) -> str:
+def _network_row(network: TrainedNetwork, on_front: int) -> str:
     record, last = network.record, network.to_the_end
     cells = [
         escape(record.id),

@@ -1,4 +1,4 @@
-"""The section of the front: what solves the problem, or how near anything comes."""
+"""The section on the front: the solutions, or the one nearest to the limits."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -9,14 +9,14 @@ from surrogate_nas.exits.limit_table import exact_text, rounded_text
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
-from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS
+from surrogate_nas.report.drawing import DRAWN_LIMITS, FIGURES, KINDS
 from surrogate_nas.report.figures import captioned
 from surrogate_nas.report.front_figure import front_figure
-from surrogate_nas.report.text import count, entry, escape, limits_text, paragraph, percent, rates, section, table
+from surrogate_nas.report.text import count, entry, escape, html_table, limits_text, paragraph, percent, rates, section
 from surrogate_nas.study.results import Solution
 
 MOST_SOLUTIONS = 12
-"""In the page's table; `front.csv` has all."""
+"""Rows of the page's table; `front.csv` has all solutions."""
 
 
 def front_section(contents: Contents) -> str:
@@ -30,13 +30,13 @@ def front_section(contents: Contents) -> str:
 
 
 def static_links(name: str) -> str:
-    """Where the same figure lies for a paper or a slide."""
+    """Links to the files of the same figure for a paper or a slide."""
     files = " or ".join(f'<a href="{FIGURES}/{name}.{kind}">{FIGURES}/{name}.{kind}</a>' for kind in KINDS)
     return paragraph(f"For a paper or a slide: {files}.", "note")
 
 
-def shown(contents: Contents) -> list[Solution]:
-    """The solutions in the page's table: of the front, or else the nearest."""
+def page_solutions(contents: Contents) -> list[Solution]:
+    """Solutions in the page's table: those of the front, or else the nearest."""
     if contents.nearest is not None:
         return [contents.nearest]
     return evenly_by_cost(contents.front, MOST_SOLUTIONS)
@@ -48,35 +48,35 @@ def _caption(limits: Limits) -> str:
         "network with thresholds, its bar the 95 % interval of its test accuracy"
     )
     words = {limit.name: limit.words for limit, _ in limits.active}
-    if words.keys() & DRAWN:
+    if words.keys() & DRAWN_LIMITS:
         caption += "; limits are judged on tune, so a solution may lie slightly outside the shaded region on test"
-    if others := [text for name, text in words.items() if name not in DRAWN]:
+    if others := [text for name, text in words.items() if name not in DRAWN_LIMITS]:
         caption += f"; limits on {', '.join(others)} cannot be drawn here"
     return caption + "."
 
 
 def _front_table(contents: Contents) -> str:
-    some, n = shown(contents), len(contents.front)
-    few = f"{len(some)} of {n}, spread evenly over the front; all are in <code>front.csv</code>. "
-    intro = ("" if len(some) == n else few) + (
+    solutions, n = page_solutions(contents), len(contents.front)
+    few = f"{len(solutions)} of {n}, spread evenly over the front; all are in <code>front.csv</code>. "
+    intro = ("" if len(solutions) == n else few) + (
         "Exit rates and expected MACs are of the test split. Thresholds are one per early exit position; "
         "<code>off</code> where the exit is off or does not exist."
     )
-    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(some)])
+    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(solutions)])
 
 
 def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
-    """At most so many solutions, the first and the last among them, spread over log MACs, in their order.
+    """At most `most` solutions spread over log MACs, in their order; the first and the last are always among them.
 
     Each that is added is the one farthest from those already chosen, so that gaps in the front crowd nothing.
     """
     if len(front) <= most:
         return list(front)
-    cost = np.log10([s.tune.expected_macs for s in front])
-    chosen = [0, len(front) - 1]
-    while len(chosen) < most:
-        chosen.append(int(np.abs(cost[:, None] - cost[chosen]).min(axis=1).argmax()))
-    return [front[i] for i in sorted(chosen)]
+    log_macs = np.log10([s.tune.expected_macs for s in front])
+    indices = [0, len(front) - 1]
+    while len(indices) < most:
+        indices.append(int(np.abs(log_macs[:, None] - log_macs[indices]).min(axis=1).argmax()))
+    return [front[i] for i in sorted(indices)]
 
 
 def _solutions_table(solutions: Sequence[Solution]) -> str:
@@ -93,7 +93,7 @@ def _solutions_table(solutions: Sequence[Solution]) -> str:
     )
     networks = [list(group) for _, group in groupby(solutions, key=lambda s: s.record.id)]
     bodies = [entry(*map(_cells, group), encoding=str(group[0].record.architecture)) for group in networks]
-    return table("Solutions", columns, bodies)
+    return html_table("Solutions", columns, bodies)
 
 
 def _cells(solution: Solution) -> list[str]:

@@ -31,7 +31,7 @@ from surrogate_nas.report.drawing import (
     label_places,
 )
 from surrogate_nas.report.leaving import exit_shares
-from surrogate_nas.report.solutions import shown
+from surrogate_nas.report.solutions import page_solutions
 from surrogate_nas.report.text import ORIGINS, exit_name
 from surrogate_nas.study.results import Solution
 
@@ -190,20 +190,20 @@ def _draw_baselines(axes: Axes, baselines: Sequence[Baseline]) -> None:
 
 
 def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
-    solutions = shown(contents)
-    last, named = contents.positions - 1, set()
+    solutions = page_solutions(contents)
+    last, labeled = contents.positions - 1, set()
     for row, solution in enumerate(solutions):
         left = 0.0
         for share in exit_shares(solution, contents.costing):
-            back, front = exit_colour(share.position)
-            name = None if share.position in named else exit_name(share.position, last)
-            named.add(share.position)
+            background, foreground = exit_colour(share.position)
+            name = None if share.position in labeled else exit_name(share.position, last)
+            labeled.add(share.position)
             axes.barh(
                 row,
                 share.rate,
                 left=left,
                 height=0.75,
-                color=back,
+                color=background,
                 edgecolor="white",
                 label=name,
                 hatch=HATCHES[share.position % len(HATCHES)],
@@ -213,11 +213,11 @@ def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
                     left + share.rate / 2,
                     row,
                     f"{share.rate:.0%}",
-                    color=front,
+                    color=foreground,
                     fontsize=8,
                     ha="center",
                     va="center",
-                    bbox={"facecolor": back, "edgecolor": "none", "pad": 1},
+                    bbox={"facecolor": background, "edgecolor": "none", "pad": 1},
                 )
             left += share.rate
     names = [f"{s.record.id}   {s.test.accuracy:.1%}" for s in solutions]

@@ -1,4 +1,4 @@
-"""Numbers for people, and the small pieces of HTML."""
+"""Formatted numbers and elements of HTML."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """With one decimal and a space that does not break.
+    """Percentage with one decimal and a no-break space.
 
     >>> percent(0.90833) == "90.8\\N{NO-BREAK SPACE}%"
     True
@@ -27,9 +27,9 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def rates(measured: Measured) -> str:
+def rates(figures: Measured) -> str:
     """Exit rates in percent, one per position: `21.7 / 77.5 / 0.8`."""
-    return " / ".join(f"{100 * rate:.1f}" for rate in measured.rates)
+    return " / ".join(f"{100 * rate:.1f}" for rate in figures.rates)
 
 
 def exit_name(position: int, last: int) -> str:
@@ -64,11 +64,11 @@ def section(title: str, *parts: str) -> str:
     return "\n".join([f"<section>\n<h2>{title}</h2>", *parts, "</section>"])
 
 
-def table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
+def html_table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
     """A table that scrolls sideways where the page is too narrow.
 
     Args:
-        label: what it holds, for those who do not see it.
+        label: accessible name, for screen readers.
         columns: headings, as HTML.
         bodies: what `entry` returns.
         kind: CSS class.

@@ -1,10 +1,10 @@
-"""The sections that say how far predictions are to be believed."""
+"""The sections on the quality of predictions."""
 
 from collections.abc import Mapping
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
-from surrogate_nas.report.text import entry, escape, paragraph, percent, section, table
+from surrogate_nas.report.text import entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validation
@@ -19,13 +19,13 @@ NAMES: Mapping[str, str] = {
 
 
 def predictions_section(contents: Contents) -> str:
-    """What was predicted of the searched networks, against what their training measured."""
+    """Predictions for the networks of the search against the values measured after training."""
     title = "Predicted against verified"
-    n = len(contents.verified)
+    n = len(contents.predictions)
     if n == 0:
         return section(title, paragraph("No network proposed by the search has been trained yet."))
-    inside_accuracy = sum(v.accuracy.inside for v in contents.verified)
-    inside_macs = sum(v.expected_macs.inside for v in contents.verified)
+    inside_accuracy = sum(v.accuracy.inside for v in contents.predictions)
+    inside_macs = sum(v.expected_macs.inside for v in contents.predictions)
     summary = (
         f"Of {n} networks that the search proposed and then trained, {inside_accuracy} accuracies and {inside_macs} "
         "expected MACs lie inside their 90 % interval."
@@ -49,14 +49,14 @@ def predictions_section(contents: Contents) -> str:
 
 
 def trust_section(contents: Contents) -> str:
-    """Held-out scores of every surrogate that was tried, and what they do not support."""
+    """Held-out scores of every surrogate tried, and cautions that follow from them."""
     title = "How far to trust the surrogate"
-    if contents.fitted is None:
-        trained = len(contents.networks)
-        why = f"There is no surrogate yet: it needs {FEWEST_NETWORKS} trained networks, and there are {trained}."
+    if contents.surrogate is None:
+        networks = len(contents.networks)
+        why = f"There is no surrogate yet: it needs {FEWEST_NETWORKS} trained networks, and there are {networks}."
         return section(title, paragraph(why, "warning"))
-    used = contents.fitted.predictor.kind
-    thresholds = [f"{t:g}" for t in contents.fitted.judged_at]
+    kind = contents.surrogate.predictor.kind
+    thresholds = [f"{t:g}" for t in contents.surrogate.judged_at]
     *most, last = thresholds
     intro = (
         f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
@@ -65,20 +65,20 @@ def trust_section(contents: Contents) -> str:
         "Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the negative "
         "log likelihood in nats, less is better. Regret is what the best of the predicted top five lacks to the best."
     )
-    validations = contents.fitted.validations
+    validations = contents.surrogate.validations
     cautions = [
-        paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.fitted.chosen_validation.cautions
+        paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.surrogate.chosen_validation.cautions
     ]
-    tables = [_validation(v, used=v.kind == used) for v in validations]
-    accuracy, macs = held_out_figures(contents.fitted)
+    tables = [_validation(v, in_use=v.kind == kind) for v in validations]
+    accuracy, macs = held_out_figures(contents.surrogate)
     where = f"all thresholds at {thresholds[HELD_OUT_AT]}; bars are 90 % intervals"
     return section(
         title,
         *cautions,
         paragraph(intro, "note"),
         '<div class="pair">',
-        captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(used)} never saw, {where}."),
-        captioned(macs, "held-out-macs", f"Expected MACs of networks that {escape(used)} never saw, {where}."),
+        captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(kind)} never saw, {where}."),
+        captioned(macs, "held-out-macs", f"Expected MACs of networks that {escape(kind)} never saw, {where}."),
         "</div>",
         '<div class="pair">',
         *tables,
@@ -86,13 +86,13 @@ def trust_section(contents: Contents) -> str:
     )
 
 
-def _validation(validation: Validation, *, used: bool) -> str:
+def _validation(validation: Validation, *, in_use: bool) -> str:
     bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
     columns = ("quantity", "networks", "τ", "RMSE", "coverage", "NLL", "regret")
     return "\n".join(
         [
-            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if used else ''}</h3>",
-            table(f"Held-out scores of {validation.kind}", columns, bodies),
+            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if in_use else ''}</h3>",
+            html_table(f"Held-out scores of {validation.kind}", columns, bodies),
             paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
             "</div>",
         ]

@@ -31,7 +31,7 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     """
     folder = study.path if folder is None else folder
     contents = Contents.of(study)
-    files = {f"{FIGURES}/{name}": drawn for name, drawn in static_figures(contents).items()}
+    files = {f"{FIGURES}/{name}": figure for name, figure in static_figures(contents).items()}
     files[FRONT] = front_csv(contents.front, contents.positions, contents.header.shape.classes).encode()
     files[REPORT] = page(contents).encode()
     try:

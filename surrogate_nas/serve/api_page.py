@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from surrogate_nas.report.text import escape, paragraph, section, table
+from surrogate_nas.report.text import escape, html_table, paragraph, section
 from surrogate_nas.serve.pages import whole_page
 
 EXAMPLE = """curl http://127.0.0.1:8000/query -H 'content-type: application/json' \\
@@ -36,7 +36,7 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
     if body is not None:
         schema = body["content"]["application/json"]["schema"]
         rows = [_row(*field) for field in _fields(schema, schemas)]
-        parts.append(table(f"Body of {name}", ("field", "type", "meaning and limits"), rows, "fields"))
+        parts.append(html_table(f"Body of {name}", ("field", "type", "meaning and limits"), rows, "fields"))
     refusals = [
         f"<li>{code}: {_prose(said['description'])}</li>"
         for code, said in operation["responses"].items()

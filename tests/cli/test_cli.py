@@ -126,8 +126,8 @@ def test_bad_questions_are_one_line_and_change_nothing(words: str, study_path: P
     before = {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name}
     assert before.keys() >= {study_path / ARCHIVE}
     first = Archive.open(study_path / ARCHIVE).records()[0].id
-    meant = {"STUDY": study_path, "FIRST": first}
-    assert_refused(command(*[meant.get(word, word) for word in words.split()]), BAD_QUESTIONS[words])
+    substitutes = {"STUDY": study_path, "FIRST": first}
+    assert_refused(command(*[substitutes.get(word, word) for word in words.split()]), BAD_QUESTIONS[words])
     assert {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name} == before
     assert not Path("NOWHERE").exists()
 
@@ -182,7 +182,7 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
 def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: Path, command: Command) -> None:
     record = Archive.open(study_path / ARCHIVE).records()[0]
     own = Settings.load(study_path / SETTINGS).limits
-    assert own.given
+    assert own.active
     for options, within in (
         ((), own),
         (("--no-limits",), Limits()),

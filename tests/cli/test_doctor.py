@@ -22,25 +22,25 @@ def no_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
         monkeypatch.setattr(doctor, "_process", lambda: "not asked for")
 
 
-def found(what: str) -> Finding:
+def finding_of(what: str) -> Finding:
     return next(c for c in doctor.check() if c["what"] == what)
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
     """Versions that libraries are said to have; `None` for not installed."""
-    told: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     really = importlib.metadata.version
 
     def version(name: str) -> str:
-        if name not in told:
+        if name not in versions:
             return really(name)
-        if told[name] is None:
+        if versions[name] is None:
             raise importlib.metadata.PackageNotFoundError(name)
-        return str(told[name])
+        return str(versions[name])
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    return told
+    return versions
 
 
 def test_this_installation_is_sound() -> None:
@@ -65,18 +65,18 @@ def test_a_library_that_is_missing_double_or_old_is_named_with_the_cure(
     versions: dict[str, str | None], expected: str, installed: dict[str, str | None]
 ) -> None:
     installed.update(versions)
-    assert found("xgboost")["ok"] is False
-    assert expected in found("xgboost")["found"]
+    assert finding_of("xgboost")["ok"] is False
+    assert expected in finding_of("xgboost")["found"]
 
 
 def test_the_smaller_xgboost_serves_as_well(installed: dict[str, str | None]) -> None:
     installed.update({"xgboost": None, "xgboost-cpu": "3.2.0"})
-    assert found("xgboost") == {"what": "xgboost", "ok": True, "found": "xgboost-cpu 3.2.0"}
+    assert finding_of("xgboost") == {"what": "xgboost", "ok": True, "found": "xgboost-cpu 3.2.0"}
 
 
 def test_a_missing_extra_is_said_and_is_no_failure(installed: dict[str, str | None]) -> None:
     installed["hypothesis"] = None
-    extra = found("extra dev")
+    extra = finding_of("extra dev")
     assert extra["ok"] is True
     assert "without hypothesis; if you need it: pip install 'surrogate-nas[dev]'" in extra["found"]
 
@@ -91,7 +91,7 @@ def test_a_torchvision_that_does_not_fit_torch_is_explained(error: Exception, mo
     for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    finding = found("torchvision fits torch")
+    finding = finding_of("torchvision fits torch")
     assert finding["ok"] is False
     assert str(error) in finding["found"]
     assert "both from the same index: pip install" in finding["found"]
@@ -99,22 +99,22 @@ def test_a_torchvision_that_does_not_fit_torch_is_explained(error: Exception, mo
 
 def test_a_library_that_cannot_be_loaded_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "surrogate_nas.training.training", None)
-    assert found("device")["ok"] is False
-    assert "cannot be checked" in found("device")["found"]
+    assert finding_of("device")["ok"] is False
+    assert "cannot be checked" in finding_of("device")["found"]
 
 
 def test_little_disk_and_little_memory_are_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "free_disk", lambda path: 5_000_000)
     monkeypatch.setattr(machine, "available_memory", lambda: 5_000_000)
-    assert found("disk here")["found"] == "5.0 MB free; studies need some: free at least 1.0 GB"
-    assert found("memory")["ok"] is False
+    assert finding_of("disk here")["found"] == "5.0 MB free; studies need some: free at least 1.0 GB"
+    assert finding_of("memory")["ok"] is False
 
 
 def test_a_network_file_system_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     here = Path.cwd().resolve()
     mounted = [SimpleNamespace(mountpoint=str(here.parent), fstype="nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounted)
-    assert found("file system here")["found"].startswith("nfs4, a network file system")
+    assert finding_of("file system here")["found"].startswith("nfs4, a network file system")
 
 
 def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from tests.cli.test_cli import assert_refused
 from tests.conftest import Command
-from tests.space.test_yaml_files import EXAMPLE, GOOD, written
+from tests.space.test_yaml_files import EXAMPLE, GOOD, space_file
 
 
 def test_the_example_of_the_documentation_passes_its_check(command: Command) -> None:
@@ -22,14 +22,16 @@ def test_the_example_of_the_documentation_passes_its_check(command: Command) -> 
 
 
 def test_a_bad_file_is_exit_code_2(command: Command, tmp_path: Path) -> None:
-    assert_refused(command("spaces", "check", written(tmp_path, "name: x\n")), "line 1: image_sizes: field required")
+    assert_refused(command("spaces", "check", space_file(tmp_path, "name: x\n")), "line 1: image_sizes: field required")
 
 
 def test_genomes_are_read_and_written(command: Command) -> None:
     genes = ",".join(["0"] * 45 + ["0", "2", "1", "2"])
-    read = json.loads(command("spaces", "decode", "edanas", genes, "--json")[1])
-    assert read["thresholds"] == "0.1,off,0.2,off"
-    _, out, _ = command("spaces", "encode", "edanas", "--encoding", read["encoding"], "--thresholds", "0.1,off,0.2,off")
+    document = json.loads(command("spaces", "decode", "edanas", genes, "--json")[1])
+    assert document["thresholds"] == "0.1,off,0.2,off"
+    _, out, _ = command(
+        "spaces", "encode", "edanas", "--encoding", document["encoding"], "--thresholds", "0.1,off,0.2,off"
+    )
     assert out.strip() == genes
     assert_refused(command("spaces", "decode", "nachos", "9" + ",0" * 48), "gene 1 of nachos is one of 0 to 2, got 9")
 
@@ -41,7 +43,7 @@ def test_showing_a_space_lists_what_can_be_chosen(command: Command) -> None:
 
 
 def test_a_study_in_a_space_of_ones_own(command: Command, tmp_path: Path) -> None:
-    file, study = written(tmp_path, GOOD), tmp_path / "study"
+    file, study = space_file(tmp_path, GOOD), tmp_path / "study"
     words = ("collect", study, "--n", 1, "--space", file, "--epochs", 1, "--workers", 0)
     assert command(*words)[0] == 0
     assert command(*words)[0] == 0

@@ -26,18 +26,18 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
-def commanded(words: list[str]) -> str:
+def command_line_script(words: list[str]) -> str:
     """A script that is the command line."""
     return f"import sys; sys.argv = {['surrogate-nas', *words]}\nfrom surrogate_nas.cli import main\nmain()"
 
 
-def loaded(script: str) -> set[str]:
+def imported_libraries(script: str) -> set[str]:
     """Heavy libraries that a fresh interpreter has imported after a script, which may end itself."""
     lines = "\n".join(f"    {line}" for line in script.splitlines())
     report = f"import sys; print(*({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
-    done = run(f"try:\n{lines}\nexcept SystemExit as ended: assert not ended.code\n{report}")
-    assert done.returncode == 0, done.stderr
-    return set(done.stderr.splitlines()[-1].split())
+    process = run(f"try:\n{lines}\nexcept SystemExit as ended: assert not ended.code\n{report}")
+    assert process.returncode == 0, process.stderr
+    return set(process.stderr.splitlines()[-1].split())
 
 
 LIGHT = [
@@ -60,42 +60,44 @@ LIGHT = [
 @pytest.mark.parametrize("words", LIGHT)
 def test_a_command_that_only_looks_needs_no_heavy_library(words: str, study_path: Path) -> None:
     first = Archive.open(study_path / ARCHIVE).records()[0].id
-    meant = {"STUDY": str(study_path), "FIRST": first}
-    done = run(BLOCK + commanded([meant.get(word, word) for word in words.split()]))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip()
+    substitutes = {"STUDY": str(study_path), "FIRST": first}
+    process = run(BLOCK + command_line_script([substitutes.get(word, word) for word in words.split()]))
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.strip()
 
 
 @pytest.mark.parametrize("library", BLOCKED)
 def test_what_is_blocked_cannot_be_imported(library: str) -> None:
-    done = run(f"{BLOCK}import {library}")
-    assert done.returncode != 0
-    assert f"{library} is blocked" in done.stderr
+    process = run(f"{BLOCK}import {library}")
+    assert process.returncode != 0
+    assert f"{library} is blocked" in process.stderr
 
 
 def test_help_loads_no_heavy_library() -> None:
-    assert loaded(commanded(["--help"])) == set()
+    assert imported_libraries(command_line_script(["--help"])) == set()
 
 
 @pytest.mark.parametrize("words", ["archive list STUDY", "archive dump STUDY", "archive validate STUDY", "spaces"])
 def test_a_listing_loads_numpy_alone(words: str, study_path: Path) -> None:
-    assert loaded(commanded([str(study_path) if word == "STUDY" else word for word in words.split()])) == {"numpy"}
+    assert imported_libraries(
+        command_line_script([str(study_path) if word == "STUDY" else word for word in words.split()])
+    ) == {"numpy"}
 
 
 @pytest.mark.parametrize("module", ["archive.archive", "study.home", "documents", "datasets"])
 def test_what_every_command_opens_loads_numpy_alone(module: str) -> None:
-    assert loaded(f"import surrogate_nas.{module}") == {"numpy"}
+    assert imported_libraries(f"import surrogate_nas.{module}") == {"numpy"}
 
 
 def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision() -> None:
     light = {"torch", "numpy", "scipy", "sklearn"}
-    assert loaded("import surrogate_nas.study.trainings") <= light
+    assert imported_libraries("import surrogate_nas.study.trainings") <= light
 
 
 def test_a_run_needs_no_torchvision() -> None:
-    assert "torchvision" not in loaded("import surrogate_nas.study.study, surrogate_nas.report.writing")
+    assert "torchvision" not in imported_libraries("import surrogate_nas.study.study, surrogate_nas.report.writing")
 
 
 def test_a_query_loads_neither_sympy_nor_what_draws_reports(study_path: Path) -> None:
     beside = {"sympy", "pandas", "plotly", "torchvision", "ray"}
-    assert loaded(commanded(["query", str(study_path), "--sample", "1"])) & beside == set()
+    assert imported_libraries(command_line_script(["query", str(study_path), "--sample", "1"])) & beside == set()

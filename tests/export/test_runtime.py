@@ -302,6 +302,6 @@ def test_fuzzed_manifests_and_images_are_refused_or_answered(folder: Path) -> No
 def test_a_missing_extra_is_one_line() -> None:
     with (
         pytest.raises(JobError, match=r'nothing_here is not installed: pip install "surrogate-nas\[export\]"'),
-        output.needing("export"),
+        output.require_extra("export"),
     ):
         import nothing_here  # type: ignore[import-not-found]  # noqa: F401

@@ -18,8 +18,8 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.exits.limit_table import LIMITS, Limit
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.report.contents import Classes, Compared, Contents
-from surrogate_nas.report.drawing import DRAWN, FIGURES, KINDS
+from surrogate_nas.report.contents import Classes, Contents, PredictionCheck
+from surrogate_nas.report.drawing import DRAWN_LIMITS, FIGURES, KINDS
 from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.front_table import MOST_CLASSES, front_csv
 from surrogate_nas.report.leaving import Examples
@@ -147,12 +147,12 @@ def test_the_sections_stand_in_order(text: str) -> None:
 
 
 def test_every_network_appears_with_its_encoding(contents: Contents, text: str) -> None:
-    shown = unescape(without_plotly(text))
+    html = unescape(without_plotly(text))
     for record in contents.records:
-        assert f">{record.id}</th>" in shown
-        assert f"<code>{record.architecture}</code>" in shown
+        assert f">{record.id}</th>" in html
+        assert f"<code>{record.architecture}</code>" in html
     for solution in evenly_by_cost(contents.front, MOST_SOLUTIONS):
-        assert f"<code>{solution.operating_point}</code>" in shown
+        assert f"<code>{solution.operating_point}</code>" in html
 
 
 def test_every_opened_element_is_closed(text: str) -> None:
@@ -169,8 +169,8 @@ def test_names_from_outside_are_escaped(contents: Contents) -> None:
 
 
 def test_the_header_says_what_was_studied(contents: Contents) -> None:
-    said = header(replace(contents, generated=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
-    for expected in (
+    html = header(replace(contents, generated=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
+    for words in (
         "digits",
         "tiny",
         "10 sampled, 2 from the search; 0 failed",
@@ -179,15 +179,15 @@ def test_the_header_says_what_was_studied(contents: Contents) -> None:
         "train 1,293, tune 144, test 360",
         "chosen on the tune split",
     ):
-        assert expected in said
+        assert words in html
 
 
 def test_failures_are_listed_and_counted(contents: Contents) -> None:
     records = (*contents.records[:-1], failed(contents.records[-1], "loss <nan>"))
-    said = without_plotly(page(replace(contents, records=records, networks=contents.networks[:-1])))
-    assert "1 failed" in said
-    assert "loss &lt;nan&gt;" in said
-    assert "failed training" in said  # the mark in the figure of the hypervolume
+    html = without_plotly(page(replace(contents, records=records, networks=contents.networks[:-1])))
+    assert "1 failed" in html
+    assert "loss &lt;nan&gt;" in html
+    assert "failed training" in html  # the mark in the figure of the hypervolume
 
 
 def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
@@ -199,14 +199,14 @@ def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
         networks=(),
         front=(),
         nearest=None,
-        verified=(),
-        fitted=None,
+        predictions=(),
+        surrogate=None,
         examples=none,
         classes=Classes(contents.classes.names, ()),
     )
-    said = without_plotly(page(bare))
-    assert "No network has been trained successfully yet" in said
-    assert said.count("out of memory") == len(records)
+    html = without_plotly(page(bare))
+    assert "No network has been trained successfully yet" in html
+    assert html.count("out of memory") == len(records)
     assert set(static_figures(bare)) == {"hypervolume.svg", "hypervolume.png"}
 
 
@@ -218,9 +218,9 @@ def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
 
 
 def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
-    said = without_plotly(write_report(few).read_text(encoding="utf-8"))
-    assert "needs 8 trained networks, and there are 3" in said
-    assert "No network proposed by the search has been trained yet" in said
+    html = without_plotly(write_report(few).read_text(encoding="utf-8"))
+    assert "needs 8 trained networks, and there are 3" in html
+    assert "No network proposed by the search has been trained yet" in html
     assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
 
 
@@ -234,13 +234,13 @@ def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
 
 
 def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasible: Study) -> None:
-    said = unescape(without_plotly(write_report(infeasible).read_text(encoding="utf-8")))
+    html = unescape(without_plotly(write_report(infeasible).read_text(encoding="utf-8")))
     nearest = infeasible.nearest()
-    assert "There is no solution" in said
-    assert f"<code>{nearest.operating_point}</code>" in said
+    assert "There is no solution" in html
+    assert f"<code>{nearest.operating_point}</code>" in html
     lines = excess_lines(nearest, infeasible.settings.limits)
     assert lines
-    assert all(f"<li>{line}</li>" in said for line in lines)
+    assert all(f"<li>{line}</li>" in html for line in lines)
     assert (infeasible.path / FRONT).read_text().count("\n") == 1
 
 
@@ -263,7 +263,7 @@ def test_every_limit_alone_is_told(contents: Contents, limit: Limit) -> None:
     words = f"{limit.words} {limit.sign} {amount}"
     assert f"<dt>Limits</dt><dd>{escape(words)}</dd>" in header(replace(contents, limits=limits))
     caption = unescape(front_section(replace(contents, limits=limits)))
-    assert (f"limits on {limit.words} cannot be drawn here" in caption) == (limit.name not in DRAWN)
+    assert (f"limits on {limit.words} cannot be drawn here" in caption) == (limit.name not in DRAWN_LIMITS)
 
 
 def test_without_limits_the_header_says_none(contents: Contents) -> None:
@@ -274,11 +274,11 @@ def test_without_limits_the_header_says_none(contents: Contents) -> None:
 def test_a_long_front_is_thinned_to_its_ends_and_evenly_between(contents: Contents, most: int) -> None:
     first = contents.front[0]
     long = [replace(first, tune=replace(first.tune, expected_macs=m)) for m in np.geomspace(1e3, 1e6, 40)]
-    shown = evenly_by_cost(long, most)
-    cost = [s.tune.expected_macs for s in shown]
-    assert len(shown) == most
-    assert cost == sorted(cost)
-    assert (shown[0], shown[-1]) == (long[0], long[-1])
+    solutions = evenly_by_cost(long, most)
+    macs = [s.tune.expected_macs for s in solutions]
+    assert len(solutions) == most
+    assert macs == sorted(macs)
+    assert (solutions[0], solutions[-1]) == (long[0], long[-1])
 
 
 def test_a_short_front_is_shown_whole(contents: Contents) -> None:
@@ -286,16 +286,16 @@ def test_a_short_front_is_shown_whole(contents: Contents) -> None:
 
 
 def test_a_measured_value_at_the_end_of_its_interval_is_inside() -> None:
-    assert Compared.of((0.5, 0.1 + 0.2, 0.9), 0.3).inside
-    assert not Compared.of((0.5, 0.31, 0.9), 0.3).inside
+    assert PredictionCheck.of((0.5, 0.1 + 0.2, 0.9), 0.3).inside
+    assert not PredictionCheck.of((0.5, 0.31, 0.9), 0.3).inside
 
 
 def test_verified_values_are_those_of_the_tune_split(study: Study, contents: Contents) -> None:
-    assert len(contents.verified) == 2
-    for verified in contents.verified:
-        tune = study.solution(verified.record, verified.operating_point).tune
-        assert verified.accuracy.measured == tune.accuracy
-        assert verified.expected_macs.measured == tune.expected_macs
+    assert len(contents.predictions) == 2
+    for prediction in contents.predictions:
+        tune = study.solution(prediction.record, prediction.operating_point).tune
+        assert prediction.accuracy.measurement == tune.accuracy
+        assert prediction.expected_macs.measurement == tune.expected_macs
 
 
 @pytest.mark.parametrize(
@@ -308,8 +308,8 @@ def test_verified_values_are_those_of_the_tune_split(study: Study, contents: Con
     ],
 )
 def test_cautions_follow_the_scores(contents: Contents, tau: float, cost_tau: float, n: int, expected: int) -> None:
-    assert contents.fitted is not None
-    validation = contents.fitted.validations[0]
+    assert contents.surrogate is not None
+    validation = contents.surrogate.validations[0]
     scores = (replace(validation.accuracy, tau=tau, n=n), *validation.scores[1:])
     assert len(replace(validation, scores=scores, cost_tau=cost_tau).cautions) == expected
 
@@ -365,9 +365,9 @@ def test_solutions_from_sample_and_search_have_markers_of_their_own(contents: Co
     for origin in ("initial", "search", "user"):
         proposal = replace(solution.record.proposal, origin=origin)
         front.append(replace(solution, record=replace(solution.record, proposal=proposal)))
-    drawn = [t for t in front_figure(replace(contents, front=tuple(front))).data if str(t.name).startswith("front")]
-    assert len({t.marker.symbol for t in drawn}) == len({t.marker.color for t in drawn}) == 3
-    assert all(list(t.y) == [solution.test.accuracy] for t in drawn)
+    traces = [t for t in front_figure(replace(contents, front=tuple(front))).data if str(t.name).startswith("front")]
+    assert len({t.marker.symbol for t in traces}) == len({t.marker.color for t in traces}) == 3
+    assert all(list(t.y) == [solution.test.accuracy] for t in traces)
 
 
 # ---------------------------------------------------------------------- front.csv

@@ -35,7 +35,7 @@ from surrogate_nas.report.exit_mix import exit_mix_section, share_text
 from surrogate_nas.report.front_figure import front_figure
 from surrogate_nas.report.leaving import MOST_IMAGES, Example, Examples, exit_shares
 from surrogate_nas.report.page import page
-from surrogate_nas.report.solutions import shown
+from surrogate_nas.report.solutions import page_solutions
 from surrogate_nas.report.text import percent
 from surrogate_nas.study.results import Measured, Solution
 from surrogate_nas.study.study import Study
@@ -49,12 +49,12 @@ class Elements(HTMLParser):
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__()
-        self.name, self.found = name, list[dict[str, str | None]]()
+        self.name, self.attributes = name, list[dict[str, str | None]]()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == self.name:
-            self.found.append(dict(attrs))
+            self.attributes.append(dict(attrs))
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,13 @@ def plain(text: str) -> str:
     return unescape(re.sub(r"<[^>]+>", "", text))
 
 
-def measured(like: Measured, accuracy: float, macs: float) -> Measured:
+def with_figures(like: Measured, accuracy: float, macs: float) -> Measured:
     return replace(like, accuracy=accuracy, expected_macs=macs, accuracy_interval=(accuracy - 0.01, accuracy + 0.01))
 
 
 def solution(like: Solution, tune: tuple[float, float], test: tuple[float, float]) -> Solution:
     """With other accuracies and expected MACs."""
-    return replace(like, tune=measured(like.tune, *tune), test=measured(like.test, *test))
+    return replace(like, tune=with_figures(like.tune, *tune), test=with_figures(like.test, *test))
 
 
 def of_classes(like: Solution, *accuracy: float | None) -> Solution:
@@ -110,12 +110,12 @@ def test_exit_shares_compose_what_was_measured(contents: Contents) -> None:
 
 def test_bars_are_as_long_as_exit_rates_and_say_so_in_text(contents: Contents) -> None:
     text = exit_mix_section(contents)
-    drawn = [float(x) for x in re.findall(r"flex-grow: ([\d.]+)", text)]
-    every = [s for one in shown(contents) for s in exit_shares(one, contents.costing)]
-    assert drawn
-    assert drawn == pytest.approx([s.rate for s in every if s.rate > 0], abs=1e-6)
+    widths = [float(x) for x in re.findall(r"flex-grow: ([\d.]+)", text)]
+    shares = [s for one in page_solutions(contents) for s in exit_shares(one, contents.costing)]
+    assert widths
+    assert widths == pytest.approx([s.rate for s in shares if s.rate > 0], abs=1e-6)
     last = contents.positions - 1
-    assert [plain(x)[2:] for x in re.findall(r"<li>(.*?)</li>", text)] == [share_text(s, last) for s in every]
+    assert [plain(x)[2:] for x in re.findall(r"<li>(.*?)</li>", text)] == [share_text(s, last) for s in shares]
 
 
 def test_an_exit_that_nobody_takes_is_named_and_has_no_bar(contents: Contents, with_exits: Solution) -> None:
@@ -165,18 +165,18 @@ def test_images_are_drawn_from_those_that_leave_at_their_exit(study: Study, with
     one, splits = study.solution(with_exits.record, point), study.splits()
     examples = Examples.of([one], splits, study.solutions.views)
     route = study.exits(one.record, "test").route(point)
-    assert [leaving.count for leaving in examples.leaving] == [int((route == e).sum()) for e in range(3)]
-    for leaving in examples.leaving:
-        here = splits.test[np.flatnonzero(route == leaving.position)]
-        known = {(image.tobytes(), int(label)) for image, label in zip(here.images, here.labels, strict=True)}
-        assert len(leaving.drawn) == min(leaving.count, MOST_IMAGES)
-        assert {(x.image.tobytes(), x.label) for x in leaving.drawn} <= known
-        assert all((x.answer == x.label) is x.right for x in leaving.drawn)
+    assert [exit_examples.count for exit_examples in examples.per_exit] == [int((route == e).sum()) for e in range(3)]
+    for exit_examples in examples.per_exit:
+        here = splits.test[np.flatnonzero(route == exit_examples.position)]
+        candidates = {(image.tobytes(), int(label)) for image, label in zip(here.images, here.labels, strict=True)}
+        assert len(exit_examples.examples) == min(exit_examples.count, MOST_IMAGES)
+        assert {(x.image.tobytes(), x.label) for x in exit_examples.examples} <= candidates
+        assert all((x.answer == x.label) is x.right for x in exit_examples.examples)
     assert drawn_images(examples) == drawn_images(Examples.of([one], splits, study.solutions.views))
 
 
 def drawn_images(examples: Examples) -> list[bytes]:
-    return [x.image.tobytes() for leaving in examples.leaving for x in leaving.drawn]
+    return [x.image.tobytes() for exit_examples in examples.per_exit for x in exit_examples.examples]
 
 
 def example_contents(study: Study, contents: Contents, one: Solution) -> Contents:
@@ -184,11 +184,11 @@ def example_contents(study: Study, contents: Contents, one: Solution) -> Content
 
 
 def test_every_image_has_a_text_and_is_the_image_itself(study: Study, contents: Contents, with_exits: Solution) -> None:
-    shown_here = example_contents(study, contents, with_exits)
-    images = Elements("img", examples_section(shown_here)).found
-    drawn = [x for leaving in shown_here.examples.leaving for x in leaving.drawn]
-    assert len(images) == len(drawn) == MOST_IMAGES
-    for image, example in zip(images, drawn, strict=True):
+    here = example_contents(study, contents, with_exits)
+    images = Elements("img", examples_section(here)).attributes
+    all_examples = [x for exit_examples in here.examples.per_exit for x in exit_examples.examples]
+    assert len(images) == len(all_examples) == MOST_IMAGES
+    for image, example in zip(images, all_examples, strict=True):
         assert f"class {example.label}, answered {'right' if example.right else 'wrong'}" in str(image["alt"])
         assert np.array_equal(decoded(str(image["src"])), example.image[0])
 
@@ -198,7 +198,7 @@ def decoded(uri: str) -> np.ndarray:
 
 
 def test_every_image_of_the_page_has_a_text(contents: Contents) -> None:
-    assert all(image.get("alt") for image in Elements("img", page(contents)).found)
+    assert all(image.get("alt") for image in Elements("img", page(contents)).attributes)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_a_wrong_answer_is_marked_and_named_where_it_is_known(
     study: Study, contents: Contents, with_exits: Solution, right: bool, answer: int | None, caption: str
 ) -> None:
     here = example_contents(study, contents, with_exits)
-    row = replace(here.examples.leaving[0], drawn=(Example(np.zeros((1, 8, 8), np.uint8), 1, answer, right),))
+    row = replace(here.examples.per_exit[0], examples=(Example(np.zeros((1, 8, 8), np.uint8), 1, answer, right),))
     text = examples_section(
-        replace(here, examples=replace(here.examples, leaving=(row,)), classes=Classes((HOSTILE, "dog"), (1, 1)))
+        replace(here, examples=replace(here.examples, per_exit=(row,)), classes=Classes((HOSTILE, "dog"), (1, 1)))
     )
     assert [plain(x) for x in re.findall(r"<figcaption>(.*?)</figcaption>", text)] == [caption]
     assert HOSTILE not in text
@@ -279,9 +279,9 @@ def test_of_many_classes_the_worst_and_the_best_are_shown(contents: Contents) ->
     accuracy = np.random.default_rng(0).permutation(60) / 60
     many = of_classes(contents.front[-1], *accuracy)
     one = replace(contents, front=(many,), baselines=(), classes=Classes(tuple(map(str, range(60))), (9,) * 60))
-    listed = listed_classes(one, solution_columns(one))
+    indices = listed_classes(one, solution_columns(one))
     order = np.argsort(accuracy)
-    assert listed == [*order[:WORST_SHOWN], *order[-BEST_SHOWN:]]
+    assert indices == [*order[:WORST_SHOWN], *order[-BEST_SHOWN:]]
     assert "10 worst and the 5 best of 60 classes" in classes_section(one)
 
 
@@ -329,9 +329,9 @@ def test_the_compared_solutions_are_chosen_on_tune_and_reported_on_test(contents
         like, ((0.80, 100.0), (0.95, 100.0)), ((0.90, 200.0), (0.85, 200.0)), ((0.95, 900.0), (0.99, 900.0))
     )
     base = solution(like, (0.88, 800.0), (0.90, 1000.0))
-    said = Comparison.of(base, front)
-    assert said.as_accurate is said.as_cheap is front[1]  # although the first is more accurate on test
-    text = plain(said.sentences())
+    comparison = Comparison.of(base, front)
+    assert comparison.as_accurate is comparison.as_cheap is front[1]  # although the first is more accurate on test
+    text = plain(comparison.sentences())
     assert text.startswith("On tune one solution is both")
     assert "5.0 times fewer expected MACs (200) and is 5.0 points less accurate (85.0\N{NO-BREAK SPACE}%)" in text
 
@@ -339,9 +339,9 @@ def test_the_compared_solutions_are_chosen_on_tune_and_reported_on_test(contents
 def test_the_cheapest_as_accurate_and_the_most_accurate_as_cheap_may_differ(contents: Contents) -> None:
     like = contents.front[0]
     front = front_of(like, ((0.80, 100.0), (0.80, 100.0)), ((0.90, 400.0), (0.905, 400.0)))
-    said = Comparison.of(solution(like, (0.75, 500.0), (0.90, 500.0)), front)
-    assert (said.as_accurate, said.as_cheap) == (front[0], front[1])
-    text = plain(said.sentences())
+    comparison = Comparison.of(solution(like, (0.75, 500.0), (0.90, 500.0)), front)
+    assert (comparison.as_accurate, comparison.as_cheap) == (front[0], front[1])
+    text = plain(comparison.sentences())
     assert "5.0 times fewer expected MACs (100) and is 10.0 points less accurate" in text
     assert "0.5 points more accurate (90.5\N{NO-BREAK SPACE}%; the 95 % intervals overlap)" in text
 

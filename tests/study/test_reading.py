@@ -30,7 +30,7 @@ def test_a_report_reads_the_arrays_of_each_record_exactly_once(study_path: Path,
     with Study.open(study_path) as study:
         contents = Contents.of(study)
     assert contents.front
-    assert contents.fitted is not None
+    assert contents.surrogate is not None
     assert read == {record.id: 1 for record in contents.records}
     assert len(read) == 12
 
