@@ -23,7 +23,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
-from surrogate_nas.export.parity import OnImages, Said, require_equal, require_same_answers
+from surrogate_nas.export.parity import OnImages, ExitPredictions, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
@@ -94,10 +94,10 @@ class _Exporting:
     def write(self, points: list[OperatingPoint], default: int) -> Export:
         """The folder, whole or not at all."""
         with new_folder(self.target) as part:
-            export = self._written(part, points, default)
+            export = self._write_into(part, points, default)
         return Export(self.target, export.manifest, export.logit_difference)
 
-    def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
+    def _write_into(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
         study, record = self.study, self.record
         policy, temperatures = self._policy, points[default].temperatures
         points = [OperatingPoint(point.thresholds, policy, temperatures) for point in points]
@@ -105,22 +105,26 @@ class _Exporting:
         splits = study.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
         labels = {split: images[split].labels for split in SPLITS}
-        by_network = self._said(images, partial(Said.by_network, self.network, policy, temperatures), "PyTorch")
-        torch_says = Judge.of(study, record, labels, by_network)
+        by_network = self._predictions_by(
+            images, partial(ExitPredictions.by_network, self.network, policy, temperatures), "PyTorch"
+        )
+        torch_judge = Judge.of(study, record, labels, by_network)
         self._examples(part, files, images["test"], by_network["test"])
-        self._save(part, self._manifest(torch_says, points, default, exits, files))
-        by_export = self._said(images, partial(Said.by_export, ExportedNetwork.load(part)), "ONNX Runtime")
+        self._save(part, self._manifest(torch_judge, points, default, exits, files))
+        by_export = self._predictions_by(
+            images, partial(ExitPredictions.by_export, ExportedNetwork.load(part)), "ONNX Runtime"
+        )
         quantized = record.architecture.bits is not None
         differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
         judge = Judge.of(study, record, labels, by_export)
-        settled = [settle(point, torch_says, judge) for point in points]
+        settled = [settle(point, torch_judge, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())
         manifest["files"] = files
         self._save(part, manifest)
-        self._require_same_answers(part, torch_says, settled, default, images["test"])
-        self._say_kept(judge.measured("tune", settled[default]))
+        self._require_same_answers(part, torch_judge, settled, default, images["test"])
+        self._report_broken_limits(judge.measure("tune", settled[default]))
         return Export(part, manifest, max(differences))
 
     @property
@@ -148,9 +152,9 @@ class _Exporting:
         files[name] = hashlib.sha256(content).hexdigest()
 
     @staticmethod
-    def _said(
-        images: Mapping[Split, LabeledImages], by: Callable[[Images, OnImages], Said], whose: str
-    ) -> dict[Split, Said]:
+    def _predictions_by(
+        images: Mapping[Split, LabeledImages], by: Callable[[Images, OnImages], ExitPredictions], whose: str
+    ) -> dict[Split, ExitPredictions]:
         done, of = 0, sum(len(data) for data in images.values())
         countdown = Countdown(f"images by {whose}")
 
@@ -161,11 +165,13 @@ class _Exporting:
 
         return {split: by(data.images, on_images) for split, data in images.items()}
 
-    def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, said: Said) -> None:
+    def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, predictions: ExitPredictions) -> None:
         """Test images drawn at random, with what the network says of them."""
         n = min(MOST_EXAMPLES, len(test), max(1, EXAMPLE_BYTES // test.images[0].nbytes))
         rows = np.sort(np.random.default_rng(0).choice(len(test), n, replace=False))
-        np.savez(part / EXAMPLES, images=test.images[rows], labels=test.labels[rows], logits=said.logits[:, rows])
+        np.savez(
+            part / EXAMPLES, images=test.images[rows], labels=test.labels[rows], logits=predictions.logits[:, rows]
+        )
         files[EXAMPLES] = hashlib.sha256((part / EXAMPLES).read_bytes()).hexdigest()
 
     def _manifest(
@@ -234,14 +240,14 @@ class _Exporting:
         self, part: Path, judge: Judge, points: list[OperatingPoint], default: int, test: LabeledImages
     ) -> None:
         """Run the folder as a user will, at every setting; and the network itself at the default one."""
-        exported, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
+        network, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
         batches = [test.images[at : at + runtime.BATCH] for at in range(0, len(test), runtime.BATCH)]
-        for i, (point, setting) in enumerate(zip(points, exported.settings, strict=True)):
-            got = runtime.joined([exported.run(batch, i) for batch in batches])
-            require_same_answers(judge.route("test", point), got, f"at setting {i} than logits say")
+        for i, (point, setting) in enumerate(zip(points, network.settings, strict=True)):
+            answers = runtime.joined([network.run(batch, i) for batch in batches])
+            require_same_answers(judge.route("test", point), answers, f"at setting {i} than logits say")
             if i == default:
-                require_same_answers(self._predicted(batches, point), got, "than PyTorch")
-            if not np.isclose((got.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
+                require_same_answers(self._predicted(batches, point), answers, "than PyTorch")
+            if not np.isclose((answers.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
                 raise JobError(f"the accuracy at setting {i} is not that of the manifest, {setting.accuracy}")
             countdown.at(i + 1, len(points))
 
@@ -252,9 +258,9 @@ class _Exporting:
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
-    def _say_kept(self, tune: Measured) -> None:
+    def _report_broken_limits(self, measured: Measured) -> None:
         """Say which limits the default setting, its thresholds moved, does not keep on tune any more."""
-        if broken := tune.broken(self.limits):
+        if broken := measured.broken(self.limits):
             say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
 
 

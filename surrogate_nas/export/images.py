@@ -35,13 +35,13 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: for a path with nothing at it, or a folder without files.
     """
-    found = list[Path]()
+    files = list[Path]()
     for path in paths:
         below = files_below(path)[0] if path.is_dir() else [path]
         if not path.exists() or not below:
             raise InputError(f"no images at {path}; allowed: image files, and folders of them")
-        found += below
-    return found
+        files += below
+    return files
 
 
 def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
@@ -64,19 +64,19 @@ def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | Non
     """What a network says of each file, in their order; a file that cannot be read is said to be so."""
     for at in range(0, len(files), BATCH):
         some = files[at : at + BATCH]
-        read = [_read(path, network.shape) for path in some]
-        images = [one for one in read if not isinstance(one, str)]
+        results = [_image_or_error(path, network.shape) for path in some]
+        images = [result for result in results if not isinstance(result, str)]
         answer = network.run(np.stack(images) if images else np.zeros((0, *network.shape), np.uint8), setting)
         answers = iter(zip(answer.classes, answer.probabilities, answer.positions, answer.macs, strict=True))
-        for path, one in zip(some, read, strict=True):
-            if isinstance(one, str):
-                yield Classified(str(path), error=one)
+        for path, result in zip(some, results, strict=True):
+            if isinstance(result, str):
+                yield Classified(str(path), error=result)
                 continue
             c, probabilities, position, macs = next(answers)
             yield Classified(str(path), network.labels[c], float(probabilities[c]), int(position) + 1, int(macs))
 
 
-def _read(path: Path, shape: tuple[int, int, int]) -> Images | str:
+def _image_or_error(path: Path, shape: tuple[int, int, int]) -> Images | str:
     try:
         return read_image(path, shape)
     except InputError as error:

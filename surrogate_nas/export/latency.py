@@ -60,16 +60,16 @@ class Clock:
 
         The first pass warms up, and is not counted.
         """
-        found: dict[str, list[list[float]]] = {}
+        passes: dict[str, list[list[float]]] = {}
         start, n, of = time.monotonic(), 0, FEWEST_PASSES + 1
         while n < of:
             rows = [self._once(batch) for batch in self.batches]
             for name in rows[0] if n else ():
-                found.setdefault(name, []).append([row[name] for row in rows])
+                passes.setdefault(name, []).append([row[name] for row in rows])
             n += 1
             of = max(of, round(seconds / ((time.monotonic() - start) / n)))
             on_share(n, of)
-        return {name: Times(np.array(runs)) for name, runs in found.items()}
+        return {name: Times(np.array(runs)) for name, runs in passes.items()}
 
     def _once(self, batch: Array) -> dict[str, float]:
         times = self._walk(batch)
@@ -95,7 +95,7 @@ class Clock:
         return times
 
 
-def measure_latency(
+def time_network(
     folder: Path,
     *,
     setting: int | None = None,
@@ -123,10 +123,10 @@ def measure_latency(
     if number not in range(len(network.settings)):
         raise ExportError(f"setting {number} is not one of 0 to {len(network.settings) - 1}")
     images = network.checked(read_examples(folder)[0])
-    chosen = network.settings[number]
+    chosen_setting = network.settings[number]
     sizes = {}
     for size in BATCHES:
-        clock = Clock(network, chosen.thresholds, _batches(images, size))
+        clock = Clock(network, chosen_setting.thresholds, _batches(images, size))
         sizes[str(size)] = _document(clock, clock.passes(seconds, on_share))
     document = {
         "network": network.manifest["network"],
@@ -136,7 +136,11 @@ def measure_latency(
         "machine": machine(),
         "unit": "µs",
         "batch": sizes,
-        "macs": {"expected": chosen.expected_macs, "to_the_end": chosen.macs[-1], "exits": list(chosen.macs)},
+        "macs": {
+            "expected": chosen_setting.expected_macs,
+            "to_the_end": chosen_setting.macs[-1],
+            "exits": list(chosen_setting.macs),
+        },
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with replaced(folder / LATENCY) as partial:

@@ -18,12 +18,12 @@ OnImages = Callable[[int], object]
 """Told how many images more are done."""
 
 
-def nobody(images: int) -> None:
+def no_progress(images: int) -> None:
     """For whom progress is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ExitPredictions:
     """What all X exits say of N images, whoever would have left."""
 
     logits: Floats32
@@ -38,39 +38,39 @@ class Said:
         policy: PolicyName,
         temperatures: Sequence[float],
         images: Array,
-        on_images: OnImages = nobody,
-    ) -> "Said":
+        on_images: OnImages = no_progress,
+    ) -> "ExitPredictions":
         """By PyTorch; temperatures are (E,), or none."""
         where = network.architecture.exit_positions[:-1]
 
         @torch.inference_mode()
-        def said(batch: Array) -> tuple[Array, Array]:
+        def predict(batch: Array) -> tuple[Array, Array]:
             pairs = network.exit_outputs(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
-            sure = np.zeros((len(where), len(batch)), dtype=np.float32)
+            confidences = np.zeros((len(where), len(batch)), dtype=np.float32)
             for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
                 T = temperatures[e] if temperatures else 1.0
-                sure[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
-            return np.stack([logits.numpy() for logits, _ in pairs]), sure
+                confidences[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
+            return np.stack([logits.numpy() for logits, _ in pairs]), confidences
 
-        return cls._batched(said, images, on_images)
+        return cls._batched(predict, images, on_images)
 
     @classmethod
-    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = nobody) -> "Said":
+    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = no_progress) -> "ExitPredictions":
         """By ONNX Runtime."""
         return cls._batched(network.everything, images, on_images)
 
     @classmethod
-    def _batched(cls, said: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages) -> "Said":
+    def _batched(cls, predict: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages) -> "ExitPredictions":
         parts = []
         for at in range(0, len(images), BATCH):
             batch = images[at : at + BATCH]
-            parts.append(said(batch))
+            parts.append(predict(batch))
             on_images(len(batch))
         logits, confidence = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         return cls(logits, confidence)
 
 
-def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
+def require_equal(network: ExitPredictions, export: ExitPredictions, *, quantized: bool) -> float:
     """The largest difference between logits; raises `JobError` where `runtime.difference` allows less."""
     try:
         return difference(network.logits, export.logits, quantized=quantized)
@@ -97,7 +97,7 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
     return below if above > 1 or threshold - below <= above - threshold else above
 
 
-def require_same_answers(expected: tuple[Array, Array], got: Predictions, what: str) -> None:
+def require_same_answers(expected: tuple[Array, Array], actual: Predictions, what: str) -> None:
     """Raise `JobError` unless every image leaves where it did, with the same class.
 
     Args:
@@ -105,6 +105,6 @@ def require_same_answers(expected: tuple[Array, Array], got: Predictions, what: 
         got: what the exported network said of the same images.
         what: for the message.
     """
-    differ = (expected[0] != got.positions) | (expected[1] != got.classes)
+    differ = (expected[0] != actual.positions) | (expected[1] != actual.classes)
     if differ.any():
         raise JobError(f"the exported files route {differ.sum()} of {len(differ)} test images otherwise {what}")

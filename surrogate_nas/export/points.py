@@ -15,7 +15,7 @@ from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.export.parity import ExitPredictions, clear_of
 from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
@@ -29,36 +29,42 @@ class Judge:
     costing: Costing
     """Every branch that was run is charged, whatever the study charges: a device has to run them all."""
     labels: Mapping[Split, Labels]
-    said: Mapping[Split, Said]
+    predictions: Mapping[Split, ExitPredictions]
 
     @classmethod
-    def of(cls, study: Study, record: Record, labels: Mapping[Split, Labels], said: Mapping[Split, Said]) -> "Judge":
+    def of(
+        cls, study: Study, record: Record, labels: Mapping[Split, Labels], predictions: Mapping[Split, ExitPredictions]
+    ) -> "Judge":
         """Of a network of the study."""
-        return cls(record, replace(study.home.costing, charge_heads="all"), labels, said)
+        return cls(record, replace(study.home.costing, charge_heads="all"), labels, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Of one split, as thresholds act on them."""
-        architecture, said, labels = self.record.architecture, self.said[split], self.labels[split]
+        architecture, predictions, labels = self.record.architecture, self.predictions[split], self.labels[split]
         E, where = architecture.positions, list(architecture.exit_positions)
         scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
-        scores[where[:-1]], correct[where] = said.confidence, said.logits.argmax(axis=2) == labels
+        scores[where[:-1]], correct[where] = predictions.confidence, predictions.logits.argmax(axis=2) == labels
         present = np.isin(np.arange(E), where)
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
     def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images that are held against the thresholds of a point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
-        return np.concatenate([self.exits(split, point.policy).compared_scores(on) for split in self.said], axis=1)
+        return np.concatenate(
+            [self.exits(split, point.policy).compared_scores(on) for split in self.predictions], axis=1
+        )
 
-    def measured(self, split: Split, point: OperatingPoint) -> Measured:
+    def measure(self, split: Split, point: OperatingPoint) -> Measured:
         """At one operating point."""
-        return Measured.of(self.exits(split, point.policy), self.labels[split], self.said[split].logits.shape[2], point)
+        return Measured.of(
+            self.exits(split, point.policy), self.labels[split], self.predictions[split].logits.shape[2], point
+        )
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
         """(N,) at which of the exits that there are each image leaves, and (N,) the class told there."""
         where = np.array(self.record.architecture.exit_positions)
         x = np.searchsorted(where, self.exits(split, point.policy).route(point))
-        return x, self.said[split].logits[x, np.arange(len(x))].argmax(axis=1)
+        return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
 def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
@@ -71,11 +77,11 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
     """
     best = study.tune(record.id, limits)
     others = limits.with_budget(study.settings.objective, None)
-    found = [rung.solution for rung in study.ladder(record.id, others, rungs)]
-    thresholds = {solution.operating_point for solution in found}
-    found += [] if best.operating_point in thresholds else [best]
-    found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
-    points = [solution.operating_point for solution in found]
+    solutions = [rung.solution for rung in study.ladder(record.id, others, rungs)]
+    thresholds = {solution.operating_point for solution in solutions}
+    solutions += [] if best.operating_point in thresholds else [best]
+    solutions.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
+    points = [solution.operating_point for solution in solutions]
     return points, points.index(best.operating_point)
 
 
@@ -89,8 +95,8 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
     scores, early = [judge.compared(point) for judge in (one, other)], one.record.architecture.exit_positions[:-1]
     thresholds: list[float | None] = [None] * len(point.thresholds)
     for e in early:
-        chosen = point.thresholds[e]
-        thresholds[e] = None if chosen is None else clear_of(chosen, scores[0][e], scores[1][e])
+        threshold = point.thresholds[e]
+        thresholds[e] = None if threshold is None else clear_of(threshold, scores[0][e], scores[1][e])
     return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
 
 
@@ -104,7 +110,7 @@ def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
         "thresholds": [point.thresholds[e] for e in exits[:-1]],
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
-        **{split: _measured_document(judge.measured(split, point), exits) for split in ("tune", "test")},
+        **{split: _measured_document(judge.measure(split, point), exits) for split in ("tune", "test")},
     }
 
 

@@ -114,7 +114,7 @@ def having_left(before: Floats | None, confidence: Floats) -> Floats:
     return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
 
-def difference(expected: Array, got: Array, *, quantized: bool) -> float:
+def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
     """The largest between (X, N, C) logits; it may be 1e-4, or 1e-4 of the largest logit where that is above 1.
 
     A quantised network rounds its activations, so a difference in the last place becomes one of a whole step now and
@@ -123,7 +123,7 @@ def difference(expected: Array, got: Array, *, quantized: bool) -> float:
     Raises:
         ExportError: if it is more.
     """
-    of_image = np.abs(expected - got).max(axis=(0, 2))
+    of_image = np.abs(expected - actual).max(axis=(0, 2))
     worst = float(np.median(of_image) if quantized else of_image.max())
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not worst <= allowed:
@@ -258,9 +258,9 @@ class ExportedNetwork:
         Raises:
             ExportError: for images of another shape or type, or no such setting.
         """
-        chosen = self.settings[self._setting(setting)]
-        logits, positions = self.route(self.checked(images), chosen.thresholds)
-        return self._answer(logits, positions, chosen)
+        chosen_setting = self.settings[self._setting(setting)]
+        logits, positions = self.route(self.checked(images), chosen_setting.thresholds)
+        return self._answer(logits, positions, chosen_setting)
 
     def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, Ints]:
         """(N, C) logits, and (N,) exits at which images leave.
@@ -270,13 +270,13 @@ class ExportedNetwork:
             thresholds: X − 1 of them; `None` is off, and above 1 is one that is run and where nobody leaves.
         """
         if len(pixels) == 1:
-            said, x = self._route_one(pixels, thresholds)
-            return said, np.array([x])
+            exit_logits, x = self._route_one(pixels, thresholds)
+            return exit_logits, np.array([x])
         N, X = len(pixels), len(self.stages)
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
         positions = np.full(N, X - 1, dtype=np.int64)
-        left: Floats | None = None
+        left_probability: Floats | None = None
         values: list[Array] = [pixels]
         for x, stage in enumerate(self.stages):
             if not len(inside):
@@ -288,26 +288,26 @@ class ExportedNetwork:
             threshold = thresholds[x]
             if threshold is None:
                 continue
-            said, confidence = stage.branch(values[:1])
+            exit_logits, confidence = stage.branch(values[:1])
             if self.policy == "cumulative_gate":
-                confidence = left = having_left(left, confidence)
+                confidence = left_probability = having_left(left_probability, confidence)
             leaves = confidence.astype(np.float64) >= threshold
             count = np.count_nonzero(leaves)
             if count == 0:
                 continue
             if count == len(inside):
-                logits[inside], positions[inside] = said, x
+                logits[inside], positions[inside] = exit_logits, x
                 break
-            logits[inside[leaves]], positions[inside[leaves]] = said[leaves], x
+            logits[inside[leaves]], positions[inside[leaves]] = exit_logits[leaves], x
             stays = ~leaves
             values, inside = [value[stays] for value in values], inside[stays]
-            left = None if left is None else left[stays]
+            left_probability = None if left_probability is None else left_probability[stays]
         return logits, positions
 
     def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
         """The same of a single image, for which even the book-keeping of a batch would be felt."""
         values: list[Array] = [pixels]
-        left: Floats | None = None
+        left_probability: Floats | None = None
         for x, stage in enumerate(self.stages):
             values = stage.segment(values)
             if stage.branch is None:
@@ -315,11 +315,11 @@ class ExportedNetwork:
             threshold = thresholds[x]
             if threshold is None:
                 continue
-            said, confidence = stage.branch(values[:1])
+            exit_logits, confidence = stage.branch(values[:1])
             if self.policy == "cumulative_gate":
-                confidence = left = having_left(left, confidence)
+                confidence = left_probability = having_left(left_probability, confidence)
             if float(confidence[0]) >= threshold:
-                return said, x
+                return exit_logits, x
         return values[0], len(self.stages) - 1
 
     def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Predictions:
@@ -331,15 +331,15 @@ class ExportedNetwork:
     def everything(self, images: Array) -> tuple[Floats, Floats]:
         """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
         values: list[Array] = [self.checked(images)]
-        logits, sure = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
+        logits, confidence = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
         for x, stage in enumerate(self.stages):
             values = stage.segment(values)
             if stage.branch is None:
                 logits.append(values[0])
                 break
-            said, sure[x] = stage.branch(values[:1])
-            logits.append(said)
-        return np.stack(logits), sure
+            exit_logits, confidence[x] = stage.branch(values[:1])
+            logits.append(exit_logits)
+        return np.stack(logits), confidence
 
     def check(self, folder: str | Path) -> float:
         """How far logits of the folder's examples are from those of the network that was exported.
@@ -348,8 +348,8 @@ class ExportedNetwork:
             ExportError: if it is more than `difference` allows, or there are no examples.
         """
         images, _, expected = read_examples(folder)
-        said, _ = self.everything(images)
-        return difference(expected, said, quantized=bool(self.manifest["quantized"]))
+        actual, _ = self.everything(images)
+        return difference(expected, actual, quantized=bool(self.manifest["quantized"]))
 
     def _setting(self, setting: int | None) -> int:
         if setting is None:
@@ -364,16 +364,16 @@ class ExportedNetwork:
         Raises:
             ExportError: for images of another shape or type.
         """
-        wanted = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
+        allowed = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
-            got = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
-            raise ExportError(f"images are of {got}; allowed: an array of {wanted}")
+            kind = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise ExportError(f"images are of {kind}; allowed: an array of {allowed}")
         if images.ndim != 4 or images.shape[1:] != self.shape:
-            raise ExportError(f"images have shape {images.shape}; allowed: {wanted}")
+            raise ExportError(f"images have shape {images.shape}; allowed: {allowed}")
         if images.dtype != np.uint8 and len(images):
             low, high = float(images.min()), float(images.max())
             if not (low >= 0 and high <= 255):  # NaN is neither
-                raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {wanted}")
+                raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {allowed}")
         return np.ascontiguousarray(images, dtype=np.float32)
 
 
@@ -409,8 +409,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of everything else in a manifest."""
-    rest = {name: value for name, value in manifest.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:
@@ -451,8 +451,8 @@ def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
         ExportError: if there are none.
     """
     try:
-        with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as held:
-            return held["images"], held["labels"], held["logits"]
+        with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["labels"], arrays["logits"]
     except (OSError, ValueError, KeyError) as error:
         raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
 
@@ -485,17 +485,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, help="expected MACs per image at most")
     parser.add_argument("--check", action="store_true", help="compare the logits of the folder's examples")
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(words)
+    options = parser.parse_args(words)
     try:
-        network = ExportedNetwork.load(given.folder, given.threads)
-        if given.check:
-            print(f"logits differ by at most {network.check(given.folder):.3g}", file=sys.stderr)
-        if given.images:
+        network = ExportedNetwork.load(options.folder, options.threads)
+        if options.check:
+            print(f"logits differ by at most {network.check(options.folder):.3g}", file=sys.stderr)
+        if options.images:
             try:
-                images = np.load(given.images, allow_pickle=False)
+                images = np.load(options.images, allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                raise ExportError(f"{given.images} is no .npy of images: {' '.join(str(error).split())}") from None
-            _lines(network, images, None if given.budget is None else network.within(given.budget))
+                raise ExportError(f"{options.images} is no .npy of images: {' '.join(str(error).split())}") from None
+            _lines(network, images, None if options.budget is None else network.within(options.budget))
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

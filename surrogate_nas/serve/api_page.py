@@ -38,9 +38,9 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
         rows = [_row(*field) for field in _fields(schema, schemas)]
         parts.append(table(f"Body of {name}", ("field", "type", "meaning and limits"), rows, "fields"))
     refusals = [
-        f"<li>{code}: {_prose(said['description'])}</li>"
-        for code, said in operation["responses"].items()
-        if code.startswith("4") and said["description"] != "Validation Error"
+        f"<li>{code}: {_prose(response['description'])}</li>"
+        for code, response in operation["responses"].items()
+        if code.startswith("4") and response["description"] != "Validation Error"
     ]
     if refusals:
         parts.append(f"<ul>{''.join(refusals)}</ul>")
@@ -49,13 +49,13 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str, str]]:
     """The name of each field, those inside others after a dot, its type, and what is said of it."""
-    known = _resolved(schema, schemas)
-    for name, of in known.get("properties", {}).items():
-        choices = [_resolved(c, schemas) for c in of.get("anyOf", [of])]
+    resolved = _resolved(schema, schemas)
+    for name, field in resolved.get("properties", {}).items():
+        choices = [_resolved(c, schemas) for c in field.get("anyOf", [field])]
         kinds = [c for c in choices if c.get("type") != "null"]
-        required = "" if name in known.get("required", ()) else ", optional"
-        said = "; ".join(filter(None, [of.get("description", "").rstrip("."), *map(_bounds, kinds)]))
-        yield start + name, " or ".join(_kind(k) for k in kinds) + required, said
+        required = "" if name in resolved.get("required", ()) else ", optional"
+        meaning = "; ".join(filter(None, [field.get("description", "").rstrip("."), *map(_bounds, kinds)]))
+        yield start + name, " or ".join(_kind(k) for k in kinds) + required, meaning
         for kind in kinds:
             if kind.get("type") == "object":
                 yield from _fields(kind, schemas, f"{start}{name}.")
@@ -86,8 +86,8 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     return ", ".join([words.format(schema[name]) for name, words in WORDS.items() if name in schema] + each)
 
 
-def _row(name: str, kind: str, said: str) -> str:
-    cells = f'<th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{_prose(said)}</td>'
+def _row(name: str, kind: str, meaning: str) -> str:
+    cells = f'<th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{_prose(meaning)}</td>'
     return f"<tbody><tr>{cells}</tr></tbody>"
 
 

@@ -66,16 +66,16 @@ def _add_api(app: FastAPI, live: Live) -> None:
     """What programs ask."""
 
     @app.post("/query", response_model=list[Answer], responses=REFUSALS, summary="Predict architectures")
-    async def query(asked: Query) -> Response:
+    async def query(body: Query) -> Response:
         """What a fresh training of each architecture would measure, with 90 % intervals: the document of
         `surrogate-nas query --json`."""
-        return await _answer(live, lambda now: now.query(asked.encodings, asked.thresholds, asked.limits))
+        return await _answer(live, lambda now: now.query(body.encodings, body.thresholds, body.limits))
 
     @app.post("/best", responses=REFUSALS, summary="The best architectures within limits")
-    async def best(asked: Best) -> Response:
+    async def best(body: Best) -> Response:
         """Of some hundred that are predicted in advance for many budgets; `surrogate-nas query --best` searches
         longer. `choices` are the indices of their genes' values, as `/space` lists them."""
-        return await _answer(live, lambda now: now.best(asked.n, asked.limits))
+        return await _answer(live, lambda now: now.best(body.n, body.limits))
 
     @app.get("/space", summary="What can be chosen")
     async def space() -> Response:
@@ -144,10 +144,10 @@ def _add_pages(app: FastAPI, live: Live) -> None:
         return _file(live.snapshot.files, FRONT)
 
 
-def _file(there: Mapping[str, bytes], name: str) -> Response:
-    if name not in there:
+def _file(content: Mapping[str, bytes], name: str) -> Response:
+    if name not in content:
         raise HTTPException(404, f"nothing at {name!a}")
-    return Response(there[name], media_type=KINDS[name.rpartition(".")[2]])
+    return Response(content[name], media_type=KINDS[name.rpartition(".")[2]])
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -155,9 +155,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def no_page(request: Request, error: HTTPException) -> Response:
-        given = error.detail != "Not Found"
+        has_detail = error.detail != "Not Found"
         return refusal(
-            error.status_code, error.detail if given else f"nothing at {request.url.path!a}; see /docs", error.headers
+            error.status_code,
+            error.detail if has_detail else f"nothing at {request.url.path!a}; see /docs",
+            error.headers,
         )
 
     @app.exception_handler(RequestValidationError)

@@ -14,10 +14,10 @@ Stamp = tuple[tuple[int, int] | None, ...]
 def stamp(study: Path) -> Stamp:
     """What tells that a study has changed: when each of its files was written, and how long it is."""
     names = (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)
-    return tuple(_written(study / name) for name in names)
+    return tuple(_file_stamp(study / name) for name in names)
 
 
-def _written(path: Path) -> tuple[int, int] | None:
+def _file_stamp(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
     except OSError:

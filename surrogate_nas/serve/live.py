@@ -22,9 +22,9 @@ from surrogate_nas.serve.snapshot import Snapshot
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the study has changed."""
-REST = 1.0
+PAUSE_RATIO = 1.0
 """After a report is made, it is so many times as long until the next is begun: trainings need the processor too."""
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Live:
@@ -65,7 +65,7 @@ class Live:
         with suppress(asyncio.CancelledError):
             await self._follower
 
-    async def ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
+    async def ask(self, question: Callable[[Snapshot], Result]) -> Result:
         """What the study as last read answers, found on the thread of predictions."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self.snapshot))
 
@@ -79,7 +79,7 @@ class Live:
             if now != self._stamp:
                 began = time.monotonic()
                 await self._try(self._renew(now))
-                await asyncio.sleep(REST * (time.monotonic() - began))
+                await asyncio.sleep(PAUSE_RATIO * (time.monotonic() - began))
 
     async def _try(self, work: Coroutine[None, None, None]) -> None:
         self.making = True
@@ -131,11 +131,11 @@ async def _report(home: Path) -> None:
         *command, stdin=quiet, stdout=quiet, stderr=pipe, start_new_session=True
     )
     try:
-        _, said = await child.communicate()
+        _, stderr = await child.communicate()
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode:
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        last = stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise JobError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")

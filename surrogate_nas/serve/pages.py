@@ -41,7 +41,7 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
         body: HTML below the title.
         script: an asset's name.
     """
-    loaded = f'<script type="module" src="/assets/{script}"></script>' if script else ""
+    script_tag = f'<script type="module" src="/assets/{script}"></script>' if script else ""
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -49,7 +49,7 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
             f"<title>{escape(title)}</title>",
             '<link rel="icon" href="data:,">',
             '<link rel="stylesheet" href="/style.css"><link rel="stylesheet" href="/assets/serve.css">',
-            f"{loaded}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+            f"{script_tag}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
         ]
     )
 
@@ -64,12 +64,12 @@ def navigation(at: str) -> str:
 
 def report_page(live: Live) -> str:
     """The report as last made, below a strip that says how many trainings it covers; or that it is being made."""
-    made = live.snapshot.files.get(REPORT)
-    if made is None:
+    report = live.snapshot.files.get(REPORT)
+    if report is None:
         waiting = paragraph("It is here in some seconds; this page then loads by itself.")
         return whole_page("The report is being made", "/", strip(live) + waiting, "live.js")
-    own = made.decode("utf-8").replace(POLICY, INLINE, 1)
-    head, body, rest = own.partition(BODY)
+    page = report.decode("utf-8").replace(POLICY, INLINE, 1)
+    head, body, rest = page.partition(BODY)
     links = '<link rel="icon" href="data:,"><link rel="stylesheet" href="/assets/serve.css">'
     script = '<script type="module" src="/assets/live.js"></script>'
     return "".join([head.replace("</head>", f"{links}{script}</head>"), body, navigation("/"), strip(live), rest])
@@ -79,8 +79,8 @@ def strip(live: Live) -> str:
     """What the report covers; the page's script says when there is more."""
     n = len(live.snapshot.records)
     covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
-    said = f'{covers} <span id="live-note"></span>'
-    return f'<p class="strip" id="live" role="status" data-version="{live.version}">{said}</p>'
+    text = f'{covers} <span id="live-note"></span>'
+    return f'<p class="strip" id="live" role="status" data-version="{live.version}">{text}</p>'
 
 
 def networks_page() -> str:

@@ -52,7 +52,7 @@ class Pool:
         rows = np.concatenate([trained, spread_rows(space, FIRST, costing, Limits(), rng)])
         taken: set[bytes] = set()
         first = untaken(space, rows, costing, Limits(), taken)
-        pool = cls._drawn(predictor, first)._elite()
+        pool = cls._predict(predictor, first)._elite()
         taken |= {row.tobytes() for row in first.indices}
         for _ in range(GENERATIONS):
             parents = pool.candidates.indices
@@ -61,12 +61,12 @@ class Pool:
             new = untaken(space, children, costing, Limits(), taken)
             if len(new):
                 taken |= {row.tobytes() for row in new.indices}
-                pool = pool._joined(cls._drawn(predictor, new), problem)._elite()
+                pool = pool._joined(cls._predict(predictor, new), problem)._elite()
         return pool
 
     @classmethod
     @torch.no_grad()
-    def _drawn(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
+    def _predict(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
         grid, parts = threshold_grid(predictor.design.basis), []
         for start in range(0, len(candidates), AT_ONCE):
             some = candidates[slice(start, start + AT_ONCE)]
@@ -83,13 +83,13 @@ class Pool:
 
     def _elite(self) -> "Pool":
         """Those that are among the most accurate within some budget."""
-        chosen: set[int] = set()
+        elite: set[int] = set()
         for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
             within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
             best = np.argsort(-within, kind="stable")[:EACH]
-            chosen.update(best[np.isfinite(within[best])].tolist())
-        kept = np.array(sorted(chosen), dtype=np.int64)
-        return Pool(self.candidates[kept], self.accuracy[kept], self.spent[kept])
+            elite.update(best[np.isfinite(within[best])].tolist())
+        rows = np.array(sorted(elite), dtype=np.int64)
+        return Pool(self.candidates[rows], self.accuracy[rows], self.spent[rows])
 
     def best(self, respondent: Respondent, n: int) -> tuple[list[Answer], list[Sequence[int]]]:
         """Up to n of them that are predicted best within the respondent's limits, and their choice indices.
@@ -99,11 +99,11 @@ class Pool:
         """
         space, policy = respondent.problem.space, respondent.problem.policy
         able, thresholds = self._likely(respondent, max(4 * n, SHORTLIST))
-        questions = zip(about(space, able), thresholds, strict=True)
-        asked = [replace(q, point=OperatingPoint.from_array(t, policy)) for q, t in questions]
-        answers = [answer for block in respondent.answer(asked) for answer in block]
+        pairs = zip(about(space, able), thresholds, strict=True)
+        questions = [replace(q, point=OperatingPoint.from_array(t, policy)) for q, t in pairs]
+        answers = [answer for block in respondent.answer(questions) for answer in block]
         order = respondent.order(answers)[:n]
-        return [answers[i] for i in order], [asked[i].row for i in order]
+        return [answers[i] for i in order], [questions[i].row for i in order]
 
     def _likely(self, respondent: Respondent, most: int) -> tuple[Ints, Floats]:
         """(k, G) rows and (k, E − 1) thresholds of up to `most`, by what their mean curves do within the limits."""

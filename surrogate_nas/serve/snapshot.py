@@ -91,8 +91,8 @@ class Snapshot:
         point = None
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
-        asked = [self._question(i, text, point) for i, text in enumerate(encodings)]
-        return answers_document([answer for block in respondent.answer(asked) for answer in block])
+        questions = [self._question(i, text, point) for i, text in enumerate(encodings)]
+        return answers_document([answer for block in respondent.answer(questions) for answer in block])
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
@@ -154,8 +154,8 @@ class Snapshot:
     def _card(self, record: Record) -> dict[str, Any]:
         study, tune, test = self.study, self.study.exits(record, "tune"), self.study.exits(record, "test")
         curve = tune.curve
-        measured = test.measure(curve.thresholds)
-        kept = curve.feasible(study.settings.limits).tolist()
+        measurements = test.measure(curve.thresholds)
+        feasible = curve.feasible(study.settings.limits).tolist()
         return {
             "id": record.id,
             "encoding": str(record.architecture),
@@ -164,30 +164,30 @@ class Snapshot:
             "parameters": int(curve.parameters[0]),
             "on_front": record.id in self.front,
             "tune_images": curve.n,
-            "test_images": measured.n,
+            "test_images": measurements.n,
             "exits": list(record.architecture.exit_positions),
             "choices": study.space.indices([record.architecture])[0].tolist(),
             "curve": [
                 {**point, "test": tested, "keeps_limits": keeps}
-                for point, tested, keeps in zip(_points(curve), _points(measured), kept, strict=True)
+                for point, tested, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
             ],
         }
 
 
-def _points(measured: Measurements) -> list[dict[str, Any]]:
+def _points(measurements: Measurements) -> list[dict[str, Any]]:
     """Each operating point of a network on one split."""
-    right, n = measured.correct.sum(axis=1), measured.n
-    thresholds = [str(OperatingPoint.from_array(t)) for t in measured.thresholds]
-    exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measured.exit_accuracy.tolist()]
+    right, n = measurements.correct.sum(axis=1), measurements.n
+    thresholds = [str(OperatingPoint.from_array(t)) for t in measurements.thresholds]
+    exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measurements.exit_accuracy.tolist()]
     columns = {
         "thresholds": thresholds,
-        "accuracy": measured.accuracy.tolist(),
+        "accuracy": measurements.accuracy.tolist(),
         "accuracy_interval": [wilson(k, n) for k in right],
-        "expected_macs": measured.expected_macs.tolist(),
-        "worst_macs": measured.worst_macs.tolist(),
-        "rates": measured.rates.tolist(),
+        "expected_macs": measurements.expected_macs.tolist(),
+        "worst_macs": measurements.worst_macs.tolist(),
+        "rates": measurements.rates.tolist(),
         "exit_accuracy": exit_accuracy,
-        "macs": measured.macs.tolist(),
+        "macs": measurements.macs.tolist(),
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
