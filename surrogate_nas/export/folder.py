@@ -23,7 +23,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
-from surrogate_nas.export.parity import OnImages, ExitPredictions, require_equal, require_same_answers
+from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of

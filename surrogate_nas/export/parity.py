@@ -60,7 +60,9 @@ class ExitPredictions:
         return cls._batched(network.everything, images, on_images)
 
     @classmethod
-    def _batched(cls, predict: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages) -> "ExitPredictions":
+    def _batched(
+        cls, predict: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages
+    ) -> "ExitPredictions":
         parts = []
         for at in range(0, len(images), BATCH):
             batch = images[at : at + BATCH]

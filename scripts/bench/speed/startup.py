@@ -57,7 +57,7 @@ def seconds(command: Sequence[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - start
 
 
-def measure(case: Case, runs: int, environment: dict[str, str]) -> None:
+def time_case(case: Case, runs: int, environment: dict[str, str]) -> None:
     """Print minimum and median over the runs."""
     rounds = [(seconds(case.bare, environment), seconds(case.command, environment)) for _ in range(runs + 1)][1:]
     for name, of in (("minimum", min), ("median", statistics.median)):
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as compiled:
         settings = {"PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}  # as of an installed package
         for case in cases(arguments.study):
-            measure(case, arguments.runs, {**os.environ, **settings})
+            time_case(case, arguments.runs, {**os.environ, **settings})
 
 
 if __name__ == "__main__":

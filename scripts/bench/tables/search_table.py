@@ -94,8 +94,8 @@ class TableProblem:
 
     def curve(self, rows: Sequence[int]) -> list[float]:
         """Share of the best hypervolume after each of these rows; 0 throughout where there is none to be had."""
-        found = [self.front(rows[: i + 1]).hypervolume for i in range(len(rows))]
-        return [min(value / self.best, 1.0) if self.best > 0 else 0.0 for value in found]
+        hypervolumes = [self.front(rows[: i + 1]).hypervolume for i in range(len(rows))]
+        return [min(value / self.best, 1.0) if self.best > 0 else 0.0 for value in hypervolumes]
 
     def feasible(self, rows: Sequence[int] | Ints) -> Bools:
         """Which of these rows keep the limits."""
@@ -124,7 +124,7 @@ class TableProblem:
         distance = self.distance(codes, free)
         return int(rng.choice(free[distance <= distance.min() + 1e-9]))
 
-    def as_asked(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """For the report."""
         return {
             "rows": len(self.cost),
