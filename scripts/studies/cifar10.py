@@ -113,7 +113,7 @@ def recipe_of(budget: float, *, final: bool = False) -> Recipe:
 
 
 def best_candidate(ledger: Ledger, budget: float) -> str:
-    """Of the candidates the most accurate on tune with the first seed, which all of them have."""
+    """The candidate that is most accurate on tune with the first seed, which all of them have."""
     first: dict[str, float] = {}
     for line in trained(ledger, budget, recipe_of(budget)):
         first.setdefault(line["network"], line["tune"]["accuracy"])
@@ -173,7 +173,7 @@ def land_search(study: Study, ledger: Ledger) -> None:
 
 
 def figures(study: Study, record: Record, budget: float) -> Line:
-    """At the thresholds that are best on tune within the budget, and along the whole curve."""
+    """Figures at the best thresholds on tune within the budget, and along the whole curve."""
     s = study.tune(record.id, Limits(max_macs=MARGIN * budget))
     rungs = study.ladder(record.id, Limits(), POINTS)
     return {

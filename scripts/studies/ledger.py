@@ -19,19 +19,19 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ledger:
-    """A file that only grows."""
+    """An append-only file."""
 
     path: Path
 
     def lines(self, **values: Any) -> list[Line]:
-        """Those that have these values."""
+        """The lines that have these values."""
         if not self.path.is_file():
             return []
         lines = [json.loads(text) for text in self.path.read_text(encoding="utf-8").splitlines()]
         return [line for line in lines if all(line.get(name) == value for name, value in values.items())]
 
     def add(self, line: Line) -> None:
-        """Write one more, for good."""
+        """Append a line, and flush it to disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -41,7 +41,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Training:
-    """An architecture to be trained by a recipe."""
+    """An architecture to train by a recipe."""
 
     label: str
     recipe: Recipe

@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def policies(study: Study, record: Record, budget: float) -> Line:
-    """Of each exit policy the best thresholds on tune within a budget."""
+    """Figures of each exit policy at its best thresholds on tune within a budget."""
     try:
         solutions = study.compare_policies(record.id, Limits(max_macs=budget))
     except JobError:

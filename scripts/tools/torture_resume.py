@@ -52,7 +52,7 @@ def start(study: Path, strategy: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a life that may live."""
+    """Wait for a process that is not killed."""
     _, stderr = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"the command ended with {process.returncode}: {stderr.decode()[-500:]}")
@@ -89,7 +89,7 @@ def torment(study: Path, strategy: str, kills: int, longest: float, rng: random.
 
 
 def state(study: Path) -> str:
-    """How far it is."""
+    """Progress of the study."""
     if not (study / "archive.sqlite").is_file():
         return "no archive yet"
     archive = Archive.open(study / "archive.sqlite")
@@ -103,7 +103,7 @@ def state(study: Path) -> str:
 
 
 def differences(peaceful: Path, disturbed: Path) -> list[str]:
-    """What is not the same."""
+    """Differences between the two studies, one per entry."""
     one, other = (Archive.open(study / "archive.sqlite") for study in (peaceful, disturbed))
     problems = [f"{study.path}: {problem}" for study in (one, other) for problem in study.problems()]
     expected, actual = ({r.id: r for r in archive.records(outputs=True)} for archive in (one, other))

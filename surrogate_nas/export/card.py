@@ -1,4 +1,4 @@
-"""The model card: a page about an exported network, for whoever finds its folder."""
+"""The model card: a page that describes an exported network and lies in its folder."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ PERCENT = 100
 
 
 def card(manifest: Mapping[str, Any]) -> str:
-    """As Markdown; every figure is the manifest's."""
+    """The model card as Markdown; every figure comes from the manifest."""
     setting = manifest["settings"][manifest["default_setting"]]
     test, data = setting["test"], manifest["data"]
     low, high = (PERCENT * end for end in test["accuracy_interval"])
@@ -78,7 +78,7 @@ def _stopping(manifest: Mapping[str, Any]) -> str:
 
 
 def _cheapest(manifest: Mapping[str, Any]) -> int:
-    """A budget that the cheapest setting keeps."""
+    """Expected MACs of the cheapest setting, rounded up."""
     return math.ceil(float(manifest["settings"][0]["tune"]["expected_macs"]))
 
 

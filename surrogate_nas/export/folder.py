@@ -1,4 +1,4 @@
-"""An exported network's folder: pieces, manifest, weights, examples, model card and runtime; checked as it is made."""
+"""Write an exported network's folder (pieces, manifest, weights, examples, model card, runtime) and check it."""
 
 import hashlib
 import json
@@ -42,29 +42,29 @@ MOST_EXAMPLES, EXAMPLE_BYTES = 256, 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written."""
+    """An exported folder."""
 
     folder: Path
     manifest: Mapping[str, Any]
     logit_difference: float
-    """Largest between PyTorch and ONNX Runtime, over the tune and test splits."""
+    """Largest difference between logits of PyTorch and ONNX Runtime, over the tune and test splits."""
 
 
 def export_network(
     study: Study, id: str, limits: Limits | None = None, folder: Path | None = None, rungs: int = RUNGS
 ) -> Export:
-    """Write a trained network as a folder that runs by itself.
+    """Write a trained network as a folder that runs without this package.
 
-    Logits of every exit are compared with PyTorch's on all tune and test images, and what the written folder answers to
-    all test images, at every setting, with the routes that follow from PyTorch's logits. Thresholds are moved by as
-    little as keeps them clear of all scores, so that rounding decides about no image.
+    Logits of every exit are compared with PyTorch's on all tune and test images. At every setting, the predictions of
+    the written folder for all test images are compared with the routes that follow from PyTorch's logits. Thresholds
+    are moved just far enough from all scores that rounding changes no image's exit.
 
     Args:
-        study: that trained the network.
-        id: of its record.
-        limits: for the default setting; the study's if none are given.
-        folder: that does not exist or is empty; `exports/ID` in the study by default.
-        rungs: settings at most, beside the default one.
+        study: the study that trained the network.
+        id: id of its record.
+        limits: of the default setting; the study's limits by default.
+        folder: a folder that does not exist or is empty; `exports/ID` in the study by default.
+        rungs: the largest number of settings beside the default one.
 
     Raises:
         InputError: if there is no such network, or something is in the folder already.
@@ -83,7 +83,7 @@ def export_network(
 
 @dataclass(frozen=True)
 class _Exporting:
-    """One export."""
+    """The steps of one export."""
 
     study: Study
     record: Record
@@ -92,7 +92,7 @@ class _Exporting:
     target: Path
 
     def write(self, points: list[OperatingPoint], default: int) -> Export:
-        """The folder, whole or not at all."""
+        """Write the folder atomically: all of it, or nothing."""
         with new_folder(self.target) as part:
             export = self._write_into(part, points, default)
         return Export(self.target, export.manifest, export.logit_difference)
@@ -129,11 +129,11 @@ class _Exporting:
 
     @property
     def _policy(self) -> PolicyName:
-        """That of the study, if the network has what it needs."""
+        """The study's exit policy, or the one that replaces it where the network lacks gates."""
         return self.study.exits(self.record, "tune").policy
 
     def _pieces(self, part: Path, temperatures: Sequence[float]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-        """Write every piece; returns checksums, and which files each exit has."""
+        """Write every piece; returns the checksums and the files of each exit."""
         files, exits = dict[str, str](), list[dict[str, Any]]()
         countdown, of = Countdown("pieces exported"), 2 * len(self.record.architecture.exit_positions) - 1
         for pair in pieces_of(self.network, self._policy, temperatures):
@@ -166,7 +166,7 @@ class _Exporting:
         return {split: by(data.images, on_images) for split, data in images.items()}
 
     def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, predictions: ExitPredictions) -> None:
-        """Test images drawn at random, with what the network says of them."""
+        """Write randomly drawn test images, with the network's logits for them."""
         n = min(MOST_EXAMPLES, len(test), max(1, EXAMPLE_BYTES // test.images[0].nbytes))
         rows = np.sort(np.random.default_rng(0).choice(len(test), n, replace=False))
         np.savez(
@@ -232,14 +232,14 @@ class _Exporting:
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:
-        """With its own checksum."""
+        """Write the manifest, with its own checksum."""
         manifest["sha256"] = digest_of(manifest)
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _require_same_answers(
         self, part: Path, judge: Judge, points: list[OperatingPoint], default: int, test: LabeledImages
     ) -> None:
-        """Run the folder as a user will, at every setting; and the network itself at the default one."""
+        """Run the folder as a user would, at every setting, and the PyTorch network at the default one; compare."""
         network, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
         batches = [test.images[at : at + runtime.BATCH] for at in range(0, len(test), runtime.BATCH)]
         for i, (point, setting) in enumerate(zip(points, network.settings, strict=True)):
@@ -259,7 +259,7 @@ class _Exporting:
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
     def _report_broken_limits(self, measured: Measured) -> None:
-        """Say which limits the default setting, its thresholds moved, does not keep on tune any more."""
+        """Report limits that the default setting exceeds on tune after its thresholds were moved."""
         if broken := measured.broken(self.limits):
             say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
 

@@ -26,7 +26,7 @@ NEVER = 2.0
 """A threshold that no score reaches: the exit is run, and nobody leaves."""
 MOST_BATCHES = 128
 OnShare = Callable[[int, int], None]
-"""Told how many passes are done, of how many there will be."""
+"""Receives the number of finished passes, and the expected number of all."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Times:
 
     @property
     def typical(self) -> Array:
-        """(batches,) median over the passes: a bad moment of the machine does not count."""
+        """(batches,) median over the passes, which ignores a moment of load on the machine."""
         return np.asarray(np.median(self.runs, axis=0))
 
     def document(self) -> dict[str, float]:
-        """In microseconds: median and 95th percentile of all runs, and the mean of what is typical of each batch."""
+        """Microseconds: median and 95th percentile of all runs, and the mean of the batches' medians."""
         median, high = np.quantile(self.runs, (0.5, 0.95))
         return {"median": float(median), "p95": float(high), "mean": float(self.typical.mean())}
 
@@ -52,13 +52,13 @@ class Clock:
 
     network: ExportedNetwork
     thresholds: Sequence[float | None]
-    """Of the setting that is timed."""
+    """Thresholds of the timed setting."""
     batches: Sequence[Array]
 
     def passes(self, seconds: float, on_share: OnShare) -> dict[str, Times]:
-        """Everything on every batch, again and again: nothing falls into a bad moment alone.
+        """Time all pieces and routes on every batch, in repeated passes, so that load on the machine affects all alike.
 
-        The first pass warms up, and is not counted.
+        The first pass is a warm-up and is not counted.
         """
         passes: dict[str, list[list[float]]] = {}
         start, n, of = time.monotonic(), 0, FEWEST_PASSES + 1
@@ -82,7 +82,7 @@ class Clock:
         return times
 
     def _walk(self, batch: Array) -> dict[str, float]:
-        """Of each piece, in the order in which they are run."""
+        """Microseconds of each piece, in the order in which they run."""
         times, values = dict[str, float](), [batch]
         for x, stage in enumerate(self.network.stages, start=1):
             start = time.perf_counter_ns()
@@ -103,17 +103,17 @@ def time_network(
     seconds: float = SECONDS,
     on_share: OnShare = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Time an exported network on the images in its folder; the result is kept there as `latency.json`.
+    """Time an exported network on the images in its folder; the result is written there as `latency.json`.
 
     Times are microseconds. `to the end` runs every exit and leaves at none; `static` is the network without early
     exits. `composed` is what the pieces come to, Σ p_e · (pieces up to exit e), for the images that are routed.
 
     Args:
-        folder: of the export.
-        setting: that routes; the default one if none is given.
-        threads: of ONNX Runtime.
-        seconds: for each batch size, at least.
-        on_share: told the progress.
+        folder: the exported folder.
+        setting: number of the setting that routes images; the default one if `None`.
+        threads: threads of ONNX Runtime.
+        seconds: least duration for each batch size.
+        on_share: receives the progress.
 
     Raises:
         ExportError: if the folder is not what was exported, or there is no such setting.
@@ -149,14 +149,14 @@ def time_network(
 
 
 def _batches(images: Array, size: int) -> list[Array]:
-    """Up to so many batches; where there are too few images, they come again."""
+    """Up to `MOST_BATCHES` batches; images are repeated where there are too few."""
     count = max(1, min(MOST_BATCHES, len(images) // size))
     rows = np.arange(count * size) % len(images)
     return [np.ascontiguousarray(images[part]) for part in rows.reshape(count, size)]
 
 
 def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
-    """Of one batch size."""
+    """Times and exit rates of one batch size."""
     X = len(clock.network.stages)
     positions = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
     leaving = np.bincount(np.concatenate(positions), minlength=X)
@@ -180,7 +180,7 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
 
 
 def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:
-    """(X,) pieces that have been run when an image leaves at each exit, with exits that are off left out."""
+    """(X,) microseconds of the pieces run for an image that leaves at each exit; exits that are off are left out."""
     spent, up_to = 0.0, []
     for x in range(X):
         on = x < X - 1 and thresholds[x] is not None
@@ -190,7 +190,7 @@ def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: i
 
 
 def machine() -> dict[str, Any]:
-    """What times are of."""
+    """The machine on which times are taken."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -1,4 +1,4 @@
-"""Whether the exported files compute what the network does, and thresholds at which rounding decides nothing."""
+"""Compare exported files with the network, and move thresholds to where rounding changes no exit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
 
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
-"""Scores are sure to the last place of single precision near 1, where a softmax saturates, and less sure below."""
+"""Scores are accurate to the last place of single precision near 1, where a softmax saturates, and less below."""
 OnImages = Callable[[int], object]
-"""Told how many images more are done."""
+"""Receives the number of images finished since the last call."""
 
 
 def no_progress(images: int) -> None:
-    """For whom progress is nothing."""
+    """An `OnImages` that ignores progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitPredictions:
-    """What all X exits say of N images, whoever would have left."""
+    """Predictions of all X exits for N images, without early exiting."""
 
     logits: Floats32
     """(X, N, C)."""
     confidence: Floats32
-    """(X − 1, N) of each early exit by itself."""
+    """(X − 1, N) confidence of each early exit by itself."""
 
     @classmethod
     def by_network(
@@ -40,7 +40,7 @@ class ExitPredictions:
         images: Array,
         on_images: OnImages = no_progress,
     ) -> "ExitPredictions":
-        """By PyTorch; temperatures are (E,), or none."""
+        """Predictions by PyTorch; temperatures are (E,), or empty."""
         where = network.architecture.exit_positions[:-1]
 
         @torch.inference_mode()
@@ -56,7 +56,7 @@ class ExitPredictions:
 
     @classmethod
     def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = no_progress) -> "ExitPredictions":
-        """By ONNX Runtime."""
+        """Predictions by ONNX Runtime."""
         return cls._batched(network.everything, images, on_images)
 
     @classmethod
@@ -81,10 +81,10 @@ def require_equal(network: ExitPredictions, export: ExitPredictions, *, quantize
 
 
 def clear_of(threshold: float, one: Array, other: Array) -> float:
-    """The nearest threshold in [0, 1] that no score is near, and that no image's two scores lie on either side of.
+    """The nearest threshold in [0, 1] that is clear of all scores and does not separate the two scores of any image.
 
     Args:
-        threshold: as chosen.
+        threshold: the chosen threshold.
         one, other: (N,) scores of the same images, computed in two ways.
     """
     low, high = (f(one, other).astype(np.float64) for f in (np.minimum, np.maximum))
@@ -100,12 +100,12 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
 
 
 def require_same_answers(expected: tuple[Array, Array], actual: Predictions, what: str) -> None:
-    """Raise `JobError` unless every image leaves where it did, with the same class.
+    """Raise `JobError` unless every image leaves at the expected exit with the expected class.
 
     Args:
-        expected: (N,) exits, counted over those that there are, and (N,) classes.
-        got: what the exported network said of the same images.
-        what: for the message.
+        expected: (N,) exits, counted over those that the network has, and (N,) classes.
+        actual: predictions of the exported network for the same images.
+        what: end of the error message.
     """
     differ = (expected[0] != actual.positions) | (expected[1] != actual.classes)
     if differ.any():

@@ -1,4 +1,4 @@
-"""The settings of an exported network: thresholds for several budgets, with what they were measured to do."""
+"""The settings of an exported network: thresholds for several budgets, with their measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from surrogate_nas.study.study import Study
 
 @dataclass(frozen=True)
 class Judge:
-    """What the exported logits of one network come to, at any thresholds."""
+    """Measurements and routes of one network at any thresholds, from logits of all its exits."""
 
     record: Record
     costing: Costing
@@ -35,11 +35,11 @@ class Judge:
     def of(
         cls, study: Study, record: Record, labels: Mapping[Split, Labels], predictions: Mapping[Split, ExitPredictions]
     ) -> "Judge":
-        """Of a network of the study."""
+        """The judge of a trained network of the study."""
         return cls(record, replace(study.home.costing, charge_heads="all"), labels, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
-        """Of one split, as thresholds act on them."""
+        """Scores and correctness of all exits on one split."""
         architecture, predictions, labels = self.record.architecture, self.predictions[split], self.labels[split]
         E, where = architecture.positions, list(architecture.exit_positions)
         scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
@@ -48,20 +48,20 @@ class Judge:
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
     def compared(self, point: OperatingPoint) -> Floats32:
-        """(E, n) scores of all images that are held against the thresholds of a point."""
+        """(E, n) scores of all images that are compared with the thresholds of an operating point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
         return np.concatenate(
             [self.exits(split, point.policy).compared_scores(on) for split in self.predictions], axis=1
         )
 
     def measure(self, split: Split, point: OperatingPoint) -> Measured:
-        """At one operating point."""
+        """Measure one split at one operating point."""
         return Measured.of(
             self.exits(split, point.policy), self.labels[split], self.predictions[split].logits.shape[2], point
         )
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) at which of the exits that there are each image leaves, and (N,) the class told there."""
+        """(N,) exits at which images leave, counted over those of the network, and (N,) classes predicted there."""
         where = np.array(self.record.architecture.exit_positions)
         x = np.searchsorted(where, self.exits(split, point.policy).route(point))
         return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
@@ -70,10 +70,10 @@ class Judge:
 def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
     """Operating points, cheapest first, and the number of the best one within limits.
 
-    The others are a ladder for budgets below and above that of the limits, which keep all other limits.
+    The other points are a ladder for budgets below and above that of the limits; they keep all other limits.
 
     Raises:
-        JobError: if no thresholds keep the limits; the nearest are named.
+        JobError: if no thresholds keep the limits; the error names the nearest.
     """
     best = study.tune(record.id, limits)
     others = limits.with_budget(study.settings.objective, None)
@@ -86,7 +86,7 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
 
 
 def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
-    """The operating point with every threshold moved clear of scores; who leaves where hardly changes.
+    """The operating point with every threshold moved clear of scores; exits of images hardly change.
 
     Args:
         point: thresholds of every position but the last; those of positions without an exit become `None`.
@@ -101,7 +101,7 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
 
 
 def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
-    """One setting, as in the manifest."""
+    """One setting as it is in the manifest."""
     exits = list(judge.record.architecture.exit_positions)
     on = np.isfinite(point.array())
     cost = judge.costing.of(judge.record.architecture)
@@ -115,7 +115,7 @@ def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
 
 
 def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, Any]:
-    """Of one split; `reach` is the share of images for which an exit's segment is computed."""
+    """Measurements on one split; `reach` is the share of images for which an exit's segment is computed."""
     leaving = [round(measured.rates[e] * measured.n) for e in exits]
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
     return {
@@ -133,7 +133,7 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
 
 
 def exit_costs(judge: Judge) -> list[dict[str, Any]]:
-    """Of each exit: what its segment and its branch cost by themselves."""
+    """For each exit, the cost of its segment and of its branch."""
     architecture = judge.record.architecture
     exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
     amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}

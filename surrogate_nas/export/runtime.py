@@ -1,4 +1,4 @@
-"""Runs an exported early-exit network. This file stands alone: it needs NumPy and ONNX Runtime, nothing else.
+"""Run an exported early-exit network. This file stands alone: it needs only NumPy and ONNX Runtime.
 
     python runtime.py FOLDER [--check] [--images IMAGES.npy] [--budget MACS]
 
@@ -7,7 +7,7 @@
     answer.classes, answer.positions, answer.macs
     answer = network.run(images, network.within(1e6))   # at another setting: at most 1e6 MACs on average
 
-What has left at an exit is not computed further. A copy of this file lies in every exported folder.
+Images that leave at an exit are not computed further. A copy of this file lies in every exported folder.
 """
 
 import argparse
@@ -29,7 +29,7 @@ MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
 TOLERANCE = 1e-4
-"""By which logits may differ from those of the network that was exported."""
+"""Allowed difference of logits from those of the network that was exported."""
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -40,15 +40,15 @@ Array = npt.NDArray[Any]
 
 
 class ExportError(ValueError):
-    """A folder that is not what was exported, or images that the network does not take; the message is one line."""
+    """A folder that differs from the export, or images that the network does not accept; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Thresholds for one budget, with what was measured on test images that chose nothing."""
+    """Thresholds for one budget, with measurements on test images, which were not used to choose them."""
 
     thresholds: tuple[float | None, ...]
-    """Of each exit but the last, in [0, 1]; `None` is off, and neither run nor charged."""
+    """(X − 1,) thresholds in [0, 1]; an exit with `None` is off: neither run nor charged."""
     macs: tuple[int, ...]
     """(X,) multiply-accumulates of an image that leaves at each exit."""
     budget: float
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a network says of N images."""
+    """Predictions for N images."""
 
     logits: Floats
     """(N, C) of the exit at which each image left."""
@@ -74,13 +74,13 @@ class Predictions:
 
 
 def joined(answers: Sequence[Predictions]) -> Predictions:
-    """Answers to several batches as one."""
+    """Concatenate the predictions of several batches."""
     return Predictions(*(np.concatenate([getattr(a, name) for a in answers]) for name in Predictions.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPiece:
-    """A file that computes something."""
+    """A loaded ONNX file."""
 
     session: ort.InferenceSession
     inputs: tuple[str, ...]
@@ -94,15 +94,15 @@ class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
     segment: LoadedPiece
-    """From everything that the stage before gives. The last one gives logits."""
+    """Takes all outputs of the segment before; the last segment returns logits."""
     branch: LoadedPiece | None
-    """From the first output of the segment to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
+    """Maps the segment's first output to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
     temperature: float
-    """Of the probabilities that are told; confidence has it in it."""
+    """Temperature of the reported probabilities; the confidence already includes it."""
 
 
 def softmax(logits: Array) -> Floats:
-    """Over the last axis, in float32."""
+    """Softmax over the last axis, in float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
     result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
@@ -110,15 +110,15 @@ def softmax(logits: Array) -> Floats:
 
 
 def having_left(before: Floats | None, confidence: Floats) -> Floats:
-    """(N,) probability of having left by an exit, of that by the exit before: 1 − (1 − before)(1 − c)."""
+    """(N,) probability of having left by an exit, from that by the exit before: 1 − (1 − before)(1 − c)."""
     return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
 
 def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
-    """The largest between (X, N, C) logits; it may be 1e-4, or 1e-4 of the largest logit where that is above 1.
+    """The largest difference of (X, N, C) logits; at most 1e-4, or 1e-4 of the largest logit where that is above 1.
 
-    A quantised network rounds its activations, so a difference in the last place becomes one of a whole step now and
-    then: there it is the median over images of each one's largest difference that is held against the limit.
+    A quantised network rounds its activations, so a difference in the last place sometimes becomes a whole step. The
+    limit then applies to the median over images of each image's largest difference.
 
     Raises:
         ExportError: if it is more.
@@ -136,18 +136,18 @@ def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """A network of X exits that really stops early."""
+    """A network of X exits that computes an image only up to the exit at which it leaves."""
 
     manifest: Mapping[str, Any]
     stages: tuple[ExitPieces, ...]
-    """X of them."""
+    """The X exits' pieces, in order."""
     labels: tuple[str, ...]
     """Names of the C classes."""
     policy: str
     settings: tuple[Setting, ...]
     """Cheapest and least accurate first."""
     default: int
-    """The setting that was asked for when it was exported."""
+    """Number of the default setting, chosen at export."""
     shape: tuple[int, int, int]
     """Channels, height and width of images."""
 
@@ -156,8 +156,8 @@ class ExportedNetwork:
         """Read a folder, and check every file against its manifest.
 
         Args:
-            folder: as it was exported.
-            threads: that each run may use.
+            folder: an exported folder.
+            threads: number of threads that each run may use.
 
         Raises:
             ExportError: naming what is missing, changed, damaged or does not fit.
@@ -225,10 +225,10 @@ class ExportedNetwork:
     # ------------------------------------------------------------------ settings
 
     def within(self, budget: float) -> int:
-        """The most accurate setting of at most so many expected MACs per image.
+        """Number of the most accurate setting of at most `budget` expected MACs per image.
 
         Raises:
-            ExportError: if there is none; the cheapest is named.
+            ExportError: if there is none; the error names the cheapest.
         """
         affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
         if not affordable:
@@ -237,7 +237,7 @@ class ExportedNetwork:
         return affordable[-1]
 
     def at_load(self, load: float) -> int:
-        """A setting by load: 0 is the default, 1 the cheapest, between them in equal steps.
+        """Number of the setting for a load: 0 is the default, 1 the cheapest, between them in equal steps.
 
         Raises:
             ExportError: for a load outside 0 to 1.
@@ -249,11 +249,11 @@ class ExportedNetwork:
     # ------------------------------------------------------------------ running
 
     def run(self, images: Array, setting: int | None = None) -> Predictions:
-        """Classify, computing nothing further for what has left.
+        """Classify images, computing each only up to the exit at which it leaves.
 
         Args:
             images: (N, channels, height, width) pixels from 0 to 255.
-            setting: number of one of `settings`; the default one if none is given.
+            setting: number of one of `settings`; the default one if `None`.
 
         Raises:
             ExportError: for images of another shape or type, or no such setting.
@@ -266,8 +266,8 @@ class ExportedNetwork:
         """(N, C) logits, and (N,) exits at which images leave.
 
         Args:
-            pixels: as `checked` gives them.
-            thresholds: X − 1 of them; `None` is off, and above 1 is one that is run and where nobody leaves.
+            pixels: images as returned by `checked`.
+            thresholds: (X − 1,); `None` turns an exit off, above 1 it is run and no image leaves there.
         """
         if len(pixels) == 1:
             exit_logits, x = self._route_one(pixels, thresholds)
@@ -305,7 +305,7 @@ class ExportedNetwork:
         return logits, positions
 
     def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
-        """The same of a single image, for which even the book-keeping of a batch would be felt."""
+        """`route` for a single image, without the overhead of a batch's book-keeping."""
         values: list[Array] = [pixels]
         left_probability: Floats | None = None
         for x, stage in enumerate(self.stages):
@@ -329,7 +329,7 @@ class ExportedNetwork:
         return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
     def everything(self, images: Array) -> tuple[Floats, Floats]:
-        """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
+        """(X, N, C) logits of all exits without early exiting, (X − 1, N) confidence of each early exit by itself."""
         values: list[Array] = [self.checked(images)]
         logits, confidence = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
         for x, stage in enumerate(self.stages):
@@ -342,7 +342,7 @@ class ExportedNetwork:
         return np.stack(logits), confidence
 
     def check(self, folder: str | Path) -> float:
-        """How far logits of the folder's examples are from those of the network that was exported.
+        """The largest difference of the examples' logits from those of the network that was exported.
 
         Raises:
             ExportError: if it is more than `difference` allows, or there are no examples.
@@ -359,7 +359,7 @@ class ExportedNetwork:
         return setting
 
     def checked(self, images: Array) -> Array:
-        """As the first segment takes them.
+        """Check images, and convert them to the first segment's input.
 
         Raises:
             ExportError: for images of another shape or type.
@@ -381,7 +381,7 @@ class ExportedNetwork:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of a folder, if it is as it was written.
+    """The manifest of a folder, checked against its own checksum.
 
     Raises:
         ExportError: if it is not there, is damaged or was changed, or is of another version of the format.
@@ -408,13 +408,13 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of everything else in a manifest."""
+    """SHA-256 of a manifest without its `sha256`."""
     content = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:
-    """A file's content, if it is what was exported."""
+    """A file's content, checked against its checksum."""
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
@@ -445,7 +445,7 @@ def _number(value: object, what: str) -> float:
 
 def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
     """(n, channels, height, width) test images that were exported with a network, (n,) their classes, and (X, n, C)
-    what the network said of them before it was exported.
+    logits of the network for them before it was exported.
 
     Raises:
         ExportError: if there are none.
@@ -478,7 +478,7 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command at the top of this file; returns its exit code."""
+    """Run the command described at the top of this file; returns its exit code."""
     parser = argparse.ArgumentParser(description="Run an exported early-exit network.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent, help="this file's by default")
     parser.add_argument("--images", type=Path, help=".npy with (N, channels, size, size) pixels 0 … 255")

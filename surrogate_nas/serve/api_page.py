@@ -1,4 +1,4 @@
-"""The page about the API, made of its OpenAPI document: nothing on it comes from elsewhere."""
+"""The page about the API, generated from its OpenAPI document without external resources."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ CODE = re.compile(r"`([^`]+)`")
 
 
 def api_page(document: Mapping[str, Any]) -> str:
-    """Every operation with its body and its refusals."""
+    """HTML page of all operations with their bodies and error responses."""
     schemas = document.get("components", {}).get("schemas", {})
     operations = [
         _operation(f"{method.upper()} {path}", operations[method], schemas)
@@ -48,7 +48,7 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
 
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str, str]]:
-    """The name of each field, those inside others after a dot, its type, and what is said of it."""
+    """Name (nested ones after a dot), type and description of each field."""
     resolved = _resolved(schema, schemas)
     for name, field in resolved.get("properties", {}).items():
         choices = [_resolved(c, schemas) for c in field.get("anyOf", [field])]

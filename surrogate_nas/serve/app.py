@@ -1,4 +1,4 @@
-"""The application: which address answers what."""
+"""The web application: routes of the API and of the pages."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -36,11 +36,11 @@ NO_NETWORK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no
 
 
 def make_app(live: Live, host: str) -> ASGIApp:
-    """What uvicorn serves.
+    """The ASGI application that uvicorn serves.
 
     Args:
-        live: the study; it is followed while the application runs.
-        host: that the server listens on.
+        live: the study, which is followed while the application runs.
+        host: the host that the server listens on.
     """
 
     @asynccontextmanager
@@ -63,7 +63,7 @@ def make_app(live: Live, host: str) -> ASGIApp:
 
 
 def _add_api(app: FastAPI, live: Live) -> None:
-    """What programs ask."""
+    """Add the routes for programs."""
 
     @app.post("/query", response_model=list[Answer], responses=REFUSALS, summary="Predict architectures")
     async def query(body: Query) -> Response:
@@ -107,7 +107,7 @@ async def _answer(live: Live, question: Callable[[Snapshot], object]) -> Respons
 
 
 def _add_pages(app: FastAPI, live: Live) -> None:
-    """What people look at, and the files that belong to it: all of them are in memory."""
+    """Add the routes of pages and of their files, all of which are in memory."""
     page = partial(app.get, include_in_schema=False, response_class=HTMLResponse)
     file = partial(app.get, include_in_schema=False)
 
@@ -151,7 +151,7 @@ def _file(content: Mapping[str, bytes], name: str) -> Response:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every refusal is one line of JSON."""
+    """Add handlers that turn every error into one line of JSON."""
 
     @app.exception_handler(HTTPException)
     async def no_page(request: Request, error: HTTPException) -> Response:

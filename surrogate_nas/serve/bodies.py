@@ -1,4 +1,4 @@
-"""What the API is asked: the bodies of its requests."""
+"""Request bodies of the API."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What every request has to pass, and what every answer says: hosts, sizes, strict JSON, headers that keep to us."""
+"""Checks of every request (host, size, strict JSON), and security headers of every response."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from surrogate_nas.serve.snapshot import as_json
 
 MOST_BYTES = 2**20
-"""Of a request's body."""
+"""Allowed length of a request's body."""
 MOST_DISCARDED = 16 * 2**20
-"""What is read of a longer body and thrown away, so that its sender reads the answer."""
+"""Bytes of a longer body that are read and discarded, so that its sender reads the response."""
 MOST_DIGITS = 12
 BODY_SECONDS = 10.0
 DEEPEST = 8
-"""Nesting of a body."""
+"""Allowed nesting of a body."""
 LONGEST_COMPLAINT = 300
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class RefusedRequest(Exception):
-    """A request that goes no further."""
+    """A request that is refused, with the HTTP status of the response."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -44,17 +44,17 @@ class RefusedRequest(Exception):
 
 
 def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    """One line that says why."""
+    """A response with one line that says why."""
     line = " ".join(why.split())
     short = line if len(line) <= LONGEST_COMPLAINT else f"{line[:LONGEST_COMPLAINT]}…"
     return Response(as_json({"error": short}), status, headers, "application/json")
 
 
 class Gate:
-    """An ASGI application around another, which gets whole and sound requests alone."""
+    """ASGI middleware that passes on only complete and valid requests."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
-        """`host` is the one that the server was told to listen on; it is answered beside those of loopback."""
+        """`host` is the one that the server listens on; requests for it and for loopback names are accepted."""
         self._app, self._hosts = app, {*LOOPBACK, f"[{host}]" if ":" in host else host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ class Gate:
 
 
 async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    """All of it, held in memory up to the limit alone.
+    """The whole body; no more than the limit is kept in memory.
 
     Raises:
         Refused: if it is too long or too slow.
@@ -118,7 +118,7 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """What gives a body that has been read, and then whatever comes."""
+    """A `receive` that returns a body that has been read already, then further messages."""
     is_delivered = False
 
     async def again() -> Message:
@@ -132,7 +132,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send) -> Send:
-    """What sends answers with headers that they do not have already."""
+    """A `send` that adds the security headers that a response lacks."""
 
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -174,7 +174,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depths(document: object) -> Iterator[int]:
-    """Of every list and object, without recursion."""
+    """Depth of every list and object, without recursion."""
     waiting = [(document, 1)]
     while waiting:
         value, depth = waiting.pop()

@@ -14,7 +14,7 @@ INLINE = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'"
 )
-"""As the report's own policy, and what the strip needs besides."""
+"""The report's own policy, plus the sources that the status strip needs."""
 REPORT_HEADERS = {"content-security-policy": INLINE + SHUT}
 BODY = "<body>\n"
 
@@ -63,7 +63,7 @@ def navigation(at: str) -> str:
 
 
 def report_page(live: Live) -> str:
-    """The report as last made, below a strip that says how many trainings it covers; or that it is being made."""
+    """The latest report below a status strip, or a page that says that it is being made."""
     report = live.snapshot.files.get(REPORT)
     if report is None:
         waiting = paragraph("It is here in some seconds; this page then loads by itself.")
@@ -76,7 +76,7 @@ def report_page(live: Live) -> str:
 
 
 def strip(live: Live) -> str:
-    """What the report covers; the page's script says when there is more."""
+    """The status strip: how many trainings the report covers; the page's script updates it."""
     n = len(live.snapshot.records)
     covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
     text = f'{covers} <span id="live-note"></span>'
@@ -84,7 +84,7 @@ def strip(live: Live) -> str:
 
 
 def networks_page() -> str:
-    """A network's card; its script fills it."""
+    """The page of a network's card, which its script fills."""
     intro = (
         "A trained network along its threshold curve: to the left cheap, to the right accurate. The curve was chosen "
         "on the tune split; accuracy on test is of images that chose nothing."
@@ -108,7 +108,7 @@ def networks_page() -> str:
 
 
 def what_if_page(snapshot: Snapshot) -> str:
-    """The form; its script fills it with the genes."""
+    """The what-if form, which its script fills with the genes."""
     early = snapshot.study.space.positions - 1
     intro = (
         "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "

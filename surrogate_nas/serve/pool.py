@@ -1,7 +1,7 @@
-"""Architectures that are good at some budget by prediction, found in advance: so the best for any limits come at once.
+"""A pool of architectures predicted to be good at some budget, so that the best within any limits come at once.
 
-`Study.best` searches anew for its limits, which takes a second or more. Here a small evolution with many budgets at a
-time is done when a surrogate is loaded, and a question about limits only ranks what it left.
+`Study.best` searches anew for its limits, which takes a second or more. The pool is evolved once for many budgets when
+a surrogate is loaded; a question about limits only ranks its members.
 """
 
 from collections.abc import Sequence
@@ -35,18 +35,18 @@ AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Pool:
-    """Architectures of which some are good at each budget, with their mean predicted curves."""
+    """Architectures that cover all budgets, with their mean predicted curves."""
 
     candidates: Candidates
-    """n of them."""
+    """The n architectures."""
     accuracy: Floats
-    """(n, T) at the settings of the threshold grid."""
+    """(n, T) predicted accuracy at the settings of the threshold grid."""
     spent: Floats
     """(n, T) log₁₀ of the expected cost that is minimised."""
 
     @classmethod
     def of(cls, problem: Problem, predictor: Predictor) -> "Pool":
-        """Begins with what was trained and with samples spread over the cost; the study's seed decides all chance."""
+        """Evolve a pool from trained architectures and samples spread over the cost; random by the study's seed."""
         space, costing, rng = problem.space, problem.costing, np.random.default_rng(problem.seed)
         trained = predictor.design.candidates.indices
         rows = np.concatenate([trained, spread_rows(space, FIRST, costing, Limits(), rng)])
@@ -82,7 +82,7 @@ class Pool:
         return Pool(Candidates.of_indices(problem.space, rows, problem.costing), *curves)
 
     def _elite(self) -> "Pool":
-        """Those that are among the most accurate within some budget."""
+        """The members that are among the most accurate within some budget."""
         elite: set[int] = set()
         for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
             within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
@@ -92,7 +92,7 @@ class Pool:
         return Pool(self.candidates[rows], self.accuracy[rows], self.spent[rows])
 
     def best(self, respondent: Respondent, n: int) -> tuple[list[Answer], list[Sequence[int]]]:
-        """Up to n of them that are predicted best within the respondent's limits, and their choice indices.
+        """Up to n members predicted best within the respondent's limits, and their choice indices.
 
         Raises:
             InputError: if none of them keeps the exact limits.

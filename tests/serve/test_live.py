@@ -54,7 +54,7 @@ def serving(study: Path, scratch: Path) -> Iterator[Server]:
 
 
 def until(url: str, **expected: object) -> dict[str, object]:
-    """The state of a server, once it is as wanted."""
+    """The state of a server, once it is as expected."""
     end = time.monotonic() + SECONDS
     while True:
         state: dict[str, object] = httpx.get(f"{url}/state").json()

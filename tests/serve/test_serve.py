@@ -56,7 +56,7 @@ def encodings(live: Live) -> list[str]:
 
 
 def error_of(client: Client, body: object, status: int = 422, to: str = "/query", **headers: str) -> str:
-    """The one line that a body is refused with."""
+    """The error line of a refused body."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = client.post(to, content=content, headers=JSON | headers)
     assert answer.status_code == status, answer.text

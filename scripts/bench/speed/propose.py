@@ -31,7 +31,7 @@ PROPOSALS = 4
 
 
 def time_round(n: int, surrogate: str) -> str:
-    """One row."""
+    """Time one round; returns a row of the table."""
     problem = Problem(SearchSpace(parse_spec(SPACE)), ImageShape(3, 32, 10), Settings().updated({"limits": LIMITS}), 0)
     views = drawn_networks(problem, n)
     records = [record for record, _ in views]

@@ -81,7 +81,7 @@ class Trained:
 
 @dataclass
 class Predictions:
-    """What was predicted: arrays as in `Trained.measured`, and for intervals whether they held."""
+    """Predictions as arrays like `Trained.measurements`, and whether intervals cover the measurements."""
 
     rates: Floats
     accuracy: Floats
@@ -229,7 +229,7 @@ def row(
     measured_macs: Floats,
     group: Ints,
 ) -> None:
-    """One line of the table, from (R, n) predictions and what was measured."""
+    """Print one line of the table, from (R, n) predictions and measurements."""
     taus = [kendall(s, m) for s, m in zip(predicted_accuracy, measured_accuracy, strict=True)]
     spread = np.mean(
         [bootstrap_tau(s, m, group) for s, m in zip(predicted_accuracy, measured_accuracy, strict=True)], axis=0

@@ -67,7 +67,7 @@ class CsvProblem:
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
-        """What was asked, and what that means."""
+        """The specification, and figures of the table that follow from it."""
         return {"kind": "table", **self.specification, **self.problem.document()}
 
     def run(self, plan: Plan) -> Run:
@@ -173,7 +173,7 @@ def _within(option: str, value: int, low: int, high: int | None, what: str = "")
 
 @one_thread()
 def run(arguments: argparse.Namespace) -> None:
-    """All runs that are still to do.
+    """Do all runs that the file lacks, and print a summary.
 
     Raises:
         InputError: for bad arguments.

@@ -45,7 +45,7 @@ SELECTED = "selected"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are complete, as numbers."""
+    """The complete rows of a CSV file, as numbers."""
 
     X: Floats
     """(n, d): inputs, then log₁₀ costs."""
@@ -58,7 +58,7 @@ class Table:
     def read(
         cls, path: Path, inputs: Sequence[str], kinds: Sequence[str], target: str, costs: Sequence[str]
     ) -> tuple["Table", list[str]]:
-        """The table, and what was left out of it and why.
+        """The table, and notes on what was left out and why.
 
         Raises:
             InputError: for columns that are not there, kinds that are not known, or too few complete rows.
@@ -132,7 +132,7 @@ def _numbers(texts: Sequence[str | None], name: str, *, nominal: bool, notes: li
 
 
 class DefaultXGBoost:
-    """XGBoost as it comes, on one-hot inputs, and costs if it is given them."""
+    """XGBoost with default settings on one-hot inputs, optionally with costs."""
 
     def __init__(self, training: TrainingSet, X: Floats, *, costs: bool) -> None:
         genes = training.columns("ordinal", "nominal")
@@ -146,7 +146,7 @@ class DefaultXGBoost:
         return np.concatenate([X[:, self.columns] == self.values, X[:, self.costs]], axis=1).astype(np.float64)
 
     def predict(self, X: Floats) -> Floats:
-        """(n,)."""
+        """(n,) predicted targets."""
         return np.asarray(self.booster.predict(xgboost.DMatrix(self._inputs(X), nthread=1)), dtype=np.float64)
 
 

@@ -86,7 +86,7 @@ class EennProblem:
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
-        """What was asked, and what that means."""
+        """Limits and figures of the table."""
         return {
             "kind": "eenn-table",
             "table": self.table.space.spec.name,
@@ -118,12 +118,12 @@ class EennProblem:
         return float(np.log10(cap or self.worst.max())), floor or 1 / self.table.shape.classes
 
     def task(self, settings: Settings, seed: int) -> Problem:
-        """The table's, by its policy."""
+        """The table's problem under its policy."""
         return self.table.problem(settings.updated({"policy": POLICY}), seed)
 
     @cached_property
     def everything(self) -> list["Trained"]:
-        """One of each network."""
+        """One training of each network."""
         task, architectures = self.task(Settings(), 0), self.table.space.architectures(self.table.trained)
         proposals = [make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)]
         return _trained(task, self.table.evaluate(proposals))
@@ -186,7 +186,7 @@ class EennProblem:
     def _volumes(
         self, trained: Sequence["Trained"], points: "Points", *, last_only: bool = False
     ) -> tuple[list[float], list[float]]:
-        """After each training, on tune, and on test at the thresholds that are on the front on tune."""
+        """Hypervolumes after each training, on tune, and on test at the thresholds of the front on tune."""
         limits, none = self.limits, np.zeros(0)
         front = Front.of(none, none, *self.reference)
         figures = np.zeros((4, 0))  # log₁₀ cost and accuracy on tune, then on test
@@ -226,7 +226,7 @@ class EennProblem:
 
 
 Trained = tuple[Proposal, Exits, Exits]
-"""What was proposed, and what its exits do on tune and on test."""
+"""A proposal, and its exits on tune and on test."""
 Points = Callable[[Exits, Proposal, Limits], Measurements]
 
 

@@ -54,7 +54,7 @@ class Fitted:
         return y if self.warp is None else float(self.warp(np.array([y]))[0])
 
     def standard(self, y: float) -> float:
-        """From the table's units."""
+        """A target in the table's units, standardised."""
         return (y - self.center) / self.scale
 
 
@@ -100,7 +100,7 @@ class _FirstColumns(Model):  # type: ignore[misc]
         self.model = model
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """Of the target."""
+        """Posterior of the target."""
         return self.model.posterior(X[..., :-1], **options)
 
 
@@ -128,7 +128,7 @@ class _Round:
         self.front = Front.of(problem.cost[evaluated], y, reference_cost, fitted.standard(lowest))
 
     def best(self, q: int, *, curves: bool) -> list[int]:
-        """q rows."""
+        """The best q rows."""
         pool = self._pool()
         if not len(self.front.cost):
             return self._feasible(pool, q)

@@ -1,4 +1,4 @@
-"""Runs of search strategies: what one is asked, how they are kept in a file, summed up, printed and drawn."""
+"""Runs of search strategies: plan, file, summary, printed table and figure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,28 +31,28 @@ class Plan:
     batch: int
 
     def is_of(self, run: Run) -> bool:
-        """Whether that is what was run."""
+        """Whether a run is of this plan."""
         return all(run[name] == value for name, value in vars(self).items())
 
 
 class Benchmark(Protocol):
-    """What is searched."""
+    """A search problem that strategies are compared on."""
 
     strategies: Sequence[str]
     description: Mapping[str, Any]
-    """What runs are comparable by."""
+    """Description of the problem; runs with equal descriptions are comparable."""
     curve_meanings: Mapping[str, str]
-    """Curves over trainings that runs have, and what each is."""
+    """Names of the curves over trainings that a run has, with their meanings."""
     most: int
     """Networks that may be trained."""
 
     def run(self, plan: Plan) -> Run:
-        """The plan, the number of every network in the order of training, a curve per measure, CPU seconds per
-        proposal; with limits, how they were kept."""
+        """The plan, the number of every network in the order of training, each named curve, CPU seconds per
+        proposal; with limits, figures of how they were kept."""
 
 
 def summary_of(runs: Sequence[Run], curve_name: str) -> dict[str, Run]:
-    """Of each strategy, over its seeds."""
+    """Summary of one curve for each strategy, over its seeds."""
     of: dict[str, list[Run]] = {}
     for run in runs:
         of.setdefault(run["strategy"], []).append(run)
@@ -92,7 +92,7 @@ def _summary_of_limits(runs: Sequence[Run]) -> Run:
 
 
 def print_summary(summary: Mapping[str, Run]) -> None:
-    """Markdown on stdout."""
+    """Print a summary as Markdown."""
     trainings = sorted({int(n) for one in summary.values() for n in one["at"]})
     limited = any("above_cap" in one for one in summary.values())
     heads = ["strategy", "seeds", *map(str, trainings), "CPU s per proposal"]
@@ -114,7 +114,7 @@ def print_summary(summary: Mapping[str, Run]) -> None:
 
 
 def draw(path: Path, runs: Sequence[Run], curve_meanings: Mapping[str, str]) -> None:
-    """Mean ± standard deviation against trainings, a picture per measure."""
+    """Mean ± standard deviation against trainings, a panel per curve."""
     figure = Figure(figsize=(6.4 * len(curve_meanings), 4.4), layout="constrained")
     panels = figure.subplots(1, len(curve_meanings), squeeze=False)[0]
     names = list(dict.fromkeys(run["strategy"] for run in runs))
@@ -133,7 +133,7 @@ def draw(path: Path, runs: Sequence[Run], curve_meanings: Mapping[str, str]) -> 
 
 
 def runs_in(path: Path | None, description: Mapping[str, Any]) -> list[Run]:
-    """Runs that a file holds of the same problem.
+    """The runs in a file, which must be of the same problem.
 
     Raises:
         InputError: for a file that is something else.
@@ -151,6 +151,6 @@ def runs_in(path: Path | None, description: Mapping[str, Any]) -> list[Run]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write a file atomically."""
     with replaced(path) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")

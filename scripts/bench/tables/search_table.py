@@ -77,12 +77,12 @@ class TableProblem:
         return (float(self.cost.max()) if self.cap is None else self.cap), lowest
 
     def front(self, rows: Sequence[int] | Ints) -> Front:
-        """Of these rows."""
+        """The Pareto front of these rows."""
         rows = np.asarray(rows, dtype=np.int64)
         return Front.of(self.cost[rows], self.table.y[rows], *self.reference)
 
     def on_front(self, rows: Sequence[int]) -> Ints:
-        """Those of these rows that are on the front."""
+        """The rows on their front."""
         inside = np.array(rows, dtype=np.int64)
         inside = inside[(self.cost[inside] < self.reference[0]) & (self.table.y[inside] > self.reference[1])]
         return inside[pareto_order(self.table.y[inside], self.cost[inside])]
@@ -125,7 +125,7 @@ class TableProblem:
         return int(rng.choice(free[distance <= distance.min() + 1e-9]))
 
     def document(self) -> dict[str, Any]:
-        """For the report."""
+        """Figures of the problem, for the JSON file."""
         return {
             "rows": len(self.cost),
             "reference": list(self.reference),
