@@ -33,9 +33,9 @@ BY_HAND = {
 }
 """Further candidates, to see whether a search of one epoch each misjudges networks of this size."""
 MARGIN = 0.98
-"""Of a budget is what thresholds may spend on tune, so that test images keep it."""
+"""Share of a budget that thresholds may spend on tune, so that test images keep the budget."""
 FULL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
-"""What the recipe at full fidelity has beside its epochs."""
+"""Fields of the full-fidelity recipe other than its epochs."""
 FINAL: dict[float, dict[str, Any]] = {12.5e6: {"early_exit_weight": 0.3}}
 """And for the network that is chosen: the largest budget lets most images go to the end."""
 SEARCH: dict[str, Any] = {"initial": 12, "batch": 4, "recipe": {"epochs": 1}, "keep": "none"}
@@ -135,7 +135,7 @@ def limits_of(floor: float) -> dict[str, float]:
 
 
 def land_search(study: Study, ledger: Ledger) -> None:
-    """What the search trained, and what it found within each budget."""
+    """Add the search's trainings and its best networks within each budget to the ledger."""
     within: dict[float, list[tuple[float, Record]]] = {budget: [] for budget in BUDGETS}
     for record in study.records():
         at = {}

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 Arrows = Mapping[str, set[str]]
-"""What each box imports."""
+"""The boxes that each box imports."""
 
 
 @cache
@@ -65,7 +65,7 @@ def room_arrows(arrows: Arrows) -> Arrows:
 
 
 def reached(arrows: Arrows) -> dict[str, set[str]]:
-    """What each box imports, and what that imports, to the end."""
+    """The boxes that each box imports, directly or indirectly."""
     return {box: _reached(arrows, box) for box in arrows}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def seconds(checkout: Path) -> float:
-    """How long `make test` takes there.
+    """Seconds that `make test` takes in a checkout.
 
     Raises:
         SystemExit: if a test fails.

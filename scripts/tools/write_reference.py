@@ -35,7 +35,7 @@ VALUES = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "Path": "PATH"}
 
 
 def cell(text: str) -> str:
-    """Text as a table takes it."""
+    """Text escaped for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -61,7 +61,7 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def value_of(option: Any, hints: Mapping[str, Any]) -> str:
-    """What an option takes: `NUMBER`; nothing for a switch."""
+    """Placeholder of an option's value, such as `NUMBER`; empty for a switch."""
     if getattr(option, "is_flag", False):
         return ""
     hint = hints[option.name]
@@ -117,7 +117,7 @@ def commands_page() -> str:
 
 
 def allowed(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
-    """What a field takes, of a part of pydantic's JSON schema."""
+    """Allowed values of a field, from a part of pydantic's JSON schema."""
     if "anyOf" in part or "oneOf" in part:
         return ", ".join(allowed(schema, one) for one in part.get("anyOf") or part["oneOf"])
     if "$ref" in part:
@@ -139,7 +139,7 @@ def anchor(kind: str) -> str:
 
 
 def default_of(value: object) -> str:
-    """As YAML writes it; nothing for a mapping, whose fields have their own."""
+    """A default in YAML; empty for a mapping, whose fields have their own."""
     if isinstance(value, dict):
         return "as below" if len(value) > 1 else f"`{value['kind']}`"
     return "`null`" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -1,4 +1,4 @@
-"""How long an exported network takes on this machine: piece by piece, stopping early, and to the end."""
+"""Time an exported network on this machine: piece by piece, stopping early, and to the end."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from surrogate_nas.foundation.files import replaced
 LATENCY = "latency.json"
 BATCHES = (1, 32)
 SECONDS = 10.0
-"""For each batch size, at least."""
+"""Least duration of timing for each batch size."""
 FEWEST_PASSES = 5
 NEVER = 2.0
 """A threshold that no score reaches: the exit is run, and nobody leaves."""

@@ -34,7 +34,7 @@ LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
@@ -61,9 +61,9 @@ class Setting:
 class Predictions:
     """Predictions for N images."""
 
-    logits: Floats
+    logits: Floats32
     """(N, C) of the exit at which each image left."""
-    probabilities: Floats
+    probabilities: Floats32
     """(N, C) softmax of the logits by that exit's temperature."""
     classes: Ints
     """(N,) numbers of the likeliest classes."""
@@ -101,15 +101,15 @@ class ExitPieces:
     """Temperature of the reported probabilities; the confidence already includes it."""
 
 
-def softmax(logits: Array) -> Floats:
+def softmax(logits: Array) -> Floats32:
     """Softmax over the last axis, in float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
-    result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    result: Floats32 = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
-def having_left(before: Floats | None, confidence: Floats) -> Floats:
+def having_left(before: Floats32 | None, confidence: Floats32) -> Floats32:
     """(N,) probability of having left by an exit, from that by the exit before: 1 − (1 − before)(1 − c)."""
     return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
@@ -262,7 +262,7 @@ class ExportedNetwork:
         logits, positions = self.route(self.checked(images), chosen_setting.thresholds)
         return self._answer(logits, positions, chosen_setting)
 
-    def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, Ints]:
+    def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, Ints]:
         """(N, C) logits, and (N,) exits at which images leave.
 
         Args:
@@ -276,7 +276,7 @@ class ExportedNetwork:
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
         positions = np.full(N, X - 1, dtype=np.int64)
-        left_probability: Floats | None = None
+        left_probability: Floats32 | None = None
         values: list[Array] = [pixels]
         for x, stage in enumerate(self.stages):
             if not len(inside):
@@ -304,10 +304,10 @@ class ExportedNetwork:
             left_probability = None if left_probability is None else left_probability[stays]
         return logits, positions
 
-    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
+    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, int]:
         """`route` for a single image, without the overhead of a batch's book-keeping."""
         values: list[Array] = [pixels]
-        left_probability: Floats | None = None
+        left_probability: Floats32 | None = None
         for x, stage in enumerate(self.stages):
             values = stage.segment(values)
             if stage.branch is None:
@@ -322,13 +322,13 @@ class ExportedNetwork:
                 return exit_logits, x
         return values[0], len(self.stages) - 1
 
-    def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Predictions:
+    def _answer(self, logits: Floats32, positions: Ints, setting: Setting) -> Predictions:
         temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
         probabilities = softmax(logits / temperature[:, None])
         macs = np.array(setting.macs, dtype=np.int64)[positions]
         return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
-    def everything(self, images: Array) -> tuple[Floats, Floats]:
+    def everything(self, images: Array) -> tuple[Floats32, Floats32]:
         """(X, N, C) logits of all exits without early exiting, (X − 1, N) confidence of each early exit by itself."""
         values: list[Array] = [self.checked(images)]
         logits, confidence = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
@@ -443,7 +443,7 @@ def _number(value: object, what: str) -> float:
     return float(value)
 
 
-def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
+def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
     """(n, channels, height, width) test images that were exported with a network, (n,) their classes, and (X, n, C)
     logits of the network for them before it was exported.
 

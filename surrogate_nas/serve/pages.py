@@ -20,7 +20,7 @@ BODY = "<body>\n"
 
 
 def state_document(live: Live) -> dict[str, Any]:
-    """How far a study has been read."""
+    """Document of the served state: version, trainings covered, and work in progress."""
     now = live.snapshot
     return {
         "version": live.version,

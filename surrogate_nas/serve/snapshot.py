@@ -168,8 +168,8 @@ class Snapshot:
             "exits": list(record.architecture.exit_positions),
             "choices": study.space.indices([record.architecture])[0].tolist(),
             "curve": [
-                {**point, "test": tested, "keeps_limits": keeps}
-                for point, tested, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
+                {**point, "test": on_test, "keeps_limits": keeps}
+                for point, on_test, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
             ],
         }
 

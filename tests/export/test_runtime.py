@@ -1,4 +1,4 @@
-"""What an exported folder promises to whoever loads it: everything is checked, and every answer is right or refused."""
+"""Loading and running an exported folder: every file is checked, every answer is right or refused."""
 
 import json
 import shutil

@@ -22,7 +22,7 @@ QUICK = ("random", "nsga2", "optuna-tpe", "optuna-nsga2")
 
 @dataclass
 class Outcome:
-    """How a run of the script ended."""
+    """Outcome of a run of the script."""
 
     code: str | int | None
     stdout: str

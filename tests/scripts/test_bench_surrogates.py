@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts/bench/tables/bench_surrogates.py"
 
 @dataclass
 class Outcome:
-    """How a run of the script ended."""
+    """Outcome of a run of the script."""
 
     error: str | int | None
     stderr: str

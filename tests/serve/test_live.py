@@ -125,7 +125,7 @@ def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def fits(tab: Tab) -> bool:
-    """Whether nothing stands out sideways."""
+    """Whether no element overflows the page horizontally."""
     return bool(tab.run("document.documentElement.scrollWidth <= innerWidth"))
 
 

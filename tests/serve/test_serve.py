@@ -176,7 +176,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
 
 
 def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live: Live) -> None:
-    """As its script does: a gene that does not apply is 0, others the share of their last choice."""
+    """Encode as the page's script does: a gene that does not apply is 0, others a share of their last choice."""
     about, space = client.get("/space").json(), live.snapshot.study.space
     for row, architecture in zip(moves.sample(space.genes, 20, np.random.default_rng(0)), range(20), strict=True):
         applies: list[bool] = []

@@ -28,21 +28,21 @@ class Case:
     words: Sequence[str]
     imports: str
     most: str
-    """What is asked of it, for people."""
+    """The required limit, as printed."""
 
     @property
     def command(self) -> list[str]:
-        """As a process."""
+        """Command line of the case."""
         return [sys.executable, "-m", "surrogate_nas", *self.words]
 
     @property
     def bare(self) -> list[str]:
-        """The imports alone, as a process."""
+        """Command line that only does the imports."""
         return [sys.executable, "-c", f"import {self.imports}"]
 
 
 def cases(study: Path) -> list[Case]:
-    """What is measured: a listing, and a query of one architecture."""
+    """The timed cases: a listing, and a query of one architecture."""
     encoding = str(Archive.open(study / ARCHIVE).records()[0].architecture)
     return [
         Case(["archive", "list", str(study)], "typer, rich, pydantic, numpy", "at most 0.4 s more"),

@@ -36,7 +36,7 @@ from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 
 POLICY = "margin"
-"""That of the published strategies."""
+"""The exit policy of the published strategies."""
 OURS: Mapping[str, tuple[str, bool]] = {
     "ours": ("auto", True),
     "ours-stack": ("stack", True),
@@ -56,7 +56,7 @@ CURVE_MEANINGS = {
 
 @dataclass(frozen=True)
 class EennProblem:
-    """What is searched, and how fronts are measured; see `search_runs.Benchmark`."""
+    """A search on the table, with hypervolumes of its fronts; see `search_runs.Benchmark`."""
 
     table: EennTable
     limits: Limits
@@ -65,7 +65,7 @@ class EennProblem:
 
     @classmethod
     def load(cls, folder: Path, max_cost: str | None = None, min_target: str | None = None) -> "EennProblem":
-        """From the table's folder, with a cap on worst-case MACs and a floor of accuracy, or percentiles of both.
+        """Load the table's folder, with a cap on worst-case MACs and a floor of accuracy, or percentiles of both.
 
         Raises:
             InputError: for a folder that is no table, or limits that cannot be.

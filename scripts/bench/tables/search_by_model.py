@@ -29,7 +29,7 @@ SAMPLES = 64
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 MOST, SOME = 20_000, 5_000
-"""Of more untaken rows than that, some are looked at, and those near the front."""
+"""Above this number of untaken rows, only a sample and the rows near the front are scored."""
 NEAR = 200
 """Neighbours of each row on the front."""
 

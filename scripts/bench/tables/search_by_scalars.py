@@ -20,7 +20,7 @@ from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
 
 POINTS_PER_NETWORK = 4
-"""Of its own front, evenly along it."""
+"""Number of points, evenly along the network's own front."""
 SETTINGS_PER_NETWORK = 16
 BASELINE, FINALISTS = 48, 128
 
@@ -66,5 +66,5 @@ def _by_scalars(history: History, q: int) -> Sequence[Suggestion]:
     baseline = inputs(current_front.points[along], current_front.thresholds[along])
     reference = current_front.front.reference_accuracy, -current_front.front.reference_cost
     outcomes = Outcomes(model, lambda samples: samples, [], reference)
-    rows_chosen = best[greedily_by_nehvi(outcomes, baseline, points[best], q, history.seed)]
-    return [Suggestion(a) for a in problem.space.architectures(queries.indices[rows_chosen])]
+    chosen_rows = best[greedily_by_nehvi(outcomes, baseline, points[best], q, history.seed)]
+    return [Suggestion(a) for a in problem.space.architectures(queries.indices[chosen_rows])]

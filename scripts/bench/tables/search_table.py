@@ -30,7 +30,7 @@ class TableProblem:
 
     @classmethod
     def of(cls, table: Table, max_cost: str | None = None, min_target: str | None = None) -> "TableProblem":
-        """With limits as they are written: in the table's units, or as a percentile of the table such as 30%.
+        """The problem with limits given as text: in the table's units, or as a percentile of the table such as 30%.
 
         Raises:
             InputError: for a cost that does not vary, or limits that cannot be.
