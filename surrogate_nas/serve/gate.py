@@ -87,7 +87,7 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
     """The whole body; no more than the limit is kept in memory.
 
     Raises:
-        Refused: if it is too long or too slow.
+        RefusedRequest: if it is too long or too slow.
         ConnectionError: if the client has gone.
     """
     too_long, declared = (
@@ -145,7 +145,7 @@ def _with_headers(send: Send) -> Send:
 
 
 def require_json(content_type: str, body: bytes) -> None:
-    """Raise `Refused` for anything but JSON in UTF-8 whose names are distinct and whose numbers are finite."""
+    """Raise `RefusedRequest` for anything but JSON in UTF-8 whose names are distinct and whose numbers are finite."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusedRequest(415, f"content type application/json is needed, got {content_type[:40] or 'none'}")
     try:
