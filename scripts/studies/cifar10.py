@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledger import Ledger, Line, Wanted, train_all
+from ledger import Ledger, Line, Training, train_all
 from matplotlib.figure import Figure
 
 from surrogate_nas import Study
@@ -33,9 +33,9 @@ BY_HAND = {
 }
 """Further candidates, to see whether a search of one epoch each misjudges networks of this size."""
 MARGIN = 0.98
-"""Of a budget is what thresholds may spend on tune, so that test images keep it."""
+"""Share of a budget that thresholds may spend on tune, so that test images keep the budget."""
 FULL: dict[float, dict[str, Any]] = {12.5e6: {"precision": "bfloat16"}}
-"""What the recipe at full fidelity has beside its epochs."""
+"""Fields of the full-fidelity recipe other than its epochs."""
 FINAL: dict[float, dict[str, Any]] = {12.5e6: {"early_exit_weight": 0.3}}
 """And for the network that is chosen: the largest budget lets most images go to the end."""
 SEARCH: dict[str, Any] = {"initial": 12, "batch": 4, "recipe": {"epochs": 1}, "keep": "none"}
@@ -96,22 +96,24 @@ def train(arguments: argparse.Namespace, ledger: Ledger) -> None:
     for budget in BUDGETS:
         candidates = [line["network"] for line in ledger.lines(kind="candidate", budget=budget)]
         train_within(study, budget, candidates, 1, recipe_of(budget), ledger)
-        train_within(study, budget, [chosen(ledger, budget)], arguments.seeds, recipe_of(budget, final=True), ledger)
+        train_within(
+            study, budget, [best_candidate(ledger, budget)], arguments.seeds, recipe_of(budget, final=True), ledger
+        )
 
 
 def train_within(
     study: Study, budget: float, networks: Sequence[str], seeds: int, recipe: Recipe, ledger: Ledger
 ) -> None:
-    wanted = [Wanted(f"{budget:g}", recipe, Architecture.parse(network)) for network in networks]
-    train_all(study, wanted, seeds, ledger, lambda record, label: figures(study, record, float(label)))
+    trainings = [Training(f"{budget:g}", recipe, Architecture.parse(network)) for network in networks]
+    train_all(study, trainings, seeds, ledger, lambda record, label: figures(study, record, float(label)))
 
 
 def recipe_of(budget: float, *, final: bool = False) -> Recipe:
     return Recipe(epochs=BUDGETS[budget], **FULL.get(budget, {}), **FINAL.get(budget, {}) if final else {})
 
 
-def chosen(ledger: Ledger, budget: float) -> str:
-    """Of the candidates the most accurate on tune with the first seed, which all of them have."""
+def best_candidate(ledger: Ledger, budget: float) -> str:
+    """The candidate that is most accurate on tune with the first seed, which all of them have."""
     first: dict[str, float] = {}
     for line in trained(ledger, budget, recipe_of(budget)):
         first.setdefault(line["network"], line["tune"]["accuracy"])
@@ -121,7 +123,7 @@ def chosen(ledger: Ledger, budget: float) -> str:
 def finals(ledger: Ledger, budget: float) -> list[Line]:
     """Trainings of the chosen network, if there is one yet."""
     lines = trained(ledger, budget, recipe_of(budget, final=True))
-    return [line for line in lines if line["network"] == chosen(ledger, budget)]
+    return [line for line in lines if line["network"] == best_candidate(ledger, budget)]
 
 
 def trained(ledger: Ledger, budget: float, recipe: Recipe) -> list[Line]:
@@ -133,7 +135,7 @@ def limits_of(floor: float) -> dict[str, float]:
 
 
 def land_search(study: Study, ledger: Ledger) -> None:
-    """What the search trained, and what it found within each budget."""
+    """Add the search's trainings and its best networks within each budget to the ledger."""
     within: dict[float, list[tuple[float, Record]]] = {budget: [] for budget in BUDGETS}
     for record in study.records():
         at = {}
@@ -154,8 +156,8 @@ def land_search(study: Study, ledger: Ledger) -> None:
                 "tune_accuracy": {f"{budget:g}": round(a, 4) for budget, a in at.items()},
             }
         )
-    for budget, found in within.items():
-        for accuracy, record in sorted(found, key=lambda pair: -pair[0])[: CANDIDATES[budget]]:
+    for budget, networks in within.items():
+        for accuracy, record in sorted(networks, key=lambda pair: -pair[0])[: CANDIDATES[budget]]:
             ledger.add(
                 {
                     "kind": "candidate",
@@ -171,7 +173,7 @@ def land_search(study: Study, ledger: Ledger) -> None:
 
 
 def figures(study: Study, record: Record, budget: float) -> Line:
-    """At the thresholds that are best on tune within the budget, and along the whole curve."""
+    """Figures at the best thresholds on tune within the budget, and along the whole curve."""
     s = study.tune(record.id, Limits(max_macs=MARGIN * budget))
     rungs = study.ladder(record.id, Limits(), POINTS)
     return {

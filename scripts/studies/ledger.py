@@ -19,19 +19,19 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ledger:
-    """A file that only grows."""
+    """An append-only file."""
 
     path: Path
 
-    def lines(self, **wanted: Any) -> list[Line]:
-        """Those that have these values."""
+    def lines(self, **values: Any) -> list[Line]:
+        """The lines that have these values."""
         if not self.path.is_file():
             return []
         lines = [json.loads(text) for text in self.path.read_text(encoding="utf-8").splitlines()]
-        return [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
+        return [line for line in lines if all(line.get(name) == value for name, value in values.items())]
 
     def add(self, line: Line) -> None:
-        """Write one more, for good."""
+        """Append a line, and flush it to disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -40,8 +40,8 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An architecture to be trained by a recipe."""
+class Training:
+    """An architecture to train by a recipe."""
 
     label: str
     recipe: Recipe
@@ -49,17 +49,17 @@ class Wanted:
 
 
 def train_all(
-    study: Study, wanted: Sequence[Wanted], seeds: int, ledger: Ledger, figures: Callable[[Record, str], Line]
+    study: Study, trainings: Sequence[Training], seeds: int, ledger: Ledger, figures: Callable[[Record, str], Line]
 ) -> None:
     """Train what the ledger lacks, each with so many seeds, and add `figures` of each training when it ends."""
-    done = {line["id"] for line in ledger.lines(kind="training")}
+    ended = {line["id"] for line in ledger.lines(kind="training")}
     proposals, label_of = list[Proposal](), dict[str, str]()
-    for item in wanted:
-        study.home.update({"final": item.recipe.model_dump()})
-        for proposal in final_proposals(study.home.problem, [item.architecture], seeds):
-            if proposal.id not in done:
+    for training in trainings:
+        study.home.update({"final": training.recipe.model_dump()})
+        for proposal in final_proposals(study.home.problem, [training.architecture], seeds):
+            if proposal.id not in ended:
                 proposals.append(proposal)
-                label_of[proposal.id] = item.label
+                label_of[proposal.id] = training.label
 
     def land(record: Record) -> None:
         proposal = record.proposal

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import yaml
-from ledger import Ledger, Line, Wanted, train_all
+from ledger import Ledger, Line, Training, train_all
 
 from surrogate_nas import Study
 from surrogate_nas.architecture.architecture import Architecture
@@ -40,8 +40,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     architecture = Architecture.parse(arguments.network)
     base = yaml.safe_load(arguments.base)
-    wanted = [
-        Wanted(text, parse(Recipe, {**base, **yaml.safe_load(text)}, text), architecture) for text in arguments.recipes
+    trainings = [
+        Training(text, parse(Recipe, {**base, **yaml.safe_load(text)}, text), architecture)
+        for text in arguments.recipes
     ]
     ledger = Ledger(arguments.ledger)
     if (arguments.study / ARCHIVE).is_file():
@@ -70,25 +71,25 @@ def main() -> None:
             },
         }
 
-    train_all(study, wanted, arguments.seeds, ledger, figures)
+    train_all(study, trainings, arguments.seeds, ledger, figures)
     for budget in arguments.at:
-        print_table(ledger, [w.label for w in wanted], f"{budget:g}", arguments.split)
+        print_table(ledger, [w.label for w in trainings], f"{budget:g}", arguments.split)
 
 
 def policies(study: Study, record: Record, budget: float) -> Line:
-    """Of each exit policy the best thresholds on tune within a budget."""
+    """Figures of each exit policy at its best thresholds on tune within a budget."""
     try:
         solutions = study.compare_policies(record.id, Limits(max_macs=budget))
     except JobError:
         return {}
-    found = {}
+    best = {}
     for s in solutions:
         name = s.operating_point.policy + (" / T" if s.operating_point.temperatures else "")
-        found[name] = {
+        best[name] = {
             split: {"accuracy": m.accuracy, "expected_macs": round(m.expected_macs)}
             for split, m in (("tune", s.tune), ("test", s.test))
         }
-    return found
+    return best
 
 
 def print_table(ledger: Ledger, labels: list[str], budget: str, split: str) -> None:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 Arrows = Mapping[str, set[str]]
-"""What each box imports."""
+"""The boxes that each box imports."""
 
 
 @cache
@@ -65,24 +65,24 @@ def room_arrows(arrows: Arrows) -> Arrows:
 
 
 def reached(arrows: Arrows) -> dict[str, set[str]]:
-    """What each box imports, and what that imports, to the end."""
+    """The boxes that each box imports, directly or indirectly."""
     return {box: _reached(arrows, box) for box in arrows}
 
 
 def _reached(arrows: Arrows, box: str) -> set[str]:
-    found: set[str] = set()
+    boxes: set[str] = set()
     edge = [box]
     while edge:
-        new = arrows[edge.pop()] - found
-        found |= new
+        new = arrows[edge.pop()] - boxes
+        boxes |= new
         edge += new
-    return found
+    return boxes
 
 
 def floors(arrows: Arrows) -> dict[str, int]:
     """The floor of each box, from 1."""
     beyond = reached(arrows)
-    below = {box: {other for other in found if box not in beyond[other]} for box, found in beyond.items()}
+    below = {box: {other for other in boxes if box not in beyond[other]} for box, boxes in beyond.items()}
 
     @cache
     def floor(box: str) -> int:
@@ -95,14 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkouts", nargs="*", type=Path, default=[Path(__file__).parents[2]])
     parser.add_argument("--package", default="surrogate_nas")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(f"{'floors':>7}{'boxes':>7}{'arrows':>7}{'in cycles':>11}")
-    for checkout in asked.checkouts:
-        modules = module_arrows(checkout / asked.package)
+    for checkout in options.checkouts:
+        modules = module_arrows(checkout / options.package)
         if not modules:
-            parser.error(f"no modules at {checkout / asked.package}")
+            parser.error(f"no modules at {checkout / options.package}")
         for level, arrows in {"rooms": room_arrows(modules), "modules": modules}.items():
-            circles = sum(box in found for box, found in reached(arrows).items())
+            circles = sum(box in boxes for box, boxes in reached(arrows).items())
             counts = (max(floors(arrows).values()), len(arrows), sum(map(len, arrows.values())))
             print("".join(f"{n:7,}" for n in counts), f"{circles:10,}  {level} of {checkout}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def seconds(checkout: Path) -> float:
-    """How long `make test` takes there.
+    """Seconds that `make test` takes in a checkout.
 
     Raises:
         SystemExit: if a test fails.
@@ -25,9 +25,9 @@ def seconds(checkout: Path) -> float:
     _, _, arguments = recipe.stdout.strip().splitlines()[-1].partition("python ")
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
     start = time.monotonic()
-    done = subprocess.run(f"{sys.executable} {arguments}", shell=True, cwd=checkout, env=environment)
+    process = subprocess.run(f"{sys.executable} {arguments}", shell=True, cwd=checkout, env=environment)
     took = time.monotonic() - start
-    if done.returncode:
+    if process.returncode:
         sys.exit(f"error: the tests of {checkout} fail")
     return took
 
@@ -36,8 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    asked = parser.parse_args()
-    before, after = seconds(asked.before), seconds(asked.after)
+    options = parser.parse_args()
+    before, after = seconds(options.before), seconds(options.after)
     print(f"{before:.0f} s before, {after:.0f} s after: {after / before:.2f} times as long")
 
 

@@ -52,10 +52,10 @@ def start(study: Path, strategy: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a life that may live."""
-    _, said = process.communicate()
+    """Wait for a process that is not killed."""
+    _, stderr = process.communicate()
     if process.returncode != 0:
-        raise SystemExit(f"the command ended with {process.returncode}: {said.decode()[-500:]}")
+        raise SystemExit(f"the command ended with {process.returncode}: {stderr.decode()[-500:]}")
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
@@ -89,7 +89,7 @@ def torment(study: Path, strategy: str, kills: int, longest: float, rng: random.
 
 
 def state(study: Path) -> str:
-    """How far it is."""
+    """Progress of the study."""
     if not (study / "archive.sqlite").is_file():
         return "no archive yet"
     archive = Archive.open(study / "archive.sqlite")
@@ -103,19 +103,19 @@ def state(study: Path) -> str:
 
 
 def differences(peaceful: Path, disturbed: Path) -> list[str]:
-    """What is not the same."""
+    """Differences between the two studies, one per entry."""
     one, other = (Archive.open(study / "archive.sqlite") for study in (peaceful, disturbed))
-    found = [f"{study.path}: {problem}" for study in (one, other) for problem in study.problems()]
-    expected, got = ({r.id: r for r in archive.records(outputs=True)} for archive in (one, other))
-    if list(expected) != list(got):
-        found.append(f"records {list(expected)} and {list(got)}")
-    for id in expected.keys() & got.keys():
-        for a, b in zip(expected[id].outputs.arrays().items(), got[id].outputs.arrays().items(), strict=True):
+    problems = [f"{study.path}: {problem}" for study in (one, other) for problem in study.problems()]
+    expected, actual = ({r.id: r for r in archive.records(outputs=True)} for archive in (one, other))
+    if list(expected) != list(actual):
+        problems.append(f"records {list(expected)} and {list(actual)}")
+    for id in expected.keys() & actual.keys():
+        for a, b in zip(expected[id].outputs.arrays().items(), actual[id].outputs.arrays().items(), strict=True):
             if a[0] != b[0] or not np.array_equal(a[1], b[1]):
-                found.append(f"outputs {a[0]} of {id}")
+                problems.append(f"outputs {a[0]} of {id}")
     if (peaceful / "front.csv").read_bytes() != (disturbed / "front.csv").read_bytes():
-        found.append("the fronts")
-    return found
+        problems.append("the fronts")
+    return problems
 
 
 def main() -> None:
@@ -139,9 +139,9 @@ def main() -> None:
 
     longest = start_up + 2 * (whole - start_up) / LIVES_PER_RUN
     kills = torment(disturbed, options.strategy, options.kills, longest, random.Random(options.seed))
-    found = differences(peaceful, disturbed)
-    print("\n".join(found) or f"{kills} kills: the same records, the same outputs, the same front; archive sound")
-    if found or kills < options.kills:
+    problems = differences(peaceful, disturbed)
+    print("\n".join(problems) or f"{kills} kills: the same records, the same outputs, the same front; archive sound")
+    if problems or kills < options.kills:
         raise SystemExit(1)
 
 

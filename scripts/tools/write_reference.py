@@ -35,11 +35,11 @@ VALUES = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "Path": "PATH"}
 
 
 def cell(text: str) -> str:
-    """Text as a table takes it."""
+    """Text escaped for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
+def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(map(cell, line))} |" for line in lines]
 
@@ -56,12 +56,12 @@ def prose(text: str) -> str:
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """A command with its full name, then those inside it."""
     yield name, command
-    for inner, its in getattr(command, "commands", {}).items():
-        yield from commands(its, f"{name} {inner}")
+    for inner, inner_command in getattr(command, "commands", {}).items():
+        yield from commands(inner_command, f"{name} {inner}")
 
 
 def value_of(option: Any, hints: Mapping[str, Any]) -> str:
-    """What an option takes: `NUMBER`; nothing for a switch."""
+    """Placeholder of an option's value, such as `NUMBER`; empty for a switch."""
     if getattr(option, "is_flag", False):
         return ""
     hint = hints[option.name]
@@ -73,8 +73,8 @@ def value_of(option: Any, hints: Mapping[str, Any]) -> str:
 def option_row(option: Any, hints: Mapping[str, Any]) -> list[str]:
     names = ", ".join(option.opts) + "".join(f" / {other}" for other in option.secondary_opts)
     default = option.default
-    given = isinstance(default, int | float | str) and default is not False
-    notes = ["Needed."] * option.required + [f"Default: {default}."] * given
+    has_default = isinstance(default, int | float | str) and default is not False
+    notes = ["Needed."] * option.required + [f"Default: {default}."] * has_default
     return [f"`{names}{value_of(option, hints)}`", " ".join([option.help or "", *notes])]
 
 
@@ -88,15 +88,15 @@ def command_lines(name: str, command: Any) -> Iterator[str]:
     yield from ["", f"## {name}", "", prose(command.help or ""), "", "```text", " ".join(words), "```"]
     if arguments:
         rows = [[f"`{(p.metavar or p.name.upper()).strip('[].')}`", p.help or ""] for p in arguments]
-        yield from ["", *table(["argument", "meaning"], rows)]
+        yield from ["", *markdown_table(["argument", "meaning"], rows)]
     if options:
-        yield from ["", *table(["option", "meaning"], [option_row(p, hints) for p in options])]
+        yield from ["", *markdown_table(["option", "meaning"], [option_row(p, hints) for p in options])]
 
 
 def commands_page() -> str:
     """docs/commands.md."""
     group = typer.main.get_command(app)
-    found = [(name, c) for name, c in commands(group, "surrogate-nas") if c is not group]
+    named = [(name, c) for name, c in commands(group, "surrogate-nas") if c is not group]
     lines = [
         "# Commands",
         "",
@@ -110,14 +110,14 @@ def commands_page() -> str:
         "",
         "Options that set something of a study are kept in its [`config.yaml`](configuration.md).",
     ]
-    return "\n".join([*lines, *(line for name, c in found for line in command_lines(name, c)), ""])
+    return "\n".join([*lines, *(line for name, c in named for line in command_lines(name, c)), ""])
 
 
 # ---------------------------------------------------------------------- settings
 
 
 def allowed(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
-    """What a field takes, of a part of pydantic's JSON schema."""
+    """Allowed values of a field, from a part of pydantic's JSON schema."""
     if "anyOf" in part or "oneOf" in part:
         return ", ".join(allowed(schema, one) for one in part.get("anyOf") or part["oneOf"])
     if "$ref" in part:
@@ -139,7 +139,7 @@ def anchor(kind: str) -> str:
 
 
 def default_of(value: object) -> str:
-    """As YAML writes it; nothing for a mapping, whose fields have their own."""
+    """A default in YAML; empty for a mapping, whose fields have their own."""
     if isinstance(value, dict):
         return "as below" if len(value) > 1 else f"`{value['kind']}`"
     return "`null`" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
@@ -148,10 +148,10 @@ def default_of(value: object) -> str:
 def meaning(text: str) -> str:
     """A field's documentation, with names of constants replaced by what they hold."""
 
-    def held(found: re.Match[str]) -> str:
-        return ", ".join(f"`{name}`" for name in getattr(config, found[1]))
+    def names(match: re.Match[str]) -> str:
+        return ", ".join(f"`{name}`" for name in getattr(config, match[1]))
 
-    return re.sub(r"`([A-Z]+_NAMES)`", held, text).replace("`None`", "`null`")
+    return re.sub(r"`([A-Z]+_NAMES)`", names, text).replace("`None`", "`null`")
 
 
 def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
@@ -159,7 +159,7 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
     schema = model.model_json_schema()
     about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
     yield from ["", f"## {title}", "", "\n\n".join(about), ""]
-    yield from table(
+    yield from markdown_table(
         ["setting", "takes", "default", "meaning"],
         [
             [

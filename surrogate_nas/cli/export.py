@@ -91,12 +91,12 @@ def measure(
     if not 0 < seconds < float("inf"):
         raise InputError(f"--seconds {seconds:g} is not a positive number")
     with require_extra("export"):
-        from surrogate_nas.export.latency import measure_latency
+        from surrogate_nas.export.latency import time_network
     from surrogate_nas.cli.print_exports import load_network, print_latency, runtime_errors_as_bad_input, setting_number
     from surrogate_nas.foundation.progress import Countdown
 
     number = setting_number(load_network(folder, threads), None, setting)
     countdown = Countdown("passes")
     with runtime_errors_as_bad_input():
-        document = measure_latency(folder, setting=number, threads=threads, seconds=seconds, on_share=countdown.at)
+        document = time_network(folder, setting=number, threads=threads, seconds=seconds, on_share=countdown.at)
     answer(document, as_json, lambda: print_latency(document))

@@ -1,4 +1,4 @@
-"""The model card: a page about an exported network, for whoever finds its folder."""
+"""The model card: a page that describes an exported network and lies in its folder."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ PERCENT = 100
 
 
 def card(manifest: Mapping[str, Any]) -> str:
-    """As Markdown; every figure is the manifest's."""
-    chosen = manifest["settings"][manifest["default_setting"]]
-    test, data = chosen["test"], manifest["data"]
+    """The model card as Markdown; every figure comes from the manifest."""
+    setting = manifest["settings"][manifest["default_setting"]]
+    test, data = setting["test"], manifest["data"]
     low, high = (PERCENT * end for end in test["accuracy_interval"])
     channels, height, width = manifest["input"]["shape"]
     return f"""# Early-exit network {manifest["network"]}
@@ -24,7 +24,7 @@ Classifies images of {channels} × {height} × {width} pixels into {len(manifest
 
 At the default setting {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are right (95 % interval
 {low:.2f} to {high:.2f}), for {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
-{chosen["macs"][-1]:,} for an image that goes to the end. {manifest["parameters"]:,} parameters.
+{setting["macs"][-1]:,} for an image that goes to the end. {manifest["parameters"]:,} parameters.
 
 ## Use
 
@@ -47,12 +47,12 @@ handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalis
 
 {_settings(manifest)}
 
-Thresholds were chosen on {chosen["tune"]["images"]:,} other images (tune); the figures are of the test split, which
+Thresholds were chosen on {setting["tune"]["images"]:,} other images (tune); the figures are of the test split, which
 chose nothing. MACs are of convolutions and linear layers, with every branch that was run.
 
 ## Exits
 
-{_exits(manifest, chosen)}
+{_exits(manifest, setting)}
 
 Of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
 
@@ -78,7 +78,7 @@ def _stopping(manifest: Mapping[str, Any]) -> str:
 
 
 def _cheapest(manifest: Mapping[str, Any]) -> int:
-    """A budget that the cheapest setting keeps."""
+    """Expected MACs of the cheapest setting, rounded up."""
     return math.ceil(float(manifest["settings"][0]["tune"]["expected_macs"]))
 
 
@@ -88,7 +88,7 @@ def _labels(manifest: Mapping[str, Any]) -> str:
     return ", ".join(labels[:MOST_LABELS]) + more
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -111,20 +111,22 @@ def _settings(manifest: Mapping[str, Any]) -> str:
                 rates,
             ]
         )
-    return _table(("setting", "thresholds", "accuracy % [95 %]", "expected MACs", "95 % of MACs", "exit rates %"), rows)
+    return _markdown_table(
+        ("setting", "thresholds", "accuracy % [95 %]", "expected MACs", "95 % of MACs", "exit rates %"), rows
+    )
 
 
-def _exits(manifest: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
     rows = []
-    for x, (one, macs) in enumerate(zip(manifest["exits"], chosen["macs"], strict=True)):
-        test = chosen["test"]
+    for x, (exit_row, macs) in enumerate(zip(manifest["exits"], setting["macs"], strict=True)):
+        test = setting["test"]
         low, high = test["reach_interval"][x]
         accuracy = test["exit_accuracy"][x]
         rows.append(
             [
                 str(x + 1),
-                f"{one['segment_macs']:,}",
-                f"{one['branch_macs']:,}",
+                f"{exit_row['segment_macs']:,}",
+                f"{exit_row['branch_macs']:,}",
                 f"{macs:,}",
                 f"{PERCENT * test['reach'][x]:.1f} [{PERCENT * low:.1f}, {PERCENT * high:.1f}]",
                 f"{PERCENT * test['exit_rates'][x]:.1f}",
@@ -132,4 +134,4 @@ def _exits(manifest: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
             ]
         )
     heads = ("exit", "MACs of its segment", "of its branch", "to leave here", "reach %", "leave %", "of these right %")
-    return _table(heads, rows)
+    return _markdown_table(heads, rows)

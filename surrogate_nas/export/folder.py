@@ -1,4 +1,4 @@
-"""An exported network's folder: pieces, manifest, weights, examples, model card and runtime; checked as it is made."""
+"""Write an exported network's folder (pieces, manifest, weights, examples, model card, runtime) and check it."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
-from surrogate_nas.export.parity import OnImages, Said, require_equal, require_same_answers
+from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
@@ -42,29 +42,29 @@ MOST_EXAMPLES, EXAMPLE_BYTES = 256, 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written."""
+    """An exported folder."""
 
     folder: Path
     manifest: Mapping[str, Any]
     logit_difference: float
-    """Largest between PyTorch and ONNX Runtime, over the tune and test splits."""
+    """Largest difference between logits of PyTorch and ONNX Runtime, over the tune and test splits."""
 
 
 def export_network(
     study: Study, id: str, limits: Limits | None = None, folder: Path | None = None, rungs: int = RUNGS
 ) -> Export:
-    """Write a trained network as a folder that runs by itself.
+    """Write a trained network as a folder that runs without this package.
 
-    Logits of every exit are compared with PyTorch's on all tune and test images, and what the written folder answers to
-    all test images, at every setting, with the routes that follow from PyTorch's logits. Thresholds are moved by as
-    little as keeps them clear of all scores, so that rounding decides about no image.
+    Logits of every exit are compared with PyTorch's on all tune and test images. At every setting, the predictions of
+    the written folder for all test images are compared with the routes that follow from PyTorch's logits. Thresholds
+    are moved just far enough from all scores that rounding changes no image's exit.
 
     Args:
-        study: that trained the network.
-        id: of its record.
-        limits: for the default setting; the study's if none are given.
-        folder: that does not exist or is empty; `exports/ID` in the study by default.
-        rungs: settings at most, beside the default one.
+        study: the study that trained the network.
+        id: id of its record.
+        limits: of the default setting; the study's limits by default.
+        folder: a folder that does not exist or is empty; `exports/ID` in the study by default.
+        rungs: the largest number of settings beside the default one.
 
     Raises:
         InputError: if there is no such network, or something is in the folder already.
@@ -83,7 +83,7 @@ def export_network(
 
 @dataclass(frozen=True)
 class _Exporting:
-    """One export."""
+    """The steps of one export."""
 
     study: Study
     record: Record
@@ -92,12 +92,12 @@ class _Exporting:
     target: Path
 
     def write(self, points: list[OperatingPoint], default: int) -> Export:
-        """The folder, whole or not at all."""
+        """Write the folder atomically: all of it, or nothing."""
         with new_folder(self.target) as part:
-            export = self._written(part, points, default)
+            export = self._write_into(part, points, default)
         return Export(self.target, export.manifest, export.logit_difference)
 
-    def _written(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
+    def _write_into(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
         study, record = self.study, self.record
         policy, temperatures = self._policy, points[default].temperatures
         points = [OperatingPoint(point.thresholds, policy, temperatures) for point in points]
@@ -105,31 +105,35 @@ class _Exporting:
         splits = study.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
         labels = {split: images[split].labels for split in SPLITS}
-        by_network = self._said(images, partial(Said.by_network, self.network, policy, temperatures), "PyTorch")
-        torch_says = Judge.of(study, record, labels, by_network)
+        by_network = self._predictions_by(
+            images, partial(ExitPredictions.by_network, self.network, policy, temperatures), "PyTorch"
+        )
+        torch_judge = Judge.of(study, record, labels, by_network)
         self._examples(part, files, images["test"], by_network["test"])
-        self._save(part, self._manifest(torch_says, points, default, exits, files))
-        by_export = self._said(images, partial(Said.by_export, ExportedNetwork.load(part)), "ONNX Runtime")
+        self._save(part, self._manifest(torch_judge, points, default, exits, files))
+        by_export = self._predictions_by(
+            images, partial(ExitPredictions.by_export, ExportedNetwork.load(part)), "ONNX Runtime"
+        )
         quantized = record.architecture.bits is not None
         differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
         judge = Judge.of(study, record, labels, by_export)
-        settled = [settle(point, torch_says, judge) for point in points]
+        settled = [settle(point, torch_judge, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())
         manifest["files"] = files
         self._save(part, manifest)
-        self._require_same_answers(part, torch_says, settled, default, images["test"])
-        self._say_kept(judge.measured("tune", settled[default]))
+        self._require_same_answers(part, torch_judge, settled, default, images["test"])
+        self._report_broken_limits(judge.measure("tune", settled[default]))
         return Export(part, manifest, max(differences))
 
     @property
     def _policy(self) -> PolicyName:
-        """That of the study, if the network has what it needs."""
+        """The study's exit policy, or the one that replaces it where the network lacks gates."""
         return self.study.exits(self.record, "tune").policy
 
     def _pieces(self, part: Path, temperatures: Sequence[float]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-        """Write every piece; returns checksums, and which files each exit has."""
+        """Write every piece; returns the checksums and the files of each exit."""
         files, exits = dict[str, str](), list[dict[str, Any]]()
         countdown, of = Countdown("pieces exported"), 2 * len(self.record.architecture.exit_positions) - 1
         for pair in pieces_of(self.network, self._policy, temperatures):
@@ -148,9 +152,9 @@ class _Exporting:
         files[name] = hashlib.sha256(content).hexdigest()
 
     @staticmethod
-    def _said(
-        images: Mapping[Split, LabeledImages], by: Callable[[Images, OnImages], Said], whose: str
-    ) -> dict[Split, Said]:
+    def _predictions_by(
+        images: Mapping[Split, LabeledImages], by: Callable[[Images, OnImages], ExitPredictions], whose: str
+    ) -> dict[Split, ExitPredictions]:
         done, of = 0, sum(len(data) for data in images.values())
         countdown = Countdown(f"images by {whose}")
 
@@ -161,11 +165,13 @@ class _Exporting:
 
         return {split: by(data.images, on_images) for split, data in images.items()}
 
-    def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, said: Said) -> None:
-        """Test images drawn at random, with what the network says of them."""
+    def _examples(self, part: Path, files: dict[str, str], test: LabeledImages, predictions: ExitPredictions) -> None:
+        """Write randomly drawn test images, with the network's logits for them."""
         n = min(MOST_EXAMPLES, len(test), max(1, EXAMPLE_BYTES // test.images[0].nbytes))
         rows = np.sort(np.random.default_rng(0).choice(len(test), n, replace=False))
-        np.savez(part / EXAMPLES, images=test.images[rows], labels=test.labels[rows], logits=said.logits[:, rows])
+        np.savez(
+            part / EXAMPLES, images=test.images[rows], labels=test.labels[rows], logits=predictions.logits[:, rows]
+        )
         files[EXAMPLES] = hashlib.sha256((part / EXAMPLES).read_bytes()).hexdigest()
 
     def _manifest(
@@ -226,22 +232,22 @@ class _Exporting:
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:
-        """With its own checksum."""
+        """Write the manifest, with its own checksum."""
         manifest["sha256"] = digest_of(manifest)
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _require_same_answers(
         self, part: Path, judge: Judge, points: list[OperatingPoint], default: int, test: LabeledImages
     ) -> None:
-        """Run the folder as a user will, at every setting; and the network itself at the default one."""
-        exported, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
+        """Run the folder as a user would, at every setting, and the PyTorch network at the default one; compare."""
+        network, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
         batches = [test.images[at : at + runtime.BATCH] for at in range(0, len(test), runtime.BATCH)]
-        for i, (point, setting) in enumerate(zip(points, exported.settings, strict=True)):
-            got = runtime.joined([exported.run(batch, i) for batch in batches])
-            require_same_answers(judge.route("test", point), got, f"at setting {i} than logits say")
+        for i, (point, setting) in enumerate(zip(points, network.settings, strict=True)):
+            answers = runtime.joined([network.run(batch, i) for batch in batches])
+            require_same_answers(judge.route("test", point), answers, f"at setting {i} than logits say")
             if i == default:
-                require_same_answers(self._predicted(batches, point), got, "than PyTorch")
-            if not np.isclose((got.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
+                require_same_answers(self._predicted(batches, point), answers, "than PyTorch")
+            if not np.isclose((answers.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
                 raise JobError(f"the accuracy at setting {i} is not that of the manifest, {setting.accuracy}")
             countdown.at(i + 1, len(points))
 
@@ -252,9 +258,9 @@ class _Exporting:
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
-    def _say_kept(self, tune: Measured) -> None:
-        """Say which limits the default setting, its thresholds moved, does not keep on tune any more."""
-        if broken := tune.broken(self.limits):
+    def _report_broken_limits(self, measured: Measured) -> None:
+        """Report limits that the default setting exceeds on tune after its thresholds were moved."""
+        if broken := measured.broken(self.limits):
             say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
 
 

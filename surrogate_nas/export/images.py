@@ -1,4 +1,4 @@
-"""Image files, as an exported network takes them, and what it says of them."""
+"""Read image files for an exported network, and classify them."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,35 +17,35 @@ from surrogate_nas.foundation.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """An image file, and what was said of it."""
+    """An image file with its prediction, or the error that prevented one."""
 
     image: str
     label: str | None = None
     probability: float | None = None
     exit: int | None = None
-    """At which it left, 1 for the first that the network has."""
+    """The exit at which it left, counted from 1 over the exits of the network."""
     macs: int | None = None
     error: str | None = None
-    """Why nothing was said."""
+    """Why there is no prediction."""
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are given, and all that are below folders, in the order of their paths.
+    """The files themselves, and all files below the folders, in the order of their paths.
 
     Raises:
         InputError: for a path with nothing at it, or a folder without files.
     """
-    found = list[Path]()
+    files = list[Path]()
     for path in paths:
         below = files_below(path)[0] if path.is_dir() else [path]
         if not path.exists() or not below:
             raise InputError(f"no images at {path}; allowed: image files, and folders of them")
-        found += below
-    return found
+        files += below
+    return files
 
 
 def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
-    """(channels, height, width) as for training: upright, the central square, resized; grey or in colour as asked.
+    """(channels, height, width) as for training: upright, central square, resized; grey or colour by `shape`.
 
     Raises:
         InputError: if it is no image.
@@ -61,22 +61,22 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
 
 
 def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | None = None) -> Iterator[Classified]:
-    """What a network says of each file, in their order; a file that cannot be read is said to be so."""
+    """Predictions for the files, in their order; a file that cannot be read yields its error."""
     for at in range(0, len(files), BATCH):
         some = files[at : at + BATCH]
-        read = [_read(path, network.shape) for path in some]
-        images = [one for one in read if not isinstance(one, str)]
+        results = [_image_or_error(path, network.shape) for path in some]
+        images = [result for result in results if not isinstance(result, str)]
         answer = network.run(np.stack(images) if images else np.zeros((0, *network.shape), np.uint8), setting)
         answers = iter(zip(answer.classes, answer.probabilities, answer.positions, answer.macs, strict=True))
-        for path, one in zip(some, read, strict=True):
-            if isinstance(one, str):
-                yield Classified(str(path), error=one)
+        for path, result in zip(some, results, strict=True):
+            if isinstance(result, str):
+                yield Classified(str(path), error=result)
                 continue
             c, probabilities, position, macs = next(answers)
             yield Classified(str(path), network.labels[c], float(probabilities[c]), int(position) + 1, int(macs))
 
 
-def _read(path: Path, shape: tuple[int, int, int]) -> Images | str:
+def _image_or_error(path: Path, shape: tuple[int, int, int]) -> Images | str:
     try:
         return read_image(path, shape)
     except InputError as error:

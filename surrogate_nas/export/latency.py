@@ -1,4 +1,4 @@
-"""How long an exported network takes on this machine: piece by piece, stopping early, and to the end."""
+"""Time an exported network on this machine: piece by piece, stopping early, and to the end."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from surrogate_nas.foundation.files import replaced
 LATENCY = "latency.json"
 BATCHES = (1, 32)
 SECONDS = 10.0
-"""For each batch size, at least."""
+"""Least duration of timing for each batch size."""
 FEWEST_PASSES = 5
 NEVER = 2.0
 """A threshold that no score reaches: the exit is run, and nobody leaves."""
 MOST_BATCHES = 128
 OnShare = Callable[[int, int], None]
-"""Told how many passes are done, of how many there will be."""
+"""Receives the number of finished passes, and the expected number of all."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Times:
 
     @property
     def typical(self) -> Array:
-        """(batches,) median over the passes: a bad moment of the machine does not count."""
+        """(batches,) median over the passes, which ignores a moment of load on the machine."""
         return np.asarray(np.median(self.runs, axis=0))
 
     def document(self) -> dict[str, float]:
-        """In microseconds: median and 95th percentile of all runs, and the mean of what is typical of each batch."""
+        """Microseconds: median and 95th percentile of all runs, and the mean of the batches' medians."""
         median, high = np.quantile(self.runs, (0.5, 0.95))
         return {"median": float(median), "p95": float(high), "mean": float(self.typical.mean())}
 
@@ -52,24 +52,24 @@ class Clock:
 
     network: ExportedNetwork
     thresholds: Sequence[float | None]
-    """Of the setting that is timed."""
+    """Thresholds of the timed setting."""
     batches: Sequence[Array]
 
     def passes(self, seconds: float, on_share: OnShare) -> dict[str, Times]:
-        """Everything on every batch, again and again: nothing falls into a bad moment alone.
+        """Time all pieces and routes on every batch, in repeated passes, so that load on the machine affects all alike.
 
-        The first pass warms up, and is not counted.
+        The first pass is a warm-up and is not counted.
         """
-        found: dict[str, list[list[float]]] = {}
+        passes: dict[str, list[list[float]]] = {}
         start, n, of = time.monotonic(), 0, FEWEST_PASSES + 1
         while n < of:
             rows = [self._once(batch) for batch in self.batches]
             for name in rows[0] if n else ():
-                found.setdefault(name, []).append([row[name] for row in rows])
+                passes.setdefault(name, []).append([row[name] for row in rows])
             n += 1
             of = max(of, round(seconds / ((time.monotonic() - start) / n)))
             on_share(n, of)
-        return {name: Times(np.array(runs)) for name, runs in found.items()}
+        return {name: Times(np.array(runs)) for name, runs in passes.items()}
 
     def _once(self, batch: Array) -> dict[str, float]:
         times = self._walk(batch)
@@ -82,7 +82,7 @@ class Clock:
         return times
 
     def _walk(self, batch: Array) -> dict[str, float]:
-        """Of each piece, in the order in which they are run."""
+        """Microseconds of each piece, in the order in which they run."""
         times, values = dict[str, float](), [batch]
         for x, stage in enumerate(self.network.stages, start=1):
             start = time.perf_counter_ns()
@@ -95,7 +95,7 @@ class Clock:
         return times
 
 
-def measure_latency(
+def time_network(
     folder: Path,
     *,
     setting: int | None = None,
@@ -103,17 +103,17 @@ def measure_latency(
     seconds: float = SECONDS,
     on_share: OnShare = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Time an exported network on the images in its folder; the result is kept there as `latency.json`.
+    """Time an exported network on the images in its folder; the result is written there as `latency.json`.
 
     Times are microseconds. `to the end` runs every exit and leaves at none; `static` is the network without early
     exits. `composed` is what the pieces come to, Σ p_e · (pieces up to exit e), for the images that are routed.
 
     Args:
-        folder: of the export.
-        setting: that routes; the default one if none is given.
-        threads: of ONNX Runtime.
-        seconds: for each batch size, at least.
-        on_share: told the progress.
+        folder: the exported folder.
+        setting: number of the setting that routes images; the default one if `None`.
+        threads: threads of ONNX Runtime.
+        seconds: least duration for each batch size.
+        on_share: receives the progress.
 
     Raises:
         ExportError: if the folder is not what was exported, or there is no such setting.
@@ -123,10 +123,10 @@ def measure_latency(
     if number not in range(len(network.settings)):
         raise ExportError(f"setting {number} is not one of 0 to {len(network.settings) - 1}")
     images = network.checked(read_examples(folder)[0])
-    chosen = network.settings[number]
+    chosen_setting = network.settings[number]
     sizes = {}
     for size in BATCHES:
-        clock = Clock(network, chosen.thresholds, _batches(images, size))
+        clock = Clock(network, chosen_setting.thresholds, _batches(images, size))
         sizes[str(size)] = _document(clock, clock.passes(seconds, on_share))
     document = {
         "network": network.manifest["network"],
@@ -136,7 +136,11 @@ def measure_latency(
         "machine": machine(),
         "unit": "µs",
         "batch": sizes,
-        "macs": {"expected": chosen.expected_macs, "to_the_end": chosen.macs[-1], "exits": list(chosen.macs)},
+        "macs": {
+            "expected": chosen_setting.expected_macs,
+            "to_the_end": chosen_setting.macs[-1],
+            "exits": list(chosen_setting.macs),
+        },
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with replaced(folder / LATENCY) as partial:
@@ -145,14 +149,14 @@ def measure_latency(
 
 
 def _batches(images: Array, size: int) -> list[Array]:
-    """Up to so many batches; where there are too few images, they come again."""
+    """Up to `MOST_BATCHES` batches; images are repeated where there are too few."""
     count = max(1, min(MOST_BATCHES, len(images) // size))
     rows = np.arange(count * size) % len(images)
     return [np.ascontiguousarray(images[part]) for part in rows.reshape(count, size)]
 
 
 def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
-    """Of one batch size."""
+    """Times and exit rates of one batch size."""
     X = len(clock.network.stages)
     positions = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
     leaving = np.bincount(np.concatenate(positions), minlength=X)
@@ -176,7 +180,7 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
 
 
 def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:
-    """(X,) pieces that have been run when an image leaves at each exit, with exits that are off left out."""
+    """(X,) microseconds of the pieces run for an image that leaves at each exit; exits that are off are left out."""
     spent, up_to = 0.0, []
     for x in range(X):
         on = x < X - 1 and thresholds[x] is not None
@@ -186,7 +190,7 @@ def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: i
 
 
 def machine() -> dict[str, Any]:
-    """What times are of."""
+    """The machine on which times are taken."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

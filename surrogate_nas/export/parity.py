@@ -1,4 +1,4 @@
-"""Whether the exported files compute what the network does, and thresholds at which rounding decides nothing."""
+"""Compare exported files with the network, and move thresholds to where rounding changes no exit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
 
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
-"""Scores are sure to the last place of single precision near 1, where a softmax saturates, and less sure below."""
+"""Scores are accurate to the last place of single precision near 1, where a softmax saturates, and less below."""
 OnImages = Callable[[int], object]
-"""Told how many images more are done."""
+"""Receives the number of images finished since the last call."""
 
 
-def nobody(images: int) -> None:
-    """For whom progress is nothing."""
+def no_progress(images: int) -> None:
+    """An `OnImages` that ignores progress."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What all X exits say of N images, whoever would have left."""
+class ExitPredictions:
+    """Predictions of all X exits for N images, without early exiting."""
 
     logits: Floats32
     """(X, N, C)."""
     confidence: Floats32
-    """(X − 1, N) of each early exit by itself."""
+    """(X − 1, N) confidence of each early exit by itself."""
 
     @classmethod
     def by_network(
@@ -38,39 +38,41 @@ class Said:
         policy: PolicyName,
         temperatures: Sequence[float],
         images: Array,
-        on_images: OnImages = nobody,
-    ) -> "Said":
-        """By PyTorch; temperatures are (E,), or none."""
+        on_images: OnImages = no_progress,
+    ) -> "ExitPredictions":
+        """Predictions by PyTorch; temperatures are (E,), or empty."""
         where = network.architecture.exit_positions[:-1]
 
         @torch.inference_mode()
-        def said(batch: Array) -> tuple[Array, Array]:
+        def predict(batch: Array) -> tuple[Array, Array]:
             pairs = network.exit_outputs(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
-            sure = np.zeros((len(where), len(batch)), dtype=np.float32)
+            confidences = np.zeros((len(where), len(batch)), dtype=np.float32)
             for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
                 T = temperatures[e] if temperatures else 1.0
-                sure[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
-            return np.stack([logits.numpy() for logits, _ in pairs]), sure
+                confidences[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
+            return np.stack([logits.numpy() for logits, _ in pairs]), confidences
 
-        return cls._batched(said, images, on_images)
+        return cls._batched(predict, images, on_images)
 
     @classmethod
-    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = nobody) -> "Said":
-        """By ONNX Runtime."""
+    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = no_progress) -> "ExitPredictions":
+        """Predictions by ONNX Runtime."""
         return cls._batched(network.everything, images, on_images)
 
     @classmethod
-    def _batched(cls, said: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages) -> "Said":
+    def _batched(
+        cls, predict: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages
+    ) -> "ExitPredictions":
         parts = []
         for at in range(0, len(images), BATCH):
             batch = images[at : at + BATCH]
-            parts.append(said(batch))
+            parts.append(predict(batch))
             on_images(len(batch))
         logits, confidence = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         return cls(logits, confidence)
 
 
-def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
+def require_equal(network: ExitPredictions, export: ExitPredictions, *, quantized: bool) -> float:
     """The largest difference between logits; raises `JobError` where `runtime.difference` allows less."""
     try:
         return difference(network.logits, export.logits, quantized=quantized)
@@ -79,10 +81,10 @@ def require_equal(network: Said, export: Said, *, quantized: bool) -> float:
 
 
 def clear_of(threshold: float, one: Array, other: Array) -> float:
-    """The nearest threshold in [0, 1] that no score is near, and that no image's two scores lie on either side of.
+    """The nearest threshold in [0, 1] that is clear of all scores and does not separate the two scores of any image.
 
     Args:
-        threshold: as chosen.
+        threshold: the chosen threshold.
         one, other: (N,) scores of the same images, computed in two ways.
     """
     low, high = (f(one, other).astype(np.float64) for f in (np.minimum, np.maximum))
@@ -97,14 +99,14 @@ def clear_of(threshold: float, one: Array, other: Array) -> float:
     return below if above > 1 or threshold - below <= above - threshold else above
 
 
-def require_same_answers(expected: tuple[Array, Array], got: Predictions, what: str) -> None:
-    """Raise `JobError` unless every image leaves where it did, with the same class.
+def require_same_answers(expected: tuple[Array, Array], actual: Predictions, what: str) -> None:
+    """Raise `JobError` unless every image leaves at the expected exit with the expected class.
 
     Args:
-        expected: (N,) exits, counted over those that there are, and (N,) classes.
-        got: what the exported network said of the same images.
-        what: for the message.
+        expected: (N,) exits, counted over those that the network has, and (N,) classes.
+        actual: predictions of the exported network for the same images.
+        what: end of the error message.
     """
-    differ = (expected[0] != got.positions) | (expected[1] != got.classes)
+    differ = (expected[0] != actual.positions) | (expected[1] != actual.classes)
     if differ.any():
         raise JobError(f"the exported files route {differ.sum()} of {len(differ)} test images otherwise {what}")

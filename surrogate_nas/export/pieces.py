@@ -1,4 +1,4 @@
-"""A network cut at its exits, each piece as ONNX."""
+"""Cut a network at its exits, and export each piece as ONNX."""
 
 import copy
 import math
@@ -38,11 +38,11 @@ TWINS: Mapping[PolicyName, Callable[[Tensor], Tensor]] = {
     "gate": torch.sigmoid,
     "cumulative_gate": torch.sigmoid,
 }
-"""What `Policy.score` is in NumPy, for (N, C) probabilities and (N,) logits of gates."""
+"""`Policy.score` in torch, for (N, C) probabilities and (N,) gate logits."""
 
 
 class SegmentPiece(nn.Module):
-    """The backbone from after one exit to the next; the last one with the classifier."""
+    """The backbone between two exits; the last segment includes the classifier."""
 
     def __init__(self, network: EarlyExitNetwork, positions: range) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class SegmentPiece(nn.Module):
 class BranchPiece(nn.Module):
     """An exit's branch, from the feature map there to its logits and how sure it is, in [0, 1]; see `policies`.
 
-    So what has to be known to stop is computed where the logits are, and not by whoever runs the network.
+    The confidence is thus computed in the exported file, and not by the program that runs it.
     """
 
     def __init__(self, network: EarlyExitNetwork, position: int, policy: PolicyName, temperature: float) -> None:
@@ -73,7 +73,7 @@ class BranchPiece(nn.Module):
         return logits, self.confidence(logits, gate)
 
     def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
-        """(N,) of the exit by itself."""
+        """(N,) confidence of the exit by itself."""
         policy = available(self.policy, gate)
         if gate is not None and POLICIES[policy].needs_gates:
             return TWINS[policy](gate)
@@ -82,17 +82,17 @@ class BranchPiece(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A file of an export."""
+    """An ONNX file of an export."""
 
     name: str
     module: nn.Module
     values: tuple[Tensor, ...]
-    """An example of what it reads."""
+    """Example inputs."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def onnx(self) -> bytes:
-        """The piece with a batch of any size, and nothing of where it was made."""
+        """The piece as ONNX with any batch size, free of traces of the machine that exported it."""
         batch = torch.export.Dim("N", min=1)
         dynamic = tuple({0: batch} for _ in self.values)
         with warnings.catch_warnings():
@@ -111,7 +111,7 @@ class Piece:
 
 
 def _plain(model: onnx.ModelProto) -> bytes:
-    """Without stack traces and names of source files."""
+    """Remove stack traces and names of source files."""
     for part in (
         model,
         model.graph,
@@ -155,5 +155,5 @@ def pieces_of(
 
 
 def _features(x: int, n: int) -> tuple[str, ...]:
-    """Names of what is handed on after exit x."""
+    """Names of the tensors that pass from exit x to the next segment."""
     return tuple(f"{FEATURES}_{x + 1}" + (f"_{i}" if i else "") for i in range(n))

@@ -1,4 +1,4 @@
-"""The settings of an exported network: thresholds for several budgets, with what they were measured to do."""
+"""The settings of an exported network: thresholds for several budgets, with their measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from surrogate_nas.exits.intervals import wilson
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.export.parity import Said, clear_of
+from surrogate_nas.export.parity import ExitPredictions, clear_of
 from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.study.results import Measured
 from surrogate_nas.study.study import Study
@@ -23,64 +23,70 @@ from surrogate_nas.study.study import Study
 
 @dataclass(frozen=True)
 class Judge:
-    """What the exported logits of one network come to, at any thresholds."""
+    """Measurements and routes of one network at any thresholds, from logits of all its exits."""
 
     record: Record
     costing: Costing
     """Every branch that was run is charged, whatever the study charges: a device has to run them all."""
     labels: Mapping[Split, Labels]
-    said: Mapping[Split, Said]
+    predictions: Mapping[Split, ExitPredictions]
 
     @classmethod
-    def of(cls, study: Study, record: Record, labels: Mapping[Split, Labels], said: Mapping[Split, Said]) -> "Judge":
-        """Of a network of the study."""
-        return cls(record, replace(study.home.costing, charge_heads="all"), labels, said)
+    def of(
+        cls, study: Study, record: Record, labels: Mapping[Split, Labels], predictions: Mapping[Split, ExitPredictions]
+    ) -> "Judge":
+        """The judge of a trained network of the study."""
+        return cls(record, replace(study.home.costing, charge_heads="all"), labels, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
-        """Of one split, as thresholds act on them."""
-        architecture, said, labels = self.record.architecture, self.said[split], self.labels[split]
+        """Scores and correctness of all exits on one split."""
+        architecture, predictions, labels = self.record.architecture, self.predictions[split], self.labels[split]
         E, where = architecture.positions, list(architecture.exit_positions)
         scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
-        scores[where[:-1]], correct[where] = said.confidence, said.logits.argmax(axis=2) == labels
+        scores[where[:-1]], correct[where] = predictions.confidence, predictions.logits.argmax(axis=2) == labels
         present = np.isin(np.arange(E), where)
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
     def compared(self, point: OperatingPoint) -> Floats32:
-        """(E, n) scores of all images that are held against the thresholds of a point."""
+        """(E, n) scores of all images that are compared with the thresholds of an operating point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
-        return np.concatenate([self.exits(split, point.policy).compared_scores(on) for split in self.said], axis=1)
+        return np.concatenate(
+            [self.exits(split, point.policy).compared_scores(on) for split in self.predictions], axis=1
+        )
 
-    def measured(self, split: Split, point: OperatingPoint) -> Measured:
-        """At one operating point."""
-        return Measured.of(self.exits(split, point.policy), self.labels[split], self.said[split].logits.shape[2], point)
+    def measure(self, split: Split, point: OperatingPoint) -> Measured:
+        """Measure one split at one operating point."""
+        return Measured.of(
+            self.exits(split, point.policy), self.labels[split], self.predictions[split].logits.shape[2], point
+        )
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) at which of the exits that there are each image leaves, and (N,) the class told there."""
+        """(N,) exits at which images leave, counted over those of the network, and (N,) classes predicted there."""
         where = np.array(self.record.architecture.exit_positions)
         x = np.searchsorted(where, self.exits(split, point.policy).route(point))
-        return x, self.said[split].logits[x, np.arange(len(x))].argmax(axis=1)
+        return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
 def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
     """Operating points, cheapest first, and the number of the best one within limits.
 
-    The others are a ladder for budgets below and above that of the limits, which keep all other limits.
+    The other points are a ladder for budgets below and above that of the limits; they keep all other limits.
 
     Raises:
-        JobError: if no thresholds keep the limits; the nearest are named.
+        JobError: if no thresholds keep the limits; the error names the nearest.
     """
     best = study.tune(record.id, limits)
     others = limits.with_budget(study.settings.objective, None)
-    found = [rung.solution for rung in study.ladder(record.id, others, rungs)]
-    thresholds = {solution.operating_point for solution in found}
-    found += [] if best.operating_point in thresholds else [best]
-    found.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
-    points = [solution.operating_point for solution in found]
+    solutions = [rung.solution for rung in study.ladder(record.id, others, rungs)]
+    thresholds = {solution.operating_point for solution in solutions}
+    solutions += [] if best.operating_point in thresholds else [best]
+    solutions.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
+    points = [solution.operating_point for solution in solutions]
     return points, points.index(best.operating_point)
 
 
 def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
-    """The operating point with every threshold moved clear of scores; who leaves where hardly changes.
+    """The operating point with every threshold moved clear of scores; exits of images hardly change.
 
     Args:
         point: thresholds of every position but the last; those of positions without an exit become `None`.
@@ -89,13 +95,13 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
     scores, early = [judge.compared(point) for judge in (one, other)], one.record.architecture.exit_positions[:-1]
     thresholds: list[float | None] = [None] * len(point.thresholds)
     for e in early:
-        chosen = point.thresholds[e]
-        thresholds[e] = None if chosen is None else clear_of(chosen, scores[0][e], scores[1][e])
+        threshold = point.thresholds[e]
+        thresholds[e] = None if threshold is None else clear_of(threshold, scores[0][e], scores[1][e])
     return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
 
 
 def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
-    """One setting, as in the manifest."""
+    """One setting as it is in the manifest."""
     exits = list(judge.record.architecture.exit_positions)
     on = np.isfinite(point.array())
     cost = judge.costing.of(judge.record.architecture)
@@ -104,12 +110,12 @@ def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
         "thresholds": [point.thresholds[e] for e in exits[:-1]],
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
-        **{split: _measured_document(judge.measured(split, point), exits) for split in ("tune", "test")},
+        **{split: _measured_document(judge.measure(split, point), exits) for split in ("tune", "test")},
     }
 
 
 def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, Any]:
-    """Of one split; `reach` is the share of images for which an exit's segment is computed."""
+    """Measurements on one split; `reach` is the share of images for which an exit's segment is computed."""
     leaving = [round(measured.rates[e] * measured.n) for e in exits]
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
     return {
@@ -127,7 +133,7 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
 
 
 def exit_costs(judge: Judge) -> list[dict[str, Any]]:
-    """Of each exit: what its segment and its branch cost by themselves."""
+    """For each exit, the cost of its segment and of its branch."""
     architecture = judge.record.architecture
     exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
     amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}

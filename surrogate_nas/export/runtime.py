@@ -1,4 +1,4 @@
-"""Runs an exported early-exit network. This file stands alone: it needs NumPy and ONNX Runtime, nothing else.
+"""Run an exported early-exit network. This file stands alone: it needs only NumPy and ONNX Runtime.
 
     python runtime.py FOLDER [--check] [--images IMAGES.npy] [--budget MACS]
 
@@ -7,7 +7,7 @@
     answer.classes, answer.positions, answer.macs
     answer = network.run(images, network.within(1e6))   # at another setting: at most 1e6 MACs on average
 
-What has left at an exit is not computed further. A copy of this file lies in every exported folder.
+Images that leave at an exit are not computed further. A copy of this file lies in every exported folder.
 """
 
 import argparse
@@ -29,26 +29,26 @@ MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
 TOLERANCE = 1e-4
-"""By which logits may differ from those of the network that was exported."""
+"""Allowed difference of logits from those of the network that was exported."""
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
 
 class ExportError(ValueError):
-    """A folder that is not what was exported, or images that the network does not take; the message is one line."""
+    """A folder that differs from the export, or images that the network does not accept; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Thresholds for one budget, with what was measured on test images that chose nothing."""
+    """Thresholds for one budget, with measurements on test images, which were not used to choose them."""
 
     thresholds: tuple[float | None, ...]
-    """Of each exit but the last, in [0, 1]; `None` is off, and neither run nor charged."""
+    """(X − 1,) thresholds in [0, 1]; an exit with `None` is off: neither run nor charged."""
     macs: tuple[int, ...]
     """(X,) multiply-accumulates of an image that leaves at each exit."""
     budget: float
@@ -59,11 +59,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a network says of N images."""
+    """Predictions for N images."""
 
-    logits: Floats
+    logits: Floats32
     """(N, C) of the exit at which each image left."""
-    probabilities: Floats
+    probabilities: Floats32
     """(N, C) softmax of the logits by that exit's temperature."""
     classes: Ints
     """(N,) numbers of the likeliest classes."""
@@ -74,13 +74,13 @@ class Predictions:
 
 
 def joined(answers: Sequence[Predictions]) -> Predictions:
-    """Answers to several batches as one."""
+    """Concatenate the predictions of several batches."""
     return Predictions(*(np.concatenate([getattr(a, name) for a in answers]) for name in Predictions.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPiece:
-    """A file that computes something."""
+    """A loaded ONNX file."""
 
     session: ort.InferenceSession
     inputs: tuple[str, ...]
@@ -94,36 +94,36 @@ class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
     segment: LoadedPiece
-    """From everything that the stage before gives. The last one gives logits."""
+    """Takes all outputs of the segment before; the last segment returns logits."""
     branch: LoadedPiece | None
-    """From the first output of the segment to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
+    """Maps the segment's first output to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
     temperature: float
-    """Of the probabilities that are told; confidence has it in it."""
+    """Temperature of the reported probabilities; the confidence already includes it."""
 
 
-def softmax(logits: Array) -> Floats:
-    """Over the last axis, in float32."""
+def softmax(logits: Array) -> Floats32:
+    """Softmax over the last axis, in float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
-    result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    result: Floats32 = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
-def having_left(before: Floats | None, confidence: Floats) -> Floats:
-    """(N,) probability of having left by an exit, of that by the exit before: 1 − (1 − before)(1 − c)."""
+def having_left(before: Floats32 | None, confidence: Floats32) -> Floats32:
+    """(N,) probability of having left by an exit, from that by the exit before: 1 − (1 − before)(1 − c)."""
     return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
 
-def difference(expected: Array, got: Array, *, quantized: bool) -> float:
-    """The largest between (X, N, C) logits; it may be 1e-4, or 1e-4 of the largest logit where that is above 1.
+def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
+    """The largest difference of (X, N, C) logits; at most 1e-4, or 1e-4 of the largest logit where that is above 1.
 
-    A quantised network rounds its activations, so a difference in the last place becomes one of a whole step now and
-    then: there it is the median over images of each one's largest difference that is held against the limit.
+    A quantised network rounds its activations, so a difference in the last place sometimes becomes a whole step. The
+    limit then applies to the median over images of each image's largest difference.
 
     Raises:
         ExportError: if it is more.
     """
-    of_image = np.abs(expected - got).max(axis=(0, 2))
+    of_image = np.abs(expected - actual).max(axis=(0, 2))
     worst = float(np.median(of_image) if quantized else of_image.max())
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not worst <= allowed:
@@ -136,18 +136,18 @@ def difference(expected: Array, got: Array, *, quantized: bool) -> float:
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """A network of X exits that really stops early."""
+    """A network of X exits that computes an image only up to the exit at which it leaves."""
 
     manifest: Mapping[str, Any]
     stages: tuple[ExitPieces, ...]
-    """X of them."""
+    """The X exits' pieces, in order."""
     labels: tuple[str, ...]
     """Names of the C classes."""
     policy: str
     settings: tuple[Setting, ...]
     """Cheapest and least accurate first."""
     default: int
-    """The setting that was asked for when it was exported."""
+    """Number of the default setting, chosen at export."""
     shape: tuple[int, int, int]
     """Channels, height and width of images."""
 
@@ -156,8 +156,8 @@ class ExportedNetwork:
         """Read a folder, and check every file against its manifest.
 
         Args:
-            folder: as it was exported.
-            threads: that each run may use.
+            folder: an exported folder.
+            threads: number of threads that each run may use.
 
         Raises:
             ExportError: naming what is missing, changed, damaged or does not fit.
@@ -225,10 +225,10 @@ class ExportedNetwork:
     # ------------------------------------------------------------------ settings
 
     def within(self, budget: float) -> int:
-        """The most accurate setting of at most so many expected MACs per image.
+        """Number of the most accurate setting of at most `budget` expected MACs per image.
 
         Raises:
-            ExportError: if there is none; the cheapest is named.
+            ExportError: if there is none; the error names the cheapest.
         """
         affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
         if not affordable:
@@ -237,7 +237,7 @@ class ExportedNetwork:
         return affordable[-1]
 
     def at_load(self, load: float) -> int:
-        """A setting by load: 0 is the default, 1 the cheapest, between them in equal steps.
+        """Number of the setting for a load: 0 is the default, 1 the cheapest, between them in equal steps.
 
         Raises:
             ExportError: for a load outside 0 to 1.
@@ -249,34 +249,34 @@ class ExportedNetwork:
     # ------------------------------------------------------------------ running
 
     def run(self, images: Array, setting: int | None = None) -> Predictions:
-        """Classify, computing nothing further for what has left.
+        """Classify images, computing each only up to the exit at which it leaves.
 
         Args:
             images: (N, channels, height, width) pixels from 0 to 255.
-            setting: number of one of `settings`; the default one if none is given.
+            setting: number of one of `settings`; the default one if `None`.
 
         Raises:
             ExportError: for images of another shape or type, or no such setting.
         """
-        chosen = self.settings[self._setting(setting)]
-        logits, positions = self.route(self.checked(images), chosen.thresholds)
-        return self._answer(logits, positions, chosen)
+        chosen_setting = self.settings[self._setting(setting)]
+        logits, positions = self.route(self.checked(images), chosen_setting.thresholds)
+        return self._answer(logits, positions, chosen_setting)
 
-    def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, Ints]:
+    def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, Ints]:
         """(N, C) logits, and (N,) exits at which images leave.
 
         Args:
-            pixels: as `checked` gives them.
-            thresholds: X − 1 of them; `None` is off, and above 1 is one that is run and where nobody leaves.
+            pixels: images as returned by `checked`.
+            thresholds: (X − 1,); `None` turns an exit off, above 1 it is run and no image leaves there.
         """
         if len(pixels) == 1:
-            said, x = self._route_one(pixels, thresholds)
-            return said, np.array([x])
+            exit_logits, x = self._route_one(pixels, thresholds)
+            return exit_logits, np.array([x])
         N, X = len(pixels), len(self.stages)
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
         positions = np.full(N, X - 1, dtype=np.int64)
-        left: Floats | None = None
+        left_probability: Floats32 | None = None
         values: list[Array] = [pixels]
         for x, stage in enumerate(self.stages):
             if not len(inside):
@@ -288,26 +288,26 @@ class ExportedNetwork:
             threshold = thresholds[x]
             if threshold is None:
                 continue
-            said, confidence = stage.branch(values[:1])
+            exit_logits, confidence = stage.branch(values[:1])
             if self.policy == "cumulative_gate":
-                confidence = left = having_left(left, confidence)
+                confidence = left_probability = having_left(left_probability, confidence)
             leaves = confidence.astype(np.float64) >= threshold
             count = np.count_nonzero(leaves)
             if count == 0:
                 continue
             if count == len(inside):
-                logits[inside], positions[inside] = said, x
+                logits[inside], positions[inside] = exit_logits, x
                 break
-            logits[inside[leaves]], positions[inside[leaves]] = said[leaves], x
+            logits[inside[leaves]], positions[inside[leaves]] = exit_logits[leaves], x
             stays = ~leaves
             values, inside = [value[stays] for value in values], inside[stays]
-            left = None if left is None else left[stays]
+            left_probability = None if left_probability is None else left_probability[stays]
         return logits, positions
 
-    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats, int]:
-        """The same of a single image, for which even the book-keeping of a batch would be felt."""
+    def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, int]:
+        """`route` for a single image, without the overhead of a batch's book-keeping."""
         values: list[Array] = [pixels]
-        left: Floats | None = None
+        left_probability: Floats32 | None = None
         for x, stage in enumerate(self.stages):
             values = stage.segment(values)
             if stage.branch is None:
@@ -315,41 +315,41 @@ class ExportedNetwork:
             threshold = thresholds[x]
             if threshold is None:
                 continue
-            said, confidence = stage.branch(values[:1])
+            exit_logits, confidence = stage.branch(values[:1])
             if self.policy == "cumulative_gate":
-                confidence = left = having_left(left, confidence)
+                confidence = left_probability = having_left(left_probability, confidence)
             if float(confidence[0]) >= threshold:
-                return said, x
+                return exit_logits, x
         return values[0], len(self.stages) - 1
 
-    def _answer(self, logits: Floats, positions: Ints, setting: Setting) -> Predictions:
+    def _answer(self, logits: Floats32, positions: Ints, setting: Setting) -> Predictions:
         temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
         probabilities = softmax(logits / temperature[:, None])
         macs = np.array(setting.macs, dtype=np.int64)[positions]
         return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
-    def everything(self, images: Array) -> tuple[Floats, Floats]:
-        """(X, N, C) logits of every exit, whoever would have left, and (X − 1, N) the confidence of each by itself."""
+    def everything(self, images: Array) -> tuple[Floats32, Floats32]:
+        """(X, N, C) logits of all exits without early exiting, (X − 1, N) confidence of each early exit by itself."""
         values: list[Array] = [self.checked(images)]
-        logits, sure = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
+        logits, confidence = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
         for x, stage in enumerate(self.stages):
             values = stage.segment(values)
             if stage.branch is None:
                 logits.append(values[0])
                 break
-            said, sure[x] = stage.branch(values[:1])
-            logits.append(said)
-        return np.stack(logits), sure
+            exit_logits, confidence[x] = stage.branch(values[:1])
+            logits.append(exit_logits)
+        return np.stack(logits), confidence
 
     def check(self, folder: str | Path) -> float:
-        """How far logits of the folder's examples are from those of the network that was exported.
+        """The largest difference of the examples' logits from those of the network that was exported.
 
         Raises:
             ExportError: if it is more than `difference` allows, or there are no examples.
         """
         images, _, expected = read_examples(folder)
-        said, _ = self.everything(images)
-        return difference(expected, said, quantized=bool(self.manifest["quantized"]))
+        actual, _ = self.everything(images)
+        return difference(expected, actual, quantized=bool(self.manifest["quantized"]))
 
     def _setting(self, setting: int | None) -> int:
         if setting is None:
@@ -359,21 +359,21 @@ class ExportedNetwork:
         return setting
 
     def checked(self, images: Array) -> Array:
-        """As the first segment takes them.
+        """Check images, and convert them to the first segment's input.
 
         Raises:
             ExportError: for images of another shape or type.
         """
-        wanted = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
+        allowed = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
-            got = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
-            raise ExportError(f"images are of {got}; allowed: an array of {wanted}")
+            kind = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise ExportError(f"images are of {kind}; allowed: an array of {allowed}")
         if images.ndim != 4 or images.shape[1:] != self.shape:
-            raise ExportError(f"images have shape {images.shape}; allowed: {wanted}")
+            raise ExportError(f"images have shape {images.shape}; allowed: {allowed}")
         if images.dtype != np.uint8 and len(images):
             low, high = float(images.min()), float(images.max())
             if not (low >= 0 and high <= 255):  # NaN is neither
-                raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {wanted}")
+                raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {allowed}")
         return np.ascontiguousarray(images, dtype=np.float32)
 
 
@@ -381,7 +381,7 @@ class ExportedNetwork:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of a folder, if it is as it was written.
+    """The manifest of a folder, checked against its own checksum.
 
     Raises:
         ExportError: if it is not there, is damaged or was changed, or is of another version of the format.
@@ -408,13 +408,13 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of everything else in a manifest."""
-    rest = {name: value for name, value in manifest.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """SHA-256 of a manifest without its `sha256`."""
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:
-    """A file's content, if it is what was exported."""
+    """A file's content, checked against its checksum."""
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
@@ -443,16 +443,16 @@ def _number(value: object, what: str) -> float:
     return float(value)
 
 
-def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats]:
+def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
     """(n, channels, height, width) test images that were exported with a network, (n,) their classes, and (X, n, C)
-    what the network said of them before it was exported.
+    logits of the network for them before it was exported.
 
     Raises:
         ExportError: if there are none.
     """
     try:
-        with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as held:
-            return held["images"], held["labels"], held["logits"]
+        with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["labels"], arrays["logits"]
     except (OSError, ValueError, KeyError) as error:
         raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
 
@@ -478,24 +478,24 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command at the top of this file; returns its exit code."""
+    """Run the command described at the top of this file; returns its exit code."""
     parser = argparse.ArgumentParser(description="Run an exported early-exit network.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent, help="this file's by default")
     parser.add_argument("--images", type=Path, help=".npy with (N, channels, size, size) pixels 0 … 255")
     parser.add_argument("--budget", type=float, help="expected MACs per image at most")
     parser.add_argument("--check", action="store_true", help="compare the logits of the folder's examples")
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(words)
+    options = parser.parse_args(words)
     try:
-        network = ExportedNetwork.load(given.folder, given.threads)
-        if given.check:
-            print(f"logits differ by at most {network.check(given.folder):.3g}", file=sys.stderr)
-        if given.images:
+        network = ExportedNetwork.load(options.folder, options.threads)
+        if options.check:
+            print(f"logits differ by at most {network.check(options.folder):.3g}", file=sys.stderr)
+        if options.images:
             try:
-                images = np.load(given.images, allow_pickle=False)
+                images = np.load(options.images, allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                raise ExportError(f"{given.images} is no .npy of images: {' '.join(str(error).split())}") from None
-            _lines(network, images, None if given.budget is None else network.within(given.budget))
+                raise ExportError(f"{options.images} is no .npy of images: {' '.join(str(error).split())}") from None
+            _lines(network, images, None if options.budget is None else network.within(options.budget))
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The page about the API, made of its OpenAPI document: nothing on it comes from elsewhere."""
+"""The page about the API, generated from its OpenAPI document without external resources."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ CODE = re.compile(r"`([^`]+)`")
 
 
 def api_page(document: Mapping[str, Any]) -> str:
-    """Every operation with its body and its refusals."""
+    """HTML page of all operations with their bodies and error responses."""
     schemas = document.get("components", {}).get("schemas", {})
     operations = [
         _operation(f"{method.upper()} {path}", operations[method], schemas)
@@ -38,9 +38,9 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
         rows = [_row(*field) for field in _fields(schema, schemas)]
         parts.append(html_table(f"Body of {name}", ("field", "type", "meaning and limits"), rows, "fields"))
     refusals = [
-        f"<li>{code}: {_prose(said['description'])}</li>"
-        for code, said in operation["responses"].items()
-        if code.startswith("4") and said["description"] != "Validation Error"
+        f"<li>{code}: {_prose(response['description'])}</li>"
+        for code, response in operation["responses"].items()
+        if code.startswith("4") and response["description"] != "Validation Error"
     ]
     if refusals:
         parts.append(f"<ul>{''.join(refusals)}</ul>")
@@ -48,14 +48,14 @@ def _operation(name: str, operation: Mapping[str, Any], schemas: Mapping[str, An
 
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str, str]]:
-    """The name of each field, those inside others after a dot, its type, and what is said of it."""
-    known = _resolved(schema, schemas)
-    for name, of in known.get("properties", {}).items():
-        choices = [_resolved(c, schemas) for c in of.get("anyOf", [of])]
+    """Name (nested ones after a dot), type and description of each field."""
+    resolved = _resolved(schema, schemas)
+    for name, field in resolved.get("properties", {}).items():
+        choices = [_resolved(c, schemas) for c in field.get("anyOf", [field])]
         kinds = [c for c in choices if c.get("type") != "null"]
-        required = "" if name in known.get("required", ()) else ", optional"
-        said = "; ".join(filter(None, [of.get("description", "").rstrip("."), *map(_bounds, kinds)]))
-        yield start + name, " or ".join(_kind(k) for k in kinds) + required, said
+        required = "" if name in resolved.get("required", ()) else ", optional"
+        meaning = "; ".join(filter(None, [field.get("description", "").rstrip("."), *map(_bounds, kinds)]))
+        yield start + name, " or ".join(_kind(k) for k in kinds) + required, meaning
         for kind in kinds:
             if kind.get("type") == "object":
                 yield from _fields(kind, schemas, f"{start}{name}.")
@@ -86,8 +86,8 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     return ", ".join([words.format(schema[name]) for name, words in WORDS.items() if name in schema] + each)
 
 
-def _row(name: str, kind: str, said: str) -> str:
-    cells = f'<th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{_prose(said)}</td>'
+def _row(name: str, kind: str, meaning: str) -> str:
+    cells = f'<th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{_prose(meaning)}</td>'
     return f"<tbody><tr>{cells}</tr></tbody>"
 
 

@@ -1,4 +1,4 @@
-"""The application: which address answers what."""
+"""The web application: routes of the API and of the pages."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -36,11 +36,11 @@ NO_NETWORK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no
 
 
 def make_app(live: Live, host: str) -> ASGIApp:
-    """What uvicorn serves.
+    """The ASGI application that uvicorn serves.
 
     Args:
-        live: the study; it is followed while the application runs.
-        host: that the server listens on.
+        live: the study, which is followed while the application runs.
+        host: the host that the server listens on.
     """
 
     @asynccontextmanager
@@ -63,19 +63,19 @@ def make_app(live: Live, host: str) -> ASGIApp:
 
 
 def _add_api(app: FastAPI, live: Live) -> None:
-    """What programs ask."""
+    """Add the routes for programs."""
 
     @app.post("/query", response_model=list[Answer], responses=REFUSALS, summary="Predict architectures")
-    async def query(asked: Query) -> Response:
+    async def query(body: Query) -> Response:
         """What a fresh training of each architecture would measure, with 90 % intervals: the document of
         `surrogate-nas query --json`."""
-        return await _answer(live, lambda now: now.query(asked.encodings, asked.thresholds, asked.limits))
+        return await _answer(live, lambda now: now.query(body.encodings, body.thresholds, body.limits))
 
     @app.post("/best", responses=REFUSALS, summary="The best architectures within limits")
-    async def best(asked: Best) -> Response:
+    async def best(body: Best) -> Response:
         """Of some hundred that are predicted in advance for many budgets; `surrogate-nas query --best` searches
         longer. `choices` are the indices of their genes' values, as `/space` lists them."""
-        return await _answer(live, lambda now: now.best(asked.n, asked.limits))
+        return await _answer(live, lambda now: now.best(body.n, body.limits))
 
     @app.get("/space", summary="What can be chosen")
     async def space() -> Response:
@@ -107,7 +107,7 @@ async def _answer(live: Live, question: Callable[[Snapshot], object]) -> Respons
 
 
 def _add_pages(app: FastAPI, live: Live) -> None:
-    """What people look at, and the files that belong to it: all of them are in memory."""
+    """Add the routes of pages and of their files, all of which are in memory."""
     page = partial(app.get, include_in_schema=False, response_class=HTMLResponse)
     file = partial(app.get, include_in_schema=False)
 
@@ -144,20 +144,22 @@ def _add_pages(app: FastAPI, live: Live) -> None:
         return _file(live.snapshot.files, FRONT)
 
 
-def _file(there: Mapping[str, bytes], name: str) -> Response:
-    if name not in there:
+def _file(content: Mapping[str, bytes], name: str) -> Response:
+    if name not in content:
         raise HTTPException(404, f"nothing at {name!a}")
-    return Response(there[name], media_type=KINDS[name.rpartition(".")[2]])
+    return Response(content[name], media_type=KINDS[name.rpartition(".")[2]])
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every refusal is one line of JSON."""
+    """Add handlers that turn every error into one line of JSON."""
 
     @app.exception_handler(HTTPException)
     async def no_page(request: Request, error: HTTPException) -> Response:
-        given = error.detail != "Not Found"
+        has_detail = error.detail != "Not Found"
         return refusal(
-            error.status_code, error.detail if given else f"nothing at {request.url.path!a}; see /docs", error.headers
+            error.status_code,
+            error.detail if has_detail else f"nothing at {request.url.path!a}; see /docs",
+            error.headers,
         )
 
     @app.exception_handler(RequestValidationError)

@@ -1,4 +1,4 @@
-"""What the API is asked: the bodies of its requests."""
+"""Request bodies of the API."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -42,6 +42,6 @@ def complaint(errors: Sequence[Any]) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown field {where!a}; see /docs"
     message = first["msg"].removeprefix("Value error, ")
-    got = first["input"]
-    shown = type(got).__name__ if isinstance(got, dict | list) else ascii(got)
-    return f"{where or 'body'}: {message[0].lower()}{message[1:]}, got {shown}"
+    value = first["input"]
+    value_text = type(value).__name__ if isinstance(value, dict | list) else ascii(value)
+    return f"{where or 'body'}: {message[0].lower()}{message[1:]}, got {value_text}"

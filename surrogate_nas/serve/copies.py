@@ -1,4 +1,4 @@
-"""The server's own copy of a study, so that the study itself is only ever read."""
+"""Copy a study for the server, so that the study itself is only read."""
 
 import shutil
 from contextlib import suppress
@@ -12,12 +12,12 @@ Stamp = tuple[tuple[int, int] | None, ...]
 
 
 def stamp(study: Path) -> Stamp:
-    """What tells that a study has changed: when each of its files was written, and how long it is."""
+    """Modification time and size of each file of a study; differs once the study has changed."""
     names = (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)
-    return tuple(_written(study / name) for name in names)
+    return tuple(_file_stamp(study / name) for name in names)
 
 
-def _written(path: Path) -> tuple[int, int] | None:
+def _file_stamp(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
     except OSError:
@@ -26,12 +26,12 @@ def _written(path: Path) -> tuple[int, int] | None:
 
 
 def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
-    """Copy what a report and a surrogate need, while commands may be changing the study.
+    """Copy the files that a report and a surrogate need, while commands may be changing the study.
 
     Args:
         study: the study's folder; nothing is written to it, and no lock of it is taken.
-        home: a folder that is made.
-        before: an earlier copy, whose fits may still be those of the same records.
+        home: the folder to create.
+        before: an earlier copy, whose stored fits may be of the same records.
 
     Raises:
         InputError: if there is no study.
@@ -52,7 +52,7 @@ def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
 
 
 def _refer(images: Path, at: Path) -> None:
-    """The images never change, so a link will do."""
+    """Link to the images, which never change."""
     try:
         at.symlink_to(images.resolve())
     except OSError:  # Windows, without the right to make links

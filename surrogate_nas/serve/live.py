@@ -1,7 +1,7 @@
-"""Follows a study: copies it when it has changed, has the report and the surrogate made, and then answers from those.
+"""Follow a study: copy it when it changes, make its report and surrogate, then answer from the copy.
 
-A child process makes them, by `surrogate-nas report` on the copy, so that no request waits for a fit. Predictions are
-made on one thread, one at a time.
+A child process runs `surrogate-nas report` on the copy, so that no request waits for a fit. Predictions run on one
+thread, one at a time.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from surrogate_nas.serve.copies import Stamp, copy_study, stamp
 from surrogate_nas.serve.snapshot import Snapshot
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the study has changed."""
-REST = 1.0
-"""After a report is made, it is so many times as long until the next is begun: trainings need the processor too."""
-Answer = TypeVar("Answer")
+"""Seconds between checks whether the study has changed."""
+PAUSE_RATIO = 1.0
+"""Pause after a report, as a multiple of the time it took: trainings need the processor too."""
+Result = TypeVar("Result")
 
 
 class Live:
-    """A study that is followed. Use as an asynchronous context manager, inside which it is."""
+    """A study that is followed inside this asynchronous context manager."""
 
     def __init__(self, study: Path) -> None:
         """Read the study as it is.
@@ -38,7 +38,7 @@ class Live:
         """
         self.study = study
         self.version, self.making, self.problem = 0, False, ""
-        """How often the study was read anew, whether something newer is being made, and why the last try failed."""
+        """Number of renewals, whether one is in progress, and the error of the last attempt (empty if none)."""
         self._scratch = TemporaryDirectory(prefix="surrogate-nas-")
         self._copies, self._stamp = 0, stamp(study)
         try:
@@ -65,8 +65,8 @@ class Live:
         with suppress(asyncio.CancelledError):
             await self._follower
 
-    async def ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
-        """What the study as last read answers, found on the thread of predictions."""
+    async def ask(self, question: Callable[[Snapshot], Result]) -> Result:
+        """Answer a question from the current snapshot, on the prediction thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self.snapshot))
 
     # ------------------------------------------------------------------ following
@@ -79,7 +79,7 @@ class Live:
             if now != self._stamp:
                 began = time.monotonic()
                 await self._try(self._renew(now))
-                await asyncio.sleep(REST * (time.monotonic() - began))
+                await asyncio.sleep(PAUSE_RATIO * (time.monotonic() - began))
 
     async def _try(self, work: Coroutine[None, None, None]) -> None:
         self.making = True
@@ -97,7 +97,7 @@ class Live:
         self.problem = line
 
     async def _renew(self, now: Stamp) -> None:
-        """Read the study as it is now; what was read before stays until all is made."""
+        """Read the study as it is now; the old snapshot stays in use until the new one is complete."""
         before = self._home
         home = await asyncio.to_thread(self._copy, before)
         self._stamp, self._home = now, home
@@ -107,7 +107,7 @@ class Live:
             shutil.rmtree(before, ignore_errors=True)
 
     async def _make(self, home: Path) -> None:
-        """The report of a copy and its surrogate, and then answer from it."""
+        """Make the report and surrogate of a copy, then answer from it."""
         await _report(home)
         self.snapshot = await asyncio.to_thread(Snapshot.of, home)
         self.version += 1
@@ -124,18 +124,18 @@ class Live:
 
 
 async def _report(home: Path) -> None:
-    """Raises `JobError` with what the command said last, if it fails."""
+    """Run `surrogate-nas report`; raises `JobError` with its last line on stderr if it fails."""
     command = (sys.executable, "-m", "surrogate_nas", "report", str(home))
     quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *command, stdin=quiet, stdout=quiet, stderr=pipe, start_new_session=True
     )
     try:
-        _, said = await child.communicate()
+        _, stderr = await child.communicate()
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode:
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        last = stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise JobError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")

@@ -14,13 +14,13 @@ INLINE = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'"
 )
-"""As the report's own policy, and what the strip needs besides."""
+"""The report's own policy, plus the sources that the status strip needs."""
 REPORT_HEADERS = {"content-security-policy": INLINE + SHUT}
 BODY = "<body>\n"
 
 
 def state_document(live: Live) -> dict[str, Any]:
-    """How far a study has been read."""
+    """Document of the served state: version, trainings covered, and work in progress."""
     now = live.snapshot
     return {
         "version": live.version,
@@ -41,7 +41,7 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
         body: HTML below the title.
         script: an asset's name.
     """
-    loaded = f'<script type="module" src="/assets/{script}"></script>' if script else ""
+    script_tag = f'<script type="module" src="/assets/{script}"></script>' if script else ""
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -49,7 +49,7 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
             f"<title>{escape(title)}</title>",
             '<link rel="icon" href="data:,">',
             '<link rel="stylesheet" href="/style.css"><link rel="stylesheet" href="/assets/serve.css">',
-            f"{loaded}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+            f"{script_tag}\n</head>\n<body>\n{navigation(at)}\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n",
         ]
     )
 
@@ -63,28 +63,28 @@ def navigation(at: str) -> str:
 
 
 def report_page(live: Live) -> str:
-    """The report as last made, below a strip that says how many trainings it covers; or that it is being made."""
-    made = live.snapshot.files.get(REPORT)
-    if made is None:
+    """The latest report below a status strip, or a page that says that it is being made."""
+    report = live.snapshot.files.get(REPORT)
+    if report is None:
         waiting = paragraph("It is here in some seconds; this page then loads by itself.")
         return whole_page("The report is being made", "/", strip(live) + waiting, "live.js")
-    own = made.decode("utf-8").replace(POLICY, INLINE, 1)
-    head, body, rest = own.partition(BODY)
+    page = report.decode("utf-8").replace(POLICY, INLINE, 1)
+    head, body, rest = page.partition(BODY)
     links = '<link rel="icon" href="data:,"><link rel="stylesheet" href="/assets/serve.css">'
     script = '<script type="module" src="/assets/live.js"></script>'
     return "".join([head.replace("</head>", f"{links}{script}</head>"), body, navigation("/"), strip(live), rest])
 
 
 def strip(live: Live) -> str:
-    """What the report covers; the page's script says when there is more."""
+    """The status strip: how many trainings the report covers; the page's script updates it."""
     n = len(live.snapshot.records)
     covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
-    said = f'{covers} <span id="live-note"></span>'
-    return f'<p class="strip" id="live" role="status" data-version="{live.version}">{said}</p>'
+    text = f'{covers} <span id="live-note"></span>'
+    return f'<p class="strip" id="live" role="status" data-version="{live.version}">{text}</p>'
 
 
 def networks_page() -> str:
-    """A network's card; its script fills it."""
+    """The page of a network's card, which its script fills."""
     intro = (
         "A trained network along its threshold curve: to the left cheap, to the right accurate. The curve was chosen "
         "on the tune split; accuracy on test is of images that chose nothing."
@@ -108,7 +108,7 @@ def networks_page() -> str:
 
 
 def what_if_page(snapshot: Snapshot) -> str:
-    """The form; its script fills it with the genes."""
+    """The what-if form, which its script fills with the genes."""
     early = snapshot.study.space.positions - 1
     intro = (
         "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "

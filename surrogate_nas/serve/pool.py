@@ -1,7 +1,7 @@
-"""Architectures that are good at some budget by prediction, found in advance: so the best for any limits come at once.
+"""A pool of architectures predicted to be good at some budget, so that the best within any limits come at once.
 
-`Study.best` searches anew for its limits, which takes a second or more. Here a small evolution with many budgets at a
-time is done when a surrogate is loaded, and a question about limits only ranks what it left.
+`Study.best` searches anew for its limits, which takes a second or more. The pool is evolved once for many budgets when
+a surrogate is loaded; a question about limits only ranks its members.
 """
 
 from collections.abc import Sequence
@@ -35,24 +35,24 @@ AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Pool:
-    """Architectures of which some are good at each budget, with their mean predicted curves."""
+    """Architectures that cover all budgets, with their mean predicted curves."""
 
     candidates: Candidates
-    """n of them."""
+    """The n architectures."""
     accuracy: Floats
-    """(n, T) at the settings of the threshold grid."""
+    """(n, T) predicted accuracy at the settings of the threshold grid."""
     spent: Floats
     """(n, T) log₁₀ of the expected cost that is minimised."""
 
     @classmethod
     def of(cls, problem: Problem, predictor: Predictor) -> "Pool":
-        """Begins with what was trained and with samples spread over the cost; the study's seed decides all chance."""
+        """Evolve a pool from trained architectures and samples spread over the cost; random by the study's seed."""
         space, costing, rng = problem.space, problem.costing, np.random.default_rng(problem.seed)
         trained = predictor.design.candidates.indices
         rows = np.concatenate([trained, spread_rows(space, FIRST, costing, Limits(), rng)])
         taken: set[bytes] = set()
         first = untaken(space, rows, costing, Limits(), taken)
-        pool = cls._drawn(predictor, first)._elite()
+        pool = cls._predict(predictor, first)._elite()
         taken |= {row.tobytes() for row in first.indices}
         for _ in range(GENERATIONS):
             parents = pool.candidates.indices
@@ -61,12 +61,12 @@ class Pool:
             new = untaken(space, children, costing, Limits(), taken)
             if len(new):
                 taken |= {row.tobytes() for row in new.indices}
-                pool = pool._joined(cls._drawn(predictor, new), problem)._elite()
+                pool = pool._joined(cls._predict(predictor, new), problem)._elite()
         return pool
 
     @classmethod
     @torch.no_grad()
-    def _drawn(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
+    def _predict(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
         grid, parts = threshold_grid(predictor.design.basis), []
         for start in range(0, len(candidates), AT_ONCE):
             some = candidates[slice(start, start + AT_ONCE)]
@@ -82,28 +82,28 @@ class Pool:
         return Pool(Candidates.of_indices(problem.space, rows, problem.costing), *curves)
 
     def _elite(self) -> "Pool":
-        """Those that are among the most accurate within some budget."""
-        chosen: set[int] = set()
+        """The members that are among the most accurate within some budget."""
+        elite: set[int] = set()
         for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
             within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
             best = np.argsort(-within, kind="stable")[:EACH]
-            chosen.update(best[np.isfinite(within[best])].tolist())
-        kept = np.array(sorted(chosen), dtype=np.int64)
-        return Pool(self.candidates[kept], self.accuracy[kept], self.spent[kept])
+            elite.update(best[np.isfinite(within[best])].tolist())
+        rows = np.array(sorted(elite), dtype=np.int64)
+        return Pool(self.candidates[rows], self.accuracy[rows], self.spent[rows])
 
     def best(self, respondent: Respondent, n: int) -> tuple[list[Answer], list[Sequence[int]]]:
-        """Up to n of them that are predicted best within the respondent's limits, and their choice indices.
+        """Up to n members predicted best within the respondent's limits, and their choice indices.
 
         Raises:
             InputError: if none of them keeps the exact limits.
         """
         space, policy = respondent.problem.space, respondent.problem.policy
         able, thresholds = self._likely(respondent, max(4 * n, SHORTLIST))
-        questions = zip(about(space, able), thresholds, strict=True)
-        asked = [replace(q, point=OperatingPoint.from_array(t, policy)) for q, t in questions]
-        answers = [answer for block in respondent.answer(asked) for answer in block]
+        pairs = zip(about(space, able), thresholds, strict=True)
+        questions = [replace(q, point=OperatingPoint.from_array(t, policy)) for q, t in pairs]
+        answers = [answer for block in respondent.answer(questions) for answer in block]
         order = respondent.order(answers)[:n]
-        return [answers[i] for i in order], [asked[i].row for i in order]
+        return [answers[i] for i in order], [questions[i].row for i in order]
 
     def _likely(self, respondent: Respondent, most: int) -> tuple[Ints, Floats]:
         """(k, G) rows and (k, E − 1) thresholds of up to `most`, by what their mean curves do within the limits."""

@@ -1,4 +1,4 @@
-"""The server: a socket, uvicorn, and what is said on stderr."""
+"""The server: a socket, uvicorn, and messages on stderr."""
 
 import ipaddress
 import socket
@@ -23,7 +23,7 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
     Args:
         study: its folder.
         host: name or address of this machine to listen on; requests that ask for another host are refused.
-        port: 0 takes one that is free.
+        port: 0 for any free port.
 
     Raises:
         InputError: if there is no study, no such host, or no such port.
@@ -69,7 +69,7 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def _warn(host: str) -> None:
-    """Say so where others can reach the study."""
+    """Warn where other machines can reach the study."""
     if host == "localhost":
         return
     try:

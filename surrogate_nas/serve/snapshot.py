@@ -1,4 +1,4 @@
-"""A study as it was at one moment, wholly in memory: what the pages show and the API answers."""
+"""A snapshot of a study in memory, from which pages and API are served."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,25 +30,25 @@ GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A study as it was at one moment. Not for several threads at a time."""
+    """A study at one moment. Not thread-safe."""
 
     study: Study
-    """Of a copy, whose archive has been closed."""
+    """The study of a copy, whose archive has been closed."""
     records: tuple[Record, ...]
-    """Of the search, with their outputs."""
+    """Records of the search, with their outputs."""
     respondent: Respondent | None
     """Answers within the study's limits; `None` while there is no surrogate."""
     pool: Pool | None
     front: frozenset[str]
     """Ids of the networks with a point on the front."""
     files: Mapping[str, bytes]
-    """What the report wrote; none where it has not been made yet."""
+    """Files of the report by name; empty until it has been made."""
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Those that were asked for, by id."""
+    """Cache of computed cards, by id."""
 
     @classmethod
     def of(cls, home: Path) -> "Snapshot":
-        """Read a copy of a study. No surrogate is fitted: there is one if the copy has that of its records.
+        """Read a copy of a study. No surrogate is fitted: there is one only if the copy stores a fit of its records.
 
         Raises:
             InputError: if there is no study, or its settings are wrong.
@@ -71,7 +71,7 @@ class Snapshot:
     # ------------------------------------------------------------------ predictions
 
     def within(self, limits: Limits | None) -> Respondent:
-        """What answers within limits, by default the study's.
+        """The respondent for limits, by default the study's.
 
         Raises:
             InputError: for limits on a cost that the study has no table of.
@@ -91,8 +91,8 @@ class Snapshot:
         point = None
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
-        asked = [self._question(i, text, point) for i, text in enumerate(encodings)]
-        return answers_document([answer for block in respondent.answer(asked) for answer in block])
+        questions = [self._question(i, text, point) for i, text in enumerate(encodings)]
+        return answers_document([answer for block in respondent.answer(questions) for answer in block])
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
@@ -111,7 +111,7 @@ class Snapshot:
     # ------------------------------------------------------------------ what there is
 
     def space_document(self) -> dict[str, Any]:
-        """What can be chosen, and what limits the study has."""
+        """Document of the search space and the study's limits."""
         space = self.study.space
         encoded = set(space.genes.encoded)
         return {
@@ -135,7 +135,7 @@ class Snapshot:
         }
 
     def networks_document(self) -> list[dict[str, Any]]:
-        """A line per trained network."""
+        """A row per trained network."""
         trained = [r for r in self.records if r.outputs is not None]
         rows = record_rows(self.study.home.costing, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
@@ -154,8 +154,8 @@ class Snapshot:
     def _card(self, record: Record) -> dict[str, Any]:
         study, tune, test = self.study, self.study.exits(record, "tune"), self.study.exits(record, "test")
         curve = tune.curve
-        measured = test.measure(curve.thresholds)
-        kept = curve.feasible(study.settings.limits).tolist()
+        measurements = test.measure(curve.thresholds)
+        feasible = curve.feasible(study.settings.limits).tolist()
         return {
             "id": record.id,
             "encoding": str(record.architecture),
@@ -164,30 +164,30 @@ class Snapshot:
             "parameters": int(curve.parameters[0]),
             "on_front": record.id in self.front,
             "tune_images": curve.n,
-            "test_images": measured.n,
+            "test_images": measurements.n,
             "exits": list(record.architecture.exit_positions),
             "choices": study.space.indices([record.architecture])[0].tolist(),
             "curve": [
-                {**point, "test": tested, "keeps_limits": keeps}
-                for point, tested, keeps in zip(_points(curve), _points(measured), kept, strict=True)
+                {**point, "test": on_test, "keeps_limits": keeps}
+                for point, on_test, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
             ],
         }
 
 
-def _points(measured: Measurements) -> list[dict[str, Any]]:
+def _points(measurements: Measurements) -> list[dict[str, Any]]:
     """Each operating point of a network on one split."""
-    right, n = measured.correct.sum(axis=1), measured.n
-    thresholds = [str(OperatingPoint.from_array(t)) for t in measured.thresholds]
-    exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measured.exit_accuracy.tolist()]
+    right, n = measurements.correct.sum(axis=1), measurements.n
+    thresholds = [str(OperatingPoint.from_array(t)) for t in measurements.thresholds]
+    exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measurements.exit_accuracy.tolist()]
     columns = {
         "thresholds": thresholds,
-        "accuracy": measured.accuracy.tolist(),
+        "accuracy": measurements.accuracy.tolist(),
         "accuracy_interval": [wilson(k, n) for k in right],
-        "expected_macs": measured.expected_macs.tolist(),
-        "worst_macs": measured.worst_macs.tolist(),
-        "rates": measured.rates.tolist(),
+        "expected_macs": measurements.expected_macs.tolist(),
+        "worst_macs": measurements.worst_macs.tolist(),
+        "rates": measurements.rates.tolist(),
         "exit_accuracy": exit_accuracy,
-        "macs": measured.macs.tolist(),
+        "macs": measurements.macs.tolist(),
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -198,7 +198,7 @@ def _group(gene: Gene) -> str:
 
 
 def _label(gene: Gene) -> str:
-    """Without its group's name."""
+    """The gene's name without its group's name."""
     name = gene.name.removeprefix(_group(gene)).strip()
     return name or ("there" if gene.key[0] == "exit" else gene.name)
 
@@ -209,12 +209,12 @@ def _value(gene: Gene, value: object) -> str:
 
 
 def _files(home: Path) -> dict[str, bytes]:
-    """What `write_report` has left, by name; nothing where it has not run."""
+    """Files written by `write_report`, by name; empty where it has not run."""
     figures = sorted((home / FIGURES).iterdir()) if (home / FIGURES).is_dir() else []
     there = [path for path in (home / REPORT, home / FRONT, *figures) if path.is_file()]
     return {path.relative_to(home).as_posix(): path.read_bytes() for path in there}
 
 
 def as_json(document: object) -> bytes:
-    """ASCII, so that no text can fail to be sent; raises `ValueError` for what is no number."""
+    """JSON in ASCII, which any client can decode; raises `ValueError` for NaN and infinities."""
     return json.dumps(document, allow_nan=False).encode("ascii")

@@ -26,8 +26,8 @@ from surrogate_nas.exits.policies import POLICIES, PolicyName, gate_scores, scor
 from surrogate_nas.export import folder as exporting_module
 from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
-from surrogate_nas.export.latency import LATENCY, measure_latency
-from surrogate_nas.export.parity import Said, clear_of, require_equal, require_same_answers
+from surrogate_nas.export.latency import LATENCY, time_network
+from surrogate_nas.export.parity import ExitPredictions, clear_of, require_equal, require_same_answers
 from surrogate_nas.export.pieces import TWINS, BranchPiece, pieces_of
 from surrogate_nas.export.runtime import (
     MANIFEST,
@@ -93,19 +93,19 @@ def warmed(network: EarlyExitNetwork, images: npt.NDArray[np.uint8]) -> EarlyExi
 
 def differences(
     network: EarlyExitNetwork, folder: Path, n: int, policy: PolicyName = "max_softmax"
-) -> tuple[Said, Said]:
+) -> tuple[ExitPredictions, ExitPredictions]:
     shape = network.shape
     images = np.random.default_rng(1).integers(256, size=(n, shape.channels, shape.size, shape.size), dtype=np.uint8)
     warmed(network, images)
     exported = alone(network, folder, policy)
-    return Said.by_network(network, policy, (), images), Said.by_export(exported, images)
+    return ExitPredictions.by_network(network, policy, (), images), ExitPredictions.by_export(exported, images)
 
 
 def test_pieces_say_what_a_network_with_gates_says(tmp_path: Path) -> None:
     network = EarlyExitNetwork(Architecture.parse(GATED), ImageShape(1, 8, 10))
-    expected, got = differences(network, tmp_path, 300, "cumulative_gate")
-    assert require_equal(expected, got, quantized=False) < 1e-4
-    assert np.abs(expected.confidence - got.confidence).max() < 1e-5
+    expected, actual = differences(network, tmp_path, 300, "cumulative_gate")
+    assert require_equal(expected, actual, quantized=False) < 1e-4
+    assert np.abs(expected.confidence - actual.confidence).max() < 1e-5
     assert np.ptp(expected.confidence) > 0.01
 
 
@@ -129,8 +129,11 @@ def test_a_network_without_early_exits_is_a_single_piece(tmp_path: Path) -> None
     images = np.random.default_rng(1).integers(256, size=(5, 1, 8, 8), dtype=np.uint8)
     exported = alone(warmed(network, images), tmp_path, "max_softmax")
     assert [path.name for path in tmp_path.glob("*.onnx")] == ["segment_1.onnx"]
-    expected, got = Said.by_network(network, "max_softmax", (), images), Said.by_export(exported, images)
-    assert require_equal(expected, got, quantized=False) < 1e-4
+    expected, actual = (
+        ExitPredictions.by_network(network, "max_softmax", (), images),
+        ExitPredictions.by_export(exported, images),
+    )
+    assert require_equal(expected, actual, quantized=False) < 1e-4
     for n in (1, 5):
         answer = exported.run(images[:n])
         assert answer.positions.tolist() == [0] * n
@@ -156,8 +159,8 @@ def test_pieces_of_any_space_say_the_same(name: str, tmp_path: Path) -> None:
     rows = moves.sample(space.genes, 3, np.random.default_rng(4))
     for i, architecture in enumerate(space.architectures(rows)):
         (here := tmp_path / str(i)).mkdir()
-        expected, got = differences(EarlyExitNetwork(architecture, shape), here, 20)
-        require_equal(expected, got, quantized=architecture.bits is not None)
+        expected, actual = differences(EarlyExitNetwork(architecture, shape), here, 20)
+        require_equal(expected, actual, quantized=architecture.bits is not None)
 
 
 @pytest.mark.slow
@@ -175,12 +178,12 @@ def test_pieces_of_a_given_backbone_say_the_same(
     monkeypatch.chdir(Path(__file__).parents[2])
     shape = ImageShape(3, side, 10)
     space = SearchSpace(mount(reference, exits).space(shape))
-    drawn = space.architectures(moves.sample(space.genes, 20, np.random.default_rng(0)))
-    with_all = max(drawn, key=lambda a: len(a.exit_positions))
+    architectures = space.architectures(moves.sample(space.genes, 20, np.random.default_rng(0)))
+    with_all = max(architectures, key=lambda a: len(a.exit_positions))
     network = EarlyExitNetwork(with_all, shape, backbone=space.spec.backbone)
-    expected, got = differences(network, tmp_path, 8)
+    expected, actual = differences(network, tmp_path, 8)
     assert len(expected.logits) == len(exits) + 1
-    require_equal(expected, got, quantized=False)
+    require_equal(expected, actual, quantized=False)
 
 
 # ---------------------------------------------------------------------- thresholds
@@ -223,12 +226,12 @@ def test_what_is_exported_is_the_trained_network_to_the_sample(exported: Path, e
         for x, e in enumerate(where[:-1]):
             thresholds[e] = setting.thresholds[x]
         expected = trained.predict(torch.from_numpy(test.images), OperatingPoint(tuple(thresholds), study.policy))
-        got = network.run(test.images, i)
-        assert np.array_equal(np.array(where)[got.positions], expected.positions)
-        assert np.array_equal(got.classes, expected.logits.argmax(dim=1).numpy())
-        assert np.abs(got.logits - expected.logits.numpy()).max() < 1e-4
-        assert (got.classes == test.labels).mean() == pytest.approx(setting.accuracy, abs=1e-12)
-        assert got.macs.mean() == pytest.approx(setting.expected_macs)
+        answers = network.run(test.images, i)
+        assert np.array_equal(np.array(where)[answers.positions], expected.positions)
+        assert np.array_equal(answers.classes, expected.logits.argmax(dim=1).numpy())
+        assert np.abs(answers.logits - expected.logits.numpy()).max() < 1e-4
+        assert (answers.classes == test.labels).mean() == pytest.approx(setting.accuracy, abs=1e-12)
+        assert answers.macs.mean() == pytest.approx(setting.expected_macs)
 
 
 def test_the_manifest_says_what_things_cost(exported: Path, exporting: tuple[Path, str]) -> None:
@@ -292,12 +295,12 @@ def test_the_default_setting_is_the_best_within_the_limits(exporting: tuple[Path
     study = Study.open(path)
     curve = study.exits(study.archive.find(id), "tune").curve
     cap = float(np.median(curve.expected_macs))
-    made = export_network(study, id, Limits(max_macs=cap), tmp_path / "out", rungs=3)
-    settings, default = made.manifest["settings"], made.manifest["default_setting"]
+    export = export_network(study, id, Limits(max_macs=cap), tmp_path / "out", rungs=3)
+    settings, default = export.manifest["settings"], export.manifest["default_setting"]
     assert settings[default]["tune"]["expected_macs"] <= cap * 1.001
     assert default < len(settings) - 1  # the ladder goes on above the budget
-    assert ExportedNetwork.load(made.folder).within(cap * 1.001) == default
-    assert list(tmp_path.iterdir()) == [made.folder]
+    assert ExportedNetwork.load(export.folder).within(cap * 1.001) == default
+    assert list(tmp_path.iterdir()) == [export.folder]
 
 
 @pytest.mark.usefixtures("stored_pieces")
@@ -306,9 +309,9 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
     path = Path(shutil.copytree(exporting[0], tmp_path / "study"))
     weights = Study.open(path).home.checkpoint(exporting[1])
     with safe_open(weights, framework="pt") as file:
-        held, described = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    name = next(name for name in held if name.startswith("segments.2") and held[name].ndim == 4)
-    save_file({**held, name: 1.01 * held[name]}, weights, described)
+        tensors, described = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    name = next(name for name in tensors if name.startswith("segments.2") and tensors[name].ndim == 4)
+    save_file({**tensors, name: 1.01 * tensors[name]}, weights, described)
     with pytest.raises(JobError, match="the exported files compute something else: logits differ by"):
         export_network(Study.open(path), exporting[1], Limits(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
@@ -378,8 +381,8 @@ def test_image_files_are_classified_as_their_pixels_are(exported: Path, photos: 
 def test_any_image_becomes_one_of_the_networks_shape(mode: str, channels: int, tmp_path: Path) -> None:
     path = tmp_path / f"image.{'tiff' if mode == 'CMYK' else 'png'}"
     grey = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (20, 1))
-    made = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
-    made.save(path)
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    image.save(path)
     values = read_image(path, (channels, 8, 8))
     assert values.shape == (channels, 8, 8)
     assert values.dtype == np.uint8
@@ -426,18 +429,18 @@ def test_fuzzed_image_files_are_refused_or_answered(exported: Path, photos: Path
 def test_latency_is_measured_piece_by_piece(exported: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(exported, tmp_path / "copy"))
     shares: list[tuple[int, int]] = []
-    found = measure_latency(folder, seconds=0.2, on_share=lambda done, of: shares.append((done, of)))
+    document = time_network(folder, seconds=0.2, on_share=lambda done, of: shares.append((done, of)))
     assert shares[-1][0] == shares[-1][1]
     manifest = read_manifest(folder)
-    setting = manifest["settings"][found["setting"]]
-    for size, one in found["batch"].items():
+    setting = manifest["settings"][document["setting"]]
+    for size, one in document["batch"].items():
         assert set(one["pieces"]) == {"segment 1", "branch 1", "segment 2", "branch 2", "segment 3"}
         assert all(0 < t["median"] <= t["p95"] for t in one["pieces"].values())
         assert one["exits"] == sorted(one["exits"])
         assert one["composed"] == pytest.approx(float(np.dot(one["exit_rates"], one["exits"])))
         assert one["images"] >= int(size)
-    assert found["macs"]["exits"] == setting["macs"]
-    assert json.loads((folder / LATENCY).read_text()) == found
+    assert document["macs"]["exits"] == setting["macs"]
+    assert json.loads((folder / LATENCY).read_text()) == document
     ExportedNetwork.load(folder)  # which the new file does not disturb
 
 

@@ -1,4 +1,4 @@
-"""What an exported folder promises to whoever loads it: everything is checked, and every answer is right or refused."""
+"""Loading and running an exported folder: every file is checked, every answer is right or refused."""
 
 import json
 import shutil
@@ -37,9 +37,9 @@ def changed(folder: Path, change: Change, *, sealed: bool = True) -> None:
 
 def test_gates_are_taken_together_as_in_the_package_to_the_bit() -> None:
     rng = np.random.default_rng(0)
-    left, own = rng.random((2, 500)).astype(np.float32)
+    left_probability, own = rng.random((2, 500)).astype(np.float32)
     assert np.array_equal(runtime.having_left(None, own), own)
-    assert np.array_equal(runtime.having_left(left, own), policies.having_left(left, own))
+    assert np.array_equal(runtime.having_left(left_probability, own), policies.having_left(left_probability, own))
 
 
 @pytest.mark.parametrize("name", ["segment_1.onnx", "branch_1.onnx", "weights.safetensors", "README.md", "runtime.py"])
@@ -51,9 +51,9 @@ def test_a_truncated_file_is_noticed(folder: Path, name: str) -> None:
 
 def test_a_swapped_segment_is_noticed(folder: Path) -> None:
     one, other = folder / "segment_1.onnx", folder / "segment_2.onnx"
-    held = one.read_bytes()
+    content = one.read_bytes()
     one.write_bytes(other.read_bytes())
-    other.write_bytes(held)
+    other.write_bytes(content)
     with pytest.raises(ExportError, match=r"segment_\d.onnx is not the file"):
         ExportedNetwork.load(folder)
 
@@ -167,14 +167,14 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
     """Every piece sees just the images that are still inside."""
     network, (images, _, _) = ExportedNetwork.load(exported), read_examples(exported)
     early = len(network.stages) - 1
-    seen: list[int] = []
+    sizes: list[int] = []
 
     class Spy:
         def __init__(self, piece: runtime.LoadedPiece) -> None:
             self.piece = piece
 
         def __call__(self, values: Any) -> Any:
-            seen.append(len(values[0]))
+            sizes.append(len(values[0]))
             return self.piece(values)
 
     stages = tuple(
@@ -185,11 +185,13 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
         network.manifest, stages, network.labels, network.policy, network.settings, network.default, network.shape
     )
     for thresholds in ([0.0] * early, [2.0] * early, [None] * early, [0.6] * early):
-        seen.clear()
+        sizes.clear()
         _, positions = spied.route(network.checked(images), thresholds)
         inside = [int((positions >= x).sum()) for x in range(early + 1)]
-        ran = [n for x, n in enumerate(inside) for _ in range(1 if x == early or thresholds[x] is None else 2) if n]
-        assert seen == ran
+        expected = [
+            n for x, n in enumerate(inside) for _ in range(1 if x == early or thresholds[x] is None else 2) if n
+        ]
+        assert sizes == expected
 
 
 def test_settings_by_budget_and_by_load(exported: Path) -> None:
@@ -213,14 +215,14 @@ def test_the_file_runs_without_the_package(exported: Path, tmp_path: Path) -> No
     images, _, _ = read_examples(exported)
     np.save(tmp_path / "images.npy", images)
     words = [sys.executable, "-I", "-c", _ALONE, str(exported), str(tmp_path / "images.npy")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    process = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    rows = [json.loads(line) for line in process.stdout.splitlines()]
     network = ExportedNetwork.load(exported)
     answer = network.run(images)
     assert [row["label"] for row in rows] == [network.labels[c] for c in answer.classes]
     assert [row["exit"] - 1 for row in rows] == answer.positions.tolist()
     assert [row["macs"] for row in rows] == answer.macs.tolist()
-    assert "logits differ by at most" in done.stderr
+    assert "logits differ by at most" in process.stderr
 
 
 _ALONE = """
@@ -249,9 +251,9 @@ def test_the_file_says_what_is_wrong_in_one_line(
     exported: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert runtime.main([word.replace("HERE", str(exported)) for word in words]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(message)
-    assert said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(message)
+    assert stderr.count("\n") == 1
 
 
 def test_examples_that_come_out_otherwise_are_noticed(folder: Path) -> None:
@@ -293,9 +295,9 @@ def test_fuzzed_manifests_and_images_are_refused_or_answered(folder: Path) -> No
         dtype = rng.choice([np.uint8, np.int64, np.float16, np.float64, np.complex64, np.bool_])
         images = (rng.normal(size=shape) * 10 ** rng.integers(0, 5)).astype(np.float64)
         with np.errstate(all="ignore"):
-            given = images.astype(dtype)
-        answer = answered_or_refused(lambda given=given: network.run(given))  # type: ignore[misc]
-        assert answer is None or len(answer.classes) == len(given)
+            pixels = images.astype(dtype)
+        answer = answered_or_refused(lambda pixels=pixels: network.run(pixels))  # type: ignore[misc]
+        assert answer is None or len(answer.classes) == len(pixels)
         assert answer is None or np.isfinite(answer.logits).all()
 
 

@@ -21,8 +21,8 @@ QUICK = ("random", "nsga2", "optuna-tpe", "optuna-nsga2")
 
 
 @dataclass
-class Done:
-    """How a run of the script ended."""
+class Outcome:
+    """Outcome of a run of the script."""
 
     code: str | int | None
     stdout: str
@@ -30,11 +30,11 @@ class Done:
 
 
 @pytest.fixture
-def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Runs the script in this process, with tiny budgets unless told otherwise."""
 
-    def run(table: Path | None, *arguments: str | Path | int) -> Done:
-        asked = {
+    def run(table: Path | None, *arguments: str | Path | int) -> Outcome:
+        options = {
             "--table": table,
             "--inputs": "depth,width,kind,pool,skip",
             "--target": "acc",
@@ -46,16 +46,16 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
             "--seeds": 1,
         }
         if table is None:
-            asked = {name: asked[name] for name in ("--initial", "--budget", "--batch", "--seeds")}
-        asked |= dict(zip(arguments[::2], arguments[1::2], strict=True))
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *(str(part) for pair in asked.items() for part in pair)])
+            options = {name: options[name] for name in ("--initial", "--budget", "--batch", "--seeds")}
+        options |= dict(zip(arguments[::2], arguments[1::2], strict=True))
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *(str(part) for pair in options.items() for part in pair)])
         monkeypatch.syspath_prepend(str(SCRIPT.parent))
         code = None
         try:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         except SystemExit as ended:
             code = ended.code
-        return Done(code, *capsys.readouterr())
+        return Outcome(code, *capsys.readouterr())
 
     return run
 
@@ -79,14 +79,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "strategy", [pytest.param(s, marks=pytest.mark.slow) if s == "ours" else s for s in STRATEGIES]
 )
 def test_curves_rise_from_the_same_beginning_and_a_seed_decides_the_rows(
-    bench: Callable[..., Done], table: Path, tmp_path: Path, strategy: str
+    bench: Callable[..., Outcome], table: Path, tmp_path: Path, strategy: str
 ) -> None:
     if strategy.startswith("optuna") and importlib.util.find_spec("optuna") is None:
         pytest.skip("Optuna is not installed")
     budget = BUDGET if strategy in QUICK else INITIAL + 2
     for out in ("one.json", "two.json"):
-        done = bench(table, "--strategies", f"{strategy},random", "--budget", budget, "--json", tmp_path / out)
-        assert done.code is None
+        outcome = bench(table, "--strategies", f"{strategy},random", "--budget", budget, "--json", tmp_path / out)
+        assert outcome.code is None
     runs, again = (json.loads((tmp_path / out).read_text())["runs"] for out in ("one.json", "two.json"))
     assert [run["evaluated"] for run in runs] == [run["evaluated"] for run in again]
     assert len({tuple(run["evaluated"][:INITIAL]) for run in runs}) == 1
@@ -96,35 +96,37 @@ def test_curves_rise_from_the_same_beginning_and_a_seed_decides_the_rows(
         assert 7 not in run["evaluated"]
         assert (np.diff(run["hypervolume"]) >= 0).all()
         assert 0 <= min(run["hypervolume"]) <= max(run["hypervolume"]) <= 1
-    assert f"| {strategy} | 1 |" in done.stdout
+    assert f"| {strategy} | 1 |" in outcome.stdout
 
 
-def test_what_is_there_is_not_run_again(bench: Callable[..., Done], table: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_not_run_again(bench: Callable[..., Outcome], table: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     bench(table, "--strategies", "random", "--json", out)
-    held = json.loads(out.read_text())
-    held["runs"][0]["seconds_per_proposal"] = 77.0
-    out.write_text(json.dumps(held))
-    done = bench(table, "--strategies", "random,nsga2", "--seeds", 2, "--json", out)
-    found = json.loads(out.read_text())
-    assert found["runs"][0]["seconds_per_proposal"] == 77.0
-    assert [(run["strategy"], run["seed"]) for run in found["runs"]] == [
+    document = json.loads(out.read_text())
+    document["runs"][0]["seconds_per_proposal"] = 77.0
+    out.write_text(json.dumps(document))
+    outcome = bench(table, "--strategies", "random,nsga2", "--seeds", 2, "--json", out)
+    document = json.loads(out.read_text())
+    assert document["runs"][0]["seconds_per_proposal"] == 77.0
+    assert [(run["strategy"], run["seed"]) for run in document["runs"]] == [
         ("random", 0),
         ("nsga2", 0),
         ("random", 1),
         ("nsga2", 1),
     ]
-    assert found["summary"]["hypervolume"]["random"]["seeds"] == 2
-    assert "Trainings until the mean is at the final mean of" in done.stdout
+    assert document["summary"]["hypervolume"]["random"]["seeds"] == 2
+    assert "Trainings until the mean is at the final mean of" in outcome.stdout
     other = bench(table, "--strategies", "random", "--max-cost", "30%", "--json", out)
     assert other.code == 2
     assert "has runs of another problem" in other.stderr
 
 
-def test_a_strategy_may_have_its_own_budget_and_batch(bench: Callable[..., Done], table: Path, tmp_path: Path) -> None:
+def test_a_strategy_may_have_its_own_budget_and_batch(
+    bench: Callable[..., Outcome], table: Path, tmp_path: Path
+) -> None:
     out, picture = tmp_path / "runs.json", tmp_path / "runs.png"
-    done = bench(table, "--strategies", "random:14:3,nsga2", "--json", out, "--figure", picture)
-    assert done.code is None
+    outcome = bench(table, "--strategies", "random:14:3,nsga2", "--json", out, "--figure", picture)
+    assert outcome.code is None
     assert [len(run["evaluated"]) for run in json.loads(out.read_text())["runs"]] == [14, BUDGET]
     assert picture.stat().st_size > 1000
 
@@ -133,10 +135,10 @@ EENN_TABLE = Path(__file__).parents[2] / "data" / "eenn-cifar10"
 
 
 @pytest.mark.slow
-def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Done], tmp_path: Path) -> None:
+def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Outcome], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
-    done = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "ours-xgb,random,nachos,aebnas", "--json", out)
-    assert done.code is None
+    outcome = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "ours-xgb,random,nachos,aebnas", "--json", out)
+    assert outcome.code is None
     runs = json.loads(out.read_text())["runs"]
     assert len({tuple(run["evaluated"][:INITIAL]) for run in runs}) == 1
     for run in runs:
@@ -149,24 +151,26 @@ def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Done]
 
 
 @pytest.mark.slow
-def test_limits_on_the_table_of_early_exit_networks(bench: Callable[..., Done], tmp_path: Path) -> None:
+def test_limits_on_the_table_of_early_exit_networks(bench: Callable[..., Outcome], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     limits = "--max-cost", "30%", "--min-target", "0.99"
-    done = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "random", *limits, "--json", out)
-    assert done.code is None
+    outcome = bench(None, "--eenn-table", EENN_TABLE, "--strategies", "random", *limits, "--json", out)
+    assert outcome.code is None
     (run,) = json.loads(out.read_text())["runs"]
     assert run["above_cap"] == 0
     assert set(run["hypervolume"]) == {0.0}
-    assert "found nothing that keeps the limits, nor has the table any; nearest is stem-" in done.stdout
+    assert "found nothing that keeps the limits, nor has the table any; nearest is stem-" in outcome.stdout
 
 
 @pytest.mark.parametrize("strategy", ["ours-gp", "nsga2", "optuna-tpe"])
-def test_no_proposal_is_above_the_cap(bench: Callable[..., Done], table: Path, tmp_path: Path, strategy: str) -> None:
+def test_no_proposal_is_above_the_cap(
+    bench: Callable[..., Outcome], table: Path, tmp_path: Path, strategy: str
+) -> None:
     if strategy.startswith("optuna") and importlib.util.find_spec("optuna") is None:
         pytest.skip("Optuna is not installed")
     out = tmp_path / "runs.json"
-    done = bench(table, "--strategies", strategy, "--max-cost", "30%", "--min-target", "20%", "--json", out)
-    assert done.code is None
+    outcome = bench(table, "--strategies", strategy, "--max-cost", "30%", "--min-target", "20%", "--json", out)
+    assert outcome.code is None
     with table.open() as file:
         macs = np.array([float(row["macs"]) for row in csv.DictReader(file)])
     (run,) = json.loads(out.read_text())["runs"]
@@ -176,13 +180,15 @@ def test_no_proposal_is_above_the_cap(bench: Callable[..., Done], table: Path, t
 
 @pytest.mark.parametrize("strategy", ["ours-gp", "gp-nehvi", "random"])
 def test_limits_that_nothing_keeps_are_reported_with_the_nearest_row(
-    bench: Callable[..., Done], table: Path, tmp_path: Path, strategy: str
+    bench: Callable[..., Outcome], table: Path, tmp_path: Path, strategy: str
 ) -> None:
     out = tmp_path / "runs.json"
-    done = bench(table, "--strategies", strategy, "--max-cost", "30%", "--min-target", "0.99", "--json", out)
-    assert done.code is None
-    said = f"infeasible: {strategy}, seed 0, found nothing that keeps the limits, nor has the table any; nearest is row"
-    assert said in done.stdout
+    outcome = bench(table, "--strategies", strategy, "--max-cost", "30%", "--min-target", "0.99", "--json", out)
+    assert outcome.code is None
+    message = (
+        f"infeasible: {strategy}, seed 0, found nothing that keeps the limits, nor has the table any; nearest is row"
+    )
+    assert message in outcome.stdout
     (run,) = json.loads(out.read_text())["runs"]
     assert int(run["nearest"]["network"].removeprefix("row ")) in run["evaluated"]
     assert set(run["hypervolume"]) == {0.0}
@@ -210,11 +216,11 @@ def test_limits_that_nothing_keeps_are_reported_with_the_nearest_row(
     ],
 )
 def test_bad_arguments_are_one_line(
-    bench: Callable[..., Done], table: Path, changes: tuple[str, str], message: str
+    bench: Callable[..., Outcome], table: Path, changes: tuple[str, str], message: str
 ) -> None:
-    done = bench(table, *changes)
-    assert done.code == 2
-    *notes, error = done.stderr.splitlines()
+    outcome = bench(table, *changes)
+    assert outcome.code == 2
+    *notes, error = outcome.stderr.splitlines()
     assert error.startswith("error: ")
     assert message in error
     assert all(note.startswith("note: ") for note in notes)

@@ -16,25 +16,25 @@ SCRIPT = Path(__file__).parents[2] / "scripts/bench/tables/bench_surrogates.py"
 
 
 @dataclass
-class Done:
-    """How a run of the script ended."""
+class Outcome:
+    """Outcome of a run of the script."""
 
     error: str | int | None
     stderr: str
 
 
 @pytest.fixture
-def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Runs the script in this process."""
 
-    def run(*arguments: str | Path) -> Done:
+    def run(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
         error = None
         try:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         except SystemExit as ended:
             error = ended.code
-        return Done(error, capsys.readouterr().err)
+        return Outcome(error, capsys.readouterr().err)
 
     return run
 
@@ -63,10 +63,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
-    bench: Callable[..., Done], table: Path, tmp_path: Path
+    bench: Callable[..., Outcome], table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.json"
-    done = bench(
+    outcome = bench(
         "--table",
         table,
         "--inputs",
@@ -84,10 +84,10 @@ def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
         "--json",
         out,
     )
-    assert done.error is None
-    assert "depth is not a number in 1 rows, such as 'deep'" in done.stderr
-    assert "3 of 80 rows left out: gaps, or no number above 0, in depth, acc, macs" in done.stderr
-    assert "constant, so left out: same" in done.stderr
+    assert outcome.error is None
+    assert "depth is not a number in 1 rows, such as 'deep'" in outcome.stderr
+    assert "3 of 80 rows left out: gaps, or no number above 0, in depth, acc, macs" in outcome.stderr
+    assert "constant, so left out: same" in outcome.stderr
     rows = json.loads(out.read_text())["rows"]
     names = ["gp", "xgb", "stack", "switching", "size", "selected", "default-xgboost", "default-xgboost+costs"]
     assert [row["surrogate"] for row in rows] == names
@@ -110,9 +110,9 @@ def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
     ],
 )
 def test_bad_arguments_are_one_line(
-    bench: Callable[..., Done], table: Path, changes: dict[str, str], message: str
+    bench: Callable[..., Outcome], table: Path, changes: dict[str, str], message: str
 ) -> None:
-    asked = {
+    options = {
         "--table": str(table),
         "--inputs": "depth,width",
         "--kinds": "ordinal",
@@ -121,7 +121,7 @@ def test_bad_arguments_are_one_line(
         "--train": "30",
         "--seeds": "1",
     } | changes
-    done = bench(*(text for pair in asked.items() for text in pair))
-    assert str(done.error).startswith("error: ")
-    assert message in str(done.error)
-    assert len(str(done.error).splitlines()) == 1
+    outcome = bench(*(text for pair in options.items() for text in pair))
+    assert str(outcome.error).startswith("error: ")
+    assert message in str(outcome.error)
+    assert len(str(outcome.error).splitlines()) == 1

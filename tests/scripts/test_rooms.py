@@ -1,4 +1,4 @@
-"""Floors, boxes and arrows of a package that is drawn by hand."""
+"""Floors, boxes and arrows of a package written for the test."""
 
 import runpy
 import sys

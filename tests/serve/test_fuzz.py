@@ -191,15 +191,15 @@ def withstands(client: Client, live: Live, n: int) -> None:
         content = chunks(body) if i % 7 == 0 else body
         answer = client.post("/query", content=content, headers={"content-type": "application/json"})
         statuses.add(answer.status_code)
-        said = json.loads(answer.content, parse_constant=refuse)
+        document = json.loads(answer.content, parse_constant=refuse)
         if answer.status_code == 200:
-            assert len(said) == len(json.loads(body)["encodings"])
-            assert all(0 <= a["accuracy"][0] <= 1 for a in said)
+            assert len(document) == len(json.loads(body)["encodings"])
+            assert all(0 <= a["accuracy"][0] <= 1 for a in document)
         else:
-            assert answer.status_code in REFUSED, (answer.status_code, body[:300], said)
-            assert list(said) == ["error"]
-            assert "\n" not in said["error"]
-            assert 0 < len(said["error"]) <= LONGEST_COMPLAINT + 1
+            assert answer.status_code in REFUSED, (answer.status_code, body[:300], document)
+            assert list(document) == ["error"]
+            assert "\n" not in document["error"]
+            assert 0 < len(document["error"]) <= LONGEST_COMPLAINT + 1
     assert {200, 400, 422} <= statuses
     assert process.memory_info().rss - begin < MOST_GROWTH
 

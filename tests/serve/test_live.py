@@ -53,12 +53,12 @@ def serving(study: Path, scratch: Path) -> Iterator[Server]:
         process.communicate()
 
 
-def until(url: str, **wanted: object) -> dict[str, object]:
-    """The state of a server, once it is as wanted."""
+def until(url: str, **expected: object) -> dict[str, object]:
+    """The state of a server, once it is as expected."""
     end = time.monotonic() + SECONDS
     while True:
         state: dict[str, object] = httpx.get(f"{url}/state").json()
-        if all(state[name] == value for name, value in wanted.items()):
+        if all(state[name] == value for name, value in expected.items()):
             return state
         assert time.monotonic() < end, state
         time.sleep(0.2)
@@ -125,7 +125,7 @@ def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def fits(tab: Tab) -> bool:
-    """Whether nothing stands out sideways."""
+    """Whether no element overflows the page horizontally."""
     return bool(tab.run("document.documentElement.scrollWidth <= innerWidth"))
 
 
@@ -168,11 +168,11 @@ def test_the_slider_moves_along_the_curve_by_keyboard(tab: Tab, server: Server, 
     tab.run("document.getElementById('place').focus()")
     for key, code, place in (("Home", 36, 0), ("ArrowRight", 39, 1), ("End", 35, -1)):
         tab.key(key, code)
-        said = tab.run("document.getElementById('figures').textContent")
+        text = tab.run("document.getElementById('figures').textContent")
         point = card["curve"][place]
-        assert point["thresholds"] in said
-        assert f"{point['expected_macs']:,.0f}" in said
-        assert f"{100 * point['test']['accuracy']:.1f}" in said
+        assert point["thresholds"] in text
+        assert f"{point['expected_macs']:,.0f}" in text
+        assert f"{100 * point['test']['accuracy']:.1f}" in text
     assert fits(tab)
 
 

@@ -55,8 +55,8 @@ def encodings(live: Live) -> list[str]:
     return [*map(str, space.sample(9, np.random.default_rng(1))), str(trained)]
 
 
-def said(client: Client, body: object, status: int = 422, to: str = "/query", **headers: str) -> str:
-    """The one line that a body is refused with."""
+def error_of(client: Client, body: object, status: int = 422, to: str = "/query", **headers: str) -> str:
+    """The error line of a refused body."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = client.post(to, content=content, headers=JSON | headers)
     assert answer.status_code == status, answer.text
@@ -149,14 +149,14 @@ def test_it_answers_as_the_command_does(
 
 def test_the_best_keep_the_limits_and_come_near_a_long_search(client: Client, live: Live) -> None:
     limits = Limits(max_macs=3e4)
-    found = client.post("/best", json={"limits": {"max_macs": 3e4}, "n": 5}).json()
+    document = client.post("/best", json={"limits": {"max_macs": 3e4}, "n": 5}).json()
     searched = live.snapshot.within(limits).best(1, None)[0]
-    best, space = found["answers"][0], live.snapshot.study.space
-    assert len(found["answers"]) == 5
+    best, space = document["answers"][0], live.snapshot.study.space
+    assert len(document["answers"]) == 5
     assert best["feasible_probability"] >= 0.5
     assert best["accuracy"][0] > searched.accuracy[0] - 0.02
-    assert [str(a) for a in space.architectures(np.array(found["choices"]))] == [
-        a["encoding"] for a in found["answers"]
+    assert [str(a) for a in space.architectures(np.array(document["choices"]))] == [
+        a["encoding"] for a in document["answers"]
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
 
 
 def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live: Live) -> None:
-    """As its script does: a gene that does not apply is 0, others the share of their last choice."""
+    """Encode as the page's script does: a gene that does not apply is 0, others a share of their last choice."""
     about, space = client.get("/space").json(), live.snapshot.study.space
     for row, architecture in zip(moves.sample(space.genes, 20, np.random.default_rng(0)), range(20), strict=True):
         applies: list[bool] = []
@@ -194,7 +194,7 @@ def test_without_enough_networks_it_says_so(tmp_path: Path) -> None:
     Study.create(tmp_path / "new", data="digits", space="tiny")
     live = Live(tmp_path / "new")
     with Client(make_app(live, "127.0.0.1")) as client:
-        assert "8 trained networks, and there are 0" in said(client, {"encodings": ["0.5"]}, 409)
+        assert "8 trained networks, and there are 0" in error_of(client, {"encodings": ["0.5"]}, 409)
         assert client.get("/trained").json() == []
         assert "is being made" in client.get("/").text
         assert client.get("/what-if").status_code == client.get("/networks").status_code == 200
@@ -293,35 +293,35 @@ def test_the_host_that_was_given_is_served(live: Live) -> None:
 
 
 def test_a_body_that_is_wrong_is_one_line_that_says_why(client: Client) -> None:
-    assert said(client, {"encodings": ["x"]}) == (
+    assert error_of(client, {"encodings": ["x"]}) == (
         "encodings.0: encoding 'x' is neither a text form nor numbers between commas"
     )
-    assert "unknown field 'thresh'" in said(client, {"encodings": ["x"], "thresh": "0.8"})
-    assert "unknown field 'limits.macs'" in said(client, {"encodings": ["x"], "limits": {"macs": 1}})
-    assert "greater than 0, got -1" in said(client, {"encodings": ["x"], "limits": {"max_macs": -1}})
-    assert "no cost table" in said(client, {"encodings": ["x"], "limits": {"max_cost": 1}})
-    assert "3 exits need 2 thresholds, got 1" in said(client, {"encodings": ["x"], "thresholds": "0.8"})
-    assert "at most 1000" in said(client, {"encodings": ["x"] * (MOST_ENCODINGS + 1)})
-    assert "at most 4000 characters" in said(client, {"encodings": ["x" * 5000]})
-    assert "keeps expected MACs ≤ 1" in said(client, {"limits": {"max_macs": 1}}, to="/best")
-    assert "encodings: field required, got dict" in said(client, {})
-    assert said(client, b'{"encodings": [NaN]}', 400) == "the body is not JSON: NaN is no number"
-    assert said(client, b'{"a": 1, "a": 2}', 400) == "the body is not JSON: 'a' is there twice"
-    assert "not UTF-8" in said(client, b'{"encodings": ["\xff"]}', 400)
-    assert f"nested more than {DEEPEST} deep" in said(client, b"[" * 100_000 + b"]" * 100_000, 400)
-    assert f"nested more than {DEEPEST} deep" in said(client, b"[" * 9 + b"]" * 9, 400)
-    assert "application/json is needed" in said(client, {}, 415, **{"content-type": "text/plain"})
+    assert "unknown field 'thresh'" in error_of(client, {"encodings": ["x"], "thresh": "0.8"})
+    assert "unknown field 'limits.macs'" in error_of(client, {"encodings": ["x"], "limits": {"macs": 1}})
+    assert "greater than 0, got -1" in error_of(client, {"encodings": ["x"], "limits": {"max_macs": -1}})
+    assert "no cost table" in error_of(client, {"encodings": ["x"], "limits": {"max_cost": 1}})
+    assert "3 exits need 2 thresholds, got 1" in error_of(client, {"encodings": ["x"], "thresholds": "0.8"})
+    assert "at most 1000" in error_of(client, {"encodings": ["x"] * (MOST_ENCODINGS + 1)})
+    assert "at most 4000 characters" in error_of(client, {"encodings": ["x" * 5000]})
+    assert "keeps expected MACs ≤ 1" in error_of(client, {"limits": {"max_macs": 1}}, to="/best")
+    assert "encodings: field required, got dict" in error_of(client, {})
+    assert error_of(client, b'{"encodings": [NaN]}', 400) == "the body is not JSON: NaN is no number"
+    assert error_of(client, b'{"a": 1, "a": 2}', 400) == "the body is not JSON: 'a' is there twice"
+    assert "not UTF-8" in error_of(client, b'{"encodings": ["\xff"]}', 400)
+    assert f"nested more than {DEEPEST} deep" in error_of(client, b"[" * 100_000 + b"]" * 100_000, 400)
+    assert f"nested more than {DEEPEST} deep" in error_of(client, b"[" * 9 + b"]" * 9, 400)
+    assert "application/json is needed" in error_of(client, {}, 415, **{"content-type": "text/plain"})
 
 
 def test_a_long_body_is_refused_with_and_without_its_length(client: Client) -> None:
     spaces = b'{"encodings": [' + b" " * MOST_BYTES + b"]}"
-    assert said(client, spaces, 413) == "a body has at most 1,048,576 bytes"
+    assert error_of(client, spaces, 413) == "a body has at most 1,048,576 bytes"
     for count in (3, 40):  # some more than is allowed, and more than is read at all
         answer = client.post("/query", content=chunks(*[b" " * 2**19] * count), headers=JSON)
         assert "content-length" not in answer.request.headers
         assert answer.status_code == 413
-    assert said(client, b"{}", 413, **{"content-length": "9" * 15})
-    assert said(client, b"{}", 400, **{"content-length": "-1"})
+    assert error_of(client, b"{}", 413, **{"content-length": "9" * 15})
+    assert error_of(client, b"{}", 400, **{"content-length": "-1"})
 
 
 def test_methods_that_are_not_there_are_refused(client: Client) -> None:
@@ -344,8 +344,8 @@ def test_a_wrong_study_host_or_port_is_one_line(command: Command, tmp_path: Path
 
 
 def test_a_port_in_use_is_named(command: Command, study_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         code, _, err = command("serve", study_path, "--port", port)
     assert code == 1
     assert f"port {port}" in err

@@ -57,8 +57,8 @@ def main() -> None:
         start = time.perf_counter()
         for i, architecture in enumerate(space.decode(X[: arguments.built])):
             network = EarlyExitNetwork(architecture, shape).eval()
-            counted = FlopCountAnalysis(network, torch.zeros(1, 3, 32, 32)).by_operator()
-            assert counted["conv"] + counted["linear"] == cost.macs()[i, -1]
+            flops = FlopCountAnalysis(network, torch.zeros(1, 3, 32, 32)).by_operator()
+            assert flops["conv"] + flops["linear"] == cost.macs()[i, -1]
         theirs = arguments.built / (time.perf_counter() - start)
     print(
         f"{arguments.space}: {ours:,.0f} of {arguments.encodings:,} encodings/s after {tables:.2f} s for the tables, "

@@ -30,8 +30,8 @@ LIMITS = {"max_macs": 5e6}
 PROPOSALS = 4
 
 
-def measured(n: int, surrogate: str) -> str:
-    """One row."""
+def time_round(n: int, surrogate: str) -> str:
+    """Time one round; returns a row of the table."""
     problem = Problem(SearchSpace(parse_spec(SPACE)), ImageShape(3, 32, 10), Settings().updated({"limits": LIMITS}), 0)
     views = drawn_networks(problem, n)
     records = [record for record, _ in views]
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if arguments.row:
-        print(measured(int(arguments.networks), arguments.surrogate))
+        print(time_round(int(arguments.networks), arguments.surrogate))
         return
     print("| networks | surrogate | refit s | four proposals s | together s | peak MiB |\n|---|---|---|---|---|---|")
     for n in arguments.networks.split(","):

@@ -63,7 +63,7 @@ def main() -> None:
         show("questions read from a file", lambda: list(QuestionFile(source, problem)))
         for suffix in ("csv", "jsonl"):
             file = AnswerFile(Path(folder) / f"out.{suffix}", problem.space.positions, cost=problem.model is not None)
-            show(f"file to {suffix}, all together", partial(_stream, study, source, file))
+            show(f"file to {suffix}, all together", partial(_write_answers, study, source, file))
         for rows in arguments.streams:
             start = time.perf_counter()
             peak = _peak("query", arguments.study, "--sample", str(rows), "--output", f"{folder}/out.csv")
@@ -77,12 +77,12 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
     start = time.perf_counter()
     best = study.best(10, limits)
     middle = time.perf_counter()
-    drawn = study.query(study.space.sample(n, np.random.default_rng(0)), limits=limits)
+    answers = study.query(study.space.sample(n, np.random.default_rng(0)), limits=limits)
     end = time.perf_counter()
-    columns = np.array([(a.feasible_probability, a.accuracy[0], a.expected_macs[0]) for a in drawn]).T
+    columns = np.array([(a.feasible_probability, a.accuracy[0], a.expected_macs[0]) for a in answers]).T
     for what, a, seconds in (
         ("best", best[0], middle - start),
-        (f"of {n:,} random", drawn[ranking(limits, *columns)[0]], end - middle),
+        (f"of {n:,} random", answers[ranking(limits, *columns)[0]], end - middle),
     ):
         print(
             f"{limits}: {what}: accuracy {a.accuracy[0]:.4f}, expected MACs {a.expected_macs[0]:,.0f}, "
@@ -90,14 +90,14 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
         )
 
 
-def _stream(study: Study, source: Path, file: AnswerFile) -> None:
+def _write_answers(study: Study, source: Path, file: AnswerFile) -> None:
     file.write(study.answers(QuestionFile(source, study.home.problem)))
 
 
 def _peak(*words: str) -> float:
     """MiB that a command had at most, looked at ten times a second."""
-    said = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    command = psutil.Popen([sys.executable, "-m", "surrogate_nas", *words], **said)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    command = psutil.Popen([sys.executable, "-m", "surrogate_nas", *words], **pipes)
     peak = 0
     while command.poll() is None:
         with suppress(psutil.Error):

@@ -30,12 +30,12 @@ def main() -> None:
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
-        found = re.search(r"http://[\d.]+:\d+", server.stderr.readline())
-        assert found is not None
-        client = httpx.Client(base_url=found[0], timeout=LONGEST)
+        match = re.search(r"http://[\d.]+:\d+", server.stderr.readline())
+        assert match is not None
+        client = httpx.Client(base_url=match[0], timeout=LONGEST)
         while_making(client, space)
-        measure(client, space, arguments.requests)
-        at_once(found[0], space, arguments.clients, arguments.requests)
+        time_requests(client, space, arguments.requests)
+        at_once(match[0], space, arguments.clients, arguments.requests)
     finally:
         server.terminate()
         server.wait()
@@ -45,11 +45,11 @@ def while_making(client: httpx.Client, space: SearchSpace) -> None:
     """One request after the other until the first report is there."""
     encodings, seconds = itertools.cycle(map(str, space.sample(500, np.random.default_rng(2)))), list[float]()
     while (state := client.get("/state").json())["making"] or not state["report"]:
-        seconds.append(timed(lambda: client.post("/query", json={"encodings": [next(encodings)]})))
+        seconds.append(time_request(lambda: client.post("/query", json={"encodings": [next(encodings)]})))
     show("/query, while a report is made", seconds)
 
 
-def measure(client: httpx.Client, space: SearchSpace, n: int) -> None:
+def time_requests(client: httpx.Client, space: SearchSpace, n: int) -> None:
     """One request after the other."""
     encodings = map(str, space.sample(2 * n, np.random.default_rng(0)))
     budgets = itertools.cycle(np.geomspace(1e4, 2e5, 20).tolist())
@@ -58,9 +58,12 @@ def measure(client: httpx.Client, space: SearchSpace, n: int) -> None:
         return lambda: client.post("/query", json={"encodings": [next(encodings)], **more})
 
     early = ",".join(["0.8"] * (space.positions - 1))
-    show("/query, thresholds given", [timed(query(thresholds=early)) for _ in range(n)])
-    show("/query, best thresholds", [timed(query()) for _ in range(n)])
-    show("/best", [timed(lambda: client.post("/best", json={"limits": {"max_macs": next(budgets)}})) for _ in range(n)])
+    show("/query, thresholds given", [time_request(query(thresholds=early)) for _ in range(n)])
+    show("/query, best thresholds", [time_request(query()) for _ in range(n)])
+    show(
+        "/best",
+        [time_request(lambda: client.post("/best", json={"limits": {"max_macs": next(budgets)}})) for _ in range(n)],
+    )
 
 
 def at_once(url: str, space: SearchSpace, clients: int, n: int) -> None:
@@ -70,7 +73,7 @@ def at_once(url: str, space: SearchSpace, clients: int, n: int) -> None:
 
     def ask(encoding: str) -> list[float]:
         with httpx.Client(base_url=url, timeout=LONGEST) as client:
-            return [timed(lambda: client.post("/query", json={"encodings": [encoding]})) for _ in range(each)]
+            return [time_request(lambda: client.post("/query", json={"encodings": [encoding]})) for _ in range(each)]
 
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
@@ -79,7 +82,7 @@ def at_once(url: str, space: SearchSpace, clients: int, n: int) -> None:
     show(f"/query, {clients} clients, {rate:.0f} a second", seconds)
 
 
-def timed(request: Callable[[], httpx.Response]) -> float:
+def time_request(request: Callable[[], httpx.Response]) -> float:
     """Seconds that a request takes; one that fails ends the script."""
     start = time.perf_counter()
     request().raise_for_status()

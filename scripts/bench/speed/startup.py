@@ -28,21 +28,21 @@ class Case:
     words: Sequence[str]
     imports: str
     most: str
-    """What is asked of it, for people."""
+    """The required limit, as printed."""
 
     @property
     def command(self) -> list[str]:
-        """As a process."""
+        """Command line of the case."""
         return [sys.executable, "-m", "surrogate_nas", *self.words]
 
     @property
     def bare(self) -> list[str]:
-        """The imports alone, as a process."""
+        """Command line that only does the imports."""
         return [sys.executable, "-c", f"import {self.imports}"]
 
 
 def cases(study: Path) -> list[Case]:
-    """What is measured: a listing, and a query of one architecture."""
+    """The timed cases: a listing, and a query of one architecture."""
     encoding = str(Archive.open(study / ARCHIVE).records()[0].architecture)
     return [
         Case(["archive", "list", str(study)], "typer, rich, pydantic, numpy", "at most 0.4 s more"),
@@ -57,7 +57,7 @@ def seconds(command: Sequence[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - start
 
 
-def measure(case: Case, runs: int, environment: dict[str, str]) -> None:
+def time_case(case: Case, runs: int, environment: dict[str, str]) -> None:
     """Print minimum and median over the runs."""
     rounds = [(seconds(case.bare, environment), seconds(case.command, environment)) for _ in range(runs + 1)][1:]
     for name, of in (("minimum", min), ("median", statistics.median)):
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as compiled:
         settings = {"PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}  # as of an installed package
         for case in cases(arguments.study):
-            measure(case, arguments.runs, {**os.environ, **settings})
+            time_case(case, arguments.runs, {**os.environ, **settings})
 
 
 if __name__ == "__main__":

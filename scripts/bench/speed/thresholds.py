@@ -40,9 +40,9 @@ def gap(exits: Exits, axes: list[Array]) -> float:
     curve, worst = exits.curve, -np.inf
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
     for at in range(0, len(grid), 50_000):
-        measured: Measurements = exits.measure(grid[at : at + 50_000])
-        here = curve.accuracy[np.searchsorted(curve.expected_macs, measured.expected_macs + 1e-9, side="right") - 1]
-        worst = max(worst, float((measured.accuracy - here).max()))
+        measurements: Measurements = exits.measure(grid[at : at + 50_000])
+        here = curve.accuracy[np.searchsorted(curve.expected_macs, measurements.expected_macs + 1e-9, side="right") - 1]
+        worst = max(worst, float((measurements.accuracy - here).max()))
     return 100 * worst
 
 
@@ -65,8 +65,11 @@ def main() -> None:
             start = time.perf_counter()
             for row in some:
                 passes = exits.scores[:-1] >= row[:, None]
-                left = np.where(passes.any(axis=0), passes.argmax(axis=0), early)
-                _ = exits.correct[left, np.arange(arguments.samples)].mean(), exits.cost.macs()[0, left].mean()
+                positions = np.where(passes.any(axis=0), passes.argmax(axis=0), early)
+                _ = (
+                    exits.correct[positions, np.arange(arguments.samples)].mean(),
+                    exits.cost.macs()[0, positions].mean(),
+                )
             singly.append((time.perf_counter() - start) / SINGLY)
             if 18**early <= MOST_EXHAUSTIVE:
                 gaps.append(gap(exits, axes))

@@ -41,7 +41,7 @@ NETWORKS = (
 
 
 class Pictures(Dataset[Any]):
-    """As torchvision's own data sets: one PIL image at a time, through transforms."""
+    """A data set like torchvision's: one PIL image at a time, through transforms."""
 
     def __init__(self, data: LabeledImages) -> None:
         self.images, self.labels = data.images.transpose(0, 2, 3, 1), data.labels.tolist()
@@ -106,7 +106,7 @@ def ours(architecture: Architecture, source: DataSource, folder: Path, recipe: R
 
 
 class Watch:
-    """The most that any child process has in memory."""
+    """Context manager that records the peak memory of any child process."""
 
     def __init__(self) -> None:
         self.peak, self.over = 0, threading.Event()

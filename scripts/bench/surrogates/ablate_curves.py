@@ -91,7 +91,7 @@ MODELS: dict[str, Model] = {
 
 def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, kind: str) -> Floats:
     """(n, 2 T) accuracies and log₁₀ MACs of held-out networks."""
-    problem, said = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
+    problem, predictions = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
     everything = DesignMatrix.build(views, problem.space, problem.costing).candidates
     for k in range(FOLDS):
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
@@ -102,9 +102,9 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, ki
         targets = torch.from_numpy(design.coefficients(mean.numpy()))
         for i, t in enumerate(THRESHOLDS):
             behavior = behavior_at(design, part, targets, np.where(part.present[:, :-1], t, np.inf))
-            said[test, i] = behavior.accuracy
-            said[test, len(THRESHOLDS) + i] = np.log10(behavior.figures.macs.expected)
-    return said
+            predictions[test, i] = behavior.accuracy
+            predictions[test, len(THRESHOLDS) + i] = np.log10(behavior.figures.macs.expected)
+    return predictions
 
 
 @one_thread()
@@ -116,39 +116,43 @@ def main() -> None:
     warnings.simplefilter("ignore")
     study = Study.open(arguments.study)
     problem = study.home.problem
-    views, seen = list[tuple[Record, Exits]](), set()
+    views, architectures = list[tuple[Record, Exits]](), set()
     for record, exits in problem.views.trained(study.records()):
-        if record.architecture not in seen:  # each architecture once, so that every model sees the same rows
-            seen.add(record.architecture)
+        if record.architecture not in architectures:  # each architecture once, so that every model sees the same rows
+            architectures.add(record.architecture)
             views.append((record, exits))
     grid = np.repeat(np.array(THRESHOLDS)[:, None], problem.space.positions - 1, axis=1)
-    measured = [exits.measure(grid) for _, exits in views]
-    Y = np.array([np.concatenate([m.accuracy, np.log10(m.expected_macs)]) for m in measured])
+    measurements = [exits.measure(grid) for _, exits in views]
+    Y = np.array([np.concatenate([m.accuracy, np.log10(m.expected_macs)]) for m in measurements])
     training = DesignMatrix.build(views, problem.space, problem.costing).training
-    T, found = len(THRESHOLDS), dict[str, list[tuple[Floats, float]]]()
+    T, repeats = len(THRESHOLDS), dict[str, list[tuple[Floats, float]]]()
     countdown, runs = Countdown("runs"), arguments.repeats * (2 + len(MODELS))
     for seed in range(arguments.repeats):
         fold = folds(training.group, seed)
         for kind in ("gp-ordinal", "gp"):
             start = time.perf_counter()
-            said = coefficients(study, views, fold, kind)
+            predictions = coefficients(study, views, fold, kind)
             name = "coefficients, three views" if kind == "gp" else "coefficients"
-            found.setdefault(name, []).append((said, time.perf_counter() - start))
-            countdown.at(sum(map(len, found.values())), runs)
+            repeats.setdefault(name, []).append((predictions, time.perf_counter() - start))
+            countdown.at(sum(map(len, repeats.values())), runs)
         for name, model in MODELS.items():
-            start, said = time.perf_counter(), np.zeros_like(Y)
+            start, predictions = time.perf_counter(), np.zeros_like(Y)
             for k in range(FOLDS):
                 train, test = fold != k, fold == k
                 center, scale = Y[train].mean(axis=0), Y[train].std(axis=0)
-                said[test] = center + scale * model(training.X[train], (Y[train] - center) / scale, training.X[test])
-            found.setdefault(name, []).append((said, time.perf_counter() - start))
-            countdown.at(sum(map(len, found.values())), runs)
+                predictions[test] = center + scale * model(
+                    training.X[train], (Y[train] - center) / scale, training.X[test]
+                )
+            repeats.setdefault(name, []).append((predictions, time.perf_counter() - start))
+            countdown.at(sum(map(len, repeats.values())), runs)
     print(f"{len(views)} networks, {arguments.repeats} times {FOLDS} folds, {T} thresholds\n")
     print("| model | accuracy τ | accuracy RMSE | average MACs τ | MACs RMSE | s per fold |\n|---|---|---|---|---|---|")
-    for name, results in found.items():
-        tau = np.mean([[kendall(said[:, j], Y[:, j]) for j in range(2 * T)] for said, _ in results], axis=0)
-        error = np.sqrt(np.mean([(said[:, :T] - Y[:, :T]) ** 2 for said, _ in results]))
-        macs = np.sqrt(np.mean([(10 ** (said[:, T:] - Y[:, T:]) - 1) ** 2 for said, _ in results]))
+    for name, results in repeats.items():
+        tau = np.mean(
+            [[kendall(predictions[:, j], Y[:, j]) for j in range(2 * T)] for predictions, _ in results], axis=0
+        )
+        error = np.sqrt(np.mean([(predictions[:, :T] - Y[:, :T]) ** 2 for predictions, _ in results]))
+        macs = np.sqrt(np.mean([(10 ** (predictions[:, T:] - Y[:, T:]) - 1) ** 2 for predictions, _ in results]))
         seconds = np.mean([s for _, s in results]) / FOLDS
         print(f"| {name} | {tau[:T].mean():.3f} | {error:.4f} | {tau[T:].mean():.3f} | {macs:.1%} | {seconds:.1f} |")
 

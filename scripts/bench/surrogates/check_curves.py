@@ -29,9 +29,9 @@ def main() -> None:
     design = study.fit().predictor.design
     behavior = behavior_at(design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
     accuracy, macs = behavior.accuracy, behavior.figures.macs.expected
-    measured = [view.measure(grid) for view in exits]
-    accuracy_error = accuracy - np.array([m.accuracy for m in measured])
-    macs_error = macs / np.array([m.expected_macs for m in measured]) - 1
+    measurements = [view.measure(grid) for view in exits]
+    accuracy_error = accuracy - np.array([m.accuracy for m in measurements])
+    macs_error = macs / np.array([m.expected_macs for m in measurements]) - 1
     rmse_accuracy, rmse_macs = (np.sqrt(np.mean(error**2)) for error in (accuracy_error, macs_error))
     print(
         f"{len(exits)} networks × {len(grid)} operating points: RMSE of accuracy {100 * rmse_accuracy:.2f} points, "

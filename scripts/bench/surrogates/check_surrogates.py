@@ -61,11 +61,11 @@ class Trained:
         return Candidates.of(self.problem.space, [r.architecture for r, _ in self.views], self.problem.costing)
 
     @cached_property
-    def measured(self) -> tuple[Floats, Floats, Floats]:
+    def measurements(self) -> tuple[Floats, Floats, Floats]:
         """(T, n, E) exit rates, (T, n) accuracies and (T, n) expected MACs."""
         grid = np.repeat(np.array(THRESHOLDS)[:, None], self.problem.space.positions - 1, axis=1)
-        found = [exits.measure(grid) for _, exits in self.views]
-        rates, accuracy, macs = ([getattr(m, name) for m in found] for name in ("rates", "accuracy", "expected_macs"))
+        parts = [exits.measure(grid) for _, exits in self.views]
+        rates, accuracy, macs = ([getattr(m, name) for m in parts] for name in ("rates", "accuracy", "expected_macs"))
         return np.array(rates).swapaxes(0, 1), np.array(accuracy).T, np.array(macs).T
 
     @cached_property
@@ -80,8 +80,8 @@ class Trained:
 
 
 @dataclass
-class Said:
-    """What was predicted: arrays as in `Trained.measured`, and for intervals whether they held."""
+class Predictions:
+    """Predictions as arrays like `Trained.measurements`, and whether intervals cover the measurements."""
 
     rates: Floats
     accuracy: Floats
@@ -89,10 +89,10 @@ class Said:
     inside: dict[str, Bools]
 
 
-def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> Said:
+def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> Predictions:
     """The surrogates of this package, in an outer cross-validation."""
-    rates, accuracy, macs = trained.measured
-    said = Said(np.zeros_like(rates), np.zeros_like(accuracy), np.zeros_like(macs), {})
+    rates, accuracy, macs = trained.measurements
+    predictions = Predictions(np.zeros_like(rates), np.zeros_like(accuracy), np.zeros_like(macs), {})
     inside = {
         "accuracy": np.zeros(accuracy.shape, bool),
         "expected MACs": np.zeros(macs.shape, bool),
@@ -108,34 +108,34 @@ def exit_wise(trained: Trained, kind: str, seed: int, countdown: Countdown) -> S
         for i, t in enumerate(THRESHOLDS):
             thresholds = np.where(part.present[:, :-1], t, np.inf)
             p = predictor.predict(part, thresholds, Limits())
-            said.rates[i, test], said.accuracy[i, test], said.macs[i, test] = (
+            predictions.rates[i, test], predictions.accuracy[i, test], predictions.macs[i, test] = (
                 p.rates.mean,
                 p.accuracy.mean,
                 p.expected_macs.mean,
             )
-            for name, spread, measured in (
+            for name, spread, truth in (
                 ("accuracy", p.accuracy, accuracy),
                 ("exit rates", p.rates, rates),
                 ("expected MACs", p.expected_macs, macs),
             ):
-                inside[name][i, test] = (measured[i, test] >= spread.low) & (measured[i, test] <= spread.high)
+                inside[name][i, test] = (truth[i, test] >= spread.low) & (truth[i, test] <= spread.high)
         countdown.at(k + 1, FOLDS)
     uncertain = trained.candidates.present[:, :-1].any(axis=1)  # else MACs and rates are
     uncertain &= np.isin(np.arange(len(uncertain)), trained.first)
     there = trained.candidates.present & uncertain[:, None]
-    said.inside = {
+    predictions.inside = {
         "accuracy": inside["accuracy"][:, trained.first],
         "expected MACs": inside["expected MACs"][:, uncertain],
         "exit rates": inside["exit rates"][:, there],
     }
-    return said
+    return predictions
 
 
-def scalar(trained: Trained, kind: str, seed: int) -> Said:
+def scalar(trained: Trained, kind: str, seed: int) -> Predictions:
     """Surrogates of accuracy and of log average MACs at each threshold, on the same folds."""
-    rates, accuracy, macs = trained.measured
+    rates, accuracy, macs = trained.measurements
     Y = np.concatenate([accuracy, np.log10(macs)]).T
-    fold, said = folds(trained.group, seed), np.zeros_like(Y)
+    fold, means = folds(trained.group, seed), np.zeros_like(Y)
     inputs = DesignMatrix.build(trained.views, trained.problem.space, trained.problem.costing).training
     for k in range(FOLDS):
         train, test = np.flatnonzero(fold != k), fold == k
@@ -146,24 +146,26 @@ def scalar(trained: Trained, kind: str, seed: int) -> Said:
         inner = folds(group, seed)
         parts = {name: held_out(rows, inner, name, seed) for name in surrogate.members} if surrogate.stacked else {}
         mean, _ = marginals(fit_whole(rows, surrogate, parts, seed), torch.from_numpy(inputs.X[test]))
-        said[test] = center + scale * mean.numpy()
+        means[test] = center + scale * mean.numpy()
     T = len(THRESHOLDS)
-    return Said(np.full_like(rates, np.nan), said[:, :T].T, 10 ** said[:, T:].T, {})
+    return Predictions(np.full_like(rates, np.nan), means[:, :T].T, 10 ** means[:, T:].T, {})
 
 
-def own_curves(trained: Trained) -> Said:
+def own_curves(trained: Trained) -> Predictions:
     """Each network's own coefficients: what predictions lose by being curves of few coefficients."""
     design = DesignMatrix.build(trained.views, trained.problem.space, trained.problem.costing)
-    said = []
+    behaviors = []
     for t in THRESHOLDS:
         thresholds = np.where(trained.candidates.present[:, :-1], t, np.inf)
-        said.append(
+        behaviors.append(
             behavior_at(
                 design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds
             )
         )
-    rates = np.array([s.curve.rates.numpy() for s in said])
-    return Said(rates, np.array([s.accuracy for s in said]), np.array([s.figures.macs.expected for s in said]), {})
+    rates = np.array([s.curve.rates.numpy() for s in behaviors])
+    return Predictions(
+        rates, np.array([s.accuracy for s in behaviors]), np.array([s.figures.macs.expected for s in behaviors]), {}
+    )
 
 
 @one_thread()
@@ -178,9 +180,9 @@ def main() -> None:
     study = Study.open(arguments.study)
     problem = study.home.problem
     views = problem.views.trained(study.records())
-    known = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
-    trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in known])
-    rates, accuracy, macs = trained.measured
+    architectures = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
+    trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in architectures])
+    rates, accuracy, macs = trained.measurements
     seeds, first = trained.seeds(), trained.first
     print(
         f"{len(first)} architectures, {len(seeds)} of them with {SEEDS} seeds, {len(trained.group)} trainings; "
@@ -193,10 +195,10 @@ def main() -> None:
         one, other = (np.stack(side) for side in zip(*itertools.permutations(seeds.T, 2), strict=True))  # (6, g)
         floor = float(np.mean(np.abs(rates[:, one] - rates[:, other])[:, present[one]]))
         pairs = [a[:, side].reshape(-1, len(seeds)) for a in (accuracy, macs) for side in (one, other)]
-        ceiling, measured, ceiling_macs, measured_macs = pairs
+        ceiling, measured_accuracy, ceiling_macs, measured_macs = pairs
         group = trained.group[seeds[:, 0]]
-        row("another training (floor, ceiling)", floor, ceiling, measured, ceiling_macs, measured_macs, group)
-    repeats: dict[str, list[Said]] = {"its own curve": [own_curves(trained)]}
+        row("another training (floor, ceiling)", floor, ceiling, measured_accuracy, ceiling_macs, measured_macs, group)
+    repeats: dict[str, list[Predictions]] = {"its own curve": [own_curves(trained)]}
     for seed in range(arguments.repeats):
         countdown = Countdown(f"folds of repeat {seed + 1} of {arguments.repeats}")
         repeats.setdefault(f"exits ({arguments.surrogate})", []).append(
@@ -205,33 +207,37 @@ def main() -> None:
         repeats.setdefault("exits (size)", []).append(exit_wise(trained, "size", seed, Countdown("folds")))
         for kind in ("stack", "switching"):
             repeats.setdefault(f"scalars ({kind})", []).append(scalar(trained, kind, seed))
-    for name, said in repeats.items():
-        error = float(np.mean([np.abs(s.rates - rates)[:, first][:, present[first]] for s in said]))
-        predicted = (np.concatenate([getattr(s, what)[:, first] for s in said]) for what in ("accuracy", "macs"))
-        is_measured = (np.tile(a[:, first], (len(said), 1)) for a in (accuracy, macs))
-        (said_accuracy, said_macs), (is_accuracy, is_macs) = predicted, is_measured
-        row(name, error, said_accuracy, is_accuracy, said_macs, is_macs, trained.group[first])
-    said = repeats[f"exits ({arguments.surrogate})"]
-    held = {name: np.mean([s.inside[name].mean() for s in said]) for name in said[0].inside}
-    print(f"\n{INTERVAL:.0%} intervals cover " + ", ".join(f"{name} {share:.1%}" for name, share in held.items()))
+    for name, predictions in repeats.items():
+        error = float(np.mean([np.abs(s.rates - rates)[:, first][:, present[first]] for s in predictions]))
+        predicted_pair = (
+            np.concatenate([getattr(s, what)[:, first] for s in predictions]) for what in ("accuracy", "macs")
+        )
+        measured_pair = (np.tile(a[:, first], (len(predictions), 1)) for a in (accuracy, macs))
+        (predicted_accuracy, predicted_macs), (is_accuracy, is_macs) = predicted_pair, measured_pair
+        row(name, error, predicted_accuracy, is_accuracy, predicted_macs, is_macs, trained.group[first])
+    predictions = repeats[f"exits ({arguments.surrogate})"]
+    coverage = {name: np.mean([s.inside[name].mean() for s in predictions]) for name in predictions[0].inside}
+    print(f"\n{INTERVAL:.0%} intervals cover " + ", ".join(f"{name} {share:.1%}" for name, share in coverage.items()))
 
 
 def row(
     name: str,
     rate_error: float,
-    said: Floats,
-    measured: Floats,
-    said_macs: Floats,
-    macs: Floats,
+    predicted_accuracy: Floats,
+    measured_accuracy: Floats,
+    predicted_macs: Floats,
+    measured_macs: Floats,
     group: Ints,
 ) -> None:
-    """One line of the table, from (R, n) predictions and what was measured."""
-    taus = [kendall(s, m) for s, m in zip(said, measured, strict=True)]
-    spread = np.mean([bootstrap_tau(s, m, group) for s, m in zip(said, measured, strict=True)], axis=0)
+    """Print one line of the table, from (R, n) predictions and measurements."""
+    taus = [kendall(s, m) for s, m in zip(predicted_accuracy, measured_accuracy, strict=True)]
+    spread = np.mean(
+        [bootstrap_tau(s, m, group) for s, m in zip(predicted_accuracy, measured_accuracy, strict=True)], axis=0
+    )
     low, high = np.quantile(spread, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    macs_tau = np.mean([kendall(s, m) for s, m in zip(said_macs, macs, strict=True)])
-    error = np.sqrt(np.mean((said - measured) ** 2))
-    macs_error = np.sqrt(np.mean((said_macs / macs - 1) ** 2))
+    macs_tau = np.mean([kendall(s, m) for s, m in zip(predicted_macs, measured_macs, strict=True)])
+    error = np.sqrt(np.mean((predicted_accuracy - measured_accuracy) ** 2))
+    macs_error = np.sqrt(np.mean((predicted_macs / measured_macs - 1) ** 2))
     mae = "–" if np.isnan(rate_error) else f"{rate_error:.4f}"
     print(
         f"| {name} | {mae} | {np.mean(taus):.3f} [{low:.3f}, {high:.3f}] | {error:.4f} | {macs_tau:.3f} | "

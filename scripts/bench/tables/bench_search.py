@@ -40,7 +40,7 @@ from bench_surrogates import Table
 from eenn_problem import EENN_STRATEGIES, EennProblem
 from search_by_model import BY_MODEL
 from search_rivals import RIVALS
-from search_runs import BEGINNING, Benchmark, Plan, Run, drawn, kept_runs, printed, summarised, write
+from search_runs import BEGINNING, Benchmark, Plan, Run, draw, print_summary, runs_in, summary_of, write
 from search_table import Search, TableProblem
 
 from surrogate_nas.foundation.errors import InputError
@@ -56,9 +56,9 @@ class CsvProblem:
     """See `Benchmark`."""
 
     problem: TableProblem
-    asked: Mapping[str, Any]
+    specification: Mapping[str, Any]
     strategies = tuple(STRATEGIES)
-    measures: ClassVar = {"hypervolume": "hypervolume"}
+    curve_meanings: ClassVar = {"hypervolume": "hypervolume"}
 
     @property
     def most(self) -> int:
@@ -66,9 +66,9 @@ class CsvProblem:
         return int(self.problem.allowed.sum())
 
     @cached_property
-    def described(self) -> Mapping[str, Any]:
-        """What was asked, and what that means."""
-        return {"kind": "table", **self.asked, **self.problem.as_asked()}
+    def description(self) -> Mapping[str, Any]:
+        """The specification, and figures of the table that follow from it."""
+        return {"kind": "table", **self.specification, **self.problem.document()}
 
     def run(self, plan: Plan) -> Run:
         """Seconds are the processor's, so that a busy machine does not count."""
@@ -88,10 +88,10 @@ class CsvProblem:
             "hypervolume": self.problem.curve(evaluated),
             "seconds_per_proposal": float(np.mean(seconds or [0.0])),
             "evaluated": self.problem.table.number[evaluated].tolist(),
-            **self._limits_kept(evaluated, plan.initial),
+            **self._limit_figures(evaluated, plan.initial),
         }
 
-    def _limits_kept(self, evaluated: list[int], initial: int) -> Run:
+    def _limit_figures(self, evaluated: list[int], initial: int) -> Run:
         problem = self.problem
         if problem.cap is None and problem.floor is None:
             return {}
@@ -126,20 +126,20 @@ def _problem(arguments: argparse.Namespace) -> Benchmark:
     table, notes = Table.read(arguments.table, inputs, kinds, arguments.target, [arguments.cost])
     for note in notes:
         say(f"note: {note}")
-    asked = {
+    specification = {
         "table": arguments.table.name,
         "inputs": inputs,
         "kinds": kinds,
         "target": arguments.target,
         "cost": arguments.cost,
     }
-    return CsvProblem(TableProblem.of(table, arguments.max_cost, arguments.min_target), asked)
+    return CsvProblem(TableProblem.of(table, arguments.max_cost, arguments.min_target), specification)
 
 
 def _plans(arguments: argparse.Namespace, problem: Benchmark) -> list[Plan]:
     """Everything asked for, all strategies of one seed first."""
     specified = _listed(arguments.strategies or ",".join(problem.strategies))
-    chosen = dict[str, tuple[int, int]]()
+    sizes = dict[str, tuple[int, int]]()
     for text in specified:
         name, *own = text.split(":")
         if name not in problem.strategies:
@@ -151,18 +151,18 @@ def _plans(arguments: argparse.Namespace, problem: Benchmark) -> list[Plan]:
         if len(numbers) > 2:
             raise InputError(f"--strategies {text}: allowed is NAME, NAME:BUDGET or NAME:BUDGET:BATCH")
         budget, batch = [*numbers, *(arguments.budget, arguments.batch)[len(numbers) :]]
-        chosen[name] = budget, batch
-    if not chosen:
+        sizes[name] = budget, batch
+    if not sizes:
         raise InputError(f"--strategies {arguments.strategies!r}: allowed are {', '.join(problem.strategies)}")
     _within("--seeds", arguments.seeds, 1, None)
-    for budget, batch in chosen.values():
+    for budget, batch in sizes.values():
         _within("--budget", budget, FEWEST_INITIAL, problem.most, " (networks within the cap)")
         _within("--initial", arguments.initial, FEWEST_INITIAL, budget)
         _within("--batch", batch, 1, problem.most, " (networks within the cap)")
     return [
         Plan(name, seed, arguments.initial, *numbers)
         for seed in range(arguments.seeds)
-        for name, numbers in chosen.items()
+        for name, numbers in sizes.items()
     ]
 
 
@@ -173,29 +173,29 @@ def _within(option: str, value: int, low: int, high: int | None, what: str = "")
 
 @one_thread()
 def run(arguments: argparse.Namespace) -> None:
-    """All runs that are still to do.
+    """Do all runs that the file lacks, and print a summary.
 
     Raises:
         InputError: for bad arguments.
     """
     problem = _problem(arguments)
     plans = _plans(arguments, problem)
-    runs = kept_runs(arguments.json, problem.described)
+    runs = runs_in(arguments.json, problem.description)
     warnings.simplefilter("ignore")
     countdown, to_do = Countdown("runs"), [p for p in plans if not any(p.is_of(run) for run in runs)]
     for number, plan in enumerate(to_do, start=1):
         runs.append(problem.run(plan))
         if arguments.json:
-            write(arguments.json, {"problem": problem.described, "runs": runs})
+            write(arguments.json, {"problem": problem.description, "runs": runs})
         countdown.at(number, len(to_do))
-    wanted = [next(run for run in runs if plan.is_of(run)) for plan in plans]
-    summary = {measure: summarised(wanted, measure) for measure in problem.measures}
+    planned_runs = [next(run for run in runs if plan.is_of(run)) for plan in plans]
+    summary = {curve_name: summary_of(planned_runs, curve_name) for curve_name in problem.curve_meanings}
     if arguments.json:
-        write(arguments.json, {"problem": problem.described, "runs": runs, "summary": summary})
-    for measure, meaning in problem.measures.items():
+        write(arguments.json, {"problem": problem.description, "runs": runs, "summary": summary})
+    for curve_name, meaning in problem.curve_meanings.items():
         print(f"\n{meaning}\n")
-        printed(summary[measure])
-    for one in wanted:
+        print_summary(summary[curve_name])
+    for one in planned_runs:
         if near := one.get("nearest"):
             nowhere = "" if near["the_table_has_any"] else ", nor has the table any"
             print(
@@ -203,7 +203,7 @@ def run(arguments: argparse.Namespace) -> None:
                 f"nearest is {near['network']} with target {near['target']:.6g}"
             )
     if arguments.figure:
-        drawn(arguments.figure, wanted, problem.measures)
+        draw(arguments.figure, planned_runs, problem.curve_meanings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,7 +45,7 @@ SELECTED = "selected"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are complete, as numbers."""
+    """The complete rows of a CSV file, as numbers."""
 
     X: Floats
     """(n, d): inputs, then log₁₀ costs."""
@@ -58,7 +58,7 @@ class Table:
     def read(
         cls, path: Path, inputs: Sequence[str], kinds: Sequence[str], target: str, costs: Sequence[str]
     ) -> tuple["Table", list[str]]:
-        """The table, and what was left out of it and why.
+        """The table, and notes on what was left out and why.
 
         Raises:
             InputError: for columns that are not there, kinds that are not known, or too few complete rows.
@@ -132,22 +132,22 @@ def _numbers(texts: Sequence[str | None], name: str, *, nominal: bool, notes: li
 
 
 class DefaultXGBoost:
-    """XGBoost as it comes, on one-hot inputs, and costs if it is given them."""
+    """XGBoost with default settings on one-hot inputs, optionally with costs."""
 
     def __init__(self, training: TrainingSet, X: Floats, *, costs: bool) -> None:
         genes = training.columns("ordinal", "nominal")
         values = [(j, v) for j in genes for v in np.unique(X[:, j])]
         self.columns, self.values = [j for j, _ in values], np.array([v for _, v in values])
         self.costs = training.columns("cost") if costs else []
-        rows = xgboost.DMatrix(self._seen(training.X), training.Y[:, 0], nthread=1)
+        rows = xgboost.DMatrix(self._inputs(training.X), training.Y[:, 0], nthread=1)
         self.booster = xgboost.train(DEFAULT, rows, DEFAULT_ROUNDS)
 
-    def _seen(self, X: Floats) -> Floats:
+    def _inputs(self, X: Floats) -> Floats:
         return np.concatenate([X[:, self.columns] == self.values, X[:, self.costs]], axis=1).astype(np.float64)
 
     def predict(self, X: Floats) -> Floats:
-        """(n,)."""
-        return np.asarray(self.booster.predict(xgboost.DMatrix(self._seen(X), nthread=1)), dtype=np.float64)
+        """(n,) predicted targets."""
+        return np.asarray(self.booster.predict(xgboost.DMatrix(self._inputs(X), nthread=1)), dtype=np.float64)
 
 
 def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
@@ -155,7 +155,7 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
     order = np.random.default_rng(seed).permutation(len(table.y))
     train, test = order[:n], order[n : n + HELD_OUT]
     training, X, y = table.training_set(train)
-    fold, found = folds(training.group, seed), list[dict[str, Any]]()
+    fold, rows = folds(training.group, seed), list[dict[str, Any]]()
     parts, seconds = dict[str, HeldOutPredictions](), dict[str, float]()
     for name in dict.fromkeys(m for s in SURROGATES.values() for m in s.members):
         start = time.perf_counter()
@@ -163,23 +163,23 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
         seconds[name] = time.perf_counter() - start
     held_out_tau = dict[str, float]()
     for kind, surrogate in SURROGATES.items():
-        said = combine(training, fold, surrogate, parts)
-        held_out_tau[kind] = kendall(said.mean[:, 0], training.Y[:, 0])
+        predictions = combine(training, fold, surrogate, parts)
+        held_out_tau[kind] = kendall(predictions.mean[:, 0], training.Y[:, 0])
         start = time.perf_counter()
         model = fit_whole(training, surrogate, parts, seed)
         fit_s = time.perf_counter() - start
-        widening = _widening(said, training)
+        widening = _widening(predictions, training)
         mean, sd, rate = _predict(model, X[test])
         inside = np.abs(y[test] - mean) <= widening * sd
         validated = sum(seconds[name] for name in surrogate.members)
-        judged = {**_scores(mean, y[test]), "coverage90": float(inside.mean())}
+        scores = {**_scores(mean, y[test]), "coverage90": float(inside.mean())}
         speed = {"fit_s": fit_s + validated, "rows_per_s": rate}
-        found.append({"surrogate": kind, "n": n, "seed": seed, **judged, **speed})
+        rows.append({"surrogate": kind, "n": n, "seed": seed, **scores, **speed})
     best = preferred({kind: held_out_tau[kind] for kind in AUTO})
-    chosen = next(row for row in found if row["surrogate"] == best)
+    best_row = next(row for row in rows if row["surrogate"] == best)
     everything = sum(seconds[m] for m in {m for kind in AUTO for m in SURROGATES[kind].members})
     own = sum(seconds[m] for m in SURROGATES[best].members)
-    found.append({**chosen, "surrogate": SELECTED, "fit_s": chosen["fit_s"] - own + everything})
+    rows.append({**best_row, "surrogate": SELECTED, "fit_s": best_row["fit_s"] - own + everything})
     for name, costs in (("default-xgboost", False), ("default-xgboost+costs", True)):
         if costs and not training.columns("cost"):
             continue
@@ -189,14 +189,14 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
         start = time.perf_counter()
         mean = default.predict(X[test])
         rate = len(test) / (time.perf_counter() - start)
-        judged = {**_scores(mean, y[test]), "coverage90": None}
-        found.append({"surrogate": name, "n": n, "seed": seed, **judged, "fit_s": fit_s, "rows_per_s": rate})
-    return found
+        scores = {**_scores(mean, y[test]), "coverage90": None}
+        rows.append({"surrogate": name, "n": n, "seed": seed, **scores, "fit_s": fit_s, "rows_per_s": rate})
+    return rows
 
 
-def _widening(said: HeldOutPredictions, training: TrainingSet) -> float:
+def _widening(predictions: HeldOutPredictions, training: TrainingSet) -> float:
     """Standard deviations that cover nine in ten held-out rows, and the share of one more."""
-    off = np.abs(training.Y - said.mean)[:, 0] / np.sqrt(said.variance[:, 0])
+    off = np.abs(training.Y - predictions.mean)[:, 0] / np.sqrt(predictions.variance[:, 0])
     return float(np.quantile(off, min(INTERVAL * (1 + 1 / len(off)), 1.0)))
 
 

@@ -60,8 +60,8 @@ def main() -> None:
         cost[:, part], accuracy[:, part], _ = value.curves(candidates[part])
     front, best = none, problem.best[0]
     for number, i in enumerate(greedily(none, cost, accuracy, max(READ_AT[:2])), start=1):
-        found = problem.everything[i][1].within(problem.limits)
-        front = front.with_points(np.log10(found.objective), found.accuracy)
+        curve = problem.everything[i][1].within(problem.limits)
+        front = front.with_points(np.log10(curve.objective), curve.accuracy)
         if number in (1, 5, 10, 20, 40, 60):
             share = front.hypervolume / best
             print(f"{number} networks chosen by {arguments.surrogate} fitted to the others: {share:.4f}")

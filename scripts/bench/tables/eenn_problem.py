@@ -36,7 +36,7 @@ from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 
 POLICY = "margin"
-"""That of the published strategies."""
+"""The exit policy of the published strategies."""
 OURS: Mapping[str, tuple[str, bool]] = {
     "ours": ("auto", True),
     "ours-stack": ("stack", True),
@@ -47,7 +47,7 @@ OURS: Mapping[str, tuple[str, bool]] = {
 }
 """Surrogate, and whether an architecture is valued by its whole curve."""
 EENN_STRATEGIES = (*OURS, "two-scalars", *(name for name in STRATEGIES if name != "bayesian"))
-MEASURES = {
+CURVE_MEANINGS = {
     "hypervolume": "whole curves of all trained networks, tune",
     "test_hypervolume": "the same, chosen on tune, measured on test",
     "delivered": "what the strategy itself has, tune",
@@ -56,16 +56,16 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class EennProblem:
-    """What is searched, and how fronts are measured; see `search_runs.Benchmark`."""
+    """A search on the table, with hypervolumes of its fronts; see `search_runs.Benchmark`."""
 
     table: EennTable
     limits: Limits
     strategies = EENN_STRATEGIES
-    measures = MEASURES
+    curve_meanings = CURVE_MEANINGS
 
     @classmethod
     def load(cls, folder: Path, max_cost: str | None = None, min_target: str | None = None) -> "EennProblem":
-        """From the table's folder, with a cap on worst-case MACs and a floor of accuracy, or percentiles of both.
+        """Load the table's folder, with a cap on worst-case MACs and a floor of accuracy, or percentiles of both.
 
         Raises:
             InputError: for a folder that is no table, or limits that cannot be.
@@ -85,8 +85,8 @@ class EennProblem:
         return keeps_exact_limits(cost, self.table.space.genes.present(rows), self.limits)
 
     @cached_property
-    def described(self) -> Mapping[str, Any]:
-        """What was asked, and what that means."""
+    def description(self) -> Mapping[str, Any]:
+        """Limits and figures of the table."""
         return {
             "kind": "eenn-table",
             "table": self.table.space.spec.name,
@@ -118,12 +118,12 @@ class EennProblem:
         return float(np.log10(cap or self.worst.max())), floor or 1 / self.table.shape.classes
 
     def task(self, settings: Settings, seed: int) -> Problem:
-        """The table's, by its policy."""
+        """The table's problem under its policy."""
         return self.table.problem(settings.updated({"policy": POLICY}), seed)
 
     @cached_property
     def everything(self) -> list["Trained"]:
-        """One of each network."""
+        """One training of each network."""
         task, architectures = self.task(Settings(), 0), self.table.space.architectures(self.table.trained)
         proposals = [make_proposal(task, a, 0, rank, "user") for rank, a in enumerate(architectures)]
         return _trained(task, self.table.evaluate(proposals))
@@ -162,7 +162,7 @@ class EennProblem:
             "delivered": [v / best for v in own],
             "seconds_per_proposal": seconds,
             "evaluated": [str(r.architecture) for r in records],
-            **self._limits_kept(trained, plan.initial),
+            **self._limit_figures(trained, plan.initial),
         }
 
     def _strategy(self, name: str, task: Problem) -> Strategy:
@@ -186,24 +186,24 @@ class EennProblem:
     def _volumes(
         self, trained: Sequence["Trained"], points: "Points", *, last_only: bool = False
     ) -> tuple[list[float], list[float]]:
-        """After each training, on tune, and on test at the thresholds that are on the front on tune."""
+        """Hypervolumes after each training, on tune, and on test at the thresholds of the front on tune."""
         limits, none = self.limits, np.zeros(0)
         front = Front.of(none, none, *self.reference)
-        seen = np.zeros((4, 0))  # log₁₀ cost and accuracy on tune, then on test
+        figures = np.zeros((4, 0))  # log₁₀ cost and accuracy on tune, then on test
         volumes = list[float](), list[float]()
         for number, (proposal, tune, test) in enumerate(trained, start=1):
-            found = points(tune, proposal, limits)
-            found = found[found.feasible(limits)]
-            tested = test.measure(found.thresholds)
-            new = np.stack([np.log10(found.objective), found.accuracy, np.log10(tested.objective), tested.accuracy])
-            front, seen = front.with_points(new[0], new[1]), np.concatenate([seen, new], axis=1)
+            curve = points(tune, proposal, limits)
+            curve = curve[curve.feasible(limits)]
+            tested = test.measure(curve.thresholds)
+            new = np.stack([np.log10(curve.objective), curve.accuracy, np.log10(tested.objective), tested.accuracy])
+            front, figures = front.with_points(new[0], new[1]), np.concatenate([figures, new], axis=1)
             if not last_only or number == len(trained):
-                on_front = ((front.cost[:, None] == seen[0]) & (front.accuracy[:, None] == seen[1])).any(axis=0)
+                on_front = ((front.cost[:, None] == figures[0]) & (front.accuracy[:, None] == figures[1])).any(axis=0)
                 volumes[0].append(front.hypervolume)
-                volumes[1].append(Front.of(seen[2, on_front], seen[3, on_front], *self.reference).hypervolume)
+                volumes[1].append(Front.of(figures[2, on_front], figures[3, on_front], *self.reference).hypervolume)
         return volumes
 
-    def _limits_kept(self, trained: Sequence["Trained"], initial: int) -> Run:
+    def _limit_figures(self, trained: Sequence["Trained"], initial: int) -> Run:
         if self.limits == Limits():
             return {}
         feasible = [bool(len(tune.within(self.limits))) for _, tune, _ in trained]
@@ -217,16 +217,16 @@ class EennProblem:
                 "target": float(trained[i][1].curve.accuracy.max()),
                 "the_table_has_any": any(len(tune.within(self.limits)) for _, tune, _ in self.everything),
             }
-        kept = self._keeps_exact_limits(self.table.space.indices(architectures))
+        keeps = self._keeps_exact_limits(self.table.space.indices(architectures))
         return {
-            "above_cap": int((~kept[initial:]).sum()),
+            "above_cap": int((~keeps[initial:]).sum()),
             "feasible_after_beginning": float(np.mean(after)) if after else None,
             "nearest": nearest,
         }
 
 
 Trained = tuple[Proposal, Exits, Exits]
-"""What was proposed, and what its exits do on tune and on test."""
+"""A proposal, and its exits on tune and on test."""
 Points = Callable[[Exits, Proposal, Limits], Measurements]
 
 

@@ -29,7 +29,7 @@ SAMPLES = 64
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 MOST, SOME = 20_000, 5_000
-"""Of more untaken rows than that, some are looked at, and those near the front."""
+"""Above this number of untaken rows, only a sample and the rows near the front are scored."""
 NEAR = 200
 """Neighbours of each row on the front."""
 
@@ -54,7 +54,7 @@ class Fitted:
         return y if self.warp is None else float(self.warp(np.array([y]))[0])
 
     def standard(self, y: float) -> float:
-        """From the table's units."""
+        """A target in the table's units, standardised."""
         return (y - self.center) / self.scale
 
 
@@ -100,7 +100,7 @@ class _FirstColumns(Model):  # type: ignore[misc]
         self.model = model
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """Of the target."""
+        """Posterior of the target."""
         return self.model.posterior(X[..., :-1], **options)
 
 
@@ -128,7 +128,7 @@ class _Round:
         self.front = Front.of(problem.cost[evaluated], y, reference_cost, fitted.standard(lowest))
 
     def best(self, q: int, *, curves: bool) -> list[int]:
-        """q rows."""
+        """The best q rows."""
         pool = self._pool()
         if not len(self.front.cost):
             return self._feasible(pool, q)
@@ -136,20 +136,20 @@ class _Round:
         value = self._value(pool)
         some = pool[np.argsort(-value, kind="stable")[: SEMIFINALISTS if curves else 4 * SEMIFINALISTS]]
         if curves:
-            drawn = self._drawn(some)[..., None]
-            cost = np.broadcast_to(self.problem.cost[some][:, None], drawn.shape)
-            some = some[greedily(self.front, cost, drawn, FINALISTS_PER_PICK * q)]
+            draws = self._joint_draws(some)[..., None]
+            cost = np.broadcast_to(self.problem.cost[some][:, None], draws.shape)
+            some = some[greedily(self.front, cost, draws, FINALISTS_PER_PICK * q)]
         return some[self._by_nehvi(some, q)].tolist()
 
     def _pool(self) -> Ints:
         free = self.problem.untaken(self.evaluated)
         if len(free) <= MOST:
             return free
-        found = [self.rng.choice(free, SOME, replace=False)]
+        parts = [self.rng.choice(free, SOME, replace=False)]
         for row in self.problem.on_front(self.evaluated):
             distance = self.problem.distance(self.problem.codes[row], free)
-            found.append(free[np.argsort(distance, kind="stable")[:NEAR]])
-        return np.unique(np.concatenate(found))
+            parts.append(free[np.argsort(distance, kind="stable")[:NEAR]])
+        return np.unique(np.concatenate(parts))
 
     def _likely(self, pool: Ints) -> Floats:
         """(n,) probabilities of a target above the floor."""
@@ -166,12 +166,12 @@ class _Round:
         mean, variance = marginals(self.fitted.model, self.fitted.X[pool])
         deviation = self.rng.standard_normal((SAMPLES, 1))
         sampled = mean[:, 0] + torch.from_numpy(deviation) * variance[:, 0].sqrt()
-        drawn = self.fitted.target(sampled).numpy()
-        cost = np.broadcast_to(self.problem.cost[pool], drawn.shape)
-        return self.front.improvement(cost[..., None], drawn[..., None]).mean(axis=0)
+        draws = self.fitted.target(sampled).numpy()
+        cost = np.broadcast_to(self.problem.cost[pool], draws.shape)
+        return self.front.improvement(cost[..., None], draws[..., None]).mean(axis=0)
 
     @torch.no_grad()
-    def _drawn(self, rows: Ints) -> Floats:
+    def _joint_draws(self, rows: Ints) -> Floats:
         """(S, n) joint draws of standardised targets."""
         posterior = self.fitted.model.posterior(self.fitted.X[rows])
         with torch.random.fork_rng(devices=[]):
@@ -200,7 +200,7 @@ class _Round:
     def _feasible(self, pool: Ints, q: int) -> list[int]:
         """q rows, of which at least one is likeliest to be above the reference: greedily over joint draws."""
         some = pool[np.argsort(-self._lead(pool), kind="stable")[:SEMIFINALISTS]]
-        above = self._drawn(some) > self.front.reference_accuracy
+        above = self._joint_draws(some) > self.front.reference_accuracy
         open_, picked = np.ones(SAMPLES, dtype=np.bool_), list[int]()
         for _ in range(min(q, len(some))):
             gain = above[open_].sum(axis=0) - np.arange(len(some)) * 1e-6  # of equals, the likeliest by itself

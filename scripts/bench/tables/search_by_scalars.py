@@ -20,7 +20,7 @@ from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
 
 POINTS_PER_NETWORK = 4
-"""Of its own front, evenly along it."""
+"""Number of points, evenly along the network's own front."""
 SETTINGS_PER_NETWORK = 16
 BASELINE, FINALISTS = 48, 128
 
@@ -37,8 +37,8 @@ def _by_scalars(history: History, q: int) -> Sequence[Suggestion]:
 
     def inputs(part: Candidates, thresholds: Floats) -> torch.Tensor:
         off = ~np.isfinite(thresholds) | ~part.present[:, :-1]
-        seen = np.where(off, 1.0, np.where(off, 1.0, thresholds) ** (1 / design.basis.power))
-        return torch.from_numpy(np.concatenate([design.inputs(part), seen, off], axis=1))
+        scaled = np.where(off, 1.0, np.where(off, 1.0, thresholds) ** (1 / design.basis.power))
+        return torch.from_numpy(np.concatenate([design.inputs(part), scaled, off], axis=1))
 
     X, Y = [], []
     for i, (_, exits) in enumerate(history.trained):
@@ -50,21 +50,21 @@ def _by_scalars(history: History, q: int) -> Sequence[Suggestion]:
     model = ModelListGP(*(SingleTaskGP(rows, targets[:, [j]], outcome_transform=Standardize(1)) for j in range(2)))
     fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))
 
-    known, pool = known_front(history), history.sample(problem.space.size, rng)
+    current_front, pool = known_front(history), history.sample(problem.space.size, rng)
     grid = threshold_grid(design.basis)
-    asked = pool[np.repeat(np.arange(len(pool)), SETTINGS_PER_NETWORK)]
-    settings = grid[rng.integers(len(grid), size=len(asked))]
-    points = inputs(asked, settings)
+    queries = pool[np.repeat(np.arange(len(pool)), SETTINGS_PER_NETWORK)]
+    settings = grid[rng.integers(len(grid), size=len(queries))]
+    points = inputs(queries, settings)
     with torch.no_grad():
-        said = torch.cat([model.posterior(part).mean for part in points.split(2048)]).numpy()
-    gain = known.front.improvement(-said[:, 1:], said[:, :1]).reshape(len(pool), -1)
+        means = torch.cat([model.posterior(part).mean for part in points.split(2048)]).numpy()
+    gain = current_front.front.improvement(-means[:, 1:], means[:, :1]).reshape(len(pool), -1)
     gain += 1e-9 * rng.random(gain.shape)
     best = gain.argmax(axis=1) + np.arange(len(pool)) * SETTINGS_PER_NETWORK
     best = best[np.argsort(-gain.max(axis=1), kind="stable")[:FINALISTS]]
-    K = len(known.points)
+    K = len(current_front.points)
     along = evenly(K, BASELINE)
-    baseline = inputs(known.points[along], known.thresholds[along])
-    reference = known.front.reference_accuracy, -known.front.reference_cost
+    baseline = inputs(current_front.points[along], current_front.thresholds[along])
+    reference = current_front.front.reference_accuracy, -current_front.front.reference_cost
     outcomes = Outcomes(model, lambda samples: samples, [], reference)
-    chosen = best[greedily_by_nehvi(outcomes, baseline, points[best], q, history.seed)]
-    return [Suggestion(a) for a in problem.space.architectures(asked.indices[chosen])]
+    chosen_rows = best[greedily_by_nehvi(outcomes, baseline, points[best], q, history.seed)]
+    return [Suggestion(a) for a in problem.space.architectures(queries.indices[chosen_rows])]

@@ -43,13 +43,13 @@ class Nsga2:
         codes, floor = self.problem.codes[evaluated], self.problem.floor
         y = self.problem.table.y[evaluated]
         short = np.zeros((len(y), 1)) if floor is None else np.maximum(floor - y, 0)[:, None]
-        asked = Problem(n_var=codes.shape[1], n_obj=2, n_ieq_constr=1)
+        problem = Problem(n_var=codes.shape[1], n_obj=2, n_ieq_constr=1)
         everyone = Population.new(X=codes, F=np.stack([-y, self.problem.cost[evaluated]], axis=1), G=short)
-        kept = RankAndCrowding().do(asked, everyone, n_survive=self.survivors)
-        short, rank, crowding = (kept.get(name) for name in ("G", "rank", "crowding"))
+        survivors = RankAndCrowding().do(problem, everyone, n_survive=self.survivors)
+        short, rank, crowding = (survivors.get(name) for name in ("G", "rank", "crowding"))
         rank = np.array([0 if r is None else r for r in rank]) + 1e3 * (short[:, 0] > 0) + short[:, 0]
         crowding = np.array([0.0 if c is None else c for c in crowding])
-        return kept.get("X").astype(np.int64), rank, crowding
+        return survivors.get("X").astype(np.int64), rank, crowding
 
     def _crossed(self, codes: Ints, rank: Ints, crowding: Ints) -> Ints:
         def winner() -> Ints:
@@ -81,25 +81,25 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.optuna, self.problem, self.seed, self.sampler = optuna, problem, seed, sampler
         self.rng = np.random.default_rng([seed, 3])
-        self.asked = dict[int, dict[str, Any]]()
-        self.told, self.study = 0, None
+        self.attributes = dict[int, dict[str, Any]]()
+        self.n_told, self.study = 0, None
         pairs = list(zip(problem.levels, problem.nominal, strict=True))
         self.space = {f"x{j}": _distribution(optuna, len(v), nominal) for j, (v, nominal) in enumerate(pairs)}
 
     def __call__(self, evaluated: list[int], q: int) -> list[int]:
         if self.study is None:
             self.study = self.optuna.create_study(
-                directions=["maximize", "minimize"], sampler=self._made(len(evaluated))
+                directions=["maximize", "minimize"], sampler=self._make_sampler(len(evaluated))
             )
-        for row in evaluated[self.told :]:
+        for row in evaluated[self.n_told :]:
             self._tell(row)
-        self.told = len(evaluated)
+        self.n_told = len(evaluated)
         trials, proposed = [], list[int]()
         for _ in range(q):
             trial = self.study.ask(self.space)
             codes = np.array([trial.params[name] for name in self.space])
             row = self.problem.nearest(codes, [*evaluated, *proposed], self.rng)
-            self.asked[row] = dict(self.study.trials[trial.number].system_attrs)
+            self.attributes[row] = dict(self.study.trials[trial.number].system_attrs)
             trials.append(trial)
             proposed.append(row)
         for trial in trials:  # their rows are told instead, once they are evaluated
@@ -114,13 +114,13 @@ class Optuna:
             self.optuna.trial.create_trial(
                 params=params,
                 distributions=self.space,
-                system_attrs=self.asked.get(row, first),
+                system_attrs=self.attributes.get(row, first),
                 values=[float(self.problem.table.y[row]), float(self.problem.cost[row])],
                 **_constraints(short),
             )
         )
 
-    def _made(self, initial: int) -> Any:
+    def _make_sampler(self, initial: int) -> Any:
         samplers = self.optuna.samplers
         if self.sampler == "tpe":
             return samplers.TPESampler(seed=self.seed, n_startup_trials=initial, multivariate=True, constant_liar=True)

@@ -1,4 +1,4 @@
-"""Runs of search strategies: what one is asked, how they are kept in a file, summed up, printed and drawn."""
+"""Runs of search strategies: plan, file, summary, printed table and figure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,40 +31,40 @@ class Plan:
     batch: int
 
     def is_of(self, run: Run) -> bool:
-        """Whether that is what was run."""
+        """Whether a run is of this plan."""
         return all(run[name] == value for name, value in vars(self).items())
 
 
 class Benchmark(Protocol):
-    """What is searched."""
+    """A search problem that strategies are compared on."""
 
     strategies: Sequence[str]
-    described: Mapping[str, Any]
-    """What runs are comparable by."""
-    measures: Mapping[str, str]
-    """Curves over trainings that runs have, and what each is."""
+    description: Mapping[str, Any]
+    """Description of the problem; runs with equal descriptions are comparable."""
+    curve_meanings: Mapping[str, str]
+    """Names of the curves over trainings that a run has, with their meanings."""
     most: int
     """Networks that may be trained."""
 
     def run(self, plan: Plan) -> Run:
-        """The plan, the number of every network in the order of training, a curve per measure, CPU seconds per
-        proposal; with limits, how they were kept."""
+        """The plan, the number of every network in the order of training, each named curve, CPU seconds per
+        proposal; with limits, figures of how they were kept."""
 
 
-def summarised(runs: Sequence[Run], measure: str) -> dict[str, Run]:
-    """Of each strategy, over its seeds."""
+def summary_of(runs: Sequence[Run], curve_name: str) -> dict[str, Run]:
+    """Summary of one curve for each strategy, over its seeds."""
     of: dict[str, list[Run]] = {}
     for run in runs:
         of.setdefault(run["strategy"], []).append(run)
-    curves = {name: np.array([run[measure] for run in mine]) for name, mine in of.items()}
+    curves = {name: np.array([run[curve_name] for run in mine]) for name, mine in of.items()}
     summary = {}
     for name, curve in curves.items():
         mean, sd = curve.mean(axis=0), curve.std(axis=0, ddof=1) if len(curve) > 1 else np.zeros(curve.shape[1])
         initial, budget = of[name][0]["initial"], curve.shape[1]
-        read = [initial, *(n for n in READ_AT if initial < n < budget), budget]
+        trainings = [initial, *(n for n in READ_AT if initial < n < budget), budget]
         summary[name] = {
             "seeds": len(curve),
-            "at": {str(n): [float(mean[n - 1]), float(sd[n - 1])] for n in read},
+            "at": {str(n): [float(mean[n - 1]), float(sd[n - 1])] for n in trainings},
             "seconds_per_proposal": float(np.mean([run["seconds_per_proposal"] for run in of[name]])),
             "trainings_to_reach": {
                 rival: _first(mean, float(other.mean(axis=0)[-1])) for rival, other in curves.items() if rival != name
@@ -91,16 +91,16 @@ def _summary_of_limits(runs: Sequence[Run]) -> Run:
     }
 
 
-def printed(summary: Mapping[str, Run]) -> None:
-    """Markdown on stdout."""
-    read = sorted({int(n) for one in summary.values() for n in one["at"]})
+def print_summary(summary: Mapping[str, Run]) -> None:
+    """Print a summary as Markdown."""
+    trainings = sorted({int(n) for one in summary.values() for n in one["at"]})
     limited = any("above_cap" in one for one in summary.values())
-    heads = ["strategy", "seeds", *map(str, read), "CPU s per proposal"]
+    heads = ["strategy", "seeds", *map(str, trainings), "CPU s per proposal"]
     heads += ["above cap", f"feasible after {BEGINNING}"] if limited else []
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for name, one in summary.items():
-        found = [one["at"].get(str(n)) for n in read]
-        cells = [name, str(one["seeds"]), *("{:.3f} ± {:.3f}".format(*f) if f else "" for f in found)]
+        figures = [one["at"].get(str(n)) for n in trainings]
+        cells = [name, str(one["seeds"]), *("{:.3f} ± {:.3f}".format(*f) if f else "" for f in figures)]
         cells.append(f"{one['seconds_per_proposal']:.3g}")
         if limited:
             share = one["feasible_after_beginning"]
@@ -113,15 +113,15 @@ def printed(summary: Mapping[str, Run]) -> None:
             print(f"| {name} | {' | '.join(str(one['trainings_to_reach'].get(r) or '–') for r in summary)} |")
 
 
-def drawn(path: Path, runs: Sequence[Run], measures: Mapping[str, str]) -> None:
-    """Mean ± standard deviation against trainings, a picture per measure."""
-    figure = Figure(figsize=(6.4 * len(measures), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+def draw(path: Path, runs: Sequence[Run], curve_meanings: Mapping[str, str]) -> None:
+    """Mean ± standard deviation against trainings, a panel per curve."""
+    figure = Figure(figsize=(6.4 * len(curve_meanings), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(curve_meanings), squeeze=False)[0]
     names = list(dict.fromkeys(run["strategy"] for run in runs))
-    for axes, (measure, meaning) in zip(panels, measures.items(), strict=True):
+    for axes, (curve_name, meaning) in zip(panels, curve_meanings.items(), strict=True):
         for name in names:
             mine = [run for run in runs if run["strategy"] == name]
-            curve, initial = np.array([run[measure] for run in mine]), mine[0]["initial"]
+            curve, initial = np.array([run[curve_name] for run in mine]), mine[0]["initial"]
             mean, sd = curve.mean(axis=0)[initial - 1 :], curve.std(axis=0)[initial - 1 :]
             n = np.arange(initial, initial + len(mean))
             (line,) = axes.plot(n, mean, label=name, linewidth=2.4 if name.startswith("ours") else 1.2)
@@ -132,8 +132,8 @@ def drawn(path: Path, runs: Sequence[Run], measures: Mapping[str, str]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def kept_runs(path: Path | None, described: Mapping[str, Any]) -> list[Run]:
-    """Runs that a file holds of the same problem.
+def runs_in(path: Path | None, description: Mapping[str, Any]) -> list[Run]:
+    """The runs in a file, which must be of the same problem.
 
     Raises:
         InputError: for a file that is something else.
@@ -141,8 +141,8 @@ def kept_runs(path: Path | None, described: Mapping[str, Any]) -> list[Run]:
     if path is None or not path.exists():
         return []
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        same, runs = held["problem"] == json.loads(json.dumps(described)), list(held["runs"])
+        document = json.loads(path.read_text(encoding="utf-8"))
+        same, runs = document["problem"] == json.loads(json.dumps(description)), list(document["runs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"--json {path} is not a file of this script: {error!r}") from None
     if not same:
@@ -151,6 +151,6 @@ def kept_runs(path: Path | None, described: Mapping[str, Any]) -> list[Run]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write a file atomically."""
     with replaced(path) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")

@@ -30,7 +30,7 @@ class TableProblem:
 
     @classmethod
     def of(cls, table: Table, max_cost: str | None = None, min_target: str | None = None) -> "TableProblem":
-        """With limits as they are written: in the table's units, or as a percentile of the table such as 30%.
+        """The problem with limits given as text: in the table's units, or as a percentile of the table such as 30%.
 
         Raises:
             InputError: for a cost that does not vary, or limits that cannot be.
@@ -77,12 +77,12 @@ class TableProblem:
         return (float(self.cost.max()) if self.cap is None else self.cap), lowest
 
     def front(self, rows: Sequence[int] | Ints) -> Front:
-        """Of these rows."""
+        """The Pareto front of these rows."""
         rows = np.asarray(rows, dtype=np.int64)
         return Front.of(self.cost[rows], self.table.y[rows], *self.reference)
 
     def on_front(self, rows: Sequence[int]) -> Ints:
-        """Those of these rows that are on the front."""
+        """The rows on their front."""
         inside = np.array(rows, dtype=np.int64)
         inside = inside[(self.cost[inside] < self.reference[0]) & (self.table.y[inside] > self.reference[1])]
         return inside[pareto_order(self.table.y[inside], self.cost[inside])]
@@ -94,8 +94,8 @@ class TableProblem:
 
     def curve(self, rows: Sequence[int]) -> list[float]:
         """Share of the best hypervolume after each of these rows; 0 throughout where there is none to be had."""
-        found = [self.front(rows[: i + 1]).hypervolume for i in range(len(rows))]
-        return [min(value / self.best, 1.0) if self.best > 0 else 0.0 for value in found]
+        hypervolumes = [self.front(rows[: i + 1]).hypervolume for i in range(len(rows))]
+        return [min(value / self.best, 1.0) if self.best > 0 else 0.0 for value in hypervolumes]
 
     def feasible(self, rows: Sequence[int] | Ints) -> Bools:
         """Which of these rows keep the limits."""
@@ -124,8 +124,8 @@ class TableProblem:
         distance = self.distance(codes, free)
         return int(rng.choice(free[distance <= distance.min() + 1e-9]))
 
-    def as_asked(self) -> dict[str, Any]:
-        """For the report."""
+    def document(self) -> dict[str, Any]:
+        """Figures of the problem, for the JSON file."""
         return {
             "rows": len(self.cost),
             "reference": list(self.reference),

@@ -35,11 +35,11 @@ class Warp:
         return cls(power, float(warped.mean()), float(warped.std()) or 1.0)
 
     def __call__(self, y: Floats) -> Floats:
-        """To the model's units."""
+        """Values in the model's units."""
         return (yeojohnson(y, self.power) - self.center) / self.scale
 
     def back(self, warped: Tensor) -> Tensor:
-        """From the model's units; what no value is warped to counts as the lowest."""
+        """Values from the model's units; those outside the range of the warp become the lowest."""
         z, p = warped * self.scale + self.center, self.power
         up = torch.expm1(z.clamp_min(0)) if p == 0 else (1 + p * z.clamp_min(0)) ** (1 / p) - 1
         low = z.clamp_max(0)
