@@ -234,7 +234,7 @@ def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
 def squeeze_width(width: int) -> int:
     """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter, rounded to a multiple of 8, not down by a tenth.
 
-    >>> squeezed(72), squeezed(16)
+    >>> squeeze_width(72), squeeze_width(16)
     (24, 8)
     """
     quarter, multiple = width // SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE

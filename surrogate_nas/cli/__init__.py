@@ -35,8 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Design early-exit neural networks: collect a training archive, fit surrogates, search, query, take away.",
 )
-for part in (run, search, ask, thresholds, finals, report):
-    app.add_typer(part.app)
+for command in (
+    run.run,
+    run.collect,
+    ask.fit,
+    search.search,
+    ask.query,
+    thresholds.tune,
+    thresholds.ladder,
+    thresholds.policies,
+    finals.finalize,
+    finals.verify,
+    finals.baselines,
+    report.report,
+):
+    app.command()(command)
 app.add_typer(shift.app)
 app.add_typer(archive_app, name="archive")
 app.add_typer(export.app)

@@ -19,10 +19,7 @@ from surrogate_nas.cli.options import (
 )
 from surrogate_nas.foundation.errors import InputError
 
-app = typer.Typer()
 
-
-@app.command()
 def fit(
     study: StudyPath,
     surrogate: Surrogate = None,
@@ -39,7 +36,6 @@ def fit(
     answer(fit_document(result), as_json, lambda: print_fit(result))
 
 
-@app.command()
 @takes_limits
 def query(
     study: StudyPath,

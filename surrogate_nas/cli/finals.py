@@ -20,10 +20,7 @@ from surrogate_nas.cli.options import (
     changes_of,
 )
 
-app = typer.Typer()
 
-
-@app.command()
 def finalize(
     study: StudyPath,
     networks: FrontNetworks = None,
@@ -61,7 +58,6 @@ def finalize(
     answer(document, as_json, lambda: print_finals(document))
 
 
-@app.command()
 def verify(
     study: StudyPath,
     networks: FrontNetworks = None,
@@ -84,7 +80,6 @@ def verify(
     answer(document, as_json, lambda: print_verification(document))
 
 
-@app.command()
 def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
     """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
     home = open_study(study, changes_of(locals()), wait)

@@ -9,10 +9,7 @@ from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
 from surrogate_nas.cli.options import Json, StudyPath
 
-app = typer.Typer()
 
-
-@app.command()
 def report(
     study: StudyPath,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write to; the study's own.")] = None,

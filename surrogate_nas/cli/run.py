@@ -53,10 +53,7 @@ from surrogate_nas.cli.options import (
 )
 from surrogate_nas.foundation.errors import InputError
 
-app = typer.Typer()
 
-
-@app.command()
 @takes_limits
 def run(
     study: StudyPath,
@@ -113,7 +110,6 @@ def run(
     answer(front_document(whole, page), as_json, lambda: print_front(whole, page))
 
 
-@app.command()
 @takes_limits
 def collect(
     study: StudyPath,

@@ -33,10 +33,7 @@ from surrogate_nas.cli.options import (
 )
 from surrogate_nas.foundation.errors import InputError
 
-app = typer.Typer()
 
-
-@app.command()
 @takes_limits
 def search(
     study: StudyPath,

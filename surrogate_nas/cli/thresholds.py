@@ -8,10 +8,7 @@ from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, StudyPath, UserLimits, takes_limits
 
-app = typer.Typer()
 
-
-@app.command()
 @takes_limits
 def tune(
     study: StudyPath,
@@ -41,7 +38,6 @@ def tune(
     answer(document, as_json, lambda: print_solutions([solution], f"{network} within {effective_limits}"))
 
 
-@app.command()
 @takes_limits
 def ladder(
     study: StudyPath,
@@ -64,7 +60,6 @@ def ladder(
     answer(ladder_document(settings), as_json, lambda: print_ladder(settings, f"{network} within {effective_limits}"))
 
 
-@app.command()
 @takes_limits
 def policies(
     study: StudyPath,

@@ -52,7 +52,7 @@ class BrokenLimit:
 
     def __str__(self) -> str:
         """
-        >>> print(Broken(LIMITS[0], 15224.0, 1000.0), Broken(LIMITS[-1], 0.85, 0.9), sep=", ")
+        >>> print(BrokenLimit(LIMITS[0], 15224.0, 1000.0), BrokenLimit(LIMITS[-1], 0.85, 0.9), sep=", ")
         expected MACs 15,224 > 1,000, accuracy 0.85 < 0.9
         """
         rounded = rounded_text(self.value)

@@ -213,7 +213,7 @@ def test_the_cheapest_is_wanted_where_thresholds_have_a_floor_alone(limit: Limit
     amount = 0.5 if limit.floor else 9.0
     alone, with_floor = Limits(**{limit.name: amount}), Limits(**{limit.name: amount, "min_accuracy": 0.5})
     assert wants_cheapest(alone) == limit.floor
-    assert wants_cheapest(with_floor) == (limit.floor or limit.decided == "network")
+    assert wants_cheapest(with_floor) == (limit.floor or limit.depends_on == "network")
 
 
 @pytest.mark.parametrize("charge", ["all", "own"])

@@ -47,7 +47,7 @@ def test_a_failed_training_that_is_retried_gives_what_it_would_have_given(copy: 
 
 
 def test_a_dropped_failure_gives_its_place_in_the_budget_back(copy: Study) -> None:
-    copy.folder.update({"strategy": "random"})  # which needs no surrogate
+    copy.home.update({"strategy": "random"})  # which needs no surrogate
     failed = fail(copy, 1)
     assert copy.home.drop([failed[0].id[:6]]) == [failed[0].id]
     assert len(copy.run()) == 12

@@ -304,7 +304,7 @@ def test_a_single_class_draw_of_the_support_matrix_is_balanced_and_true(digits: 
     support = train._Training(network, digits.train, recipe, 0, False, "all")._support()
     labels = torch.from_numpy(digits.train.labels)
     with torch.no_grad():
-        exit_outputs = network.eval().said(torch.from_numpy(digits.train.images))
+        exit_outputs = network.eval().exit_outputs(torch.from_numpy(digits.train.images))
     assert support.shape == (10, 2)
     rarest = int(labels.bincount().argmin())  # all images of a class with fewer than its share are used
     for e in range(2):
