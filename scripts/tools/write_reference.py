@@ -3,10 +3,13 @@
 python scripts/tools/write_reference.py
 """
 
+import ast
+import inspect
 import re
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -154,9 +157,21 @@ def meaning(text: str) -> str:
     return re.sub(r"`([A-Z]+_NAMES)`", names, text).replace("`None`", "`null`")
 
 
+def documented(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below each field in the source of a model; pydantic would read it at every start."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        ast.unparse(field.target): inspect.cleandoc(below.value.value)
+        for field, below in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+        if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
+
+
 def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
     """A section of the reference."""
-    schema = model.model_json_schema()
+    schema, said = model.model_json_schema(), documented(model)
     about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
     yield from ["", f"## {title}", "", "\n\n".join(about), ""]
     yield from markdown_table(
@@ -166,7 +181,7 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
                 f"`{name}`",
                 allowed(schema, part),
                 default_of(part["default"]),
-                meaning(model.model_fields[name].description or ""),
+                meaning(model.model_fields[name].description or said.get(name, "")),
             ]
             for name, part in schema["properties"].items()
         ],

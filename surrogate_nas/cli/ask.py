@@ -61,19 +61,20 @@ def query(
     from surrogate_nas.documents import answers_document
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.foundation.progress import Pace
+    from surrogate_nas.study.query import respondent_of
     from surrogate_nas.study.query_files import AnswerFile
-    from surrogate_nas.study.study import Study
+    from surrogate_nas.study.solutions import Solutions
 
-    problem, whole = home.problem, Study(home)
+    problem, solutions = home.problem, Solutions(home)  # a whole study has trainings to import
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
     query_limits = limits_of(limits, home)
     target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
     pace, on_rows = Pace("architectures"), None
     if best is not None:
-        blocks = iter([whole.best(best, query_limits, point)])
+        blocks = iter([respondent_of(solutions, query_limits).best(best, point)])
     else:
         questions, share = questions_of(home, encoding, file, sample, point, in_parts=target is not None)
-        blocks, on_rows = whole.answers(questions, query_limits), lambda n: pace.at(n, share(n))
+        blocks, on_rows = respondent_of(solutions, query_limits).answer(questions), lambda n: pace.at(n, share(n))
     if target is not None:
         rows = target.write(blocks, on_rows)
         if on_rows is not None:

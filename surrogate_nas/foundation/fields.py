@@ -19,7 +19,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 class Config(BaseModel):
     """A frozen mapping of known fields; no number is infinite or NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.fields import Config
@@ -15,7 +15,13 @@ LONGEST_THRESHOLDS = 500
 Encoding = Annotated[str, Field(max_length=LONGEST_ENCODING)]
 
 
-class Query(Config):
+class Body(Config):
+    """A body, whose documentation in the API is what is said of its fields here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Query(Body):
     """Architectures, and what is to hold for all of them."""
 
     encodings: Annotated[list[Encoding], Field(min_length=1, max_length=MOST_ENCODINGS)]
@@ -26,7 +32,7 @@ class Query(Config):
     """Instead of the study's."""
 
 
-class Best(Config):
+class Best(Body):
     """Limits within which the best architectures are wanted."""
 
     limits: Limits | None = None

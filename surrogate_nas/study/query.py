@@ -19,6 +19,7 @@ from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.results import Answer, Measured
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
@@ -186,6 +187,19 @@ class Respondent:
         different, inverse = np.unique(thresholds, axis=0, return_inverse=True)
         texts = [str(OperatingPoint.from_array(t, self.problem.policy)) for t in different]
         return [texts[i] for i in inverse.reshape(-1)]
+
+
+def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
+    """The respondent of a study within limits, by its stored surrogate or, if there is none, a new one.
+
+    Raises:
+        InputError: for limits on a cost that the study has no table of.
+        JobError: if fewer than eight networks have been trained.
+    """
+    home = solutions.home
+    require_cost_table(home.problem, limits)
+    records = home.archive.records()
+    return Respondent.of(solutions, records, fit(home, records).predictor, limits)
 
 
 def _triples(estimate: Spread) -> list[Any]:

@@ -29,7 +29,7 @@ from surrogate_nas.study.creation import create
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
-from surrogate_nas.study.query import Question, Respondent, about, require_cost_table
+from surrogate_nas.study.query import Question, Respondent, about, require_cost_table, respondent_of
 from surrogate_nas.study.results import Answer, Measured, Rung, Solution
 from surrogate_nas.study.shift import Shift, measure_shift
 from surrogate_nas.study.solutions import Solutions
@@ -393,7 +393,7 @@ class Study:
             InputError: as `query`, and for limits on a cost that the study has no table of.
             JobError: if fewer than eight networks have been trained.
         """
-        return self._respondent(limits).answer(questions)
+        return respondent_of(self.solutions, self._limits(limits)).answer(questions)
 
     def best(self, n: int, limits: Limits | None = None, operating_point: OperatingPoint | None = None) -> list[Answer]:
         """The n architectures that are predicted best within limits, trained or not, the best first; no training.
@@ -411,12 +411,7 @@ class Study:
             InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
             JobError: if fewer than eight networks have been trained.
         """
-        return self._respondent(limits).best(n, operating_point)
-
-    def _respondent(self, limits: Limits | None) -> Respondent:
-        limits = self._limits(limits)
-        records = self.archive.records()
-        return self.respondent(records, fitting.fit(self.home, records), limits)
+        return respondent_of(self.solutions, self._limits(limits)).best(n, operating_point)
 
     def respondent(self, records: Sequence[Record], fitted: FittedSurrogate, limits: Limits) -> Respondent:
         """Makes answers within limits, from a fitted surrogate and records."""
