@@ -250,7 +250,7 @@ def test_the_front_does_not_depend_on_the_number_of_workers(study: Study, tmp_pa
 @pytest.mark.slow
 def test_a_study_killed_on_the_way_ends_as_if_it_had_not_been(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "killed"
-    command = f"from tests.synthetic import SMALL_STUDY; from surrogate_nas import Study; \
+    command = f"from tests.helpers.outputs import SMALL_STUDY; from surrogate_nas import Study; \
 Study.create({str(path)!r}, seed=3, **SMALL_STUDY).run()"
     process = subprocess.Popen([sys.executable, "-c", command], cwd=Path(__file__).parents[2], start_new_session=True)
     while not (path / ARCHIVE).is_file() or len(Archive.open(path / ARCHIVE).records()) < 4:
