@@ -100,7 +100,7 @@ def _usage(error: Any) -> str:
 
 
 def _value_of(option: Any) -> str:
-    """What was typed for an option that typer could not read; its message does not say."""
+    """The text typed for an option that typer could not read, which its message omits."""
     for i, word in enumerate(sys.argv):
         name, equals, value = word.partition("=")
         if name in getattr(option, "opts", ()):

@@ -1,2 +1,2 @@
-"""What to train next: strategies that propose architectures from the records so far. Training is an argument, never an
-import."""
+"""Search strategies: they propose the architectures to train next from the records so far. Training is an
+argument, never an import."""

@@ -153,7 +153,7 @@ class _Draws:
             yield rows[excess <= 0]
 
     def _metropolis(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
-        """As many rows, resampled from those within the level, after some Metropolis steps that stay in it."""
+        """Resample as many rows from those within the level, and take some Metropolis steps that stay in it."""
         within = np.flatnonzero(excess <= level)
         if len(within) == 0:
             return rows, excess

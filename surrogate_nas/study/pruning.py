@@ -41,7 +41,7 @@ def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> 
 
 
 def _best_finals(archive: Archive, problem: Problem) -> set[str]:
-    """Of each architecture at each full fidelity, the training that is most accurate on tune."""
+    """Ids of the trainings most accurate on tune, one for each architecture and full fidelity."""
     best: dict[tuple[Architecture, str], tuple[float, str]] = {}
     for record, exits in problem.views.trained(archive.records("final")):
         key = record.architecture, record.proposal.fidelity

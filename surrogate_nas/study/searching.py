@@ -51,7 +51,7 @@ def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> No
 
 
 def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
-    """As many trainings as the rounds would have, within the budget."""
+    """Search with free workers: the number of trainings that the rounds would have, within the budget."""
     home, taken = trainer.home, trainer.home.archive.proposals()
     most = max(home.settings.budget - len(taken), 0)
     if rounds is not None:

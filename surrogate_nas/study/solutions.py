@@ -65,7 +65,7 @@ class Solutions:
     def measure_outputs(
         self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
     ) -> Measured:
-        """As `measured`, for outputs that are not in the archive."""
+        """Same as `measured`, for outputs that are not in the archive."""
         policy, temperatures = operating_point.policy, operating_point.temperatures
         exits = exits_of(architecture, outputs, self.home.costing, policy, temperatures)
         return Measured.of(exits, outputs.labels, self.home.shape.classes, operating_point)

@@ -129,7 +129,7 @@ class _Scaled(ScaleKernel):  # type: ignore[misc]
 
     @property
     def batch_shape(self) -> torch.Size:
-        """Of the kernels."""
+        """Batch shape shared by the kernels."""
         return self._batch_shape
 
     @batch_shape.setter

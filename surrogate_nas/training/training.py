@@ -86,7 +86,7 @@ def build(
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Of optimiser step `step` out of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
+    """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
     warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
     if step < warm_up:
         return recipe.learning_rate * (step + 1) / (warm_up + 1)
