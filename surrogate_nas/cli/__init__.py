@@ -1,4 +1,5 @@
-"""The command line. Heavy libraries are imported where a command needs them, so that help comes at once."""
+"""The command line: commands, their options, and the tables they print. Nothing is decided here; no room imports it.
+Heavy libraries are imported where a command needs them, so that help comes at once."""
 
 import os
 import signal
