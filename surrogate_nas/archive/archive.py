@@ -17,17 +17,18 @@ import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import SPLITS, Outputs
+from surrogate_nas.archive.outputs import ANSWERS, SPLITS, Outputs
 from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """2: baselines may be among the records; readers of version 1 would take them for part of the search.
 3: spaces have more kinds of stages, branches and accounting than readers of version 2 know.
-4: finals may be among the records."""
+4: finals may be among the records.
+5: outputs have the answer of each exit; before, it followed from logits in half precision."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -42,6 +43,8 @@ CREATE TABLE arrays (
     id TEXT NOT NULL REFERENCES records, name TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, name)
 );
 """
+_ROUNDED = f"""SELECT COUNT(*) FROM arrays WHERE name = 'tune/logits'
+    AND id NOT IN (SELECT id FROM arrays WHERE name = 'tune/{ANSWERS}')"""
 _PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
 _RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
 _IN_ORDER = "ORDER BY round, rank, id"
@@ -222,6 +225,17 @@ class Archive:
         if not rows:
             raise JobError(f"record {id} has no outputs")
         return Outputs.from_arrays({name: _unpack(data) for name, data in rows})
+
+    def remarks(self) -> list[str]:
+        """Limits of what the records can tell; empty if there are none."""
+        rounded = self._connection.execute(_ROUNDED).fetchone()[0]
+        if not rounded:
+            return []
+        networks = "1 network was" if rounded == 1 else f"{rounded} networks were"
+        return [
+            f"{networks} measured by a version that kept no answers: "
+            "theirs follow from logits in half precision, where the first of tied classes wins"
+        ]
 
     def problems(self) -> list[str]:
         """Descriptions of defects of the file; empty if there are none."""

@@ -17,43 +17,62 @@ Split = Literal["tune", "test"]
 SPLITS: tuple[Split, Split] = ("tune", "test")
 SCORES = "scores/"
 """Prefix of the policy in the name of an array of scores."""
+ANSWERS, CORRECT = "answers", "correct"
+"""Names of the arrays of predicted classes, and of which are right."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitOutputs:
     """Outputs of every exit of a network for the N samples of one split. X is the number of exits that exist."""
 
     labels: Ints
     """(N,)."""
-    logits: npt.NDArray[np.float16] | None
-    """(X, N, C), or `None` above 20 classes."""
+    logits: npt.NDArray[np.float16] | None = None
+    """(X, N, C), for scores and temperatures; `None` above 20 classes."""
     scores: Mapping[PolicyName, Floats32] = field(default_factory=dict)
     """Per policy (X, N); empty where there are logits, from which they are computed."""
+    answers: npt.NDArray[np.unsignedinteger[Any]] | None = None
+    """(X, N) predicted classes, as measured: half precision would make ties of logits. `None` in tables and in
+    outputs of archives before schema 5."""
     correct: Bools | None = None
-    """(X, N); `None` where there are logits."""
+    """(X, N) whether the predicted class is the label, where neither answers nor logits are kept."""
     gates: npt.NDArray[np.float16] | None = None
     """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
 
     @classmethod
     def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
-        """From (X, N, C) logits, and (X, N) logits of gates, of any float type."""
-        half_gates = None if gates is None else gates.astype(np.float16)
-        if logits.shape[-1] <= MOST_CLASSES_WITH_LOGITS:
-            return cls(labels, logits.astype(np.float16), gates=half_gates)
+        """From finite (X, N, C) logits, and (X, N) logits of gates, of any float type."""
+        classes = logits.shape[-1]
+        answers = logits.argmax(axis=-1).astype(np.min_scalar_type(classes - 1))
+        half_gates = None if gates is None else _half(gates)
+        if classes <= MOST_CLASSES_WITH_LOGITS:
+            return cls(labels=labels, logits=_half(logits), answers=answers, gates=half_gates)
         all_scores = {p: scores(p, logits) for p in POLICY_NAMES}
-        return cls(labels, None, all_scores, logits.argmax(axis=-1) == labels, half_gates)
+        return cls(labels=labels, scores=all_scores, answers=answers, gates=half_gates)
 
     def available(self, policy: PolicyName) -> PolicyName:
         """The policy, or the one that replaces it for these outputs; see `policies.available`."""
         return available(policy, self.gates)
 
     @property
+    def predicted(self) -> Ints | None:
+        """(X, N) predicted classes; `None` where only right and wrong are known.
+
+        Logits of archives before schema 5 stand in for answers. Rounding kept their order but made ties, of which the
+        first class wins.
+        """
+        if self.answers is not None:
+            return self.answers.astype(np.int64)
+        return None if self.logits is None else np.asarray(self.logits.argmax(axis=-1))
+
+    @property
     def right(self) -> Bools:
         """(X, N) whether the predicted class is the label."""
-        if self.logits is None:
-            assert self.correct is not None
-            return self.correct
-        return np.asarray(self.logits.argmax(axis=-1) == self.labels)
+        predicted = self.predicted
+        if predicted is not None:
+            return np.asarray(predicted == self.labels)
+        assert self.correct is not None
+        return self.correct
 
     def view(self, policy: PolicyName, temperatures: Sequence[float] = ()) -> tuple[Floats32, Bools]:
         """(X, N) confidence of each exit by itself under `policy`, and whether its predicted class is right.
@@ -85,7 +104,13 @@ class SplitOutputs:
 
     def arrays(self) -> dict[str, Array]:
         """The arrays that are set, by name."""
-        optional = {"labels": self.labels, "logits": self.logits, "correct": self.correct, "gates": self.gates}
+        optional = {
+            "labels": self.labels,
+            "logits": self.logits,
+            ANSWERS: self.answers,
+            CORRECT: self.correct,
+            "gates": self.gates,
+        }
         arrays = {name: array for name, array in optional.items() if array is not None}
         return {**arrays, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
 
@@ -93,9 +118,9 @@ class SplitOutputs:
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":
         """Read the result of `arrays`."""
         by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
-        logits = arrays.get("logits")
-        correct = arrays["correct"] if logits is None else None
-        return cls(arrays["labels"], logits, by_policy, correct, arrays.get("gates"))
+        single = {name: arrays.get(name) for name in ("logits", ANSWERS, "gates")}
+        known = single[ANSWERS] is not None or single["logits"] is not None
+        return cls(labels=arrays["labels"], scores=by_policy, correct=None if known else arrays[CORRECT], **single)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +152,13 @@ def _of_split(arrays: Mapping[str, Array], split: Split) -> dict[str, Array]:
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
+def _half(logits: Array) -> npt.NDArray[np.float16]:
+    limit = np.finfo(np.float16).max
+    return np.asarray(logits.clip(-limit, limit).astype(np.float16))
+
+
 def same(a: Outputs, b: Outputs) -> bool:
-    """Whether two trainings have the same outputs, bit for bit."""
+    """Whether two trainings have the same outputs, bit for bit; archives before schema 5 have no answers."""
     x, y = a.arrays(), b.arrays()
-    return x.keys() == y.keys() and all(np.array_equal(x[name], y[name]) for name in x)
+    by_one_only = {name.split("/")[-1] for name in x.keys() ^ y.keys()}
+    return by_one_only <= {ANSWERS, CORRECT} and all(np.array_equal(x[name], y[name]) for name in x.keys() & y.keys())

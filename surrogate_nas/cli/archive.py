@@ -109,6 +109,7 @@ def archive_validate(study: StudyPath, as_json: Json = False) -> None:
     problems = home.archive.problems()
     records = len(home.archive.records())
     sound = f"{home.archive.path}: {records} records, sound"
-    answer({"records": records, "problems": problems}, as_json, lambda: typer.echo("\n".join(problems) or sound))
+    document = {"records": records, "problems": problems, "remarks": home.archive.remarks()}
+    answer(document, as_json, lambda: typer.echo("\n".join(problems) or sound))
     if problems:
         raise JobError(f"{home.archive.path} has {len(problems)} problems")

@@ -28,7 +28,16 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home
     home = Home.open(path)
     home.wait = wait
     home.update(changes)
+    _say_remarks(home)
     return home
+
+
+def _say_remarks(home: "Home") -> None:
+    """Print what the records cannot tell, on stderr."""
+    from surrogate_nas.foundation.progress import say
+
+    for remark in home.archive.remarks():
+        say(f"{home.path}: {remark}")
 
 
 def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
@@ -71,6 +80,7 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
     study.images.require_data(data, image_size, options["flips"])
     study.home.update(changes)
+    _say_remarks(study.home)
     return study
 
 

@@ -126,6 +126,8 @@ class Contents:
     limits: Limits
     records: tuple[Record, ...]
     """Records of the search in the order of proposal, failures included."""
+    remarks: tuple[str, ...]
+    """Limits of what the records can tell; see `Archive.remarks`."""
     networks: tuple[TrainedNetwork, ...]
     front: tuple[Solution, ...]
     nearest: Solution | None
@@ -163,6 +165,7 @@ class Contents:
             positions=study.space.positions,
             limits=study.settings.limits,
             records=tuple(records),
+            remarks=tuple(study.archive.remarks()),
             networks=tuple(_network(study, r) for r in trained_records),
             front=front,
             nearest=nearest,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.views import Views
@@ -113,8 +112,7 @@ def _examples_per_exit(solution: Solution, test: LabeledImages, views: Views) ->
 
 def _example(solution: Solution, test: LabeledImages, position: int, index: int, right: bool) -> Example:
     assert solution.record.outputs is not None
-    logits: npt.NDArray[np.float16] | None = solution.record.outputs.test.logits
-    answer = None
-    if logits is not None:
-        answer = int(logits[solution.record.architecture.exit_positions.index(position), index].argmax())
+    predicted = solution.record.outputs.test.predicted
+    exit = solution.record.architecture.exit_positions.index(position)
+    answer = None if predicted is None else int(predicted[exit, index])
     return Example(test.images[index], int(test.labels[index]), answer, right)

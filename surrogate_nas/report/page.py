@@ -121,6 +121,7 @@ def networks_section(contents: Contents) -> str:
         )
         bodies = [_network_row(n, on_front[n.record.id]) for n in contents.networks]
         note = "MACs and accuracy of the last exit are those with every early exit off."
+        parts += [paragraph(f"{escape(remark)}.", "warning") for remark in contents.remarks]
         parts += [paragraph(note, "note"), html_table("All trained networks", columns, bodies, "trained")]
     if contents.failures:
         bodies = [

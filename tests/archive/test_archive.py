@@ -395,6 +395,16 @@ def test_an_older_archive_is_read_and_brought_up_to_date(archive: Archive) -> No
         assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
+def test_an_archive_without_answers_says_so(archive: Archive) -> None:
+    archive.add(record(0))
+    archive.add(record(1))
+    assert archive.remarks() == []
+    spoil(archive, "DELETE FROM arrays WHERE name LIKE '%answers' AND id = ?", record(0).id)
+    (remark,) = archive.remarks()
+    assert remark.startswith("1 network was measured by a version that kept no answers")
+    assert archive.problems() == []
+
+
 def test_an_archive_where_nothing_can_be_written_can_be_read(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     archive.add(record(0))
     archive.close()

@@ -52,7 +52,7 @@ def cascade(network: EarlyExitNetwork, images: Tensor, policy: PolicyName) -> tu
     logits = torch.stack(network(images))
     by_position = torch.full((network.architecture.positions, *logits.shape[1:]), float("nan"))
     by_position[list(network.architecture.exit_positions)] = logits
-    outputs = SplitOutputs(np.zeros(len(images), np.int64), logits.numpy())
+    outputs = SplitOutputs(labels=np.zeros(len(images), np.int64), logits=logits.numpy())
     return by_position, exits_of(network.architecture, outputs, Costing(SHAPE), policy)
 
 
@@ -152,7 +152,7 @@ def test_an_operating_point_of_cumulative_gates_is_kept_by_the_network_itself() 
         said = network.exit_outputs(images)
     logits, gates = np.stack([z.numpy() for z, _ in said]), [g for _, g in said]
     all_gates = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
-    outputs = SplitOutputs(np.zeros(64, np.int64), logits, gates=all_gates)
+    outputs = SplitOutputs(labels=np.zeros(64, np.int64), logits=logits, gates=all_gates)
     for policy in ("gate", "cumulative_gate"):
         exits = exits_of(GATED, outputs, Costing(ImageShape(1, 16, 3)), policy)  # type: ignore[arg-type]
         middle = np.quantile(exits.compared_scores(exits.early)[:3], 0.6, axis=1)

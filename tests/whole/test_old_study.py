@@ -73,7 +73,10 @@ def answered(command: Command, *words: object) -> Any:
 
 
 def test_it_is_sound(path: Path, command: Command) -> None:
-    require({"records": 11, "problems": []}, answered(command, "archive", "validate", path))
+    document = answered(command, "archive", "validate", path)
+    require({"records": 11, "problems": []}, document)
+    (remark,) = document["remarks"]
+    assert "no answers" in remark
 
 
 def test_its_settings_are_in_force(study: Study) -> None:

@@ -69,9 +69,12 @@ class TabulatedTraining:
         n = len(tune)
         scores = {policy: decode_scores(self.codes[policy], self.levels[policy]) for policy in POLICIES}
         right = np.unpackbits(self.correct, axis=1, count=n + len(test)).view(np.bool_)
+        pairs = ((tune, np.s_[:, :n]), (test, np.s_[:, n:]))
         return Outputs(
-            SplitOutputs(tune, None, {policy: score[:, :n] for policy, score in scores.items()}, right[:, :n]),
-            SplitOutputs(test, None, {policy: score[:, n:] for policy, score in scores.items()}, right[:, n:]),
+            *(
+                SplitOutputs(labels=labels, scores={p: s[part] for p, s in scores.items()}, correct=right[part])
+                for labels, part in pairs
+            )
         )
 
 
