@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from surrogate_nas.archive.archive import SCHEMA_VERSION, Archive
+from surrogate_nas.foundation.files import PARTIAL
 from surrogate_nas.study.paths import ARCHIVE, DATA
 from tests.cli.test_cli import assert_refused
 from tests.conftest import Command
@@ -195,7 +196,7 @@ def test_a_study_keeps_its_images_and_notices_others(photos: Path, command: Comm
 
 
 def test_an_interrupted_creation_can_be_repeated(tmp_path: Path, command: Command) -> None:
-    for name in (DATA, "config.yaml", ".lock", "archive.partial"):
+    for name in (DATA, "config.yaml", ".lock", f"archive.sqlite.77{PARTIAL}"):
         (tmp_path / name).touch()
     (tmp_path / "checkpoints").mkdir()
     code, _, err = command("collect", tmp_path, "--n", 1, "--epochs", 1, "--workers", 0)
