@@ -17,6 +17,7 @@ MOST_DISCARDED = 16 * 2**20
 """Bytes of a longer body that are read and discarded, so that its sender reads the response."""
 MOST_DIGITS = 12
 BODY_SECONDS = 10.0
+"""Longest wait for a body; `connections` bounds that for the rest of a request."""
 DEEPEST = 8
 """Allowed nesting of a body."""
 LONGEST_COMPLAINT = 300
