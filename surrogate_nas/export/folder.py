@@ -209,7 +209,7 @@ class _Exporting:
                 for files_, costs, e in zip(exits, exit_costs(judge), where, strict=True)
             ],
             "cost_unit": None if judge.costing.model is None else judge.costing.model.name,
-            "settings": [setting_document(judge, p) for p in points],
+            "settings": [setting_document(judge, p, self._limits_of(i == default)) for i, p in enumerate(points)],
             "default_setting": default,
             "limits": self.limits.model_dump(exclude_none=True),
             "quantized": architecture.bits is not None,
@@ -229,6 +229,10 @@ class _Exporting:
             },
             "files": dict(files),
         }
+
+    def _limits_of(self, is_default: bool) -> Limits:
+        """Limits that a setting is meant to keep; those beside the default one are for other budgets."""
+        return self.limits if is_default else self.limits.with_budget(self.study.settings.objective, None)
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     folder = study.path if folder is None else folder
     contents = Contents.of(study)
     files = {f"{FIGURES}/{name}": figure for name, figure in static_figures(contents).items()}
-    files[FRONT] = front_csv(contents.front, contents.positions, contents.header.shape.classes).encode()
+    classes, limits = contents.header.shape.classes, contents.limits
+    files[FRONT] = front_csv(contents.front, contents.positions, classes, limits).encode()
     files[REPORT] = page(contents).encode()
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,10 @@ NONSENSE: list[tuple[Change, str]] = [
     (lambda m: m["settings"][0]["thresholds"].__setitem__(0, "x"), "threshold 'x' is not a number"),
     (lambda m: m["settings"][0]["macs"].__setitem__(0, 10**30), r"MACs 10{30} is not a whole number from 0 to"),
     (lambda m: m["settings"][0]["macs"].__setitem__(0, float("nan")), "MACs nan is not a whole number"),
-    (lambda m: m["settings"][0]["tune"].__setitem__("expected_macs", float("nan")), "expected MACs nan is not a number"),
+    (
+        lambda m: m["settings"][0]["tune"].__setitem__("expected_macs", float("nan")),
+        "expected MACs nan is not a number",
+    ),
     (lambda m: m["settings"][0]["test"].__setitem__("accuracy", "x"), "accuracy 'x' is not a number from 0 to 1"),
     (lambda m: m["exits"][0].__setitem__("temperature", 0), "temperature of segment_1.onnx 0 is not a number from"),
     (lambda m: m["exits"][0].update(segment="segment_2.onnx"), r"takes images of shape \[.*, and the manifest says"),

@@ -119,7 +119,14 @@ def test_a_parent_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_was_left_is_found_by_the_whole_name_of_its_file(tmp_path: Path) -> None:
-    for name in (f"a.csv.12{PARTIAL}", f"a.csv.7{PARTIAL}", f"ba.csv.7{PARTIAL}", f"a.7{PARTIAL}", f"a.csv.old{PARTIAL}", "a.csv"):
+    for name in (
+        f"a.csv.12{PARTIAL}",
+        f"a.csv.7{PARTIAL}",
+        f"ba.csv.7{PARTIAL}",
+        f"a.7{PARTIAL}",
+        f"a.csv.old{PARTIAL}",
+        "a.csv",
+    ):
         (tmp_path / name).touch()
     (tmp_path / f"a.csv.5{PARTIAL}").mkdir()
     assert [p.name for p in left_beside(tmp_path / "a.csv")] == [f"a.csv.12{PARTIAL}", f"a.csv.7{PARTIAL}"]
