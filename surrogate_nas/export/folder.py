@@ -27,8 +27,8 @@ from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
-from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.foundation.files import new_folder
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.files import new_folder, require_new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -72,8 +72,7 @@ def export_network(
     """
     record = study.archive.find(id)
     target = folder or study.path / EXPORTS / record.id
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; allowed: a folder that does not exist or is empty")
+    require_new_folder(target)
     network = study.network(record.id)
     limits = study.settings.limits if limits is None else limits
     points, default = chosen_points(study, record, limits, rungs)

@@ -75,13 +75,49 @@ def left_beside(path: Path) -> Sequence[Path]:
     return sorted(p for p in path.parent.iterdir() if is_left_of(p, path.name) and p.is_file())
 
 
-def require_output(path: Path, suffixes: Sequence[str]) -> None:
+def require_output(path: Path, suffixes: Sequence[str] = ()) -> None:
     """Check that a file can be made at `path`, before anything is computed for it.
 
     Raises:
-        InputError: for another suffix, a folder, or a folder that does not exist.
+        InputError: for a suffix other than those given, a folder, or a folder that does not exist or is read-only.
     """
-    if path.suffix not in suffixes:
+    if suffixes and path.suffix not in suffixes:
         raise InputError(f"output {path} does not end in {' or '.join(suffixes)}")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
+    _require_room(path)
+
+
+def require_output_folder(path: Path) -> None:
+    """Make a folder for files that are computed afterwards.
+
+    Raises:
+        InputError: if it cannot be made, or nothing can be written in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    _require_room(path / path.name)
+
+
+def require_new_folder(path: Path) -> None:
+    """Check that `new_folder` can make a folder at `path`.
+
+    Raises:
+        InputError: for anything that is there, except an empty folder, and where nothing can be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; allowed: a folder that does not exist or is empty")
+    ancestor = next(p for p in path.absolute().parents if p.exists())
+    if not ancestor.is_dir():
+        raise InputError(f"{path} cannot be written: {ancestor} is not a folder")
+    _require_room(ancestor / path.name)
+
+
+def _require_room(path: Path) -> None:
+    """Make and remove a file beside `path`."""
+    try:
+        _made_beside(path, lambda fresh: fresh.touch(exist_ok=False)).unlink()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
