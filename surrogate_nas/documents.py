@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.outputs import SPLITS, Outputs, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -202,8 +203,8 @@ def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str,
     ]
 
 
-def record_document(costing: Costing, record: Record) -> dict[str, Any]:
-    """A record without its outputs."""
+def record_document(costing: Costing, record: Record, outputs: Outputs | None = None) -> dict[str, Any]:
+    """A record; of its outputs, where they are given, the accuracy of each exit."""
     cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
@@ -216,11 +217,17 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
         "macs": cost.macs()[0].tolist(),
         "parameters": int(cost.parameters[0]),
         "exits": [e + 1 for e in record.architecture.exit_positions],
+        "accuracies": None if outputs is None else _accuracies(outputs),
         "prediction": proposal.prediction,
         "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
         "seconds": record.seconds,
         "provenance": dict(record.provenance),
     }
+
+
+def _accuracies(outputs: Outputs) -> dict[Split, list[float]]:
+    """By split, the share of all its images that each exit answers right, in the order of the exits."""
+    return {split: outputs[split].right.mean(axis=1).tolist() for split in SPLITS}
 
 
 def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
