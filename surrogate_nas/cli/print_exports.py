@@ -20,9 +20,9 @@ EXPORT_COLUMNS: dict[str, Quantity | None] = {
     "setting": None,
     "thresholds": None,
     "test accuracy [95 %]": "accuracy",
-    "expected MACs on test": "expected_macs",
+    "expected test MACs": "expected_macs",
     "to the end": "worst_macs",
-    "exit rates % on test": None,
+    "test exit rates %": None,
 }
 
 

@@ -58,8 +58,8 @@ def print_answers(answers: Sequence["Answer"]) -> None:
         for a in answers[:MOST_ROWS]
     ]
     columns = (
-        "accuracy on tune [90 %]",
-        "expected MACs on tune [90 %]",
+        "tune accuracy [90 %]",
+        "expected tune MACs [90 %]",
         "worst MACs",
         "parameters",
         "P(feasible)",
@@ -87,7 +87,7 @@ def _print_answer(answer: "Answer") -> None:
         (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))
         for e, (macs, p, a) in enumerate(exits, 1)
     ]
-    print_table("", ("exit", "MACs", "probability on tune [90 %]", "accuracy on tune of those who leave [90 %]"), rows)
+    print_table("", ("exit", "MACs", "tune probability [90 %]", "tune accuracy of those who leave [90 %]"), rows)
     for training in answer.trained:
         rates = " ".join(f"{rate:.3f}" for rate in training["rates"])
         console.print(

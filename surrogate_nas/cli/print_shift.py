@@ -18,9 +18,9 @@ COLUMNS = (
     "test images",
     "level",
     "test accuracy [95 %]",
-    "expected MACs on test",
+    "expected test MACs",
     "× clean",
-    "exit rates % on test",
+    "test exit rates %",
     "limits hold",
 )
 QUANTITIES: tuple[Quantity | None, ...] = (None, None, "accuracy", "expected_macs", None, None, None)

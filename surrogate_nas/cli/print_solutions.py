@@ -18,8 +18,8 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
     "temperatures": None,
     "tune accuracy": None,
     "test accuracy [95 %]": "accuracy",
-    "expected MACs on test": "expected_macs",
-    "exit rates % on test": None,
+    "expected test MACs": "expected_macs",
+    "test exit rates %": None,
     "thresholds": None,
 }
 
@@ -54,11 +54,11 @@ def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limit
         "network": None,
         "origin": None,
         "test accuracy [95 %]": "accuracy",
-        "expected MACs on test": "expected_macs",
-        **({"expected cost on test": "expected_cost"} if solutions[0].test.cost else {}),
+        "expected test MACs": "expected_macs",
+        **({"expected test cost": "expected_cost"} if solutions[0].test.cost else {}),
         "worst MACs": "worst_macs",
         "parameters": "parameters",
-        "exit rates % on test": None,
+        "test exit rates %": None,
         "thresholds": None,
     }
     rows = [marked(_cells(s), [*columns.values()], s.test.broken_names(limits)) for s in solutions]
@@ -93,9 +93,9 @@ def print_finals(document: dict[str, Any]) -> None:
         "seeds": None,
         "test accuracy": "accuracy",
         "95 % interval": None,
-        "expected MACs on test": "expected_macs",
-        **({"expected cost on test": "expected_cost"} if any(f["test_expected_cost"] for _, f in found) else {}),
-        "test accuracy in the search": None,
+        "expected test MACs": "expected_macs",
+        **({"expected test cost": "expected_cost"} if any(f["test_expected_cost"] for _, f in found) else {}),
+        "test, in the search": None,
         "encoding": None,
     }
     rows = [marked([budget, *_final_cells(f)], [*columns.values()], f["broken_on_test"]) for budget, f in found]
@@ -148,12 +148,12 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
     columns = (
         "network",
         "trainings",
-        "expected MACs on tune",
-        "tune accuracy, claimed",
-        "tune accuracy, again",
-        "points on tune",
-        "test accuracy, claimed",
-        "test accuracy, again",
+        "expected tune MACs",
+        "tune, claimed",
+        "tune, again",
+        "tune, points",
+        "test, claimed",
+        "test, again",
     )
     note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
     print_table("The front trained again", columns, rows, with_legend(note, rows))
@@ -171,9 +171,9 @@ def print_ladder(rungs: Sequence["Rung"], network: str, limits: "Limits") -> Non
         "thresholds": None,
         "tune accuracy": None,
         "test accuracy [95 %]": "accuracy",
-        "expected MACs on test [95 %]": "expected_macs",
-        **({"expected cost on test": "expected_cost"} if rungs[0].solution.test.cost else {}),
-        "exit rates % on test": None,
+        "expected test MACs [95 %]": "expected_macs",
+        **({"expected test cost": "expected_cost"} if rungs[0].solution.test.cost else {}),
+        "test exit rates %": None,
     }
     rows = [marked(_rung_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in rungs]
     note = "thresholds were chosen on tune, to keep the budget there; intervals are over test images drawn anew"

@@ -15,9 +15,9 @@ SETTING_COLUMNS: dict[str, Quantity | None] = {
     "setting": None,
     "thresholds": None,
     "test accuracy % [95 %]": "accuracy",
-    "expected MACs on test": "expected_macs",
-    "95 % of MACs on test": "p95_macs",
-    "exit rates % on test": None,
+    "expected test MACs": "expected_macs",
+    "95 % of test MACs": "p95_macs",
+    "test exit rates %": None,
 }
 
 

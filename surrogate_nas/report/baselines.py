@@ -15,7 +15,7 @@ COLUMNS: dict[str, Quantity | None] = {
     "thresholds": None,
     "test accuracy": "accuracy",
     "95 % interval": None,
-    "expected MACs on test": "expected_macs",
+    "expected test MACs": "expected_macs",
     "parameters": "parameters",
 }
 

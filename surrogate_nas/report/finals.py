@@ -15,10 +15,10 @@ COLUMNS: dict[str, Quantity | None] = {
     "test accuracy": "accuracy",
     "95 % interval": None,
     "sd over seeds": None,
-    "expected MACs on test": "expected_macs",
+    "expected test MACs": "expected_macs",
     "test accuracy in the search": None,
 }
-WITH_COST: dict[str, Quantity | None] = {**COLUMNS, "expected cost on test": "expected_cost"}
+WITH_COST: dict[str, Quantity | None] = {**COLUMNS, "expected test cost": "expected_cost"}
 
 
 def finals_section(contents: Contents) -> str:

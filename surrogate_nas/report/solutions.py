@@ -22,10 +22,10 @@ COLUMNS: dict[str, Quantity | None] = {
     "test accuracy": "accuracy",
     "95 % interval": None,
     "tune accuracy": None,
-    "expected MACs on test": "expected_macs",
+    "expected test MACs": "expected_macs",
     "worst-case MACs": "worst_macs",
     "parameters": "parameters",
-    "exit rates on test (%)": None,
+    "test exit rates (%)": None,
     "thresholds": None,
 }
 

@@ -144,10 +144,10 @@ def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
     print_finals(document)
     out = " ".join(capsys.readouterr().out.split())
     assert out.startswith("At full fidelity max cost on tune best seed")
-    assert "expected MACs on test expected cost on test test accuracy in the search" in out
+    assert "expected test MACs expected test cost test, in the search" in out
     assert "No network keeps expected cost ≤ 0.01 on tune." in out
     page = finals_section(Contents.of(study))
-    assert "expected cost on test</th>" in page
+    assert "expected test cost</th>" in page
     assert f"{study.finals()[0].test_cost:,.1f}</td>" in page
 
 
