@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.outputs import SPLITS, Outputs, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -13,6 +14,7 @@ from surrogate_nas.study.baselines import name_of
 
 if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
+    from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.finals import Final, RankAgreement
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
@@ -25,8 +27,8 @@ def measurement_document(figures: "Measured") -> dict[str, Any]:
     return {name: getattr(figures, name) for name in figures.__slots__}
 
 
-def solution_document(solution: "Solution") -> dict[str, Any]:
-    """A trained network at an operating point, with its tune and test figures."""
+def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
+    """A trained network at an operating point, with its tune and test figures, and the limits broken on test."""
     return {
         "id": solution.record.id,
         "encoding": str(solution.record.architecture),
@@ -38,22 +40,23 @@ def solution_document(solution: "Solution") -> dict[str, Any]:
         "parameters": solution.parameters,
         "tune": measurement_document(solution.tune),
         "test": measurement_document(solution.test),
+        "broken_on_test": solution.test.broken_names(limits),
     }
 
 
 def front_document(study: "Study", page: Path) -> dict[str, Any]:
     """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
-    records, front = study.archive.records(), study.front()
+    records, front, limits = study.archive.records(), study.front(), study.settings.limits
     return {
         "study": str(study.path),
         "report": str(page),
-        "limits": study.settings.limits.model_dump(),
+        "limits": limits.model_dump(),
         "trainings": len(records),
         "searched": sum(r.proposal.origin == "search" for r in records),
         "failed": sum(r.failure is not None for r in records),
         "hypervolume": study.hypervolume()[-1],
-        "front": [solution_document(s) for s in front],
-        "nearest": None if front else solution_document(study.nearest()),
+        "front": [solution_document(s, limits) for s in front],
+        "nearest": None if front else solution_document(study.nearest(), limits),
     }
 
 
@@ -69,22 +72,32 @@ def finals_document(
     limits, objective = study.settings.limits, study.settings.objective
     within_budgets = {}
     for budget in budgets:
-        within = study.finals(limits.with_budget(objective, budget))
-        within_budgets[f"{budget:g}"] = final_document(within[0]) if within else None
+        budget_limits = limits.with_budget(objective, budget)
+        within = study.finals(budget_limits)
+        within_budgets[_key(budget)] = final_document(within[0], budget_limits) if within else None
     return {
         "study": str(study.path),
         "report": None if page is None else str(page),
         "limits": limits.model_dump(),
         "recipe": study.settings.full_recipe.model_dump(),
         "search_recipe": study.settings.recipe.model_dump(),
-        "finals": [final_document(f) for f in finals],
+        "finals": [final_document(f, limits) for f in finals],
         f"within_{on_expected(objective).name}": within_budgets,
         "ranking": None if agreement is None else {"tau": agreement.tau, "networks": agreement.n},
     }
 
 
-def final_document(final: "Final") -> dict[str, Any]:
-    """One architecture at full fidelity."""
+def _key(budget: float) -> str:
+    """A budget as text, to its last digit.
+
+    >>> _key(3e6), _key(3125709.0), _key(0.01)
+    ('3e+06', '3125709.0', '0.01')
+    """
+    return short if float(short := f"{budget:g}") == budget else repr(float(budget))
+
+
+def final_document(final: "Final", limits: "Limits") -> dict[str, Any]:
+    """One architecture at full fidelity, found within limits."""
     return {
         "encoding": str(final.architecture),
         "seeds": len(final.solutions),
@@ -95,14 +108,15 @@ def final_document(final: "Final") -> dict[str, Any]:
         "test_expected_macs": final.test_macs,
         "test_expected_cost": final.test_cost,
         "tune_accuracy": final.tune_accuracy,
-        "low_fidelity": None if final.low is None else solution_document(final.low),
+        "broken_on_test": final.broken_names(limits),
+        "low_fidelity": None if final.low is None else solution_document(final.low, limits),
         "best": final.best.record.id,
-        "trainings": [solution_document(s) for s in final.solutions],
+        "trainings": [solution_document(s, limits) for s in final.solutions],
     }
 
 
-def verification_document(verifications: Sequence["Verification"]) -> list[dict[str, Any]]:
-    """One object per verified architecture of the front."""
+def verification_document(verifications: Sequence["Verification"], limits: "Limits") -> list[dict[str, Any]]:
+    """One object per verified architecture of the front within limits."""
     return [
         {
             "encoding": str(v.architecture),
@@ -112,7 +126,10 @@ def verification_document(verifications: Sequence["Verification"]) -> list[dict[
             "test_accuracy_claimed": v.claimed("test"),
             "test_accuracy_again": v.again("test"),
             "claims": [
-                {"claimed": solution_document(c.solution), "again": [solution_document(s) for s in c.again]}
+                {
+                    "claimed": solution_document(c.solution, limits),
+                    "again": [solution_document(s, limits) for s in c.again],
+                }
                 for c in v.claims
             ],
         }
@@ -123,7 +140,11 @@ def verification_document(verifications: Sequence["Verification"]) -> list[dict[
 def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
     """One object per setting of a ladder, cheapest first."""
     return [
-        {"budget": r.budget, "test_accuracy_interval": list(r.test_accuracy_interval), **solution_document(r.solution)}
+        {
+            "budget": r.budget,
+            "test_accuracy_interval": list(r.test_accuracy_interval),
+            **solution_document(r.solution, r.limits),
+        }
         for r in rungs
     ]
 
@@ -182,8 +203,8 @@ def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str,
     ]
 
 
-def record_document(costing: Costing, record: Record) -> dict[str, Any]:
-    """A record without its outputs."""
+def record_document(costing: Costing, record: Record, outputs: Outputs | None = None) -> dict[str, Any]:
+    """A record; of its outputs, where they are given, the accuracy of each exit."""
     cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
@@ -196,11 +217,17 @@ def record_document(costing: Costing, record: Record) -> dict[str, Any]:
         "macs": cost.macs()[0].tolist(),
         "parameters": int(cost.parameters[0]),
         "exits": [e + 1 for e in record.architecture.exit_positions],
+        "accuracies": None if outputs is None else _accuracies(outputs),
         "prediction": proposal.prediction,
         "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
         "seconds": record.seconds,
         "provenance": dict(record.provenance),
     }
+
+
+def _accuracies(outputs: Outputs) -> dict[Split, list[float]]:
+    """By split, the share of all its images that each exit answers right, in the order of the exits."""
+    return {split: outputs[split].right.mean(axis=1).tolist() for split in SPLITS}
 
 
 def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:

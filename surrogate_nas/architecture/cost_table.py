@@ -61,6 +61,8 @@ class CostTable:
         if not rows or len(rows[0]) < 2 or rows[0][0] != UNIT:
             got = ",".join(rows[0]) if rows else "an empty file"
             raise InputError(f"{path}, line 1: the header is 'unit' and the name of the cost, got {got!r}")
+        if len(set(rows[0][2:])) < len(rows[0][2:]):
+            raise InputError(f"{path}, line 1: columns need different names, got {','.join(rows[0])!r}")
         entries: dict[str, Entry] = {}
         for line, row in enumerate(rows[1:], 2):
             where = f"{path}, line {line}"

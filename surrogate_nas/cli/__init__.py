@@ -63,7 +63,6 @@ app.add_typer(catalogue.datasets_app, name="datasets", invoke_without_command=Tr
 
 def main() -> None:
     """Run the command line; every error is one line on stderr."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")  # botorch's, at import
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _interrupt)

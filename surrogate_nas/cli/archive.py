@@ -60,19 +60,21 @@ def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> N
     from surrogate_nas.documents import calibration_document, record_document
 
     record = home.archive.find(network)
-    exits = [] if record.failure else ExitCalibration.of(record.architecture, home.archive.outputs(record.id))
-    document = {**record_document(home.costing, record), "calibration": calibration_document(exits)}
+    outputs = None if record.failure else home.archive.outputs(record.id)
+    exits = [] if outputs is None else ExitCalibration.of(record.architecture, outputs)
+    document = {**record_document(home.costing, record, outputs), "calibration": calibration_document(exits)}
     answer(document, as_json, lambda: typer.echo(json.dumps(document, indent=2)))
 
 
 @archive_app.command("dump")
 def archive_dump(study: StudyPath) -> None:
-    """Write every record, without its outputs, as a line of JSON."""
+    """Write every record as a line of JSON; of its outputs only the accuracy of each exit, on tune and on test."""
     home = open_study(study, {})
     from surrogate_nas.documents import record_document
 
     for record in home.archive.records():
-        typer.echo(json.dumps(record_document(home.costing, record)))
+        outputs = None if record.failure else home.archive.outputs(record.id)
+        typer.echo(json.dumps(record_document(home.costing, record, outputs)))
 
 
 @archive_app.command("merge")

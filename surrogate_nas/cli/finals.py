@@ -76,7 +76,7 @@ def verify(
     from surrogate_nas.documents import verification_document
     from surrogate_nas.study.study import Study
 
-    document = verification_document(Study(home).verify(networks or [], seeds=seeds))
+    document = verification_document(Study(home).verify(networks or [], seeds=seeds), home.settings.limits)
     answer(document, as_json, lambda: print_verification(document))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from surrogate_nas.exits.limit_table import BREAKS, BREAKS_LEGEND
+
 MOST_ROWS = 12
 WIDTH_OF_FILES = 180
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
@@ -23,6 +25,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
+
+
+def with_legend(note: str, rows: Sequence[Sequence[str]]) -> str:
+    """A note on a table, with the meaning of the sign of broken limits where a cell has it."""
+    return f"{note}\n{BREAKS_LEGEND}" if any(BREAKS in cell for row in rows for cell in row) else note
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str) -> None:

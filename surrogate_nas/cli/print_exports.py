@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.cli.output import console, print_table, with_legend
+from surrogate_nas.exits.limit_table import Quantity, marked
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
@@ -15,6 +16,14 @@ from surrogate_nas.foundation.errors import InputError
 
 MOST_SHOWN = 20
 PERCENT = 100
+EXPORT_COLUMNS: dict[str, Quantity | None] = {
+    "setting": None,
+    "thresholds": None,
+    "test accuracy [95 %]": "accuracy",
+    "expected test MACs": "expected_macs",
+    "to the end": "worst_macs",
+    "test exit rates %": None,
+}
 
 
 @contextmanager
@@ -55,25 +64,23 @@ def print_export(export: Export) -> None:
     for i, setting in enumerate(manifest["settings"]):
         test = setting["test"]
         low, high = test["accuracy_interval"]
-        rows.append(
-            [
-                f"{i} *" if i == manifest["default_setting"] else f"{i}",
-                ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
-                f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
-                f"{test['expected_macs']:,.0f}",
-                f"{setting['macs'][-1]:,}",
-                " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
-            ]
+        cells = (
+            f"{i} *" if i == manifest["default_setting"] else f"{i}",
+            ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
+            f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
+            f"{test['expected_macs']:,.0f}",
+            f"{setting['macs'][-1]:,}",
+            " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
         )
-    columns = ("setting", "thresholds", "test accuracy [95 %]", "expected MACs", "to the end", "exit rates %")
+        rows.append(marked(cells, [*EXPORT_COLUMNS.values()], setting["broken_on_test"]))
     images = manifest["settings"][0]["test"]["images"]
     note = (
-        f"* within {Limits(**manifest['limits'])}. Logits differ from PyTorch's by at most "
-        f"{export.logit_difference:.2g}; all {images:,} test images leave where they should, at every setting\n"
-        f"{export.folder}"
+        f"* within {Limits(**manifest['limits'])} on tune; the others are for other budgets. Logits differ from "
+        f"PyTorch's by at most {export.logit_difference:.2g}; all {images:,} test images leave where they should, "
+        f"at every setting\n{export.folder}"
     )
-    print_table(f"Exported network {manifest['network']}", columns, rows)
-    console.print(note, soft_wrap=True)
+    print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows)
+    console.print(with_legend(note, rows), soft_wrap=True)
 
 
 def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
@@ -109,7 +116,7 @@ def print_latency(document: Mapping[str, Any]) -> None:
         f"µs per batch, {document['threads']} thread of ONNX Runtime on {machine['processor']}; "
         "mean: over batches, of each one's median\n"
         f"batch 1: routed takes {single['routed_over_to_the_end']:.2f} of the time to the end, for "
-        f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs; "
+        f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs on all test images; "
         f"{single['routed_over_composed']:.2f} of what its pieces take by themselves"
     )
     print_table(

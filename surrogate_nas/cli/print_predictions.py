@@ -29,8 +29,9 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
         f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
-        "what the best of the predicted top 5 lacks to the best. Errors of MACs are relative. size: a linear trend on "
-        f"MACs and parameters; sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
+        "what the best of the predicted top 5 lacks to the best. All of it on the tune split. Errors of MACs are "
+        "relative. size: a linear trend on MACs and parameters; sorting by MACs ranks accuracy with τ "
+        f"{surrogate.chosen_validation.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
     print_table("Surrogates on networks they never saw", columns, rows, note)
@@ -57,8 +58,8 @@ def print_answers(answers: Sequence["Answer"]) -> None:
         for a in answers[:MOST_ROWS]
     ]
     columns = (
-        "accuracy [90 %]",
-        "expected MACs [90 %]",
+        "tune accuracy [90 %]",
+        "expected tune MACs [90 %]",
         "worst MACs",
         "parameters",
         "P(feasible)",
@@ -66,26 +67,27 @@ def print_answers(answers: Sequence["Answer"]) -> None:
         "trained",
         "encoding",
     )
-    print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows)
+    note = "predictions of what a training would measure on tune; limits are judged by them"
+    print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows, note)
 
 
 def _print_answer(answer: "Answer") -> None:
     console.print(f"{answer.encoding}\nthresholds {answer.thresholds}", soft_wrap=True)
     console.print(
-        f"predicted: accuracy {_interval(answer.accuracy, '.3f')}, "
+        f"predicted on tune: accuracy {_interval(answer.accuracy, '.3f')}, "
         f"expected MACs {_interval(answer.expected_macs, ',.0f')}, P(feasible) {answer.feasible_probability:.2f}; "
         f"exact: worst-case MACs {answer.worst_macs:,}, parameters {answer.parameters:,}, "
         f"bytes of weights {answer.weight_bytes:,} and of activations {answer.activation_bytes:,}",
         soft_wrap=True,
     )
     if answer.cost is not None:
-        console.print(f"expected cost by the table {_interval(answer.cost, ',.1f')}")
+        console.print(f"expected cost on tune by the table {_interval(answer.cost, ',.1f')}")
     exits = zip(answer.macs, answer.exit_probabilities, answer.exit_accuracies, strict=True)
     rows = [
         (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))
         for e, (macs, p, a) in enumerate(exits, 1)
     ]
-    print_table("", ("exit", "MACs", "probability [90 %]", "accuracy of those who leave [90 %]"), rows)
+    print_table("", ("exit", "MACs", "tune probability [90 %]", "tune accuracy of those who leave [90 %]"), rows)
     for training in answer.trained:
         rates = " ".join(f"{rate:.3f}" for rate in training["rates"])
         console.print(

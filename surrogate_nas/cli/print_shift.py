@@ -5,19 +5,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.cli.output import console, print_table, with_legend
 from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
 from surrogate_nas.documents import measurement_document, solution_document
+from surrogate_nas.exits.limit_table import Quantity, marked
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.study.query_files import exit_columns
 from surrogate_nas.study.shift import Shift, ShiftedImages
+
+COLUMNS = (
+    "test images",
+    "level",
+    "test accuracy [95 %]",
+    "expected test MACs",
+    "× clean",
+    "test exit rates %",
+    "limits hold",
+)
+QUANTITIES: tuple[Quantity | None, ...] = (None, None, "accuracy", "expected_macs", None, None, None)
 
 
 def document(shift: Shift) -> dict[str, Any]:
     """All results of a shift as a JSON document."""
     return {
-        "network": solution_document(shift.solution),
+        "network": solution_document(shift.solution, shift.limits),
         "limits": shift.limits.model_dump(),
         "clean": _row_document(shift.clean),
         "shifted": [_row_document(row) for row in shift.shifted],
@@ -48,22 +60,20 @@ def show(shift: Shift) -> None:
     rows = []
     for row in (shift.clean, *shift.shifted):
         m = row.measured
-        rows.append(
-            (
-                row.corruption,
-                row.level or "–",
-                f"{m.accuracy:.4f} [{m.accuracy_interval[0]:.4f}, {m.accuracy_interval[1]:.4f}]",
-                f"{m.expected_macs:,.0f}",
-                f"{m.expected_macs / clean.expected_macs:.2f}",
-                percentages(m.rates),
-                f"no: {', '.join(b.limit.words for b in row.broken)}" if row.broken else "yes",
-            )
+        cells = (
+            row.corruption,
+            row.level or "–",
+            f"{m.accuracy:.4f} [{m.accuracy_interval[0]:.4f}, {m.accuracy_interval[1]:.4f}]",
+            f"{m.expected_macs:,.0f}",
+            f"{m.expected_macs / clean.expected_macs:.2f}",
+            percentages(m.rates),
+            f"no: {', '.join(b.limit.words for b in row.broken)}" if row.broken else "yes",
         )
-    columns = ("images", "level", "accuracy [95 %]", "expected MACs", "× clean", "exit rates %", "limits hold")
+        rows.append(marked(cells, QUANTITIES, [b.limit.name for b in row.broken]))
     point = shift.solution.operating_point
     title = f"{shift.solution.record.id} at {point}, limits: {shift.limits}"
-    note = f"{clean.n} test images; thresholds were chosen on clean images and stay as they are"
-    print_table(title, columns, rows, note)
+    note = f"{clean.n} test images; thresholds were chosen on clean tune images and stay as they are"
+    print_table(title, COLUMNS, rows, with_legend(note, rows))
     console.print(
         f"mean over {len(shift.shifted)}: accuracy {shift.mean_accuracy:.4f}, expected MACs {shift.mean_macs:,.0f}, "
         f"{shift.mean_macs / clean.expected_macs:.2f} times those of clean images",

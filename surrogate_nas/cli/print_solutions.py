@@ -4,13 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.output import MOST_ROWS, console, print_table
-from surrogate_nas.exits.limit_table import LIMITS, rounded_text
+from surrogate_nas.cli.output import MOST_ROWS, console, print_table, with_legend
+from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, marked, raised_text
 from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
+    from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.results import Rung, Solution
     from surrogate_nas.study.study import Study
+
+POLICY_COLUMNS: dict[str, Quantity | None] = {
+    "policy": None,
+    "temperatures": None,
+    "tune accuracy": None,
+    "test accuracy [95 %]": "accuracy",
+    "expected test MACs": "expected_macs",
+    "test exit rates %": None,
+    "thresholds": None,
+}
 
 
 def print_front(study: "Study", page: Path) -> None:
@@ -20,80 +31,82 @@ def print_front(study: "Study", page: Path) -> None:
     failed = sum(r.failure is not None for r in records)
     why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
+    limits = study.settings.limits
     if front:
         solutions = [front[i] for i in evenly(len(front), MOST_ROWS)]
-        print_solutions(solutions, f"Front within {study.settings.limits}: {len(solutions)} of {len(front)} solutions")
+        title = f"Front within {limits} on tune: {len(solutions)} of {len(front)} solutions"
+        _print_solutions(solutions, title, limits)
     else:
         nearest = study.nearest()
-        broken = ", ".join(map(str, nearest.tune.broken(study.settings.limits)))
-        console.print(f"No trained network keeps {study.settings.limits}. The nearest: {broken}.", soft_wrap=True)
-        print_solutions([nearest], "The nearest")
+        broken = ", ".join(map(str, nearest.tune.broken(limits)))
+        console.print(f"No trained network keeps {limits} on tune. The nearest: {broken}.", soft_wrap=True)
+        _print_solutions([nearest], "The nearest", limits)
     console.print(f"report: {page}", soft_wrap=True)
 
 
-def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
-    """Print test figures of solutions."""
-    rows: list[tuple[object, ...]] = []
-    for s in solutions:
-        low, high = s.test.accuracy_interval
-        rows.append(
-            (
-                s.record.id,
-                s.record.proposal.origin,
-                f"{s.test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-                f"{s.test.expected_macs:,.0f}",
-                f"{s.test.worst_macs:,}",
-                f"{s.parameters:,}",
-                percentages(s.test.rates),
-                s.operating_point,
-            )
-        )
-    columns = [
-        "network",
-        "origin",
-        "test accuracy [95 %]",
-        "expected MACs",
-        "worst MACs",
-        "parameters",
-        "exit rates %",
-        "thresholds",
-    ]
-    if costs := [s.test.cost for s in solutions if s.test.cost]:
-        columns.insert(4, "expected cost")
-        rows = [(*row[:4], f"{cost[0]:,.1f}", *row[4:]) for row, cost in zip(rows, costs, strict=True)]
+def print_tuned(solution: "Solution", network: str, limits: "Limits") -> None:
+    """Print test figures of a network at the thresholds chosen within limits on tune."""
+    _print_solutions([solution], f"{network} within {limits} on tune", limits)
+
+
+def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limits") -> None:
+    columns: dict[str, Quantity | None] = {
+        "network": None,
+        "origin": None,
+        "test accuracy [95 %]": "accuracy",
+        "expected test MACs": "expected_macs",
+        **({"expected test cost": "expected_cost"} if solutions[0].test.cost else {}),
+        "worst MACs": "worst_macs",
+        "parameters": "parameters",
+        "test exit rates %": None,
+        "thresholds": None,
+    }
+    rows = [marked(_cells(s), [*columns.values()], s.test.broken_names(limits)) for s in solutions]
     note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
-    print_table(title, columns, rows, note)
+    print_table(title, [*columns], rows, with_legend(note, rows))
+
+
+def _cells(solution: "Solution") -> list[object]:
+    test, (low, high) = solution.test, solution.test.accuracy_interval
+    return [
+        solution.record.id,
+        solution.record.proposal.origin,
+        f"{test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
+        f"{test.expected_macs:,.0f}",
+        *([f"{test.cost[0]:,.1f}"] if test.cost else []),
+        f"{test.worst_macs:,}",
+        f"{solution.parameters:,}",
+        percentages(test.rates),
+        solution.operating_point,
+    ]
 
 
 def print_finals(document: dict[str, Any]) -> None:
     """Print the networks at full fidelity of a `finals_document`."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
-    finals = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
+    finals = [(exact_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
     finals = finals or [("of the study", f) for f in document["finals"]]
-    columns = [
-        f"max {row.unit}",
-        "best seed",
-        "seeds",
-        "test accuracy",
-        "95 % interval",
-        "expected MACs",
-        "in the search",
-        "encoding",
-    ]
-    rows = [[budget, *_final_cells(f)] for budget, f in finals if f is not None]
-    costs = [f["test_expected_cost"] for _, f in finals if f is not None]
-    if any(cost is not None for cost in costs):
-        columns.insert(6, "expected cost")
-        for cells, cost in zip(rows, costs, strict=True):
-            cells.insert(6, f"{cost:,.1f}")
+    found = [(budget, f) for budget, f in finals if f is not None]
+    columns: dict[str, Quantity | None] = {
+        f"max {row.unit} on tune": None,
+        "best seed": None,
+        "seeds": None,
+        "test accuracy": "accuracy",
+        "95 % interval": None,
+        "expected test MACs": "expected_macs",
+        **({"expected test cost": "expected_cost"} if any(f["test_expected_cost"] for _, f in found) else {}),
+        "test, in the search": None,
+        "encoding": None,
+    }
+    rows = [marked([budget, *_final_cells(f)], [*columns.values()], f["broken_on_test"]) for budget, f in found]
     note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
-    print_table("At full fidelity", columns, rows, note)
+    print_table("At full fidelity", [*columns], rows, with_legend(note, rows))
     missing = [budget for budget, f in finals if f is None]
     if missing:
-        console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)}.")
+        console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)} on tune.")
     if document["ranking"] is not None:
         console.print(
-            f"ranking of {document['ranking']['networks']} networks, search against full fidelity: "
+            f"ranking of {document['ranking']['networks']} networks on tune, search against full fidelity: "
             f"τ {document['ranking']['tau']:.2f}"
         )
     if document["report"] is not None:
@@ -108,6 +121,7 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
         f"{final['test_accuracy']:.4f}",
         f"[{low:.4f}, {high:.4f}]",
         f"{final['test_expected_macs']:,.0f}",
+        *([] if final["test_expected_cost"] is None else [f"{final['test_expected_cost']:,.1f}"]),
         "–" if final["low_fidelity"] is None else f"{final['low_fidelity']['test']['accuracy']:.4f}",
         final["encoding"],
     ]
@@ -119,30 +133,30 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]
         claimed, again = v["tune_accuracy_claimed"], v["tune_accuracy_again"]
-        rows.append(
-            (
-                v["claims"][0]["claimed"]["id"],
-                v["trainings"],
-                f"{min(macs):,.0f} – {max(macs):,.0f}",
-                f"{claimed:.4f}",
-                f"{again:.4f}",
-                f"{100 * (again - claimed):+.2f}",
-                f"{v['test_accuracy_claimed']:.4f}",
-                f"{v['test_accuracy_again']:.4f}",
-            )
+        cells = (
+            v["claims"][0]["claimed"]["id"],
+            v["trainings"],
+            f"{min(macs):,.0f} – {max(macs):,.0f}",
+            f"{claimed:.4f}",
+            f"{again:.4f}",
+            f"{100 * (again - claimed):+.2f}",
+            f"{v['test_accuracy_claimed']:.4f}",
+            f"{v['test_accuracy_again']:.4f}",
         )
+        broken = {name for claim in v["claims"] for name in claim["claimed"]["broken_on_test"]}
+        rows.append(marked(cells, [None] * len(cells), broken))
     columns = (
         "network",
         "trainings",
-        "expected MACs",
+        "expected tune MACs",
         "tune, claimed",
         "tune, again",
-        "points",
+        "tune, points",
         "test, claimed",
         "test, again",
     )
     note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
-    print_table("The front trained again", columns, rows, note)
+    print_table("The front trained again", columns, rows, with_legend(note, rows))
     if document:
         points = [100 * (v["tune_accuracy_again"] - v["tune_accuracy_claimed"]) for v in document]
         console.print(f"on average {sum(points) / len(points):+.2f} points on tune")
@@ -150,55 +164,53 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
         console.print("Nothing that is on the front keeps its cost with another seed.")
 
 
-def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
-    """Print test figures of a ladder."""
-    rows = []
-    for r in rungs:
-        test, (low, high), (least, most) = (
-            r.solution.test,
-            r.test_accuracy_interval,
-            r.solution.test.expected_macs_interval,
-        )
-        rows.append(
-            (
-                f"{r.budget:,.0f}",
-                r.solution.operating_point,
-                f"{r.solution.tune.accuracy:.4f}",
-                f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
-                f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
-                percentages(test.rates),
-            )
-        )
-    columns = ("budget", "thresholds", "tune accuracy", "test accuracy [95 %]", "expected MACs [95 %]", "exit rates %")
-    print_table(title, columns, rows, "thresholds were chosen on tune; intervals are over test images drawn anew")
+def print_ladder(rungs: Sequence["Rung"], network: str, limits: "Limits") -> None:
+    """Print the settings of a ladder within limits."""
+    columns: dict[str, Quantity | None] = {
+        "budget on tune": None,
+        "thresholds": None,
+        "tune accuracy": None,
+        "test accuracy [95 %]": "accuracy",
+        "expected test MACs [95 %]": "expected_macs",
+        **({"expected test cost": "expected_cost"} if rungs[0].solution.test.cost else {}),
+        "test exit rates %": None,
+    }
+    rows = [marked(_rung_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in rungs]
+    note = "thresholds were chosen on tune, to keep the budget there; intervals are over test images drawn anew"
+    print_table(f"{network} within {limits} on tune", [*columns], rows, with_legend(note, rows))
 
 
-def print_policies(solutions: Sequence["Solution"], title: str) -> None:
-    """Print test figures of one network under several policies."""
+def _rung_cells(rung: "Rung") -> list[object]:
+    test, (low, high) = rung.solution.test, rung.test_accuracy_interval
+    least, most = test.expected_macs_interval
+    return [
+        raised_text(rung.budget),
+        rung.solution.operating_point,
+        f"{rung.solution.tune.accuracy:.4f}",
+        f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
+        f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
+        *([f"{test.cost[0]:,.1f}"] if test.cost else []),
+        percentages(test.rates),
+    ]
+
+
+def print_policies(solutions: Sequence["Solution"], network: str, limits: "Limits") -> None:
+    """Print one network under several policies, each at its best thresholds within limits."""
     rows = []
     for s in solutions:
         point, test = s.operating_point, s.test
-        rows.append(
-            (
-                point.policy,
-                " ".join(f"{T:.2f}" for T in point.temperatures) or "–",
-                f"{s.tune.accuracy:.4f}",
-                f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
-                f"{test.expected_macs:,.0f}",
-                percentages(test.rates),
-                point,
-            )
+        cells = (
+            point.policy,
+            " ".join(f"{T:.2f}" for T in point.temperatures) or "–",
+            f"{s.tune.accuracy:.4f}",
+            f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
+            f"{test.expected_macs:,.0f}",
+            percentages(test.rates),
+            point,
         )
-    columns = (
-        "policy",
-        "temperatures",
-        "tune accuracy",
-        "test accuracy [95 %]",
-        "expected MACs",
-        "exit rates %",
-        "thresholds",
-    )
-    print_table(title, columns, rows, "each at the thresholds that are best on tune; all other figures are of test")
+        rows.append(marked(cells, [*POLICY_COLUMNS.values()], test.broken_names(limits)))
+    note = "each at the thresholds that are best on tune; all other figures are of test"
+    print_table(f"{network} within {limits} on tune", [*POLICY_COLUMNS], rows, with_legend(note, rows))
 
 
 def percentages(rates: Sequence[float]) -> str:

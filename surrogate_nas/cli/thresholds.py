@@ -21,7 +21,7 @@ def tune(
 ) -> None:
     """Choose thresholds of a trained network within limits, by default the study's, without training."""
     home = open_study(study, {})
-    from surrogate_nas.cli.print_solutions import print_solutions
+    from surrogate_nas.cli.print_solutions import print_tuned
     from surrogate_nas.documents import curve_document, solution_document
     from surrogate_nas.study.study import Study
 
@@ -32,10 +32,10 @@ def tune(
     document = {
         "limits": effective_limits.model_dump(),
         "method": method,
-        **solution_document(solution),
+        **solution_document(solution, effective_limits),
         "curve": curve,
     }
-    answer(document, as_json, lambda: print_solutions([solution], f"{network} within {effective_limits}"))
+    answer(document, as_json, lambda: print_tuned(solution, network, effective_limits))
 
 
 @takes_limits
@@ -57,7 +57,7 @@ def ladder(
 
     effective_limits = limits_of(limits, home)
     settings = Study(home).ladder(network, effective_limits, rungs)
-    answer(ladder_document(settings), as_json, lambda: print_ladder(settings, f"{network} within {effective_limits}"))
+    answer(ladder_document(settings), as_json, lambda: print_ladder(settings, network, effective_limits))
 
 
 @takes_limits
@@ -78,5 +78,5 @@ def policies(
 
     effective_limits = limits_of(limits, home)
     solutions = Study(home).compare_policies(network, effective_limits)
-    document = [solution_document(s) for s in solutions]
-    answer(document, as_json, lambda: print_policies(solutions, f"{network} within {effective_limits}"))
+    document = [solution_document(s, effective_limits) for s in solutions]
+    answer(document, as_json, lambda: print_policies(solutions, network, effective_limits))

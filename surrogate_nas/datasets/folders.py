@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from PIL import Image
 
 from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages
-from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, some, untested_classes
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, no_images, some, untested_classes
 from surrogate_nas.datasets.pixels import Pixels
 from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
@@ -32,12 +32,26 @@ class _Layout:
     train: tuple[Path, ...]
     test: Path | None
     notes: tuple[str, ...] = ()
+    strays: tuple[Path, ...] = ()
+    """Files beside `train` that are no images."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The class folders in a folder."""
+
+    files: ClassFiles
+    hidden: int
+    """Number of hidden entries."""
+    strays: tuple[Path, ...]
+    """Files that are no images."""
 
 
 def read_folder(folder: Path, image_size: int | None) -> Dataset:
     """Read a folder of images by class, at any depth below their class's folder.
 
-    Classes are sorted by name, and the images of each by path. Hidden files are left out. Where there is no `test`
+    Classes are sorted by name, and the images of each by path. Hidden files are left out, and files that are neither
+    called nor made like images, such as a licence; both are noted. Where there is no `test`
     beside `train`, a folder named `val`, `valid` or `validation` takes its place; where there is, it adds to `train`.
 
     Args:
@@ -48,13 +62,14 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
         InputError: naming the folder or file that is wrong.
     """
     layout = _layout(folder)
-    train, hidden = _merge(layout.train)
+    parts = [_classes(part) for part in layout.train]
+    train = _merge(layout.train, parts)
     names = tuple(sorted(train))
     _check(layout, train)
     test: ClassFiles = {}
     if layout.test is not None:
-        test, more_hidden = _classes(layout.test)
-        hidden += more_hidden
+        parts.append(_classes(layout.test))
+        test = parts[-1].files
         _check_test(layout.test, test, train)
 
     paths = [path for part in (train, test) for name in names for path in part.get(name, [])]
@@ -63,7 +78,9 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     images, tally = _read(paths, image_size)
 
     cut = sum(counts[: len(names)])
-    notes = (*tally.sentences(images.shape[2], images.shape[1]), *hidden_files(hidden), *layout.notes)
+    strays = [path.name for path in (*layout.strays, *(path for part in parts for path in part.strays))]
+    left_out = (*hidden_files(sum(part.hidden for part in parts)), *no_images(strays))
+    notes = (*tally.sentences(images.shape[2], images.shape[1]), *left_out, *layout.notes)
     held_out = None
     if test:
         held_out = LabeledImages(images[cut:], labels[cut:])
@@ -81,40 +98,54 @@ def _layout(folder: Path) -> _Layout:
         return _Layout((folder,), None)
     if others:
         raise InputError(f"{folder / others[0]} lies beside train; allowed there: {', '.join((TEST, *VALIDATION))}")
-    if here.files:
-        raise InputError(f"{here.files[0]} lies beside train; allowed there: folders alone")
+    images, strays = _sorted_out(here.files)
+    if images:
+        raise InputError(f"{images[0]} lies beside train; an image belongs in the folder of its class")
     train = folder / TRAIN
     if TEST in held_out:
         extra = [name for name in held_out if name != TEST]
         notes = tuple(f"the images of {name} were added to those of train" for name in extra)
-        return _Layout((train, *(folder / name for name in extra)), folder / TEST, notes)
+        return _Layout((train, *(folder / name for name in extra)), folder / TEST, notes, strays)
     if len(held_out) > 1:
         raise InputError(f"{folder} has {' and '.join(held_out)}; name the one that is to be held out {TEST}")
     if held_out:
-        return _Layout((train,), folder / held_out[0], (f"{held_out[0]} is the test split, as there is no test",))
-    return _Layout((train,), None)
+        notes = (f"{held_out[0]} is the test split, as there is no test",)
+        return _Layout((train,), folder / held_out[0], notes, strays)
+    return _Layout((train,), None, (), strays)
 
 
-def _classes(folder: Path) -> tuple[ClassFiles, int]:
-    """The image files of each class folder in `folder`, and how many entries were hidden."""
+def _sorted_out(files: Iterable[Path]) -> tuple[list[Path], tuple[Path, ...]]:
+    """Images, and files that are none."""
+    images, strays = list[Path](), list[Path]()
+    for path in files:
+        (images if pixels.is_image(path) else strays).append(path)
+    return images, tuple(strays)
+
+
+def _classes(folder: Path) -> _Part:
+    """The image files of each class folder in `folder`."""
     here = listing(folder)
     if not here.folders:
         raise InputError(f"{folder} has no class folders; the images of each class belong in a folder with its name")
-    if here.files:
-        raise InputError(f"{here.files[0]} lies beside the class folders; an image belongs in the folder of its class")
+    images, strays = _sorted_out(here.files)
+    if images:
+        raise InputError(f"{images[0]} lies beside the class folders; an image belongs in the folder of its class")
     above = frozenset({folder.resolve(), *folder.resolve().parents})
-    files_of = {path.name: files_below(path, above) for path in here.folders}
-    return {name: files for name, (files, _) in files_of.items()}, here.hidden + sum(n for _, n in files_of.values())
+    classes, hidden = ClassFiles(), here.hidden
+    for path in here.folders:
+        files, more_hidden = files_below(path, above)
+        classes[path.name], more_strays = _sorted_out(files)
+        hidden, strays = hidden + more_hidden, strays + more_strays
+    return _Part(classes, hidden, strays)
 
 
-def _merge(folders: Sequence[Path]) -> tuple[ClassFiles, int]:
+def _merge(folders: Sequence[Path], parts: Sequence[_Part]) -> ClassFiles:
     """The classes of the first folder, with the images of the same classes in the others."""
-    (classes, hidden), *more = [_classes(folder) for folder in folders]
-    for folder, (more_files, more_hidden) in zip(folders[1:], more, strict=True):
-        _check_known(folder, more_files, classes)
-        classes = {name: files + more_files.get(name, []) for name, files in classes.items()}
-        hidden += more_hidden
-    return classes, hidden
+    classes = parts[0].files
+    for folder, part in zip(folders[1:], parts[1:], strict=True):
+        _check_known(folder, part.files, classes)
+        classes = {name: files + part.files.get(name, []) for name, files in classes.items()}
+    return classes
 
 
 def _check(layout: _Layout, train: ClassFiles) -> None:

@@ -84,6 +84,20 @@ def hidden_files(count: int) -> tuple[str, ...]:
     return ("1 hidden file was left out" if count == 1 else f"{count:,} hidden files were left out",)
 
 
+def no_images(names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on files that are no images and were left out; nothing if there are none.
+
+    >>> no_images(["LICENSE"])
+    ('1 file that is no image was left out (LICENSE)',)
+    >>> no_images(["LICENSE", "README.md"])
+    ('2 files that are no images were left out (LICENSE, README.md)',)
+    """
+    if not names:
+        return ()
+    who = "1 file that is no image was" if len(names) == 1 else f"{len(names):,} files that are no images were"
+    return (f"{who} left out ({some(names)})",)
+
+
 def untested_classes(classes: tuple[str, ...], test_labels: Labels) -> tuple[str, ...]:
     """A sentence on the classes that the test split lacks; nothing if it has all."""
     lacking = [repr(classes[c]) for c in np.setdiff1d(np.arange(len(classes)), test_labels)]

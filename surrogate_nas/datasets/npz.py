@@ -1,6 +1,6 @@
 """Data sets in .npz files of numpy. Nothing in them is ever unpickled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,16 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
         image_size: side in pixels that the images' central squares are resized to; by default their smaller side.
 
     Raises:
-        InputError: naming the array, its contents and what is allowed.
+        InputError: naming the file, the array, its contents and what is allowed.
     """
     arrays, left_out = _arrays(path)
+    try:
+        return _dataset(path.stem, arrays, left_out, image_size)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _dataset(stem: str, arrays: Mapping[str, Array], left_out: Sequence[str], image_size: int | None) -> Dataset:
     labels, classes = _labels(arrays)
     _check_lengths(arrays)
     images, notes = _images(arrays, image_size)
@@ -53,7 +60,7 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
         notes = (*notes, *untested_classes(classes, test.labels))
     if left_out:
         notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
-    return Dataset(f"npz:{path.stem}", train, test, classes, flips=True, notes=notes)
+    return Dataset(f"npz:{stem}", train, test, classes, flips=True, notes=notes)
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:

@@ -1,6 +1,7 @@
 """Conversion of one image of any kind to bytes: grey or RGB, upright, its central square, resized."""
 
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +58,25 @@ def read(path: Path, side: int | None) -> Pixels:
         raise InputError(f"{path} is too large an image; allowed: {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception:  # on damaged bytes, decoders raise whatever they happen to stumble over
         raise InputError(f"{path} is not a readable image") from None
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file has the name or, under a name that tells nothing, the beginning of an image."""
+    if path.suffix.lower() in Image.registered_extensions():
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return path.is_file() and _opens(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+    except Exception:  # on other bytes, decoders raise whatever they happen to stumble over
+        return False
+
+
+def _opens(path: Path) -> bool:
+    with Image.open(path, formats=FORMATS):
+        return True
 
 
 def of_image(image: Image.Image, side: int | None, where: str) -> Pixels:

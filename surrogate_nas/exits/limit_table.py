@@ -3,6 +3,8 @@
 It imports nothing heavy, so that the command line can build its options from it.
 """
 
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +27,9 @@ LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
 DependsOn = Literal["network", "exits", "samples"]
 """What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last needs a
 training, the others are known before it."""
+BREAKS = "†"
+"""Sign after a figure of the test split that breaks a limit."""
+BREAKS_LEGEND = f"{BREAKS} breaks a limit on test; limits were kept on tune, the split that thresholds were chosen on"
 WHOLE = 1000
 """From this on, measured values are told as whole numbers, below with four digits."""
 
@@ -184,3 +189,34 @@ def rounded_text(value: float) -> str:
     ('45,058', '12.35')
     """
     return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
+
+
+def raised_text(value: float) -> str:
+    """A value that is used as a cap, as text: rounded up like a measured value, so that the value keeps what is shown.
+
+    >>> raised_text(45058.25), raised_text(12.3456789)
+    ('45,059', '12.35')
+    """
+    if abs(value) >= WHOLE:
+        return f"{math.ceil(value):,}"
+    text = f"{value:.4g}"
+    return text if float(text) >= value else f"{value + 10.0 ** (math.floor(math.log10(abs(value))) - 3):.4g}"
+
+
+def marked(cells: Sequence[object], quantities: Sequence[Quantity | None], broken: Collection[str]) -> list[str]:
+    """Cells of a row of a table, with a sign at every figure that breaks a limit.
+
+    Args:
+        cells: the first names the row; it has the sign for limits on quantities that are not shown.
+        quantities: of the test split in each column; `None` for any other column.
+        broken: names of the limits that figures of the test split break.
+
+    >>> marked(["a1", 0.85, 12], [None, "accuracy", None], ["min_accuracy"])
+    ['a1', '0.85†', '12']
+    >>> marked(["a1", 0.85, 12], [None, "accuracy", None], ["max_p95_macs"])
+    ['a1†', '0.85', '12']
+    """
+    over = {limit.quantity for limit in LIMITS if limit.name in broken}
+    signs = [quantity in over for quantity in quantities]
+    signs[0] = signs[0] or not over <= set(quantities)
+    return [f"{cell}{BREAKS if sign else ''}" for cell, sign in zip(cells, signs, strict=True)]

@@ -4,11 +4,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from surrogate_nas.exits.limit_table import BREAKS_LEGEND, Quantity, marked
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.export.runtime import EXAMPLES
 
 MOST_LABELS = 20
 PERCENT = 100
+SETTING_COLUMNS: dict[str, Quantity | None] = {
+    "setting": None,
+    "thresholds": None,
+    "test accuracy % [95 %]": "accuracy",
+    "expected test MACs": "expected_macs",
+    "95 % of test MACs": "p95_macs",
+    "test exit rates %": None,
+}
 
 
 def card(manifest: Mapping[str, Any]) -> str:
@@ -49,6 +59,7 @@ handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalis
 
 Thresholds were chosen on {setting["tune"]["images"]:,} other images (tune); the figures are of the test split, which
 chose nothing. MACs are of convolutions and linear layers, with every branch that was run.
+{_limits(manifest)}
 
 ## Exits
 
@@ -82,6 +93,15 @@ def _cheapest(manifest: Mapping[str, Any]) -> int:
     return math.ceil(float(manifest["settings"][0]["tune"]["expected_macs"]))
 
 
+def _limits(manifest: Mapping[str, Any]) -> str:
+    """Limits of the default setting, and the meaning of the sign of those that are broken on test."""
+    limits = Limits(**manifest["limits"])
+    if not limits.active:
+        return ""
+    legend = f"\n{BREAKS_LEGEND}." if any(setting["broken_on_test"] for setting in manifest["settings"]) else ""
+    return f"The default setting was chosen within {limits} on tune; the others are for other budgets.{legend}"
+
+
 def _labels(manifest: Mapping[str, Any]) -> str:
     labels = manifest["labels"]
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
@@ -101,19 +121,16 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
         thresholds = ", ".join("off" if t is None else f"{t:.6g}" for t in setting["thresholds"]) or "–"
         rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
-        rows.append(
-            [
-                number,
-                thresholds,
-                f"{PERCENT * test['accuracy']:.2f} [{PERCENT * low:.2f}, {PERCENT * high:.2f}]",
-                f"{test['expected_macs']:,.0f}",
-                f"{test['p95_macs']:,}",
-                rates,
-            ]
+        cells = (
+            number,
+            thresholds,
+            f"{PERCENT * test['accuracy']:.2f} [{PERCENT * low:.2f}, {PERCENT * high:.2f}]",
+            f"{test['expected_macs']:,.0f}",
+            f"{test['p95_macs']:,}",
+            rates,
         )
-    return _markdown_table(
-        ("setting", "thresholds", "accuracy % [95 %]", "expected MACs", "95 % of MACs", "exit rates %"), rows
-    )
+        rows.append(marked(cells, [*SETTING_COLUMNS.values()], setting["broken_on_test"]))
+    return _markdown_table([*SETTING_COLUMNS], rows)
 
 
 def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
@@ -133,5 +150,13 @@ def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
                 "–" if accuracy is None else f"{PERCENT * accuracy:.2f}",
             ]
         )
-    heads = ("exit", "MACs of its segment", "of its branch", "to leave here", "reach %", "leave %", "of these right %")
+    heads = (
+        "exit",
+        "MACs of its segment",
+        "of its branch",
+        "to leave here",
+        "test reach %",
+        "test leave %",
+        "test accuracy of these %",
+    )
     return _markdown_table(heads, rows)

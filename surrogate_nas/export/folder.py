@@ -27,8 +27,8 @@ from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
-from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.foundation.files import new_folder
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.files import new_folder, require_new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -72,8 +72,7 @@ def export_network(
     """
     record = study.archive.find(id)
     target = folder or study.path / EXPORTS / record.id
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; allowed: a folder that does not exist or is empty")
+    require_new_folder(target)
     network = study.network(record.id)
     limits = study.settings.limits if limits is None else limits
     points, default = chosen_points(study, record, limits, rungs)
@@ -209,7 +208,7 @@ class _Exporting:
                 for files_, costs, e in zip(exits, exit_costs(judge), where, strict=True)
             ],
             "cost_unit": None if judge.costing.model is None else judge.costing.model.name,
-            "settings": [setting_document(judge, p) for p in points],
+            "settings": [setting_document(judge, p, self._limits_of(i == default)) for i, p in enumerate(points)],
             "default_setting": default,
             "limits": self.limits.model_dump(exclude_none=True),
             "quantized": architecture.bits is not None,
@@ -229,6 +228,10 @@ class _Exporting:
             },
             "files": dict(files),
         }
+
+    def _limits_of(self, is_default: bool) -> Limits:
+        """Limits that a setting is meant to keep; those beside the default one are for other budgets."""
+        return self.limits if is_default else self.limits.with_budget(self.study.settings.objective, None)
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:

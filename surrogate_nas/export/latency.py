@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError, read_examples, read_manifest
 from surrogate_nas.foundation.arrays import Array
-from surrogate_nas.foundation.files import replaced
+from surrogate_nas.foundation.files import replaced, require_output
 
 LATENCY = "latency.json"
 BATCHES = (1, 32)
@@ -117,8 +117,10 @@ def time_network(
 
     Raises:
         ExportError: if the folder is not what was exported, or there is no such setting.
+        InputError: if nothing can be written in the folder.
     """
     network = ExportedNetwork.load(folder, threads)
+    require_output(folder / LATENCY)
     number = network.default if setting is None else setting
     if number not in range(len(network.settings)):
         raise ExportError(f"setting {number} is not one of 0 to {len(network.settings) - 1}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.architecture.costing import Costing
-from surrogate_nas.archive.outputs import Split
+from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Labels
 from surrogate_nas.exits.exits import Exits
@@ -100,17 +100,19 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
     return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
 
 
-def setting_document(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
-    """One setting as it is in the manifest."""
+def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dict[str, Any]:
+    """One setting as it is in the manifest; `limits` are those that it is meant to keep."""
     exits = list(judge.record.architecture.exit_positions)
     on = np.isfinite(point.array())
     cost = judge.costing.of(judge.record.architecture)
     others = cost.others(on)
+    measured = {split: judge.measure(split, point) for split in SPLITS}
     return {
         "thresholds": [point.thresholds[e] for e in exits[:-1]],
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
-        **{split: _measured_document(judge.measure(split, point), exits) for split in ("tune", "test")},
+        **{split: _measured_document(measured[split], exits) for split in SPLITS},
+        "broken_on_test": measured["test"].broken_names(limits),
     }
 
 

@@ -16,6 +16,8 @@ import json
 import math
 import re
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
 TOLERANCE = 1e-4
 """Allowed difference of logits from those of the network that was exported."""
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
+MOST_MACS = 2**53
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -178,49 +182,67 @@ class ExportedNetwork:
             ExitPieces(
                 _piece(content, one["segment"], threads),
                 _piece(content, one["branch"], threads) if one["branch"] is not None else None,
-                _number(one["temperature"], f"temperature of {one['segment']}"),
+                _number(
+                    one["temperature"], f"temperature of {one['segment']}", LEAST_TEMPERATURE, GREATEST_TEMPERATURE
+                ),
             )
             for one in manifest["exits"]
         )
         settings = tuple(
             Setting(
-                tuple(None if t is None else _number(t, "threshold") for t in one["thresholds"]),
-                tuple(int(m) for m in one["macs"]),
-                float(one["tune"]["expected_macs"]),
-                float(one["test"]["expected_macs"]),
-                float(one["test"]["accuracy"]),
+                tuple(None if t is None else _number(t, "threshold", 0, 1) for t in one["thresholds"]),
+                tuple(_integer(m, "MACs", 0, MOST_MACS) for m in one["macs"]),
+                _number(one["tune"]["expected_macs"], "expected MACs", 0, MOST_MACS),
+                _number(one["test"]["expected_macs"], "expected MACs", 0, MOST_MACS),
+                _number(one["test"]["accuracy"], "accuracy", 0, 1),
             )
             for one in manifest["settings"]
         )
+        if not settings:
+            raise ExportError("the network has no settings")
+        _texts([manifest["network"]], "network")
+        if not isinstance(manifest["quantized"], bool):
+            raise ExportError(f"quantized {manifest['quantized']!r} is not true or false")
         channels, height, width = manifest["input"]["shape"]
         network = cls(
             manifest,
             stages,
-            tuple(manifest["labels"]),
+            _texts(manifest["labels"], "labels"),
             manifest["policy"],
             settings,
-            manifest["default_setting"],
+            _integer(manifest["default_setting"], "default setting", 0, len(settings) - 1),
             (channels, height, width),
         )
         network._require_fit()
+        network._require_answer()
         return network
 
     def _require_fit(self) -> None:
         """Raise `ExportError` where the parts of the manifest contradict each other or the files."""
-        X, last = len(self.stages), self.stages[-1].segment.session.get_outputs()[0].shape
-        if last[-1] != len(self.labels):
-            raise ExportError(f"the network tells {last[-1]} classes apart, and there are {len(self.labels)} labels")
+        X, first, last = len(self.stages), self.stages[0].segment.session, self.stages[-1].segment.session
+        taken, classes = first.get_inputs()[0].shape[1:], last.get_outputs()[0].shape[-1]
+        if list(self.shape) != taken:
+            raise ExportError(f"the network takes images of shape {taken}, and the manifest says {list(self.shape)}")
+        if classes != len(self.labels):
+            raise ExportError(f"the network tells {classes} classes apart, and there are {len(self.labels)} labels")
         if self.policy not in POLICIES:
             raise ExportError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
         if [stage.branch is None for stage in self.stages] != [False] * (X - 1) + [True]:
             raise ExportError("all exits but the last have a branch")
-        if not self.settings or self.default not in range(len(self.settings)):
-            raise ExportError(f"default setting {self.default} is none of the {len(self.settings)} settings")
         for setting in self.settings:
             if len(setting.thresholds) != X - 1 or len(setting.macs) != X:
                 raise ExportError(f"{X} exits need {X - 1} thresholds and {X} costs, got {setting}")
-            if not all(t is None or 0 <= t <= 1 for t in setting.thresholds):
-                raise ExportError(f"thresholds {setting.thresholds}: allowed are 0 to 1, or off")
+
+    def _require_answer(self) -> None:
+        """Compute all exits of a black image; raise `ExportError` where the pieces do not fit together."""
+        try:
+            logits, confidence = self.everything(np.zeros((1, *self.shape), dtype=np.uint8))
+        except Exception as error:  # ONNX Runtime's errors have no common base
+            raise ExportError(f"the pieces do not fit together: {' '.join(str(error).split())}") from None
+        if logits.shape != (len(self.stages), 1, len(self.labels)):
+            raise ExportError(f"the pieces do not fit together: a black image has logits of shape {logits.shape}")
+        if not (np.isfinite(logits).all() and np.isfinite(confidence).all()):
+            raise ExportError("the logits of a black image are not finite numbers")
 
     # ------------------------------------------------------------------ settings
 
@@ -233,7 +255,9 @@ class ExportedNetwork:
         affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
         if not affordable:
             cheapest = min(s.budget for s in self.settings)
-            raise ExportError(f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {cheapest:,.0f}")
+            raise ExportError(
+                f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {math.ceil(cheapest):,}"
+            )
         return affordable[-1]
 
     def at_load(self, load: float) -> int:
@@ -427,7 +451,7 @@ def _verified(folder: Path, name: str, digest: str) -> bytes:
 def _piece(content: Mapping[str, bytes], name: str, threads: int) -> LoadedPiece:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised
     try:
         session = ort.InferenceSession(content[name], options, providers=["CPUExecutionProvider"])
         return LoadedPiece(session, tuple(i.name for i in session.get_inputs()))
@@ -437,10 +461,22 @@ def _piece(content: Mapping[str, bytes], name: str, threads: int) -> LoadedPiece
         raise ExportError(f"{name} cannot be run: {str(error).splitlines()[0]}") from None
 
 
-def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ExportError(f"{what} {value!r} is not a number")
+def _number(value: object, what: str, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:  # NaN is neither
+        raise ExportError(f"{what} {value!r:.40} is not a number from {low:g} to {high:g}")
     return float(value)
+
+
+def _integer(value: object, what: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ExportError(f"{what} {value!r:.40} is not a whole number from {low} to {high}")
+    return value
+
+
+def _texts(values: object, what: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ExportError(f"{what} {values!r:.40} is not text")
+    return tuple(values)
 
 
 def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
@@ -453,7 +489,7 @@ def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
     try:
         with np.load(Path(folder) / EXAMPLES, allow_pickle=False) as arrays:
             return arrays["images"], arrays["labels"], arrays["logits"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
 
 

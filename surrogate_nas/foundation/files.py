@@ -1,9 +1,10 @@
-"""Atomic writing of files and folders. Unfinished ones have names that end in `.partial`."""
+"""Atomic writing of files and folders. Unfinished ones have fresh names that end in `.partial`."""
 
-import glob
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a path beside `path` to write a file at, and move the file to `path` when the block ends.
+    """Give a new file beside `path` to write to, and move it to `path` when the block ends.
 
     Readers of `path` see the old file or the whole new one. If the block raises, the partial file is removed.
 
@@ -22,7 +23,7 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
         path: path of the file, in a folder that exists.
         durable: whether to wait until the file is on disk, so that it survives a power cut.
     """
-    partial = _beside(path)
+    partial = _made_beside(path, lambda fresh: fresh.touch(exist_ok=False))
     try:
         yield partial
         if durable:
@@ -42,10 +43,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: at the end of the block, if `path` is anything but absent or an empty folder.
     """
-    partial = _beside(path)
-    shutil.rmtree(partial, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _made_beside(path, Path.mkdir)
     try:
-        partial.mkdir(parents=True)
         yield partial
         with suppress(FileNotFoundError):
             path.rmdir()
@@ -55,23 +55,69 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _beside(path: Path) -> Path:
-    """Partial path in the same folder, distinct for each process."""
-    return path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+def _made_beside(path: Path, make: Callable[[Path], object]) -> Path:
+    """Partial path in the same folder, made by `make` under a name that nothing else has."""
+    while True:
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+        with suppress(FileExistsError):
+            make(partial)
+            return partial
+
+
+def is_left_of(path: Path, name: str) -> bool:
+    """Whether `path` has the name of an unfinished file or folder `name`: of a process that was killed, or still
+    writes."""
+    return re.fullmatch(rf"{re.escape(name)}\.[0-9a-f]+{re.escape(PARTIAL)}", path.name) is not None
 
 
 def left_beside(path: Path) -> Sequence[Path]:
     """Partial files of `path`: left by processes that were killed, or still being written by others."""
-    return sorted(path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"))
+    return sorted(p for p in path.parent.iterdir() if is_left_of(p, path.name) and p.is_file())
 
 
-def require_output(path: Path, suffixes: Sequence[str]) -> None:
+def require_output(path: Path, suffixes: Sequence[str] = ()) -> None:
     """Check that a file can be made at `path`, before anything is computed for it.
 
     Raises:
-        InputError: for another suffix, a folder, or a folder that does not exist.
+        InputError: for a suffix other than those given, a folder, or a folder that does not exist or is read-only.
     """
-    if path.suffix not in suffixes:
+    if suffixes and path.suffix not in suffixes:
         raise InputError(f"output {path} does not end in {' or '.join(suffixes)}")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
+    _require_room(path)
+
+
+def require_output_folder(path: Path) -> None:
+    """Make a folder for files that are computed afterwards.
+
+    Raises:
+        InputError: if it cannot be made, or nothing can be written in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    _require_room(path / path.name)
+
+
+def require_new_folder(path: Path) -> None:
+    """Check that `new_folder` can make a folder at `path`.
+
+    Raises:
+        InputError: for anything that is there, except an empty folder, and where nothing can be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; allowed: a folder that does not exist or is empty")
+    ancestor = next(p for p in path.absolute().parents if p.exists())
+    if not ancestor.is_dir():
+        raise InputError(f"{path} cannot be written: {ancestor} is not a folder")
+    _require_room(ancestor / path.name)
+
+
+def _require_room(path: Path) -> None:
+    """Make and remove a file beside `path`."""
+    try:
+        _made_beside(path, lambda fresh: fresh.touch(exist_ok=False)).unlink()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None

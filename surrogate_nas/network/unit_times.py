@@ -16,6 +16,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.layers import Map
 from surrogate_nas.architecture.units import AnyUnit, GivenUnit
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.files import require_output
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.backbone import make, split
 from surrogate_nas.network.network import module_of
@@ -54,8 +55,10 @@ def time_units(
         on_unit: callback for progress.
 
     Raises:
-        InputError: for quantised networks, which this machine cannot time, or a file that is not a table of times.
+        InputError: for quantised networks, which this machine cannot time, and for a file that cannot be written or is
+            not a table of times.
     """
+    require_output(path)
     if min(space.spec.bits) < FLOAT_BITS:
         raise InputError(
             f"space {space.spec.name!r} has networks of {min(space.spec.bits)} bits, and this machine computes in 32; "

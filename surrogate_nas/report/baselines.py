@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from surrogate_nas.exits.limit_table import Quantity, marked
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Baseline, Contents
 from surrogate_nas.report.text import at, count, entry, escape, html_table, paragraph, percent
 from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.results import Measured, Solution
+
+COLUMNS: dict[str, Quantity | None] = {
+    "baseline": None,
+    "thresholds": None,
+    "test accuracy": "accuracy",
+    "95 % interval": None,
+    "expected test MACs": "expected_macs",
+    "parameters": "parameters",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,6 @@ def baselines_part(contents: Contents) -> str:
 
 
 def _table(contents: Contents) -> str:
-    columns = ["baseline", "thresholds", "test accuracy", "95 % interval", "expected MACs", "parameters"]
     bodies = [
         entry(
             *(_cells(b.name, point, contents.limits) for point in points(b)),
@@ -112,7 +121,7 @@ def _table(contents: Contents) -> str:
         )
         for b in contents.baselines
     ]
-    return html_table("Baselines", [*columns, *["within the limits"] * bool(contents.limits.active)], bodies)
+    return html_table("Baselines", [*COLUMNS, *["within the limits on tune"] * bool(contents.limits.active)], bodies)
 
 
 def points(baseline: Baseline) -> list[Solution]:
@@ -131,6 +140,7 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
         count(test.expected_macs),
         count(point.parameters),
     ]
+    cells = marked(cells, [*COLUMNS.values()], test.broken_names(limits))
     if not limits.active:
         return cells
     broken = ", ".join(row.limit.words for row in point.tune.broken(limits))  # on tune, as every solution is judged

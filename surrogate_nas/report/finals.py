@@ -1,12 +1,24 @@
 """The section on networks at full fidelity."""
 
 import math
+from collections.abc import Mapping
 
+from surrogate_nas.exits.limit_table import Quantity, marked
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import count, entry, escape, html_table, limits_text, paragraph, percent, section
 from surrogate_nas.study.finals import Final, RankAgreement
 
-COLUMNS = ("best seed", "seeds", "test accuracy", "95 % interval", "sd over seeds", "expected MACs", "in the search")
+COLUMNS: dict[str, Quantity | None] = {
+    "best seed": None,
+    "seeds": None,
+    "test accuracy": "accuracy",
+    "95 % interval": None,
+    "sd over seeds": None,
+    "expected test MACs": "expected_macs",
+    "test accuracy in the search": None,
+}
+WITH_COST: dict[str, Quantity | None] = {**COLUMNS, "expected test cost": "expected_cost"}
 
 
 def finals_section(contents: Contents) -> str:
@@ -19,9 +31,9 @@ def finals_section(contents: Contents) -> str:
         "accuracy on tune."
     )
     costs = any(final.test_cost is not None for final in contents.finals)
-    columns = [*COLUMNS, *["expected cost"] * costs]
-    rows = [_row(final) for final in contents.finals]
-    parts = [paragraph(note, "note"), html_table("Networks at full fidelity", columns, rows, "finals")]
+    columns = WITH_COST if costs else COLUMNS
+    rows = [_row(final, columns, contents.limits) for final in contents.finals]
+    parts = [paragraph(note, "note"), html_table("Networks at full fidelity", [*columns], rows, "finals")]
     agreement = RankAgreement.of(contents.finals)
     if agreement is not None:
         parts.append(
@@ -33,7 +45,7 @@ def finals_section(contents: Contents) -> str:
     return section("At full fidelity", *parts)
 
 
-def _row(final: Final) -> str:
+def _row(final: Final, columns: Mapping[str, Quantity | None], limits: Limits) -> str:
     (low, high), deviation = final.test_interval, final.test_deviation
     cells = [
         escape(final.best.record.id),
@@ -45,4 +57,5 @@ def _row(final: Final) -> str:
         "–" if final.low is None else percent(final.low.test.accuracy),
         *([] if final.test_cost is None else [f"{final.test_cost:,.1f}"]),
     ]
+    cells = marked(cells, [*columns.values()], final.broken_names(limits))
     return entry(cells, encoding=str(final.architecture))

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.study.results import Solution
 
 COLUMNS = (
@@ -22,12 +23,13 @@ COLUMNS = (
     "test_balanced_accuracy",
     "test_expected_macs",
     "worst_macs",
+    "broken_on_test",
 )
 MOST_CLASSES = 100
 """Largest number of classes whose accuracies get columns."""
 
 
-def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
+def front_csv(front: Sequence[Solution], positions: int, classes: int, limits: Limits) -> str:
     """A header, and a line for each solution in order.
 
     Args:
@@ -35,6 +37,7 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
         positions: exit positions E of the space; each has a column for its exit rate, counted from 1, and one for the
             accuracy of those who leave there, which is empty where nobody does.
         classes: number of classes; up to 100 have columns for their accuracies at the end, counted from 0.
+        limits: that all solutions keep on tune; those that one breaks on test are named in its column, between spaces.
     """
     places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()
@@ -47,11 +50,11 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int) -> str:
             *(f"test_class_accuracy_{c}" for c in indices),
         ]
     )
-    writer.writerows([*_row(s), *s.test.class_accuracy[: len(indices)]] for s in front)
+    writer.writerows([*_row(s, limits), *s.test.class_accuracy[: len(indices)]] for s in front)
     return text.getvalue()
 
 
-def _row(solution: Solution) -> list[object]:
+def _row(solution: Solution, limits: Limits) -> list[object]:
     record, point, tune, test = solution.record, solution.operating_point, solution.tune, solution.test
     return [
         record.id,
@@ -68,6 +71,7 @@ def _row(solution: Solution) -> list[object]:
         test.balanced_accuracy,
         test.expected_macs,
         test.worst_macs,
+        " ".join(test.broken_names(limits)),
         *test.rates,
         *test.exit_accuracy,
     ]

@@ -4,6 +4,7 @@ from collections import Counter
 
 from plotly.offline import get_plotlyjs
 
+from surrogate_nas.exits.limit_table import BREAKS_LEGEND
 from surrogate_nas.foundation.progress import duration
 from surrogate_nas.report.assets import SCRIPT, STYLE
 from surrogate_nas.report.calibration import calibration_section
@@ -75,6 +76,8 @@ def header(contents: Contents) -> str:
         "Thresholds and membership of the front were chosen on the tune split; accuracies are of the test split, which "
         "chose nothing, except where they say tune."
     )
+    if contents.limits.active:
+        note += f" {BREAKS_LEGEND}."
     return f"<header>\n<dl>\n{definitions}\n</dl>\n{paragraph(note)}\n</header>"
 
 

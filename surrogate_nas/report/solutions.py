@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from surrogate_nas.exits.limit_table import exact_text, rounded_text
+from surrogate_nas.exits.limit_table import Quantity, exact_text, marked, rounded_text
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
@@ -17,6 +17,17 @@ from surrogate_nas.study.results import Solution
 
 MOST_SOLUTIONS = 12
 """Rows of the page's table; `front.csv` has all solutions."""
+COLUMNS: dict[str, Quantity | None] = {
+    "id": None,
+    "test accuracy": "accuracy",
+    "95 % interval": None,
+    "tune accuracy": None,
+    "expected test MACs": "expected_macs",
+    "worst-case MACs": "worst_macs",
+    "parameters": "parameters",
+    "test exit rates (%)": None,
+    "thresholds": None,
+}
 
 
 def front_section(contents: Contents) -> str:
@@ -59,10 +70,11 @@ def _front_table(contents: Contents) -> str:
     solutions, n = page_solutions(contents), len(contents.front)
     few = f"{len(solutions)} of {n}, spread evenly over the front; all are in <code>front.csv</code>. "
     intro = ("" if len(solutions) == n else few) + (
-        "Exit rates and expected MACs are of the test split. Thresholds are one per early exit position; "
-        "<code>off</code> where the exit is off or does not exist."
+        "Thresholds are one per early exit position; <code>off</code> where the exit is off or does not exist."
     )
-    return "\n".join(["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(solutions)])
+    return "\n".join(
+        ["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(solutions, contents.limits)]
+    )
 
 
 def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
@@ -79,27 +91,18 @@ def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
     return [front[i] for i in sorted(indices)]
 
 
-def _solutions_table(solutions: Sequence[Solution]) -> str:
-    columns = (
-        "id",
-        "test accuracy",
-        "95 % interval",
-        "tune accuracy",
-        "expected MACs",
-        "worst-case MACs",
-        "parameters",
-        "exit rates (%)",
-        "thresholds",
-    )
+def _solutions_table(solutions: Sequence[Solution], limits: Limits) -> str:
     networks = [list(group) for _, group in groupby(solutions, key=lambda s: s.record.id)]
-    bodies = [entry(*map(_cells, group), encoding=str(group[0].record.architecture)) for group in networks]
-    return html_table("Solutions", columns, bodies)
+    bodies = [
+        entry(*(_cells(s, limits) for s in group), encoding=str(group[0].record.architecture)) for group in networks
+    ]
+    return html_table("Solutions", [*COLUMNS], bodies)
 
 
-def _cells(solution: Solution) -> list[str]:
+def _cells(solution: Solution, limits: Limits) -> list[str]:
     test = solution.test
     low, high = test.accuracy_interval
-    return [
+    cells = [
         escape(solution.record.id),
         percent(test.accuracy),
         f"{100 * low:.1f} – {100 * high:.1f}",
@@ -110,6 +113,7 @@ def _cells(solution: Solution) -> list[str]:
         rates(test),
         f"<code>{escape(solution.operating_point)}</code>",
     ]
+    return marked(cells, [*COLUMNS.values()], test.broken_names(limits))
 
 
 def _infeasible(contents: Contents) -> str:
@@ -126,7 +130,7 @@ def _infeasible(contents: Contents) -> str:
             "<h3>Nearest to the limits</h3>",
             paragraph("It is not a solution: on tune it misses"),
             f"<ul>{excesses}</ul>",
-            _solutions_table([nearest]),
+            _solutions_table([nearest], contents.limits),
         ]
     )
 

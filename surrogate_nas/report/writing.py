@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.files import replaced
+from surrogate_nas.foundation.files import replaced, require_output_folder
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.front_table import front_csv
@@ -30,12 +30,14 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
         InputError: if the folder cannot be written.
     """
     folder = study.path if folder is None else folder
+    for place in (folder, folder / FIGURES):
+        require_output_folder(place)
     contents = Contents.of(study)
     files = {f"{FIGURES}/{name}": figure for name, figure in static_figures(contents).items()}
-    files[FRONT] = front_csv(contents.front, contents.positions, contents.header.shape.classes).encode()
+    classes, limits = contents.header.shape.classes, contents.limits
+    files[FRONT] = front_csv(contents.front, contents.positions, classes, limits).encode()
     files[REPORT] = page(contents).encode()
     try:
-        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             with replaced(folder / name) as partial:
                 partial.write_bytes(content)

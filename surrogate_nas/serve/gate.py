@@ -1,14 +1,13 @@
 """Checks of every request (host, size, strict JSON), and security headers of every response."""
 
 import asyncio
-import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from surrogate_nas.foundation import strict_json
 from surrogate_nas.serve.snapshot import as_json
 
 MOST_BYTES = 2**20
@@ -17,6 +16,7 @@ MOST_DISCARDED = 16 * 2**20
 """Bytes of a longer body that are read and discarded, so that its sender reads the response."""
 MOST_DIGITS = 12
 BODY_SECONDS = 10.0
+"""Longest wait for a body; `connections` bounds that for the rest of a request."""
 DEEPEST = 8
 """Allowed nesting of a body."""
 LONGEST_COMPLAINT = 300
@@ -149,7 +149,7 @@ def require_json(content_type: str, body: bytes) -> None:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusedRequest(415, f"content type application/json is needed, got {content_type[:40] or 'none'}")
     try:
-        document = json.loads(body.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_distinct)
+        document = strict_json.loads(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RefusedRequest(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
@@ -158,19 +158,6 @@ def require_json(content_type: str, body: bytes) -> None:
         raise RefusedRequest(400, f"the body is not JSON: {error}") from None
     if any(depth > DEEPEST for depth in _depths(document)):
         raise RefusedRequest(400, f"the body is nested more than {DEEPEST} deep")
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise ValueError(f"{name[:40]!a} is there twice")
-        members[name] = value
-    return members
 
 
 def _depths(document: object) -> Iterator[int]:

@@ -6,10 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.serve.app import make_app
+from surrogate_nas.serve.connections import BoundedProtocol
 from surrogate_nas.serve.live import Live
 
 LAST_PORT = 65535
@@ -34,18 +36,23 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
         try:
             _warn(host)
             say(f"serving {study} at {_url(host, listener)} (Ctrl-C ends it)")
-            config = uvicorn.Config(
-                make_app(live, host),
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                ws="none",
-                limit_concurrency=MOST_CONNECTIONS,
-                timeout_graceful_shutdown=SECONDS_TO_END,
-            )
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(configuration(make_app(live, host))).run(sockets=[listener])
         finally:
             live.close()
+
+
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.files import PARTIAL, left_beside
+from surrogate_nas.foundation.files import is_left_of, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.search.problem import Problem
@@ -27,6 +27,9 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import read_images
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
 from surrogate_nas.training import training as train
+
+WRITTEN = (DATA, SETTINGS, COSTS, ARCHIVE)
+"""Files that a creation writes, each whole or not at all."""
 
 
 def create(
@@ -53,6 +56,8 @@ def create(
     Raises:
         InputError: naming the value got and those allowed.
     """
+    if (path / ARCHIVE).exists():
+        raise InputError(f"{path} is a study already; allowed: to open it, or a folder that does not exist or is empty")
     if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
     if seed < 0:
@@ -80,7 +85,7 @@ def create(
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).hold():
-            for name in (DATA, SETTINGS, COSTS, ARCHIVE):
+            for name in WRITTEN:
                 for leftover in left_beside(path / name):
                     leftover.unlink()
             store.save(dataset, path / DATA)
@@ -121,4 +126,5 @@ def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    return path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS) or path.suffix == PARTIAL
+    whole = path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS)
+    return path.is_file() and (whole or any(is_left_of(path, name) for name in WRITTEN))

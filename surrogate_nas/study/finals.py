@@ -12,7 +12,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.intervals import CONFIDENCE
-from surrogate_nas.exits.limit_table import on_expected, rounded_text
+from surrogate_nas.exits.limit_table import on_expected, raised_text
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.fields import parse
@@ -65,6 +65,11 @@ class Final:
             return self.solutions[0].test.accuracy_interval
         reach = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * self.test_deviation / math.sqrt(n)
         return max(self.test_accuracy - reach, 0.0), min(self.test_accuracy + reach, 1.0)
+
+    def broken_names(self, limits: Limits) -> list[str]:
+        """Names of the limits that the means of the test figures over seeds do not keep."""
+        figures = [s.test.quantities for s in self.solutions]
+        return [b.limit.name for b in limits.broken({q: mean(f[q] for f in figures) for q in figures[0]})]
 
     @property
     def test_macs(self) -> float:
@@ -133,7 +138,7 @@ def _within_budget(front: Sequence[Solution], budget: float, objective: Objectiv
     within = parse(Limits, {row.name: budget}, "budget")
     affordable = [solution for solution in front if within.keeps(solution.tune.quantities)]
     if not affordable:
-        cheapest = rounded_text(front[0].tune.expected(objective))
+        cheapest = raised_text(front[0].tune.expected(objective))
         raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
     return affordable[-1]
 

@@ -24,7 +24,7 @@ def prune(folder: Path, archive: Archive, problem: Problem) -> None:
     kept_paths = {weights_path(folder, id) for id in _kept_ids(archive, problem, records)}
     wanted_paths = kept_paths | {unfinished_path(folder, id) for id in going_on}
     for path in folder.iterdir():
-        if path not in wanted_paths:
+        if path not in wanted_paths and not path.is_dir():
             path.unlink(missing_ok=True)
 
 

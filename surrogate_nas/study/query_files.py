@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation import strict_json
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced, require_output
 from surrogate_nas.search.problem import Problem
@@ -90,9 +91,11 @@ class QuestionFile:
 
     def _of_json(self, number: int, line: str) -> Fields:
         try:
-            document = json.loads(line, parse_constant=_no_number)
+            document = strict_json.loads(line)
         except RecursionError:
             self._refuse(number, f"nested too deeply: {line.strip()[:40]!r}")
+        except json.JSONDecodeError as error:  # whose own text names a line of its own
+            self._refuse(number, f"not JSON ({error.msg} at character {error.colno}), got {line.strip()[:40]!r}")
         except ValueError as error:
             self._refuse(number, f"not JSON ({error}), got {line.strip()[:40]!r}")
         if not isinstance(document, dict) or "encoding" not in document:
@@ -108,8 +111,7 @@ class QuestionFile:
                     continue
                 if names is None:
                     names = [cell.strip() for cell in cells]
-                    if "encoding" not in names:
-                        self._refuse(reader.line_num, f"a column 'encoding' is needed, got {', '.join(names)}")
+                    self._require_columns(reader.line_num, names)
                     continue
                 if len(cells) != len(names):
                     self._refuse(reader.line_num, f"{len(names)} columns need as many cells, got {len(cells)}")
@@ -118,14 +120,22 @@ class QuestionFile:
         except csv.Error as error:
             self._refuse(reader.line_num, f"not CSV: {error}")
 
+    def _require_columns(self, number: int, names: Sequence[str]) -> None:
+        if "encoding" not in names:
+            self._refuse(number, f"a column 'encoding' is needed, got {', '.join(names)}")
+        for name in ("encoding", "thresholds"):
+            if names.count(name) > 1:
+                self._refuse(number, f"{names.count(name)} columns are called {name!r}: {', '.join(names)}")
+
     def _question(self, fields: Fields) -> Question:
         number, encoding, thresholds = fields
         space, point = self.problem.space, self.point
+        encoding_text = self._text(number, "encoding", encoding)
+        thresholds_text = None if thresholds is None else self._text(number, "thresholds", thresholds)
         try:
-            architecture, row = space.parse_with_row(self._text(number, "encoding", encoding))
-            if thresholds is not None:
-                text = self._text(number, "thresholds", thresholds)
-                point = OperatingPoint.parse(text, space.positions, self.problem.policy)
+            architecture, row = space.parse_with_row(encoding_text)
+            if thresholds_text is not None:
+                point = OperatingPoint.parse(thresholds_text, space.positions, self.problem.policy)
         except InputError as error:
             self._refuse(number, str(error))
         return Question(str(architecture), row, point)
@@ -139,10 +149,6 @@ class QuestionFile:
     def _refuse(self, number: int, why: str) -> NoReturn:
         short = why if len(why) <= LONGEST_COMPLAINT else f"{why[:LONGEST_COMPLAINT]}…"
         raise InputError(f"{self.name} line {number}: {short}") from None
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
 
 
 class AnswerFile:

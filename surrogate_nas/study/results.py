@@ -101,6 +101,10 @@ class Measured:
         """The limits that these figures do not keep."""
         return limits.broken(self.quantities)
 
+    def broken_names(self, limits: Limits) -> list[str]:
+        """Names of the limits that these figures do not keep."""
+        return [broken.limit.name for broken in self.broken(limits)]
+
     def expected(self, objective: Objective) -> float:
         """Expected MACs, or the expected cost by the study's cost table."""
         return self.quantities[on_expected(objective).quantity]
@@ -127,6 +131,8 @@ class Rung:
 
     budget: float
     """Limit on the expected cost, of the kind that the study minimises."""
+    limits: Limits
+    """Limits that the solution keeps on tune, the budget among them."""
     solution: Solution
     test_accuracy_interval: tuple[float, float]
     """95 % over samples drawn anew, as that of the expected MACs."""

@@ -91,12 +91,13 @@ class Solutions:
         budgets, settings = ladder(exits, limits, rungs)
         if not len(settings):
             exits.best(limits)  # says why
-        return [self._rung(record, float(b), t) for b, t in zip(budgets, settings.thresholds, strict=True)]
+        objective, pairs = self.home.settings.objective, zip(budgets.tolist(), settings.thresholds, strict=True)
+        return [self._rung(record, b, limits.with_budget(objective, b), t) for b, t in pairs]
 
-    def _rung(self, record: Record, budget: float, thresholds: Floats) -> Rung:
+    def _rung(self, record: Record, budget: float, limits: Limits, thresholds: Floats) -> Rung:
         test = self.views.test(record).measure(thresholds[None])
         interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
-        return Rung(budget, self.at(record, thresholds), interval)
+        return Rung(budget, limits, self.at(record, thresholds), interval)
 
     def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
         """One trained network under every exit policy that it can have, with and without temperatures."""

@@ -7,6 +7,7 @@ A stored fit suffices for predictions: neither are outputs read nor curves fitte
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import first_line
-from surrogate_nas.foundation.files import new_folder
+from surrogate_nas.foundation.files import is_left_of, new_folder
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
@@ -112,8 +113,16 @@ def save(fitted: FittedSurrogate, key: FitKey, folder: Path) -> None:
         if not home.is_dir():  # unless another command has just kept the same fit
             raise OSError(f"surrogate not kept: {first_line(error)}") from None
     for other in folder.iterdir():
-        if other != home:
+        if other != home and _is_of_a_fit(other):
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_of_a_fit(folder: Path) -> bool:
+    """Whether a folder has the name of a fit, whole or unfinished; others are the user's."""
+    name = folder.name[:NAME_DIGITS]
+    return re.fullmatch(f"[0-9a-f]{{{NAME_DIGITS}}}", name) is not None and (
+        folder.name == name or is_left_of(folder, name)
+    )
 
 
 def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> None:

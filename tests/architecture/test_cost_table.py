@@ -31,6 +31,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         ("", "line 1: the header is 'unit' and the name of the cost, got 'an empty file'"),
         ("a,b\n", "line 1: the header is 'unit' and the name of the cost, got 'a,b'"),
+        ("unit,µs,runs,runs\n", "line 1: columns need different names, got 'unit,µs,runs,runs'"),
         ("unit,µs\nx\n", "line 2: 2 values are needed, got 1"),
         ("unit,µs\nx,fast\n", "line 2: 'fast' is not a number that is 0 or more"),
         ("unit,µs\nx,1\ny,-1\n", "line 3: '-1' is not a number"),

@@ -19,7 +19,9 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.settings import Settings
 from surrogate_nas.study.paths import ARCHIVE, SETTINGS
+from surrogate_nas.study.study import Study
 from tests.conftest import Command
+from tests.whole.test_old_study import WRITTEN
 
 
 def assert_refused(answer: tuple[int, str, str], expected: str) -> None:
@@ -190,7 +192,7 @@ def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: P
     ):
         code, out, err = command(verb, study_path, record.id, *options)
         assert code == 0, err
-        assert out.partition("\n")[0].strip() == f"{record.id} within {within}"
+        assert out.partition("\n")[0].strip() == f"{record.id} within {within} on tune"
 
 
 def test_no_limits_of_a_search_are_kept_as_none(study_path: Path, tmp_path: Path, command: Command) -> None:
@@ -243,6 +245,26 @@ def test_a_dump_has_a_line_for_each_record(study_path: Path, command: Command) -
     lines = [json.loads(line) for line in out.splitlines()]
     assert len({line["id"] for line in lines}) == 12
     assert sum(line["prediction"] is not None for line in lines) == 2
+
+
+def test_a_record_has_the_accuracy_of_each_exit_by_split(study_path: Path, command: Command) -> None:
+    _, out, _ = command("archive", "dump", study_path)
+    study = Study.open(study_path)
+    for line in map(json.loads, out.splitlines()):
+        record = study.archive.find(line["id"])
+        assert line["accuracies"].keys() == {"tune", "test"}
+        for split, accuracies in line["accuracies"].items():
+            exits = study.exits(record, split)
+            assert accuracies == pytest.approx(exits.correct[[e - 1 for e in line["exits"]]].mean(axis=1))
+    shown = json.loads(command("archive", "show", study_path, line["id"], "--json")[1])
+    assert {name: shown[name] for name in line} == line
+
+
+def test_a_failure_has_no_accuracies(tmp_path: Path, command: Command) -> None:
+    _, out, _ = command("archive", "dump", shutil.copytree(WRITTEN, tmp_path / "study"))
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert any(line["failure"] for line in lines)
+    assert all((line["accuracies"] is None) == (line["failure"] is not None) for line in lines)
 
 
 def test_an_unsound_archive_fails_validation(study_path: Path, tmp_path: Path, command: Command) -> None:

@@ -101,3 +101,23 @@ def test_a_run_needs_no_torchvision() -> None:
 def test_a_query_loads_neither_sympy_nor_what_draws_reports(study_path: Path) -> None:
     beside = {"sympy", "pandas", "plotly", "torchvision", "ray"}
     assert imported_libraries(command_line_script(["query", str(study_path), "--sample", "1"])) & beside == set()
+
+
+@pytest.mark.parametrize("module", ["study.study", "search.bayesian.acquisition", "surrogates.gp"])
+def test_an_import_warns_of_nothing(module: str) -> None:
+    """Whichever module is the first: what dependencies warn of is nothing that a user can change."""
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import surrogate_nas.{module}"], capture_output=True, text=True
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_no_module_warns_when_it_is_imported() -> None:
+    script = """
+import pkgutil, surrogate_nas
+for module in pkgutil.walk_packages(surrogate_nas.__path__, "surrogate_nas."):
+    if not module.name.endswith(("__main__", ".ray")):
+        __import__(module.name)
+"""
+    process = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """Bad data from the command line: one line, exit code 2, nothing written; and what can be handled is, and is said."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from surrogate_nas.archive.archive import SCHEMA_VERSION, Archive
+from surrogate_nas.foundation.files import PARTIAL
 from surrogate_nas.study.paths import ARCHIVE, DATA
 from tests.cli.test_cli import assert_refused
 from tests.conftest import Command
@@ -44,8 +46,8 @@ def one_class(photos: Path) -> None:
     shutil.rmtree(photos / "b")
 
 
-def no_image(photos: Path) -> None:
-    (photos / "a" / "notes.txt").write_text("not an image")
+def stray_image(photos: Path) -> None:
+    photo(photos / "0.png", 0)
 
 
 def corrupt(photos: Path) -> None:
@@ -69,7 +71,7 @@ BAD_FOLDERS: dict[Callable[[Path], None], str] = {
     missing: "no folder or .npz file at",
     empty_class: "c",
     one_class: "one class, 'a'; at least two are needed",
-    no_image: "notes.txt is not a readable image",
+    stray_image: "0.png lies beside the class folders; an image belongs in the folder of its class",
     corrupt: "0.png is not a readable image",
     random_bytes: "0.png is not a readable image",
     two_sizes: "--image-size",
@@ -86,6 +88,15 @@ def test_a_bad_folder_is_one_line_and_writes_nothing(
     for words in (["run", study, "--data", photos], ["datasets", "show", photos]):
         assert_refused(command(*words), BAD_FOLDERS[spoil])
     assert not study.exists()
+
+
+def test_the_data_card_counts_what_is_no_image(photos: Path, command: Command) -> None:
+    plain = json.loads(command("datasets", "show", photos, "--json")[1])
+    for name in ("LICENSE", "README.md", "a/notes.txt", ".DS_Store"):
+        (photos / name).write_text("not an image")
+    card = json.loads(command("datasets", "show", photos, "--json")[1])
+    notes = ["1 hidden file was left out", "3 files that are no images were left out (LICENSE, README.md, notes.txt)"]
+    assert card == {**plain, "notes": notes}
 
 
 GOOD = {"images": np.zeros((40, SIZE, SIZE), np.uint8), "labels": np.arange(40) % 2}
@@ -195,7 +206,7 @@ def test_a_study_keeps_its_images_and_notices_others(photos: Path, command: Comm
 
 
 def test_an_interrupted_creation_can_be_repeated(tmp_path: Path, command: Command) -> None:
-    for name in (DATA, "config.yaml", ".lock", "archive.partial"):
+    for name in (DATA, "config.yaml", ".lock", f"archive.sqlite.77{PARTIAL}"):
         (tmp_path / name).touch()
     (tmp_path / "checkpoints").mkdir()
     code, _, err = command("collect", tmp_path, "--n", 1, "--epochs", 1, "--workers", 0)

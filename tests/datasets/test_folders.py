@@ -1,5 +1,6 @@
 """Images as people have them: folders by class, in any mode, size and orientation, and what can be wrong with them."""
 
+import io
 import os
 import re
 import threading
@@ -35,6 +36,13 @@ def colour(width: int = SIDE, height: int = SIDE) -> Image.Image:
 
 def grey(width: int = SIDE, height: int = SIDE) -> Image.Image:
     return Image.fromarray(noise(height, width))
+
+
+def png() -> bytes:
+    """A grey image as a file."""
+    file = io.BytesIO()
+    grey().save(file, "png")
+    return file.getvalue()
 
 
 def write(folder: Path, contents: dict[str, Image.Image | bytes]) -> Path:
@@ -140,6 +148,34 @@ def test_hidden_files_are_left_out(pets: Path) -> None:
     assert load(str(write(pets, dict.fromkeys(names, b"junk")))).notes == ("6 hidden files were left out",)
 
 
+STRAYS = {"LICENSE": b"MIT", "README.md": b"# Pets", "cat/notes.txt": b"Rex", "dog/deep/labels.csv": b"a,b"}
+
+
+@pytest.mark.parametrize("prefixes", [("",), ("train/",), ("train/", "test/"), ("train/", "val/", "test/")])
+def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path, prefixes: tuple[str, ...]) -> None:
+    """Wherever it lies: the images are those of the same folder without it."""
+    images = {f"{p}{c}/{i}.png": grey() for p in prefixes for c in ("cat", "dog") for i in range(2)}
+    plain = load(str(write(tmp_path / "plain", images)))
+    strays = {f"{p}{name}": content for p in prefixes for name, content in STRAYS.items()}
+    strays["README.md"] = STRAYS["README.md"]
+    data = load(str(write(tmp_path / "strays", {**images, **strays})))
+    assert data.fingerprint() == plain.fingerprint()
+    (note,) = set(data.notes) - set(plain.notes)
+    assert re.fullmatch(rf"{len(strays)} files that are no images were left out \(.*README.md.*\)", note)
+
+
+def test_one_file_that_is_no_image_is_named(pets: Path) -> None:
+    assert load(str(write(pets, {".DS_Store": b"junk", "README.md": b"# Pets"}))).notes == (
+        "1 hidden file was left out",
+        "1 file that is no image was left out (README.md)",
+    )
+
+
+def test_an_image_needs_no_name_of_one(pets: Path) -> None:
+    data = load(str(write(pets, {"dog/3": png(), "dog/4.jpg.orig": png()})))
+    assert np.bincount(data.train.labels).tolist() == [3, 4]
+
+
 def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path) -> None:
     elsewhere = write(tmp_path / "elsewhere", {"1.png": colour()})
     (pets / "eel").symlink_to(elsewhere)
@@ -157,7 +193,8 @@ def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path)
         ({"1.png": grey()}, "{} has no class folders; "),
         ({"train/1.png": grey(), "test/1.png": grey()}, "{}/train has no class folders; "),
         ({"a/1.png": grey(), "b/1.png": grey(), "2.png": grey(), "1.png": grey()}, "{}/1.png lies beside the class"),
-        ({"train/a/1.png": grey(), "test/a/1.png": grey(), "README.md": b""}, "{}/README.md lies beside train; "),
+        ({"train/a/1.png": grey(), "test/a/1.png": grey(), "2.png": b""}, "{}/2.png lies beside train; "),
+        ({"a/1.png": grey(), "b/1.png": grey(), "2": png(), "README": b""}, "{}/2 lies beside the class"),
         ({"train/a/1.png": grey(), "test/a/1.png": grey(), "extra/1.png": b""}, "{}/extra lies beside train; "),
         ({"a/1.png": grey(), "b/.hidden": b""}, "{}/b has no images"),
         ({"a/1.png": grey(), "b/deep/.hidden": b""}, "{}/b has no images"),
@@ -165,9 +202,10 @@ def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path)
         ({f"{p}/1.png": grey() for p in ("train/a", "train/b", "test/c")}, "{}/test/c is of a class that train lacks"),
         ({f"{p}/1.png": grey() for p in ("train/a", "val/c", "test/a")}, "{}/val/c is of a class that train lacks"),
         ({f"{p}/a/1.png": grey() for p in ("train", "val", "valid")}, "{} has val and valid; name the one that"),
-        ({"a/1.png": grey(), "b/1.png": grey(), "b/notes.txt": b"Rex"}, "{}/b/notes.txt is not a readable image"),
+        ({"a/1.png": grey(), "b/notes.txt": b"Rex"}, "{}/b has no images"),
+        ({"train/a/1.png": grey(), "train/b/1.png": grey(), "test/a/LICENSE": b"MIT"}, "{}/test has no images"),
         ({"a/1.png": grey(), "b/1.png": b""}, "{}/b/1.png is not a readable image"),
-        ({"a/1.png": grey(), "b/1.svg": b"<svg/>"}, "{}/b/1.svg is not a readable image"),
+        ({"a/1.png": grey(), "b/1.svg": b"<svg/>"}, "{}/b has no images"),
         ({"a/1.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"}, "{} has one class"),
         ({"a/1.png": grey(), "b/1.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"}, "{}/b/1.eps is not a"),
     ],

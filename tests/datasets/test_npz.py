@@ -218,7 +218,8 @@ UNIT = GREY / 255
     ],
 )
 def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.NDArray[Any], message: str) -> None:
-    assert refusal(saved(tmp_path, images=images, labels=LABELS)).startswith(message)
+    path = saved(tmp_path, images=images, labels=LABELS)
+    assert refusal(path).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,8 @@ def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.ND
     ],
 )
 def test_labels_that_cannot_be_used_are_described(tmp_path: Path, labels: npt.NDArray[Any], message: str) -> None:
-    assert refusal(saved(tmp_path, images=GREY, labels=labels)).startswith(message)
+    path = saved(tmp_path, images=GREY, labels=labels)
+    assert refusal(path).startswith(f"{path}: {message}")
 
 
 NAMES = np.array(["a", "b", "c"])
@@ -266,7 +268,8 @@ NAMES = np.array(["a", "b", "c"])
     ],
 )
 def test_parts_that_do_not_fit_together_are_described(tmp_path: Path, stored: dict[str, Any], message: str) -> None:
-    assert refusal(saved(tmp_path, **({"images": GREY, "labels": LABELS} | stored))).startswith(message)
+    path = saved(tmp_path, **({"images": GREY, "labels": LABELS} | stored))
+    assert refusal(path).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ def alone(network: EarlyExitNetwork, folder: Path, policy: PolicyName) -> Export
     manifest = {
         "format": "surrogate_nas early-exit network",
         "version": 1,
+        "network": "alone",
+        "quantized": network.architecture.bits is not None,
         "exits": exits,
         "settings": [setting],
         "default_setting": 0,

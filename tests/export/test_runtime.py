@@ -1,15 +1,19 @@
 """Loading and running an exported folder: every file is checked, every answer is right or refused."""
 
+import functools
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from surrogate_nas.cli import answer as output
 from surrogate_nas.exits import policies
@@ -82,12 +86,27 @@ def test_a_changed_threshold_or_a_missing_label_is_noticed(folder: Path, change:
 NONSENSE: list[tuple[Change, str]] = [
     (lambda m: m["labels"].pop(), "10 classes apart, and there are 9 labels"),
     (lambda m: m["settings"][0]["thresholds"].append(0.5), "exits need 2 thresholds"),
-    (lambda m: m["settings"][0]["thresholds"].__setitem__(0, 1.5), "allowed are 0 to 1, or off"),
+    (lambda m: m["settings"][0]["thresholds"].__setitem__(0, 1.5), "threshold 1.5 is not a number from 0 to 1"),
     (lambda m: m["settings"][0]["thresholds"].__setitem__(0, float("nan")), "threshold nan is not a number"),
     (lambda m: m["settings"][0]["thresholds"].__setitem__(0, "x"), "threshold 'x' is not a number"),
+    (lambda m: m["settings"][0]["macs"].__setitem__(0, 10**30), r"MACs 10{30} is not a whole number from 0 to"),
+    (lambda m: m["settings"][0]["macs"].__setitem__(0, float("nan")), "MACs nan is not a whole number"),
+    (
+        lambda m: m["settings"][0]["tune"].__setitem__("expected_macs", float("nan")),
+        "expected MACs nan is not a number",
+    ),
+    (lambda m: m["settings"][0]["test"].__setitem__("accuracy", "x"), "accuracy 'x' is not a number from 0 to 1"),
+    (lambda m: m["exits"][0].__setitem__("temperature", 0), "temperature of segment_1.onnx 0 is not a number from"),
+    (lambda m: m["exits"][0].update(segment="segment_2.onnx"), r"takes images of shape \[.*, and the manifest says"),
+    (lambda m: m["exits"][1].update(segment="segment_3.onnx"), "the pieces do not fit together"),
+    (lambda m: m["exits"][0].update(branch="segment_1.onnx"), "the pieces do not fit together"),
+    (lambda m: m["input"]["shape"].__setitem__(1, 10**6), r"manifest says \[1, 1000000, 8\]"),
+    (lambda m: m.__setitem__("quantized", None), "quantized None is not true or false"),
+    (lambda m: m.__setitem__("labels", "0123456789"), "labels '0123456789' is not text"),
     (lambda m: m.__setitem__("policy", "luck"), "policy 'luck' is not one of"),
-    (lambda m: m.__setitem__("default_setting", 99), "default setting 99 is none of the"),
-    (lambda m: m.__setitem__("settings", []), "is none of the 0 settings"),
+    (lambda m: m.__setitem__("default_setting", 99), "default setting 99 is not a whole number from 0 to"),
+    (lambda m: m.__setitem__("default_setting", 0.0), r"default setting 0\.0 is not a whole number from 0 to"),
+    (lambda m: m.__setitem__("settings", []), "the network has no settings"),
     (lambda m: m["exits"][0].__setitem__("branch", None), "all exits but the last have a branch"),
     (lambda m: m["exits"][0].__setitem__("segment", "segment_9.onnx"), "segment_9.onnx is not among the files"),
     (lambda m: m["exits"][0].__setitem__("segment", "README.md"), "README.md cannot be run"),
@@ -299,6 +318,80 @@ def test_fuzzed_manifests_and_images_are_refused_or_answered(folder: Path) -> No
         answer = answered_or_refused(lambda pixels=pixels: network.run(pixels))  # type: ignore[misc]
         assert answer is None or len(answer.classes) == len(pixels)
         assert answer is None or np.isfinite(answer.logits).all()
+
+
+ODD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, -1, 10**30, 2**63, 0.0, -0.5, 0.5, 1e-300, 1e300, float("nan"), float("inf"), float("-inf")]),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from(["segment_1.onnx", "segment_2.onnx", "branch_1.onnx", "branch_2.onnx", "README.md", "margin"]),
+    st.lists(st.integers(0, 9), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+def spoil(value: Any, data: st.DataObject) -> Any:
+    """The value with one of its parts, at any depth, replaced, removed or swapped with a neighbour."""
+    if isinstance(value, (dict, list)) and value and data.draw(st.integers(0, 5), label="deeper"):
+        at = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))), label="at")
+        what = data.draw(st.sampled_from(["spoil", "spoil", "spoil", "remove", "swap"]), label="what")
+        if what == "remove":
+            del value[at]
+        elif what == "swap":
+            other = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+            value[at], value[other] = value[other], value[at]
+        else:
+            value[at] = spoil(value[at], data)
+        return value
+    return data.draw(ODD_VALUES, label="value")
+
+
+def everything_asked(folder: Path) -> None:
+    """Load a folder and ask for all that it can answer."""
+    network, (images, _, _) = ExportedNetwork.load(folder), read_examples(folder)
+    for setting in range(len(network.settings)):
+        for some in (images[:1], images[:5]):
+            answer = network.run(some, setting)
+            assert np.isfinite(answer.logits).all()
+            assert np.isfinite(answer.probabilities).all()
+            assert (answer.macs >= 0).all()
+            assert all(network.labels[c] for c in answer.classes) or "" in network.labels
+    assert network.run(images[:2]).positions.shape == (2,)
+    for load in (0, 0.5, 1):
+        network.run(images[:1], network.at_load(load))
+    network.run(images[:1], network.within(runtime.MOST_MACS))
+    network.check(folder)
+
+
+@pytest.fixture
+def one_session_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions by the content of their files, so that loading a folder again takes no time."""
+    session = runtime.ort.InferenceSession
+    made = functools.cache(lambda content: session(content, providers=["CPUExecutionProvider"]))
+    monkeypatch.setattr(runtime.ort, "InferenceSession", lambda content, *_, **__: made(content))
+
+
+@pytest.mark.usefixtures("one_session_a_file")
+@settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_whatever_is_signed_is_refused_or_works(exported: Path, data: st.DataObject) -> None:
+    """Any part of a manifest may be wrong and have a checksum that fits: one line, or finite answers."""
+    manifest = json.loads((exported / MANIFEST).read_text())
+    spoilt = spoil(manifest, data)
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        for path in exported.iterdir():
+            if path.name != MANIFEST:
+                (folder / path.name).symlink_to(path)
+        if isinstance(spoilt, dict):
+            spoilt["sha256"] = digest_of(spoilt)
+        (folder / MANIFEST).write_text(json.dumps(spoilt))
+        answered_or_refused(lambda: everything_asked(folder))
 
 
 def test_a_missing_extra_is_one_line() -> None:

@@ -1,6 +1,7 @@
 """Files and folders are written whole or not at all."""
 
 import os
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def test_a_file_is_as_it_was_until_the_new_one_is_whole(tmp_path: Path, *, durab
         partial.write_text("new")
         assert path.read_text() == "old"
         assert partial.parent == path.parent
-        assert str(os.getpid()) in partial.name
+        assert partial.suffix == PARTIAL
         assert left_beside(path) == [partial]
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
@@ -68,9 +69,66 @@ def test_a_folder_takes_the_place_of_an_empty_one_only(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+USERS = (f"some{PARTIAL}", f"some.{os.getpid()}{PARTIAL}", f"some.00000000{PARTIAL}", f"some.00000001{PARTIAL}")
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose names are all like unfinished ones, also those that chance gives first."""
+    tokens = (f"{i:08x}" for i in count())
+    monkeypatch.setattr("secrets.token_hex", lambda n: next(tokens))
+    return tmp_path
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_folders_of_the_user_survive_whatever_their_names(users: Path, *, fails: bool) -> None:
+    for name in USERS:
+        (users / name).mkdir()
+        (users / name / "work").write_text("mine")
+    try:
+        with new_folder(users / "some") as partial:
+            (partial / "one").touch()
+            assert partial.name not in USERS
+            if fails:
+                raise OSError
+    except OSError:
+        assert fails
+    left = {path.relative_to(users).as_posix() for path in users.rglob("*") if path.is_file()}
+    assert left == {f"{name}/work" for name in USERS} | (set() if fails else {"some/one"})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_files_of_the_user_survive_whatever_their_names(users: Path, *, fails: bool) -> None:
+    for name in USERS:
+        (users / name).write_text("mine")
+    try:
+        with replaced(users / "some") as partial:
+            partial.write_text("new")
+            if fails:
+                raise OSError
+    except OSError:
+        assert fails
+    assert [(users / name).read_text() for name in USERS] == ["mine"] * len(USERS)
+    assert len(list(users.iterdir())) == len(USERS) + (not fails)
+
+
+def test_a_parent_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    with pytest.raises(OSError, match="link"), new_folder(tmp_path / "link" / "some"):
+        pass
+
+
 def test_what_was_left_is_found_by_the_whole_name_of_its_file(tmp_path: Path) -> None:
-    for name in (f"a.csv.12{PARTIAL}", f"a.csv.7{PARTIAL}", f"ba.csv.7{PARTIAL}", f"a.7{PARTIAL}", "a.csv"):
+    for name in (
+        f"a.csv.12{PARTIAL}",
+        f"a.csv.7{PARTIAL}",
+        f"ba.csv.7{PARTIAL}",
+        f"a.7{PARTIAL}",
+        f"a.csv.old{PARTIAL}",
+        "a.csv",
+    ):
         (tmp_path / name).touch()
+    (tmp_path / f"a.csv.5{PARTIAL}").mkdir()
     assert [p.name for p in left_beside(tmp_path / "a.csv")] == [f"a.csv.12{PARTIAL}", f"a.csv.7{PARTIAL}"]
 
 

@@ -374,7 +374,7 @@ def test_solutions_from_sample_and_search_have_markers_of_their_own(contents: Co
 
 
 def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> None:
-    rows = rows_of(front_csv(contents.front, contents.positions, CLASSES))
+    rows = rows_of(front_csv(contents.front, contents.positions, CLASSES, contents.limits))
     front = study.front()
     assert len(rows) == len(front) > 0
     for row, solution in zip(rows, front, strict=True):
@@ -395,6 +395,7 @@ def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> N
             "test_balanced_accuracy": test.balanced_accuracy,
             "test_expected_macs": test.expected_macs,
             "worst_macs": test.worst_macs,
+            "broken_on_test": " ".join(b.limit.name for b in contents.limits.broken(test.quantities)),
         }
         for e, (rate, accuracy) in enumerate(zip(test.rates, test.exit_accuracy, strict=True), start=1):
             expected[f"test_exit_rate_{e}"] = rate
@@ -406,7 +407,7 @@ def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> N
 
 def test_exit_rates_in_the_csv_sum_to_one_and_compose_the_accuracy(contents: Contents) -> None:
     places = range(1, contents.positions + 1)
-    for row in rows_of(front_csv(contents.front, contents.positions, CLASSES)):
+    for row in rows_of(front_csv(contents.front, contents.positions, CLASSES, contents.limits)):
         rates = [float(row[f"test_exit_rate_{e}"]) for e in places]
         right = [float(row[f"test_exit_accuracy_{e}"] or 0) for e in places]
         assert sum(rates) == pytest.approx(1)
@@ -414,11 +415,11 @@ def test_exit_rates_in_the_csv_sum_to_one_and_compose_the_accuracy(contents: Con
 
 
 def test_the_csv_of_no_solutions_is_a_header(contents: Contents) -> None:
-    assert front_csv((), contents.positions, CLASSES).count("\n") == 1
+    assert front_csv((), contents.positions, CLASSES, Limits()).count("\n") == 1
 
 
 def test_the_csv_has_the_classes_last_and_leaves_out_very_many(contents: Contents) -> None:
-    columns = front_csv((), contents.positions, 3).strip().split(",")
+    columns = front_csv((), contents.positions, 3, Limits()).strip().split(",")
     assert columns.index("test_balanced_accuracy") == columns.index("test_accuracy_high") + 1
     assert columns[-3:] == [f"test_class_accuracy_{c}" for c in range(3)]
-    assert "class" not in front_csv(contents.front, contents.positions, MOST_CLASSES + 1)
+    assert "class" not in front_csv(contents.front, contents.positions, MOST_CLASSES + 1, Limits())

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import PARTIAL
 from surrogate_nas.study.paths import ARCHIVE, DATA, SETTINGS
 from surrogate_nas.study.study import Study
@@ -12,3 +15,20 @@ def test_what_a_creation_that_was_killed_left_half_written_is_removed(tmp_path: 
         (tmp_path / f"{name}.77{PARTIAL}").write_text("half")
     study = Study.create(tmp_path, recipe={"epochs": 1}, workers=0)
     assert not list(study.path.glob(f"*{PARTIAL}"))
+
+
+@pytest.mark.parametrize("name", [f"work{PARTIAL}", f"{ARCHIVE}.77{PARTIAL}", DATA])
+def test_no_study_is_made_among_folders_of_the_user(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").touch()
+    with pytest.raises(InputError, match="is not a study, and not an empty folder to make one in"):
+        Study.create(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "mine"]
+
+
+def test_a_study_is_not_made_twice(study_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        Study.create(study_path)
+    assert str(error.value) == (
+        f"{study_path} is a study already; allowed: to open it, or a folder that does not exist or is empty"
+    )

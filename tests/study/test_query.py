@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import tracemalloc
@@ -217,6 +218,10 @@ BAD_FILES = {
     "h.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": "0.5"}}', "line 1: ", "3 exits need 2 thresholds, got 1"),
     "i.jsonl": ('{"encoding": ' + "[" * 40_000, "line 1: ", ""),
     "j.jsonl": (f'{{"encoding": {"9" * 9000}}}', "line 1: ", ""),
+    "k.jsonl": (f'{{"encoding": "{GOOD}", "encoding": "{GOOD}"}}', "line 1: ", "'encoding' is there twice"),
+    "l.jsonl": ('{"encoding": 5}', "line 1: ", "encoding is a text, got 5"),
+    "f.csv": (f"encoding,encoding\n{GOOD},{GOOD}\n", "line 1: ", "2 columns are called 'encoding'"),
+    "g.csv": (f"encoding, thresholds,thresholds\n{GOOD},,\n", "line 1: ", "2 columns are called 'thresholds'"),
     "a.csv": ("code,thresholds\nx,", "line 1: ", "a column 'encoding' is needed, got code, thresholds"),
     "b.csv": (f'encoding,thresholds\n{GOOD},"0.5,off"\n{GOOD}\n', "line 3: ", "2 columns need as many cells, got 1"),
     "c.csv": (f"encoding\n{GOOD}\n\nabc\n", "line 4: ", "'abc' is neither a text form nor numbers"),
@@ -236,6 +241,7 @@ def test_a_bad_row_is_one_line_with_its_number_and_nothing_is_written(
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert where in err
         assert why in err
+        assert len(re.findall(r"line \d", err)) == (1 if where.startswith("line") else 0)
         assert len(err) < 600
     assert [p.name for p in tmp_path.iterdir()] == [name]
 

@@ -10,6 +10,7 @@ from surrogate_nas import Study
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.report.contents import Contents
+from surrogate_nas.study.paths import ARCHIVE
 from tests.conftest import Command
 
 
@@ -52,11 +53,16 @@ def test_a_batch_reads_nothing_that_it_does_not_return(copy: Study, read: Counte
 
 
 def test_a_listing_reads_no_arrays(study_path: Path, command: Command, read: Counter[str]) -> None:
-    for words in (["list"], ["dump"], ["list", "--failed", "--json"]):
+    for words in (["list"], ["list", "--failed", "--json"]):
         code, out, _ = command("archive", words[0], study_path, *words[1:])
         assert code == 0
         assert out
     assert not read
+
+
+def test_a_dump_reads_the_arrays_of_each_record_once(study_path: Path, command: Command, read: Counter[str]) -> None:
+    assert command("archive", "dump", study_path)[0] == 0
+    assert read == {record.id: 1 for record in Archive.open(study_path / ARCHIVE).records()}
 
 
 def test_views_last_until_settings_change(copy: Study) -> None:

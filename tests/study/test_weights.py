@@ -37,10 +37,12 @@ def test_none_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
 
 def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -> None:
     (copy.path / CHECKPOINTS / "0123.77.partial").touch()
+    (copy.path / CHECKPOINTS / "mine.partial").mkdir()
     (copy.path / CHECKPOINTS / "0123.unfinished").touch()
     before = weights(copy)
     assert before
     copy.home.prune()
+    (copy.path / CHECKPOINTS / "mine.partial").rmdir()  # which was the user's, and still there
     assert {path.stem for path in (copy.path / CHECKPOINTS).iterdir()} == before
 
 

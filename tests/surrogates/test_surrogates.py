@@ -231,6 +231,15 @@ def test_a_stale_or_damaged_surrogate_is_not_loaded(fitted: FittedSurrogate, tmp
     assert persistence.load(key, folder) is not None
 
 
+def test_earlier_fits_are_removed_and_folders_of_the_user_are_not(fitted: FittedSurrogate, tmp_path: Path) -> None:
+    earlier, users = ("0123456789abcdef", "0123456789abcdef.77.partial"), ("mine", "mine.partial", "0123.partial")
+    for name in (*earlier, *users):
+        (tmp_path / name).mkdir()
+    persistence.save(fitted, key_of(fitted.predictor.kind), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} >= {*users}
+    assert len(list(tmp_path.iterdir())) == len(users) + 1
+
+
 def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatrix) -> None:
     chosen = fit_surrogate(design, tune_exits(RECORDS), "auto", seed=0)
     tau = {v.kind: v.accuracy.tau for v in chosen.validations}
