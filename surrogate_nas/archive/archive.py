@@ -351,22 +351,26 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _header(path: Path, connection: sqlite3.Connection) -> Header:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
-                "a newer surrogate-nas wrote it"
-            )
-        row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
-        if row is None:
-            raise InputError(f"{path} is not a readable archive: it has no header")
-        header = Header.from_json(row[0])
-        if version < SCHEMA_VERSION and _writable(path):
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if version <= SCHEMA_VERSION:
+            header = _read_header(connection)
+            if version < SCHEMA_VERSION and _writable(path):
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            return header
     except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError) or "locked" in str(error):
+        if "locked" in str(error):
             raise
-        raise InputError(f"{path} is not a readable archive: {error}") from None
-    return header
+        raise InputError(f"{path} is not a readable archive: {one_line(error)}") from None
+    raise InputError(
+        f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
+        "a newer surrogate-nas wrote it"
+    )
+
+
+def _read_header(connection: sqlite3.Connection) -> Header:
+    row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
+    if row is None:
+        raise InputError("it has no header")
+    return Header.from_json(row[0])
 
 
 def _proposal(row: Sequence[Any]) -> Proposal:

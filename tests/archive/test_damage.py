@@ -1,6 +1,7 @@
 """An archive with damaged records gives an answer or one line, and `validate` names every damaged record."""
 
 import io
+import itertools
 import json
 import pickle
 import shutil
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.foundation.arrays import Array
-from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.study.paths import ARCHIVE
 from surrogate_nas.study.study import Study
@@ -201,6 +202,29 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     lone, nobody = archive.problems()
     assert record(0).id in lone
     assert "nobody" in nobody
+
+
+def damaged_headers() -> Iterator[str]:
+    header = json.loads(HEADER.to_json())
+    values = (None, "x", -1, 1.5, [], {}, [1], "9" * 30)
+    yield from ("not JSON", "null", "[]", "{}")
+    for name in header.keys() - {"source_stamp"}:
+        yield json.dumps({other: value for other, value in header.items() if other != name})
+    for name, value in itertools.product(header.keys() - {"data", "fingerprint", "tune_share", "source_stamp"}, values):
+        yield json.dumps({**header, name: value})
+    for name, value in itertools.product(header["shape"], values):
+        yield json.dumps({**header, "shape": {**header["shape"], name: value}})
+    for name, value in itertools.product(("data", "fingerprint"), (None, 3, [])):
+        yield json.dumps({**header, name: value})
+
+
+def test_an_archive_with_a_damaged_header_is_refused(archive: Archive) -> None:
+    for text in damaged_headers():
+        with closing(sqlite3.connect(archive.path)) as connection, connection:
+            connection.execute("UPDATE meta SET value = ?", (text,))
+        with pytest.raises(InputError, match=f"^{archive.path} is not a readable archive: ") as raised:
+            Archive.open(archive.path)
+        assert "\n" not in str(raised.value), text
 
 
 @given(data=st.data())
