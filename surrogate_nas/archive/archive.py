@@ -17,10 +17,11 @@ import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import ANSWERS, SPLITS, Outputs
+from surrogate_nas.archive.outputs import ANSWERS, Outputs
 from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
+from surrogate_nas.archive.soundness import require_sound_outputs, require_sound_proposal, require_sound_record
 from surrogate_nas.foundation.arrays import Array
-from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.errors import InputError, JobError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
@@ -45,8 +46,15 @@ CREATE TABLE arrays (
 """
 _ROUNDED = f"""SELECT COUNT(*) FROM arrays WHERE name = 'tune/logits'
     AND id NOT IN (SELECT id FROM arrays WHERE name = 'tune/{ANSWERS}')"""
-_PROPOSAL = "round, rank, origin, architecture, seed, fidelity, prediction"
-_RECORDS = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance FROM records JOIN proposals USING (id)"
+_PROPOSAL = "id, round, rank, origin, architecture, seed, fidelity, prediction"
+_RECORD = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance"
+_RECORDS = f"{_RECORD} FROM records JOIN proposals USING (id)"
+_ALL = f"{_RECORD}, records.id IS NOT NULL FROM proposals LEFT JOIN records USING (id)"
+_STRAYS = {
+    "record {} has no proposal": "SELECT id FROM records WHERE id NOT IN (SELECT id FROM proposals)",
+    "record {} has outputs, and was not trained": """SELECT DISTINCT id FROM arrays
+        WHERE id NOT IN (SELECT id FROM records WHERE failure_kind IS NULL)""",
+}
 _IN_ORDER = "ORDER BY round, rank, id"
 _IN: dict[Group, str] = {
     "search": "origin NOT IN ('baseline', 'final')",
@@ -140,9 +148,7 @@ class Archive:
             )
             for p in proposals
         ]
-        self._connection.executemany(
-            f"INSERT OR IGNORE INTO proposals (id, {_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows
-        )
+        self._connection.executemany(f"INSERT OR IGNORE INTO proposals ({_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows)
 
     def _insert(self, record: Record) -> None:
         failure = record.failure
@@ -177,8 +183,18 @@ class Archive:
 
     # ------------------------------------------------------------------ reading
 
+    def count(self, group: Group = "search") -> int:
+        """Number of records."""
+        return int(
+            self._connection.execute(f"SELECT COUNT(*) FROM (SELECT {_RECORDS} WHERE {_IN[group]})").fetchone()[0]
+        )
+
+    def fidelities(self) -> set[str]:
+        """Fidelities of the search's proposals."""
+        return {row[0] for row in self._connection.execute(f"SELECT fidelity FROM proposals WHERE {_IN['search']}")}
+
     def proposals(self, group: Group = "search") -> list[Proposal]:
-        """All proposals, in (round, rank) order."""
+        """All proposals, in (round, rank) order; raises `JobError` for a damaged one."""
         rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
@@ -192,7 +208,7 @@ class Archive:
     def records(self, group: Group = "search", *, outputs: bool = False) -> list[Record]:
         """Records in (round, rank) order, failures among them.
 
-        Arrays are read only for `outputs=True`.
+        Arrays are read only for `outputs=True`. Raises `JobError` for a damaged record.
         """
         rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
         records = [_record(row) for row in rows]
@@ -207,6 +223,7 @@ class Archive:
 
         Raises:
             InputError: if there is none, or more than one.
+            JobError: for a damaged record.
         """
         everything = [r for group in GROUPS for r in self.records(group)]
         matches = [r for r in everything if r.id.startswith(id)] if id else []
@@ -219,12 +236,20 @@ class Archive:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it is a failure, which has none.
+            JobError: if it is a failure, which has none, or damaged.
         """
-        rows = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
-        if not rows:
+        arrays = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
+        if not arrays:
             raise JobError(f"record {id} has no outputs")
-        return Outputs.from_arrays({name: _unpack(data) for name, data in rows})
+        with _naming(id):
+            exits = len(self._architecture(id).exit_positions)
+            by_name = {name: _unpack(name, data) for name, data in arrays}
+            require_sound_outputs(by_name, exits, self.header.shape.classes)
+            return Outputs.from_arrays(by_name)
+
+    def _architecture(self, id: str) -> Architecture:
+        row = self._connection.execute("SELECT architecture FROM proposals WHERE id = ?", (id,)).fetchone()
+        return Architecture.parse(row[0])
 
     def remarks(self) -> list[str]:
         """Limits of what the records can tell; empty if there are none."""
@@ -239,28 +264,43 @@ class Archive:
 
     def problems(self) -> list[str]:
         """Descriptions of defects of the file; empty if there are none."""
-        problems = [f"sqlite: {row[0]}" for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        for id, *row in self._connection.execute(f"SELECT id, {_RECORDS} {_IN_ORDER}").fetchall():
-            try:
-                self._check(id, _record(row))
-            except (InputError, JobError, ValueError, KeyError, EOFError, zlib.error) as error:
-                problems.append(f"record {id}: {error}")
+        problems = []
+        try:
+            problems += [f"sqlite: {text}" for text in self._texts("PRAGMA integrity_check") if text != "ok"]
+            problems += [text.format(id) for text, query in _STRAYS.items() for id in self._texts(query)]
+            for *row, has_record in self._connection.execute(f"SELECT {_ALL} {_IN_ORDER}").fetchall():
+                try:
+                    self._check(_record(row) if has_record else _proposal(row[:8]))
+                except (InputError, JobError) as error:
+                    problems.append(str(error).removesuffix(ADVICE))
+        except sqlite3.DatabaseError as error:
+            problems.append(f"sqlite: {error}")
         return problems
 
-    def _check(self, id: str, record: Record) -> None:
-        """Raise if a record or its outputs are inconsistent."""
-        if record.id != id:
-            raise JobError(f"its architecture, seed and fidelity are those of {record.id}")
-        if record.proposal.group != "baseline":  # which need not be of the space
-            self.space.indices([record.architecture])
-        if record.failure is not None:
-            return
-        outputs = self.outputs(id)
-        for split in SPLITS:
-            shape = outputs[split].view("max_softmax")[0].shape
-            expected_shape = (len(record.architecture.exit_positions), len(outputs[split].labels))
-            if shape != expected_shape:
-                raise JobError(f"{split} outputs have shape {shape}, not {expected_shape}")
+    def _texts(self, query: str) -> list[str]:
+        """The first column of what a query finds, each on one line."""
+        return [" ".join(str(row[0]).split()) for row in self._connection.execute(query)]
+
+    def _check(self, stored: Record | Proposal) -> None:
+        """Raise if the architecture is not of the space, or outputs are missing or unsound."""
+        proposal = stored.proposal if isinstance(stored, Record) else stored
+        if proposal.group != "baseline":  # which need not be of the space
+            with _naming(proposal.id):
+                self.space.indices([proposal.architecture])
+        if isinstance(stored, Record) and stored.failure is None:
+            self.outputs(stored.id)
+
+
+ADVICE = "; surrogate-nas archive validate names all that is damaged"
+
+
+@contextmanager
+def _naming(id: str) -> Iterator[None]:
+    """Inside, whatever stored values raise becomes a `JobError` that names the record and the defect, in one line."""
+    try:
+        yield
+    except Exception as error:  # on damaged values, parsers raise whatever they happen to stumble over
+        raise JobError(f"record {id} is damaged: {one_line(error)}{ADVICE}") from None
 
 
 def copy_archive(path: Path, to: Path) -> None:
@@ -283,6 +323,7 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if not writable and not _has_wal(path):
         uri += "&immutable=1"  # else SQLite wants to write beside a file that is not to be written
     connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+    connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged text is one record's, not all's
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
@@ -310,42 +351,58 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _header(path: Path, connection: sqlite3.Connection) -> Header:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
-                "a newer surrogate-nas wrote it"
-            )
-        row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
-        if row is None:
-            raise InputError(f"{path} is not a readable archive: it has no header")
-        header = Header.from_json(row[0])
-        if version < SCHEMA_VERSION and _writable(path):
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if version <= SCHEMA_VERSION:
+            header = _read_header(connection)
+            if version < SCHEMA_VERSION and _writable(path):
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            return header
     except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError) or "locked" in str(error):
+        if "locked" in str(error):
             raise
-        raise InputError(f"{path} is not a readable archive: {error}") from None
-    return header
-
-
-def _proposal(row: Sequence[Any]) -> Proposal:
-    round, rank, origin, architecture, seed, fidelity, prediction = row
-    prediction_values = None if prediction is None else json.loads(prediction)
-    return Proposal(
-        round=round,
-        rank=rank,
-        origin=origin,
-        architecture=Architecture.parse(architecture),
-        seed=seed,
-        fidelity=fidelity,
-        prediction=prediction_values,
+        raise InputError(f"{path} is not a readable archive: {one_line(error)}") from None
+    raise InputError(
+        f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
+        "a newer surrogate-nas wrote it"
     )
 
 
+def _read_header(connection: sqlite3.Connection) -> Header:
+    row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
+    if row is None:
+        raise InputError("it has no header")
+    return Header.from_json(row[0])
+
+
+def _proposal(row: Sequence[Any]) -> Proposal:
+    id, round, rank, origin, architecture, seed, fidelity, prediction = row
+    with _naming(id):
+        proposal = Proposal(
+            round=round,
+            rank=rank,
+            origin=origin,
+            architecture=Architecture.parse(architecture),
+            seed=seed,
+            fidelity=fidelity,
+            prediction=None if prediction is None else _json("prediction", prediction),
+        )
+        require_sound_proposal(proposal, id)
+        return proposal
+
+
 def _record(row: Sequence[Any]) -> Record:
-    kind, message, seconds, provenance = row[7:]
-    failure = None if kind is None else Failure(kind, message)
-    return Record(_proposal(row[:7]), None, failure, seconds, json.loads(provenance))
+    proposal, (kind, message, seconds, provenance) = _proposal(row[:8]), row[8:]
+    with _naming(proposal.id):
+        failure = None if kind is None else Failure(kind, message)
+        record = Record(proposal, None, failure, seconds, _json("provenance", provenance))
+        require_sound_record(record)
+        return record
+
+
+def _json(what: str, text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise JobError(f"{what} is not JSON: {one_line(error)}") from None
 
 
 def _pack(array: Array) -> bytes:
@@ -354,6 +411,9 @@ def _pack(array: Array) -> bytes:
     return zlib.compress(buffer.getvalue(), level=6)
 
 
-def _unpack(data: bytes) -> Array:
-    array: Array = np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+def _unpack(name: str, data: bytes) -> Array:
+    try:
+        array: Array = np.lib.format.read_array(io.BytesIO(zlib.decompress(data)), allow_pickle=False)
+    except Exception as error:  # as in `_naming`
+        raise JobError(f"{name} cannot be read: {one_line(error)}") from None
     return array

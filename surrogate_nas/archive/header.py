@@ -32,6 +32,23 @@ class Header:
 
     @classmethod
     def from_json(cls, text: str) -> "Header":
-        """Read the text of `to_json`."""
+        """Read the text of `to_json`; raises `ValueError`, `TypeError` or `KeyError` if it is damaged."""
         values = json.loads(text)
-        return cls(**{**values, "space": parse_spec(values["space"]), "shape": ImageShape(**values["shape"])})
+        header = cls(**{**values, "space": parse_spec(values["space"]), "shape": ImageShape(**values["shape"])})
+        header._require_sound()
+        return header
+
+    def _require_sound(self) -> None:
+        """Raise `ValueError` for a value of another type or out of range."""
+        shape = self.shape
+        least = (("seed", self.seed, 0), ("channels", shape.channels, 1), ("size", shape.size, 1))
+        for name, number, smallest in (*least, ("classes", shape.classes, 2)):
+            if type(number) is not int or number < smallest:
+                raise ValueError(f"{name} {number!r} is no whole number from {smallest} on")
+        for name in ("tune_share", "test_share"):
+            share = getattr(self, name)
+            if not isinstance(share, int | float) or not 0 <= share < 1:
+                raise ValueError(f"{name} {share!r} is no share")
+        for name in ("data", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} {getattr(self, name)!r} is no text")

@@ -109,7 +109,7 @@ def archive_validate(study: StudyPath, as_json: Json = False) -> None:
     """Check that the archive is sound."""
     home = open_study(study, {})
     problems = home.archive.problems()
-    records = len(home.archive.records())
+    records = home.archive.count()
     sound = f"{home.archive.path}: {records} records, sound"
     document = {"records": records, "problems": problems, "remarks": home.archive.remarks()}
     answer(document, as_json, lambda: typer.echo("\n".join(problems) or sound))

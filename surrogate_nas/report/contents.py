@@ -17,6 +17,7 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
@@ -242,8 +243,25 @@ def _checked_predictions(study: Study, records: Sequence[Record]) -> Iterator[Ch
     """Check the records whose accuracy and expected MACs were predicted; not every strategy predicts them."""
     for record in records:
         prediction = record.proposal.prediction
-        if prediction is not None and {"thresholds", "accuracy", "expected_macs"} <= prediction.keys():
+        if prediction is not None and _can_be_checked(prediction, study.space.positions - 1):
             yield _checked_prediction(study, record, prediction)
+
+
+def _can_be_checked(prediction: Mapping[str, Any], early: int) -> bool:
+    """Whether it has a threshold or off for each early exit, and means with intervals; strategies may store others."""
+    thresholds, policy = prediction.get("thresholds"), prediction.get("policy", "max_softmax")
+    if not isinstance(thresholds, list) or len(thresholds) != early or policy not in tuple(POLICIES):
+        return False
+    settings = [t for t in thresholds if t is not None]
+    return (
+        _are_numbers(settings, len(settings))
+        and all(0 <= t <= 1 for t in settings)
+        and all(_are_numbers(prediction.get(name), 3) for name in ("accuracy", "expected_macs"))
+    )
+
+
+def _are_numbers(values: object, n: int) -> bool:
+    return isinstance(values, list) and len(values) == n and all(isinstance(v, int | float) for v in values)
 
 
 def _checked_prediction(study: Study, record: Record, prediction: Mapping[str, Any]) -> CheckedPrediction:

@@ -112,7 +112,7 @@ class Home:
 
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""
-        fidelities = {p.fidelity for p in self.archive.proposals()}
+        fidelities = self.archive.fidelities()
         if fidelities and settings.recipe.fidelity not in fidelities:
             raise InputError(
                 f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "

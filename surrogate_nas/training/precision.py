@@ -22,15 +22,16 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
         if device.type != "cpu":
             yield
             return
-        with _GroupedInFloat32():
+        with _SomeInFloat32():
             yield
 
 
-class _GroupedInFloat32(TorchFunctionMode):
-    """Keeps grouped convolutions out of bfloat16 on CPUs.
+class _SomeInFloat32(TorchFunctionMode):
+    """Keeps grouped convolutions, and those of single pixels, out of bfloat16 on CPUs.
 
     Where a processor has bfloat16 units, dense convolutions gain; oneDNN's depthwise ones are up to eighteen times
-    slower than in float32, above all backwards with a stride.
+    slower than in float32, above all backwards with a stride. Of a map of one pixel its strided ones give gradients of
+    their weights that nobody computed (torch 2.14 on a processor with AMX).
     """
 
     def __torch_function__(
@@ -40,8 +41,13 @@ class _GroupedInFloat32(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is functional.conv2d and args[0].shape[-3] != args[1].shape[1]:
+        if func is functional.conv2d and _in_float32(args[0], args[1]):
             args = [a.float() if isinstance(a, Tensor) else a for a in args]
             with torch.autocast("cpu", enabled=False):
                 return func(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _in_float32(maps: Tensor, weight: Tensor) -> bool:
+    grouped = maps.shape[-3] != weight.shape[1]
+    return grouped or (maps.shape[-1] == 1 and weight.shape[-1] > 1)

@@ -73,8 +73,14 @@ def failed_record(i: int) -> Record:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
-    with closing(Archive.create(tmp_path / "archive.sqlite", HEADER)) as created:
+def classes() -> int:
+    return HEADER.shape.classes
+
+
+@pytest.fixture
+def archive(tmp_path: Path, classes: int) -> Iterator[Archive]:
+    header = replace(HEADER, shape=replace(HEADER.shape, classes=classes))
+    with closing(Archive.create(tmp_path / "archive.sqlite", header)) as created:
         yield created
 
 
@@ -304,9 +310,10 @@ def test_a_creation_that_fails_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sound_archive_has_no_problems(archive: Archive) -> None:
+@pytest.mark.parametrize("classes", [2, 10, 20, 30])
+def test_a_sound_archive_has_no_problems(archive: Archive, classes: int) -> None:
     for i in range(3):
-        archive.add(record(i, classes=10 + 10 * i))
+        archive.add(record(i, classes))
     archive.add(failed_record(3))
     archive.propose([proposal(4)])
     assert archive.problems() == []
