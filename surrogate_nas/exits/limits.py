@@ -7,10 +7,10 @@ table in `limit_table`: a new limit is a row there and a field here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, on_expected, rounded_text
@@ -77,14 +77,6 @@ class Limits(Config):
     max_worst_cost: Amount | None = _unset("max_worst_cost")
     max_p95_cost: Amount | None = _unset("max_p95_cost")
     min_accuracy: Share | None = _unset("min_accuracy")
-
-    @model_validator(mode="after")
-    def _average_below_worst_case(self) -> Self:
-        for mean, worst in (("max_macs", "max_worst_macs"), ("max_cost", "max_worst_cost")):
-            average, cap = getattr(self, mean), getattr(self, worst)
-            if average is not None and cap is not None and average > cap:
-                raise ValueError(f"{mean} {average:g} is above {worst} {cap:g}, but no average exceeds the worst case")
-        return self
 
     # ------------------------------------------------------------------ values against limits
 

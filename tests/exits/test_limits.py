@@ -39,6 +39,15 @@ def test_limits_say_what_they_are() -> None:
     assert str(Limits()) == "no limits"
 
 
+@pytest.mark.parametrize("amount", ["macs", "cost"])
+def test_a_limit_on_the_average_above_that_on_the_worst_case_is_redundant(amount: str) -> None:
+    worst = {f"max_worst_{amount}": 1e5}
+    both = parse(Limits, {**worst, f"max_{amount}": 2e5}, "limits")
+    for value in (1e5, 1e5 + 1, 3e5):
+        values: dict[Quantity, float] = {f"worst_{amount}": value, f"expected_{amount}": 0.9 * value}  # type: ignore[dict-item]
+        assert both.keeps(values) == Limits(**worst).keeps(values)
+
+
 # ---------------------------------------------------------------------- the table
 
 every_limit = pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
