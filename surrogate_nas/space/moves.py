@@ -12,9 +12,8 @@ from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.genes import Genes
 
-
 RARE = 1 / 64
-"""Share of draws with enough early exits below which exits are drawn by themselves, instead of until they are enough."""
+"""Share of draws with enough early exits below which these are not waited for, but drawn by themselves."""
 
 
 def sample(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
