@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.cli.output import MOST_ROWS, console, print_table
-from surrogate_nas.exits.limit_table import LIMITS, rounded_text
+from surrogate_nas.exits.limit_table import LIMITS, exact_text, kept_text
 from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def print_solutions(solutions: Sequence["Solution"], title: str) -> None:
 def print_finals(document: dict[str, Any]) -> None:
     """Print the networks at full fidelity of a `finals_document`."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
-    finals = [(rounded_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
+    finals = [(exact_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
     finals = finals or [("of the study", f) for f in document["finals"]]
     columns = [
         f"max {row.unit}",
@@ -161,7 +161,7 @@ def print_ladder(rungs: Sequence["Rung"], title: str) -> None:
         )
         rows.append(
             (
-                f"{r.budget:,.0f}",
+                kept_text(r.budget),
                 r.solution.operating_point,
                 f"{r.solution.tune.accuracy:.4f}",
                 f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",

@@ -4,6 +4,7 @@ It imports nothing heavy, so that the command line can build its options from it
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
 Quantity = Literal[
@@ -175,6 +176,18 @@ def exact_text(value: float) -> str:
     ('3,000,000', '45,058.25', '0.955')
     """
     return f"{float(value):,}".removesuffix(".0")
+
+
+def kept_text(value: float, *, floor: bool = False) -> str:
+    """A value as the text of a limit that it keeps: with the digits of `rounded_text`, rounded up, or down to a floor.
+
+    >>> kept_text(45058.25), kept_text(12.3411), kept_text(0.86666, floor=True), kept_text(0.9)
+    ('45,059', '12.35', '0.8666', '0.9')
+    """
+    exact = Decimal(repr(float(value)))
+    last = 0 if abs(value) >= WHOLE else exact.adjusted() - 3
+    rounded = exact.quantize(Decimal(1).scaleb(last), rounding=ROUND_FLOOR if floor else ROUND_CEILING)
+    return exact_text(float(rounded))
 
 
 def rounded_text(value: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from surrogate_nas.architecture.cost import Objective
-from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, on_expected, rounded_text
+from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, kept_text, on_expected, rounded_text
 from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.foundation.fields import Amount, Config, Share
 
@@ -55,8 +55,8 @@ class BrokenLimit:
         >>> print(BrokenLimit(LIMITS[0], 15224.0, 1000.0), BrokenLimit(LIMITS[-1], 0.85, 0.9), sep=", ")
         expected MACs 15,224 > 1,000, accuracy 0.85 < 0.9
         """
-        rounded = rounded_text(self.value)
-        value = exact_text(self.value) if rounded == rounded_text(self.cap) else rounded
+        same = rounded_text(self.value) == rounded_text(self.cap)
+        value = exact_text(self.value) if same else kept_text(self.value, floor=self.limit.floor)
         return f"{self.limit.words} {value} {'<' if self.limit.floor else '>'} {exact_text(self.cap)}"
 
 

@@ -233,7 +233,9 @@ class ExportedNetwork:
         affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
         if not affordable:
             cheapest = min(s.budget for s in self.settings)
-            raise ExportError(f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {cheapest:,.0f}")
+            raise ExportError(
+                f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {math.ceil(cheapest):,}"
+            )
         return affordable[-1]
 
     def at_load(self, load: float) -> int:
