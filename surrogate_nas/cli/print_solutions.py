@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.cli.output import MOST_ROWS, console, print_table, with_legend
-from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, marked, raised_text
+from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, kept_text, marked
 from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _rung_cells(rung: "Rung") -> list[object]:
     test, (low, high) = rung.solution.test, rung.test_accuracy_interval
     least, most = test.expected_macs_interval
     return [
-        raised_text(rung.budget),
+        kept_text(rung.budget),
         rung.solution.operating_point,
         f"{rung.solution.tune.accuracy:.4f}",
         f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",

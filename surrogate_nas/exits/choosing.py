@@ -10,6 +10,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 
 MethodName = Literal["curve", "nachos", "aebnas"]
@@ -17,7 +18,8 @@ NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
 AEBNAS_GRID = (0.1, 0.2, OFF)
 AEBNAS_WEIGHT = 0.1
 """Percentage points of accuracy per percent of deviation from the target."""
-MOST_AEBNAS_EXITS = 10
+MOST_IN_AEBNAS_GRID = 10
+"""Early exits of which every setting is tried."""
 
 
 def by_curve(exits: Exits, limits: Limits) -> Measurements:
@@ -58,21 +60,43 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
     accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
 
     The target is the limit on expected MACs, and being cheaper is penalised like being dearer; other limits are
-    ignored.
+    ignored. Of more than ten exits, settings are not tried all: from each that is the same at every exit, one exit is
+    changed at a time until none is better.
 
     Raises:
-        InputError: without a limit on expected MACs, or for more early exits than can be searched exhaustively.
+        InputError: without a limit on expected MACs.
     """
     if limits.max_macs is None:
         raise InputError("method aebnas needs a target of expected MACs, got no max_macs")
-    if len(exits.early) > MOST_AEBNAS_EXITS:
-        raise InputError(f"method aebnas is for at most {MOST_AEBNAS_EXITS} early exits, got {len(exits.early)}")
-    grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
-    grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
-    measurements = exits.measure(grid)
-    deviation = 100 * np.abs(measurements.expected_macs / limits.max_macs - 1)
-    best = int((100 * measurements.accuracy - AEBNAS_WEIGHT * deviation).argmax())
-    return measurements[best : best + 1]
+    target = limits.max_macs
+
+    def best(settings: Floats) -> tuple[float, Measurements]:
+        measurements = exits.measure(settings)
+        deviation = 100 * np.abs(measurements.expected_macs / target - 1)
+        value = 100 * measurements.accuracy - AEBNAS_WEIGHT * deviation
+        i = int(value.argmax())
+        return float(value[i]), measurements[i : i + 1]
+
+    if len(exits.early) <= MOST_IN_AEBNAS_GRID:
+        grid = np.full((len(AEBNAS_GRID) ** len(exits.early), exits.positions - 1), OFF)
+        grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
+        return best(grid)[1]
+    equal = (best(np.full((1, exits.positions - 1), threshold)) for threshold in AEBNAS_GRID)
+    return max((_climb(best, *start) for start in equal), key=lambda found: found[0])[1]
+
+
+def _climb(
+    best: Callable[[Floats], tuple[float, Measurements]], value: float, at: Measurements
+) -> tuple[float, Measurements]:
+    """The best setting by its value, reached from one by changes of one threshold at a time."""
+    early = at.thresholds.shape[1]
+    while True:
+        around = np.repeat(at.thresholds, early * len(AEBNAS_GRID), axis=0)
+        around[np.arange(len(around)), np.repeat(np.arange(early), len(AEBNAS_GRID))] = np.tile(AEBNAS_GRID, early)
+        better, there = best(around)
+        if better <= value:
+            return value, at
+        value, at = better, there
 
 
 METHODS: dict[MethodName, Callable[[Exits, Limits], Measurements]] = {

@@ -7,13 +7,14 @@ has an exit at each. Thresholds in arrays are ∞ where an exit is off.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from surrogate_nas.architecture.cost import Cost, costs_of_leaving
+from surrogate_nas.exits import coordinates
 from surrogate_nas.exits.front import pareto_order
 from surrogate_nas.exits.grid import cumulative_histogram, levels_for, quantiles, with_axes
 from surrogate_nas.exits.limits import Limits
@@ -21,13 +22,17 @@ from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, PolicyName, having_left
 from surrogate_nas.exits.ranks import Ranks, pack_bits
-from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints, evenly
 from surrogate_nas.foundation.errors import InputError
 
 FINEST_STEP = 1 / 32
 """Final step, a share of an exit's samples, of the local search over thresholds of many exits."""
 MOVES = 3
 """Iterations of the local search per step length."""
+BEAM, ROUNDS = 32, 16
+"""Settings that are changed in each round of the search over many exits, evenly along its front; and most rounds."""
+SETTINGS_AT_ONCE = 16_384
+"""Settings compared at a time by the local search."""
 CHUNK = 1024
 """Settings measured at a time, to bound the memory."""
 
@@ -81,20 +86,37 @@ class Exits:
     def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
         thresholds = self._only_present(operating_point.array()[None])[0]
-        passes = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
-        return np.where(passes.any(axis=0), passes.argmax(axis=0), self.positions - 1)
+        passes = np.ones_like(self.correct)  # at the last exit everyone
+        passes[:-1] = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
+        return np.asarray(passes.argmax(axis=0))
 
     def measure(self, thresholds: Floats) -> Measurements:
         """Measurements at each of (T, E − 1) thresholds."""
         thresholds = self._only_present(thresholds)
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
-        for on, rows in self._by_pattern(thresholds):
-            ranks = Ranks.of(self.compared_scores(on)[list(on)])
+        for ranks, rows, on in self._ranked(thresholds):
             for at in range(0, len(rows), CHUNK):
                 some = rows[at : at + CHUNK]
                 leaving[some], correct[some] = self._route_all(on, ranks, thresholds[some][:, list(on)])
         return self._measurements(thresholds, leaving, correct)
+
+    def _ranked(self, thresholds: Floats) -> Iterator[tuple[Sequence[Ranks], Ints, tuple[int, ...]]]:
+        """Ranks of the scores of exits that are compared together, the rows of thresholds they apply to, and the exits.
+
+        Patterns are in the order of their exits: those that begin alike share the ranks of what they begin with.
+        """
+        path, before = list[tuple[Floats32, Ranks]](), tuple[int, ...]()
+        for on, rows in self._by_pattern(thresholds):
+            shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, on, strict=False)))
+            del path[shared:]
+            for e in on[shared:]:
+                score = self.scores[e]
+                if POLICIES[self.policy].cumulative:
+                    score = having_left(path[-1][0] if path else np.float32(0), score)
+                path.append((score, Ranks.of(score)))
+            before = on
+            yield [ranks for _, ranks in path], rows, on
 
     def _by_pattern(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
         """Each set of early exits that are compared together, and the rows of thresholds it applies to."""
@@ -105,13 +127,13 @@ class Exits:
         for i, pattern in enumerate(patterns):
             yield tuple(np.flatnonzero(pattern).tolist()), np.flatnonzero(of.ravel() == i)
 
-    def _route_all(self, on: tuple[int, ...], ranks: Ranks, thresholds: Floats) -> tuple[Ints, Ints]:
+    def _route_all(self, on: tuple[int, ...], ranks: Sequence[Ranks], thresholds: Floats) -> tuple[Ints, Ints]:
         """(T, E) samples that leave, and the correct ones among them, at (T, len(on)) thresholds."""
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
         inside: Array = pack_bits(np.ones(self.samples, dtype=bool))[None]
         for i, e in enumerate((*on, E - 1)):
-            leaves = inside & ranks.passes(i, thresholds[:, i]) if e < E - 1 else inside
+            leaves = inside & ranks[i].passes(thresholds[:, i]) if e < E - 1 else inside
             leaving[:, e] = np.bitwise_count(leaves).sum(axis=1)
             correct[:, e] = np.bitwise_count(leaves & self._right[e]).sum(axis=1)
             inside = inside & ~leaves
@@ -156,8 +178,9 @@ class Exits:
         """The accuracy–cost curve over thresholds and exits off: Pareto-optimal points, cheapest first.
 
         Exhaustive over which exits are on and a grid of score quantiles: 257 levels for one or two early exits, 33 for
-        three, 17 for four. For more exits the grid is coarser, and its Pareto-optimal points are then improved by
-        moving one threshold at a time, in ever smaller steps.
+        three, 17 for four. Up to eight the grid is coarser, and its Pareto-optimal points are then improved by moving
+        one threshold at a time, in ever smaller steps. For more exits such a search replaces the grid: from several
+        starts, it changes one exit at a time.
         """
         return self._pareto(Limits())
 
@@ -183,21 +206,46 @@ class Exits:
 
     def _pareto(self, limits: Limits) -> Measurements:
         levels = levels_for(len(self.early))
-        parts = [self._undominated(*part, limits) for part in self._settings(levels)]
-        thresholds, correct, total_cost = (np.concatenate(column) for column in zip(*parts, strict=True))
-        best = self.measure(thresholds[pareto_order(correct, total_cost)])
-        step = 1 / (levels - 1)
+        best = self._by_coordinates(limits) if levels is None else self._by_grid(levels, limits)
+        step = 1 / ((levels or coordinates.LEVELS) - 1)
         while step > FINEST_STEP and len(best):
             step /= 2
             for _ in range(MOVES):
-                best = self._refined(best, step, limits)
+                best = self._improved(best, self._neighbours(best.thresholds, step), limits)
         return best
 
-    def _refined(self, best: Measurements, step: float, limits: Limits) -> Measurements:
-        """Pareto-optimal points among `best` and their neighbours."""
-        points = self.measure(np.concatenate([best.thresholds, self._neighbours(best.thresholds, step)]))
-        points = points[points.feasible(limits)]
-        return points[pareto_order(points.correct.sum(axis=1), self._total_cost(points.thresholds, points.leaving))]
+    def _by_grid(self, levels: int, limits: Limits) -> Measurements:
+        """Pareto-optimal points of the whole grid."""
+        parts = [self._undominated(*part, limits) for part in self._settings(levels)]
+        thresholds, correct, total_cost = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return self.measure(thresholds[pareto_order(correct, total_cost)])
+
+    def _by_coordinates(self, limits: Limits) -> Measurements:
+        """Pareto-optimal points of a search that changes one exit at a time, from several starts, until nothing that
+        it reaches is better."""
+        nothing, done = self.measure(np.zeros((0, self.positions - 1))), set[bytes]()
+        best = self._improved(nothing, coordinates.starts(self), limits)
+        for _ in range(ROUNDS):
+            new = [row for row in best.thresholds if row.tobytes() not in done]
+            if not new:
+                break
+            beam = np.stack(new)[evenly(len(new), BEAM)]
+            done |= {row.tobytes() for row in beam}
+            best = self._improved(best, coordinates.changed(self, beam), limits)
+        return best[best.feasible(limits)]
+
+    def _improved(self, best: Measurements, others: Floats, limits: Limits) -> Measurements:
+        """Pareto-optimal points within limits among `best` and (T, E − 1) others; if none is, those nearest to them."""
+        for at in range(0, len(others), SETTINGS_AT_ONCE):
+            points = self.measure(np.concatenate([best.thresholds, others[at : at + SETTINGS_AT_ONCE]]))
+            violation = points.violation(limits)
+            if violation.min() > 0:
+                best = points[np.argsort(violation, kind="stable")[:BEAM]]
+                continue
+            points = points[violation <= 0]
+            order = pareto_order(points.correct.sum(axis=1), self._total_cost(points.thresholds, points.leaving))
+            best = points[order]
+        return best
 
     def _undominated(
         self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits
@@ -246,7 +294,8 @@ class Exits:
         thresholds = np.full((*leaving.shape[:-1], self.positions - 1), OFF)
         for i, (e, grid) in enumerate(zip(on, grids, strict=True)):
             thresholds[..., e] = grid.reshape((-1,) + (1,) * (len(on) - 1 - i))
-        return thresholds.reshape(-1, self.positions - 1), leaving.reshape(-1, self.positions), correct.ravel()
+        T = correct.size  # named, since an array of no early positions has no length to be inferred from
+        return thresholds.reshape(T, self.positions - 1), leaving.reshape(T, self.positions), correct.ravel()
 
     def _neighbours(self, thresholds: Floats, step: float) -> Floats:
         """Thresholds with one of them moved by a step of its exit's quantiles, up or down."""
@@ -257,8 +306,7 @@ class Exits:
                 sorted_scores = np.sort(scores[e])
                 here = rows[np.isfinite(thresholds[rows, e])]
                 share = np.searchsorted(sorted_scores, thresholds[here, e]) / max(self.samples - 1, 1)
-                for by in (-step, step):
-                    other = thresholds[here].copy()
-                    other[:, e] = quantiles(sorted_scores, np.clip(share + by, 0, 1))
-                    neighbours.append(other)
+                others = np.concatenate([thresholds[here]] * 2)
+                others[:, e] = quantiles(sorted_scores, np.clip(np.concatenate([share - step, share + step]), 0, 1))
+                neighbours.append(others)
         return np.concatenate(neighbours) if neighbours else thresholds[:0]

@@ -13,9 +13,10 @@ LEVELS = (257, 129, 65, 33, 17, 9, 5, 3)
 """Numbers of quantiles of each early exit; the largest with at most `MAX_SETTINGS` settings is used."""
 
 
-def levels_for(early: int) -> int:
-    """Quantiles of each early exit's grid: 2ʲ + 1, so that finer grids hold coarser ones."""
-    return next((L for L in LEVELS if (L + 1) ** early <= MAX_SETTINGS), LEVELS[-1])
+def levels_for(early: int) -> int | None:
+    """Quantiles of each early exit's grid: 2ʲ + 1, so that finer grids hold coarser ones; `None` for more than eight
+    early exits, of which even the coarsest grid is too large."""
+    return next((L for L in LEVELS if (L + 1) ** early <= MAX_SETTINGS), None)
 
 
 def quantiles(values: Array, shares: Floats) -> Floats:

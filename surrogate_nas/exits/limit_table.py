@@ -3,9 +3,9 @@
 It imports nothing heavy, so that the command line can build its options from it.
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
 Quantity = Literal[
@@ -182,6 +182,18 @@ def exact_text(value: float) -> str:
     return f"{float(value):,}".removesuffix(".0")
 
 
+def kept_text(value: float, *, floor: bool = False) -> str:
+    """A value as the text of a limit that it keeps: with the digits of `rounded_text`, rounded up, or down to a floor.
+
+    >>> kept_text(45058.25), kept_text(12.3411), kept_text(0.86666, floor=True), kept_text(0.9)
+    ('45,059', '12.35', '0.8666', '0.9')
+    """
+    exact = Decimal(repr(float(value)))
+    last = 0 if abs(value) >= WHOLE else exact.adjusted() - 3
+    rounded = exact.quantize(Decimal(1).scaleb(last), rounding=ROUND_FLOOR if floor else ROUND_CEILING)
+    return exact_text(float(rounded))
+
+
 def rounded_text(value: float) -> str:
     """A measured value as text.
 
@@ -189,18 +201,6 @@ def rounded_text(value: float) -> str:
     ('45,058', '12.35')
     """
     return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
-
-
-def raised_text(value: float) -> str:
-    """A value that is used as a cap, as text: rounded up like a measured value, so that the value keeps what is shown.
-
-    >>> raised_text(45058.25), raised_text(12.3456789)
-    ('45,059', '12.35')
-    """
-    if abs(value) >= WHOLE:
-        return f"{math.ceil(value):,}"
-    text = f"{value:.4g}"
-    return text if float(text) >= value else f"{value + 10.0 ** (math.floor(math.log10(abs(value))) - 3):.4g}"
 
 
 def marked(cells: Sequence[object], quantities: Sequence[Quantity | None], broken: Collection[str]) -> list[str]:

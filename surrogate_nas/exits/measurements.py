@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.exits.best import best_first, wants_cheapest
-from surrogate_nas.exits.limit_table import Quantity, rounded_text, spending_of
+from surrogate_nas.exits.limit_table import Quantity, kept_text, spending_of
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.foundation.errors import JobError
@@ -169,10 +169,10 @@ class Measurements:
         return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
 
     def _description(self, limits: Limits) -> str:
-        """Accuracy, expected MACs and every exceeded limit of a single operating point, as text."""
+        """Accuracy, expected MACs and every exceeded limit of a single operating point, as limits that it keeps."""
         accuracy, macs = self.accuracy.item(), self.expected_macs.item()
         figures = {
-            "accuracy": f"accuracy {rounded_text(accuracy)}",
-            "expected_macs": f"expected MACs {rounded_text(macs)}",
+            "accuracy": f"accuracy {kept_text(accuracy, floor=True)}",
+            "expected_macs": f"expected MACs {kept_text(macs)}",
         }
         return ", ".join((figures | {b.limit.quantity: str(b) for b in limits.broken(self.figures)}).values())

@@ -44,7 +44,7 @@ class OperatingPoint:
         Raises:
             InputError: for a wrong number of thresholds, or one that is neither a number in [0, 1] nor `off`.
         """
-        words = [word.strip() for word in text.split(",")]
+        words = [word.strip() for word in text.split(",")] if text.strip() else []
         if len(words) != positions - 1:
             raise InputError(f"{positions} exits need {positions - 1} thresholds, got {len(words)}: {text!r}")
         try:

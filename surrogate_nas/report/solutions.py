@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from surrogate_nas.exits.limit_table import Quantity, exact_text, marked, rounded_text
+from surrogate_nas.exits.limit_table import Quantity, exact_text, kept_text, marked
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.report.baselines import baselines_part
 from surrogate_nas.report.contents import Contents
@@ -144,4 +144,4 @@ def _excess_line(broken: BrokenLimit) -> str:
     row, value, cap = broken.limit, broken.value, broken.cap
     if row.unit == "fraction":
         return f"{row.words}: {percent(value)}, {100 * (cap - value):.1f} points below the floor of {percent(cap)}"
-    return f"{row.words}: {rounded_text(value)}, {percent(broken.by)} over the limit of {exact_text(cap)}"
+    return f"{row.words}: {kept_text(value, floor=row.floor)}, {percent(broken.by)} over the limit of {exact_text(cap)}"

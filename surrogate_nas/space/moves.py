@@ -3,6 +3,7 @@
 The order of the draws is fixed: a study of the same seed proposes the same architectures.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,13 +12,32 @@ from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.genes import Genes
 
+RARE = 1 / 64
+"""Share of draws with enough early exits below which these are not waited for, but drawn by themselves."""
+
 
 def sample(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
     """(n, G) canonical rows, each gene uniform over its values; rows may repeat."""
-    rows = genes.canonical(_draw(genes, n, rng))
+    drawn = _draw(genes, n, rng)
+    if _share_with_enough_exits(genes) < RARE:
+        drawn[:, list(genes.exits.values())] = _draw_enough_exits(genes, n, rng)
+    rows = genes.canonical(drawn)
     while len(bad := np.flatnonzero(~genes.valid(rows))):
         rows[bad] = genes.canonical(_draw(genes, len(bad), rng))
     return rows
+
+
+def _share_with_enough_exits(genes: Genes) -> float:
+    places, least = len(genes.exits), genes.spec.exits.at_least
+    return float(sum(math.comb(places, k) for k in range(least, places + 1)) / 2**places)
+
+
+def _draw_enough_exits(genes: Genes, n: int, rng: np.random.Generator) -> Bools:
+    """(n, places) which early exits there are, uniform over the subsets that are large enough."""
+    places, least = len(genes.exits), genes.spec.exits.at_least
+    weights = np.array([math.comb(places, k) for k in range(least, places + 1)], dtype=np.float64)
+    counts = rng.choice(np.arange(least, places + 1), size=n, p=weights / weights.sum())
+    return np.asarray(rng.permuted(np.tile(np.arange(places), (n, 1)), axis=1) < counts[:, None])
 
 
 def _draw(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
@@ -50,9 +70,11 @@ def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> It
 def mutate(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
     """(n, G): each gene redrawn with probability `rate`, and one gene that applies always changed.
 
-    Genes that come to apply by a change are drawn uniformly.
+    Genes that come to apply by a change are drawn uniformly. A row in which nothing can change stays as it is.
     """
     mutants = _mutate_once(genes, rows, rng, rate)
+    fixed = ~_changeable(genes, rows)[:, ~_required(genes)].any(axis=1)
+    mutants[fixed] = rows[fixed]
     while len(bad := np.flatnonzero(~genes.valid(mutants))):
         mutants[bad] = _mutate_once(genes, rows[bad], rng, rate)
     return mutants
@@ -70,6 +92,12 @@ def _mutate_once(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float
 def _changeable(genes: Genes, rows: Ints) -> Bools:
     """(n, G): which genes apply and have another value."""
     return genes.active(rows) & np.isin(np.arange(len(genes)), genes.encoded)
+
+
+def _required(genes: Genes) -> Bools:
+    """(G,) which genes are those of exits that every network has."""
+    required = len(genes.exits) == genes.spec.exits.at_least
+    return np.isin(np.arange(len(genes)), list(genes.exits.values())) & required
 
 
 def step(genes: Genes, rows: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:

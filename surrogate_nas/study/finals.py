@@ -12,7 +12,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.intervals import CONFIDENCE
-from surrogate_nas.exits.limit_table import on_expected, raised_text
+from surrogate_nas.exits.limit_table import kept_text, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.fields import parse
@@ -138,7 +138,7 @@ def _within_budget(front: Sequence[Solution], budget: float, objective: Objectiv
     within = parse(Limits, {row.name: budget}, "budget")
     affordable = [solution for solution in front if within.keeps(solution.tune.quantities)]
     if not affordable:
-        cheapest = raised_text(front[0].tune.expected(objective))
+        cheapest = kept_text(front[0].tune.expected(objective))
         raise InputError(f"budget {budget:g} is below the cheapest solution's {row.words}, {cheapest}")
     return affordable[-1]
 

@@ -80,7 +80,7 @@ def behavior_at(
 
     nothing = np.zeros(0)
     memory = np.maximum(
-        broadcast(cost.backbone_memory[:, -1]), (broadcast(cost.branch_memory)[..., :-1] * on).max(axis=-1)
+        broadcast(cost.backbone_memory[:, -1]), (broadcast(cost.branch_memory)[..., :-1] * on).max(axis=-1, initial=0)
     )
     costs = Figures(
         nothing,

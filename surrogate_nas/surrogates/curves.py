@@ -64,7 +64,9 @@ def power_for(exits: Sequence[Exits]) -> float:
 
 def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float = 1.0) -> Floats:
     """(count, E − 1) thresholds: half of them spread evenly in u, half of t in [0.2, 1], and of all a quarter off: the
-    grid that all curves are read at."""
+    grid that all curves are read at. Without early positions there is one setting, (1, 0)."""
+    if positions == 1:
+        return np.zeros((1, 0))
     rng = np.random.default_rng(seed)
     shape = count, positions - 1
     in_nines = np.clip(TOP - 10 ** (-3 * rng.uniform(0.0, 1.0, shape)), 0, 1)
@@ -190,7 +192,10 @@ class CurveBasis:
             corrects.append((leaving * right).mean(0))
             inside = inside - leaving
         c = coefficient[self.right[-1]]
-        corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0))
+        shape = torch.broadcast_shapes(
+            coefficients.shape[:-1], t.shape[1:]
+        )  # also where nothing depended on thresholds
+        corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0).expand(shape))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)

@@ -97,6 +97,8 @@ def judge(
         resolution = 1 / design.samples * (1.0 if share else np.nanmax(values))
         needed = Spread.of(draws).needed_widening(values, resolution)
         widening[target] = widening_of(needed)
+        if not np.isfinite(values[:n_judged]).any():  # somebody leaves there, but not at the reference thresholds
+            continue
         parts = np.array([widening_of(needed[:, fold != k]) for k in names])
         spread = Spread.of(draws[:, :n_judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
         scores.append(Score.of(target, values[:n_judged], spread, design.training.group, cost=not share))

@@ -43,7 +43,6 @@ BAD_ARGUMENTS = {
     "--max-macs -5": "limits.max_macs: input should be greater than 0, got -5",
     "--max-macs nan": "limits.max_macs: input should be a finite number, got nan",
     "--max-macs 100": "smallest found",
-    "--max-macs 2e5 --max-worst-macs 1e5": "no average exceeds the worst case",
     "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
     "--surrogate rf": "'rf' is not a surrogate; allowed: auto, stack, gp",
     "--surrogate nowhere:fit": "surrogate 'nowhere:fit': module 'nowhere' cannot be imported",

@@ -1,5 +1,6 @@
 """Limits: the table of them, values against them, and the best operating point within them."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +13,7 @@ from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.best import best_first, wants_cheapest
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, on_expected
+from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, kept_text, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF
@@ -22,6 +23,7 @@ from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, least
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
+from tests.exits.test_exits import some_exits
 from tests.helpers.spaces import table_of
 
 CONFIGURATION = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
@@ -37,6 +39,15 @@ def test_a_limit_is_a_positive_finite_number(name: str, value: float) -> None:
 def test_limits_say_what_they_are() -> None:
     assert str(Limits(max_macs=2e5, min_accuracy=0.9)) == "expected MACs ≤ 200,000, accuracy ≥ 0.9"
     assert str(Limits()) == "no limits"
+
+
+@pytest.mark.parametrize("amount", ["macs", "cost"])
+def test_a_limit_on_the_average_above_that_on_the_worst_case_is_redundant(amount: str) -> None:
+    worst = {f"max_worst_{amount}": 1e5}
+    both = parse(Limits, {**worst, f"max_{amount}": 2e5}, "limits")
+    for value in (1e5, 1e5 + 1, 3e5):
+        values: dict[Quantity, float] = {f"worst_{amount}": value, f"expected_{amount}": 0.9 * value}  # type: ignore[dict-item]
+        assert both.keeps(values) == Limits(**worst).keeps(values)
 
 
 # ---------------------------------------------------------------------- the table
@@ -249,3 +260,24 @@ def test_the_best_points_within_limits_are_those_of_brute_force(limits: dict[str
         ).any()
     }
     assert {(round(a, 9), round(c, 6)) for a, c in zip(points.accuracy, points.objective, strict=True)} == best
+
+
+# ---------------------------------------------------------------------- limits as printed
+
+
+@given(value=st.floats(1e-6, 1e15), floor=st.booleans())
+def test_a_value_keeps_the_limit_that_is_printed_of_it(value: float, floor: bool) -> None:
+    printed = float(kept_text(value, floor=floor).replace(",", ""))
+    assert printed <= value if floor else printed >= value
+    assert printed == pytest.approx(value, rel=2e-3)
+
+
+@given(exits=some_exits(), budget=st.floats(0.2, 0.95))
+def test_the_nearest_thresholds_keep_the_limits_that_are_printed_of_them(exits: Exits, budget: float) -> None:
+    cheapest = float(exits.curve.expected_macs[0])
+    with pytest.raises(JobError) as raised:
+        exits.best(Limits(max_macs=budget * cheapest))
+    accuracy, macs = re.findall(r"nearest: accuracy ([\d.e-]+), expected MACs ([\d.,]+)", str(raised.value))[0]
+    floor = float(accuracy)
+    again = Limits(max_macs=float(macs.strip(",").replace(",", "")), **({"min_accuracy": floor} if floor else {}))
+    assert exits.best(again).feasible(again).all()

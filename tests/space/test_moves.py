@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import parse_spec
 from tests.helpers.spaces import every_architecture, rows
 
 seeds = st.integers(0, 2**32 - 1)
@@ -86,6 +88,42 @@ def test_a_mutant_is_another_architecture_of_the_space(
     np.testing.assert_array_equal(space.genes.canonical(mutant), mutant)
     assert space.genes.valid(mutant).all()
     np.testing.assert_array_equal(space.indices(space.architectures(mutant)), mutant)
+
+
+def space_of(stages: int, least: int, widths: Sequence[int] = (4,)) -> SearchSpace:
+    """A space whose choices are its early exits, and the stem's width."""
+    stage = {"block": "residual", "depth": 1, "width": 4, "kernel": 1, "stride": 1}
+    spec = {"name": "exits", "image_sizes": [8, 8], "stem": {"width": list(widths)}, "stages": [stage] * stages}
+    return SearchSpace(parse_spec({**spec, "branch": {"depth": 0}, "exits": {"at_least": least}}))
+
+
+@pytest.mark.parametrize("stages", [1, 3, 16])
+@pytest.mark.parametrize("rate", [0.02, 0.1])
+def test_a_network_of_a_space_without_a_choice_has_no_mutant_and_stays(stages: int, rate: float) -> None:
+    """An exit that every network has is no choice, though it has a gene."""
+    genes, rng = space_of(stages, stages - 1).genes, np.random.default_rng(0)
+    rows = moves.sample(genes, 50, rng)
+    assert len(np.unique(rows, axis=0)) == genes.size == 1
+    np.testing.assert_array_equal(moves.mutate(genes, rows, rng, rate), rows)
+    np.testing.assert_array_equal(moves.crossover(genes, rows, rows[::-1], rng), rows)
+    assert not len(moves.neighbors(genes, rows[0]))
+
+
+@pytest.mark.parametrize("least", [0, 1, 14, 15])
+def test_mutants_of_networks_with_many_required_exits_differ(least: int) -> None:
+    genes, rng = space_of(16, least, (4, 6)).genes, np.random.default_rng(0)
+    rows = moves.sample(genes, 200, rng)
+    mutants = moves.mutate(genes, rows, rng)
+    assert (mutants != rows).any(axis=1).all()
+    assert genes.valid(mutants).all()
+
+
+def test_samples_with_many_required_exits_are_uniform_over_the_networks() -> None:
+    """13 of 15 exits: 121 subsets, each with two widths."""
+    genes = space_of(16, 13, (4, 6)).genes
+    rows, counts = np.unique(moves.sample(genes, 24_200, np.random.default_rng(0)), axis=0, return_counts=True)
+    assert len(rows) == genes.size == 242
+    assert chisquare(counts).pvalue > 1e-3
 
 
 @given(data=st.data(), seed=seeds)

@@ -4,6 +4,7 @@ Thresholds cost no training, so a pool is scored by the exact hypervolume improv
 network keeps the limits, the probability that a curve keeps them comes first.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -21,7 +22,7 @@ from surrogate_nas.exits.limit_table import Limit, on_expected
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Array, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.search.bayesian.acquisition import Outcomes
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
@@ -32,17 +33,33 @@ from surrogate_nas.surrogates.predictor import Predictor
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 CURVE_SAMPLES = 32
+MOST_IN_ALL_SUBSETS = 8
+"""Early exits of which every subset is in the grid of settings."""
+SUBSETS_OF_MORE = 63
+"""Subsets in the grid of more early exits: it is then no slower to read than that of eight."""
 COMPOSED_AT_ONCE = 8
 """Architectures whose sampled curves fit into a processor's cache."""
 WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
 
 
 def threshold_grid(basis: CurveBasis) -> Floats:
-    """(T, E − 1) settings at which sampled curves are read: equal thresholds for every subset of exits, and others."""
+    """(T, E − 1) settings at which sampled curves are read: equal thresholds for subsets of exits, and others."""
     early = basis.positions - 1
-    subsets = np.stack(np.meshgrid(*[[True, False]] * early, indexing="ij"), -1).reshape(-1, early)
-    equal = [np.where(subset, t**basis.power, OFF) for subset in subsets[:-1] for t in EQUAL_THRESHOLDS]
+    equal = [np.where(subset, t**basis.power, OFF) for subset in exit_subsets(early) for t in EQUAL_THRESHOLDS]
     return np.concatenate([np.stack([*equal, np.full(early, OFF)]), basis.spread(RANDOM_THRESHOLDS)])
+
+
+def exit_subsets(early: int) -> Bools:
+    """(S, early) distinct non-empty subsets of early exits: every one, or of more than eight exits all of them, each
+    alone, and random subsets of every size."""
+    if early <= MOST_IN_ALL_SUBSETS:
+        return np.array(list(itertools.product([True, False], repeat=early)), dtype=bool)[:-1]
+    rng = np.random.default_rng(0)
+    subsets = {row.tobytes(): row for row in [np.ones(early, dtype=bool), *np.eye(early, dtype=bool)]}
+    while len(subsets) < SUBSETS_OF_MORE:
+        row = rng.permutation(early) < rng.integers(2, early)
+        subsets[row.tobytes()] = row
+    return np.array(list(subsets.values()))
 
 
 class CurveValue:

@@ -1,0 +1,119 @@
+"""The path of any space through the package, on images so few and small that it takes seconds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages
+from surrogate_nas.exits.choosing import METHODS
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.export.folder import export_network
+from surrogate_nas.export.runtime import ExportedNetwork
+from surrogate_nas.report.writing import write_report
+from surrogate_nas.search import best_predicted
+from surrogate_nas.search.bayesian import curve_value
+from surrogate_nas.search.bayesian import strategy as bayesian
+from surrogate_nas.search.evolutionary import nsga2
+from surrogate_nas.search.registry import strategy_named
+from surrogate_nas.search.strategy import History, propose
+from surrogate_nas.settings import STRATEGY_NAMES
+from surrogate_nas.study.fitting import fit
+from surrogate_nas.study.study import Study
+from surrogate_nas.surrogates import gp
+
+CLASSES = 3
+SMALL = {
+    gp: {"FIT_ITERATIONS": 3},
+    bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "LOCAL_STEPS": 0, "WHOLE_SPACE": 16},
+    curve_value: {"MOST_IN_ALL_SUBSETS": 4, "SUBSETS_OF_MORE": 17, "RANDOM_THRESHOLDS": 8, "CURVE_SAMPLES": 8},
+    best_predicted: {"POPULATION": 32, "MUTANTS": 8, "CHILDREN": 8, "GENERATIONS": 2, "SWEEPS": 0, "DRAWS": 16},
+    nsga2: {"GENERATIONS": 3},
+}
+"""Constants that decide how long a search takes, and not whether it can be made."""
+
+
+@contextmanager
+def small_searches() -> Iterator[None]:
+    """Searches and fits of little effort."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, values in SMALL.items():
+            for name, value in values.items():
+                patched.setattr(module, name, value)
+        yield
+
+
+def images(side: int) -> Dataset:
+    """Three classes that differ in brightness, 30 images to train on and to tune by, 18 to test."""
+    rng = np.random.default_rng(0)
+
+    def some(n: int) -> LabeledImages:
+        labels = np.arange(n, dtype=np.int64) % CLASSES
+        pixels = 60 * labels[:, None, None, None] + rng.integers(0, 120, (n, 1, side, side))
+        return LabeledImages(pixels.astype(np.uint8), labels)
+
+    return Dataset("shades", some(60), some(18), tuple("abc"), flips=False)
+
+
+def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
+    """Sample, train one epoch, curve, fit, predict, search by every strategy, tune, ladder, report, export."""
+    path.mkdir()
+    (path / "space.yaml").write_text(yaml.safe_dump(dict(space)))
+    given = {"budget": 9, "initial": 8, "batch": 1, "workers": 0, "keep": "all", "surrogate": "gp", **settings}
+    recipe = {"epochs": 1, "batch_size": 32}
+    study = Study.create(
+        path / "study", data=images(space["image_sizes"][0]), space=path / "space.yaml", recipe=recipe, **given
+    )
+    with study:
+        records = study.run()
+        assert [r.failure for r in records] == [None] * 9
+        _curves_and_predictions(study)
+        _strategies(study)
+        one = max(records, key=lambda r: len(r.architecture.exit_positions)).id
+        _thresholds(study, one)
+        write_report(study)
+        exported = export_network(study, one, rungs=3)
+        _exported(study, exported.folder)
+
+
+def _curves_and_predictions(study: Study) -> None:
+    early = study.space.positions - 1
+    for record in study.records():
+        curve = study.exits(record, "tune").curve
+        assert len(curve) >= 1
+        assert curve.thresholds.shape[1] == early
+    assert study.front()
+    architectures = [r.architecture for r in study.records()][:2]
+    for answer in [*study.query(architectures), *study.best(2), *study.best(1, Limits(min_accuracy=0.1))]:
+        assert 0 <= answer.accuracy[1] <= answer.accuracy[0] <= answer.accuracy[2] <= 1
+        assert sum(mean for mean, _, _ in answer.exit_probabilities) == pytest.approx(1)
+        assert answer.expected_macs[2] <= answer.worst_macs + 1e-6 or study.home.costing.charge_heads == "own"
+
+
+def _strategies(study: Study) -> None:
+    records = study.records()
+    with study.home.changing():  # AEBNAS needs a target
+        study.home.update({"limits": {"max_macs": float(study.front()[-1].tune.expected_macs)}})
+    for name in STRATEGY_NAMES:
+        history = History(study.home.problem, tuple(records), tuple(study.archive.proposals()), 2)
+        assert len(propose(strategy_named(name, partial(fit, study.home)), history, 1)) <= 1
+
+
+def _thresholds(study: Study, id: str) -> None:
+    dearest = float(study.exits(study.archive.find(id), "tune").curve.expected_macs[-1])
+    for method in METHODS:
+        assert study.tune(id, Limits(max_macs=dearest), method).record.id == id
+    rungs = study.ladder(id, Limits())
+    assert rungs
+    assert study.compare_policies(id, Limits())
+
+
+def _exported(study: Study, folder: Path) -> None:
+    test = study.splits().test
+    predictions = ExportedNetwork.load(folder).run(test.images)
+    assert len(predictions.logits) == len(test.labels)
