@@ -7,8 +7,9 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
 from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds

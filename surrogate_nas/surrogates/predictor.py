@@ -76,9 +76,9 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
+            return self.design.drawn(self.calibration.fresh(mean, variance, samples, seed), seed)
         deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
-        return self.design.coefficients(mean + deviation * np.sqrt(variance))
+        return self.design.drawn(mean + deviation * np.sqrt(variance), seed)
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.

@@ -148,7 +148,7 @@ def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floa
 
 def _sampled_targets(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
     """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
-    coefficients = torch.from_numpy(design.coefficients(samples))
+    coefficients = torch.from_numpy(design.drawn(samples, 0))
     behavior = behavior_at(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
     behavior = behavior.with_sampling_noise(design.samples, torch.Generator().manual_seed(0))
     curve, figures = behavior.curve, behavior.figures

@@ -20,11 +20,11 @@ from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates import persistence
-from surrogate_nas.surrogates.cross_validation import folds
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
