@@ -24,7 +24,7 @@ from surrogate_nas.surrogates.targets import FEWEST_ARCHITECTURES, Targets
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DesignMatrix:
     """Inputs and targets of n trained networks."""
 
@@ -47,6 +47,10 @@ class DesignMatrix:
     for what is cheaper or costlier than all of them."""
     samples: int
     """Held-out samples that each row was measured on."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<DesignMatrix of {len(self)} networks, {self.training.outputs} targets>"
 
     @classmethod
     def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":

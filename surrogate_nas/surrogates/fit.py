@@ -15,12 +15,16 @@ from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogat
 from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FittedSurrogate:
     """The chosen surrogate, and the held-out validation of each that was tried."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
+
+    def __repr__(self) -> str:
+        """A short text, instead of all that it was fitted to."""
+        return f"<FittedSurrogate {self.predictor!r}, {self.chosen_validation.accuracy!r}>"
 
     @property
     def chosen_validation(self) -> Validation:

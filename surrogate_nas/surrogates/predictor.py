@@ -48,7 +48,7 @@ class Prediction:
     """(n,) probability that every limit holds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """A model with its design matrix and calibration."""
 
@@ -57,6 +57,10 @@ class Predictor:
     model: Model
     """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
     calibration: Calibration
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""

@@ -17,7 +17,7 @@ FEWEST_ARCHITECTURES = 2
 """Fewest architectures with an exit from which its coefficients are learned: of one, nobody knows how others differ."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Targets:
     """The part of a design matrix that comes from measurements; the rest follows from the architectures."""
 
@@ -35,6 +35,10 @@ class Targets:
     """(m, C): coefficients = center + Y @ rotation."""
     prior_sd: Floats
     """(C,) standard deviation around the center of coefficients that no target tells of; 0 for the others."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return "<Targets: {1} of {0} networks>".format(*self.Y.shape)
 
     @classmethod
     def of(cls, exits: Sequence[Exits], group: Ints) -> "Targets":

@@ -38,7 +38,7 @@ RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 """Targets whose errors are relative."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Validation:
     """One surrogate, judged by k-fold cross-validation over architectures."""
 
@@ -50,6 +50,10 @@ class Validation:
     held_out: Mapping[str, Floats]
     """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
     threshold."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Validation {self.kind}: {self.accuracy!r}>"
 
     @property
     def accuracy(self) -> Score:
