@@ -19,7 +19,6 @@ from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import EXPORTS, export_network
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.search.evolutionary import published
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset, preset_names
 from surrogate_nas.study.study import Study
@@ -81,7 +80,6 @@ def quick_regressors() -> Iterator[None]:
     quick = {name: switching.REGRESSORS[name] for name in ("RBF", "CART ensemble")}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(switching, "REGRESSORS", quick)
-        patched.setattr(published, "REGRESSORS", quick)
         patched.setattr(switching, "TREES", 5)
         yield
 

@@ -33,7 +33,7 @@ class CostModel(Protocol):
         """Cost of one unit; raises `InputError` for an unknown one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Cost:
     """Costs of n architectures with E exit positions. Branch entries are 0 where there is no exit, and at the last."""
 
@@ -80,6 +80,10 @@ class Cost:
         """(n,) bytes of activations at the worst moment at batch 1, `on` as for `macs`."""
         branch = self.branch_memory if on is None else _where_on(self.branch_memory, on)
         return np.asarray(np.maximum(self.backbone_memory[:, -1], branch.max(axis=1)))
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Cost of {len(self)} networks>"
 
     def __len__(self) -> int:
         return len(self.parameters)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.network.backbone import Mount
+    from surrogate_nas.settings import Settings
     from surrogate_nas.study.home import Home
     from surrogate_nas.study.query import Question
     from surrogate_nas.study.study import Study
@@ -40,8 +41,11 @@ def _say_remarks(home: "Home") -> None:
         say(f"{home.path}: {remark}")
 
 
-def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
-    """Open the study at a path and change its settings, or create a new one there."""
+def open_or_create(path: Path, options: dict[str, Any], sample: int | None = None) -> "Study":
+    """Open the study at a path and change its settings, or create a new one there.
+
+    `sample` is the number of networks that a command trains instead of the initial sample, whose size it cannot set.
+    """
     from surrogate_nas.settings import Settings
     from surrogate_nas.space.yaml_files import load_space
     from surrogate_nas.study.creation import create
@@ -53,6 +57,8 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
     mounted_backbone = mount_of(options)
     if not (path / ARCHIVE).is_file():
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
+        if sample is not None:
+            _fit_initial_into_budget(changes, start)
         home = create(
             path,
             data=data or DEFAULT_DATA,
@@ -61,9 +67,12 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
             settings=start.updated(changes),
             image_size=image_size,
             flips=options["flips"],
+            sample=sample,
         )
         return Study(home)
     study = Study.open(path)
+    if sample is not None:
+        _fit_initial_into_budget(changes, study.settings)
     study.home.wait = options["wait"]
     header = study.archive.header
     space_option = f"--backbone {mounted_backbone.reference}" if mounted_backbone else f"--space {space}"
@@ -82,6 +91,12 @@ def open_or_create(path: Path, options: dict[str, Any]) -> "Study":
     study.home.update(changes)
     _say_remarks(study.home)
     return study
+
+
+def _fit_initial_into_budget(changes: dict[str, Any], settings: "Settings") -> None:
+    """Bound the initial sample, a setting of `run`, by a new budget."""
+    if 0 < changes.get("budget", 0) < changes.get("initial", settings.initial):
+        changes["initial"] = changes["budget"]
 
 
 def mount_of(options: dict[str, Any]) -> "Mount | None":

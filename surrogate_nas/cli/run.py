@@ -163,7 +163,7 @@ def collect(
 
     if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
         _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
-    whole = open_or_create(study, options)
+    whole = open_or_create(study, options, sample=1 if n is None else n)
     architectures, trainer = [whole.space.parse(text) for text in encoding or []], whole.trainer
     with whole.home.changing():
         trainer.set_deadline()

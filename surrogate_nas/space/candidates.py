@@ -15,7 +15,7 @@ from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Candidates:
     """n architectures with everything computable without training."""
 
@@ -26,6 +26,10 @@ class Candidates:
     cost: Cost
     present: Bools
     """(n, E) which exits exist."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Candidates: {len(self)} architectures>"
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -142,6 +142,18 @@ def neighbors(genes: Genes, row: Ints) -> Ints:
     return around[genes.valid(around)]
 
 
+def together(genes: Genes, row: Ints, others: Ints) -> Ints:
+    """(≤ k, G) rows that differ from this (G,) row as the first 1, 2, …, k of the (k, G) others do; where several of
+    these change one gene, as the first of them."""
+    rows, changed = [row], np.zeros(len(row), dtype=bool)
+    for other in others:
+        differs = other != row
+        rows.append(np.where(differs & ~changed, other, rows[-1]))
+        changed |= differs
+    steps = genes.canonical(np.stack(rows)[1:].reshape(-1, len(row)))
+    return steps[genes.valid(steps)]
+
+
 def _complete(genes: Genes, rows: Ints, was: Bools) -> Ints:
     """Each row with every setting of the genes that newly apply to it; other genes stay."""
     active = np.ones(rows.shape, dtype=bool)

@@ -2,6 +2,8 @@
 
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
+from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, Settings
@@ -24,6 +26,21 @@ def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
     """Raise `InputError` for a loss that needs gates where branches have none."""
     if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
         raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_policy(spec: SpaceSpec, settings: Settings) -> None:
+    """Raise `InputError` for a policy that needs gates where branches have none."""
+    policy = settings.policy or spec.policy
+    if policy in GATE_POLICIES and spec.branch.kind != "gated":
+        raise InputError(f"policy {policy} needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_temperature(classes: int, data: str, settings: Settings) -> None:
+    """Raise `InputError` for temperatures where logits, which they are fitted to, are not kept."""
+    if settings.temperature and classes > MOST_CLASSES_WITH_LOGITS:
+        raise InputError(
+            f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data!r} has {classes}"
+        )
 
 
 def require_surrogate(settings: Settings) -> None:

@@ -6,11 +6,9 @@ from surrogate_nas import datasets
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
-from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import is_left_of, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
@@ -21,7 +19,14 @@ from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.space.yaml_files import load_space
-from surrogate_nas.study.checks import cost_table, require_gates, require_strategy, require_surrogate
+from surrogate_nas.study.checks import (
+    cost_table,
+    require_gates,
+    require_policy,
+    require_strategy,
+    require_surrogate,
+    require_temperature,
+)
 from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import read_images
@@ -41,6 +46,7 @@ def create(
     settings: Settings,
     image_size: int | None = None,
     flips: bool | None = None,
+    sample: int | None = None,
 ) -> Home:
     """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
@@ -52,6 +58,7 @@ def create(
         settings: those that may change later.
         image_size: side in pixels to which images are brought; by default they stay as they are.
         flips: whether mirror images are still of their class; the data set's own default for `None`.
+        sample: how many networks have to be found within the limits; as many as the initial sample has for `None`.
 
     Raises:
         InputError: naming the value got and those allowed.
@@ -68,7 +75,7 @@ def create(
         spec = space.space(dataset.shape)
     assert spec is not None
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    _check(path, spec, dataset, settings, seed, table)
+    _check(path, spec, dataset, settings, seed, table, sample)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
@@ -97,7 +104,15 @@ def create(
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed: int, table: CostTable | None) -> None:
+def _check(
+    path: Path,
+    spec: SpaceSpec,
+    data: Dataset,
+    settings: Settings,
+    seed: int,
+    table: CostTable | None,
+    sample: int | None,
+) -> None:
     """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
@@ -107,18 +122,12 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
     if settings.executor == "processes":  # a cluster may have what this machine has not
         train.resolve_device(settings.device)
     problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
-    gates = spec.branch.kind == "gated"
-    if problem.policy in GATE_POLICIES and not gates:
-        raise InputError(f"policy {problem.policy} needs branches with gates; those of space {spec.name!r} have none")
+    require_policy(spec, settings)
     require_gates(spec, settings.recipe)
     require_surrogate(settings)
     require_strategy(settings)
-    if settings.temperature and data.shape.classes > MOST_CLASSES_WITH_LOGITS:
-        raise InputError(
-            f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data.name!r} has "
-            f"{data.shape.classes}"
-        )
-    initial_proposals(problem, settings.initial, [], 0)
+    require_temperature(data.shape.classes, data.name, settings)
+    initial_proposals(problem, settings.initial if sample is None else sample, [], 0)
     Plan.of(problem, split(data, seed), settings.budget).check(path)
 
 

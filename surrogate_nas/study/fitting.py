@@ -23,10 +23,11 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
         again: whether to fit anew in any case.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than eight networks have been trained, or all are of one architecture.
     """
-    stored_surrogate = None if again else stored_fit(home, records)
-    return stored_surrogate or _new_fit(home, key_of(home, records))
+    with home.trial("surrogate"):
+        stored_surrogate = None if again else stored_fit(home, records)
+        return stored_surrogate or _new_fit(home, key_of(home, records))
 
 
 def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:

@@ -1,7 +1,7 @@
 """The folder of a study: archive, settings, problem and lock. Light: neither torch nor a surrogate is imported."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,17 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.record import GROUPS
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
+from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study.checks import cost_table, require_strategy, require_surrogate
+from surrogate_nas.study.checks import (
+    cost_table,
+    require_policy,
+    require_strategy,
+    require_surrogate,
+    require_temperature,
+)
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, SETTINGS, weights_path
 from surrogate_nas.study.pruning import prune
 
@@ -32,6 +39,8 @@ class Home:
     wait: bool = False
     """Whether to wait for another command that works on the study, instead of giving up."""
     _problem: Problem | None = field(default=None, init=False, repr=False, compare=False)
+    _before: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Values that changed settings had, until what they ask for has worked."""
 
     @classmethod
     def open(cls, path: Path) -> "Home":
@@ -101,14 +110,44 @@ class Home:
             require_surrogate(settings)
         if changes.keys() & {"strategy", "limits"}:
             require_strategy(settings)
+        require_policy(self.space.spec, settings)
+        require_temperature(self.shape.classes, self.archive.header.data, settings)
+        self._tell_of_initial(settings)
         table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
         with self.changing():
             if table is not None:
                 table.write(self.path / COSTS)
-            settings.save(self.path / SETTINGS)
-            self.settings = settings
+            self._before = {name: getattr(self.settings, name) for name in changes} | self._before
+            self._keep(settings)
             if "keep" in changes:
                 self.prune()
+
+    def _keep(self, settings: Settings) -> None:
+        settings.save(self.path / SETTINGS)
+        self.settings = settings
+
+    @contextmanager
+    def trial(self, name: str) -> Iterator[None]:
+        """Take back a change of a setting if what it asks for, which is done inside the block, fails: a study keeps
+        what works. An interruption is no failure."""
+        try:
+            yield
+        except Exception:
+            if name in self._before:
+                with suppress(InputError), self.changing():
+                    self._keep(self.settings.updated({name: self._before.pop(name)}))
+            raise
+        self.has_worked(name)
+
+    def has_worked(self, name: str) -> None:
+        """Keep a change of a setting, whatever happens later."""
+        self._before.pop(name, None)
+
+    def _tell_of_initial(self, settings: Settings) -> None:
+        """Say that another size of the initial sample changes nothing, where it does not."""
+        proposed = len(self.archive.proposals())
+        if settings.initial < self.settings.initial and settings.initial < proposed:
+            say(f"initial {settings.initial} has no effect: {proposed} networks have been proposed already")
 
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""

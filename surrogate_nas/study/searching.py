@@ -1,8 +1,9 @@
 """The path of a study: the initial sample, then rounds of search, with surrogates fitted between them."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.loop import search as search_in_rounds
 from surrogate_nas.search.loop import search_asynchronously
@@ -31,20 +32,27 @@ def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[R
         trainer.finish_pending()
         if not trainer.may_start():
             say("the time limit is reached; the same command continues")
-        elif home.settings.asynchronous:
-            _without_rounds(trainer, solutions, rounds)
-        else:
-            _in_rounds(trainer, solutions, rounds)
+            return solutions.records()
+        with home.trial("strategy"):  # until it has proposed what is trained
+            if home.settings.asynchronous:
+                _without_rounds(trainer, solutions, rounds)
+            else:
+                _in_rounds(trainer, solutions, rounds)
         return solutions.records()
 
 
 def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
     home = trainer.home
+
+    def evaluate(proposals: Sequence[Proposal]) -> list[Record]:
+        home.has_worked("strategy")
+        return trainer.evaluate(proposals, home.settings.budget)
+
     search_in_rounds(
         home.problem,
         solutions.records(),
         home.archive.proposals(),
-        lambda proposals: trainer.evaluate(proposals, home.settings.budget),
+        evaluate,
         strategy_named(home.settings.strategy, partial(fit, home)),
         rounds=rounds,
     )
@@ -56,11 +64,17 @@ def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) 
     most = max(home.settings.budget - len(taken), 0)
     if rounds is not None:
         most = min(rounds * home.settings.batch, most)
+
+    def each(proposals: Iterator[Proposal]) -> Iterator[Proposal]:
+        for proposal in proposals:
+            home.has_worked("strategy")
+            yield proposal
+
     search_asynchronously(
         home.problem,
         solutions.records(),
         taken,
-        lambda proposals: trainer.train_as_workers_free(proposals, most),
+        lambda proposals: trainer.train_as_workers_free(each(proposals), most),
         strategy_named(home.settings.strategy, partial(fit, home)),
         most=most,
     )

@@ -10,7 +10,7 @@ from surrogate_nas.foundation.arrays import Floats
 SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Calibration:
     """Deviations of held-out trainings from their predictions."""
 
@@ -21,6 +21,10 @@ class Calibration:
     """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
     widening: Mapping[str, float] = field(default_factory=dict)
     """Factor for the deviations from the mean, for each quantity that follows from the targets."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return "<Calibration by {} trainings of {} targets>".format(*self.residuals.shape)
 
     @classmethod
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":

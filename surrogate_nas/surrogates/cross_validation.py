@@ -13,8 +13,6 @@ from surrogate_nas.surrogates.normal_model import NormalModel, marginals
 from surrogate_nas.surrogates.registry import Surrogate, member_named
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-FOLDS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPredictions:
@@ -24,18 +22,10 @@ class HeldOutPredictions:
     variance: Floats
 
 
-def folds(group: Ints, seed: int) -> Ints:
-    """(n,) fold of each row; all rows of a group, which are trainings of one architecture, share one."""
-    count = int(group.max()) + 1
-    fold = np.arange(count) % FOLDS
-    np.random.default_rng(seed).shuffle(fold)
-    return np.asarray(fold[group])
-
-
 def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOutPredictions:
     """Predict every row by a model of the rows of other folds."""
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
-    for k in range(FOLDS):
+    for k in np.unique(fold):
         test = fold == k
         model = member_named(member).fit(training.rows(np.flatnonzero(~test)), seed)
         posterior = marginals(model, torch.from_numpy(training.X[test]))
@@ -52,7 +42,7 @@ def combine(
         return members[0]
     means, variances = (np.stack([getattr(part, name) for part in members]) for name in ("mean", "variance"))
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
-    for test in (fold == k for k in range(FOLDS)):
+    for test in (fold == k for k in np.unique(fold)):
         if surrogate.stacked:
             weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
         else:

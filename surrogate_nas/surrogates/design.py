@@ -20,11 +20,11 @@ from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.curves import CurveBasis
-from surrogate_nas.surrogates.targets import Targets
+from surrogate_nas.surrogates.targets import FEWEST_ARCHITECTURES, Targets
 from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DesignMatrix:
     """Inputs and targets of n trained networks."""
 
@@ -40,23 +40,30 @@ class DesignMatrix:
     """(C,) of the curve coefficients."""
     rotation: Floats
     """(m, C): coefficients = center + Y @ rotation."""
+    prior_sd: Floats
+    """(C,) of coefficients that no target tells of, those of an exit that at most one architecture has; else 0."""
     cost_range: tuple[Floats, Floats]
     """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs: to [0, 1] for the rows, and further
     for what is cheaper or costlier than all of them."""
     samples: int
     """Held-out samples that each row was measured on."""
 
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<DesignMatrix of {len(self)} networks, {self.training.outputs} targets>"
+
     @classmethod
     def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
         """Build from the records that have outputs, and their exits on tune.
 
         Raises:
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than eight networks, or only one architecture, have been trained.
             InputError: if their fidelities differ.
         """
         trained = [record for record, _ in views]
         require_enough(trained)
-        return cls.of(trained, Targets.of([exits for _, exits in views]), space, costing)
+        group = _groups([r.architecture for r in trained])
+        return cls.of(trained, Targets.of([exits for _, exits in views], group), space, costing)
 
     @classmethod
     def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
@@ -80,6 +87,7 @@ class DesignMatrix:
             training=training,
             center=targets.center,
             rotation=targets.rotation,
+            prior_sd=targets.prior_sd,
             cost_range=span,
             samples=targets.samples,
         )
@@ -88,7 +96,9 @@ class DesignMatrix:
     def targets(self) -> Targets:
         """The targets, in the form that `of` takes."""
         training = self.training
-        return Targets(self.basis.power, self.samples, training.Y, training.Yvar, self.center, self.rotation)
+        return Targets(
+            self.basis.power, self.samples, training.Y, training.Yvar, self.center, self.rotation, self.prior_sd
+        )
 
     def __len__(self) -> int:
         return len(self.records)
@@ -101,6 +111,12 @@ class DesignMatrix:
         """(…, m) targets back to curve coefficients."""
         return np.asarray(self.center + Y @ self.rotation)
 
+    def drawn(self, Y: Floats, seed: int) -> Floats:
+        """(S, n, C) coefficients of (S, n, m) drawn targets: what no target tells of deviates by its prior, and alike
+        for all architectures, which share their draws."""
+        deviation = np.random.default_rng([seed, 1]).standard_normal((len(Y), 1, len(self.center)))
+        return self.coefficients(Y) + deviation * self.prior_sd
+
     def rows(self, index: Ints) -> "DesignMatrix":
         """Some of the rows, with the same transforms."""
         return DesignMatrix(
@@ -111,17 +127,23 @@ class DesignMatrix:
             training=self.training.rows(index),
             center=self.center,
             rotation=self.rotation,
+            prior_sd=self.prior_sd,
             cost_range=self.cost_range,
             samples=self.samples,
         )
 
 
 def require_enough(trained: Sequence[Record]) -> None:
-    """Raise `JobError` for fewer than eight trained networks, and `InputError` for networks of several fidelities."""
+    """Raise `JobError` for fewer than eight trained networks or a single architecture, and `InputError` for networks of
+    several fidelities."""
     if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
         raise InputError(f"surrogates learn from networks of one fidelity, got {len(fidelities)}: {fidelities}")
     if len(trained) < FEWEST_NETWORKS:
         raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
+    if len({r.architecture for r in trained}) < FEWEST_ARCHITECTURES:
+        raise JobError(
+            f"surrogates need trained networks of at least {FEWEST_ARCHITECTURES} architectures, the archive has one"
+        )
 
 
 def _groups(architectures: Sequence[Architecture]) -> Ints:

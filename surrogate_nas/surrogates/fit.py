@@ -7,19 +7,24 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
 from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FittedSurrogate:
     """The chosen surrogate, and the held-out validation of each that was tried."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
+
+    def __repr__(self) -> str:
+        """A short text, instead of all that it was fitted to."""
+        return f"<FittedSurrogate {self.predictor!r}, {self.chosen_validation.accuracy!r}>"
 
     @property
     def chosen_validation(self) -> Validation:

@@ -12,7 +12,7 @@ RESAMPLES = 400
 SMALLEST_SD = 1e-6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Score:
     """Score of the predictions of one quantity: means over the thresholds at which it was judged."""
 
@@ -33,6 +33,12 @@ class Score:
     MACs of the ratio."""
     regret: float
     """How far the best of the five predicted best falls short of the best there is."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return (
+            f"<Score {self.target}: τ {self.tau:.2f}, RMSE {self.rmse:.3g}, covers {self.coverage:.0%}, n = {self.n}>"
+        )
 
     @classmethod
     def of(cls, target: str, measured: Floats, prediction: Spread, group: Ints, *, cost: bool) -> "Score":

@@ -15,6 +15,10 @@ SMALLEST_VARIANCE = 1e-8
 class NormalModel(Model):  # type: ignore[misc]
     """A model with normal posteriors, independent over the m targets."""
 
+    def __repr__(self) -> str:
+        """A short text, instead of every module within."""
+        return f"<{type(self).__name__} of {self.num_outputs} targets>"
+
     @property
     @abstractmethod
     def num_outputs(self) -> int:

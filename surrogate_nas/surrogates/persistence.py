@@ -42,12 +42,12 @@ from surrogate_nas.surrogates.registry import member_named, surrogate_named
 from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 4
+FORMAT = 5
 """Increased with every change of the stored format, or of the fit to the same outputs.
-4: the targets are stored too, so that no outputs are read."""
+5: an exit that at most one architecture has is centred on the others, and its prior is stored."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
-TARGETS = ("Y", "Yvar", "center", "rotation")
+TARGETS = ("Y", "Yvar", "center", "rotation", "prior_sd")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ class Prediction:
     """(n,) probability that every limit holds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """A model with its design matrix and calibration."""
 
@@ -57,6 +57,10 @@ class Predictor:
     model: Model
     """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
     calibration: Calibration
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
@@ -76,9 +80,9 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
+            return self.design.drawn(self.calibration.fresh(mean, variance, samples, seed), seed)
         deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
-        return self.design.coefficients(mean + deviation * np.sqrt(variance))
+        return self.design.drawn(mean + deviation * np.sqrt(variance), seed)
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.

@@ -17,12 +17,13 @@ from sklearn.neural_network import MLPRegressor
 from torch import Tensor
 
 from surrogate_nas.foundation.arrays import Array, Floats
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-FOLDS = 5
 TREES = 50
+MEAN = "mean"
 
 
 class Regressor(Protocol):
@@ -35,12 +36,28 @@ class Regressor(Protocol):
         """(n,)."""
 
 
+class Mean:
+    """The mean of what is known; 0 where nothing is."""
+
+    def fit(self, X: Floats, y: Floats) -> "Mean":
+        """Learn from (n, d) and (n,)."""
+        self.mean = float(y.mean()) if len(y) else 0.0
+        return self
+
+    def predict(self, X: Floats) -> Floats:
+        """(n,)."""
+        return np.full(len(X), self.mean)
+
+
 class RadialBasis:
     """Cubic radial basis functions with a linear tail."""
 
     def fit(self, X: Floats, y: Floats) -> "RadialBasis":
         """Interpolate; inputs that never vary are left out, and rows that coincide are averaged."""
         self.varies = np.ptp(X, axis=0) > 0
+        if not self.varies.any():
+            self.surface: Callable[[Floats], Floats] = Mean().fit(X, y).predict
+            return self
         rows, of = np.unique(X[:, self.varies], axis=0, return_inverse=True)
         mean = np.bincount(of.ravel(), y) / np.bincount(of.ravel())
         tail = np.linalg.matrix_rank(np.c_[np.ones(len(rows)), rows]) == rows.shape[1] + 1
@@ -78,9 +95,10 @@ class Switching(NormalModel):
             warnings.simplefilter("ignore", ConvergenceWarning)
             for j in range(training.outputs):
                 defined = training.defined[:, j]
-                name, variance = choose(X[defined], training.Y[defined, j], training.group[defined], seed)
+                y, group = training.Y[defined, j], training.group[defined]
+                name, regressor, variance = best_regressor(X[defined], y, group, seed)
                 self.names.append(name)
-                self.regressors.append(REGRESSORS[name](seed).fit(X[defined], training.Y[defined, j]))
+                self.regressors.append(regressor)
                 variances.append(variance)
         self.register_buffer("variances", torch.tensor(variances, dtype=torch.float64))
 
@@ -106,20 +124,24 @@ class Switching(NormalModel):
         return mean, self.variances.expand(len(X), -1)
 
 
-def choose(X: Floats, y: Floats, group: Array, seed: int) -> tuple[str, float]:
-    """The regressor with the largest mean − standard deviation of τ over folds, and its mean squared held-out error."""
-    names, of = np.unique(group, return_inverse=True)
-    fold = np.arange(len(names)) % FOLDS
-    np.random.default_rng(seed).shuffle(fold)
+def best_regressor(X: Floats, y: Floats, group: Array, seed: int) -> tuple[str, Regressor, float]:
+    """The regressor with the largest mean − standard deviation of τ over folds: its name, fitted to all rows, and its
+    mean squared held-out error.
+
+    Of fewer than two groups nothing can be held out: the mean, with the variance of a standardised target.
+    """
+    fold = folds(group, seed)
+    names = np.unique(fold)
+    if len(names) < 2:
+        return MEAN, Mean().fit(X, y), 1.0
     scores: dict[str, tuple[float, float]] = {}
     for name, make in REGRESSORS.items():
         taus, errors = [], []
-        for k in range(FOLDS):
-            test = fold[of] == k
+        for test in (fold == k for k in names):
             prediction = np.asarray(make(seed).fit(X[~test], y[~test]).predict(X[test])).ravel()
             tau = kendalltau(prediction, y[test]).statistic if np.ptp(prediction) > 0 and np.ptp(y[test]) > 0 else 0.0
             taus.append(tau)
             errors.append(np.mean((prediction - y[test]) ** 2))
         scores[name] = float(np.mean(taus) - np.std(taus)), float(np.mean(errors))
     best = max(scores, key=lambda name: scores[name][0])
-    return best, scores[best][1]
+    return best, REGRESSORS[best](seed).fit(X, y), scores[best][1]

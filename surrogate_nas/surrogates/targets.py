@@ -7,15 +7,17 @@ import numpy as np
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
-from surrogate_nas.surrogates.curve_fit import fit_curves
+from surrogate_nas.surrogates.curve_fit import POOLED_PRIOR_SD, PRIOR_SD, TYPICAL_EARLY, TYPICAL_LEAVE, fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
 GRID_SIZE = 64
 SMALLEST_SIGNAL = 2.0
 """Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
+FEWEST_ARCHITECTURES = 2
+"""Fewest architectures with an exit from which its coefficients are learned: of one, nobody knows how others differ."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Targets:
     """The part of a design matrix that comes from measurements; the rest follows from the architectures."""
 
@@ -31,20 +33,43 @@ class Targets:
     """(C,) of the curve coefficients."""
     rotation: Floats
     """(m, C): coefficients = center + Y @ rotation."""
+    prior_sd: Floats
+    """(C,) standard deviation around the center of coefficients that no target tells of; 0 for the others."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return "<Targets: {1} of {0} networks>".format(*self.Y.shape)
 
     @classmethod
-    def of(cls, exits: Sequence[Exits]) -> "Targets":
-        """From the exits of n networks on tune."""
+    def of(cls, exits: Sequence[Exits], group: Ints) -> "Targets":
+        """From the exits of n networks on tune, and the (n,) number of each one's architecture."""
         present = np.array([view.present for view in exits])
         basis = CurveBasis(present.shape[1], power_for(exits))
         values, covariance = fit_curves(basis, list(exits), basis.spread(GRID_SIZE))
         defined = basis.defined(present)
-        center, axes = _axes(basis, values, covariance, defined)
+        unlearned = _unlearned(basis, defined, group)
+        center, axes = _axes(basis, values, covariance, defined, unlearned)
         rotation, inverse = axes.rotation, axes.inverse
         target_defined = defined[:, axes.first]
         Y = np.where(target_defined, (values - center) @ inverse, 0.0)
         variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
-        return cls(basis.power, exits[0].samples, Y, np.where(target_defined, variance, np.inf), center, rotation)
+        return cls(
+            power=basis.power,
+            samples=exits[0].samples,
+            Y=Y,
+            Yvar=np.where(target_defined, variance, np.inf),
+            center=center,
+            rotation=rotation,
+            prior_sd=np.where(unlearned, PRIOR_SD, 0.0),
+        )
+
+
+def _unlearned(basis: CurveBasis, defined: Bools, group: Ints) -> Bools:
+    """(C,) which coefficients too few architectures have to learn from."""
+    unlearned = np.zeros(basis.size, dtype=bool)
+    for where in basis.groups:
+        unlearned[where] = len(np.unique(group[defined[:, where.start]])) < FEWEST_ARCHITECTURES
+    return unlearned
 
 
 @dataclass(frozen=True)
@@ -59,19 +84,26 @@ class _Axes:
     """(m,) index of the first coefficient of each target's curve."""
 
 
-def _axes(basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools) -> tuple[Floats, _Axes]:
+def _axes(
+    basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools, unlearned: Bools
+) -> tuple[Floats, _Axes]:
     """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
 
     Coefficients of one curve trade off against each other, so single ones are ill determined while some of their
     combinations are well determined. Along the others networks differ by sampling noise alone: nothing is to be
-    learned there, and the center is as good a prediction as any.
+    learned there, and the center is as good a prediction as any. An exit that is not learned at all has no axes, and
+    the center of all early exits.
     """
-    center = np.zeros(basis.size)
+    center, early = np.zeros(basis.size), basis.positions - 1
+    for curves, typical in ((basis.leave, TYPICAL_LEAVE), (basis.right[:early], TYPICAL_EARLY)):
+        pooled = _pooled(curves, np.array(typical), values, covariance, defined)
+        for where in curves:
+            center[where] = pooled
     rotation, inverse, first = list[Floats](), list[Floats](), list[int]()
     for where in basis.groups:
-        rows = np.flatnonzero(defined[:, where.start])
-        if len(rows) < 2:
+        if unlearned[where.start]:
             continue
+        rows = np.flatnonzero(defined[:, where.start])
         V, precision = values[rows, where], np.linalg.inv(covariance[rows, where, where])
         center[where] = np.linalg.solve(precision.sum(axis=0), np.einsum("nij,nj->i", precision, V))
         whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has unit noise, where it is well known
@@ -86,3 +118,16 @@ def _axes(basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools)
             inverse.append(back)
             first.append(where.start)
     return center, _Axes(np.array(rotation), np.array(inverse).T, np.array(first))
+
+
+def _pooled(curves: Sequence[slice], typical: Floats, values: Floats, covariance: Floats, defined: Bools) -> Floats:
+    """Coefficients of a curve that suit all measured exits together, around the typical ones."""
+    precision = np.eye(len(typical)) / POOLED_PRIOR_SD**2
+    moment = precision @ typical
+    for where in curves:
+        rows = defined[:, where.start]
+        weights = np.linalg.inv(covariance[rows, where, where])
+        precision = precision + weights.sum(axis=0)
+        moment = moment + np.einsum("nij,nj->i", weights, values[rows, where])
+    pooled: Floats = np.linalg.solve(precision, moment).astype(np.float64)
+    return pooled

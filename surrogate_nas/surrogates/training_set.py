@@ -14,7 +14,7 @@ TREND_PENALTY = 0.1
 TREND_NOISE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingSet:
     """n rows with d inputs and m targets."""
 
@@ -29,6 +29,10 @@ class TrainingSet:
     """(n, m) known part of the targets' noise variance, perhaps 0; ∞ where a target is undefined."""
     group: Ints
     """(n,) from 0: rows of one group are trainings of one architecture."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<TrainingSet of {len(self)} rows, {len(self.kinds)} inputs, {self.outputs} targets>"
 
     def __len__(self) -> int:
         return len(self.X)

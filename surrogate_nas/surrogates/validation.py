@@ -38,7 +38,7 @@ RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 """Targets whose errors are relative."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Validation:
     """One surrogate, judged by k-fold cross-validation over architectures."""
 
@@ -50,6 +50,10 @@ class Validation:
     held_out: Mapping[str, Floats]
     """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
     threshold."""
+
+    def __repr__(self) -> str:
+        """A short text."""
+        return f"<Validation {self.kind}: {self.accuracy!r}>"
 
     @property
     def accuracy(self) -> Score:
@@ -150,7 +154,7 @@ def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floa
 
 def _sampled_targets(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
     """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
-    coefficients = torch.from_numpy(design.coefficients(samples))
+    coefficients = torch.from_numpy(design.drawn(samples, 0))
     behavior = behavior_at(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
     behavior = behavior.with_sampling_noise(design.samples, torch.Generator().manual_seed(0))
     curve, figures = behavior.curve, behavior.figures

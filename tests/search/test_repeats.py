@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from surrogate_nas.archive.record import Record
-from surrogate_nas.search.bayesian import repeats
+from surrogate_nas.search.bayesian import curve_value, repeats
+from surrogate_nas.search.bayesian import strategy as strategy_module
 from surrogate_nas.search.bayesian.curve_value import CurveValue, threshold_grid
 from surrogate_nas.search.bayesian.repeats import MOST_TRAININGS, _Worth, worth_repeating
 from surrogate_nas.search.bayesian.strategy import Bayesian, known_front
-from surrogate_nas.search.loop import search
+from surrogate_nas.search.loop import search, search_asynchronously
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals, make_proposal
 from surrogate_nas.search.strategy import History
@@ -27,7 +28,7 @@ def fit(of: Problem, records: Sequence[Record]) -> FittedSurrogate:
 
 
 def history(**settings: object) -> History:
-    of = problem(budget=40, initial=12, batch=4, limits={"max_macs": 2e5}, **settings)
+    of = problem(**{"budget": 40, "initial": 12, "batch": 4, "limits": {"max_macs": 2e5}, **settings})
     start = initial_proposals(of, 12, [], 0)
     return History(of, verify(start), start, 1)
 
@@ -66,11 +67,34 @@ def test_what_is_in_flight_or_was_trained_often_enough_is_left_alone(monkeypatch
     assert repeats == []
 
 
-@pytest.mark.parametrize(("settings", "q"), [({"repeats": False}, 4), ({}, 1)])
-def test_no_repeats_where_they_are_not_wanted_or_there_is_one_place(settings: dict[str, object], q: int) -> None:
-    known = history(**settings)
-    picks = known.sample(q, np.random.default_rng(0))
-    assert worth_repeating(known, value_of(known), known_front(known).parents, picks, q) == []
+def test_no_repeats_where_they_are_not_wanted() -> None:
+    known = history(repeats=False)
+    picks = known.sample(4, np.random.default_rng(0))
+    assert worth_repeating(known, value_of(known), known_front(known).parents, picks, 4) == []
+
+
+def test_of_rounds_of_one_place_at_most_every_other_is_a_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are with a batch of one, and where a free worker gets a proposal at once."""
+    known, most = history(batch=1), 3
+    for module, name in ((repeats, "CURVE_SAMPLES"), (curve_value, "CURVE_SAMPLES"), (strategy_module, "POOL_SAMPLES")):
+        monkeypatch.setattr(module, name, 8)
+    monkeypatch.setattr(strategy_module, "MOST_NEIGHBORS", 0)
+    monkeypatch.setattr(_Worth, "of_new", lambda self, picks: np.zeros(len(picks)))
+    monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: np.ones(len(rows)))
+    strategy = Bayesian(lambda records: fit(known.problem, records))
+    in_rounds = search(known.problem, known.records, known.taken, verify, strategy, rounds=most)
+    at_once = search_asynchronously(
+        known.problem,
+        known.records,
+        known.taken,
+        lambda proposals: (verify([p])[0] for p in proposals),
+        strategy,
+        most=most,
+    )
+    for records in (in_rounds, at_once):
+        architectures = [r.architecture for r in records]
+        again = [a in architectures[:i] for i, a in enumerate(architectures)][len(known.records) :]
+        assert again == [True, False, True]
 
 
 def test_more_knowledge_is_never_expected_to_do_harm() -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
-from surrogate_nas.surrogates.cross_validation import FOLDS, combine, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import combine, fit_whole, held_out
+from surrogate_nas.surrogates.folds import FOLDS, folds
 from surrogate_nas.surrogates.metrics import Score, bootstrap_tau, kendall
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, stacking_weights
 from surrogate_nas.surrogates.normal_model import NormalModel, marginals

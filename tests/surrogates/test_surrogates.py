@@ -2,8 +2,8 @@
 
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
+from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.archive.views import exits_of
@@ -20,11 +21,11 @@ from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates import persistence
-from surrogate_nas.surrogates.cross_validation import folds
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
@@ -254,3 +255,23 @@ def test_scores_count_the_networks_they_were_judged_on(fitted: FittedSurrogate, 
     assert scores["accuracy"].n == len(design)
     assert scores["exit probability 1"].n == design.candidates.present[:, 0].sum()
     assert 0.75 < scores["accuracy"].coverage <= 1
+
+
+def parts_of(value: object) -> Iterator[object]:
+    """A result of this package and every such value within it."""
+    if isinstance(value, Architecture):
+        return
+    if type(value).__module__.startswith("surrogate_nas."):
+        yield value
+    if is_dataclass(value):
+        for part in fields(value):
+            yield from parts_of(getattr(value, part.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from parts_of(part)
+
+
+def test_what_a_fit_gives_prints_in_a_line(fitted: FittedSurrogate) -> None:
+    for part in parts_of(fitted):
+        assert len(str(part)) < 200, type(part)
+        assert "\n" not in str(part)

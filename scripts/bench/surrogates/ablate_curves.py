@@ -30,8 +30,9 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.behavior import behavior_at
-from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.folds import FOLDS, folds
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import surrogate_named

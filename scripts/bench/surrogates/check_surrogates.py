@@ -29,9 +29,10 @@ from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
-from surrogate_nas.surrogates.cross_validation import FOLDS, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import fit_whole, held_out
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
+from surrogate_nas.surrogates.folds import FOLDS, folds
 from surrogate_nas.surrogates.metrics import bootstrap_tau, kendall
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import surrogate_named

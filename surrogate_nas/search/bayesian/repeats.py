@@ -20,7 +20,8 @@ MOST_TRAININGS = 3
 def worth_repeating(
     history: History, value: CurveValue, on_front: Ints, picks: Candidates, q: int
 ) -> list[tuple[int, Ints]]:
-    """Places among the picks to give up, and the rows to train again instead; at most half of the places.
+    """Places among the picks to give up, and the rows to train again instead; at most half of the places, and of rounds
+    of one place every other one.
 
     Args:
         history: its settings may disable repeats.
@@ -29,7 +30,8 @@ def worth_repeating(
         picks: up to q new architectures.
         q: number of trainings in this round.
     """
-    if not history.problem.settings.repeats or not len(value.front.cost) or q < 2:
+    most = q // 2 if q > 1 else int(_last_was_new(history))
+    if not history.problem.settings.repeats or not len(value.front.cost) or not most:
         return []
     rows = np.array([row for row in on_front if _may_repeat(history, row)], dtype=np.int64)
     if not len(rows) or not len(picks):
@@ -37,7 +39,13 @@ def worth_repeating(
     worth = _Worth(history, value)
     new, again = worth.of_new(picks), worth.of_repeats(rows)
     places, best = np.argsort(new, kind="stable"), np.argsort(-again, kind="stable")
-    return [(int(place), rows[i]) for place, i in zip(places[: q // 2], best, strict=False) if again[i] > new[place]]
+    return [(int(place), rows[i]) for place, i in zip(places[:most], best, strict=False) if again[i] > new[place]]
+
+
+def _last_was_new(history: History) -> bool:
+    """Whether the last proposal was not of an architecture proposed before."""
+    last = max(history.taken, key=lambda p: (p.round, p.rank))
+    return all(p.architecture != last.architecture for p in history.taken if p is not last)
 
 
 def _may_repeat(history: History, row: Ints) -> bool:

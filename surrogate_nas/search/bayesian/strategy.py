@@ -26,7 +26,9 @@ from surrogate_nas.surrogates.spread import Spread
 POOL_SAMPLES, POOL_MUTANTS, POOL_CHILDREN = 512, 256, 128
 WHOLE_SPACE = 1024
 """A space that is no larger is the pool."""
-LOCAL_STARTS, LOCAL_STEPS = 4, 2
+CLIMBERS = 4
+MOST_NEIGHBORS = 4096
+"""Neighbours that are valued in a round: a number and not a time, so that proposals do not depend on the machine."""
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 BASELINE = 48
@@ -102,7 +104,7 @@ class _Selection:
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
         """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each adds most, and whether it is
         trained again."""
-        pool = self._pool()
+        pool = self._pool(q)
         picks, thresholds = self._pick(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
         new = [(picks[np.array([i])], thresholds[i], False) for i in range(len(picks))]
         repeats = worth_repeating(self.history, self.value, self.known.parents, picks, q)
@@ -113,9 +115,7 @@ class _Selection:
 
     def _pick(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
         """Up to q of the pool, with their thresholds."""
-        value, setting = self.value(pool)
-        is_safe = safe(self.value.feasible(pool), self.known.feasible, q)
-        best = np.argsort(-np.where(is_safe, value, -np.inf), kind="stable")[: min(SEMIFINALISTS, is_safe.sum())]
+        best, setting = self._best_first(pool, q)[:SEMIFINALISTS], self.value(pool)[1]
         pending = self.history.candidates([p.architecture for p in self.history.pending])
         if len(self.known.points):
             cost, accuracy, _ = self.value.curves(pool[best])
@@ -143,7 +143,13 @@ class _Selection:
             as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, pending_points
         )
 
-    def _pool(self) -> Candidates:
+    def _best_first(self, pool: Candidates, q: int) -> Ints:
+        """Indices of those that are safe enough to be trained, the most valuable first."""
+        value, _ = self.value(pool)
+        is_safe = safe(self.value.feasible(pool), self.known.feasible, q)
+        return np.argsort(-np.where(is_safe, value, -np.inf), kind="stable")[: is_safe.sum()]
+
+    def _pool(self, q: int) -> Candidates:
         """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
         history, genes, rng = self.history, self.history.problem.space.genes, self.rng
         if genes.size <= WHOLE_SPACE:
@@ -154,15 +160,29 @@ class _Selection:
 
         children = moves.crossover(genes, parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
         mutants = [moves.mutate(genes, parents(POOL_MUTANTS), rng), moves.mutate(genes, children, rng, 0.02)]
-        pool = history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants]))
-        for _ in range(LOCAL_STEPS):
-            if len(pool) == 0:
+        return self._climb(history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants])), q)
+
+    def _climb(self, pool: Candidates, q: int) -> Candidates:
+        """The pool with every neighbour of its best, until none of them is better or so many have been valued."""
+        most, climbed = len(pool) + MOST_NEIGHBORS, set[bytes]()
+        while 0 < len(pool) < most:
+            best = pool.indices[self._best_first(pool, q)[:CLIMBERS]]
+            starts = [row for row in best if row.tobytes() not in climbed]
+            if not starts:
                 break
-            value, _ = self.value(pool)
-            starts = pool.indices[np.argsort(-value, kind="stable")[:LOCAL_STARTS]]
-            around = [moves.neighbors(genes, row) for row in starts]
-            pool = history.new(np.concatenate([pool.indices, *around]))
+            for row in starts:
+                climbed.add(row.tobytes())
+                around = self._around(row, q, most - len(pool))
+                pool = self.history.new(np.concatenate([pool.indices, around]))[:most]
         return pool
+
+    def _around(self, row: Ints, q: int, most: int) -> Ints:
+        """Up to `most` neighbours of a (G,) row, then the steps of the better ones taken together."""
+        genes = self.history.problem.space.genes
+        start, near = self.history.new(row[None]), self.history.new(moves.neighbors(genes, row))[:most]
+        best = near[self._best_first(near, q)]
+        better = best.indices[self.value(best)[0] > self.value(start)[0]]
+        return np.concatenate([near.indices, moves.together(genes, row, better)])
 
 
 def _suggestion(

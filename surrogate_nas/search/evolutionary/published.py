@@ -33,7 +33,7 @@ from surrogate_nas.search.evolutionary.nsga2 import POPULATION, Survivors, evolv
 from surrogate_nas.search.strategy import History, Suggestion
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.surrogates.switching import REGRESSORS, Regressor, choose
+from surrogate_nas.surrogates.switching import Regressor, best_regressor
 
 PENALTY = 1e10
 BEYOND = 1.0
@@ -175,7 +175,7 @@ class Surrogates:
 
     space: SearchSpace
     names: tuple[str, ...]
-    """Names of the regressors in `REGRESSORS`."""
+    """Names of the regressors; see `best_regressor`."""
     regressors: tuple[Regressor, ...]
     scales: tuple[tuple[float, float], ...]
     """Mean and standard deviation of each target."""
@@ -193,9 +193,9 @@ class Surrogates:
         with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for y, (mean, deviation) in zip(targets, scales, strict=True):
-                name, _ = choose(X, (y - mean) / deviation, group.ravel(), seed)
+                name, regressor, _ = best_regressor(X, (y - mean) / deviation, group.ravel(), seed)
                 names.append(name)
-                regressors.append(REGRESSORS[name](seed).fit(X, (y - mean) / deviation))
+                regressors.append(regressor)
         bounds = float(trained.log_cost.min() - BEYOND), float(trained.log_cost.max() + BEYOND)
         return cls(space, tuple(names), tuple(regressors), scales, bounds)
 

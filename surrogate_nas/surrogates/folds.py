@@ -1,0 +1,16 @@
+"""Folds over architectures, by which models are judged on what they were not fitted to."""
+
+import numpy as np
+
+from surrogate_nas.foundation.arrays import Array, Ints
+
+FOLDS = 5
+"""Where there are so many architectures; else each has a fold of its own."""
+
+
+def folds(group: Array, seed: int) -> Ints:
+    """(n,) fold of each row, from 0; all rows of a group, which are trainings of one architecture, share one."""
+    names, of = np.unique(group, return_inverse=True)
+    fold = np.arange(len(names)) % FOLDS
+    np.random.default_rng(seed).shuffle(fold)
+    return np.asarray(fold[of])

@@ -1,0 +1,90 @@
+"""Exits that at most one trained architecture has: expected to be like the others, and uncertain by as much."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.fit import fit_surrogate
+from surrogate_nas.surrogates.predictor import Predictor
+from tests.helpers.outputs import SHAPE, problem, verify
+
+PROBLEM = problem()
+THRESHOLDS = (0.3, 0.6, 0.9)
+SAMPLE = PROBLEM.space.sample(120, np.random.default_rng(3))
+
+
+def trained(architectures: Sequence[Architecture], trainings: int = 1) -> list[Record]:
+    return verify(
+        [
+            Proposal(round=0, rank=i, origin="user", architecture=a, seed=i, fidelity="f")
+            for i, a in enumerate([a for a in architectures for _ in range(trainings)])
+        ]
+    )
+
+
+def split(exit: int) -> tuple[list[Architecture], list[Architecture]]:
+    """Architectures without an early exit, and with it."""
+    return [a for a in SAMPLE if exit not in a.exit_positions], [a for a in SAMPLE if exit in a.exit_positions]
+
+
+def fitted(records: Sequence[Record]) -> Predictor:
+    views = PROBLEM.views.trained(records)
+    design = DesignMatrix.build(views, PROBLEM.space, Costing(SHAPE))
+    return fit_surrogate(design, [exits for _, exits in views], "size", seed=0).predictor
+
+
+@pytest.mark.parametrize("exit", [0, 1])
+@pytest.mark.parametrize(("known", "trainings"), [(0, 1), (1, 1), (1, 3)])
+def test_its_predictions_are_those_of_other_exits_and_wide(exit: int, known: int, trainings: int) -> None:
+    without, having = split(exit)
+    predictor = fitted([*trained(without[:24]), *trained(having[:known], trainings)])
+    held_out = having[1:21]
+    candidates = Candidates.of(PROBLEM.space, held_out, Costing(SHAPE))
+    exits = [view for _, view in PROBLEM.views.trained(trained(held_out))]
+    other, basis = 1 - exit, predictor.design.basis
+    for curves in (basis.leave, basis.right):
+        of_it, of_the_other = (predictor.design.center[curves[e]] for e in (exit, other))
+        np.testing.assert_allclose(of_it, of_the_other, atol=1.0)  # the pool has its own, if any, too
+        assert np.abs(of_it).max() > 0.5
+    inside = list[float]()
+    for t in THRESHOLDS:
+        thresholds = np.full((len(held_out), 2), np.inf)
+        thresholds[:, exit] = t
+        predicted = predictor.predict(candidates, thresholds, Limits())
+        measured = [view.measure(thresholds[i : i + 1]) for i, view in enumerate(exits)]
+        for estimate, values in (
+            (predicted.rates, np.array([m.rates[0] for m in measured])),
+            (predicted.exit_accuracy, np.array([m.exit_accuracy[0] for m in measured])),
+        ):
+            low, high, of_exit = estimate.low[:, exit], estimate.high[:, exit], values[:, exit]
+            assert (high - low > 0.25).all()  # of 400 samples, binomial noise alone is at most 0.08 wide
+            inside.append(float(np.mean(((of_exit >= low) & (of_exit <= high))[np.isfinite(of_exit)])))
+        assert np.mean(predicted.accuracy.high - predicted.accuracy.low) > 0.1
+    assert np.mean(inside) >= 0.9
+
+
+def test_its_rate_falls_with_the_threshold_as_that_of_other_exits() -> None:
+    without, having = split(0)
+    predictor = fitted(trained(without[:24]))
+    candidates = Candidates.of(PROBLEM.space, having[:20], Costing(SHAPE))
+    rates = [
+        predictor.predict(candidates, np.tile([t, np.inf], (20, 1)), Limits()).rates.mean[:, 0].mean()
+        for t in THRESHOLDS
+    ]
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[0] - rates[2] > 0.2
+
+
+def test_an_exit_that_two_architectures_have_is_learned() -> None:
+    without, having = split(0)
+    design = fitted(trained([*without[:24], *having[:2]])).design
+    assert not design.prior_sd.any()
+    (row,) = design.rows(np.array([0])).coefficients(design.training.Y[:1])
+    np.testing.assert_array_equal(design.drawn(design.training.Y[None], seed=0)[0, 0], row)
