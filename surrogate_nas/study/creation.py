@@ -12,6 +12,7 @@ from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import PARTIAL, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.network.backbone import Mount
@@ -26,7 +27,7 @@ from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import read_images
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
-from surrogate_nas.training import training as train
+from surrogate_nas.training.devices import device_here
 
 
 def create(
@@ -55,8 +56,7 @@ def create(
     """
     if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative")
+    require_seed(seed)
     spec = None if isinstance(space, Mount) else load_space(space)
     dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
@@ -100,7 +100,7 @@ def _check(path: Path, spec: SpaceSpec, data: Dataset, settings: Settings, seed:
             f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
         )
     if settings.executor == "processes":  # a cluster may have what this machine has not
-        train.resolve_device(settings.device)
+        device_here(settings.device)
     problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
     gates = spec.branch.kind == "gated"
     if problem.policy in GATE_POLICIES and not gates:
