@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.fields import Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
@@ -53,7 +53,7 @@ class Settings(Config):
     asynchronous: bool = False
     """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
     training ends first."""
-    stream: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    stream: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
     """Which of many sequences of draws, proposals and training seeds the study's seed gives: studies of one seed have
     the same splits, and those of other streams train other networks."""
     policy: PolicyName | None = None
@@ -76,7 +76,8 @@ class Settings(Config):
     ray_address: str | None = None
     """Address of the cluster; `None` starts one on this machine."""
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
-    """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, else none."""
+    """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, or auto and the cluster has
+    GPUs, else none."""
     max_memory_gb: Amount | None = None
     """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
     free."""
@@ -87,7 +88,8 @@ class Settings(Config):
     cost_table: Path | None = None
     """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
     max_hours: Amount | None = None
-    """After so many hours a command starts no further training."""
+    """A command's trainings end within so many hours: one that would not is stopped between two epochs, and the next
+    command continues it."""
 
     @field_validator("surrogate", "strategy")
     @classmethod
@@ -110,6 +112,11 @@ class Settings(Config):
         for name in ("ray_address", "gpus_per_trial"):
             if getattr(self, name) is not None and self.executor != "ray":
                 raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
+        uses_gpus = self.device == "auto" or self.device.startswith("cuda")
+        if self.gpus_per_trial == 0 and self.device.startswith("cuda"):
+            raise ValueError(f"gpus_per_trial 0 leaves device {self.device} no GPU; allowed: more, or device cpu")
+        if self.gpus_per_trial and not uses_gpus:
+            raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} is for device auto or cuda, got {self.device}")
         if self.workers == 0 and self.executor == "ray":
             raise ValueError(
                 "workers 0 trains in this process, and executor ray elsewhere; allowed: at least 1, or none"

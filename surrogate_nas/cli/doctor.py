@@ -96,9 +96,9 @@ def _torchvision() -> str:
 
 
 def _device() -> str:
-    from surrogate_nas.training.training import resolve_device
+    from surrogate_nas.training.devices import device_here
 
-    return f"auto is {resolve_device('auto')}"
+    return f"auto is {device_here('auto')}"
 
 
 def _cores() -> str:

@@ -13,6 +13,7 @@ from surrogate_nas.cli.options import (
     FrontNetworks,
     GpusPerTrial,
     Json,
+    MaxHours,
     RayAddress,
     StudyPath,
     Wait,
@@ -38,6 +39,7 @@ def finalize(
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
     device: Device = None,
+    max_hours: MaxHours = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +69,7 @@ def verify(
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
     device: Device = None,
+    max_hours: MaxHours = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +83,13 @@ def verify(
     answer(document, as_json, lambda: print_verification(document))
 
 
-def baselines(study: StudyPath, workers: Workers = None, wait: Wait = False, as_json: Json = False) -> None:
+def baselines(
+    study: StudyPath,
+    workers: Workers = None,
+    max_hours: MaxHours = None,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
     """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
     home = open_study(study, changes_of(locals()), wait)
     from surrogate_nas.cli.print_archive import print_records

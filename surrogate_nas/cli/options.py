@@ -113,7 +113,7 @@ Download = Annotated[bool | None, typer.Option("--download", help="Let torchvisi
 MaxMemory = Annotated[float | None, typer.Option(help="A training that uses more (in GB) is a failure.")]
 Keep = Annotated[str | None, typer.Option(help="Whose trained weights are kept: all, front or none.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for another command that works on the study.")]
-MaxHours = Annotated[float | None, typer.Option(help="Start no training after so many hours.")]
+MaxHours = Annotated[float | None, typer.Option(help="Trainings end within so many hours; unfinished ones wait.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes longer is a failure.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a study's config.yaml.")]
 Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or vector form; may be repeated.")]

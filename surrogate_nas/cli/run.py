@@ -165,8 +165,7 @@ def collect(
         _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
     whole = open_or_create(study, options, sample=1 if n is None else n)
     architectures, trainer = [whole.space.parse(text) for text in encoding or []], whole.trainer
-    with whole.home.changing():
-        trainer.set_deadline()
+    with trainer.at_work():
         trainer.finish_pending()
         records = trainer.collect_architectures(architectures) if architectures else trainer.collect(n or 0)
     rows = record_rows(whole.home.costing, records)

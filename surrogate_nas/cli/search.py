@@ -71,7 +71,6 @@ def search(
     from surrogate_nas.study.study import Study
 
     whole = Study(home)
-    whole.trainer.set_deadline()
     before = {r.id for r in home.archive.records()}
     if len(before) >= home.settings.budget:
         raise InputError(f"the budget of {home.settings.budget} trainings is spent; give a larger --budget")

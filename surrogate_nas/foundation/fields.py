@@ -16,6 +16,16 @@ NotNegative = Annotated[float, Field(ge=0)]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
+MOST_SEEDS = 2**32
+"""Seeds are below this: NumPy's and scikit-learn's generators take no larger ones."""
+
+
+def require_seed(seed: int) -> None:
+    """Raise `InputError` for a seed that generators do not take."""
+    if not 0 <= seed < MOST_SEEDS:
+        raise InputError(f"seed {seed} is out of range; allowed: 0 to {MOST_SEEDS - 1}")
+
+
 class Config(BaseModel):
     """A frozen mapping of known fields; no number is infinite or NaN."""
 

@@ -20,6 +20,22 @@ def available_cores() -> int:
     return cores
 
 
+def crowding(processes: float, cores: int) -> float:
+    """How many times longer each of so many busy processes takes than on a core of its own.
+
+    >>> crowding(2, 4), crowding(6, 4)
+    (1.0, 1.5)
+    """
+    return max(processes / cores, 1.0)
+
+
+def other_load() -> float:
+    """Busy processes of the last minute, in cores of this process: its own share of what loads the whole machine."""
+    if not hasattr(os, "getloadavg"):
+        return 0.0
+    return os.getloadavg()[0] * available_cores() / (os.cpu_count() or 1)
+
+
 def available_memory() -> int:
     """Bytes that can be used without swapping, within a container's limit."""
     free = int(psutil.virtual_memory().available)

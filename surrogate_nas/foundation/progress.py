@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -14,6 +15,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(message: str) -> None:
     """Print one line on stderr."""
     console.print(message, markup=False)
+
+
+@cache
+def say_once(message: str) -> None:
+    """Print one line on stderr, the first time that this process has it to say."""
+    say(message)
 
 
 def duration(seconds: float) -> str:

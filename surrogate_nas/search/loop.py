@@ -24,6 +24,7 @@ def search(
     strategy: Strategy,
     *,
     rounds: int | None = None,
+    in_time: Callable[[], bool] = lambda: True,
     excluded: frozenset[bytes] = frozenset(),
 ) -> list[Record]:
     """Run rounds of proposing and training.
@@ -35,6 +36,7 @@ def search(
         evaluate: trains a round's proposals. A round that comes back incomplete ends the search.
         strategy: proposes architectures; see `registry`.
         rounds: at most; `None` for no limit but the budget.
+        in_time: asked before each round, whether there is time for one.
         excluded: rows of architectures that cannot be trained.
 
     Returns:
@@ -44,7 +46,7 @@ def search(
         JobError: if the strategy violates its contract; see `strategy.propose`.
     """
     records, taken, settings, done = list(records), list(taken), problem.settings, 0
-    while len(taken) < settings.budget and (rounds is None or done < rounds):
+    while len(taken) < settings.budget and (rounds is None or done < rounds) and in_time():
         q = min(settings.batch, settings.budget - len(taken))
         history = History(problem, tuple(records), tuple(taken), next_round(taken), excluded)
         proposals = propose(strategy, history, q)

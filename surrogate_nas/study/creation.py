@@ -10,6 +10,7 @@ from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import is_left_of, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
 from surrogate_nas.network.backbone import Mount
@@ -31,7 +32,7 @@ from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import read_images
 from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
-from surrogate_nas.training import training as train
+from surrogate_nas.training.devices import device_here
 
 WRITTEN = (DATA, SETTINGS, COSTS, ARCHIVE)
 """Files that a creation writes, each whole or not at all."""
@@ -67,8 +68,7 @@ def create(
         raise InputError(f"{path} is a study already; allowed: to open it, or a folder that does not exist or is empty")
     if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative")
+    require_seed(seed)
     spec = None if isinstance(space, Mount) else load_space(space)
     dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
@@ -120,7 +120,7 @@ def _check(
             f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
         )
     if settings.executor == "processes":  # a cluster may have what this machine has not
-        train.resolve_device(settings.device)
+        device_here(settings.device)
     problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
     require_policy(spec, settings)
     require_gates(spec, settings.recipe)

@@ -1,9 +1,10 @@
 """Estimate the time, memory and disk of the remaining trainings, and check the machine."""
 
-import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
@@ -11,18 +12,26 @@ from torch import Tensor, nn
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
+from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.foundation.machine import amount, available_cores, available_memory, free_disk
-from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.foundation.machine import (
+    amount,
+    available_cores,
+    available_memory,
+    crowding,
+    free_disk,
+    other_load,
+)
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.sampling import sample_within
+from surrogate_nas.study.speed import measured_speed, timed_speed, work
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training import training as train
-from surrogate_nas.training.recipe import Recipe
+from surrogate_nas.training.devices import device_here, kind_of
+from surrogate_nas.training.executors.processes import free_gpu_memory
+from surrogate_nas.training.gpu_memory import RESIDENT_CONTEXT, GpuNeed, gpu_memory
 
-TRIAL_STEPS = 6
 SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
 SAMPLED = 64
 BASE_MEMORY = 600_000_000  # of a process with torch that trains digits, measured: 540 MB
@@ -44,17 +53,30 @@ class Plan:
     """Bytes of memory of this machine that each training uses, approximately."""
     disk: int
     """Bytes on disk, at most."""
+    device: str | None = None
+    """Where they run; `None` if another machine decides."""
+    gpu: GpuNeed | None = None
+    """Of a GPU of this machine, if they run on one."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
         """Estimate; if the settings name no workers, there are as many as cores, or as fit into memory."""
         typical, settings = _sample(problem), problem.settings
-        memory, is_local = _memory(problem, splits, typical), settings.executor == "processes"
-        if is_local and settings.workers is None:
+        device = device_here(settings.device) if settings.executor == "processes" else None
+        memory, gpu = _memory(problem, splits, typical, device)
+        if device is not None and settings.workers is None:
             workers = max(min(available_cores(), available_memory() // memory), 1)
+            workers = workers if gpu is None else gpu.workers(workers)
         else:
             workers = make_executor(settings).workers
-        return cls(trainings, workers, memory if is_local else 0, _disk(problem, splits, typical, trainings, workers))
+        return cls(
+            trainings=trainings,
+            workers=workers,
+            memory=memory if device is not None else 0,
+            disk=_disk(problem, splits, typical, trainings, workers),
+            device=device,
+            gpu=gpu,
+        )
 
     def check(self, path: Path) -> None:
         """Check that the machine has enough disk and memory.
@@ -75,6 +97,8 @@ class Plan:
                 f"{at_a_time} trainings at a time need about {amount(self.memory)} of memory each, and "
                 f"{amount(memory)} are free; {cure}, or use smaller batches"
             )
+        if self.gpu is not None:
+            self.gpu.check(at_a_time)
 
 
 def _sample(problem: Problem) -> list[Architecture]:
@@ -88,14 +112,22 @@ def _sample(problem: Problem) -> list[Architecture]:
     return problem.space.sample(1, np.random.default_rng(0))
 
 
-def _memory(problem: Problem, splits: Splits, typical: list[Architecture]) -> int:
-    """Bytes of one training process."""
+def _memory(
+    problem: Problem, splits: Splits, typical: list[Architecture], device: str | None
+) -> tuple[int, GpuNeed | None]:
+    """Bytes of one training process, and what it needs of a GPU if it has a process of its own."""
     data = sum(part.images.nbytes for part in (splits.train, splits.tune, splits.test))
     network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"), problem.costing.backbone)
     layers = _activations(network, splits.train[np.arange(1)])
     training = problem.settings.recipe.batch_size * COPIES_IN_TRAINING * sum(layers)
     measuring = train.PREDICTION_BATCH * COPIES_IN_MEASURING * max(layers)
-    return BASE_MEMORY + COPIES_OF_DATA * data + max(training, measuring)
+    base, at_work = BASE_MEMORY + COPIES_OF_DATA * data, max(training, measuring)
+    if device is None or kind_of(device) != "cuda":
+        return base + at_work, None
+    weights = sum(p.nbytes for p in network.parameters())
+    needed = gpu_memory(splits.train.images.nbytes + splits.train.labels.nbytes, weights, at_work)
+    in_own_process = problem.settings.workers != 0
+    return base + RESIDENT_CONTEXT, GpuNeed(needed, free_gpu_memory(device)) if in_own_process else None
 
 
 @torch.inference_mode()
@@ -122,41 +154,37 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
     return trainings * (outputs + kept_weights) + workers * COPIES_OF_WEIGHTS * weights
 
 
-def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, done: int) -> float:
-    """Seconds of the trainings and the fits between them, from a few timed steps of one network.
+def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Sequence[Record]) -> float | None:
+    """Seconds of the trainings and the fits between them.
+
+    The trainings that have been measured tell how long the others take; before the first, a few timed steps and the
+    load of the machine do.
 
     Args:
         problem: the search problem.
         splits: the study's.
         plan: number of trainings and workers.
-        done: number of earlier trainings.
+        records: of the search so far.
+
+    Returns:
+        `None` where only a measured training could tell: on a GPU, and on other machines.
     """
     if plan.trainings <= 0:
         return 0.0
     settings, sample = problem.settings, _sample(problem)
-    recipe, middle = settings.recipe, sample[len(sample) // 2]
-    macs = np.array([int(problem.costing.of(a).macs()[0, -1]) for a in sample])
-    device = train.resolve_device(settings.device)
-    network = train.build(middle, splits, problem.shape.classes, 0, device, problem.costing.backbone)
-    trial_images = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
-    steps = max(len(trial_images) // recipe.batch_size, 1)
-    trial = recipe.model_copy(update={"epochs": 1, "max_seconds": None})
-    per_step = (
-        min(_time_training(network, trial_images, trial) for _ in range(2))
-        / steps
-        * float(macs.mean() / np.median(macs))
-    )
-    held_out = (len(splits.tune) + len(splits.test)) / 3  # measuring is a third of training
-    training = (len(splits.train) * recipe.epochs + held_out) / recipe.batch_size * per_step
-    rounds = -(-max(settings.budget - max(settings.initial, done), 0) // settings.batch) + 1
+    at_a_time = min(max(plan.workers, 1), plan.trainings)
+    speed = measured_speed(problem, splits, records, plan.device)
+    if speed is None:
+        if plan.device != "cpu":
+            return None
+        speed = timed_speed(problem, splits, sample[len(sample) // 2]) * _slowdown(at_a_time)
+    training = speed * mean(work(problem, splits, a, settings.recipe) for a in sample)
+    rounds = -(-max(settings.budget - max(settings.initial, len(records)), 0) // settings.batch) + 1
     fits = rounds * SECONDS_PER_FIT_AND_ROUND * settings.budget
-    return plan.trainings * training / min(plan.workers, plan.trainings) + fits
+    return plan.trainings * training / at_a_time + fits
 
 
-def _time_training(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
-    """Seconds that a training takes on one thread."""
-    with one_thread():
-        start = time.monotonic()
-        with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
-            train.fit(network, data, recipe, 0, flips=False)
-        return time.monotonic() - start
+def _slowdown(workers: int) -> float:
+    """How many times longer a training takes beside others and what else runs, than one beside what else runs."""
+    cores, load = available_cores(), other_load()
+    return crowding(workers + load, cores) / crowding(1 + load, cores)

@@ -109,7 +109,7 @@ def finalize(
     if seeds < 1:
         raise InputError(f"seeds {seeds} is not a positive number")
     home = trainer.home
-    with home.changing():
+    with trainer.at_work():
         architectures, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
         if full.fidelity == home.settings.recipe.fidelity:
             raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")

@@ -4,20 +4,19 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from surrogate_nas.archive.record import Proposal, Record
-from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.loop import search as search_in_rounds
 from surrogate_nas.search.loop import search_asynchronously
 from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.trainings import Trainer
+from surrogate_nas.training.executors.deadline import Deadline
 
 
 def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
     """The initial sample, then the search until the budget or the time is spent; see `Study.run`."""
     home = trainer.home
-    with home.changing():
-        trainer.set_deadline()
+    with trainer.at_work():
         trainer.finish_pending()
         missing = home.settings.initial - len(home.archive.proposals())
         if missing > 0:
@@ -28,20 +27,17 @@ def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
 def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[Record]:
     """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
     home = trainer.home
-    with home.changing():
+    with trainer.at_work() as deadline:
         trainer.finish_pending()
-        if not trainer.may_start():
-            say("the time limit is reached; the same command continues")
-            return solutions.records()
         with home.trial("strategy"):  # until it has proposed what is trained
             if home.settings.asynchronous:
                 _without_rounds(trainer, solutions, rounds)
             else:
-                _in_rounds(trainer, solutions, rounds)
+                _in_rounds(trainer, solutions, rounds, deadline)
         return solutions.records()
 
 
-def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
+def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None, deadline: Deadline) -> None:
     home = trainer.home
 
     def evaluate(proposals: Sequence[Proposal]) -> list[Record]:
@@ -55,6 +51,7 @@ def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> No
         evaluate,
         strategy_named(home.settings.strategy, partial(fit, home)),
         rounds=rounds,
+        in_time=deadline.may_start,
     )
 
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.archive.record import GROUPS, Proposal, Record
 from surrogate_nas.foundation.machine import amount, size_of
 from surrogate_nas.foundation.progress import Bar, duration, say
 from surrogate_nas.search.proposals import (
@@ -19,6 +20,8 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
 from surrogate_nas.study.workers import make_executor
+from surrogate_nas.training.devices import device_here
+from surrogate_nas.training.executors.deadline import Deadline
 from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.recipe import Recipe
 
@@ -31,23 +34,45 @@ class Trainer:
 
     def __init__(self, home: Home, images: StudyImages) -> None:
         self.home, self.images = home, images
-        self.deadline: float | None = None
-        """`time.monotonic()` after which no training starts."""
+        self._deadline: Deadline | None = None
+        """Of the block `at_work` that is being run."""
         self.on_record: Callable[[Record], None] = lambda record: None
         """Called with each record, with its outputs, once it is stored."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[Deadline]:
+        """Hold the study's lock inside the block, and give the deadline of `max_hours` from its beginning.
+
+        Inside another such block it is that block's deadline: everything that a verb trains shares one.
+
+        Raises:
+            InputError: if another command holds the lock.
+        """
+        with self.home.changing():
+            if self._deadline is not None:
+                yield self._deadline
+                return
+            self._deadline = deadline = Deadline.in_hours(self.home.settings.max_hours)
+            try:
+                yield deadline
+            finally:
+                self._deadline = None
+            if not deadline.may_start():
+                pending = sum(len(self.home.archive.pending(group)) for group in GROUPS)
+                say(f"the time limit is reached, with {pending} trainings pending; the same command continues")
 
     # ------------------------------------------------------------------ what to train
 
     def collect(self, n: int, total: int | None = None) -> list[Record]:
         """Train n more sampled architectures; `total` as for `evaluate`."""
-        with self.home.changing():
+        with self.at_work():
             taken = self.home.archive.proposals()
             return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), total)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
         """Train these; an architecture that has been trained is trained again with another seed."""
         self.home.space.indices(architectures)
-        with self.home.changing():
+        with self.at_work():
             round = next_round(self.home.archive.proposals())
             return self.evaluate(user_proposals(self.home.problem, architectures, round))
 
@@ -68,8 +93,8 @@ class Trainer:
     def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
-        After the deadline no training starts, and untrained proposals are missing from the result. Outputs are read
-        only for earlier records among the proposals.
+        What cannot end by the deadline is missing from the result: it stays pending, and goes on from its last epoch.
+        Outputs are read only for earlier records among the proposals.
 
         Args:
             proposals: what to train.
@@ -79,10 +104,10 @@ class Trainer:
             return []
         _ = self.images.dataset  # the right data is there, before anything is decided
         archive, group, place = self.home.archive, proposals[0].group, {p.id: i for i, p in enumerate(proposals)}
-        with self.home.changing():
+        with self.at_work() as deadline:
             archive.propose(proposals)
             waiting = [p for p in archive.pending(group) if p.id in place]
-            for _record in self._train(waiting, len(waiting), total):
+            for _record in self._train(waiting, len(waiting), total, deadline):
                 pass
             self.home.prune()
         records = [r for r in archive.records(group) if r.id in place]
@@ -98,13 +123,15 @@ class Trainer:
                 yield proposal
 
         _ = self.images.dataset
-        with self.home.changing():
-            yield from self._train(store_each(), most, self.home.settings.budget)
+        with self.at_work() as deadline:
+            yield from self._train(store_each(), most, self.home.settings.budget, deadline)
             self.home.prune()
 
-    def _train(self, proposals: Iterable[Proposal], count: int, total: int | None) -> Iterator[Record]:
+    def _train(
+        self, proposals: Iterable[Proposal], count: int, total: int | None, deadline: Deadline
+    ) -> Iterator[Record]:
         """Carry out so many proposals, and store and yield each record as it comes."""
-        if not count:
+        if not count or not deadline.may_start():
             return
         plan = self.plan(count)
         plan.check(self.home.path)
@@ -115,7 +142,7 @@ class Trainer:
         progress = TrainingProgress(bar, done, total or done + count)
         with bar.display():
             jobs = (self._job(p) for p in proposals)
-            for record in self._executor(plan).run(jobs, progress.advance, self.may_start):
+            for record in self._executor(plan).run(jobs, progress.advance, deadline):
                 self._store(record)
                 progress.count(record)
                 self.on_record(record)
@@ -140,7 +167,7 @@ class Trainer:
             proposal=proposal,
             source=source,
             recipe=self._recipe(proposal),
-            device=home.settings.device,
+            device=home.settings.device if home.settings.executor == "ray" else device_here(home.settings.device),
             checkpoint=weights_path(weights, proposal.id),
             unfinished=unfinished_path(weights, proposal.id),
             backbone=home.space.spec.backbone,
@@ -155,15 +182,6 @@ class Trainer:
 
     # ------------------------------------------------------------------ time and space
 
-    def set_deadline(self) -> None:
-        """Start the clock of `max_hours`."""
-        if self.home.settings.max_hours is not None:
-            self.deadline = time.monotonic() + 3600 * self.home.settings.max_hours
-
-    def may_start(self) -> bool:
-        """Whether the deadline lets another training start."""
-        return self.deadline is None or time.monotonic() < self.deadline
-
     def plan(self, trainings: int) -> Plan:
         """Resources of a number of trainings."""
         return Plan.of(self.home.problem, self.images.splits(), trainings)
@@ -173,17 +191,19 @@ class Trainer:
         home, header, settings = self.home, self.home.archive.header, self.home.settings
         done = len(home.archive.records())
         plan = self.plan(max(settings.budget - done, 0))
-        time_left = estimated_seconds(home.problem, self.images.splits(), plan, done)
+        seconds = estimated_seconds(home.problem, self.images.splits(), plan, home.archive.records())
+        time_left = "known once a training has ended" if seconds is None else duration(seconds)
         stream = f", stream {settings.stream}" if settings.stream else ""
         say(
             f"study {home.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "
             f"{settings.limits}; "
             f"{done} of {settings.budget} trainings done, {plan.workers} at a time; "
-            f"estimated time: {duration(time_left)}"
+            f"estimated time: {time_left}"
         )
         say(
             f"disk: {amount(size_of(home.path))} used, at most {amount(plan.disk)} more (weights kept: {settings.keep})"
             + (f"; memory: about {amount(plan.memory)} per training" if plan.memory else "")
+            + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else "")
         )
 
 

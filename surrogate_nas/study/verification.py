@@ -59,7 +59,7 @@ def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: in
     """Train the networks on the front again with other seeds; see `Study.verify`."""
     if seeds < FEWEST_SEEDS:
         raise InputError(f"seeds {seeds}: to verify takes at least {FEWEST_SEEDS}, the search's own among them")
-    with trainer.home.changing():
+    with trainer.at_work():
         trainer.finish_pending()
         front = solutions.front()
         if not front:

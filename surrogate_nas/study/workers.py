@@ -2,6 +2,7 @@
 
 from surrogate_nas.foundation.machine import available_cores
 from surrogate_nas.settings import Settings
+from surrogate_nas.training.devices import kind_of
 from surrogate_nas.training.executors.jobs import Executor
 from surrogate_nas.training.executors.processes import InProcess, LocalProcesses
 from surrogate_nas.training.executors.ray import RayCluster
@@ -17,7 +18,7 @@ def make_executor(settings: Settings, workers: int | None = None) -> Executor:
     workers = settings.workers if workers is None else workers
     limit = None if settings.max_memory_gb is None else round(settings.max_memory_gb * 1e9)
     if settings.executor == "ray":
-        gpus = settings.gpus_per_trial
-        default_gpus = 1.0 if settings.device.startswith("cuda") else 0.0
-        return RayCluster(workers, settings.ray_address, default_gpus if gpus is None else gpus, limit)
+        by_device = {"auto": None, "cuda": 1.0}.get(kind_of(settings.device), 0.0)
+        gpus = by_device if settings.gpus_per_trial is None else settings.gpus_per_trial
+        return RayCluster(workers, settings.ray_address, gpus, limit)
     return InProcess() if workers == 0 else LocalProcesses(workers or available_cores(), limit)

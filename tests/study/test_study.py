@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import torch
 
 from surrogate_nas import InputError, JobError, Limits, OperatingPoint, Study
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.record import Group
 from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.study.paths import ARCHIVE
 from surrogate_nas.study.results import Answer, Solution
+from surrogate_nas.training.recipe import Recipe
 from tests.helpers.outputs import SMALL_STUDY
 
 
@@ -224,10 +227,28 @@ def test_another_recipe_needs_another_study(copy: Study) -> None:
 
 def test_no_training_starts_after_the_deadline(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "late", max_hours=1e-9, **SMALL_STUDY)
-    study.trainer.set_deadline()
     assert study.collect(3) == []
     assert len(study.archive.pending()) == 3
     assert study.run() == []
+
+
+def test_every_verb_that_trains_keeps_the_time_limit_and_what_is_pending_goes_on(copy: Study) -> None:
+    """What they asked for waits, without a failure, and the same verb completes it."""
+    verbs: dict[Group, Callable[[], object]] = {
+        "baseline": copy.train_baselines,
+        "final": lambda: copy.finalize(at=[1e9], seeds=1, recipe=Recipe(epochs=3)),
+        "search": lambda: copy.verify([copy.front()[-1].record.id], seeds=2),
+    }
+    for group, verb in verbs.items():
+        before = len(copy.archive.records(group))
+        copy.home.update({"max_hours": 1e-9})
+        verb()
+        assert copy.archive.pending(group)
+        assert len(copy.archive.records(group)) == before
+        copy.home.update({"max_hours": None})
+        verb()
+        assert not copy.archive.pending(group)
+        assert len(copy.archive.records(group)) > before
 
 
 def test_a_study_of_other_data_is_refused(copy: Study) -> None:

@@ -1,5 +1,6 @@
 """Executors: one contract for all of them, and what only processes of their own can survive."""
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -7,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -28,12 +30,16 @@ from surrogate_nas.foundation.machine import available_cores
 from surrogate_nas.settings import Settings
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training import training as train
-from surrogate_nas.training.checkpoint import write
+from surrogate_nas.training.checkpoint import seconds_before, write
+from surrogate_nas.training.executors import deadline as deadline_module
 from surrogate_nas.training.executors import processes as processes_module
+from surrogate_nas.training.executors import watch as watch_module
+from surrogate_nas.training.executors.deadline import Deadline
 from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.executors.processes import InProcess, LocalProcesses
 from surrogate_nas.training.executors.ray import RayCluster
 from surrogate_nas.training.recipe import Recipe
+from tests.helpers.crowded import CrowdedSource
 
 QUICK = Recipe(epochs=1, batch_size=128)
 ENDLESS = Recipe(epochs=10_000)
@@ -167,12 +173,53 @@ def test_a_checkpoint_that_cannot_be_kept_is_an_error_and_not_a_record(
         list(executor.run([homeless], quiet))
 
 
+class Clock:
+    """A clock that goes on by one second for each epoch of any training."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, proposal: Proposal, share: float) -> None:
+        self.now += 1.0
+
+
 @executors
-def test_once_it_may_not_start_what_runs_is_finished_and_nothing_else_starts(executor: Executor, job: Jobs) -> None:
-    answers = iter([True, True, False])
-    records = list(executor.run([job(seed) for seed in range(5)], quiet, lambda: next(answers)))
-    assert {r.proposal.seed for r in records} == {0, 1}
-    assert all(r.failure is None for r in records)
+def test_what_cannot_end_by_the_deadline_is_stopped_between_epochs_and_goes_on_to_the_same_outputs(
+    executor: Executor, job: Jobs
+) -> None:
+    clock, recipe = Clock(), replace_recipe(epochs=3)
+    jobs = [job(seed, recipe) for seed in range(3)]
+    assert list(executor.run(jobs, clock.tick, Deadline(1.5, clock))) == []
+    assert clock.now <= 1.5 + executor.workers  # each that runs may end the epoch that it is in
+    states = [seconds_before(j.unfinished) > 0 for j in jobs]
+    assert any(states)
+    assert not states[-1]  # when the first ones stopped, none was started in their place
+    assert not any(j.checkpoint.exists() for j in jobs)
+    continued = by_seed(executor.run(jobs, quiet))
+    elsewhere = [replace(j, unfinished=job.folder / f"{j.proposal.id}.elsewhere") for j in jobs]
+    for record, whole in zip(continued, InProcess().run(elsewhere, quiet), strict=True):
+        assert record.outputs is not None
+        assert whole.outputs is not None
+        np.testing.assert_equal(asdict(record.outputs), asdict(whole.outputs))
+
+
+@executors
+def test_a_training_that_has_all_its_epochs_is_measured_though_the_deadline_has_passed(
+    executor: Executor, job: Jobs
+) -> None:
+    clock = Clock()
+    records = list(executor.run([job(0)], clock.tick, Deadline(0.5, clock)))
+    assert [r.failure for r in records] == [None]
+
+
+@executors
+def test_nothing_starts_after_the_deadline_and_no_job_is_taken(executor: Executor, job: Jobs) -> None:
+    jobs = iter([job(0)])
+    assert list(executor.run(jobs, quiet, Deadline(-math.inf))) == []
+    assert next(jobs).proposal.seed == 0
 
 
 @executors
@@ -272,19 +319,35 @@ def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
     job: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is stopped, as by a device that does not answer, cannot look at the clock."""
-    monkeypatch.setattr(processes_module, "TIME_TO_STOP", 0.5)
+    monkeypatch.setattr(watch_module, "TIME_TO_STOP", 0.5)
     stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 1.0}))
 
     def stop(proposal: Proposal, share: float) -> None:
         if proposal == stuck.proposal:
-            for child in multiprocessing.active_children():
-                assert child.pid is not None
-                os.kill(child.pid, signal.SIGSTOP)
+            stop_children()
 
     hung, other = by_seed(LocalProcesses(1).run([stuck, job(1)], stop))
     assert hung.failure is not None
     assert (hung.failure.kind, other.failure) == ("time", None)
     assert "did not stop by itself" in hung.failure.message
+
+
+def stop_children() -> None:
+    for child in multiprocessing.active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+
+
+def test_a_training_that_does_not_stop_at_the_deadline_is_ended_and_pending(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline_module, "TIME_TO_STOP", 0.5)
+    deadline = Deadline(time.monotonic() + 5)
+    records = LocalProcesses(1).run([job(0, ENDLESS)], lambda proposal, share: stop_children(), deadline)
+    assert list(records) == []
+    assert 0 <= time.monotonic() - deadline.end < 5
+    assert seconds_before(job(0, ENDLESS).unfinished) > 0
+    assert multiprocessing.active_children() == []
 
 
 def test_trainings_end_with_a_command_that_is_killed(job: Jobs, tmp_path: Path) -> None:
@@ -315,6 +378,78 @@ def test_trainings_end_with_a_command_that_is_killed(job: Jobs, tmp_path: Path) 
         assert pipe is not None
         pipe.close()
     assert alive == []
+
+
+def test_a_training_that_runs_out_of_memory_beside_others_runs_again_and_alone_is_a_failed_record(job: Jobs) -> None:
+    jobs = [
+        job(seed, source=cast(DataSource, CrowdedSource(job.source, room))) for seed, room in enumerate((1, 1, 0, 2))
+    ]
+    records = by_seed(LocalProcesses(4).run(jobs, quiet))
+    assert [r.failure and r.failure.kind for r in records] == [None, None, "memory", None]
+    assert multiprocessing.active_children() == []
+
+
+def test_a_cuda_context_that_has_failed_is_not_used_again(job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*arguments: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(train, "build", build)
+    jobs = iter([job(0), job(1)])
+    records = InProcess().run(jobs, quiet)
+    failure = next(records).failure
+    assert failure is not None
+    assert failure.kind == "error"
+    with pytest.raises(JobError, match=r"this process can use its GPU no more: .*device-side assert triggered; run it"):
+        next(records)
+    assert next(jobs).proposal.seed == 1
+
+
+CUDA_STUB = """
+import os, torch
+def counted(name, answer):
+    def call(*arguments):
+        with open(os.environ["CUDA_CALLS"], "a") as file:
+            file.write(f"{os.getpid()} {name}\\n")
+        return answer
+    return call
+torch.cuda.device_count = lambda: 1  # as of the management library, which is not CUDA
+torch.cuda.is_available = counted("is_available", False)
+torch._C._cuda_getDeviceCount = counted("_cuda_getDeviceCount", 1)
+torch._C._cuda_init = counted("_cuda_init", None)
+"""
+
+
+def test_a_script_that_asks_for_cuda_does_not_ask_in_the_server_that_forks_its_trainings(
+    job: Jobs, tmp_path: Path
+) -> None:
+    """A process forked from one that has asked cannot use CUDA."""
+    (tmp_path / "sitecustomize.py").write_text(CUDA_STUB)
+    (tmp_path / "script.py").write_text(
+        "import os, pickle, sys\n"
+        "import torch\n"
+        "from multiprocessing.forkserver import _forkserver\n"
+        "from surrogate_nas.training.executors.processes import LocalProcesses\n"
+        "torch.cuda.is_available()\n"
+        "if __name__ == '__main__':\n"
+        "    (record,) = LocalProcesses(1).run(pickle.load(sys.stdin.buffer), lambda proposal, share: None)\n"
+        "    print(os.getpid(), _forkserver._forkserver_pid, record.failure)\n"
+    )
+    calls = tmp_path / "calls"
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "CUDA_CALLS": str(calls)}
+    ended = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        input=pickle.dumps([job(0)]),
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=True,
+    )
+    parent, server, failure = ended.stdout.decode().split()
+    by_process = defaultdict[str, list[str]](list)
+    for line in calls.read_text().splitlines():
+        by_process[line.split()[0]].append(line.split()[1])
+    assert failure == "None"
+    assert by_process[parent] == ["is_available"]  # by the script itself
+    assert by_process[server] == []
 
 
 @executors

@@ -27,6 +27,7 @@ from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Array, Ints
 from surrogate_nas.foundation.errors import InputError, one_line
+from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decode_scores
 from surrogate_nas.settings import Settings
@@ -161,8 +162,9 @@ class EennTable:
         """The search problem, with the recipe of the table in place of that of the settings.
 
         Raises:
-            InputError: for an exit policy that the table has no scores of, or for temperatures.
+            InputError: for an exit policy that the table has no scores of, for temperatures, or a wrong seed.
         """
+        require_seed(seed)
         policy = settings.policy or self.space.spec.policy
         if policy not in POLICIES:
             raise InputError(f"the table has no scores of policy {policy}; allowed: {', '.join(POLICIES)}")

@@ -13,19 +13,19 @@ import torch
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec
 from surrogate_nas.archive.outputs import Outputs
-from surrogate_nas.archive.record import Failure, FailureKind, Proposal, Record
+from surrogate_nas.archive.record import Failure, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
-from surrogate_nas.foundation.errors import JobError, line_of
+from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.training import training as train
 from surrogate_nas.training.checkpoint import seconds_before, write
+from surrogate_nas.training.executors.deadline import BEGIN, Deadline, Progress
+from surrogate_nas.training.executors.failures import failure_of
 from surrogate_nas.training.recipe import Recipe
 
 ARCHITECTURE = "architecture"
 """Metadata key of trained weights: the encoding of their architecture."""
-TIME_TO_STOP = 20.0
-"""Seconds past its time limit after which a training that has not stopped by itself is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,12 @@ class Job:
 
 OnProgress = Callable[[Proposal, float], None]
 """Called with a proposal and the finished share of its training."""
-MayStart = Callable[[], bool]
-"""Called before each training; once it returns `False`, running trainings are finished and no other starts."""
-
-
-def always() -> bool:
-    """Any training may start."""
-    return True
 
 
 class Executor(Protocol):
     """Carries out jobs and yields a record for each, in whatever order they finish.
 
+    What the deadline stops between two epochs gives no record: its state is kept, and the same job goes on from there.
     A training computes with one thread wherever it runs, so its result does not depend on how many run beside it.
     """
 
@@ -77,14 +71,14 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Trainings at a time."""
 
-    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
-        """The record of every job that was started; a failure is a record too.
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
+        """The record of every job that ended before the deadline; a failure is a record too.
 
         The next job is taken when a worker is free, and not before, so that jobs may depend on records.
         """
 
 
-def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
+def carry_out(job: Job, data: Dataset | None = None) -> Iterator[Progress | Record]:
     """Train and measure one network in this process.
 
     Args:
@@ -92,7 +86,8 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
         data: the study's; read from the job's source by default.
 
     Yields:
-        The number of finished epochs after each, and at last the record. Whatever goes wrong is in the record.
+        The progress when training begins and after each epoch, and at last the record. Whatever goes wrong is in the
+        record.
 
     Raises:
         OSError: if the state or the weights cannot be written.
@@ -103,20 +98,18 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
         outputs = yield from _train_and_predict(job, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
-    except MemoryError as error:
-        failure = Failure("memory", str(error) or "out of memory")
-    except (RuntimeError, ValueError) as error:
-        failure = _failure(error)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        failure = failure_of(error)
     yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
 
 
-def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
+def _train_and_predict(job: Job, data: Dataset | None) -> Generator[Progress, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
     device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
-    yield from train.epochs(
+    epochs = train.epochs(
         network,
         splits.train,
         job.recipe,
@@ -125,16 +118,22 @@ def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, O
         charge_heads=job.charge_heads,
         unfinished=job.unfinished,
     )
+    yield from _timed(epochs, job.recipe.epochs)
     outputs = train.held_out_outputs(network, splits)
     metadata = {ARCHITECTURE: str(job.proposal.architecture)}
     write(job.checkpoint, network.state_dict(), metadata, durable=True)  # before its record is stored
     return outputs
 
 
-def _failure(error: Exception) -> Failure:
-    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-    kind: FailureKind = "memory" if out_of_memory else "error"
-    return Failure(kind, line_of(error))
+def _timed(epochs: Iterator[int], of: int) -> Iterator[Progress]:
+    """The progress when training begins and after each epoch, or at its end if no epoch was left."""
+    yield BEGIN
+    done, start = 0, time.monotonic()
+    for done in epochs:
+        yield Progress(done, time.monotonic() - start)
+        start = time.monotonic()
+    if not done:
+        yield Progress(of, 0.0)
 
 
 def provenance(job: Job) -> dict[str, str]:

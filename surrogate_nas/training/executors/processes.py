@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -13,21 +13,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
+import torch
 
-from surrogate_nas.archive.record import Failure, FailureKind, Record
-from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.archive.record import Record
+from surrogate_nas.foundation.errors import InputError, JobError, first_line
 from surrogate_nas.foundation.machine import amount, available_memory
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.training.executors.jobs import (
-    TIME_TO_STOP,
-    Job,
-    MayStart,
-    OnProgress,
-    always,
-    carry_out,
-    provenance,
-    write_error,
-)
+from surrogate_nas.training.devices import gpus_here, kind_of
+from surrogate_nas.training.executors.deadline import Deadline
+from surrogate_nas.training.executors.failures import context_is_lost
+from surrogate_nas.training.executors.jobs import Job, OnProgress, carry_out, write_error
+from surrogate_nas.training.executors.watch import NoRecord, Watch
+from surrogate_nas.training.gpu_memory import RESIDENT_CONTEXT
 
 WATCH_EVERY = 0.2
 """Seconds between two checks of the time and memory of running trainings."""
@@ -39,115 +36,175 @@ IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """One training after the other in this process: for debugging, and where processes cannot be had."""
+    """One training after the other in this process: for debugging, and where processes cannot be had.
+
+    A CUDA context that has failed ends the run with a `JobError`, after the record of that failure: in this process
+    every other training would fail too.
+    """
 
     workers: int = 1
 
-    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
         """The records of the jobs, in order."""
-        waiting = iter(jobs)
+        waiting, deadline = iter(jobs), deadline or Deadline()
         with one_thread():
-            while may_start() and (job := next(waiting, None)) is not None:
+            while deadline.may_start() and (job := next(waiting, None)) is not None:
                 try:
-                    for message in carry_out(job):
-                        if isinstance(message, Record):
-                            yield message
-                        else:
-                            on_progress(job.proposal, message / job.recipe.epochs)
+                    record = _train_here(job, on_progress, deadline)
                 except OSError as error:
                     raise write_error(job, error) from None
+                if record is not None:
+                    yield record
+                    if record.failure is not None and context_is_lost(record.failure):
+                        raise JobError(f"this process can use its GPU no more: {record.failure.message}; run it again")
 
 
-@dataclass(frozen=True, slots=True)
+def _train_here(job: Job, on_progress: OnProgress, deadline: Deadline) -> Record | None:
+    """The record of a training in this process; `None` if the deadline stops it."""
+    for message in carry_out(job):
+        if isinstance(message, Record):
+            return message
+        if message.done:
+            on_progress(job.proposal, message.done / job.recipe.epochs)
+        if not deadline.may_go_on(message, job.recipe.epochs):
+            return None
+    raise AssertionError("carry_out ends with a record")
+
+
+@dataclass(slots=True)
 class Running:
     """A training in a process of its own."""
 
-    job: Job
+    watch: Watch
     process: BaseProcess
-    start: float
+    receiver: Connection
+    """Of its messages."""
+    had_company: bool
+    """Whether another training has run beside it at any time."""
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the training was started."""
-        return time.monotonic() - self.start
+    @classmethod
+    def start(cls, context: ForkServerContext | SpawnContext, job: Job, had_company: bool) -> "Running":
+        """Start a process for a job."""
+        receiver, sender = context.Pipe(duplex=False)
+        process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
+        process.start()
+        sender.close()
+        return cls(Watch(job, time.monotonic()), process, receiver, had_company)
 
-    def failure_record(self, kind: FailureKind, message: str) -> Record:
-        """A failure record for a training that reports none."""
-        return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
+    def receive(self, on_progress: OnProgress, deadline: Deadline) -> Record | NoRecord | None:
+        """Take a message: the record, or progress, after which the deadline may stop the training.
 
-    def excess(self, max_memory: int) -> Record | None:
-        """A failure record if the training exceeds its time or memory limit, else `None`."""
-        limit = self.job.recipe.max_seconds
-        if limit is not None and self.seconds > limit + TIME_TO_STOP:
-            return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
+        Returns:
+            How the training ended, with a failure record if the process ended without one; `None` if it goes on.
+        """
+        try:
+            message = self.receiver.recv()
+        except (EOFError, OSError):  # it ended between two messages, or within one
+            self.process.join()
+            code = self.process.exitcode
+            hint = ", as when the machine has no memory left" if code == KILLED else ""
+            return self.watch.failure_record("crashed", f"the training process ended with exit code {code}{hint}")
+        if isinstance(message, OSError):
+            raise write_error(self.watch.job, message)
+        if isinstance(message, Record):
+            self.process.join()
+            crowded = self.had_company and message.failure is not None and message.failure.kind == "memory"
+            return NoRecord.AGAIN if crowded else message
+        self.watch.advance(message, on_progress)
+        return self.watch.end_between_epochs(deadline)
+
+    def excess(self, max_memory: int, deadline: Deadline) -> Record | NoRecord | None:
+        """How the training has to end: for the deadline, or for its own memory or time; `None` if it goes on."""
         with suppress(psutil.Error):  # it has just ended
             memory = psutil.Process(self.process.pid).memory_info().rss
             if memory > max_memory:
-                return self.failure_record(
-                    "memory", f"used {amount(memory)}, more than the {amount(max_memory)} it may"
-                )
-        return None
+                message = f"used {amount(memory)}, more than the {amount(max_memory)} it may"
+                return self.watch.failure_record("memory", message)
+        return self.watch.end_at_once(deadline)
 
-    def kill(self) -> None:
-        """End the process at once."""
+    def end(self) -> None:
+        """End the process at once, if it has not ended."""
         self.process.kill()
         self.process.join()
+        self.receiver.close()
 
 
 @dataclass(frozen=True, slots=True)
 class LocalProcesses:
-    """Up to `workers` trainings at a time, each in a process of its own: one that dies is one failed record."""
+    """Up to `workers` trainings at a time, each in a process of its own: one that dies is one failed record.
+
+    A training that runs out of memory beside others runs again, with fewer at a time; alone it is a failed record.
+    """
 
     workers: int
     max_memory: int | None = None
-    """Bytes that each training may use; `None` shares out what is free when the first one starts."""
+    """Bytes that each training may use, beside a CUDA context; `None` shares out what is free when the first starts."""
 
-    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
         """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
-        context = _context()
+        context, deadline, room = _context(), deadline or Deadline(), self.workers
         most = len(jobs) if isinstance(jobs, Sized) else self.workers
-        max_memory = self.max_memory or available_memory() // max(min(self.workers, most), 1)
-        waiting, running, more = iter(jobs), dict[Connection, Running](), True
+        share = available_memory() // max(min(self.workers, most), 1)
+        waiting, again, running = iter(jobs), list[Job](), dict[Connection, Running]()
         try:
-            while more or running:
-                while more and len(running) < self.workers:
-                    job = next(waiting, None) if may_start() else None
-                    if more := job is not None:
-                        receiver, training = _start(context, job)
-                        running[receiver] = training
-                for ready in wait(list(running), timeout=WATCH_EVERY) if running else ():
-                    assert isinstance(ready, Connection)
-                    record = _receive(ready, running[ready], on_progress)
-                    if record is not None:
-                        running.pop(ready).process.join()
-                        ready.close()
-                        yield record
-                for receiver, training in list(running.items()):
-                    record = training.excess(max_memory)
-                    if record is not None:
-                        training.kill()
-                        del running[receiver]
-                        receiver.close()
-                        yield record
+            while True:
+                while len(running) < room and deadline.may_start():
+                    job = again.pop() if again else next(waiting, None)
+                    if job is None:
+                        break
+                    _start(context, job, running)
+                if not running:
+                    return
+                for training, outcome in self._outcomes(running, share, on_progress, deadline):
+                    del running[training.receiver]
+                    training.end()
+                    if outcome is NoRecord.AGAIN:
+                        again.append(training.watch.job)
+                        room = max(len(running), 1)
+                    if isinstance(outcome, Record):
+                        yield outcome
         finally:
             for training in running.values():
-                training.kill()
+                training.end()
+
+    def _outcomes(
+        self, running: Mapping[Connection, Running], share: int, on_progress: OnProgress, deadline: Deadline
+    ) -> Iterator[tuple[Running, Record | NoRecord]]:
+        """Trainings that end within the next moment."""
+        for ready in wait(list(running), timeout=WATCH_EVERY):
+            assert isinstance(ready, Connection)
+            outcome = running[ready].receive(on_progress, deadline)
+            if outcome is not None:
+                yield running[ready], outcome
+        for training in list(running.values()):
+            outcome = training.excess(self._memory_of(training.watch.job, share), deadline)
+            if outcome is not None:
+                yield training, outcome
+
+    def _memory_of(self, job: Job, share: int) -> int:
+        if self.max_memory is None:
+            return share
+        return self.max_memory + (RESIDENT_CONTEXT if kind_of(job.device) == "cuda" else 0)
 
 
-def _start(context: ForkServerContext | SpawnContext, job: Job) -> tuple[Connection, Running]:
-    receiver, sender = context.Pipe(duplex=False)
-    process: BaseProcess = context.Process(target=_work, args=(job, sender), daemon=True)
-    process.start()
-    sender.close()
-    return receiver, Running(job, process, time.monotonic())
+def _start(context: ForkServerContext | SpawnContext, job: Job, running: dict[Connection, Running]) -> None:
+    for other in running.values():
+        other.had_company = True
+    training = Running.start(context, job, had_company=bool(running))
+    running[training.receiver] = training
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """A fork server that has imported torch once, so that a process starts at once; elsewhere plain `spawn`."""
+    """A fork server that has imported torch once, so that a process starts at once; elsewhere plain `spawn`.
+
+    Where there are GPUs the server does not run the user's script, as every process does for itself: if that asks for
+    CUDA, no process that is forked afterwards can use it.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__, IMPORTED_BY_OPTIMIZERS])
+    users_script = [] if gpus_here() else ["__main__"]
+    context.set_forkserver_preload([*users_script, __name__, IMPORTED_BY_OPTIMIZERS])
     return context
 
 
@@ -180,21 +237,33 @@ def _offer_to_the_kernel() -> None:
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
-def _receive(ready: Connection, running: Running, on_progress: OnProgress) -> Record | None:
-    """The record if the message is one, or a failure record if the process ended without one; `None` for progress."""
+def free_gpu_memory(device: str) -> int:
+    """Bytes of GPU memory that are free; asked in a process of its own, as asking takes a CUDA context.
+
+    Raises:
+        InputError: if no process can use the device.
+    """
+    context = _context()
+    receiver, sender = context.Pipe(duplex=False)
+    process: BaseProcess = context.Process(target=_tell_free_gpu_memory, args=(device, sender), daemon=True)
+    process.start()
+    sender.close()
+    answer: int | str = "its process does not answer"
+    with suppress(EOFError):
+        if receiver.poll(TIME_TO_START):
+            answer = receiver.recv()
+    process.kill()
+    process.join()
+    if isinstance(answer, str):
+        raise InputError(f"device {device!r} cannot be used here: {answer}")
+    return answer
+
+
+def _tell_free_gpu_memory(device: str, sender: Connection) -> None:
     try:
-        message = ready.recv()
-    except (EOFError, OSError):  # it ended between two messages, or within one
-        running.process.join()
-        code = running.process.exitcode
-        hint = ", as when the machine has no memory left" if code == KILLED else ""
-        return running.failure_record("crashed", f"the training process ended with exit code {code}{hint}")
-    if isinstance(message, OSError):
-        raise write_error(running.job, message)
-    if isinstance(message, Record):
-        return message
-    on_progress(running.job.proposal, message / running.job.recipe.epochs)
-    return None
+        sender.send(torch.cuda.mem_get_info(device)[0])
+    except (RuntimeError, AssertionError) as error:
+        sender.send(first_line(error))
 
 
 def start_and_end_a_process() -> None:

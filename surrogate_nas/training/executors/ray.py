@@ -9,30 +9,24 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from surrogate_nas.archive.record import Failure, FailureKind, Record
+from surrogate_nas.archive.record import FailureKind, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.foundation.errors import InputError, line_of
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import available_cores
+from surrogate_nas.foundation.progress import say_once
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.training.executors.jobs import (
-    TIME_TO_STOP,
-    Job,
-    MayStart,
-    OnProgress,
-    always,
-    carry_out,
-    provenance,
-    write_error,
-)
+from surrogate_nas.training.executors.deadline import Deadline, Progress
+from surrogate_nas.training.executors.jobs import Job, OnProgress, carry_out, write_error
+from surrogate_nas.training.executors.watch import NoRecord, Watch
 
 SECONDS_TO_ANSWER = 5.0
 WATCH_EVERY = 1.0
@@ -51,10 +45,10 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished:
-    """Message: the state of a training after an epoch."""
+    """Message: the progress of a training, and its state after the epoch; no state when it begins."""
 
-    done: int
-    state: bytes
+    progress: Progress
+    state: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +59,19 @@ class TrainingFinished:
     weights: bytes | None
 
 
-@dataclass
+@dataclass(slots=True)
 class Trial:
     """A training that is running on a worker, or ran on one that was lost."""
 
     job: Job
     tries: int = 0
     node: str | None = None
-    start: float = 0.0
+    """The one that it runs on, or was lost with."""
+    watch: Watch = field(init=False)
+    """Of its present worker."""
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the training exceeds its time limit and did not stop by itself."""
-        limit = self.job.recipe.max_seconds
-        return limit is not None and time.monotonic() - self.start > limit + TIME_TO_STOP
-
-    def failure_record(self, kind: FailureKind, message: str) -> Record:
-        """A failure record for a training that reports none."""
-        failure = Failure(kind, message)
-        return Record(self.job.proposal, None, failure, time.monotonic() - self.start, provenance(self.job))
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +82,8 @@ class RayCluster:
     """Trainings at a time; `None` is as many as the cluster has room for, also when it grows."""
     address: str | None = None
     """`host:port`, or `auto`; `None` is what the environment says, else a cluster of this machine alone."""
-    gpus: float = 0.0
-    """Share of a GPU for each training."""
+    gpus: float | None = None
+    """Share of a GPU for each training; `None` is a whole one if the cluster has any, else none."""
     max_memory: int | None = None
     """Bytes that Ray sets aside for each training."""
 
@@ -108,113 +96,145 @@ class RayCluster:
         """
         return self.at_most or self._room(self._ray_module())
 
-    def run(self, jobs: Iterable[Job], on_progress: OnProgress, may_start: MayStart = always) -> Iterator[Record]:
+    def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
         """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
-        ray = self._ray_module()
-        task, data = ray.remote(_work), dict[Path, Any]()
-        waiting, to_retry, running, more = iter(jobs), list[Trial](), dict[Any, Trial](), True
+        ray, deadline = self._ray_module(), deadline or Deadline()
+        # a worker whose CUDA context has failed would fail every other training
+        task = ray.remote(max_calls=1)(_work) if self._gpus(ray) else ray.remote(_work)
+        waiting, again, data, running = iter(jobs), list[Trial](), dict[Path, Any](), dict[Any, Trial]()
         try:
-            while more or to_retry or running:
-                while (more or to_retry) and len(running) < (self.at_most or self._room(ray)):
-                    if to_retry:
-                        trial = to_retry.pop(0)
-                    elif may_start() and (job := next(waiting, None)) is not None:
+            while True:
+                while len(running) < (self.at_most or self._room(ray)) and deadline.may_start():
+                    if again:
+                        trial = again.pop(0)
+                    elif (job := next(waiting, None)) is not None:
                         trial = Trial(job)
                     else:
-                        more = False
-                        continue
+                        break
                     try:
                         running[self._start(ray, task, trial, data)] = trial
                     except (InputError, OSError) as error:  # no data there
-                        yield trial.failure_record("error", str(error))
-                ready, _ = ray.wait(list(running), timeout=WATCH_EVERY) if running else ([], [])
-                for messages in ready:
-                    record = self._advance(ray, messages, running[messages], on_progress)
-                    if record is not None:
-                        trial = running.pop(messages)
-                        if record.failure is None or record.failure.kind not in LOST or trial.tries >= MOST_TRIES:
-                            yield record
-                        else:
-                            to_retry.append(trial)
-                for messages, trial in list(running.items()):
-                    if trial.overdue:
-                        del running[messages]
-                        ray.cancel(messages, force=True)
-                        yield trial.failure_record("time", "it took longer than it may, and did not stop by itself")
+                        yield trial.watch.failure_record("error", str(error))
+                if not running:
+                    return
+                for messages, outcome in self._outcomes(ray, running, on_progress, deadline):
+                    trial = running.pop(messages)
+                    if isinstance(outcome, Record):
+                        yield outcome
+                    elif outcome is NoRecord.AGAIN:
+                        again.append(trial)
         finally:
             for messages in running:
                 with suppress(Exception):  # whatever the cluster is in by now
                     ray.cancel(messages, force=True)
 
+    def _outcomes(
+        self, ray: Any, running: Mapping[Any, Trial], on_progress: OnProgress, deadline: Deadline
+    ) -> Iterator[tuple[Any, Record | NoRecord]]:
+        """Trainings that end within the next moment."""
+        ready, _ = ray.wait(list(running), timeout=WATCH_EVERY)
+        for messages in ready:
+            outcome = self._advance(ray, messages, running[messages], on_progress, deadline)
+            if outcome is NoRecord.STOPPED:
+                ray.cancel(messages, force=True)
+            if outcome is not None:
+                yield messages, outcome
+        for messages, trial in list(running.items()):
+            outcome = trial.watch.end_at_once(deadline)
+            if outcome is not None:
+                ray.cancel(messages, force=True)
+                yield messages, outcome
+
     def _ray_module(self) -> Any:
         """The module `ray`, connected to a cluster with room for at least one training."""
         ray = connect(self.address, self.at_most)
+        has, gpus = ray.cluster_resources(), self._gpus(ray)
         if self._room(ray) < 1:
-            has = ray.cluster_resources()
             raise InputError(
-                f"{self.gpus:g} GPUs per training do not fit into the Ray cluster, which has {has.get('GPU', 0):g} GPUs"
+                f"{gpus:g} GPUs per training do not fit into the Ray cluster, which has {has.get('GPU', 0):g} GPUs"
                 f" and {has.get('CPU', 0):g} cores"
             )
+        where = f"{gpus:g} GPUs each, of {has['GPU']:g}" if gpus else "no GPU"
+        say_once(f"Ray cluster of {has.get('CPU', 0):g} cores: trainings get {where}")
         return ray
+
+    def _gpus(self, ray: Any) -> float:
+        """Share of a GPU for each training."""
+        if self.gpus is not None:
+            return self.gpus
+        return 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
 
     def _room(self, ray: Any) -> int:
         """Trainings that the cluster has cores and GPUs for."""
-        has = ray.cluster_resources()
-        cores = int(has.get("CPU", 0))
-        if not self.gpus:
+        has, gpus = ray.cluster_resources(), self._gpus(ray)
+        cores, GPUs = int(has.get("CPU", 0)), int(has.get("GPU", 0))
+        if not gpus:
             return cores
-        GPUs = int(has.get("GPU", 0))
-        fitting = (
-            GPUs * int(1 / self.gpus + ROUNDING) if self.gpus <= 1 else GPUs / self.gpus
-        )  # a share lies on one GPU
+        fitting = GPUs * int(1 / gpus + ROUNDING) if gpus <= 1 else GPUs / gpus  # a share lies on one GPU
         return min(cores, int(fitting))
 
     def _start(self, ray: Any, task: Any, trial: Trial, data: dict[Path, Any]) -> Any:
         """Start a training; returns the iterator of its worker's messages."""
-        job = trial.job
-        if job.source.path not in data:
-            data[job.source.path] = ray.put(store.load(job.source.path))
+        gpus, source = self._gpus(ray), trial.job.source.path
+        without = "mps" if trial.job.device == "mps" else "cpu"
+        job = replace(trial.job, device="cuda" if gpus else without)  # a worker sees the GPU that Ray gives it, alone
+        trial.watch = Watch(job)
+        if source not in data:
+            data[source] = ray.put(store.load(source))
         state = job.unfinished.read_bytes() if job.unfinished.is_file() else None
-        options: dict[str, Any] = {"num_returns": "streaming", "max_retries": 0, "num_cpus": 1, "num_gpus": self.gpus}
+        options: dict[str, Any] = {"num_returns": "streaming", "max_retries": 0, "num_cpus": 1, "num_gpus": gpus}
         if self.max_memory is not None:
             options["memory"] = self.max_memory
         if trial.node is not None:
             options["scheduling_strategy"] = _elsewhere(ray, trial.node)
-        trial.tries, trial.node, trial.start = trial.tries + 1, None, time.monotonic()
-        return task.options(**options).remote(data[job.source.path], job, state)
+        trial.tries, trial.node = trial.tries + 1, None
+        return task.options(**options).remote(data[source], job, state)
 
-    def _advance(self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress) -> Record | None:
-        """Take the next message of a training; returns its record if this is the last one, or a failure record if the
-        worker was lost."""
-        job = trial.job
+    def _advance(
+        self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress, deadline: Deadline
+    ) -> Record | NoRecord | None:
+        """Take the next message of a training.
+
+        Returns:
+            How it ended, with a failure record if it lost too many workers; `None` if it goes on.
+        """
+        watch = trial.watch
         try:
             message = ray.get(next(messages))
         except StopIteration:
-            return trial.failure_record("crashed", "the worker ended without a record")
+            return _lost(trial, watch.failure_record("crashed", "the worker ended without a record"))
         except ray.exceptions.OutOfMemoryError as error:
-            return trial.failure_record("memory", f"lost {trial.tries} workers: {line_of(error)}")
+            return _lost(trial, watch.failure_record("memory", f"lost {trial.tries} workers: {line_of(error)}"))
         except ray.exceptions.RayError as error:
-            return trial.failure_record("crashed", f"lost {trial.tries} workers: {line_of(error)}")
+            return _lost(trial, watch.failure_record("crashed", f"lost {trial.tries} workers: {line_of(error)}"))
         try:
             match message:
                 case WorkerStarted(node):
-                    trial.node, trial.start = node, time.monotonic()
-                case EpochFinished(done, state):
-                    with replaced(job.unfinished) as partial:
-                        partial.write_bytes(state)
-                    on_progress(job.proposal, done / job.recipe.epochs)
+                    trial.node, watch.start = node, time.monotonic()
+                case EpochFinished(progress, state):
+                    if state is not None:
+                        with replaced(watch.job.unfinished) as partial:
+                            partial.write_bytes(state)
+                    watch.advance(progress, on_progress)
+                    return watch.end_between_epochs(deadline)
                 case TrainingFinished(record, weights):
                     if weights is not None:
-                        with replaced(job.checkpoint, durable=True) as partial:
+                        with replaced(watch.job.checkpoint, durable=True) as partial:
                             partial.write_bytes(weights)
-                    return record
+                    return _lost(trial, record)
         except OSError as error:
-            raise write_error(job, error) from None
+            raise write_error(watch.job, error) from None
         return None
 
 
 LOST: tuple[FailureKind, ...] = ("crashed", "memory")
 """Kinds of failure for which the training is started again on another worker."""
+
+
+def _lost(trial: Trial, record: Record) -> Record | NoRecord:
+    """A record, unless the failure is of a worker, and the training may be tried on another."""
+    of_worker = record.failure is not None and record.failure.kind in LOST
+    return NoRecord.AGAIN if of_worker and trial.tries < MOST_TRIES else record
 
 
 def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
@@ -231,7 +251,7 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarte
             if isinstance(message, Record):
                 yield TrainingFinished(message, weights.read_bytes() if weights.is_file() else None)
             else:
-                yield EpochFinished(message, unfinished.read_bytes())
+                yield EpochFinished(message, unfinished.read_bytes() if message.done else None)
 
 
 def _elsewhere(ray: Any, node: str) -> Any:

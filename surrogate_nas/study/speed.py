@@ -1,0 +1,77 @@
+"""Speed of trainings: seconds per unit of work, as records have measured it, or else as a few timed steps do."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from statistics import median
+
+import numpy as np
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Record
+from surrogate_nas.datasets.dataset import LabeledImages, Splits
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.training import training as train
+from surrogate_nas.training.devices import kind_of
+from surrogate_nas.training.recipe import Recipe
+
+TRIAL_STEPS = 6
+MEASURING = 1 / 3
+"""Work of measuring an image, of that of training on it."""
+LATEST = 32
+"""Records that are asked for the speed: older ones are of other days, and maybe other machines."""
+
+
+def work(problem: Problem, splits: Splits, architecture: Architecture, recipe: Recipe) -> float:
+    """Multiply-accumulates of a training: of the whole network, for every pass of an image."""
+    held_out = len(splits.tune) + len(splits.test)
+    passes = recipe.epochs * len(splits.train) + MEASURING * held_out
+    return passes * int(problem.costing.of(architecture).macs()[0, -1])
+
+
+def measured_speed(problem: Problem, splits: Splits, records: Sequence[Record], device: str | None) -> float | None:
+    """Seconds per multiply-accumulate of the latest trainings on this kind of device: their median.
+
+    Args:
+        problem: of the study.
+        splits: the study's.
+        records: of the study.
+        device: that is used now; `None` for any.
+
+    Returns:
+        `None` if no such training has succeeded.
+    """
+    alike = [r for r in records if r.failure is None and _on(r, device)]
+    speeds = [
+        r.seconds / work(problem, splits, r.architecture, Recipe.of_fidelity(r.proposal.fidelity))
+        for r in alike[-LATEST:]
+    ]
+    return median(speeds) if speeds else None
+
+
+def _on(record: Record, device: str | None) -> bool:
+    where = str(record.provenance.get("device", "auto"))
+    return device is None or where == "auto" or kind_of(where) == kind_of(device)  # `auto`: by older versions
+
+
+def timed_speed(problem: Problem, splits: Splits, architecture: Architecture) -> float:
+    """Seconds per multiply-accumulate of a few steps on one thread of this machine's processor."""
+    recipe = problem.settings.recipe.model_copy(update={"epochs": 1, "max_seconds": None})
+    network = train.build(
+        architecture, splits, problem.shape.classes, 0, train.resolve_device("cpu"), problem.costing.backbone
+    )
+    images = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
+    passes = max(len(images) // recipe.batch_size, 1) * recipe.batch_size
+    seconds = min(_time_training(network, images, recipe) for _ in range(2))
+    return seconds / (passes * int(problem.costing.of(architecture).macs()[0, -1]))
+
+
+def _time_training(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:
+    """Seconds that a training takes on one thread."""
+    with one_thread():
+        start = time.monotonic()
+        with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
+            train.fit(network, data, recipe, 0, flips=False)
+        return time.monotonic() - start

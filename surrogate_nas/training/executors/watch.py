@@ -1,0 +1,65 @@
+"""A training on a worker, as the process that waits for its record sees it."""
+
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from surrogate_nas.archive.record import Failure, FailureKind, Record
+from surrogate_nas.training.executors.deadline import TIME_TO_STOP, Deadline, Progress
+from surrogate_nas.training.executors.jobs import Job, OnProgress, provenance
+
+
+class NoRecord(Enum):
+    """Why a training ended without a record. Its state is kept, and it goes on from there."""
+
+    STOPPED = auto()
+    """By the deadline."""
+    AGAIN = auto()
+    """Its worker was lost, or it ran out of memory that others beside it may have had: it is tried again."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows one training. Its own time limit covers training alone: not waiting for a worker, not measuring."""
+
+    job: Job
+    start: float | None = None
+    """`time.monotonic()` when it came to its worker; `None` while it waits for one."""
+    begun: float = 0.0
+    """`time.monotonic()` when its first epoch began."""
+    last: Progress | None = None
+    """The last message of progress; `None` before its first epoch begins."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds on its worker."""
+        return 0.0 if self.start is None else time.monotonic() - self.start
+
+    def advance(self, progress: Progress, on_progress: OnProgress) -> None:
+        """Take a message of progress."""
+        if self.last is None:
+            self.begun = time.monotonic()
+        self.last = progress
+        if progress.done:
+            on_progress(self.job.proposal, progress.done / self.job.recipe.epochs)
+
+    def end_between_epochs(self, deadline: Deadline) -> NoRecord | None:
+        """Whether the deadline stops the training after a message of progress."""
+        goes_on = self.last is None or deadline.may_go_on(self.last, self.job.recipe.epochs)
+        return None if goes_on else NoRecord.STOPPED
+
+    def end_at_once(self, deadline: Deadline) -> Record | NoRecord | None:
+        """How a training ends that should have stopped by itself: for the deadline or its own time; else `None`."""
+        return NoRecord.STOPPED if deadline.is_overdue(self.last) else self._excess_time()
+
+    def _excess_time(self) -> Record | None:
+        limit, recipe = self.job.recipe.max_seconds, self.job.recipe
+        if limit is None or self.last is None or self.last.done >= recipe.epochs:
+            return None
+        if time.monotonic() - self.begun <= limit + TIME_TO_STOP:
+            return None
+        return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
+
+    def failure_record(self, kind: FailureKind, message: str) -> Record:
+        """A failure record for a training that reports none."""
+        return Record(self.job.proposal, None, Failure(kind, message), self.seconds, provenance(self.job))
