@@ -129,4 +129,4 @@ def _pooled(curves: Sequence[slice], typical: Floats, values: Floats, covariance
         weights = np.linalg.inv(covariance[rows, where, where])
         precision = precision + weights.sum(axis=0)
         moment = moment + np.einsum("nij,nj->i", weights, values[rows, where])
-    return np.linalg.solve(precision, moment)
+    return np.asarray(np.linalg.solve(precision, moment))
