@@ -29,7 +29,8 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred

@@ -21,7 +21,8 @@ from torch import Tensor
 from surrogate_nas.exits.front import Front
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.search.bayesian.acquisition import Outcomes, greedily, greedily_by_nehvi, safe
-from surrogate_nas.surrogates.cross_validation import fit_whole, folds, held_out
+from surrogate_nas.surrogates.cross_validation import fit_whole, held_out
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import DEFAULT, SURROGATES
 
