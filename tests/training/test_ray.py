@@ -4,7 +4,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from surrogate_nas.settings import Settings
 from surrogate_nas.training.executors import ray as ray_module
 from surrogate_nas.training.executors.jobs import DataSource, Job
 from surrogate_nas.training.executors.processes import InProcess
-from surrogate_nas.training.executors.ray import RayCluster
+from surrogate_nas.training.executors.ray import RayCluster, Trial
 from surrogate_nas.training.recipe import Recipe
 
 ray = pytest.importorskip("ray")
@@ -187,15 +187,39 @@ def test_an_address_where_nothing_answers_is_one_line(address: str, message: str
         (2.0, {"CPU": 16.0, "GPU": 5.0}, 2),
         (0.1, {"CPU": 16.0, "GPU": 1.0}, 10),
         (0.5, {"CPU": 16.0}, 0),
+        (None, {"CPU": 16.0}, 16),
+        (None, {"CPU": 16.0, "GPU": 2.0}, 2),
     ],
 )
-def test_room_is_cores_and_shares_of_gpus(gpus: float, has: dict[str, float], room: int) -> None:
+def test_room_is_cores_and_shares_of_gpus(gpus: float | None, has: dict[str, float], room: int) -> None:
     class Cluster:
         @staticmethod
         def cluster_resources() -> dict[str, float]:
             return has
 
     assert RayCluster(gpus=gpus)._room(Cluster) == room
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (None, "cuda"), (0.25, "cuda")])
+@pytest.mark.parametrize("asked", ["auto", "cuda:1"])
+def test_a_worker_uses_the_device_that_ray_gives_it(
+    gpus: float | None, device: str, asked: str, architecture: Architecture, source: DataSource, tmp_path: Path
+) -> None:
+    """Not that of the same number on the machine, and none where it has no share of a GPU."""
+    sent: list[Job] = []
+
+    class Cluster:
+        cluster_resources = staticmethod(lambda: {"CPU": 4.0, "GPU": 2.0})
+        put = staticmethod(lambda data: data)
+
+    class Task:
+        options = staticmethod(lambda **options: Task)
+        remote = staticmethod(lambda data, job, state: sent.append(job))
+
+    (job,) = jobs(1, architecture, source, tmp_path / "a", Recipe(epochs=1))
+    RayCluster(gpus=gpus)._start(Cluster, Task, trial := Trial(replace(job, device=asked)), {})
+    assert [j.device for j in sent] == [device]
+    assert trial.watch.start is None  # until its worker says so: it may wait in a queue
 
 
 def test_ray_needs_at_least_one_worker() -> None:
