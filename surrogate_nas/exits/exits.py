@@ -113,7 +113,7 @@ class Exits:
             for e in on[shared:]:
                 score = self.scores[e]
                 if POLICIES[self.policy].cumulative:
-                    score = having_left(path[-1][0] if path else np.float32(0), score)
+                    score = having_left(path[-1][0] if path else 0.0, score)
                 path.append((score, Ranks.of(score)))
             before = on
             yield [ranks for _, ranks in path], rows, on
