@@ -1,6 +1,6 @@
 """The path of any space through the package, on images so few and small that it takes seconds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,14 @@ from surrogate_nas.search.bayesian import strategy as bayesian
 from surrogate_nas.search.evolutionary import nsga2
 from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.search.strategy import History, propose
-from surrogate_nas.settings import STRATEGY_NAMES
+from surrogate_nas.settings import STRATEGY_NAMES, StrategyName
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates import gp
 
 CLASSES = 3
+FEW = 4
+"""Positions up to which every strategy is tried, and the network with the most exits is exported: each takes seconds."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
     bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "LOCAL_STEPS": 0, "WHOLE_SPACE": 16},
@@ -73,11 +75,12 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         records = study.run()
         assert [r.failure for r in records] == [None] * 9
         _curves_and_predictions(study)
-        _strategies(study)
-        one = max(records, key=lambda r: len(r.architecture.exit_positions)).id
-        _thresholds(study, one)
+        few = study.space.positions <= FEW
+        _strategies(study, STRATEGY_NAMES if few else ("aebnas", "nsga2"))
+        fewest, *_, most = sorted(records, key=lambda r: len(r.architecture.exit_positions))
+        _thresholds(study, most.id)
         write_report(study)
-        exported = export_network(study, one, rungs=3)
+        exported = export_network(study, (most if few else fewest).id, rungs=3)
         _exported(study, exported.folder)
 
 
@@ -95,11 +98,11 @@ def _curves_and_predictions(study: Study) -> None:
         assert answer.expected_macs[2] <= answer.worst_macs + 1e-6 or study.home.costing.charge_heads == "own"
 
 
-def _strategies(study: Study) -> None:
+def _strategies(study: Study, names: Sequence[StrategyName]) -> None:
     records = study.records()
     with study.home.changing():  # AEBNAS needs a target
         study.home.update({"limits": {"max_macs": float(study.front()[-1].tune.expected_macs)}})
-    for name in STRATEGY_NAMES:
+    for name in names:
         history = History(study.home.problem, tuple(records), tuple(study.archive.proposals()), 2)
         assert len(propose(strategy_named(name, partial(fit, study.home)), history, 1)) <= 1
 
