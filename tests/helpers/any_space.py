@@ -29,7 +29,7 @@ from surrogate_nas.surrogates import gp
 
 CLASSES = 3
 FEW = 4
-"""Positions up to which every strategy is tried, and the network with the most exits is exported: each takes seconds."""
+"""Positions up to which every strategy is tried, and the network with the most exits exported: each takes seconds."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
     bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "LOCAL_STEPS": 0, "WHOLE_SPACE": 16},
