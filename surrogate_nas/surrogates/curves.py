@@ -192,7 +192,7 @@ class CurveBasis:
             corrects.append((leaving * right).mean(0))
             inside = inside - leaving
         c = coefficient[self.right[-1]]
-        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also where nothing depended on thresholds
+        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also where no threshold has had a say
         corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0).expand(shape))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
