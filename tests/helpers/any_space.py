@@ -29,7 +29,7 @@ from surrogate_nas.surrogates import gp
 
 CLASSES = 3
 FEW = 4
-"""Positions up to which every strategy is tried, and the network with the most exits exported: each takes seconds."""
+"""Positions up to which every strategy is tried, and the network with the most exits is exported: both take long."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
     bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "LOCAL_STEPS": 0, "WHOLE_SPACE": 16},
@@ -80,7 +80,7 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         fewest, *_, most = sorted(records, key=lambda r: len(r.architecture.exit_positions))
         _thresholds(study, most.id)
         write_report(study)
-        exported = export_network(study, (most if few else fewest).id, rungs=3)
+        exported = export_network(study, (most if few else fewest).id, Limits(), rungs=3)
         _exported(study, exported.folder)
 
 
