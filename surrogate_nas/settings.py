@@ -1,5 +1,6 @@
 """The settings of a study: everything in `config.yaml`, validated."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -11,6 +12,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
+from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
@@ -99,6 +101,13 @@ class Settings(Config):
             raise ValueError(
                 f"{name!r} is not a {info.field_name}; allowed: {', '.join(names)}, package.module:function"
             )
+        return name
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, name: str) -> str:
+        if name != "auto" and not re.fullmatch(rf"({'|'.join(DEVICE_KINDS)})(:\d+)?", name):
+            raise ValueError(f"{name!r} is not a device; allowed: auto, {', '.join(DEVICE_KINDS)}, cuda:1 and the like")
         return name
 
     @model_validator(mode="after")

@@ -10,6 +10,9 @@ import psutil
 CGROUP = Path("/sys/fs/cgroup")
 """Control groups, version 2: the limits of a container, which figures of the machine do not show."""
 
+DEVICE_KINDS = ("cpu", "cuda", "mps")
+"""Kinds of devices, by PyTorch's names, that networks are trained on."""
+
 
 def available_cores() -> int:
     """Cores that this process may use, within a container's limit."""

@@ -7,9 +7,7 @@ exclusive mode, and cannot be passed on to processes that are forked.
 import torch
 
 from surrogate_nas.foundation.errors import InputError, first_line
-
-KINDS = ("cpu", "cuda", "mps")
-"""Kinds of devices that networks are trained on."""
+from surrogate_nas.foundation.machine import DEVICE_KINDS
 
 
 def gpus_here() -> int:
@@ -29,8 +27,8 @@ def device_here(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"device {name!r} cannot be used here: {first_line(error)}") from None
-    if device.type not in KINDS:
-        raise InputError(f"device {name!r} cannot be used here; allowed: auto, {', '.join(KINDS)}")
+    if device.type not in DEVICE_KINDS:
+        raise InputError(f"device {name!r} cannot be used here; allowed: auto, {', '.join(DEVICE_KINDS)}")
     if device.type == "cuda" and (device.index or 0) >= (there := gpus_here()):
         raise InputError(f"device {name!r} cannot be used here: this machine has {there} CUDA GPUs")
     if device.type == "mps" and not torch.backends.mps.is_available():
