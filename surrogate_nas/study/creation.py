@@ -57,7 +57,11 @@ def create(
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
     if seed < 0:
         raise InputError(f"seed {seed} is negative")
-    spec = None if isinstance(space, Mount) else load_space(space)
+    if isinstance(space, Mount):
+        space.check()
+        spec = None
+    else:
+        spec = load_space(space)
     dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
