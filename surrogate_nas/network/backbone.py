@@ -408,8 +408,8 @@ def classifier_of(segment: nn.Module, classes: int) -> list[nn.Module]:
     last = [i for i, (_, parameters) in enumerate(layers) if any(_classifies(p, classes) for p in parameters)]
     if not last:
         raise InputError(
-            f"a frozen backbone needs a layer for its {classes} classes that can be trained, such as nn.Linear, and none "
-            "after the last exit has weights of that size"
+            f"a frozen backbone needs a layer for its {classes} classes that can be trained, such as nn.Linear, and "
+            "none after the last exit has weights of that size"
         )
     return [module for module, _ in layers[last[-1] :]]
 

@@ -234,10 +234,10 @@ class EarlyExitNetwork(nn.Module):
         C = self.shape.classes
         return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
 
-    def exit_macs(self, charge_heads: ChargeHeads = "all") -> Tensor:
+    def exit_macs(self, charge_heads: ChargeHeads = "all") -> list[float]:
         """(X,) multiply-accumulates of leaving at each exit that exists, with all of them on."""
         macs = Costing(self.shape, charge_heads, backbone=self.given_backbone).of(self.architecture).macs()[0]
-        return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
+        return [float(m) for m in macs[list(self.architecture.exit_positions)].astype(np.float32)]
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
         """Like `nn.Module.train`, but the features of a frozen backbone stay in evaluation mode."""

@@ -14,8 +14,9 @@ SMALLEST_SCALE = 1e-8
 class _Quantized(nn.Module):
     """A layer that rounds its weights per output channel, symmetrically, and its inputs over a moving range.
 
-    Rounding is done in float32, also where the layer itself then computes in bfloat16. Gradients pass through the rounding (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch
-    normalisation behind a convolution stays in floating point.
+    Rounding is done in float32, also where the layer itself then computes in bfloat16. Gradients pass through it
+    (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch normalisation behind a convolution
+    stays in floating point.
     """
 
     weight: Tensor

@@ -40,7 +40,9 @@ class Home:
             raise InputError(f"no study at {path}")
         settings = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         home = cls(path, Archive.open(path / ARCHIVE), settings)
-        home._require_fidelity(settings)
+        if (older := settings.recipe.older).fidelity in home._fidelities():  # networks of an older version are there
+            home.settings = settings.model_copy(update={"recipe": older})
+        home._require_fidelity(home.settings)
         return home
 
     @property
@@ -110,9 +112,12 @@ class Home:
             if "keep" in changes:
                 self.prune()
 
+    def _fidelities(self) -> set[str]:
+        return {p.fidelity for p in self.archive.proposals()}
+
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""
-        fidelities = {p.fidelity for p in self.archive.proposals()}
+        fidelities = self._fidelities()
         if fidelities and settings.recipe.fidelity not in fidelities:
             raise InputError(
                 f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "

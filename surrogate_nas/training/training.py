@@ -86,11 +86,23 @@ def build(
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
+    """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule.
+
+    Where exits start to learn in the middle of a training (`Nachos.start`) it rises again from 0 as they warm up.
+    """
     warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
     if step < warm_up:
-        return recipe.learning_rate * (step + 1) / (warm_up + 1)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+        rate = recipe.learning_rate * (step + 1) / (warm_up + 1)
+    else:
+        rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+    return rate * _share_while_exits_start(step, steps, recipe)
+
+
+def _share_while_exits_start(step: int, steps: int, recipe: Recipe) -> float:
+    if recipe.loss.kind != "nachos" or recipe.loss.start == "at_once":
+        return 1.0
+    first, last = (epoch * steps / recipe.epochs for epoch in recipe.loss.warm_up(recipe.epochs))
+    return (step - first + 1) / (last - first + 1) if first <= step < last else 1.0
 
 
 def fit(
@@ -168,7 +180,7 @@ class _Training:
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = _optimizer(network, recipe)
         self.average = _average(network, recipe.ema) if recipe.ema else None
-        self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads).to(self.device))
+        self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads))
 
     @property
     def steps(self) -> int:
