@@ -116,9 +116,11 @@ def replace_recipe(**changes: float) -> Recipe:
     return QUICK.model_copy(update=changes)
 
 
-def test_a_device_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
-        train.resolve_device("abacus")
+@pytest.mark.parametrize("device", ["abacus", "meta"])
+def test_a_device_that_does_not_exist_or_keeps_no_values_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match=f"device '{device}' cannot be used here") as error:
+        train.resolve_device(device)
+    assert "\n" not in str(error.value)
 
 
 # ---------------------------------------------------------------------- building

@@ -22,6 +22,9 @@ from surrogate_nas.training import training as train
 from surrogate_nas.training.checkpoint import seconds_before, write
 from surrogate_nas.training.recipe import Recipe
 
+OUT_OF_MEMORY = ("allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "STATUS_NOT_INITIALIZED")
+"""In messages of errors for want of memory: of the CPU, of CUDA, and of cuDNN's and cuBLAS's own allocations, of which
+those for a handle say that it is not initialised."""
 ARCHITECTURE = "architecture"
 """Metadata key of trained weights: the encoding of their architecture."""
 TIME_TO_STOP = 20.0
@@ -98,23 +101,23 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[int | Record]:
         OSError: if the state or the weights cannot be written.
     """
     start = time.monotonic() - seconds_before(job.unfinished)
-    outputs, failure = None, None
+    outputs, failure, device = None, None, None
     try:
-        outputs = yield from _train_and_predict(job, data)
+        device = train.resolve_device(job.device)
+        outputs = yield from _train_and_predict(job, device, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
     except MemoryError as error:
         failure = Failure("memory", str(error) or "out of memory")
     except (RuntimeError, ValueError) as error:
         failure = _failure(error)
-    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
+    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job, device))
 
 
-def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, Outputs]:
+def _train_and_predict(job: Job, device: torch.device, data: Dataset | None) -> Generator[int, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
-    device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
     yield from train.epochs(
         network,
@@ -132,19 +135,26 @@ def _train_and_predict(job: Job, data: Dataset | None) -> Generator[int, None, O
 
 
 def _failure(error: Exception) -> Failure:
-    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-    kind: FailureKind = "memory" if out_of_memory else "error"
+    out_of_memory = any(phrase in str(error) for phrase in OUT_OF_MEMORY)
+    kind: FailureKind = "memory" if out_of_memory or isinstance(error, torch.OutOfMemoryError) else "error"
     return Failure(kind, line_of(error))
 
 
-def provenance(job: Job) -> dict[str, str]:
-    """Versions, machine and device, to explain differences between results."""
+def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
+    """Versions, machine and device, to explain differences between results.
+
+    Args:
+        job: the training.
+        device: that it ran on, as far as the asking process knows.
+    """
+    gpu = {} if device is None or device.type != "cuda" else {"gpu": torch.cuda.get_device_name(device)}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "device": job.device,
+        "device": job.device if device is None else str(device),
+        **gpu,
     }
 
 
