@@ -64,7 +64,9 @@ Exits = Annotated[str | None, typer.Option(help="Its modules after which an exit
 BackboneInput = Annotated[
     str | None, typer.Option(help="Channels, height and width that it takes: 3,64,64; the data's by default.")
 ]
-Freeze = Annotated[bool, typer.Option("--freeze", help="Leave its weights as the function made them.")]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="Leave its features as the function made them; its last classifier is trained.")
+]
 Sampling = Annotated[
     str | None, typer.Option(help="How the first networks are drawn: uniform, stratified or space-filling.")
 ]

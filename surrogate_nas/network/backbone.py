@@ -34,6 +34,8 @@ DEFAULT_BRANCH: dict[str, list[Any]] = {
     "channels": [16, 32, 64],
     "pool": [1, 2],
 }
+ANY_CLASSES = 10
+"""Classes of a backbone that is looked at before the images are."""
 MOST_PIXELS = 1024
 """Largest side of images; those of another size than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
@@ -120,19 +122,48 @@ def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
         InputError: if it cannot be cut there, with the reason.
     """
     _check_names(module, exits)
-    tracer = _Tracer(exits)
-    try:
-        graph = tracer.trace(module)
-    except Exception as error:  # whatever the user's forward does with a proxy
-        raise InputError(
-            f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on the "
-            "data has to lie inside a module without an exit in it"
-        ) from None
-    cuts = _cuts(graph, tracer.outputs)
-    _check_functions(graph)
+    graph, cuts = _trace(module, exits)
     segments = _segments(module, graph, [node for _, node in cuts])
     _check_sharing(segments)
     return SplitBackbone([name for name, _ in cuts], segments)
+
+
+def _trace(module: nn.Module, exits: Sequence[str]) -> tuple[fx.Graph, list[tuple[str, fx.Node]]]:
+    """The graph of a module, which has to be the same in training and in evaluation, and its cuts."""
+    modes = [(part, part.training) for part in module.modules()]
+    graphs, cuts = [], []
+    for training in (True, False):
+        tracer = _Tracer(exits)
+        try:
+            graphs.append(tracer.trace(module.train(training)))
+        except Exception as error:  # whatever the user's forward does with a proxy
+            raise InputError(
+                f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on "
+                "the data has to lie inside a module without an exit in it"
+            ) from None
+        cuts.append(_cuts(graphs[-1], tracer.outputs))
+        _check_functions(graphs[-1])
+    for part, mode in modes:
+        part.training = mode
+    _check_modes(*graphs)
+    return graphs[-1], cuts[-1]
+
+
+def _check_modes(training: fx.Graph, evaluation: fx.Graph) -> None:
+    """Refuse a forward that does one thing in training and another in evaluation, of which tracing would keep one."""
+    calls = ([_call(node) for node in graph.nodes] for graph in (training, evaluation))
+    for trained, evaluated in itertools.zip_longest(*calls, fillvalue="nothing"):
+        if trained != evaluated:
+            raise InputError(
+                f"the backbone's forward differs in training, {trained}, and in evaluation, {evaluated}: make it "
+                "without auxiliary outputs (aux_logits=False), and what depends on self.training a module without an "
+                "exit in it"
+            )
+
+
+def _call(node: fx.Node) -> str:
+    """What a node computes and of what, without its own name and its number of users."""
+    return str(node.format_node()).rpartition("] = ")[2]
 
 
 def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
@@ -252,7 +283,7 @@ def describe(
         exits: names of the modules after which an exit may be mounted.
         example: channels, height and width of its images; height and width are equal.
         classes: number of its logits.
-        frozen: whether only exit branches are trained.
+        frozen: whether only exit branches and the backbone's own classifier are trained.
 
     Raises:
         InputError: if it cannot be cut there, or is no classifier of square images into `classes`.
@@ -262,6 +293,8 @@ def describe(
         raise InputError(f"example input {channels},{height},{width} is not of the form channels,side,side")
     backbone = split(make(reference, folder, classes).eval(), exits)
     shapes = _shapes(backbone, example, classes)
+    if frozen:
+        classifier_of(backbone.segments[-1], classes)
     segments, values = [], (torch.zeros(1, *example),)
     for name, segment, shape in zip(backbone.names, backbone.segments, shapes, strict=True):
         assert isinstance(segment, fx.GraphModule)
@@ -284,6 +317,7 @@ def describe(
             )
         )
         values = after
+    _check_training(backbone, example, shapes)
     return BackboneSpec(
         factory=reference,
         folder=folder,
@@ -348,6 +382,42 @@ def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int
     return shapes
 
 
+def _check_training(backbone: SplitBackbone, example: tuple[int, int, int], shapes: list[tuple[int, ...]]) -> None:
+    """Refuse modules that give something else in training, which changes the backbone's statistics."""
+    with torch.random.fork_rng(devices=[]):  # dropout draws
+        try:
+            trained = [tuple(x.shape) for x in backbone.train()(torch.zeros(2, *example))]
+        except Exception as error:  # the user's own code may raise anything
+            raise InputError(f"the backbone fails in training, and not in evaluation: {line_of(error)}") from None
+    if trained != shapes:
+        raise InputError(f"the backbone gives {trained} in training, and {shapes} in evaluation; they have to be equal")
+
+
+def classifier_of(segment: nn.Module, classes: int) -> list[nn.Module]:
+    """The last layer with weights for each class, and what has parameters behind it: not features, so never frozen.
+
+    Args:
+        segment: the last one of a backbone.
+        classes: number of its logits.
+
+    Raises:
+        InputError: if there is no such layer.
+    """
+    own = [(module, list(module.parameters(recurse=False))) for module in segment.modules()]
+    layers = [(module, parameters) for module, parameters in own if parameters]
+    last = [i for i, (_, parameters) in enumerate(layers) if any(_classifies(p, classes) for p in parameters)]
+    if not last:
+        raise InputError(
+            f"a frozen backbone needs a layer for its {classes} classes that can be trained, such as nn.Linear, and "
+            "none after the last exit has weights of that size"
+        )
+    return [module for module, _ in layers[last[-1] :]]
+
+
+def _classifies(parameter: Tensor, classes: int) -> bool:
+    return parameter.ndim > 1 and classes in parameter.shape[:2]
+
+
 def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -400,9 +470,22 @@ class Mount:
     example: tuple[int, int, int] | None = None
     """Channels, height and width of its input; `None` for those of the data, in colour if it takes no grey images."""
     frozen: bool = False
-    """Whether its weights stay as the function made them."""
+    """Whether its features stay as the function made them."""
     branch: Mapping[str, Any] | None = None
     """Choices of the branches, as in a space's file."""
+
+    def check(self) -> None:
+        """Refuse what is wrong whatever the images are: a function that is not there, exits where nothing can be cut.
+
+        Raises:
+            InputError: with the reason.
+        """
+        load_function(self.reference, "backbone", self.folder)
+        try:
+            module = make(self.reference, self.folder, ANY_CLASSES)
+        except InputError:
+            return  # it may be for another number of classes, which the images tell
+        split(module, self.exits)
 
     def space(self, shape: ImageShape) -> SpaceSpec:
         """The space for images of `shape`; raises `InputError` if there can be none, with the reason."""
@@ -445,7 +528,7 @@ def mount(
         exits: names of the modules, as in `named_modules`, after which an exit may be mounted.
         example: an input (1, channels, side, side), or its channels, height and width; the data's by default. Images
             of another size are resized, grey ones repeated in all channels.
-        frozen: whether its weights stay as the function made them, and only exit branches are trained.
+        frozen: whether its features stay as the function made them; exit branches and its own classifier are trained.
         branch: choices of the branches, as in a space's file.
 
     Raises:

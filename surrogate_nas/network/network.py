@@ -19,7 +19,7 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, confidence, having_left
 from surrogate_nas.foundation.arrays import Floats32, Ints
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.network.backbone import make, split
+from surrogate_nas.network.backbone import classifier_of, make, split
 from surrogate_nas.network.quantization import quantize
 
 
@@ -234,16 +234,18 @@ class EarlyExitNetwork(nn.Module):
         C = self.shape.classes
         return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
 
-    def exit_macs(self, charge_heads: ChargeHeads = "all") -> Tensor:
+    def exit_macs(self, charge_heads: ChargeHeads = "all") -> list[float]:
         """(X,) multiply-accumulates of leaving at each exit that exists, with all of them on."""
         macs = Costing(self.shape, charge_heads, backbone=self.given_backbone).of(self.architecture).macs()[0]
-        return torch.from_numpy(macs[list(self.architecture.exit_positions)]).float()
+        return [float(m) for m in macs[list(self.architecture.exit_positions)].astype(np.float32)]
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
-        """Like `nn.Module.train`, but a frozen backbone stays in evaluation mode."""
+        """Like `nn.Module.train`, but the features of a frozen backbone stay in evaluation mode."""
         super().train(mode)
         if self.given_backbone is not None and self.given_backbone.frozen:
             self.segments.eval()
+            for layer in _classifier(self.segments, self.given_backbone):
+                layer.train(mode)
         return self
 
     @torch.inference_mode()
@@ -312,7 +314,14 @@ def _given_segments(backbone: BackboneSpec) -> nn.ModuleList:
     """The segments of a user's backbone, newly made by the user's function."""
     module = make(backbone.factory, backbone.folder, backbone.classes)
     segments = split(module, [segment.name for segment in backbone.segments[:-1]]).segments
-    return segments.requires_grad_(not backbone.frozen)
+    segments.requires_grad_(not backbone.frozen)
+    for layer in _classifier(segments, backbone) if backbone.frozen else ():
+        layer.requires_grad_()
+    return segments
+
+
+def _classifier(segments: nn.ModuleList, backbone: BackboneSpec) -> list[nn.Module]:
+    return classifier_of(segments[-1], backbone.classes)
 
 
 def _per_channel(values: tuple[float, ...], shape: ImageShape) -> Tensor:

@@ -14,8 +14,9 @@ SMALLEST_SCALE = 1e-8
 class _Quantized(nn.Module):
     """A layer that rounds its weights per output channel, symmetrically, and its inputs over a moving range.
 
-    Gradients pass through the rounding (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch
-    normalisation behind a convolution stays in floating point.
+    Rounding is done in float32, also where the layer itself then computes in bfloat16. Gradients pass through it
+    (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch normalisation behind a convolution
+    stays in floating point.
     """
 
     weight: Tensor
@@ -33,9 +34,10 @@ class _Quantized(nn.Module):
 
     def rounded_input(self, x: Tensor) -> Tensor:
         """`x` with at most 2^bits values; unchanged if no range has been recorded."""
+        x = x.float()
         if self.training:
             self._follow(x.detach())
-        if not bool(self.input_range.any()):
+        elif not bool(self.input_range.any()):
             return x
         scale, zero = self._levels()
         rounded: Tensor = torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, self._steps)
@@ -58,8 +60,8 @@ class _Quantized(nn.Module):
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
         extremes = torch.stack([x.amin().clamp_max(0), x.amax().clamp_min(0)])
-        first = not bool(self.input_range.any())
-        self.input_range.copy_(extremes if first else self.input_range.lerp(extremes, MOMENTUM))
+        followed = self.input_range.lerp(extremes, MOMENTUM)
+        self.input_range.copy_(torch.where(self.input_range.any(), followed, extremes))
 
 
 class QuantizedConv2d(_Quantized, nn.Conv2d):

@@ -69,7 +69,11 @@ def create(
     if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
     require_seed(seed)
-    spec = None if isinstance(space, Mount) else load_space(space)
+    if isinstance(space, Mount):
+        space.check()
+        spec = None
+    else:
+        spec = load_space(space)
     dataset = read_images(data, settings, image_size, flips)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)

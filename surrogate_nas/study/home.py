@@ -49,7 +49,11 @@ class Home:
             raise InputError(f"no study at {path}")
         settings = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         home = cls(path, Archive.open(path / ARCHIVE), settings)
-        home._require_fidelity(settings)
+        if (
+            older := settings.recipe.older
+        ).fidelity in home.archive.fidelities():  # networks of an older version are there
+            home.settings = settings.model_copy(update={"recipe": older})
+        home._require_fidelity(home.settings)
         return home
 
     @property

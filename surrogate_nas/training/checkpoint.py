@@ -53,7 +53,7 @@ def restore(
         )
         expected = {} if average is None else average.state_dict()
         same = network_state.keys() == network.state_dict().keys() and average_state.keys() == expected.keys()
-        if not same or metadata[KIND] != type(optimizer).__name__:
+        if not same or metadata[KIND] != type(optimizer).__name__ or not _fits(optimizer_state, optimizer):
             return 0, 0.0
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return 0, 0.0
@@ -70,6 +70,13 @@ def restore(
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _fits(state: dict[str, Tensor], optimizer: Optimizer) -> bool:
+    """Whether a state is of the parameters that are trained: each value is a number, or as large as its parameter."""
+    shapes = [p.shape for p in _parameters(optimizer)]
+    places = [(int(name.partition(".")[0]), value.shape) for name, value in state.items()]
+    return all(i < len(shapes) and shape in (shapes[i], ()) for i, shape in places)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

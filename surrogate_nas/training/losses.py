@@ -68,7 +68,7 @@ def cumulative_gates(exit_outputs: ExitOutputs) -> Tensor:
     return torch.stack([*shares, survival])
 
 
-def over_budget(g: Tensor, macs: Tensor, budget: float) -> Tensor:
+def over_budget(g: Tensor, macs: Sequence[float], budget: float) -> Tensor:
     """L_cost = max(0, mean_n Σ_e g_e M_e − budget) / |M_E − budget| (NACHOS, arXiv 2401.13330).
 
     The authors' code takes the expected MACs through `.item()`, so that the term has no gradient; here it has one. A
@@ -79,10 +79,10 @@ def over_budget(g: Tensor, macs: Tensor, budget: float) -> Tensor:
         macs: (X,) multiply-accumulates of leaving at each exit.
         budget: of expected multiply-accumulates.
     """
-    if float(macs.max()) <= budget:
+    if max(macs) <= budget:
         return g.new_zeros(())
-    excess = (g.mean(dim=1) * macs).sum() - budget
-    return functional.relu(excess) / abs(float(macs[-1]) - budget)
+    expected = torch.stack([share * m for share, m in zip(g.mean(dim=1), macs, strict=True)]).sum()
+    return functional.relu(expected - budget) / abs(macs[-1] - budget)
 
 
 def peak(exit_outputs: ExitOutputs, support: Tensor, labels: Tensor) -> Tensor:
@@ -103,13 +103,19 @@ def peak(exit_outputs: ExitOutputs, support: Tensor, labels: Tensor) -> Tensor:
 def nachos(
     exit_outputs: ExitOutputs,
     labels: Tensor,
-    macs: Tensor,
+    macs: Sequence[float],
     support: Tensor | None,
     loss: Nachos,
     label_smoothing: float = 0.0,
+    *,
+    warm_up: bool = False,
 ) -> Tensor:
     """w_α Σ_e mean_n(g_e CE_e) + mean_e BCE(c_e, 1[exit e is right]) + w_β L_cost + w_γ L_peak (NACHOS, arXiv
     2401.13330), of the phases in which exits learn.
+
+    While they warm up, 1/X stands for g_e in the first term. An untrained exit is right by chance: its gate soon says
+    so, g_e falls to that or, behind a good exit, to almost nothing, and what hardly counts hardly learns. Exits also
+    have no batch norm, and their ReLUs die at a high learning rate; see `training.learning_rate`.
 
     Args:
         exit_outputs: see above.
@@ -118,6 +124,7 @@ def nachos(
         support: (C, X − 1), or `None` before the last phase, which then lacks its term.
         loss: weights and budget.
         label_smoothing: of the cross entropies.
+        warm_up: whether exits count alike.
     """
     g = cumulative_gates(exit_outputs)
     entropies = torch.stack(
@@ -126,7 +133,8 @@ def nachos(
             for z, _ in exit_outputs
         ]
     )
-    total = loss.exits_weight * (g * entropies).mean(dim=1).sum() + gates(exit_outputs, labels)
+    exits = entropies.mean() if warm_up else (g * entropies).mean(dim=1).sum()
+    total = loss.exits_weight * exits + gates(exit_outputs, labels)
     if loss.cost_weight > 0 and loss.max_macs is not None:
         total = total + loss.cost_weight * over_budget(g, macs, loss.max_macs)
     if loss.peak_weight > 0 and support is not None:
@@ -139,7 +147,7 @@ class TrainingObjective:
     """The loss of a recipe for one network, epoch by epoch."""
 
     recipe: Recipe
-    macs: Tensor
+    macs: Sequence[float]
     """(X,) multiply-accumulates of leaving at each exit that exists."""
 
     def needs_support(self, epoch: int) -> bool:
@@ -171,13 +179,15 @@ class TrainingObjective:
                     + distillation_loss
                 )
             case Nachos():
-                if self._phase(recipe.loss, epoch) == 0:
+                phase = self._phase(recipe.loss, epoch)
+                if phase == 0:
                     return joint(exit_outputs[-1:], labels, 1.0, smoothing)
-                return nachos(exit_outputs, labels, self.macs, support, recipe.loss, smoothing)
+                warm_up = phase == 1 and recipe.loss.start == "gradual"
+                return nachos(exit_outputs, labels, self.macs, support, recipe.loss, smoothing, warm_up=warm_up)
             case _:
                 assert_never(recipe.loss)
 
     def _phase(self, loss: Nachos, epoch: int) -> int:
         """0: backbone alone, 1: exits too, 2: with the support matrix."""
-        share = epoch / self.recipe.epochs
-        return (share >= loss.backbone_share) + (share >= loss.backbone_share + loss.warm_up_share)
+        exits, support = loss.warm_up(self.recipe.epochs)
+        return (epoch >= exits) + (epoch >= support)

@@ -1,5 +1,6 @@
-"""Convolutions and linear layers in bfloat16 while training, where that is faster than float32."""
+"""Precision of training and measuring: bfloat16 where that is faster, and float32 that is float32 on GPUs too."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from surrogate_nas.training.recipe import Precision
+
+BFLOAT16_SINCE = (8, 0)
+"""Compute capability of the first NVIDIA GPUs with bfloat16, Ampere."""
 
 
 @contextmanager
@@ -24,6 +28,30 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
             return
         with _SomeInFloat32():
             yield
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, GPUs compute float32 without TF32's shorter mantissas, by cuDNN's deterministic algorithms.
+
+    Other devices are not concerned.
+    """
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def warn_if_emulated(device: torch.device, precision: Precision) -> None:
+    """Warn of a GPU that has no bfloat16 of its own, and is faster in float32."""
+    if precision == "bfloat16" and device.type == "cuda" and not torch.version.hip:
+        capability = torch.cuda.get_device_capability(device)
+        if capability < BFLOAT16_SINCE:
+            have, need = ("{}.{}".format(*numbers) for numbers in (capability, BFLOAT16_SINCE))
+            warnings.warn(
+                f"precision bfloat16 is emulated on {torch.cuda.get_device_name(device)} (compute capability {have}, "
+                f"below {need}): float32 is faster there",
+                stacklevel=2,
+            )
 
 
 class _SomeInFloat32(TorchFunctionMode):

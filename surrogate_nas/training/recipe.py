@@ -1,5 +1,6 @@
 """How a network is trained: one small frozen configuration."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from surrogate_nas.foundation.fields import Amount, Config, Count, NotNegative, Share, parse, read_mapping
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+ROUNDING = 1e-9
+"""Error of a share of epochs that comes from floating point."""
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -49,8 +52,18 @@ class Nachos(Config):
     """Of the epochs, the first, in which only the backbone and the last exit learn."""
     warm_up_share: BelowOne = 0.25
     """Of the epochs, those after that, in which all learns without the support matrix."""
+    start: Literal["gradual", "at_once"] = "gradual"
+    """How exits start to learn. `gradual`: while they warm up, all have the same weight, and the learning rate rises
+    anew. `at_once`, as older versions did: weighted by the probability of leaving, at the rate of the schedule, by
+    which an exit may never learn."""
     support_share: Share = 0.1
     """Of the training images, drawn anew for each epoch's support matrix."""
+
+    def warm_up(self, epochs: int) -> tuple[int, int]:
+        """The first of so many epochs, from 0, in which exits learn, and the first with the support matrix."""
+        ends = (self.backbone_share, self.backbone_share + self.warm_up_share)
+        first, second = (math.ceil(end * epochs - ROUNDING) for end in ends)
+        return first, second
 
     @model_validator(mode="after")
     def _the_cost_has_a_budget(self) -> Self:
@@ -122,13 +135,23 @@ class Recipe(Config):
 
         Fields that came later are named where they matter, so that records of older versions keep their names.
         """
-        neutral = {name for name, value in _NEUTRAL.items() if getattr(self, name) == value}
-        return self.model_dump_json(exclude={"max_seconds", *neutral})
+        unnamed: dict[str, Any] = {name: True for name, value in _NEUTRAL.items() if getattr(self, name) == value}
+        if self.loss.kind == "nachos" and self == self.older:
+            unnamed["loss"] = set(_OLDER_NACHOS)
+        return self.model_dump_json(exclude={"max_seconds": True, **unnamed})
 
     @classmethod
     def of_fidelity(cls, text: str) -> "Recipe":
         """The recipe that a record's fidelity names."""
-        return cls.model_validate_json(text)
+        recipe = cls.model_validate_json(text)
+        return recipe if recipe.fidelity == text else recipe.older
+
+    @property
+    def older(self) -> "Recipe":
+        """What older versions trained by where the recipe names no field that came later."""
+        if self.loss.kind != "nachos":
+            return self
+        return self.model_copy(update={"loss": self.loss.model_copy(update=_OLDER_NACHOS)})
 
 
 _NEUTRAL: dict[str, Any] = {
@@ -139,6 +162,9 @@ _NEUTRAL: dict[str, Any] = {
     "precision": "float32",
     "loss": Joint(),
 }
+
+
+_OLDER_NACHOS: dict[str, Any] = {"start": "at_once"}
 
 
 def changed(recipe: Recipe, file: Path | None, epochs: int | None) -> Recipe:

@@ -24,7 +24,7 @@ from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import augmentation as augment
 from surrogate_nas.training import checkpoint as unfinished
 from surrogate_nas.training.losses import TrainingObjective
-from surrogate_nas.training.precision import autocast
+from surrogate_nas.training.precision import autocast, repeatable, warn_if_emulated
 from surrogate_nas.training.recipe import Nachos, Recipe
 
 WARM_UP_SHARE = 0.3
@@ -51,7 +51,7 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # `meta`, for one, keeps no values
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} cannot be used here: {first_line(error)}") from None
     return device
@@ -86,11 +86,23 @@ def build(
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule."""
+    """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule.
+
+    Where exits start to learn in the middle of a training (`Nachos.start`) it rises again from 0 as they warm up.
+    """
     warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
     if step < warm_up:
-        return recipe.learning_rate * (step + 1) / (warm_up + 1)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+        rate = recipe.learning_rate * (step + 1) / (warm_up + 1)
+    else:
+        rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+    return rate * _share_while_exits_start(step, steps, recipe)
+
+
+def _share_while_exits_start(step: int, steps: int, recipe: Recipe) -> float:
+    if recipe.loss.kind != "nachos" or recipe.loss.start == "at_once":
+        return 1.0
+    first, last = (epoch * steps / recipe.epochs for epoch in recipe.loss.warm_up(recipe.epochs))
+    return (step - first + 1) / (last - first + 1) if first <= step < last else 1.0
 
 
 def fit(
@@ -138,7 +150,7 @@ def epochs(
     done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
     for epoch in range(done, recipe.epochs):
-        with torch.random.fork_rng(devices=[]):  # a given backbone may draw from the global generator
+        with torch.random.fork_rng(devices=[]), repeatable():  # a given backbone may draw from the global generator
             torch.manual_seed(seed + epoch)  # by epoch, which may be the first of a new life
             for _ in training.epoch(epoch):
                 if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
@@ -163,12 +175,13 @@ class _Training:
     ) -> None:
         self.network, self.recipe, self.flips = network, recipe, flips
         self.device = network.mean.device
+        warn_if_emulated(self.device, recipe.precision)
         self.images = torch.from_numpy(data.images).to(self.device)
         self.labels = torch.from_numpy(data.labels).to(self.device)
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = _optimizer(network, recipe)
         self.average = _average(network, recipe.ema) if recipe.ema else None
-        self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads).to(self.device))
+        self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads))
 
     @property
     def steps(self) -> int:
@@ -180,15 +193,10 @@ class _Training:
         recipe, network = self.recipe, self.network
         support = self._support() if self.objective.needs_support(epoch) else None
         network.train()
-        order = torch.randperm(len(self.labels), generator=self.generator)
-        for step in range(self.steps):
-            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(self.device)
-            images, targets, labels = self._batch(index)
+        for step, (index, drawn) in enumerate(self._draws()):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
-            with autocast(self.device, recipe.precision):
-                exit_outputs = network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
-            loss = self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
+            loss = self.loss(index, drawn, epoch, support)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
@@ -199,15 +207,29 @@ class _Training:
         if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
             raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
 
-    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _draws(self) -> list[tuple[Tensor, augment.Draw]]:
+        """The images of each batch of an epoch, and the changes to them, on the device."""
+        n, size = min(self.recipe.batch_size, len(self.labels)), self.images.shape[-1]
+        order = torch.randperm(len(self.labels), generator=self.generator)[: self.steps * n].reshape(self.steps, n)
+        draws = [augment.draw(n, size, self.recipe, self.flips, self.generator) for _ in range(self.steps)]
+        return list(zip(order.to(self.device), augment.moved(draws, self.device), strict=True))
+
+    def loss(self, index: Tensor, drawn: augment.Draw, epoch: int, support: Tensor | None = None) -> Tensor:
+        """The loss of the training images with these numbers, changed as drawn; `support` as in `losses.nachos`."""
+        images, targets, labels = self._batch(index, drawn)
+        with autocast(self.device, self.recipe.precision):
+            exit_outputs = self.network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
+        return self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
+
+    def _batch(self, index: Tensor, drawn: augment.Draw) -> tuple[Tensor, Tensor, Tensor]:
         """Images, targets, and the class that each image shows most of."""
-        recipe, images, labels = self.recipe, self.images[index], self.labels[index]
-        if recipe.augment:
-            images = augment.shift(images, self.generator, self.flips)
-        if recipe.cutout:
-            images = augment.cutout(images, self.generator, recipe.cutout, self.network.mean.round())
-        if recipe.mixup:
-            return augment.mixup(images, labels, self.network.shape.classes, self.generator, recipe.mixup)
+        images, labels = self.images[index], self.labels[index]
+        if drawn.offset is not None:
+            images = augment.shift(images, drawn.offset, drawn.mirrored)
+        if drawn.corner is not None:
+            images = augment.cutout(images, drawn.corner, self.recipe.cutout, self.network.mean.round())
+        if drawn.other is not None:
+            return augment.mixup(images, labels, self.network.shape.classes, drawn.share, drawn.other)
         return images, labels, labels
 
     @torch.no_grad()
@@ -279,6 +301,7 @@ def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
     return Outputs(predict_split(network, splits.tune), predict_split(network, splits.test))
 
 
+@repeatable()
 @torch.inference_mode()
 def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
     """The outputs of every exit of a network in evaluation mode on labeled images; raises as `held_out_outputs`."""

@@ -70,6 +70,39 @@ class Functional(Shortcut):
         return self.classifier(self.last(x).mean(dim=(2, 3)))
 
 
+class Moody(Shortcut):
+    """Does something else in training, which tracing would fix."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.middle(self.first(x))
+        if self.training:
+            x = x + 1
+        return self.classifier(self.last(x).mean(dim=(2, 3)))
+
+
+class Auxiliary(nn.Linear):
+    """A classifier with a second output in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return (y, y) if self.training else y  # type: ignore[return-value]
+
+
+class TwoOutputs(Shortcut):
+    """Its classifier, which no exit lies in, gives two values in training."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.classifier = Auxiliary(16, num_classes)
+
+
+class NoClassifier(Shortcut):
+    """Its logits come from a sum."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.middle(self.first(x))).mean(dim=(2, 3))[:, :10]
+
+
 class Flat(Shortcut):
     """A module gives something that is no map."""
 

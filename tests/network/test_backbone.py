@@ -140,15 +140,36 @@ def test_a_network_stops_early_with_what_it_says_to_the_end(reference: str, exit
     assert cost.parameters[0] == sum(p.numel() for p in network.parameters())
 
 
-def test_a_frozen_backbone_does_not_learn_and_its_branches_do() -> None:
-    backbone = describe(f"{HERE}:Shortcut", None, ["first"], (3, 32, 32), 10, frozen=True)
+@pytest.mark.parametrize("choice", [0.0, 1.0], ids=["without exits", "with exits"])
+@every_backbone
+def test_frozen_features_do_not_learn_and_branches_and_the_last_classifier_do(
+    reference: str, exits: list[str], choice: float
+) -> None:
+    backbone = describe(reference, None, exits, (3, 32, 32), 10, frozen=True)
+    space = SearchSpace(space_of(backbone))
+    architecture = space.decode(np.full((1, space.dimension), choice))[0]
+    network = EarlyExitNetwork(architecture, SHAPE, backbone=backbone).train()
+    assert len(network.heads) == (len(exits) if choice else 0)
+    last = [p for p in network.segments.parameters() if len(p) == 10]
+    assert sorted(p.ndim for p in last) == [1, 2]
+    sum(y.sum() for y in network(images())).backward()  # type: ignore[union-attr]
+    learning = [p for p in network.segments.parameters() if p.grad is not None]
+    assert {id(p) for p in learning} == {id(p) for p in last}
+    assert all(p.grad is not None for p in network.heads.parameters())
+
+
+@every_backbone
+def test_frozen_features_stay_as_the_function_made_them_statistics_too(reference: str, exits: list[str]) -> None:
+    backbone = describe(reference, None, exits, (3, 32, 32), 10, frozen=True)
     space = SearchSpace(space_of(backbone))
     network = EarlyExitNetwork(space.decode(np.ones((1, space.dimension)))[0], SHAPE, backbone=backbone).train()
-    assert not network.segments.training
-    assert network.heads["0"].training
-    sum(y.sum() for y in network(images())).backward()  # type: ignore[union-attr]
-    assert all(p.grad is None for p in network.segments.parameters())
-    assert all(p.grad is not None for p in network.heads.parameters())
+    trained = [name for name, m in network.segments.named_modules() if m.training]
+    assert len(trained) == 1
+    assert isinstance(network.segments.get_submodule(trained[0]), nn.Linear)
+    assert all(head.training for head in network.heads.modules())
+    before = {name: tensor.clone() for name, tensor in network.segments.state_dict().items()}
+    network(images())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.segments.state_dict().items())
 
 
 def test_what_comes_after_an_exit_may_work_in_place() -> None:
@@ -190,6 +211,14 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         (f"{HERE}:Twice", ["middle"], "module 'middle' runs 2 times in the backbone's forward"),
         (f"{HERE}:Dependent", ["first"], "torch.fx cannot follow its forward: TraceError"),
         (f"{HERE}:Counted", ["middle"], "exit 'middle': 8 is computed before it and read after it"),
+        (
+            f"{HERE}:Moody",
+            ["first"],
+            "differs in training, call_function[target=operator.add](args = (%middle, 1), kwargs = {}), and in "
+            "evaluation, call_module[target=last](args = (%middle,), kwargs = {}): make it without auxiliary outputs",
+        ),
+        ("torchvision.models:googlenet", ["inception3b"], "differs in training, call_module[target=aux1](args = "),
+        (f"{HERE}:TwoOutputs", ["first"], "fails in training, and not in evaluation: AttributeError: 'tuple'"),
         (f"{HERE}:Functional", ["first"], "calls dropout as a function; make it a module"),
         ("torchvision.models:vit_b_16", ["encoder"], "its module gives (2, 5, 768), and (images, channels,"),
     ],
@@ -202,6 +231,12 @@ def test_a_module_that_cannot_be_split_there_is_refused_with_the_reason(
         describe(reference, None, exits, (3, side, side), 10)
     assert message.replace("(2, 5, 768)", "(2, 197, 768)") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_frozen_features_need_a_classifier_that_can_be_trained() -> None:
+    message = "a frozen backbone needs a layer for its 10 classes that can be trained, such as nn.Linear"
+    with pytest.raises(InputError, match=message):
+        describe(f"{HERE}:NoClassifier", None, ["first"], (3, 32, 32), 10, frozen=True)
 
 
 def test_images_that_the_backbone_does_not_take_are_refused() -> None:

@@ -16,6 +16,7 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.network.quantization import QuantizedConv2d, QuantizedLinear, quantize
 from surrogate_nas.training.checkpoint import write
+from surrogate_nas.training.precision import autocast
 from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import build, fit, held_out_outputs
 
@@ -128,3 +129,16 @@ def test_fewer_bits_are_fewer_bytes_and_as_many_macs() -> None:
     np.testing.assert_array_equal(full.macs(), byte.macs())
     assert full.weight_bytes[0] > half.weight_bytes[0] > byte.weight_bytes[0] > full.weight_bytes[0] / 4
     assert full.memory()[0] == 2 * half.memory()[0] == 4 * byte.memory()[0]
+
+
+@pytest.mark.parametrize("bits", [2, 8, 16])
+def test_rounding_is_in_float32_where_layers_compute_in_bfloat16(bits: int) -> None:
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(6 * 16, 4)), torch.rand(5, 3, 6, 6)
+    quantize(module, bits)
+    with autocast(torch.device("cpu"), "bfloat16"):
+        out = module(x)
+    out.float().sum().backward()
+    assert out.dtype == torch.bfloat16
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in module.parameters())
+    assert all(layer.input_range.any() for layer in module if isinstance(layer, QuantizedConv2d | QuantizedLinear))

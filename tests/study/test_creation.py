@@ -6,6 +6,8 @@ import pytest
 
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import PARTIAL
+from surrogate_nas.network.backbone import mount
+from surrogate_nas.study import creation
 from surrogate_nas.study.paths import ARCHIVE, DATA, SETTINGS
 from surrogate_nas.study.study import Study
 
@@ -32,3 +34,24 @@ def test_a_study_is_not_made_twice(study_path: Path) -> None:
     assert str(error.value) == (
         f"{study_path} is a study already; allowed: to open it, or a folder that does not exist or is empty"
     )
+
+
+@pytest.mark.parametrize(
+    ("reference", "exits", "message"),
+    [
+        ("Shortcut", ["midle"], "the backbone has no module 'midle'; did you mean middle?"),
+        ("Shortcat", ["middle"], "has no 'Shortcat'; did you mean Shortcut?"),
+        ("Moody", ["middle"], "the backbone's forward differs in training"),
+    ],
+)
+def test_a_backbone_that_cannot_be_cut_is_refused_before_the_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, exits: list[str], message: str
+) -> None:
+    def read(*arguments: object) -> None:
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(creation, "read_images", read)
+    with pytest.raises(InputError) as error:
+        Study.create(tmp_path / "study", space=mount(f"tests.helpers.networks:{reference}", exits))
+    assert message in str(error.value)
+    assert not (tmp_path / "study").exists()

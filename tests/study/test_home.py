@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.utils.data import TensorDataset
 
 from surrogate_nas import datasets
@@ -13,7 +15,7 @@ from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.report.writing import write_report
-from surrogate_nas.search.proposals import next_round
+from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.study.baselines import HAND_MADE, name_of
 from surrogate_nas.study.study import Study
 
@@ -121,3 +123,17 @@ def test_class_accuracies_are_of_the_classes(copy: Study) -> None:
     of_class = np.array(solution.test.class_accuracy, dtype=float)
     assert np.isclose((of_class * counts).sum() / counts.sum(), solution.test.accuracy)
     assert np.isclose(of_class.mean(), solution.test.balanced_accuracy)
+
+
+# ---------------------------------------------------------------------- older versions
+
+
+def test_a_study_by_the_older_nachos_loss_goes_on_with_it(tmp_path: Path, user_mapping: dict[str, Any]) -> None:
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(user_mapping | {"branch": {"kind": "gated", "channels": [8]}}))
+    loss = {"kind": "nachos", "max_macs": 1e5, "start": "at_once"}
+    study = Study.create(tmp_path / "study", space=tmp_path / "space.yaml", recipe={"epochs": 1, "loss": loss})
+    study.archive.propose(user_proposals(study.home.problem, study.space.sample(1, np.random.default_rng(0)), 0))
+    settings = study.path / "config.yaml"
+    assert "start: at_once" in settings.read_text()
+    settings.write_text(settings.read_text().replace("    start: at_once\n", ""))
+    assert Study.open(study.path).settings.recipe == study.settings.recipe

@@ -7,11 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from surrogate_nas.training.augmentation import cutout, mixup, shift
+from surrogate_nas.training import augmentation as augment
+from surrogate_nas.training.recipe import Recipe
 
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def shift(images: Tensor, generator: torch.Generator, flips: bool) -> Tensor:
+    return augment.shift(images, *augment.draw_shift(len(images), images.shape[-1], flips, generator))
+
+
+def cutout(images: Tensor, generator: torch.Generator, share: float, fill: Tensor) -> Tensor:
+    corner = augment.draw_corner(len(images), images.shape[-1], share, generator)
+    return augment.cutout(images, corner, share, fill)
+
+
+def mixup(
+    images: Tensor, labels: Tensor, classes: int, generator: torch.Generator, alpha: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return augment.mixup(images, labels, classes, *augment.draw_mixture(len(images), alpha, generator))
 
 
 def ramps(n: int, channels: int = 1, size: int = 16) -> Tensor:
@@ -113,3 +129,21 @@ def test_mixing_follows_from_its_generator() -> None:
     one, again, other = (mixup(images, labels, 8, generator(seed), 1.0)[0] for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+# ---------------------------------------------------------------------- draws of an epoch
+
+
+@given(augmented=st.booleans(), flips=st.booleans(), share=st.sampled_from([0, 0.3]), alpha=st.sampled_from([0, 0.4]))
+def test_draws_that_are_moved_together_are_those_of_each_batch(
+    augmented: bool, flips: bool, share: float, alpha: float
+) -> None:
+    recipe, source = Recipe(augment=augmented, cutout=share, mixup=alpha), generator(3)
+    draws = [augment.draw(5, 8, recipe, flips, source) for _ in range(4)]
+    moved = augment.moved(draws, torch.device("cpu"))
+    assert len(moved) == 4
+    for one, other in zip(draws, moved, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b
+    present = [value is not None for value in moved[0][:4]]
+    assert present == [augmented, augmented and flips, share > 0, alpha > 0]

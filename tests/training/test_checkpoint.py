@@ -78,6 +78,19 @@ def test_a_damaged_or_foreign_state_is_a_training_from_the_start(
     assert_trained_from_the_start(architecture, digits, file)
 
 
+def test_a_state_of_other_parameters_is_a_training_from_the_start(
+    architecture: Architecture, digits: Splits, tmp_path: Path
+) -> None:
+    """As a frozen network's, when its classifier was not trained yet."""
+    file = tmp_path / "state.unfinished"
+    network = untrained(architecture, digits)
+    for parameter in network.segments.parameters():
+        parameter.requires_grad_(False)
+    for _ in train.epochs(network, digits.train, RECIPE, 5, flips=True, unfinished=file):
+        break
+    assert_trained_from_the_start(architecture, digits, file)
+
+
 def test_a_state_that_was_cut_short_is_a_training_from_the_start(
     architecture: Architecture, digits: Splits, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Losses: their values by other means, which parameters they teach, and their phases."""
 
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
 
 N, C, X = 6, 5, 3
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
-MACS = torch.tensor([10.0, 30.0, 80.0], dtype=torch.float64)
+MACS = (10.0, 30.0, 80.0)
 
 
 def generator(seed: int) -> torch.Generator:
@@ -233,6 +234,14 @@ def test_the_whole_loss_is_the_weighted_sum_of_its_terms() -> None:
     torch.testing.assert_close(nachos(exit_outputs, LABELS, MACS, support, WHOLE), expected)
 
 
+def test_while_exits_warm_up_they_count_alike() -> None:
+    exit_outputs = outputs_with_gates()
+    by_exit = [1.5 * cross_entropy_by_hand(z, LABELS).mean() for z, _ in exit_outputs]
+    cost = 0.5 * over_budget(cumulative_gates(exit_outputs), MACS, 20)
+    expected = (by_exit[0] + by_exit[1] + by_exit[2]) / 3 + gates(exit_outputs, LABELS) + cost
+    torch.testing.assert_close(nachos(exit_outputs, LABELS, MACS, None, WHOLE, warm_up=True), expected)
+
+
 @pytest.mark.parametrize("left_out", ["cost_weight", "peak_weight"])
 def test_ablations_leave_a_term_out(left_out: str) -> None:
     exit_outputs = outputs_with_gates()
@@ -273,6 +282,28 @@ def test_the_backbone_comes_first_then_exits_then_the_support_matrix(digits: Spl
         assert all(has_gradients(untrained(GATED, digits), digits, recipe, epoch).values())
 
 
+@pytest.mark.parametrize("start", ["gradual", "at_once"])
+def test_exits_count_alike_in_the_warm_up_alone_and_only_if_that_is_asked_for(
+    start: Literal["gradual", "at_once"],
+) -> None:
+    recipe = Recipe(epochs=20, label_smoothing=0, loss=WHOLE.model_copy(update={"start": start}))
+    objective, exit_outputs = TrainingObjective(recipe, MACS), outputs_with_gates()
+    support = torch.rand(C, X - 1, generator=generator(3), dtype=torch.float64)
+    for epoch, matrix in ((10, None), (14, None), (15, support), (19, support)):
+        expected = nachos(exit_outputs, LABELS, MACS, matrix, WHOLE, warm_up=start == "gradual" and matrix is None)
+        torch.testing.assert_close(objective(exit_outputs, LABELS, LABELS, epoch, matrix), expected)
+
+
+def test_every_exit_learns_with_the_nachos_loss_at_the_defaults(digits: Splits) -> None:
+    """With exits weighted by the probability of leaving from the start, the second one stays at 10 to 31 %."""
+    for seed in range(3):
+        network = train.build(GATED, digits, 10, seed, torch.device("cpu"))
+        recipe = Recipe(epochs=8, batch_size=32, loss=Nachos(max_macs=1e5))
+        train.fit(network, digits.train, recipe, seed, flips=False)
+        _, correct = train.held_out_outputs(network, digits).test.view("max_softmax")
+        assert (correct.mean(axis=1) > 0.7).all(), seed
+
+
 def test_without_its_weight_there_is_no_support_matrix() -> None:
     recipe = Recipe(epochs=20, loss=Nachos(max_macs=1e5, peak_weight=0))
     assert not any(TrainingObjective(recipe, MACS).needs_support(e) for e in range(20))
@@ -290,11 +321,11 @@ def test_training_with_the_nachos_loss_keeps_the_budget_it_was_given(digits: Spl
     spent = {}
     for budget in (90e3, 5e6):  # the first exit takes 88,960, the last one 116,016
         network = untrained(GATED, digits)
-        recipe = Recipe(epochs=8, batch_size=32, loss=Nachos(max_macs=budget, cost_weight=10.0))
+        recipe = Recipe(epochs=8, batch_size=32, loss=Nachos(max_macs=budget, cost_weight=10.0, start="at_once"))
         train.fit(network, digits.train, recipe, 0, flips=False)
         with torch.no_grad():
             g = cumulative_gates(network.eval().exit_outputs(torch.from_numpy(digits.train.images)))
-        spent[budget] = float((g.mean(dim=1) * network.exit_macs()).sum())
+        spent[budget] = float((g.mean(dim=1) * torch.tensor(network.exit_macs())).sum())
     assert spent[90e3] < 90e3 < 98e3 < spent[5e6]
 
 

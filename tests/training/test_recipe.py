@@ -6,7 +6,7 @@ import pytest
 
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import parse
-from surrogate_nas.training.recipe import Recipe
+from surrogate_nas.training.recipe import Nachos, Recipe
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -48,6 +48,22 @@ def test_the_fidelity_of_a_recipe_that_older_versions_knew_is_as_they_wrote_it()
         '{"epochs":3,"batch_size":64,"learning_rate":0.1,"momentum":0.9,"weight_decay":0.0005,"label_smoothing":0.05,'
         '"schedule":"one_cycle","early_exit_weight":1.0,"augment":true}'
     )
+
+
+def test_the_fidelity_of_an_older_nachos_recipe_is_as_it_was_written_and_means_what_it_meant() -> None:
+    older = Recipe(epochs=3, loss=Nachos(max_macs=1e6, start="at_once"))
+    text = (
+        '{"epochs":3,"batch_size":64,"learning_rate":0.1,"momentum":0.9,"weight_decay":0.0005,"label_smoothing":0.05,'
+        '"schedule":"one_cycle","early_exit_weight":1.0,"augment":true,"loss":{"kind":"nachos","max_macs":1000000.0,'
+        '"exits_weight":1.0,"cost_weight":1.0,"peak_weight":1.0,"backbone_share":0.5,"warm_up_share":0.25,'
+        '"support_share":0.1}}'
+    )
+    assert older.fidelity == text
+    assert Recipe.of_fidelity(text) == older
+    newer = Recipe(epochs=3, loss=Nachos(max_macs=1e6))
+    assert newer.fidelity != text
+    assert Recipe.of_fidelity(newer.fidelity) == newer
+    assert newer.older == older
 
 
 @pytest.mark.parametrize("recipe", [{}, {"ema": 0.9, "max_seconds": 3}, {"loss": {"kind": "nachos", "max_macs": 1e6}}])

@@ -15,7 +15,7 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import training as train
 from surrogate_nas.training.precision import autocast
-from surrogate_nas.training.recipe import Precision, Recipe
+from surrogate_nas.training.recipe import Nachos, Precision, Recipe
 from surrogate_nas.training.training import TrainingFailure, learning_rate
 
 CPU = torch.device("cpu")
@@ -116,9 +116,11 @@ def replace_recipe(**changes: float) -> Recipe:
     return QUICK.model_copy(update=changes)
 
 
-def test_a_device_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
-        train.resolve_device("abacus")
+@pytest.mark.parametrize("device", ["abacus", "meta"])
+def test_a_device_that_does_not_exist_or_keeps_no_values_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match=f"device '{device}' cannot be used here") as error:
+        train.resolve_device(device)
+    assert "\n" not in str(error.value)
 
 
 # ---------------------------------------------------------------------- building
@@ -157,6 +159,21 @@ def test_the_learning_rate_peaks_at_the_recipes_value_and_ends_near_zero(schedul
     assert 0 <= rates[-1] < 0.05 * 0.4 + 0.4 / steps
     assert (np.diff(rates[: peak + 1]) > 0).all()
     assert (np.diff(rates[peak:]) < 0).all()
+
+
+def test_the_learning_rate_rises_anew_where_exits_start_to_learn() -> None:
+    loss = Nachos(max_macs=1e5)
+    plain, gradual, at_once = (
+        [learning_rate(step, 200, Recipe.model_validate({"epochs": 20, "loss": loss})) for step in range(200)]
+        for loss in ("joint", loss, loss.model_copy(update={"start": "at_once"}))
+    )
+    assert at_once == plain
+    assert gradual[:100] == plain[:100]
+    assert gradual[150:] == plain[150:]
+    shares = np.array(gradual[100:150]) / np.array(plain[100:150])
+    assert 0 < shares[0] < 0.05
+    assert 0.95 < shares[-1] < 1
+    np.testing.assert_allclose(np.diff(shares), 1 / 51)
 
 
 def test_a_single_step_has_a_learning_rate() -> None:

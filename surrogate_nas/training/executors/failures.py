@@ -5,8 +5,8 @@ import torch
 from surrogate_nas.archive.record import Failure
 from surrogate_nas.foundation.errors import line_of
 
-OUT_OF_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
-"""Words of torch, CUDA, cuBLAS and cuDNN where memory runs out."""
+OUT_OF_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "STATUS_NOT_INITIALIZED")
+"""Words of torch, CUDA, cuBLAS and cuDNN where memory runs out; a handle without memory is not initialised."""
 CUDA_ERROR = "CUDA error"
 
 

@@ -93,21 +93,21 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[Progress | Reco
         OSError: if the state or the weights cannot be written.
     """
     start = time.monotonic() - seconds_before(job.unfinished)
-    outputs, failure = None, None
+    outputs, failure, device = None, None, None
     try:
-        outputs = yield from _train_and_predict(job, data)
+        device = train.resolve_device(job.device)
+        outputs = yield from _train_and_predict(job, device, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
     except (MemoryError, RuntimeError, ValueError) as error:
         failure = failure_of(error)
-    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job))
+    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job, device))
 
 
-def _train_and_predict(job: Job, data: Dataset | None) -> Generator[Progress, None, Outputs]:
+def _train_and_predict(job: Job, device: torch.device, data: Dataset | None) -> Generator[Progress, None, Outputs]:
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
-    device = train.resolve_device(job.device)
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
     epochs = train.epochs(
         network,
@@ -136,14 +136,21 @@ def _timed(epochs: Iterator[int], of: int) -> Iterator[Progress]:
         yield Progress(of, 0.0)
 
 
-def provenance(job: Job) -> dict[str, str]:
-    """Versions, machine and device, to explain differences between results."""
+def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
+    """Versions, machine and device, to explain differences between results.
+
+    Args:
+        job: the training.
+        device: that it ran on, as far as the asking process knows.
+    """
+    gpu = {} if device is None or device.type != "cuda" else {"gpu": torch.cuda.get_device_name(device)}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "device": job.device,
+        "device": job.device if device is None else str(device),
+        **gpu,
     }
 
 
