@@ -55,7 +55,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     for place in places:
         code, out, err = command(*name.split(), *(str(study) if w == "STUDY" else w for w in words), "-o", place)
         assert (code, out) == (2, ""), err
-        assert err.count("\n") == 1, err
+        assert err.count("error: ") == 1, err
+        assert err.splitlines()[-1].startswith("error: ")
         assert f"{place} " in err
         assert sorted(here.rglob("*")) == before
 
