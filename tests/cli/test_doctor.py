@@ -98,7 +98,7 @@ def test_a_torchvision_that_does_not_fit_torch_is_explained(error: Exception, mo
 
 
 def test_a_library_that_cannot_be_loaded_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "surrogate_nas.training.training", None)
+    monkeypatch.setitem(sys.modules, "surrogate_nas.training.devices", None)
     assert finding_of("device")["ok"] is False
     assert "cannot be checked" in finding_of("device")["found"]
 
