@@ -23,6 +23,7 @@ from surrogate_nas.foundation.errors import InputError, JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import augmentation as augment
 from surrogate_nas.training import checkpoint as unfinished
+from surrogate_nas.training.devices import device_here
 from surrogate_nas.training.losses import TrainingObjective
 from surrogate_nas.training.precision import autocast, repeatable, warn_if_emulated
 from surrogate_nas.training.recipe import Nachos, Recipe
@@ -42,16 +43,14 @@ class TrainingFailure(JobError):
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU.
+    """The device that a name stands for here, which this process uses from now on; see `device_here`.
 
     Raises:
-        InputError: if the device does not exist here.
+        InputError: if the device does not exist here, or cannot be used.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(device_here(name))
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta`, for one, keeps no values
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} cannot be used here: {first_line(error)}") from None
     return device
