@@ -32,7 +32,7 @@ FEW = 4
 """Positions up to which every strategy is tried, and the network with the most exits is exported: both take long."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
-    bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "LOCAL_STEPS": 0, "WHOLE_SPACE": 16},
+    bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "MOST_NEIGHBORS": 16, "WHOLE_SPACE": 16},
     curve_value: {"MOST_IN_ALL_SUBSETS": 4, "SUBSETS_OF_MORE": 17, "RANDOM_THRESHOLDS": 8, "CURVE_SAMPLES": 8},
     best_predicted: {"POPULATION": 32, "MUTANTS": 8, "CHILDREN": 8, "GENERATIONS": 2, "SWEEPS": 0, "DRAWS": 16},
     nsga2: {"GENERATIONS": 3},
