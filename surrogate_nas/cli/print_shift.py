@@ -71,7 +71,8 @@ def show(shift: Shift) -> None:
         )
         rows.append(marked(cells, QUANTITIES, [b.limit.name for b in row.broken]))
     point = shift.solution.operating_point
-    title = f"{shift.solution.record.id} at {point}, limits: {shift.limits}"
+    at = f" at {point}" if str(point) else ""  # a network of one stage has no thresholds
+    title = f"{shift.solution.record.id}{at}, limits: {shift.limits}"
     note = f"{clean.n} test images; thresholds were chosen on clean tune images and stay as they are"
     print_table(title, COLUMNS, rows, with_legend(note, rows))
     console.print(

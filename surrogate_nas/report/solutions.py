@@ -1,6 +1,7 @@
 """The section on the front: the solutions, or the one nearest to the limits."""
 
 from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
 from itertools import groupby
 
 import numpy as np
@@ -143,5 +144,15 @@ def excess_lines(solution: Solution, limits: Limits) -> list[str]:
 def _excess_line(broken: BrokenLimit) -> str:
     row, value, cap = broken.limit, broken.value, broken.cap
     if row.unit == "fraction":
-        return f"{row.words}: {percent(value)}, {100 * (cap - value):.1f} points below the floor of {percent(cap)}"
+        below = f"{100 * (cap - value):.1f} points below the floor of {percent(cap)}"
+        return f"{row.words}: {percent(_floored(value))}, {below}"
     return f"{row.words}: {kept_text(value, floor=row.floor)}, {percent(broken.by)} over the limit of {exact_text(cap)}"
+
+
+def _floored(share: float) -> float:
+    """A share in whole tenths of a percent, rounded down: as a floor, the text of it is kept.
+
+    >>> _floored(0.8669), _floored(0.29), _floored(0.955)
+    (0.866, 0.29, 0.955)
+    """
+    return float(Decimal(repr(float(share))).quantize(Decimal("0.001"), rounding=ROUND_FLOOR))

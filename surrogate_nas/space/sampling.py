@@ -106,6 +106,7 @@ class _Draws:
     def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
         """(n, G) rows; at least `least` if there are no more, or if not `patient` and they are rare."""
         rows: list[Ints] = []
+        least = n if least is None else least
         for count, batch in enumerate(self._batches(), 1):
             new = self.new(batch, n - len(rows))
             rows += new
@@ -113,9 +114,11 @@ class _Draws:
                 return np.stack(rows)
             if rows and not patient and (not new or count >= QUICK_BATCHES):
                 break
-        if len(rows) < (n if least is None else least):
+            if len(rows) < least and len(self.taken) >= self.space.size:  # no draw can find another
+                break
+        if len(rows) < least:
             raise InputError(
-                f"only {len(rows)} of {n if least is None else least} new architectures of space "
+                f"only {len(rows)} of {least} new architectures of space "
                 f"{self.space.spec.name!r} were found within {self.limits}; smallest found: {self._smallest()}"
             )
         return np.stack(rows)

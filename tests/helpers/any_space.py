@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.exits.choosing import METHODS
 from surrogate_nas.exits.limits import Limits
@@ -23,23 +25,19 @@ from surrogate_nas.search.evolutionary import nsga2
 from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.search.strategy import History, propose
 from surrogate_nas.settings import STRATEGY_NAMES, StrategyName
+from surrogate_nas.space import moves
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.study import Study
-from surrogate_nas.surrogates import gp
+from surrogate_nas.surrogates import gp, targets
 
 CLASSES = 3
 FEW = 4
-"""Positions up to which every strategy is tried, and the network with the most exits is exported: both take long."""
+"""Positions up to which every strategy is tried, the report is written, and the network with the most exits exported:
+these take long."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
-    bayesian: {
-        "POOL_SAMPLES": 16,
-        "POOL_MUTANTS": 8,
-        "POOL_CHILDREN": 8,
-        "CLIMBERS": 1,
-        "MOST_NEIGHBORS": 8,
-        "WHOLE_SPACE": 16,
-    },
+    targets: {"GRID_SIZE": 8},
+    bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "MOST_NEIGHBORS": 16, "WHOLE_SPACE": 16},
     curve_value: {"MOST_IN_ALL_SUBSETS": 4, "SUBSETS_OF_MORE": 17, "RANDOM_THRESHOLDS": 8, "CURVE_SAMPLES": 8},
     best_predicted: {"POPULATION": 32, "MUTANTS": 8, "CHILDREN": 8, "GENERATIONS": 2, "SWEEPS": 0, "DRAWS": 16},
     nsga2: {"GENERATIONS": 3},
@@ -79,6 +77,8 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         path / "study", data=images(space["image_sizes"][0]), space=path / "space.yaml", recipe=recipe, **given
     )
     with study:
+        if study.space.positions > FEW:
+            study.trainer.collect_architectures([_with_one_exit(study)])
         records = study.run()
         assert [r.failure for r in records] == [None] * 9
         _curves_and_predictions(study)
@@ -86,9 +86,17 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         _strategies(study, STRATEGY_NAMES if few else ("aebnas", "nsga2"))
         fewest, *_, most = sorted(records, key=lambda r: len(r.architecture.exit_positions))
         _thresholds(study, most.id)
-        write_report(study)
+        if few:
+            write_report(study)
         exported = export_network(study, (most if few else fewest).id, Limits(), rungs=3)
         _exported(study, exported.folder)
+
+
+def _with_one_exit(study: Study) -> Architecture:
+    """A network of the space with its first exit alone, before the last."""
+    drawn = study.space.architectures(moves.sample(study.space.genes, 256, np.random.default_rng(0)))
+    some = next(a for a in drawn if a.branches[0] is not None)
+    return replace(some, branches=(some.branches[0], *[None] * (study.space.positions - 2)))
 
 
 def _curves_and_predictions(study: Study) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,15 @@ def test_excesses_name_the_limits_that_are_missed_and_no_other(contents: Content
     assert [line.split(":")[0] for line in lines] == ["expected MACs", "accuracy"]
     assert "100.0\N{NO-BREAK SPACE}% over" in lines[0]
     assert excess_lines(solution, Limits()) == []
+
+
+def test_the_accuracy_in_an_excess_is_a_floor_that_its_network_keeps(contents: Contents) -> None:
+    for accuracy in (0.8669, 0.29, 0.57, 0.955, 2 / 3):
+        tune = replace(contents.front[0].tune, accuracy=accuracy)
+        [line] = excess_lines(replace(contents.front[0], tune=tune), Limits(min_accuracy=1.0))
+        shown = Decimal(re.findall(r"[0-9.]+", line)[0]) / 100
+        assert tune.broken(Limits(min_accuracy=float(shown))) == []
+        assert 0 <= accuracy - float(shown) < 0.001
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)

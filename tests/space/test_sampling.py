@@ -9,10 +9,12 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space import moves, sampling
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits, untaken
 from surrogate_nas.space.costs import costing_for
+from surrogate_nas.space.genes import Genes
 from surrogate_nas.space.sampling import BATCH, SamplingName, sample_within
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
@@ -161,3 +163,19 @@ def test_limits_that_nothing_keeps_name_the_smallest_costs() -> None:
         sample_within(
             problem().space, 5, Costing(outputs.SHAPE), Limits(max_params=10), np.random.default_rng(0), set()
         )
+
+
+def test_no_more_is_drawn_once_all_of_a_space_is_taken(
+    user_space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def counted(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
+        drawn.append(n)
+        return sample(genes, n, rng)
+
+    sample = moves.sample
+    monkeypatch.setattr(moves, "sample", counted)
+    with pytest.raises(InputError, match=f"only {user_space.size} of {user_space.size + 2} new"):
+        sample_within(user_space, user_space.size + 2, Costing(SHAPE), Limits(), np.random.default_rng(0), set())
+    assert sum(drawn) <= 4 * BATCH
