@@ -103,6 +103,7 @@ def differences(
     return ExitPredictions.by_network(network, policy, (), images), ExitPredictions.by_export(exported, images)
 
 
+@pytest.mark.slow
 def test_pieces_say_what_a_network_with_gates_says(tmp_path: Path) -> None:
     network = EarlyExitNetwork(Architecture.parse(GATED), ImageShape(1, 8, 10))
     expected, actual = differences(network, tmp_path, 300, "cumulative_gate")

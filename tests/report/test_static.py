@@ -44,6 +44,7 @@ def test_drawings_are_svg_without_a_date(figures: dict[str, bytes]) -> None:
         assert b"dc:date" not in figures[name]
 
 
+@pytest.mark.slow
 def test_drawing_leaves_matplotlib_as_it_was(contents: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 31.0)
     before = dict(matplotlib.rcParams)

@@ -101,6 +101,7 @@ def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
     assert "6 passed, 0 FAILED, 0 skipped" in text
 
 
+@pytest.mark.slow
 def test_other_weights_are_found_out_and_what_the_time_does_not_suffice_for_is_listed(
     check: Callable[..., Outcome], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +151,7 @@ def run_without(*names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_it_needs_neither_surrogates_nor_what_draws_or_prints() -> None:
     process = run_without(*NOT_NEEDED)
     assert (process.returncode, process.stderr) == (0, "")

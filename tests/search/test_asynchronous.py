@@ -73,6 +73,7 @@ def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:
     assert not study.archive.pending()
 
 
+@pytest.mark.slow
 def test_options_of_the_search_are_kept_and_bad_ones_change_nothing(command: Command, tmp_path: Path) -> None:
     path, fast = tmp_path / "study", ["--epochs", 1, "--budget", 8, "--initial", 8, "--workers", 2]
     code, _, _ = command("run", path, *fast, "--strategy", "nsga2", "--no-repeats", "--asynchronous", "--json")

@@ -91,6 +91,7 @@ def test_a_search_resumed_after_a_round_makes_the_same_proposals(limited: tuple[
     assert [r.proposal for r in resumed] == [r.proposal for r in records]
 
 
+@pytest.mark.slow
 def test_a_floor_that_nothing_known_meets_is_still_searched_for() -> None:
     limits = {"max_macs": 3e4, "min_accuracy": 1.0}
     task = problem(budget=18, initial=16, batch=2, limits=limits)

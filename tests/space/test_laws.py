@@ -115,6 +115,7 @@ def test_a_law_that_is_broken_is_told_with_a_counterexample(
     assert violations[0].counterexample.startswith("stem-")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(mapping=mappings())
 def test_every_law_holds_in_spaces_of_a_users_own(mapping: dict[str, Any]) -> None:

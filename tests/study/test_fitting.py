@@ -129,6 +129,7 @@ def test_another_build_of_a_library_uses_a_fit_and_another_release_does_not(
         assert (stored(study) is not None) == known
 
 
+@pytest.mark.slow
 def test_another_kind_of_processor_uses_a_fit(study: Study) -> None:
     """OpenBLAS has sums in another order for it, by which targets differ in their last bits."""
     encoding = str(study.space.sample(1, np.random.default_rng(0))[0])

@@ -143,6 +143,7 @@ def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, 
     assert np.mean((accuracy >= predicted.accuracy.low) & (accuracy <= predicted.accuracy.high)) > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gp", "xgb", "stack", "size"])
 def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(kind: str) -> None:
     costing = Costing(SHAPE)
@@ -184,6 +185,7 @@ def test_thresholds_for_a_budget_are_predicted_to_keep_it_where_any_do(
     assert within[cheapest <= 0.8 * cap].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_fitting_again_predicts_the_same(fitted: FittedSurrogate, design: DesignMatrix, unseen: Candidates) -> None:
     again = fit_surrogate(design, tune_exits(RECORDS), fitted.predictor.kind, seed=0).predictor
     assert (again.posterior(unseen)[0] == fitted.predictor.posterior(unseen)[0]).all()
@@ -241,6 +243,7 @@ def test_earlier_fits_are_removed_and_folders_of_the_user_are_not(fitted: Fitted
     assert len(list(tmp_path.iterdir())) == len(users) + 1
 
 
+@pytest.mark.slow
 def test_auto_takes_the_stack_unless_another_is_clearly_ahead(design: DesignMatrix) -> None:
     chosen = fit_surrogate(design, tune_exits(RECORDS), "auto", seed=0)
     tau = {v.kind: v.accuracy.tau for v in chosen.validations}

@@ -316,6 +316,7 @@ def test_phases_never_go_back() -> None:
         assert all(before <= after for before, after in pairwise(used))
 
 
+@pytest.mark.slow
 def test_training_with_the_nachos_loss_keeps_the_budget_it_was_given(digits: Splits) -> None:
     """By the gates' own probabilities, on training images."""
     spent = {}
