@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from surrogate_nas import Study
 from surrogate_nas.archive.record import Proposal, Record
