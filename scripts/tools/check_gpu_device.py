@@ -22,7 +22,7 @@ from surrogate_nas.foundation.errors import line_of
 from surrogate_nas.training import training as train
 from surrogate_nas.training.executors.jobs import Job
 from surrogate_nas.training.executors.processes import InProcess
-from surrogate_nas.training.precision import autocast
+from surrogate_nas.training.precision import autocast, repeatable
 from surrogate_nas.training.recipe import Precision, Recipe
 
 WARMING_UP_IMAGES, COMPARED_IMAGES = 512, 500
@@ -69,8 +69,6 @@ def output_differences(
         precision: on the device; on the CPU it is float32.
         perturb: noise on the device's weights, as a share of their deviation; above 0 the comparison has to fail.
     """
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
     splits, where = split(store.load(data), 0), torch.device(device)
     some = splits.train[np.arange(min(len(splits.train), WARMING_UP_IMAGES))]
     images = torch.from_numpy(splits.test.images[:COMPARED_IMAGES])
@@ -79,7 +77,7 @@ def output_differences(
         network = train.build(Architecture.parse(text), splits, 10, 0, torch.device("cpu"))
         train.fit(network, some, Recipe(epochs=1), 0, flips=False)  # else all logits are alike
         twin = deepcopy(network).to(where)
-        with torch.no_grad():
+        with torch.no_grad(), repeatable():
             _perturb(twin, perturb)
             here = network.eval()(images)
             with autocast(where, precision):

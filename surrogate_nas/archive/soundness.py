@@ -1,4 +1,4 @@
-"""What stored proposals, records and outputs must be: SQLite keeps values of any type, and files get damaged."""
+"""Checks of stored proposals, records and outputs: SQLite keeps values of any type, and files get damaged."""
 
 import math
 from collections.abc import Mapping, Sequence

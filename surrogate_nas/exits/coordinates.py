@@ -18,7 +18,7 @@ SUBSETS = 8
 
 
 class Scored(Protocol):
-    """What is needed of `Exits`."""
+    """The part of `Exits` that the search needs."""
 
     @property
     def policy(self) -> PolicyName:

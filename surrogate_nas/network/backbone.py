@@ -162,7 +162,7 @@ def _check_modes(training: fx.Graph, evaluation: fx.Graph) -> None:
 
 
 def _call(node: fx.Node) -> str:
-    """What a node computes and of what, without its own name and its number of users."""
+    """Operation and arguments of a node, without its own name and its number of users."""
     return str(node.format_node()).rpartition("] = ")[2]
 
 

@@ -64,10 +64,7 @@ def create(
     Raises:
         InputError: naming the value got and those allowed.
     """
-    if (path / ARCHIVE).exists():
-        raise InputError(f"{path} is a study already; allowed: to open it, or a folder that does not exist or is empty")
-    if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
-        raise InputError(f"{path} is not a study, and not an empty folder to make one in")
+    _require_free(path)
     require_seed(seed)
     if isinstance(space, Mount):
         space.check()
@@ -93,19 +90,32 @@ def create(
         test_share=dataset.test_share,
         source_stamp=stamp,
     )
+    return _write(path, header, dataset, settings, table)
+
+
+def _write(path: Path, header: Header, data: Dataset, settings: Settings, table: CostTable | None) -> Home:
+    """Write the files of a study, the archive last."""
     try:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         with StudyLock(path).hold():
             for name in WRITTEN:
                 for leftover in left_beside(path / name):
                     leftover.unlink()
-            store.save(dataset, path / DATA)
+            store.save(data, path / DATA)
             settings.save(path / SETTINGS)
             if table is not None:
                 table.write(path / COSTS)
             return Home(path, Archive.create(path / ARCHIVE, header), settings)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _require_free(path: Path) -> None:
+    """Raise `InputError` for a folder in which no study can be made."""
+    if (path / ARCHIVE).exists():
+        raise InputError(f"{path} is a study already; allowed: to open it, or a folder that does not exist or is empty")
+    if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
+        raise InputError(f"{path} is not a study, and not an empty folder to make one in")
 
 
 def _check(

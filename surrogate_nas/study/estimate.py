@@ -56,7 +56,7 @@ class Plan:
     device: str | None = None
     """Where they run; `None` if another machine decides."""
     gpu: GpuNeed | None = None
-    """Of a GPU of this machine, if they run on one."""
+    """Memory that they need of this machine's GPU, if they run on one."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":

@@ -49,9 +49,8 @@ class Home:
             raise InputError(f"no study at {path}")
         settings = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         home = cls(path, Archive.open(path / ARCHIVE), settings)
-        if (
-            older := settings.recipe.older
-        ).fidelity in home.archive.fidelities():  # networks of an older version are there
+        older = settings.recipe.older
+        if older.fidelity in home.archive.fidelities():  # an older version trained networks here
             home.settings = settings.model_copy(update={"recipe": older})
         home._require_fidelity(home.settings)
         return home

@@ -35,7 +35,7 @@ class Trainer:
     def __init__(self, home: Home, images: StudyImages) -> None:
         self.home, self.images = home, images
         self._deadline: Deadline | None = None
-        """Of the block `at_work` that is being run."""
+        """Deadline of the `at_work` block that is being run."""
         self.on_record: Callable[[Record], None] = lambda record: None
         """Called with each record, with its outputs, once it is stored."""
 

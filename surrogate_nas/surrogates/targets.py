@@ -15,6 +15,9 @@ SMALLEST_SIGNAL = 2.0
 """Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
 FEWEST_ARCHITECTURES = 2
 """Fewest architectures with an exit from which its coefficients are learned: of one, nobody knows how others differ."""
+UNLEARNED_SD = 2**0.5 * PRIOR_SD
+"""Standard deviation of a network's coefficients at an exit that is not learned: the exit deviates from the others as a
+network does from its exit, and the network from the exit."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +63,7 @@ class Targets:
             Yvar=np.where(target_defined, variance, np.inf),
             center=center,
             rotation=rotation,
-            prior_sd=np.where(unlearned, PRIOR_SD, 0.0),
+            prior_sd=np.where(unlearned, UNLEARNED_SD, 0.0),
         )
 
 

@@ -17,7 +17,7 @@ SHIFT_SHARE = 1 / 8  # of the image's side: 4 pixels at 32, as usual for CIFAR; 
 
 
 class Draw(NamedTuple):
-    """What is drawn for a batch of n images; `None` for what the recipe does without."""
+    """Random choices for a batch of n images; `None` for those that the recipe does without."""
 
     offset: Tensor | None = None
     """(2, n, 1) rows and columns by which images are shifted."""

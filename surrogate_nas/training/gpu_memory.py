@@ -27,7 +27,7 @@ def gpu_memory(data: int, weights: int, layers: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class GpuNeed:
-    """What each training needs of a GPU, and what is free."""
+    """GPU memory that each training needs, and that is free."""
 
     memory: int
     """Bytes of GPU memory that each training uses, approximately."""

@@ -32,13 +32,15 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, GPUs compute float32 without TF32's shorter mantissas, by cuDNN's deterministic algorithms.
-
-    Other devices are not concerned.
-    """
-    cudnn = torch.backends.cudnn
+    """Inside, GPUs compute float32 without TF32's shorter mantissas, by cuDNN's deterministic algorithms, whatever the
+    process is set to."""
+    cudnn, before = torch.backends.cudnn, torch.get_float32_matmul_precision()
     with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def warn_if_emulated(device: torch.device, precision: Precision) -> None:

@@ -148,7 +148,7 @@ class Recipe(Config):
 
     @property
     def older(self) -> "Recipe":
-        """What older versions trained by where the recipe names no field that came later."""
+        """The recipe of older versions, where this one names no field that came later."""
         if self.loss.kind != "nachos":
             return self
         return self.model_copy(update={"loss": self.loss.model_copy(update=_OLDER_NACHOS)})

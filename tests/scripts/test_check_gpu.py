@@ -151,7 +151,6 @@ def run_without(*names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_it_needs_neither_surrogates_nor_what_draws_or_prints() -> None:
     process = run_without(*NOT_NEEDED)
     assert (process.returncode, process.stderr) == (0, "")

@@ -133,17 +133,34 @@ def test_the_loss_of_a_step_on_a_gpu_needs_nothing_of_the_cpu(
 # ---------------------------------------------------------------------- real float32
 
 
-def test_float32_is_float32_and_cudnn_is_deterministic_while_a_network_is_trained_or_measured(data: Splits) -> None:
-    cudnn, seen = torch.backends.cudnn, set[tuple[bool, bool, bool]]()
-    before = (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+@pytest.fixture
+def with_tf32() -> Iterator[None]:
+    """As a user's script may ask for."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("with_tf32")
+def test_float32_is_float32_and_cudnn_is_deterministic_while_a_network_is_trained_or_measured(
+    data: Splits,
+) -> None:
+    cudnn, seen = torch.backends.cudnn, set[tuple[bool, bool, bool, str]]()
+
+    def flags() -> tuple[bool, bool, bool, str]:
+        return cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.get_float32_matmul_precision()
+
+    before = flags()
     network = train.build(Architecture.parse(GATED), data, 10, 0, CPU)
     conv = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-    conv.register_forward_hook(lambda *_: seen.add((cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)))
+    conv.register_forward_hook(lambda *_: seen.add(flags()))
     for _ in train.epochs(network, data.train, recipe_of(), 0, flips=False):
-        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before
+        assert flags() == before
     train.held_out_outputs(network, data)
-    assert seen == {(False, True, False)}
-    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before
+    assert before[-1] != "highest"
+    assert seen == {(False, True, False, "highest")}
+    assert flags() == before
 
 
 def test_a_gpu_without_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

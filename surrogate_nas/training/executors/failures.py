@@ -1,4 +1,4 @@
-"""What an error of a training says: the failure of its record, and whether this process can go on."""
+"""Classify the errors of trainings: the failure of the record, and whether this process can go on."""
 
 import torch
 

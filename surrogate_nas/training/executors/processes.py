@@ -78,7 +78,7 @@ class Running:
     watch: Watch
     process: BaseProcess
     receiver: Connection
-    """Of its messages."""
+    """Receiving end of the pipe that it sends messages through."""
     had_company: bool
     """Whether another training has run beside it at any time."""
 

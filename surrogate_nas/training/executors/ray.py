@@ -68,7 +68,7 @@ class Trial:
     node: str | None = None
     """The one that it runs on, or was lost with."""
     watch: Watch = field(init=False)
-    """Of its present worker."""
+    """Clock and progress of its present worker."""
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.job)
