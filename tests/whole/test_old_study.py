@@ -258,7 +258,10 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_it_is_read_where_nothing_can_be_written(read_only: Path, command: Command) -> None:
-    require({"problems": []}, answered(command, "archive", "validate", read_only))
+    document = answered(command, "archive", "validate", read_only)
+    require({"problems": []}, document)
+    (remark,) = document["remarks"]
+    assert "half precision" in remark
     assert [s.record.id for s in Study.open(read_only).front()] == [s["id"] for s in HELD["front"]]
     (answer,) = answered(
         command, "query", read_only, "--encoding", HELD["queries"][1]["encoding"], "--thresholds", str(POINT)
