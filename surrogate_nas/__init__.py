@@ -4,9 +4,11 @@ The public names are imported when they are first used, so that importing the pa
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surrogate_nas.api import Study
     from surrogate_nas.architecture.architecture import Architecture
     from surrogate_nas.archive.archive import Archive
     from surrogate_nas.archive.record import Record
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from surrogate_nas.network.network import EarlyExitNetwork
     from surrogate_nas.settings import Settings
     from surrogate_nas.space.space import SearchSpace
-    from surrogate_nas.study.study import Study
     from surrogate_nas.training.recipe import Recipe
 
 _HOMES = {
@@ -32,7 +33,7 @@ _HOMES = {
     "Record": "archive.record",
     "SearchSpace": "space.space",
     "Settings": "settings",
-    "Study": "study.study",
+    "Study": "api",
     "mount": "network.backbone",
 }
 
@@ -53,7 +54,13 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, *globals()])
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("surrogate-nas")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

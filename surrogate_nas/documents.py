@@ -1,7 +1,7 @@
 """JSON documents of commands and the server."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.finals import Final, RankAgreement
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
-    from surrogate_nas.study.study import Study
+    from surrogate_nas.study.solutions import Solutions
     from surrogate_nas.study.verification import Verification
     from surrogate_nas.surrogates.fit import FittedSurrogate
 
@@ -44,45 +44,45 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
     }
 
 
-def front_document(study: "Study", page: Path) -> dict[str, Any]:
+def front_document(solutions: "Solutions", page: Path) -> dict[str, Any]:
     """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
-    records, front, limits = study.archive.records(), study.front(), study.settings.limits
+    home, front, limits = solutions.home, solutions.front(), solutions.limits
+    records = home.archive.records()
     return {
-        "study": str(study.path),
+        "study": str(home.path),
         "report": str(page),
         "limits": limits.model_dump(),
         "trainings": len(records),
         "searched": sum(r.proposal.origin == "search" for r in records),
         "failed": sum(r.failure is not None for r in records),
-        "hypervolume": study.hypervolume()[-1],
+        "hypervolume": solutions.hypervolume()[-1],
         "front": [solution_document(s, limits) for s in front],
-        "nearest": None if front else solution_document(study.nearest(), limits),
+        "nearest": None if front else solution_document(solutions.nearest(), limits),
     }
 
 
 def finals_document(
-    study: "Study",
+    solutions: "Solutions",
     finals: Sequence["Final"],
     agreement: "RankAgreement | None",
-    budgets: Sequence[float],
+    within: Mapping[float, Sequence["Final"]],
     page: Path | None,
 ) -> dict[str, Any]:
     """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
     the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
-    limits, objective = study.settings.limits, study.settings.objective
+    settings, limits = solutions.home.settings, solutions.limits
     within_budgets = {}
-    for budget in budgets:
-        budget_limits = limits.with_budget(objective, budget)
-        within = study.finals(budget_limits)
-        within_budgets[_key(budget)] = final_document(within[0], budget_limits) if within else None
+    for budget, affordable in within.items():
+        budget_limits = limits.with_budget(settings.objective, budget)
+        within_budgets[_key(budget)] = final_document(affordable[0], budget_limits) if affordable else None
     return {
-        "study": str(study.path),
+        "study": str(solutions.home.path),
         "report": None if page is None else str(page),
         "limits": limits.model_dump(),
-        "recipe": study.settings.full_recipe.model_dump(),
-        "search_recipe": study.settings.recipe.model_dump(),
+        "recipe": settings.full_recipe.model_dump(),
+        "search_recipe": settings.recipe.model_dump(),
         "finals": [final_document(f, limits) for f in finals],
-        f"within_{on_expected(objective).name}": within_budgets,
+        f"within_{on_expected(settings.objective).name}": within_budgets,
         "ranking": None if agreement is None else {"tau": agreement.tau, "networks": agreement.n},
     }
 
@@ -162,9 +162,9 @@ def calibration_document(exits: Sequence["ExitCalibration"]) -> list[dict[str, A
     ]
 
 
-def curve_document(study: "Study", id: str) -> list[dict[str, Any]]:
+def curve_document(solutions: "Solutions", record: Record) -> list[dict[str, Any]]:
     """A network's accuracy–MACs curve on tune, cheapest first."""
-    curve = study.exits(study.archive.find(id), "tune").curve
+    curve = solutions.views.tune(record).curve
     return [
         {
             "thresholds": str(OperatingPoint.from_array(t)),

@@ -1,8 +1,9 @@
 """The settings of a study: everything in `config.yaml`, validated."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -27,6 +28,38 @@ SURROGATE_NAMES = ("auto", *get_args(SurrogateName))
 StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ExecutorName = Literal["processes", "ray"]
+
+
+class SettingsFields(TypedDict, total=False):
+    """Keys of a mapping with settings; `limits`, `recipe` and `final` may be mappings, of which the rest stays."""
+
+    budget: int
+    initial: int
+    sampling: SamplingName
+    batch: int
+    limits: Limits | Mapping[str, float | str | None]
+    recipe: Recipe | Mapping[str, Any]
+    final: Recipe | Mapping[str, Any] | None
+    surrogate: str
+    strategy: str
+    repeats: bool
+    asynchronous: bool
+    stream: int
+    policy: PolicyName | None
+    temperature: bool
+    charge_heads: ChargeHeads | None
+    objective: Objective
+    data_root: str | Path | None
+    download: bool
+    workers: int | None
+    executor: ExecutorName
+    ray_address: str | None
+    gpus_per_trial: float | None
+    max_memory_gb: float | None
+    keep: KeepName
+    device: str
+    cost_table: str | Path | None
+    max_hours: float | str | None
 
 
 class Settings(Config):
@@ -168,6 +201,6 @@ class Settings(Config):
         for name, value in changes.items():
             value_before = values.get(name)
             values[name] = (
-                {**value_before, **value} if isinstance(value_before, dict) and isinstance(value, dict) else value
+                {**value_before, **value} if isinstance(value_before, dict) and isinstance(value, Mapping) else value
             )
         return parse(Settings, values, "settings")

@@ -13,15 +13,15 @@ from filelock import FileLock
 from hypothesis import settings
 
 from surrogate_nas import cli, datasets
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.export.folder import EXPORTS, export_network
+from surrogate_nas.export.folder import EXPORTS
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset, preset_names
-from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates import switching
 from tests.helpers.outputs import SMALL_STUDY
 
@@ -145,7 +145,7 @@ def exporting(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     def make(path: Path) -> None:
         study = Study.open(shutil.copytree(study_path, path))
         network = next(r.id for r in study.records() if len(r.architecture.exit_positions) == 3)
-        export_network(study, network, Limits(), rungs=5)
+        study.export(network, limits=Limits(), rungs=5)
         study.archive.close()
 
     path = made_once("exporting", make, tmp_path_factory)

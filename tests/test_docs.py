@@ -23,8 +23,8 @@ import typer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from surrogate_nas.api import Study
 from surrogate_nas.cli import app
-from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates.training_set import TrainingSet
 from tests.conftest import Command
 

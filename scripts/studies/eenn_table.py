@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from surrogate_nas import datasets
+from surrogate_nas.api import Study
 from surrogate_nas.archive.record import Proposal
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.foundation.errors import InputError, JobError
@@ -26,7 +27,6 @@ from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.search.tabular.writing import export
 from surrogate_nas.space import moves
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.study import Study
 
 SPACE = Path(__file__).parents[2] / "data" / "eenn-cifar10" / "space.yaml"
 EACH_TRAIN, EACH_TEST = 2000, 200

@@ -79,7 +79,7 @@ def main() -> None:
 def policies(study: Study, record: Record, budget: float) -> Line:
     """Figures of each exit policy at its best thresholds on tune within a budget."""
     try:
-        solutions = study.compare_policies(record.id, Limits(max_macs=budget))
+        solutions = study.policies(record.id, Limits(max_macs=budget))
     except JobError:
         return {}
     best = {}

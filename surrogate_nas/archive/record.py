@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Outputs
+from surrogate_nas.foundation.display import displayed_by
 
 Origin = Literal["initial", "search", "user", "baseline", "final"]
 Group = Literal["search", "baseline", "final"]
@@ -57,7 +58,17 @@ class Proposal:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda r: {
+        "id": r.id,
+        "origin": r.proposal.origin,
+        "architecture": str(r.architecture),
+        "tune accuracy": r.accuracy,
+        "failure": r.failure and r.failure.kind,
+        "seconds": r.seconds,
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """A proposal and the result of its training."""
 
@@ -79,3 +90,8 @@ class Record:
     def architecture(self) -> Architecture:
         """The trained architecture."""
         return self.proposal.architecture
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy of the last exit on all tune images; `None` for a failure, and for a record without its outputs."""
+        return None if self.outputs is None else float(self.outputs.tune.right[-1].mean())

@@ -1,11 +1,8 @@
-"""Output of commands, as JSON or for people, and errors for missing extras."""
+"""Output of commands, as JSON or for people."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from surrogate_nas.foundation.errors import JobError
+from collections.abc import Callable
 
 
 def answer(document: object, as_json: bool, show: Callable[[], object]) -> None:
@@ -14,12 +11,3 @@ def answer(document: object, as_json: bool, show: Callable[[], object]) -> None:
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         show()
-
-
-@contextmanager
-def require_extra(extra: str) -> Iterator[None]:
-    """Turn a failed import inside the block into a `JobError` that says how to install the extra."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise JobError(f'{error.name} is not installed: pip install "surrogate-nas[{extra}]"') from None

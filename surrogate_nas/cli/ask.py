@@ -28,9 +28,9 @@ def fit(
 ) -> None:
     """Fit surrogates to the archive and judge them on networks they never saw."""
     home = open_study(study, changes_of(locals()))
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_predictions import print_fit
     from surrogate_nas.documents import fit_document
-    from surrogate_nas.study.study import Study
 
     result = Study(home).fit(again=again)
     answer(fit_document(result), as_json, lambda: print_fit(result))

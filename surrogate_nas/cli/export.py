@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from surrogate_nas.cli.answer import answer, require_extra
+from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
@@ -17,6 +17,7 @@ from surrogate_nas.cli.options import (
     takes_limits,
 )
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.extras import require_extra
 
 app = typer.Typer()
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an exported network.")]
@@ -41,12 +42,10 @@ def export(
     Limits are for its default setting, and replace the study's.
     """
     home = open_study(study, {})
-    with require_extra("export"):
-        from surrogate_nas.export.folder import export_network
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_exports import export_document, print_export
-    from surrogate_nas.study.study import Study
 
-    export_result = export_network(Study(home), network, limits_of(limits, home), output, rungs)
+    export_result = Study(home).export(network, output, limits=limits_of(limits, home), rungs=rungs)
     answer(export_document(export_result), as_json, lambda: print_export(export_result))
 
 

@@ -45,18 +45,18 @@ def finalize(
 ) -> None:
     """Train the networks of the front, or those named, at full fidelity with several seeds."""
     home = open_study(study, changes_of({**locals(), "epochs": None}), wait)
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_finals
     from surrogate_nas.documents import finals_document
-    from surrogate_nas.report.writing import write_report
     from surrogate_nas.study.finals import RankAgreement
-    from surrogate_nas.study.study import Study
     from surrogate_nas.training.recipe import changed
 
     settings, whole = home.settings, Study(home)
     full = changed(settings.full_recipe, recipe, epochs) if recipe is not None or epochs is not None else None
     finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
-    page = write_report(whole)
-    document = finals_document(whole, finals, RankAgreement.of(finals), at or [], page)
+    page, limits = whole.report(), home.settings.limits
+    within = {budget: whole.finals(limits.with_budget(settings.objective, budget)) for budget in at or []}
+    document = finals_document(whole.solutions, finals, RankAgreement.of(finals), within, page)
     answer(document, as_json, lambda: print_finals(document))
 
 
@@ -75,9 +75,9 @@ def verify(
 ) -> None:
     """Train the networks of the front, or those named, again with other seeds: how much of the front was luck."""
     home = open_study(study, changes_of(locals()), wait)
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_verification
     from surrogate_nas.documents import verification_document
-    from surrogate_nas.study.study import Study
 
     document = verification_document(Study(home).verify(networks or [], seeds=seeds), home.settings.limits)
     answer(document, as_json, lambda: print_verification(document))
@@ -92,9 +92,9 @@ def baselines(
 ) -> None:
     """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
     home = open_study(study, changes_of(locals()), wait)
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import baseline_rows
-    from surrogate_nas.study.study import Study
 
-    rows = baseline_rows(home.costing, Study(home).train_baselines())
+    rows = baseline_rows(home.costing, Study(home).baselines())
     answer(rows, as_json, lambda: print_records(rows))

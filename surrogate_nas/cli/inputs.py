@@ -9,13 +9,13 @@ from surrogate_nas.cli.options import UserLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
 
 if TYPE_CHECKING:
+    from surrogate_nas.api import Study
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.network.backbone import Mount
     from surrogate_nas.settings import Settings
     from surrogate_nas.study.home import Home
     from surrogate_nas.study.query import Question
-    from surrogate_nas.study.study import Study
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 DRAW = 32_768
@@ -46,11 +46,11 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
 
     `sample` is the number of networks that a command trains instead of the initial sample, whose size it cannot set.
     """
+    from surrogate_nas.api import Study
     from surrogate_nas.settings import Settings
-    from surrogate_nas.space.yaml_files import load_space
     from surrogate_nas.study.creation import create
+    from surrogate_nas.study.opening import require_same
     from surrogate_nas.study.paths import ARCHIVE, SETTINGS
-    from surrogate_nas.study.study import Study
 
     changes = changes_of(options)
     data, space, seed, image_size = (options[name] for name in ("data", "space", "seed", "image_size"))
@@ -74,20 +74,14 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
     if sample is not None:
         _fit_initial_into_budget(changes, study.settings)
     study.home.wait = options["wait"]
-    header = study.archive.header
-    space_option = f"--backbone {mounted_backbone.reference}" if mounted_backbone else f"--space {space}"
-    same = (
-        mounted_backbone.is_that_of(header.space)
-        if mounted_backbone
-        else space is None or load_space(space) == header.space
+    require_same(
+        study.images,
+        data=data,
+        space=mounted_backbone or space,
+        seed=seed,
+        image_size=image_size,
+        flips=options["flips"],
     )
-    if not same:
-        raise InputError(
-            f"study {path} has space {header.space.name}, got {space_option}; that needs a study of its own"
-        )
-    if seed not in (None, header.seed):
-        raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
-    study.images.require_data(data, image_size, options["flips"])
     study.home.update(changes)
     _say_remarks(study.home)
     return study

@@ -11,7 +11,7 @@ from surrogate_nas.foundation.arrays import evenly
 if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.results import Rung, Solution
-    from surrogate_nas.study.study import Study
+    from surrogate_nas.study.solutions import Solutions
 
 POLICY_COLUMNS: dict[str, Quantity | None] = {
     "policy": None,
@@ -24,20 +24,20 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 }
 
 
-def print_front(study: "Study", page: Path) -> None:
+def print_front(solutions: "Solutions", page: Path) -> None:
     """Print the front on the test split, or the solution nearest to the limits."""
-    records, front = study.archive.records(), study.front()
+    records, front = solutions.home.archive.records(), solutions.front()
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
-    why = f" (surrogate-nas archive list {study.path} --failed says why)" if failed else ""
+    why = f" (surrogate-nas archive list {solutions.home.path} --failed says why)" if failed else ""
     console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
-    limits = study.settings.limits
+    limits = solutions.limits
     if front:
-        solutions = [front[i] for i in evenly(len(front), MOST_ROWS)]
-        title = f"Front within {limits} on tune: {len(solutions)} of {len(front)} solutions"
-        _print_solutions(solutions, title, limits)
+        rows = [front[i] for i in evenly(len(front), MOST_ROWS)]
+        title = f"Front within {limits} on tune: {len(rows)} of {len(front)} solutions"
+        _print_solutions(rows, title, limits)
     else:
-        nearest = study.nearest()
+        nearest = solutions.nearest()
         broken = ", ".join(map(str, nearest.tune.broken(limits)))
         console.print(f"No trained network keeps {limits} on tune. The nearest: {broken}.", soft_wrap=True)
         _print_solutions([nearest], "The nearest", limits)

@@ -17,8 +17,7 @@ def report(
 ) -> None:
     """Write report.html, front.csv, and the figures as SVG and PNG."""
     home = open_study(study, {})
-    from surrogate_nas.report.writing import write_report
-    from surrogate_nas.study.study import Study
+    from surrogate_nas.api import Study
 
-    page = write_report(Study(home), output)
+    page = Study(home).report(output)
     answer({"report": str(page), "front": str(page.parent / "front.csv")}, as_json, lambda: typer.echo(page))

@@ -101,13 +101,12 @@ def run(
     whole = open_or_create(study, locals())
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
-    from surrogate_nas.report.writing import write_report
 
     with whole.home.changing():
         whole.trainer.announce()
         whole.run()
-        page = write_report(whole)
-    answer(front_document(whole, page), as_json, lambda: print_front(whole, page))
+        page = whole.report()
+    answer(front_document(whole.solutions, page), as_json, lambda: print_front(whole.solutions, page))
 
 
 @takes_limits

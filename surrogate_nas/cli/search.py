@@ -66,9 +66,9 @@ def search(
     if budget is not None and 0 < budget < home.settings.initial:
         changes["initial"] = budget  # a setting of `run`; here what has been collected is the initial sample
     home.update(changes)
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows
-    from surrogate_nas.study.study import Study
 
     whole = Study(home)
     before = {r.id for r in home.archive.records()}

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from surrogate_nas.cli.answer import require_extra
 from surrogate_nas.cli.options import StudyPath
+from surrogate_nas.foundation.extras import require_extra
 
 app = typer.Typer()
 

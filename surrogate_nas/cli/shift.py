@@ -42,20 +42,16 @@ def shift(
     Limits replace the study's.
     """
     home = open_study(study, {})
+    from surrogate_nas.api import Study
     from surrogate_nas.cli import print_shift
     from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
-    from surrogate_nas.exits.operating_point import OperatingPoint
-    from surrogate_nas.study.study import Study
 
     if output is not None:
         require_output(output, [".csv"])
-    whole, point = Study(home), None
-    if thresholds is not None:
-        user_point = OperatingPoint.parse(thresholds, home.space.positions)
-        point = whole.operating_point(home.archive.find(network), user_point.array())
     kinds = list(CORRUPTIONS) if corruptions is None else _words(corruptions)
     strengths = LEVELS if levels is None else _numbers(levels)
-    result = whole.shift(network, limits_of(limits, home), operating_point=point, corruptions=kinds, levels=strengths)
+    within = limits_of(limits, home)
+    result = Study(home).shift(network, within, thresholds=thresholds, corruptions=kinds, levels=strengths)
     if output is not None:
         print_shift.write(result, output)
     answer(print_shift.document(result), as_json, lambda: print_shift.show(result))

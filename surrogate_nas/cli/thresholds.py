@@ -21,14 +21,14 @@ def tune(
 ) -> None:
     """Choose thresholds of a trained network within limits, by default the study's, without training."""
     home = open_study(study, {})
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_tuned
     from surrogate_nas.documents import curve_document, solution_document
-    from surrogate_nas.study.study import Study
 
     effective_limits = limits_of(limits, home)
     whole = Study(home)
-    solution = whole.tune(network, effective_limits, method)  # type: ignore[arg-type]  # which it checks
-    curve = curve_document(whole, network)
+    solution = whole.tune(network, effective_limits, method=method)  # type: ignore[arg-type]  # which it checks
+    curve = curve_document(whole.solutions, solution.record)
     document = {
         "limits": effective_limits.model_dump(),
         "method": method,
@@ -51,12 +51,12 @@ def ladder(
     For a device that changes them with its load.
     """
     home = open_study(study, {})
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_ladder
     from surrogate_nas.documents import ladder_document
-    from surrogate_nas.study.study import Study
 
     effective_limits = limits_of(limits, home)
-    settings = Study(home).ladder(network, effective_limits, rungs)
+    settings = Study(home).ladder(network, effective_limits, rungs=rungs)
     answer(ladder_document(settings), as_json, lambda: print_ladder(settings, network, effective_limits))
 
 
@@ -72,11 +72,11 @@ def policies(
     Without limits the study's hold.
     """
     home = open_study(study, {})
+    from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_policies
     from surrogate_nas.documents import solution_document
-    from surrogate_nas.study.study import Study
 
     effective_limits = limits_of(limits, home)
-    solutions = Study(home).compare_policies(network, effective_limits)
+    solutions = Study(home).policies(network, effective_limits)
     document = [solution_document(s, effective_limits) for s in solutions]
     answer(document, as_json, lambda: print_policies(solutions, network, effective_limits))

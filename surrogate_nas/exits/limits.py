@@ -7,7 +7,7 @@ table in `limit_table`: a new limit is a row there and a field here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from pydantic import Field
@@ -62,6 +62,21 @@ class BrokenLimit:
 
 def _unset(name: str) -> Any:
     return Field(default=None, description=next(limit.about for limit in LIMITS if limit.name == name))
+
+
+class LimitFields(TypedDict, total=False):
+    """Keys of a mapping with limits; `None` is no limit."""
+
+    max_macs: float | str | None
+    max_worst_macs: float | str | None
+    max_p95_macs: float | str | None
+    max_params: float | str | None
+    max_weight_bytes: float | str | None
+    max_activation_bytes: float | str | None
+    max_cost: float | str | None
+    max_worst_cost: float | str | None
+    max_p95_cost: float | str | None
+    min_accuracy: float | str | None
 
 
 class Limits(Config):

@@ -1,6 +1,7 @@
 """A threshold for each early exit, with the policy and temperatures it belongs to."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,26 @@ class OperatingPoint:
             raise InputError(f"thresholds {text!r}: each is a number in [0, 1] or off") from None
 
     @classmethod
+    def read(
+        cls, thresholds: str | Sequence[float | None], positions: int, policy: PolicyName = "max_softmax"
+    ) -> "OperatingPoint":
+        """Read a text as `parse` does, or a sequence with `None` or infinity for off.
+
+        >>> print(OperatingPoint.read((0.8, None), positions=3))
+        0.8,off
+
+        Raises:
+            InputError: for a wrong number of thresholds, or one that is neither a number in [0, 1] nor off.
+        """
+        if isinstance(thresholds, str):
+            return cls.parse(thresholds, positions, policy)
+        try:
+            texts = ["off" if t is None or t == OFF else repr(float(t)) for t in thresholds]
+        except (TypeError, ValueError):
+            raise InputError(f"thresholds {thresholds!r}: each is a number in [0, 1], or None for off") from None
+        return cls.parse(",".join(texts), positions, policy)
+
+    @classmethod
     def from_array(
         cls, thresholds: Floats, policy: PolicyName = "max_softmax", temperatures: tuple[float, ...] = ()
     ) -> "OperatingPoint":
@@ -68,6 +89,14 @@ class OperatingPoint:
     def array(self) -> Floats:
         """(E − 1,) thresholds with ∞ for off."""
         return np.array([OFF if t is None else t for t in self.thresholds], dtype=np.float64)
+
+    def rounded(self) -> str:
+        """The thresholds to three digits, for a glance.
+
+        >>> OperatingPoint((0.123456, None)).rounded()
+        '0.123,off'
+        """
+        return ",".join("off" if t is None else f"{t:.3g}" for t in self.thresholds)
 
     def __str__(self) -> str:
         return ",".join("off" if t is None else repr(float(t)).removesuffix(".0") for t in self.thresholds)

@@ -32,8 +32,10 @@ from surrogate_nas.foundation.files import new_folder, require_new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.results import Measured
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.weights import load_network
 
 EXPORTS = "exports"
 WEIGHTS, CARD, RUNTIME = "weights.safetensors", "README.md", "runtime.py"
@@ -51,7 +53,12 @@ class Export:
 
 
 def export_network(
-    study: Study, id: str, limits: Limits | None = None, folder: Path | None = None, rungs: int = RUNGS
+    solutions: Solutions,
+    images: StudyImages,
+    record: Record,
+    limits: Limits,
+    folder: Path | None = None,
+    rungs: int = RUNGS,
 ) -> Export:
     """Write a trained network as a folder that runs without this package.
 
@@ -60,31 +67,31 @@ def export_network(
     are moved just far enough from all scores that rounding changes no image's exit.
 
     Args:
-        study: the study that trained the network.
-        id: id of its record.
-        limits: of the default setting; the study's limits by default.
+        solutions: of the study that trained the network.
+        images: of the study.
+        record: of the network.
+        limits: of the default setting.
         folder: a folder that does not exist or is empty; `exports/ID` in the study by default.
         rungs: the largest number of settings beside the default one.
 
     Raises:
-        InputError: if there is no such network, or something is in the folder already.
+        InputError: if something is in the folder already.
         JobError: if no thresholds keep the limits, the weights are gone, or the files compute something else.
     """
-    record = study.archive.find(id)
-    target = folder or study.path / EXPORTS / record.id
+    target = folder or solutions.home.path / EXPORTS / record.id
     require_new_folder(target)
-    network = study.network(record.id)
-    limits = study.settings.limits if limits is None else limits
-    points, default = chosen_points(study, record, limits, rungs)
+    network = load_network(solutions.home, record)
+    points, default = chosen_points(solutions, record, limits, rungs)
     with one_thread():
-        return _Exporting(study, record, network, limits, target).write(points, default)
+        return _Exporting(solutions, images, record, network, limits, target).write(points, default)
 
 
 @dataclass(frozen=True)
 class _Exporting:
     """The steps of one export."""
 
-    study: Study
+    solutions: Solutions
+    study_images: StudyImages
     record: Record
     network: EarlyExitNetwork
     limits: Limits
@@ -97,17 +104,17 @@ class _Exporting:
         return Export(self.target, export.manifest, export.logit_difference)
 
     def _write_into(self, part: Path, points: list[OperatingPoint], default: int) -> Export:
-        study, record = self.study, self.record
+        costing, record = self.solutions.home.costing, self.record
         policy, temperatures = self._policy, points[default].temperatures
         points = [OperatingPoint(point.thresholds, policy, temperatures) for point in points]
         files, exits = self._pieces(part, temperatures)
-        splits = study.splits()
+        splits = self.study_images.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
         labels = {split: images[split].labels for split in SPLITS}
         by_network = self._predictions_by(
             images, partial(ExitPredictions.by_network, self.network, policy, temperatures), "PyTorch"
         )
-        torch_judge = Judge.of(study, record, labels, by_network)
+        torch_judge = Judge.of(costing, record, labels, by_network)
         self._examples(part, files, images["test"], by_network["test"])
         self._save(part, self._manifest(torch_judge, points, default, exits, files))
         by_export = self._predictions_by(
@@ -116,7 +123,7 @@ class _Exporting:
         quantized = record.architecture.bits is not None
         differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
-        judge = Judge.of(study, record, labels, by_export)
+        judge = Judge.of(costing, record, labels, by_export)
         settled = [settle(point, torch_judge, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())
@@ -129,7 +136,7 @@ class _Exporting:
     @property
     def _policy(self) -> PolicyName:
         """The study's exit policy, or the one that replaces it where the network lacks gates."""
-        return self.study.exits(self.record, "tune").policy
+        return self.solutions.views.tune(self.record).policy
 
     def _pieces(self, part: Path, temperatures: Sequence[float]) -> tuple[dict[str, str], list[dict[str, Any]]]:
         """Write every piece; returns the checksums and the files of each exit."""
@@ -142,7 +149,7 @@ class _Exporting:
                     countdown.at(len(files), of)
             exits.append(dict(zip(("segment", "branch"), map(_name, pair), strict=True)))
         self._add(files, part, RUNTIME, Path(runtime.__file__).read_bytes())
-        self._add(files, part, WEIGHTS, self.study.home.checkpoint(self.record.id).read_bytes())
+        self._add(files, part, WEIGHTS, self.solutions.home.checkpoint(self.record.id).read_bytes())
         return files, exits
 
     @staticmethod
@@ -181,9 +188,9 @@ class _Exporting:
         exits: list[dict[str, Any]],
         files: Mapping[str, str],
     ) -> dict[str, Any]:
-        study, architecture, point = self.study, self.record.architecture, points[default]
-        header, cost = study.archive.header, judge.costing.of(architecture)
-        shape, dataset = header.shape, study.images.dataset
+        architecture, point = self.record.architecture, points[default]
+        header, cost = self.solutions.home.archive.header, judge.costing.of(architecture)
+        shape, dataset = header.shape, self.study_images.dataset
         where = list(architecture.exit_positions)
         return {
             "format": FORMAT,
@@ -231,7 +238,7 @@ class _Exporting:
 
     def _limits_of(self, is_default: bool) -> Limits:
         """Limits that a setting is meant to keep; those beside the default one are for other budgets."""
-        return self.limits if is_default else self.limits.with_budget(self.study.settings.objective, None)
+        return self.limits if is_default else self.limits.with_budget(self.solutions.home.settings.objective, None)
 
     @staticmethod
     def _save(part: Path, manifest: dict[str, Any]) -> None:

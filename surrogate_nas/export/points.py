@@ -18,7 +18,7 @@ from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.export.parity import ExitPredictions, clear_of
 from surrogate_nas.foundation.arrays import Array, Floats32
 from surrogate_nas.study.results import Measured
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.solutions import Solutions
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,14 @@ class Judge:
 
     @classmethod
     def of(
-        cls, study: Study, record: Record, labels: Mapping[Split, Labels], predictions: Mapping[Split, ExitPredictions]
+        cls,
+        costing: Costing,
+        record: Record,
+        labels: Mapping[Split, Labels],
+        predictions: Mapping[Split, ExitPredictions],
     ) -> "Judge":
-        """The judge of a trained network of the study."""
-        return cls(record, replace(study.home.costing, charge_heads="all"), labels, predictions)
+        """The judge of a trained network, by the costs of its study."""
+        return cls(record, replace(costing, charge_heads="all"), labels, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Scores and correctness of all exits on one split."""
@@ -67,7 +71,7 @@ class Judge:
         return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
-def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
+def chosen_points(solutions: Solutions, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
     """Operating points, cheapest first, and the number of the best one within limits.
 
     The other points are a ladder for budgets below and above that of the limits; they keep all other limits.
@@ -75,13 +79,13 @@ def chosen_points(study: Study, record: Record, limits: Limits, rungs: int) -> t
     Raises:
         JobError: if no thresholds keep the limits; the error names the nearest.
     """
-    best = study.tune(record.id, limits)
-    others = limits.with_budget(study.settings.objective, None)
-    solutions = [rung.solution for rung in study.ladder(record.id, others, rungs)]
-    thresholds = {solution.operating_point for solution in solutions}
-    solutions += [] if best.operating_point in thresholds else [best]
-    solutions.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
-    points = [solution.operating_point for solution in solutions]
+    best = solutions.tune(record, limits)
+    others = limits.with_budget(solutions.home.settings.objective, None)
+    chosen = [rung.solution for rung in solutions.ladder(record, others, rungs)]
+    thresholds = {solution.operating_point for solution in chosen}
+    chosen += [] if best.operating_point in thresholds else [best]
+    chosen.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
+    points = [solution.operating_point for solution in chosen]
     return points, points.index(best.operating_point)
 
 

@@ -22,6 +22,8 @@ MOST_SEEDS = 2**32
 
 def require_seed(seed: int) -> None:
     """Raise `InputError` for a seed that generators do not take."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"seed {seed!r} is not a whole number; allowed: 0 to {MOST_SEEDS - 1}")
     if not 0 <= seed < MOST_SEEDS:
         raise InputError(f"seed {seed} is out of range; allowed: 0 to {MOST_SEEDS - 1}")
 

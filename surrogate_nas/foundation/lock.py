@@ -7,12 +7,27 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
 
 LOCK, HOLDER = ".lock", ".lock-holder"
+
+
+def holder_of(folder: Path) -> str | None:
+    """The command that holds the lock of a study: its process, name and start; `None` if none does."""
+    with suppress(OSError):
+        text = (folder / HOLDER).read_text(encoding="utf-8")
+        return text if _is_running(text) else None
+    return None
+
+
+def _is_running(text: str) -> bool:
+    """Whether the process that a holder's text names is there; what a killed one left does not count."""
+    number = text.removeprefix("process ").partition(",")[0]
+    return number.isdigit() and psutil.pid_exists(int(number))
 
 
 class StudyLock:

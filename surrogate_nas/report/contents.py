@@ -23,9 +23,12 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study.baselines import name_of
-from surrogate_nas.study.finals import Final
+from surrogate_nas.study.finals import Final, finals
+from surrogate_nas.study.fitting import fit
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.results import Measured, Solution
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.fit import FittedSurrogate
 
 PACKAGE = "surrogate-nas"
@@ -153,33 +156,33 @@ class Contents:
     version: str
 
     @classmethod
-    def of(cls, study: Study) -> "Contents":
+    def of(cls, solutions: Solutions, images: StudyImages) -> "Contents":
         """Read the contents from a study; fits its surrogate if that is not up to date."""
-        records, baselines = study.records(), study.baselines()
+        home, records, baselines = solutions.home, solutions.records(), solutions.records("baseline")
         trained_records = [r for r in records if r.outputs is not None]
-        front = tuple(study.front()) if trained_records else ()
-        nearest = study.nearest() if trained_records and not front else None
-        splits = _splits(study)
+        front = tuple(solutions.front()) if trained_records else ()
+        nearest = solutions.nearest() if trained_records and not front else None
+        splits = _splits(images)
         return cls(
-            header=study.archive.header,
-            costing=study.home.costing,
-            positions=study.space.positions,
-            limits=study.settings.limits,
+            header=home.archive.header,
+            costing=home.costing,
+            positions=home.space.positions,
+            limits=solutions.limits,
             records=tuple(records),
-            remarks=tuple(study.archive.remarks()),
-            networks=tuple(_network(study, r) for r in trained_records),
+            remarks=tuple(home.archive.remarks()),
+            networks=tuple(_network(solutions, r) for r in trained_records),
             front=front,
             nearest=nearest,
-            predictions=tuple(_checked_predictions(study, trained_records)),
-            surrogate=_fit_surrogate(study),
-            hypervolume=tuple(study.hypervolume()) if records else (),
-            baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
+            predictions=tuple(_checked_predictions(solutions, trained_records)),
+            surrogate=_fit_surrogate(home),
+            hypervolume=tuple(solutions.hypervolume()) if records else (),
+            baselines=_baselines(solutions, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
-            finals=tuple(study.finals()) if trained_records else (),
+            finals=tuple(finals(solutions, solutions.limits)) if trained_records else (),
             calibration=_calibration(front),
-            latencies=tuple(read_latencies(study.path)),
-            classes=_classes(study, [*trained_records, *baselines]),
-            examples=Examples.of([nearest] if nearest else front, splits, study.solutions.views),
+            latencies=tuple(read_latencies(home.path)),
+            classes=_classes(images, home.shape.classes, [*trained_records, *baselines]),
+            examples=Examples.of([nearest] if nearest else front, splits, solutions.views),
             splits=_split_sizes(splits, trained_records),
             generated=datetime.now(UTC),
             version=importlib.metadata.version(PACKAGE),
@@ -199,52 +202,51 @@ def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibr
     )
 
 
-def _network(study: Study, record: Record) -> TrainedNetwork:
-    test = study.exits(record, "test")
-    to_the_end = study.measured(record, "test", _all_off(study, record))
-    return TrainedNetwork(record, int(test.cost.parameters[0]), _curve(study, record), to_the_end)
+def _network(solutions: Solutions, record: Record) -> TrainedNetwork:
+    test = solutions.views.test(record)
+    to_the_end = solutions.measured(record, "test", _all_off(solutions, record))
+    return TrainedNetwork(record, int(test.cost.parameters[0]), _curve(solutions, record), to_the_end)
 
 
-def _all_off(study: Study, record: Record) -> OperatingPoint:
-    return OperatingPoint((None,) * (record.architecture.positions - 1), study.policy)
+def _all_off(solutions: Solutions, record: Record) -> OperatingPoint:
+    return OperatingPoint((None,) * (record.architecture.positions - 1), solutions.home.problem.policy)
 
 
-def _curve(study: Study, record: Record) -> Measurements:
-    return study.exits(record, "test").measure(study.exits(record, "tune").curve.thresholds)
+def _curve(solutions: Solutions, record: Record) -> Measurements:
+    return solutions.views.test(record).measure(solutions.views.tune(record).curve.thresholds)
 
 
-def _baselines(study: Study, records: Sequence[Record]) -> tuple[Baseline, ...]:
+def _baselines(solutions: Solutions, records: Sequence[Record]) -> tuple[Baseline, ...]:
     names = Counter(name_of(r.architecture) for r in records)
-    return tuple(_baseline(study, r, unique=names[name_of(r.architecture)] == 1) for r in records)
+    return tuple(_baseline(solutions, r, unique=names[name_of(r.architecture)] == 1) for r in records)
 
 
-def _baseline(study: Study, record: Record, *, unique: bool) -> Baseline:
-    name, curve = name_of(record.architecture), _curve(study, record)
-    best = study.operating_point(record, curve.thresholds[-1])  # on tune, where it was ordered
+def _baseline(solutions: Solutions, record: Record, *, unique: bool) -> Baseline:
+    name, curve = name_of(record.architecture), _curve(solutions, record)
+    best = solutions.at(record, curve.thresholds[-1])  # on tune, where it was ordered
     return Baseline(
         name if unique else f"{name} {record.id}",
-        study.solution(record, _all_off(study, record)),
-        study.solution(record, best),
+        solutions.solution(record, _all_off(solutions, record)),
+        best,
         curve,
     )
 
 
-def _classes(study: Study, records: Sequence[Record]) -> Classes:
-    n = study.home.shape.classes
+def _classes(images: StudyImages, n: int, records: Sequence[Record]) -> Classes:
     try:
-        names = study.images.dataset.classes
+        names = images.dataset.classes
     except (InputError, JobError):
         names = tuple(str(c) for c in range(n))
     labels = next((r.outputs.test.labels for r in records if r.outputs is not None), None)
     return Classes(names, () if labels is None else tuple(np.bincount(labels, minlength=n).tolist()))
 
 
-def _checked_predictions(study: Study, records: Sequence[Record]) -> Iterator[CheckedPrediction]:
+def _checked_predictions(solutions: Solutions, records: Sequence[Record]) -> Iterator[CheckedPrediction]:
     """Check the records whose accuracy and expected MACs were predicted; not every strategy predicts them."""
     for record in records:
         prediction = record.proposal.prediction
-        if prediction is not None and _can_be_checked(prediction, study.space.positions - 1):
-            yield _checked_prediction(study, record, prediction)
+        if prediction is not None and _can_be_checked(prediction, solutions.home.space.positions - 1):
+            yield _checked_prediction(solutions, record, prediction)
 
 
 def _can_be_checked(prediction: Mapping[str, Any], early: int) -> bool:
@@ -264,26 +266,26 @@ def _are_numbers(values: object, n: int) -> bool:
     return isinstance(values, list) and len(values) == n and all(isinstance(v, int | float) for v in values)
 
 
-def _checked_prediction(study: Study, record: Record, prediction: Mapping[str, Any]) -> CheckedPrediction:
-    temperatures = study.temperatures(record)
-    point = OperatingPoint(tuple(prediction["thresholds"]), prediction.get("policy", study.policy), temperatures)
-    outcome = study.measured(record, "tune", point)
+def _checked_prediction(solutions: Solutions, record: Record, prediction: Mapping[str, Any]) -> CheckedPrediction:
+    policy, temperatures = prediction.get("policy", solutions.home.problem.policy), solutions.views.temperatures(record)
+    point = OperatingPoint(tuple(prediction["thresholds"]), policy, temperatures)
+    outcome = solutions.measured(record, "tune", point)
     accuracy = PredictionCheck.of(prediction["accuracy"], outcome.accuracy)
     return CheckedPrediction(
         record, point, accuracy, PredictionCheck.of(prediction["expected_macs"], outcome.expected_macs)
     )
 
 
-def _fit_surrogate(study: Study) -> FittedSurrogate | None:
+def _fit_surrogate(home: Home) -> FittedSurrogate | None:
     try:
-        return study.fit()
+        return fit(home, home.archive.records())
     except JobError:  # fewer networks than a surrogate needs
         return None
 
 
-def _splits(study: Study) -> Splits | None:
+def _splits(images: StudyImages) -> Splits | None:
     try:
-        return study.splits()
+        return images.splits()
     except (InputError, JobError):  # a study may be reported where its images are not
         return None
 

@@ -9,18 +9,20 @@ from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.front_table import front_csv
 from surrogate_nas.report.page import page
 from surrogate_nas.report.static import static_figures
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.images import StudyImages
+from surrogate_nas.study.solutions import Solutions
 
 FRONT, REPORT = "front.csv", "report.html"
 
 
-def write_report(study: Study, folder: Path | None = None) -> Path:
+def write_report(solutions: Solutions, images: StudyImages, folder: Path | None = None) -> Path:
     """Write `front.csv`, `report.html` and `figures/`, each file whole or not at all.
 
     Any study can be reported: without a search yet, with failures, or with no solution within its limits.
 
     Args:
-        study: read only, except that its surrogate is fitted if that is not up to date.
+        solutions: of the study, which is only read, except that its surrogate is fitted if that is not up to date.
+        images: of the study.
         folder: where to; default the study's own.
 
     Returns:
@@ -29,10 +31,10 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     Raises:
         InputError: if the folder cannot be written.
     """
-    folder = study.path if folder is None else folder
+    folder = solutions.home.path if folder is None else folder
     for place in (folder, folder / FIGURES):
         require_output_folder(place)
-    contents = Contents.of(study)
+    contents = Contents.of(solutions, images)
     files = {f"{FIGURES}/{name}": figure for name, figure in static_figures(contents).items()}
     classes, limits = contents.header.shape.classes, contents.limits
     files[FRONT] = front_csv(contents.front, contents.positions, classes, limits).encode()

@@ -109,7 +109,7 @@ def networks_page() -> str:
 
 def what_if_page(snapshot: Snapshot) -> str:
     """The what-if form, which its script fills with the genes."""
-    early = snapshot.study.space.positions - 1
+    early = snapshot.solutions.home.space.positions - 1
     intro = (
         "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "
         "90 % intervals. Costs are exact."

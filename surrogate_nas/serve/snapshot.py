@@ -22,8 +22,10 @@ from surrogate_nas.search.problem import on_front
 from surrogate_nas.serve.pool import Pool
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.genes import Gene
+from surrogate_nas.study.fitting import stored_fit
+from surrogate_nas.study.home import Home
 from surrogate_nas.study.query import Question, Respondent, require_cost_table
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.solutions import Solutions
 
 GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
@@ -32,8 +34,8 @@ GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 class Snapshot:
     """A study at one moment. Not thread-safe."""
 
-    study: Study
-    """The study of a copy, whose archive has been closed."""
+    solutions: Solutions
+    """The trained networks of a copy of the study, whose archive has been closed."""
     records: tuple[Record, ...]
     """Records of the search, with their outputs."""
     respondent: Respondent | None
@@ -47,25 +49,30 @@ class Snapshot:
     """Cache of computed cards, by id."""
 
     @classmethod
-    def of(cls, home: Path) -> "Snapshot":
+    def of(cls, folder: Path) -> "Snapshot":
         """Read a copy of a study. No surrogate is fitted: there is one only if the copy stores a fit of its records.
 
         Raises:
             InputError: if there is no study, or its settings are wrong.
         """
-        study = Study.open(home)
-        records = study.records()
-        study.close()
-        problem = study.home.problem
+        home = Home.open(folder)
+        solutions, problem = Solutions(home), home.problem
+        records = solutions.records()
+        home.archive.close()
         trained = [r for r in records if r.outputs is not None]
-        fitted = study.stored_fit(records) if len(trained) >= FEWEST_NETWORKS else None
+        fitted = stored_fit(home, records) if len(trained) >= FEWEST_NETWORKS else None
         respondent = pool = None
         if fitted is not None:
-            respondent = study.respondent(records, fitted, study.settings.limits)
+            respondent = Respondent.of(solutions, records, fitted.predictor, solutions.limits)
             pool = Pool.of(problem, fitted.predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
         return cls(
-            study=study, records=tuple(records), respondent=respondent, pool=pool, front=front, files=_files(home)
+            solutions=solutions,
+            records=tuple(records),
+            respondent=respondent,
+            pool=pool,
+            front=front,
+            files=_files(folder),
         )
 
     # ------------------------------------------------------------------ predictions
@@ -77,8 +84,8 @@ class Snapshot:
             InputError: for limits on a cost that the study has no table of.
             JobError: if there is no surrogate yet.
         """
-        limits = self.study.settings.limits if limits is None else limits
-        require_cost_table(self.study.home.problem, limits)
+        limits = self.solutions.limits if limits is None else limits
+        require_cost_table(self.solutions.home.problem, limits)
         if self.respondent is None:
             trained = sum(r.outputs is not None for r in self.records)
             few = f"it needs {FEWEST_NETWORKS} trained networks, and there are {trained}"
@@ -87,7 +94,7 @@ class Snapshot:
 
     def query(self, encodings: Sequence[str], thresholds: str | None, limits: Limits | None) -> list[dict[str, Any]]:
         """The document of `query --json`; see `Study.query`."""
-        respondent, problem = self.within(limits), self.study.home.problem
+        respondent, problem = self.within(limits), self.solutions.home.problem
         point = None
         if thresholds is not None:
             point = OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
@@ -96,7 +103,7 @@ class Snapshot:
 
     def _question(self, i: int, text: str, point: OperatingPoint | None) -> Question:
         try:
-            architecture, row = self.study.space.parse_with_row(text)
+            architecture, row = self.solutions.home.space.parse_with_row(text)
         except InputError as error:
             raise InputError(f"encodings.{i}: {error}") from None
         return Question(str(architecture), row, point)
@@ -112,14 +119,14 @@ class Snapshot:
 
     def space_document(self) -> dict[str, Any]:
         """Document of the search space and the study's limits."""
-        space = self.study.space
+        space = self.solutions.home.space
         encoded = set(space.genes.encoded)
         return {
             "name": space.spec.name,
             "positions": space.positions,
-            "policy": self.study.policy,
+            "policy": self.solutions.home.problem.policy,
             "least_exits": space.spec.exits.at_least,
-            "limits": self.study.settings.limits.model_dump(exclude_none=True),
+            "limits": self.solutions.limits.model_dump(exclude_none=True),
             "colours": [exit_colour(e) for e in range(space.positions)],
             "exits": [space.genes.exits.get(e) for e in range(space.positions - 1)],
             "genes": [
@@ -137,7 +144,7 @@ class Snapshot:
     def networks_document(self) -> list[dict[str, Any]]:
         """A row per trained network."""
         trained = [r for r in self.records if r.outputs is not None]
-        rows = record_rows(self.study.home.costing, trained)
+        rows = record_rows(self.solutions.home.costing, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
 
     @cached_property
@@ -152,10 +159,11 @@ class Snapshot:
         return self.cards[id]
 
     def _card(self, record: Record) -> dict[str, Any]:
-        study, tune, test = self.study, self.study.exits(record, "tune"), self.study.exits(record, "test")
+        views = self.solutions.views
+        tune, test = views.tune(record), views.test(record)
         curve = tune.curve
         measurements = test.measure(curve.thresholds)
-        feasible = curve.feasible(study.settings.limits).tolist()
+        feasible = curve.feasible(self.solutions.limits).tolist()
         return {
             "id": record.id,
             "encoding": str(record.architecture),
@@ -166,7 +174,7 @@ class Snapshot:
             "tune_images": curve.n,
             "test_images": measurements.n,
             "exits": list(record.architecture.exit_positions),
-            "choices": study.space.indices([record.architecture])[0].tolist(),
+            "choices": self.solutions.home.space.indices([record.architecture])[0].tolist(),
             "curve": [
                 {**point, "test": on_test, "keeps_limits": keeps}
                 for point, on_test, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
@@ -208,11 +216,11 @@ def _value(gene: Gene, value: object) -> str:
     return ("yes" if value else "no") if yes_or_no else str(value)
 
 
-def _files(home: Path) -> dict[str, bytes]:
+def _files(folder: Path) -> dict[str, bytes]:
     """Files written by `write_report`, by name; empty where it has not run."""
-    figures = sorted((home / FIGURES).iterdir()) if (home / FIGURES).is_dir() else []
-    there = [path for path in (home / REPORT, home / FRONT, *figures) if path.is_file()]
-    return {path.relative_to(home).as_posix(): path.read_bytes() for path in there}
+    figures = sorted((folder / FIGURES).iterdir()) if (folder / FIGURES).is_dir() else []
+    there = [path for path in (folder / REPORT, folder / FRONT, *figures) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in there}
 
 
 def as_json(document: object) -> bytes:

@@ -22,6 +22,8 @@ def load_space(space: str | Path) -> SpaceSpec:
     Raises:
         InputError: for an unknown name, or one line with the file, the line, the field, and what is wrong with it.
     """
+    if not isinstance(space, str | Path):
+        raise InputError(f"space {space!r} is of type {type(space).__name__}; allowed: a name, or the path of a file")
     path = Path(space)
     return read_space(path) if path.suffix in SUFFIXES else preset(str(space))
 

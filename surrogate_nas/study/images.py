@@ -33,7 +33,7 @@ class StudyImages:
     """The images of one study."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
+        self.home = home
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -42,13 +42,13 @@ class StudyImages:
         Raises:
             InputError: if neither exists, or the images are not those of the study.
         """
-        header, copy = self._home.archive.header, self._home.path / DATA
+        header, copy = self.home.archive.header, self.home.path / DATA
         source = self._source
         dataset = (
-            store.load(copy) if copy.is_file() else read_images(source, self._home.settings, header.shape.size, None)
+            store.load(copy) if copy.is_file() else read_images(source, self.home.settings, header.shape.size, None)
         )
         if dataset.fingerprint() != header.fingerprint:
-            raise InputError(f"data set {dataset.name!r} is not the one that {self._home.path} was made with")
+            raise InputError(f"data set {dataset.name!r} is not the one that {self.home.path} was made with")
         if not copy.is_file():
             with suppress(InputError):  # where nothing can be written it is read again each time
                 store.save(dataset, copy)
@@ -56,28 +56,33 @@ class StudyImages:
 
     @property
     def _source(self) -> str:
-        name = self._home.archive.header.data
-        return name if name in datasets.dataset_names() else str(self._home.settings.data_root or name)
+        name = self.home.archive.header.data
+        return name if name in datasets.dataset_names() else str(self.home.settings.data_root or name)
 
-    def require_data(self, data: str | None, image_size: int | None, flips: bool | None) -> None:
+    def require_data(self, data: str | Path | Dataset | None, image_size: int | None, flips: bool | None) -> None:
         """Raise `InputError` if the arguments name other images than those of the study; `None` is any."""
-        path, header = self._home.path, self._home.archive.header
+        path, header = self.home.path, self.home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
         if flips not in (None, self.dataset.flips):
             was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
             raise InputError(f"study {path} was made with --{was}flips, got --{got}flips")
-        if data in (None, header.data):
+        if data is None or data == header.data:
             return
-        other = InputError(f"study {path} has data {header.data}, got --data {data}; that needs a study of its own")
-        if data in datasets.dataset_names():
+        name = data.name if isinstance(data, Dataset) else str(data)
+        other = InputError(f"study {path} has data {header.data}, got --data {name}; that needs a study of its own")
+        if isinstance(data, Dataset):
+            if data.fingerprint() != header.fingerprint:
+                raise other
+            return
+        if name in datasets.dataset_names():
             raise other
-        if (stamp := datasets.source_stamp(data)) is not None and stamp == header.source_stamp:
+        if (stamp := datasets.source_stamp(name)) is not None and stamp == header.source_stamp:
             return
-        if read_images(data, self._home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+        if read_images(data, self.home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
             raise other
 
     def splits(self) -> Splits:
         """Train, tune and test."""
-        header = self._home.archive.header
+        header = self.home.archive.header
         return split(self.dataset, header.seed, header.tune_share)

@@ -20,7 +20,7 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.fitting import fit
-from surrogate_nas.study.results import Answer, Measured
+from surrogate_nas.study.results import Answer, Interval, Measured
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
@@ -203,6 +203,7 @@ def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
 
 
 def _triples(estimate: Spread) -> list[Any]:
-    """Per architecture (mean, low, high), or a list of them per exit."""
+    """Per architecture an interval, or a list of them per exit."""
     triples = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
-    return [tuple(row) if triples.ndim == 2 else [tuple(e) for e in row] for row in triples.tolist()]
+    rows = triples.tolist()
+    return [Interval(*row) if triples.ndim == 2 else [Interval(*e) for e in row] for row in rows]

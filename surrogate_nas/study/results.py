@@ -1,10 +1,12 @@
 """Result types: measurements of trained networks and predictions for the others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
@@ -14,9 +16,11 @@ from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.display import displayed_by
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@displayed_by(lambda m: {"accuracy": m.accuracy, "expected_macs": m.expected_macs, "rates": m.rates, "images": m.n})
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Measured:
     """A trained network at one operating point on one split."""
 
@@ -110,9 +114,23 @@ class Measured:
         return self.quantities[on_expected(objective).quantity]
 
 
-@dataclass(frozen=True, slots=True)
+def _of_solution(solution: "Solution") -> Mapping[str, object]:
+    return {
+        "id": solution.id,
+        "thresholds": solution.operating_point.rounded(),
+        "test accuracy": solution.accuracy,
+        "expected test MACs": solution.macs,
+        "architecture": str(solution.architecture),
+    }
+
+
+@displayed_by(_of_solution)
+@dataclass(frozen=True, slots=True, repr=False)
 class Solution:
-    """A trained network with thresholds chosen on tune, measured on tune and test."""
+    """A trained network with thresholds chosen on tune, measured on tune and test.
+
+    `accuracy` and `macs` are those of test, which chose nothing; `tune` and `test` have everything else.
+    """
 
     record: Record
     operating_point: OperatingPoint
@@ -120,12 +138,38 @@ class Solution:
     test: Measured
 
     @property
+    def id(self) -> str:
+        """Id of the network's record."""
+        return self.record.id
+
+    @property
+    def architecture(self) -> Architecture:
+        """Architecture of the network."""
+        return self.record.architecture
+
+    @property
+    def thresholds(self) -> tuple[float | None, ...]:
+        """Threshold of each early exit; `None` for an exit that is off."""
+        return self.operating_point.thresholds
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on test."""
+        return self.test.accuracy
+
+    @property
+    def macs(self) -> float:
+        """Expected multiply-accumulates on test."""
+        return self.test.expected_macs
+
+    @property
     def parameters(self) -> int:
         """Parameters of the network."""
         return self.tune.parameters
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(lambda rung: {"budget": rung.budget, **_of_solution(rung.solution)})
+@dataclass(frozen=True, slots=True, repr=False)
 class Rung:
     """One setting of a ladder."""
 
@@ -138,19 +182,37 @@ class Rung:
     """95 % over samples drawn anew, as that of the expected MACs."""
 
 
-@dataclass(frozen=True, slots=True)
+class Interval(NamedTuple):
+    """Predicted mean, and a 90 % interval of the value that a fresh training would measure on tune."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@displayed_by(
+    lambda a: {
+        "encoding": a.encoding,
+        "thresholds": a.thresholds,
+        "accuracy": a.accuracy,
+        "expected_macs": a.expected_macs,
+        "feasible_probability": a.feasible_probability,
+        "trained": len(a.trained),
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """Prediction for one architecture at one operating point, and its measurements if it was trained.
 
-    Intervals are (mean, low, high) with 90 % between low and high: of what a fresh training would measure on tune.
+    `mean`, `low` and `high` are those of the accuracy.
     """
 
     encoding: str
     thresholds: str
-    accuracy: tuple[float, float, float]
-    expected_macs: tuple[float, float, float]
-    exit_probabilities: list[tuple[float, float, float]]
-    exit_accuracies: list[tuple[float, float, float] | None]
+    accuracy: Interval
+    expected_macs: Interval
+    exit_probabilities: list[Interval]
+    exit_accuracies: list[Interval | None]
     """`None` where there is no exit or it is off."""
     feasible_probability: float
     macs: list[int]
@@ -159,10 +221,25 @@ class Answer:
     parameters: int
     weight_bytes: int
     activation_bytes: int
-    cost: tuple[float, float, float] | None
+    cost: Interval | None
     """Expected cost by the study's cost table, if it has one."""
     trained: list[dict[str, Any]]
     """For each training of this architecture its id, seed and exact values on tune."""
+
+    @property
+    def mean(self) -> float:
+        """Predicted mean of the accuracy on tune."""
+        return self.accuracy.mean
+
+    @property
+    def low(self) -> float:
+        """Lower end of the accuracy's 90 % interval."""
+        return self.accuracy.low
+
+    @property
+    def high(self) -> float:
+        """Upper end of the accuracy's 90 % interval."""
+        return self.accuracy.high
 
 
 def _cost(spent: Spending | None) -> tuple[float, float, float] | None:

@@ -10,14 +10,19 @@ from itertools import product
 from statistics import mean
 
 from surrogate_nas.archive.outputs import SplitOutputs
+from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.corruptions import corrupt
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text, rounded_text
 from surrogate_nas.exits.limits import BrokenLimit, Limits
+from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.results import Measured, Solution
-from surrogate_nas.training.training import predict_split
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.weights import load_network
+from surrogate_nas.training.training import predict_split, resolve_device
 
 CLEAN = "clean"
 
@@ -73,6 +78,31 @@ def _sentence(corruption: str, breaks: Sequence[tuple[int, BrokenLimit]]) -> str
     if row.floor:
         return f"{row.words} falls below the floor of {cap} {where}, to {value}"
     return f"the limit of {cap} on {row.words} breaks {where}: {value} at most, {worst.by:.1%} over"
+
+
+def shift(
+    solutions: Solutions,
+    images: StudyImages,
+    record: Record,
+    limits: Limits,
+    point: OperatingPoint | None,
+    corruptions: Sequence[str],
+    levels: Sequence[int],
+) -> Shift:
+    """One trained network on corrupted test images; see `Study.shift`."""
+    home = solutions.home
+    network = load_network(home, record).to(resolve_device(home.settings.device))
+    chosen_point = point or solutions.tune(record, limits).operating_point
+    return measure_shift(
+        network,
+        images.splits().test,
+        solutions.solution(record, chosen_point),
+        limits,
+        lambda outputs: solutions.measure_outputs(record.architecture, outputs, chosen_point),
+        corruptions,
+        levels,
+        home.problem.seed,
+    )
 
 
 def measure_shift(

@@ -77,16 +77,14 @@ class Solutions:
             return None
         return self.at(record, points.thresholds[points.best(limits)])
 
-    def tune(self, id: str, limits: Limits, method: MethodName) -> Solution:
+    def tune(self, record: Record, limits: Limits, method: MethodName = "curve") -> Solution:
         """The best thresholds of one trained network."""
         if method not in METHODS:
             raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
-        record = self.home.archive.find(id)
         return self.at(record, METHODS[method](self.views.tune(record), limits).thresholds[0])
 
-    def ladder(self, id: str, limits: Limits, rungs: int) -> list[Rung]:
+    def ladder(self, record: Record, limits: Limits, rungs: int) -> list[Rung]:
         """Settings of one trained network for several budgets."""
-        record = self.home.archive.find(id)
         exits = self.views.tune(record)
         budgets, settings = ladder(exits, limits, rungs)
         if not len(settings):
@@ -99,9 +97,9 @@ class Solutions:
         interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
         return Rung(budget, limits, self.at(record, thresholds), interval)
 
-    def compare_policies(self, id: str, limits: Limits) -> list[Solution]:
+    def compare_policies(self, record: Record, limits: Limits) -> list[Solution]:
         """One trained network under every exit policy that it can have, with and without temperatures."""
-        record, solutions, reasons = self.home.archive.find(id), list[Solution](), list[JobError]()
+        solutions, reasons = list[Solution](), list[JobError]()
         for policy, temperatures in self._policies(record):
             try:
                 best = self.views.under(record, "tune", policy, temperatures).best(limits)

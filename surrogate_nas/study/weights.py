@@ -2,20 +2,19 @@
 
 from safetensors import SafetensorError, safe_open
 
+from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.errors import JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.home import Home
 from surrogate_nas.training.executors.jobs import ARCHITECTURE
 
 
-def load_network(home: Home, id: str) -> EarlyExitNetwork:
+def load_network(home: Home, record: Record) -> EarlyExitNetwork:
     """The trained network of a record, in evaluation mode, on the CPU.
 
     Raises:
-        InputError: if there is no such record.
-        JobError: if its weights are gone or damaged.
+        JobError: if its training failed, or its weights are gone or damaged.
     """
-    record = home.archive.find(id)
     path = home.checkpoint(record.id)
     if record.failure is not None:
         raise JobError(f"training {record.id} failed ({record.failure.kind}: {record.failure.message})")

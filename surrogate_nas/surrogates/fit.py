@@ -1,10 +1,11 @@
 """Fit the surrogate that the settings name, with its held-out validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
@@ -15,16 +16,24 @@ from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogat
 from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds
 
 
+def _summary(fitted: "FittedSurrogate") -> Mapping[str, object]:
+    score = fitted.chosen_validation.accuracy
+    return {
+        "surrogate": fitted.predictor.kind,
+        "networks": len(fitted.predictor.design),
+        "held-out τ of accuracy": (score.tau, score.tau_low, score.tau_high),
+        "RMSE": score.rmse,
+        "90 % intervals cover": f"{score.coverage:.0%}",
+    }
+
+
+@displayed_by(_summary)
 @dataclass(frozen=True, slots=True, repr=False)
 class FittedSurrogate:
     """The chosen surrogate, and the held-out validation of each that was tried."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
-
-    def __repr__(self) -> str:
-        """A short text, instead of all that it was fitted to."""
-        return f"<FittedSurrogate {self.predictor!r}, {self.chosen_validation.accuracy!r}>"
 
     @property
     def chosen_validation(self) -> Validation:

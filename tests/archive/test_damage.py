@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.report.contents import Contents
 from surrogate_nas.study.paths import ARCHIVE
-from surrogate_nas.study.study import Study
 from tests.archive.test_archive import HEADER, failed_record, record
 from tests.conftest import Command
+from tests.helpers.reports import contents_of
 
 
 def packed(array: Array, *, pickled: bool = False) -> bytes:
@@ -341,6 +341,6 @@ def test_predictions_of_another_form_are_no_predictions(copied: Path, command: C
         for id, prediction in zip([first, *others], predictions, strict=False):
             connection.execute("UPDATE proposals SET prediction = ? WHERE id = ?", (json.dumps(prediction), id))
     assert len(others) >= len(OTHER_PREDICTIONS)
-    assert [check.record.id for check in Contents.of(Study.open(copied)).predictions] == [first]
+    assert [check.record.id for check in contents_of(Study.open(copied)).predictions] == [first]
     for words in ("archive dump", "archive validate"):
         assert command(*words.split(), copied)[0] == 0

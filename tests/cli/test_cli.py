@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import typer
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.cli import app
 from surrogate_nas.exits.limit_table import LIMITS
@@ -19,7 +20,6 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.settings import Settings
 from surrogate_nas.study.paths import ARCHIVE, SETTINGS
-from surrogate_nas.study.study import Study
 from tests.conftest import Command
 from tests.whole.test_old_study import WRITTEN
 

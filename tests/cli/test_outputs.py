@@ -18,7 +18,7 @@ FILES = ("missing/x.csv", "file/x.csv", "folder.csv")
 FOLDERS = ("file/x", "file")
 COMMANDS: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
     "query": (["STUDY", "--sample", "3"], (*FILES, "x.txt"), "surrogate_nas.study.query.respondent_of"),
-    "shift": (["STUDY", EXPORTED.name], (*FILES, "x.txt"), "surrogate_nas.study.study.Study.shift"),
+    "shift": (["STUDY", EXPORTED.name], (*FILES, "x.txt"), "surrogate_nas.api.Study.shift"),
     "export": (["STUDY", EXPORTED.name], (*FOLDERS, "."), "surrogate_nas.export.folder.chosen_points"),
     "report": (["STUDY"], FOLDERS, "surrogate_nas.report.contents.Contents.of"),
     "spaces measure": (["--space", "tiny"], FILES, "surrogate_nas.network.unit_times._modules"),

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
@@ -24,7 +25,6 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, PolicyName, gate_scores, scores
 from surrogate_nas.export import folder as exporting_module
-from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.images import classify, image_files, read_image
 from surrogate_nas.export.latency import LATENCY, time_network
 from surrogate_nas.export.parity import ExitPredictions, clear_of, require_equal, require_same_answers
@@ -46,7 +46,6 @@ from surrogate_nas.report.latency import latency_section, read_latencies
 from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
-from surrogate_nas.study.study import Study
 from tests.conftest import Command
 
 GATED = "stem-w8-s1/res-d1-w8-k3-s1@gated-c4/res-d1-w8-k3-s2@gated-c4/res-d1-w8-k3-s2"
@@ -298,7 +297,7 @@ def test_the_default_setting_is_the_best_within_the_limits(exporting: tuple[Path
     study = Study.open(path)
     curve = study.exits(study.archive.find(id), "tune").curve
     cap = float(np.median(curve.expected_macs))
-    export = export_network(study, id, Limits(max_macs=cap), tmp_path / "out", rungs=3)
+    export = study.export(id, tmp_path / "out", max_macs=cap, rungs=3)
     settings, default = export.manifest["settings"], export.manifest["default_setting"]
     assert settings[default]["tune"]["expected_macs"] <= cap * 1.001
     assert default < len(settings) - 1  # the ladder goes on above the budget
@@ -316,7 +315,7 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
     name = next(name for name in tensors if name.startswith("segments.2") and tensors[name].ndim == 4)
     save_file({**tensors, name: 1.01 * tensors[name]}, weights, described)
     with pytest.raises(JobError, match="the exported files compute something else: logits differ by"):
-        export_network(Study.open(path), exporting[1], Limits(), tmp_path / "out")
+        Study.open(path).export(exporting[1], tmp_path / "out", limits=Limits())
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -335,15 +334,15 @@ def test_nothing_is_overwritten_and_nothing_impossible_begun(exporting: tuple[Pa
     (tmp_path / "file").write_text("mine")
     for there in (tmp_path, tmp_path / "file"):
         with pytest.raises(InputError, match="is there already; allowed: a folder that does not exist or is empty"):
-            export_network(study, id, Limits(), there)
+            study.export(id, there, limits=Limits())
     with pytest.raises(JobError, match="no thresholds keep"):
-        export_network(study, id, Limits(max_macs=1), tmp_path / "out")
+        study.export(id, tmp_path / "out", max_macs=1)
     with pytest.raises(InputError, match="0 records have an id"):
-        export_network(study, "zzzz", Limits(), tmp_path / "out")
+        study.export("zzzz", tmp_path / "out", limits=Limits())
     copy = Path(shutil.copytree(path, tmp_path / "copy"))
     Study.open(copy).home.checkpoint(id).unlink()
     with pytest.raises(JobError, match="the weights of"):
-        export_network(Study.open(copy), id, Limits(), tmp_path / "out")
+        Study.open(copy).export(id, tmp_path / "out", limits=Limits())
     assert not (tmp_path / "out").exists()
 
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from surrogate_nas.cli import answer as output
 from surrogate_nas.exits import policies
 from surrogate_nas.export import runtime
 from surrogate_nas.export.runtime import MANIFEST, ExportedNetwork, ExportError, digest_of, read_examples, read_manifest
 from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.extras import require_extra
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -397,6 +397,6 @@ def test_whatever_is_signed_is_refused_or_works(exported: Path, data: st.DataObj
 def test_a_missing_extra_is_one_line() -> None:
     with (
         pytest.raises(JobError, match=r'nothing_here is not installed: pip install "surrogate-nas\[export\]"'),
-        output.require_extra("export"),
+        require_extra("export"),
     ):
         import nothing_here  # type: ignore[import-not-found]  # noqa: F401

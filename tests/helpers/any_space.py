@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.exits.choosing import METHODS
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.export.folder import export_network
 from surrogate_nas.export.runtime import ExportedNetwork
-from surrogate_nas.report.writing import write_report
 from surrogate_nas.search import best_predicted
 from surrogate_nas.search.bayesian import curve_value
 from surrogate_nas.search.bayesian import strategy as bayesian
@@ -27,7 +26,6 @@ from surrogate_nas.search.strategy import History, propose
 from surrogate_nas.settings import STRATEGY_NAMES, StrategyName
 from surrogate_nas.space import moves
 from surrogate_nas.study.fitting import fit
-from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates import curve_fit, gp, targets
 
 CLASSES = 3
@@ -88,8 +86,8 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         fewest, *_, most = sorted(records, key=lambda r: len(r.architecture.exit_positions))
         _thresholds(study, most.id)
         if few:
-            write_report(study)
-        exported = export_network(study, (most if few else fewest).id, Limits(), rungs=3)
+            study.report()
+        exported = study.export((most if few else fewest).id, limits=Limits(), rungs=3)
         _exported(study, exported.folder)
 
 
@@ -130,7 +128,7 @@ def _thresholds(study: Study, id: str) -> None:
         assert study.tune(id, Limits(max_macs=everything), method).record.id == id
     rungs = study.ladder(id, Limits())
     assert rungs
-    assert study.compare_policies(id, Limits())
+    assert study.policies(id, Limits())
 
 
 def _exported(study: Study, folder: Path) -> None:

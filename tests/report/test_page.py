@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.exits.limit_table import LIMITS, Limit
 from surrogate_nas.exits.limits import Limits
@@ -29,9 +30,9 @@ from surrogate_nas.report.solutions import MOST_SOLUTIONS, evenly_by_cost, exces
 from surrogate_nas.report.static import static_figures
 from surrogate_nas.report.text import escape, percent
 from surrogate_nas.report.trust import score_texts
-from surrogate_nas.report.writing import FRONT, REPORT, write_report
-from surrogate_nas.study.study import Study
+from surrogate_nas.report.writing import FRONT, REPORT
 from surrogate_nas.surrogates.metrics import Score
+from tests.helpers.reports import contents_of
 
 EXTERNAL = re.compile(r"(?:(?:src|href|action)\s*=|url\()\s*[\"']?\s*(?:https?:)?//|@import", re.IGNORECASE)
 HOSTILE = """<script>alert("x")</script>&'"""
@@ -47,7 +48,7 @@ def study(study_path: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def contents(study: Study) -> Contents:
-    return Contents.of(study)
+    return contents_of(study)
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +100,21 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 def test_it_writes_its_files_and_leaves_no_other(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "report"
-    assert write_report(study, folder) == folder / REPORT
+    assert study.report(folder) == folder / REPORT
     assert {p.name for p in folder.iterdir()} == {FIGURES, FRONT, REPORT}
     names = {f"{name}.{kind}" for name in ("front", "exit_mix", "hypervolume") for kind in KINDS}
     assert {p.name for p in (folder / FIGURES).iterdir()} == names
 
 
 def test_it_goes_into_the_study_unless_told_otherwise(few: Study) -> None:
-    assert write_report(few).parent == few.path
+    assert few.report().parent == few.path
     assert (few.path / FRONT).is_file()
 
 
 def test_a_folder_that_cannot_be_made_is_bad_input(study: Study, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_report(study, tmp_path / "file" / "report")
+        study.report(tmp_path / "file" / "report")
 
 
 # ---------------------------------------------------------------------- the page
@@ -213,13 +214,13 @@ def test_a_study_of_failures_alone_has_a_report(contents: Contents) -> None:
 
 def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "study", seed=3)
-    write_report(study)
+    study.report()
     assert rows_of((study.path / FRONT).read_text()) == []
     assert "Nothing has been trained yet" in without_plotly((study.path / REPORT).read_text())
 
 
 def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
-    html = without_plotly(write_report(few).read_text(encoding="utf-8"))
+    html = without_plotly(few.report().read_text(encoding="utf-8"))
     assert "needs 8 trained networks, and there are 3" in html
     assert "No network proposed by the search has been trained yet" in html
     assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
@@ -228,14 +229,14 @@ def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> No
 def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     elsewhere = Study.open(few.path)
     elsewhere.archive.header = replace(few.archive.header, fingerprint="another")
-    contents = Contents.of(elsewhere)
+    contents = contents_of(elsewhere)
     assert "train unknown, tune 144, test 360" in header(contents)
     assert contents.classes.names == tuple("0123456789")
     assert "images cannot be read any more" in page(contents)
 
 
 def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasible: Study) -> None:
-    html = unescape(without_plotly(write_report(infeasible).read_text(encoding="utf-8")))
+    html = unescape(without_plotly(infeasible.report().read_text(encoding="utf-8")))
     nearest = infeasible.nearest()
     assert "There is no solution" in html
     assert f"<code>{nearest.operating_point}</code>" in html

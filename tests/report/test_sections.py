@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.record import Failure
 from surrogate_nas.archive.views import ExitCalibration
 from surrogate_nas.exits.limits import Limits
@@ -38,7 +39,7 @@ from surrogate_nas.report.page import page
 from surrogate_nas.report.solutions import page_solutions
 from surrogate_nas.report.text import percent
 from surrogate_nas.study.results import Measured, Solution
-from surrogate_nas.study.study import Study
+from tests.helpers.reports import contents_of
 
 HOSTILE = "<b>&cat'\""
 ResNet, Branchy, Static = "ResNet-8", "BranchyNet of ResNet-8", "static network"
@@ -63,19 +64,19 @@ def study(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     path = tmp_path_factory.mktemp("sections") / "study"
     shutil.copytree(study_path, path)
     study = Study.open(path)
-    study.train_baselines()
+    study.baselines()
     return study
 
 
 @pytest.fixture(scope="module")
 def contents(study: Study) -> Contents:
-    return Contents.of(study)
+    return contents_of(study)
 
 
 @pytest.fixture(scope="module")
 def with_exits(study: Study) -> Solution:
     """A network with two early exits, half of them on."""
-    record = next(r for r in study.baselines() if len(r.architecture.exit_positions) == 3)
+    record = next(r for r in study.records("baseline") if len(r.architecture.exit_positions) == 3)
     return study.solution(record, OperatingPoint((0.0, 0.5)))
 
 
@@ -416,9 +417,10 @@ def test_the_axes_include_every_baseline(contents: Contents) -> None:
 def test_two_baselines_of_one_name_are_told_apart(
     study: Study, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    twice = study.baselines() + study.baselines()[2:]
+    baselines = study.records("baseline")
+    twice = baselines + baselines[2:]
     monkeypatch.setattr(study, "baselines", lambda: twice)
-    names: list[Baseline] = list(Contents.of(study).baselines)
+    names: list[Baseline] = list(contents_of(study).baselines)
     assert [b.name for b in names[:2]] == [ResNet, Branchy]
     assert all(b.name == f"{Static} {b.exits_off.record.id}" for b in names[2:])
 
@@ -427,7 +429,7 @@ def test_two_baselines_of_one_name_are_told_apart(
 
 
 def test_the_same_study_gives_the_same_page_but_for_the_date(study: Study, contents: Contents) -> None:
-    again = Contents.of(Study.open(study.path))
+    again = contents_of(Study.open(study.path))
     assert page(replace(again, generated=contents.generated)) == page(contents)
 
 

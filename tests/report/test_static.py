@@ -11,15 +11,16 @@ import matplotlib
 import pytest
 from PIL import Image
 
+from surrogate_nas.api import Study
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.static import DOTS_PER_INCH, SIZE, static_figures
-from surrogate_nas.study.study import Study
+from tests.helpers.reports import contents_of
 
 
 @pytest.fixture(scope="module")
 def contents(study_path: Path) -> Contents:
-    return Contents.of(Study.open(study_path))
+    return contents_of(Study.open(study_path))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def figures(contents: Contents) -> dict[str, bytes]:
 
 
 def test_the_same_study_gives_the_same_bytes(study_path: Path, figures: dict[str, bytes]) -> None:
-    assert static_figures(Contents.of(Study.open(study_path))) == figures
+    assert static_figures(contents_of(Study.open(study_path))) == figures
 
 
 def test_pictures_are_as_large_as_a_page_is_wide(figures: dict[str, bytes]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surrogate_nas.api import Study
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.search import best_predicted as evolution
 from surrogate_nas.search.best_predicted import Evaluations, evolve, ranking
@@ -14,7 +15,6 @@ from surrogate_nas.settings import Settings
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates, keeps_exact_limits
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.predictor import Predictor

@@ -183,7 +183,7 @@ class Bodies:
 
 def withstands(client: Client, live: Live, n: int) -> None:
     """n bodies, each refused or answered; memory does not grow with them."""
-    encodings = [*map(str, live.snapshot.study.space.sample(20, np.random.default_rng(0))), "0.5", "1e-3,2"]
+    encodings = [*map(str, live.snapshot.solutions.home.space.sample(20, np.random.default_rng(0))), "0.5", "1e-3,2"]
     bodies, process = Bodies(SEED, encodings), psutil.Process()
     begin, statuses = process.memory_info().rss, set[int]()
     for i in range(n):

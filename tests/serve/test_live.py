@@ -19,8 +19,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-from surrogate_nas.report.writing import write_report
-from surrogate_nas.study.study import Study
+from surrogate_nas.api import Study
 from tests.helpers.chromium import CHROMIUM, Tab, browser
 
 CLIENTS, QUESTIONS = 100, 3
@@ -132,7 +131,7 @@ def fits(tab: Tab) -> bool:
 @needs_chromium
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_report_opens_from_disk(tab: Tab, study_path: Path, tmp_path: Path, width: int) -> None:
-    page = write_report(Study.open(study_path), tmp_path)
+    page = Study.open(study_path).report(tmp_path)
     tab.open(page.as_uri(), width)
     tab.wait("document.querySelectorAll('.plotly-graph-div .main-svg').length > 0")
     assert fits(tab)

@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.report.writing import write_report
 from surrogate_nas.serve.app import ASSETS, make_app
 from surrogate_nas.serve.bodies import MOST_ENCODINGS
 from surrogate_nas.serve.copies import copy_study, stamp
@@ -25,7 +25,6 @@ from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
 from surrogate_nas.space import moves
 from surrogate_nas.study.paths import ARCHIVE
-from surrogate_nas.study.study import Study
 from tests.conftest import Command
 from tests.helpers.asgi import Client, chunks
 
@@ -36,7 +35,7 @@ JSON = {"content-type": "application/json"}
 def live(study_path: Path) -> Iterator[Live]:
     """A study that has been read, and its report made."""
     live = Live(study_path)
-    write_report(Study.open(live._home))
+    Study.open(live._home).report()
     live.snapshot = Snapshot.of(live._home)
     yield live
     live.close()
@@ -51,7 +50,7 @@ def client(live: Live) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def encodings(live: Live) -> list[str]:
     """Nine untrained architectures, and a trained one."""
-    space, trained = live.snapshot.study.space, live.snapshot.records[0].architecture
+    space, trained = live.snapshot.solutions.home.space, live.snapshot.records[0].architecture
     return [*map(str, space.sample(9, np.random.default_rng(1))), str(trained)]
 
 
@@ -81,7 +80,7 @@ def test_serving_leaves_a_study_as_it_was(study_path: Path, tmp_path: Path) -> N
     shutil.rmtree(study / "surrogate")
     before = files_of(study)
     live = Live(study)
-    write_report(Study.open(live._home))
+    Study.open(live._home).report()
     assert Snapshot.of(live._home).respondent is not None
     live.close()
     assert files_of(study) == before
@@ -151,7 +150,7 @@ def test_the_best_keep_the_limits_and_come_near_a_long_search(client: Client, li
     limits = Limits(max_macs=3e4)
     document = client.post("/best", json={"limits": {"max_macs": 3e4}, "n": 5}).json()
     searched = live.snapshot.within(limits).best(1, None)[0]
-    best, space = document["answers"][0], live.snapshot.study.space
+    best, space = document["answers"][0], live.snapshot.solutions.home.space
     assert len(document["answers"]) == 5
     assert best["feasible_probability"] >= 0.5
     assert best["accuracy"][0] > searched.accuracy[0] - 0.02
@@ -177,7 +176,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
 
 def test_the_form_has_what_it_needs_to_say_any_architecture(client: Client, live: Live) -> None:
     """Encode as the page's script does: a gene that does not apply is 0, others a share of their last choice."""
-    about, space = client.get("/space").json(), live.snapshot.study.space
+    about, space = client.get("/space").json(), live.snapshot.solutions.home.space
     for row, architecture in zip(moves.sample(space.genes, 20, np.random.default_rng(0)), range(20), strict=True):
         applies: list[bool] = []
         for gene in about["genes"]:

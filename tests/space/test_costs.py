@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.settings import Settings
@@ -12,7 +13,6 @@ from surrogate_nas.space import moves
 from surrogate_nas.space.costs import cost_of_indices, costing_for, require_all, units_in
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset, preset_names
-from surrogate_nas.study.study import Study
 from tests.helpers.spaces import SHAPE, table_of
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from surrogate_nas.study.study import Study
+from surrogate_nas.api import Study
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from surrogate_nas.api import Study
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import PARTIAL
 from surrogate_nas.network.backbone import mount
 from surrogate_nas.study import creation
 from surrogate_nas.study.paths import ARCHIVE, DATA, SETTINGS
-from surrogate_nas.study.study import Study
 
 
 def test_what_a_creation_that_was_killed_left_half_written_is_removed(tmp_path: Path) -> None:

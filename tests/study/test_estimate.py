@@ -7,12 +7,12 @@ from statistics import mean
 import pytest
 import torch
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.foundation import machine
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.study import estimate as plan
 from surrogate_nas.study.speed import work
-from surrogate_nas.study.study import Study
 from surrogate_nas.training.gpu_memory import CONTEXT, MOST_PER_GPU, RESIDENT_CONTEXT
 from tests.helpers.outputs import SMALL_STUDY
 

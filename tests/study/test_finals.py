@@ -13,12 +13,11 @@ from surrogate_nas import InputError, Study
 from surrogate_nas.cli.print_solutions import print_finals
 from surrogate_nas.documents import finals_document
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.finals import finals_section
-from surrogate_nas.report.writing import write_report
 from surrogate_nas.study.finals import Final, RankAgreement, to_finalize
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.training.recipe import Recipe
+from tests.helpers.reports import contents_of
 from tests.helpers.spaces import table_of
 
 FULL = Recipe(epochs=3)
@@ -96,7 +95,7 @@ def test_other_limits_choose_other_thresholds_of_the_same_trainings(finalized: S
 
 
 def test_the_report_shows_them(finalized: Study) -> None:
-    page = write_report(finalized).read_text(encoding="utf-8")
+    page = finalized.report().read_text(encoding="utf-8")
     assert "At full fidelity" in page
     for final in finalized.finals():
         assert final.best.record.id in page
@@ -136,7 +135,8 @@ def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
     with pytest.raises(InputError, match=r"budget 0\.01 is below the cheapest solution's expected cost, \d"):
         to_finalize(study.solutions, [], [0.01])
     at = [max(f.best.tune.expected("cost") for f in study.finals())]
-    document = finals_document(study, study.finals(), None, [*at, 0.01], None)
+    within = {b: study.finals(study.settings.limits.with_budget("cost", b)) for b in (*at, 0.01)}
+    document = finals_document(study.solutions, study.finals(), None, within, None)
     assert [float(budget) for budget in document["within_max_cost"]] == [*at, 0.01]
     assert "within_max_macs" not in document
     assert document["within_max_cost"]["0.01"] is None
@@ -146,7 +146,7 @@ def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
     assert out.startswith("At full fidelity max cost on tune best seed")
     assert "expected test MACs expected test cost test, in the search" in out
     assert "No network keeps expected cost ≤ 0.01 on tune." in out
-    page = finals_section(Contents.of(study))
+    page = finals_section(contents_of(study))
     assert "expected test cost</th>" in page
     assert f"{study.finals()[0].test_cost:,.1f}</td>" in page
 

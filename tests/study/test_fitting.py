@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.cost_table import CostTable, Entry
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.space.costs import units_in
+from surrogate_nas.study.fitting import stored_fit
 from surrogate_nas.study.paths import SURROGATE
-from surrogate_nas.study.query import about
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.query import Respondent, about
 from surrogate_nas.surrogates.fit import FittedSurrogate
 
 
@@ -28,7 +29,7 @@ def study(study_path: Path, tmp_path: Path) -> Study:
 
 
 def stored(study: Study) -> FittedSurrogate | None:
-    return study.stored_fit(study.archive.records())
+    return stored_fit(study.home, study.archive.records())
 
 
 def write_table(study: Study, path: Path, cost: float) -> dict[str, Any]:
@@ -58,7 +59,9 @@ def test_a_stored_fit_answers_as_the_fit_that_was_made(study: Study) -> None:
     new_fit = study.fit(again=True)
     records, limits = study.archive.records(), study.settings.limits
     respondents = [
-        study.respondent(records, fitted, limits) for fitted in (new_fit, stored(study)) if fitted is not None
+        Respondent.of(study.solutions, records, fitted.predictor, limits)
+        for fitted in (new_fit, stored(study))
+        if fitted is not None
     ]
     questions = list(about(study.space, study.space.indices(architectures)))
     first_answers, second_answers = (list(respondent.answer(questions)) for respondent in respondents)
@@ -95,7 +98,7 @@ def test_a_fit_follows_from_the_content_of_the_cost_table(study: Study, tmp_path
 
 def test_a_fit_follows_from_what_was_trained(study: Study) -> None:
     records = study.archive.records()
-    assert study.stored_fit(records[:-1]) is None
+    assert stored_fit(study.home, records[:-1]) is None
 
 
 UNRELATED: dict[str, dict[str, Any]] = {

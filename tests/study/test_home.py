@@ -11,13 +11,12 @@ import yaml
 from torch.utils.data import TensorDataset
 
 from surrogate_nas import datasets
+from surrogate_nas.api import Study
 from surrogate_nas.archive.record import Failure, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
-from surrogate_nas.report.writing import write_report
 from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.study.baselines import HAND_MADE, name_of
-from surrogate_nas.study.study import Study
 
 QUICK = {"recipe": {"epochs": 1}, "workers": 0}
 
@@ -72,8 +71,8 @@ def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Pa
         reader = Study.open(copy.path)
         assert len(reader.records()) == 12
         assert reader.query([r.architecture for r in reader.records()[:2]])
-        assert write_report(reader, tmp_path / "report").is_file()
-        for change in (reader.run, lambda: reader.collect(1), reader.train_baselines, lambda: reader.home.retry([])):
+        assert reader.report(tmp_path / "report").is_file()
+        for change in (reader.run, lambda: reader.collect(1), reader.baselines, lambda: reader.home.retry([])):
             with pytest.raises(InputError, match="another command is working on study"):
                 change()
         with pytest.raises(InputError, match="another command is working"):
@@ -87,14 +86,14 @@ def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Pa
 def test_baselines_are_trained_once_and_leave_the_search_as_it_is(copy: Study) -> None:
     front, volume, round = copy.front(), copy.hypervolume(), next_round(copy.archive.proposals())
     points = [(s.record.id, s.operating_point) for s in front]
-    trained = copy.train_baselines()
+    trained = copy.baselines()
     names = [name_of(r.architecture) for r in trained]
     assert names == [*HAND_MADE, "static network"]
     assert all(r.failure is None for r in trained)
     assert trained[2].architecture.exit_positions == (2,)
     assert trained[2].architecture.stages == front[-1].record.architecture.stages
-    assert [r.seconds for r in copy.train_baselines()] == [r.seconds for r in trained]
-    assert [r.id for r in copy.baselines()] == [r.id for r in trained]
+    assert [r.seconds for r in copy.baselines()] == [r.seconds for r in trained]
+    assert [r.id for r in copy.records("baseline")] == [r.id for r in trained]
     assert [(s.record.id, s.operating_point) for s in copy.front()] == points
     assert copy.hypervolume() == volume
     assert next_round(copy.archive.proposals()) == round

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -23,10 +24,9 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search import best_predicted as evolution
 from surrogate_nas.space import moves
 from surrogate_nas.study import query
-from surrogate_nas.study.query import Question, about
+from surrogate_nas.study.query import Question, about, respondent_of
 from surrogate_nas.study.query_files import AnswerFile, QuestionFile, cells, column_names
 from surrogate_nas.study.results import Answer
-from surrogate_nas.study.study import Study
 from tests.conftest import Command
 
 
@@ -99,7 +99,7 @@ def test_thresholds_of_a_row_are_its_own(
     questions = [
         Question(str(a), study.space.indices([a])[0].tolist(), p) for a in architectures[:2] for p in operating_points
     ]
-    [expected] = study.answers(questions)
+    [expected] = respondent_of(study.solutions, study.settings.limits).answer(questions)
     for name in ("in.jsonl", "in.csv"):
         assert command("query", study.path, "--file", tmp_path / name, "-o", tmp_path / "out.jsonl")[0] == 0
         assert as_lines(tmp_path / "out.jsonl") == documents(expected)
@@ -164,7 +164,7 @@ def test_no_more_than_a_block_is_read_ahead_or_kept(study: Study, monkeypatch: p
             read += 1
             yield only
 
-    blocks = study.answers(endless(), Limits(max_macs=2e5))
+    blocks = respondent_of(study.solutions, Limits(max_macs=2e5)).answer(endless())
     next(blocks)
     tracemalloc.start()
     for done in range(32, 400, 16):

@@ -9,9 +9,9 @@ import pytest
 from surrogate_nas import Study
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.outputs import Outputs
-from surrogate_nas.report.contents import Contents
 from surrogate_nas.study.paths import ARCHIVE
 from tests.conftest import Command
+from tests.helpers.reports import contents_of
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_a_report_reads_the_arrays_of_each_record_exactly_once(study_path: Path, read: Counter[str]) -> None:
     with Study.open(study_path) as study:
-        contents = Contents.of(study)
+        contents = contents_of(study)
     assert contents.front
     assert contents.surrogate is not None
     assert read == {record.id: 1 for record in contents.records}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from surrogate_nas.api import Study
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.search.proposals import initial_proposals
-from surrogate_nas.study.study import Study
 from tests.conftest import Command
 
 

@@ -91,14 +91,14 @@ def test_what_really_stops_says_the_same_on_corrupted_images(study: Study, id: s
 def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> None:
     record = max(study.records(), key=lambda r: len(r.architecture.exit_positions))
     id, scores = record.id, study.exits(record, "tune").scores
-    point = study.operating_point(record, np.median(scores[:-1].astype(np.float64), axis=1))
-    plain = study.shift(id, Limits(), operating_point=point, levels=[1, 3, 5])
+    point = study.solutions.operating_point(record, np.median(scores[:-1].astype(np.float64), axis=1))
+    plain = study.shift(id, Limits(), thresholds=point, levels=[1, 3, 5])
     assert plain.warnings() == []
     macs = [row.measured.expected_macs for row in (plain.clean, *plain.shifted)]
     accuracy = [row.measured.accuracy for row in (plain.clean, *plain.shifted)]
     assert max(macs) > macs[0]
     limits = Limits(max_macs=(macs[0] + max(macs)) / 2, min_accuracy=(accuracy[0] + min(accuracy)) / 2)
-    flagged = study.shift(id, limits, operating_point=point, levels=[1, 3, 5])
+    flagged = study.shift(id, limits, thresholds=point, levels=[1, 3, 5])
     assert [row.measured for row in flagged.shifted] == [row.measured for row in plain.shifted]
     assert limits.max_macs is not None
     assert limits.min_accuracy is not None

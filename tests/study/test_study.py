@@ -61,7 +61,7 @@ def test_the_front_keeps_the_limits_on_tune_and_rises(study: Study) -> None:
 
 def test_policies_are_compared_at_their_own_best_thresholds_without_training(study: Study) -> None:
     record, limits = study.records()[0], Limits(max_macs=1e5)
-    solutions = study.compare_policies(record.id, limits)
+    solutions = study.policies(record.id, limits)
     assert [s.operating_point.policy for s in solutions] == ["max_softmax"] * 2 + ["margin"] * 2 + ["entropy"] * 2
     assert [bool(s.operating_point.temperatures) for s in solutions] == [False, True] * 3
     for solution in solutions:
@@ -69,7 +69,7 @@ def test_policies_are_compared_at_their_own_best_thresholds_without_training(stu
     plain = study.tune(record.id, limits)
     assert (solutions[0].operating_point, solutions[0].test) == (plain.operating_point, plain.test)
     with pytest.raises(JobError, match="no thresholds keep expected MACs ≤ 1;"):
-        study.compare_policies(record.id, Limits(max_macs=1))
+        study.policies(record.id, Limits(max_macs=1))
 
 
 def test_a_ladder_is_chosen_on_tune_and_measured_on_both_splits(study: Study) -> None:
@@ -235,7 +235,7 @@ def test_no_training_starts_after_the_deadline(tmp_path: Path) -> None:
 def test_every_verb_that_trains_keeps_the_time_limit_and_what_is_pending_goes_on(copy: Study) -> None:
     """What they asked for waits, without a failure, and the same verb completes it."""
     verbs: dict[Group, Callable[[], object]] = {
-        "baseline": copy.train_baselines,
+        "baseline": copy.baselines,
         "final": lambda: copy.finalize(at=[1e9], seeds=1, recipe=Recipe(epochs=3)),
         "search": lambda: copy.verify([copy.front()[-1].record.id], seeds=2),
     }

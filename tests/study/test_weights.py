@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from surrogate_nas.api import Study
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.study.paths import CHECKPOINTS
-from surrogate_nas.study.study import Study
 
 QUICK = {"recipe": {"epochs": 1}, "workers": 0}
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from surrogate_nas import Archive, OperatingPoint, Study
+from surrogate_nas.study.fitting import stored_fit
 from tests.conftest import Command
 from tests.helpers.disk import small_disk
 
@@ -105,7 +106,7 @@ def test_what_was_proposed_is_known_with_what_was_predicted(study: Study) -> Non
 
 def test_outputs_are_of_the_images_that_the_splits_give(study: Study) -> None:
     splits = study.splits()
-    trained = [r for r in [*study.records(), *study.baselines()] if r.outputs is not None]
+    trained = [r for r in [*study.records(), *study.records("baseline")] if r.outputs is not None]
     assert len(trained) == 13
     for record in trained:
         np.testing.assert_array_equal(record.outputs.tune.labels, splits.tune.labels)
@@ -166,11 +167,11 @@ def test_queries_are_answered_as_they_were(path: Path, command: Command) -> None
 def test_the_fit_is_made_anew_once_and_then_used(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The targets of a fit are stored since version 0.2.0, which knows one by the names of what it follows from."""
     study, asked = Study.open(path), [answer["encoding"] for answer in HELD["queries"]]
-    assert study.stored_fit(study.records()) is None
+    assert stored_fit(study.home, study.records()) is None
     first = study.query([study.space.parse(encoding) for encoding in asked], POINT)
     assert "fitted" in capsys.readouterr().err
     before = contents(path / "surrogate")
-    assert study.stored_fit(study.records()) is not None
+    assert stored_fit(study.home, study.records()) is not None
     assert Study.open(path).query([study.space.parse(encoding) for encoding in asked], POINT) == first
     assert "fitted" not in capsys.readouterr().err
     assert contents(path / "surrogate") == before
@@ -218,7 +219,7 @@ def test_what_failed_can_be_done_again(path: Path, command: Command) -> None:
 
 def test_finals_and_baselines_are_not_trained_again(path: Path) -> None:
     study = Study.open(path)
-    assert [r.id for r in study.train_baselines()] == HELD["records"]["baseline"]
+    assert [r.id for r in study.baselines()] == HELD["records"]["baseline"]
     (final,) = study.finalize([study.front()[-1].record.id], seeds=2)
     assert final.best.record.id == HELD["finals"][0]["best"]
     assert [r.id for r in study.archive.records("final")] == HELD["records"]["final"]

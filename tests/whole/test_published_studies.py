@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from surrogate_nas.api import Study
 from surrogate_nas.datasets.source import load
-from surrogate_nas.study.study import Study
 
 pytestmark = pytest.mark.slow
 SHARED = Path(__file__).parents[3] / "shared" / "data"

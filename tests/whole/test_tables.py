@@ -1,6 +1,7 @@
 """Every table says which split its figures are of, and marks what breaks a limit on test."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from rich.table import Table
 
+from surrogate_nas.api import Study
 from surrogate_nas.cli import output, print_exports, print_predictions, print_shift, print_solutions
 from surrogate_nas.documents import (
     finals_document,
@@ -35,8 +37,9 @@ from surrogate_nas.report.solutions import front_section
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.results import Measured, Rung, Solution
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
-from surrogate_nas.study.study import Study
+from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.verification import Claim, Verification
+from tests.helpers.reports import contents_of
 from tests.whole.test_old_study import WRITTEN
 
 MEASURED = re.compile(r"accura|expected|rates|reach|leave|probab|95 % of MACs|claimed|again|points", re.IGNORECASE)
@@ -54,7 +57,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def contents(study: Study) -> Contents:
-    return Contents.of(study)
+    return contents_of(study)
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ PRINTED: dict[str, Show] = {
     "ladder": lambda study, s, limits: print_solutions.print_ladder([Rung(9, limits, s, (0.0, 1.0))], "a1", limits),
     "policies": lambda study, s, limits: print_solutions.print_policies([s], "a1", limits),
     "finals": lambda study, s, limits: print_solutions.print_finals(
-        finals_document(limited(study, limits), [final(study, s)], None, [], None)
+        finals_document(limited(study, limits), [final(study, s)], None, {}, None)
     ),
     "verification": lambda study, s, limits: print_solutions.print_verification(
         verification_document(verification(s), limits)
@@ -134,14 +137,10 @@ PRINTED: dict[str, Show] = {
 }
 
 
-class limited:  # noqa: N801
-    """A study whose settings have other limits."""
-
-    def __init__(self, study: Study, limits: Limits) -> None:
-        self.study, self.settings = study, study.settings.model_copy(update={"limits": limits})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.study, name)
+def limited(study: Study, limits: Limits) -> Any:
+    """The solutions of a study whose settings have other limits."""
+    settings = study.settings.model_copy(update={"limits": limits})
+    return Solutions(dataclasses.replace(study.home, settings=settings))
 
 
 def signs(printed: list[Table | str]) -> tuple[list[str], int]:
@@ -201,7 +200,7 @@ def test_documents_have_a_field_for_it(study: Study) -> None:
     solution, limits = solution_beyond(like, limit)
     (rung,) = ladder_document([Rung(AMOUNT, limits, solution, (0.0, 1.0))])
     (verified,) = verification_document(verification(solution), limits)
-    finals = finals_document(limited(study, limits), [final(study, solution)], None, [], None)  # type: ignore[arg-type]
+    finals = finals_document(limited(study, limits), [final(study, solution)], None, {}, None)  # type: ignore[arg-type]
     for document in (
         solution_document(solution, limits),
         rung,
@@ -211,7 +210,7 @@ def test_documents_have_a_field_for_it(study: Study) -> None:
         print_shift.document(shift(solution, limits))["network"],
     ):
         assert document["broken_on_test"] == [limit.name]
-    for one, front in zip(study.front(), front_document(study, Path("x"))["front"], strict=True):
+    for one, front in zip(study.front(), front_document(study.solutions, Path("x"))["front"], strict=True):
         assert front["broken_on_test"] == one.test.broken_names(study.settings.limits)
 
 
@@ -227,7 +226,7 @@ def test_every_heading_of_a_printed_table_names_the_split(study: Study, tables: 
     solution, limits = solution_beyond(study.front()[0], LIMITS[6])
     for show in PRINTED.values():
         show(study, solution, limits)
-    print_solutions.print_front(study, Path("report.html"))
+    print_solutions.print_front(study.solutions, Path("report.html"))
     answers = study.query([r.architecture for r in study.records()[:2]])
     print_predictions.print_answers(answers)
     print_predictions.print_answers(answers[:1])

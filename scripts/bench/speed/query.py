@@ -24,6 +24,7 @@ from surrogate_nas.foundation.fields import parse
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
 from surrogate_nas.search.best_predicted import ranking
 from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.study.query import respondent_of
 from surrogate_nas.study.query_files import AnswerFile, QuestionFile
 
 
@@ -91,7 +92,8 @@ def _compare_best(study: Study, limits: Limits, n: int) -> None:
 
 
 def _write_answers(study: Study, source: Path, file: AnswerFile) -> None:
-    file.write(study.answers(QuestionFile(source, study.home.problem)))
+    respondent = respondent_of(study.solutions, study.settings.limits)
+    file.write(respondent.answer(QuestionFile(source, study.home.problem)))
 
 
 def _peak(*words: str) -> float:

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 
+from surrogate_nas.api import Study
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study.study import Study
 
 LONGEST = 300.0
 

@@ -1,0 +1,88 @@
+"""The networks that a user names: by text, id, architecture, record, solution or answer."""
+
+from collections.abc import Iterable
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Group, Record
+from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.results import Answer, Rung, Solution
+
+Network = str | Architecture | Record | Solution | Rung | Answer
+"""A network: the text or vector of an encoding, an `Architecture`, the id of a record or its beginning, or a result
+that names one."""
+LOOKED_UP: tuple[Group, ...] = ("search", "final", "baseline")
+"""Groups of records in the order in which the training of an architecture is looked up."""
+ALLOWED = "an encoding's text, the id of a record, an Architecture, Record, Solution, Rung or Answer"
+
+
+def architectures_of(home: Home, networks: Network | Iterable[Network]) -> list[Architecture]:
+    """The architectures of one network or of several.
+
+    Raises:
+        InputError: for one that is not of the study's space, or something else than a network.
+    """
+    return [architecture_of(home, network) for network in as_list(networks)]
+
+
+def as_list(networks: Network | Iterable[Network]) -> list[Network]:
+    """One network or several as a list; raises `InputError` for anything else."""
+    if isinstance(networks, Network):
+        return [networks]
+    try:
+        return list(networks)
+    except TypeError:
+        raise InputError(f"{networks!r} is no network and no list of them; allowed: {ALLOWED}") from None
+
+
+def architecture_of(home: Home, network: Network) -> Architecture:
+    """The architecture of a network; raises as `architectures_of`."""
+    match network:
+        case Architecture():
+            architecture = network
+        case str() if _is_encoding(network):
+            return home.space.parse(network)
+        case Answer():
+            return home.space.parse(network.encoding)
+        case _:
+            architecture = record_of(home, network).architecture
+    home.space.indices([architecture])
+    return architecture
+
+
+def record_of(home: Home, network: Network) -> Record:
+    """The record of a trained network; of an architecture the first training that succeeded, searches before finals.
+
+    Raises:
+        InputError: if there is no such record, or the architecture has not been trained.
+    """
+    match network:
+        case Record():
+            return network
+        case Solution():
+            return network.record
+        case Rung():
+            return network.solution.record
+        case Answer():
+            return _trained(home, home.space.parse(network.encoding))
+        case Architecture():
+            return _trained(home, network)
+        case str() if _is_encoding(network):
+            return _trained(home, home.space.parse(network))
+        case str():
+            return home.archive.find(network)
+        case _:
+            raise InputError(f"{network!r} is not a network; allowed: {ALLOWED}")
+
+
+def _is_encoding(text: str) -> bool:
+    """Whether a text is meant as an encoding: ids have none of these signs, and every encoding has some."""
+    return any(sign in text for sign in "-/,[")
+
+
+def _trained(home: Home, architecture: Architecture) -> Record:
+    records = (r for group in LOOKED_UP for r in home.archive.records(group))
+    record = next((r for r in records if r.architecture == architecture and r.failure is None), None)
+    if record is None:
+        raise InputError(f"{architecture} has not been trained in {home.path}; collect it first, or name a record's id")
+    return record

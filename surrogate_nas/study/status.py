@@ -1,0 +1,93 @@
+"""The state of a study: records by kind, pending trainings, and time spent and left."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from surrogate_nas.archive.record import GROUPS, Origin
+from surrogate_nas.foundation.display import displayed_by
+from surrogate_nas.foundation.lock import holder_of
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.paths import CHECKPOINTS, unfinished_path
+
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """Trainings of one origin."""
+
+    trained: int = 0
+    failed: int = 0
+    pending: int = 0
+    """Proposed, and not yet ended."""
+
+
+@displayed_by(
+    lambda s: {
+        "study": s.path,
+        "trainings": f"{s.trainings} of {s.budget}",
+        **{origin: f"{t.trained} trained, {t.failed} failed, {t.pending} pending" for origin, t in s.records.items()},
+        "working": s.working,
+        "seconds spent": s.seconds_spent,
+        "seconds left": s.seconds_left,
+    }
+)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Status:
+    """State of a study at one moment."""
+
+    path: Path
+    data: str
+    """Name of the data set."""
+    space: str
+    """Name of the search space."""
+    seed: int
+    budget: int
+    """Trainings of the search in all."""
+    trainings: int
+    """Trainings of the search that ended, failures among them."""
+    records: Mapping[Origin, Trainings]
+    """Trainings by origin: sampled (`initial`), proposed by the search, named by the user, baselines and finals."""
+    pending: tuple[str, ...]
+    """Ids of proposals without a record: they run, or the next command trains them."""
+    begun: tuple[str, ...]
+    """Those pending trainings that have stored an epoch, from which they go on."""
+    working: str | None
+    """The command that is changing the study now; `None` if there is none."""
+    seconds_spent: float
+    """Sum of the seconds of all trainings."""
+    seconds_left: float | None
+    """Estimate for the trainings that are left of the budget; `None` where no training could tell yet."""
+
+
+def status_of(home: Home, seconds_left: float | None) -> Status:
+    """The state of a study; only listings are read.
+
+    Args:
+        home: of the study.
+        seconds_left: see `Status`.
+    """
+    records = [r for group in GROUPS for r in home.archive.records(group)]
+    pending = [p for group in GROUPS for p in home.archive.pending(group)]
+    trained = Counter(r.proposal.origin for r in records if r.failure is None)
+    failed = Counter(r.proposal.origin for r in records if r.failure is not None)
+    waiting = Counter(p.origin for p in pending)
+    origins = [origin for origin in ORIGINS if trained[origin] + failed[origin] + waiting[origin]]
+    header = home.archive.header
+    return Status(
+        path=home.path,
+        data=header.data,
+        space=header.space.name,
+        seed=header.seed,
+        budget=home.settings.budget,
+        trainings=home.archive.count(),
+        records={o: Trainings(trained[o], failed[o], waiting[o]) for o in origins},
+        pending=tuple(p.id for p in pending),
+        begun=tuple(p.id for p in pending if unfinished_path(home.path / CHECKPOINTS, p.id).is_file()),
+        working=holder_of(home.path),
+        seconds_spent=sum(r.seconds for r in records),
+        seconds_left=seconds_left,
+    )
