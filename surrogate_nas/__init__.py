@@ -55,7 +55,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *globals()])
+    return sorted({*__all__, *globals(), "__version__"})
 
 
 def __getattr__(name: str) -> Any:

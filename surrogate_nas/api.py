@@ -373,7 +373,7 @@ class Study:
 
     def exits(self, network: Network, split: Split) -> Exits:
         """One network's exits on one split, under the study's policy: its scores, and its threshold curve."""
-        return self.solutions.views.exits(record_of(self.home, network), split)
+        return self.solutions.views.exits(self.record(network), split)
 
     def solution(self, network: Network, thresholds: Thresholds) -> Solution:
         """A trained network at given thresholds, measured on both splits.
@@ -384,7 +384,7 @@ class Study:
         Raises:
             InputError: if there is no such network, or for a wrong number of thresholds.
         """
-        record = record_of(self.home, network)
+        record = self.record(network)
         return self.solutions.solution(record, self._point(thresholds, record))
 
     @spelled_out
@@ -408,7 +408,7 @@ class Study:
             InputError: if there is no such network, or no such method.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        return self.solutions.tune(record_of(self.home, network), self._limits(limits, limit), method)
+        return self.solutions.tune(self.record(network), self._limits(limits, limit), method)
 
     @spelled_out
     def ladder(
@@ -427,7 +427,7 @@ class Study:
             InputError: if there is no such network, or for fewer than two rungs.
             JobError: if no thresholds keep the limits; the nearest are named.
         """
-        return self.solutions.ladder(record_of(self.home, network), self._limits(limits, limit), _count("rungs", rungs))
+        return self.solutions.ladder(self.record(network), self._limits(limits, limit), _count("rungs", rungs))
 
     @spelled_out
     def policies(
@@ -441,7 +441,7 @@ class Study:
             InputError: if there is no such network.
             JobError: if no policy keeps the limits; the nearest thresholds are named.
         """
-        return self.solutions.compare_policies(record_of(self.home, network), self._limits(limits, limit))
+        return self.solutions.compare_policies(self.record(network), self._limits(limits, limit))
 
     @spelled_out
     def shift(
@@ -468,7 +468,7 @@ class Study:
             JobError: if the weights are gone, or no thresholds keep the limits.
         """
         require_corruptions(corruptions, levels)
-        record = record_of(self.home, network)
+        record = self.record(network)
         point = None if thresholds is None else self._point(thresholds, record)
         return shift(self.solutions, self.images, record, self._limits(limits, limit), point, corruptions, levels)
 
@@ -479,7 +479,7 @@ class Study:
             InputError: if there is no such network.
             JobError: if its training failed, or its weights are gone or damaged.
         """
-        return load_network(self.home, record_of(self.home, network))
+        return load_network(self.home, self.record(network))
 
     # ------------------------------------------------------------------ predictions
 
@@ -572,7 +572,7 @@ class Study:
         """
         with require_extra("export"):
             from surrogate_nas.export.folder import export_network
-        record, target = record_of(self.home, network), None if folder is None else _path(folder)
+        record, target = self.record(network), None if folder is None else _path(folder)
         return export_network(
             self.solutions, self.images, record, self._limits(limits, limit), target, _count("rungs", rungs)
         )
