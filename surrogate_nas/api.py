@@ -31,7 +31,6 @@ from surrogate_nas.study import finals, fitting, searching, verification
 from surrogate_nas.study import merge as merging
 from surrogate_nas.study.baselines import HAND_MADE, without_exits
 from surrogate_nas.study.creation import create
-from surrogate_nas.study.estimate import estimated_seconds
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.frame import frame_of
 from surrogate_nas.study.home import Home
@@ -207,9 +206,7 @@ class Study:
 
     def status(self) -> Status:
         """Records by kind, pending trainings, the command at work, and time spent and left."""
-        records, left = self.archive.records(), self.settings.budget - self.archive.count()
-        plan = self.trainer.plan(max(left, 0))
-        return status_of(self.home, estimated_seconds(self.home.problem, self.splits(), plan, records))
+        return status_of(self.home, self.trainer.seconds_left())
 
     @spelled_out
     def update(self, **settings: Unpack[SettingsFields]) -> None:

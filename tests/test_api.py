@@ -14,6 +14,7 @@ import surrogate_nas as sn
 from surrogate_nas.exits.limits import LimitFields
 from surrogate_nas.settings import SettingsFields
 from surrogate_nas.study import frame
+from tests.conftest import Command
 
 VERBS = (
     "run collect fit search query best tune ladder policies front finalize verify baselines shift report export serve "
@@ -77,6 +78,12 @@ def test_the_whole_path_in_a_few_lines(study: sn.Study, folder: Path) -> None:
     with sn.Study.open(study.path) as again:
         assert [s.id for s in again.front()] == [s.id for s in front]
         assert again.settings.batch == 2
+
+
+def test_the_command_prints_the_same_status(study: sn.Study, command: Command) -> None:
+    code, out, _ = command("status", study.path, "--json")
+    assert (code, json.loads(out)["trainings"]) == (0, study.status().trainings)
+    assert "10 of 10 trainings of the search ended" in command("status", study.path)[1]
 
 
 @pytest.mark.parametrize("verb", VERBS.split())

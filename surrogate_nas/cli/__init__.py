@@ -20,6 +20,7 @@ from surrogate_nas.cli import (
     search,
     serve,
     shift,
+    status,
     thresholds,
     unit_times,
 )
@@ -49,6 +50,7 @@ for command in (
     finals.verify,
     finals.baselines,
     report.report,
+    status.status,
 ):
     app.command()(command)
 app.add_typer(shift.app)

@@ -186,12 +186,24 @@ class Trainer:
         """Resources of a number of trainings."""
         return Plan.of(self.home.problem, self.images.splits(), trainings)
 
+    def seconds_left(self, plan: Plan | None = None) -> float | None:
+        """Estimate for the trainings that are left of the budget; `None` where none could tell yet.
+
+        Args:
+            plan: of these trainings, if it is known.
+        """
+        home = self.home
+        left = home.settings.budget - home.archive.count()
+        if left <= 0:
+            return 0.0
+        return estimated_seconds(home.problem, self.images.splits(), plan or self.plan(left), home.archive.records())
+
     def announce(self) -> None:
         """Print the study, its progress and the resources of the remaining trainings."""
         home, header, settings = self.home, self.home.archive.header, self.home.settings
-        done = len(home.archive.records())
+        done = home.archive.count()
         plan = self.plan(max(settings.budget - done, 0))
-        seconds = estimated_seconds(home.problem, self.images.splits(), plan, home.archive.records())
+        seconds = self.seconds_left(plan)
         time_left = "known once a training has ended" if seconds is None else duration(seconds)
         stream = f", stream {settings.stream}" if settings.stream else ""
         say(

@@ -1,0 +1,28 @@
+"""The state of a study, for people."""
+
+from typing import TYPE_CHECKING
+
+from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.foundation.progress import duration
+
+if TYPE_CHECKING:
+    from surrogate_nas.study.status import Status
+
+MOST_IDS = 8
+
+
+def print_status(status: "Status") -> None:
+    """Print what has been trained, what is pending or at work, and time spent and left."""
+    console.print(
+        f"{status.path}: data {status.data}, space {status.space}, seed {status.seed}; "
+        f"{status.trainings} of {status.budget} trainings of the search ended",
+        soft_wrap=True,
+    )
+    rows = [(origin, t.trained, t.failed, t.pending) for origin, t in status.records.items()]
+    print_table("", ("origin", "trained", "failed", "pending"), rows)
+    if status.pending:
+        ids = " ".join(status.pending[:MOST_IDS]) + (" …" if len(status.pending) > MOST_IDS else "")
+        console.print(f"pending: {ids} ({len(status.begun)} of {len(status.pending)} have begun)", soft_wrap=True)
+    console.print(f"at work: {status.working or 'no command'}", soft_wrap=True)
+    left = "unknown before the first training" if status.seconds_left is None else duration(status.seconds_left)
+    console.print(f"training time: {duration(status.seconds_spent)} spent, summed over workers; left: about {left}")
