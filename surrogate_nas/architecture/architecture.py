@@ -130,7 +130,7 @@ class Segment:
         return f"to-{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Architecture:
     """A backbone and its exits. Equal networks are equal architectures.
 
@@ -175,6 +175,9 @@ class Architecture:
         """Positions that have an exit, the final classifier's included, in ascending order."""
         early = (e for e, branch in enumerate(self.branches) if branch is not None)
         return (*early, self.positions - 1)
+
+    def __repr__(self) -> str:
+        return f"Architecture.parse({str(self)!r})"
 
     def __str__(self) -> str:
         size, bits = (f"-{letter}{v}" if v else "" for letter, v in (("r", self.resolution), ("q", self.bits)))

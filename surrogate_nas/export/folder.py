@@ -27,6 +27,7 @@ from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal
 from surrogate_nas.export.pieces import Piece, pieces_of
 from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.foundation.files import new_folder, require_new_folder
 from surrogate_nas.foundation.progress import Countdown, say
@@ -42,7 +43,15 @@ WEIGHTS, CARD, RUNTIME = "weights.safetensors", "README.md", "runtime.py"
 MOST_EXAMPLES, EXAMPLE_BYTES = 256, 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda e: {
+        "folder": e.folder,
+        "settings": len(e.manifest["settings"]),
+        "default setting": e.manifest["default_setting"],
+        "largest logit difference": e.logit_difference,
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Export:
     """An exported folder."""
 

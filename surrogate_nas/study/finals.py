@@ -14,6 +14,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.intervals import CONFIDENCE
 from surrogate_nas.exits.limit_table import kept_text, on_expected
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.fields import parse
 from surrogate_nas.study.checks import require_gates
@@ -25,7 +26,17 @@ from surrogate_nas.training.recipe import Recipe
 FEWEST_RANKED = 3
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda f: {
+        "best": f.best.id,
+        "seeds": len(f.solutions),
+        "test accuracy": f.test_accuracy,
+        "95 % interval": f.test_interval,
+        "expected test MACs": f.test_macs,
+        "architecture": str(f.architecture),
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Final:
     """One architecture at full fidelity within some limits."""
 

@@ -20,6 +20,7 @@ from surrogate_nas.archive.outputs import SPLITS, Outputs, same
 from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.progress import Countdown, say
@@ -44,7 +45,17 @@ class Conflict:
     there: float
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda m: {
+        "source": m.source,
+        "added": len(m.added),
+        "trained": len(m.trained),
+        "duplicates": len(m.duplicates),
+        "conflicts": len(m.conflicts),
+        "weights": m.weights,
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class MergeResult:
     """Result of merging one study's records into another's archive."""
 

@@ -16,6 +16,7 @@ from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.limit_table import exact_text, rounded_text
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.images import StudyImages
@@ -27,7 +28,16 @@ from surrogate_nas.training.training import predict_split, resolve_device
 CLEAN = "clean"
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda s: {
+        "corruption": s.corruption,
+        "level": s.level,
+        "accuracy": s.measured.accuracy,
+        "expected MACs": s.measured.expected_macs,
+        "broken": [b.limit.name for b in s.broken],
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class ShiftedImages:
     """Measurements of the network on test images with one corruption at one level."""
 
@@ -40,7 +50,17 @@ class ShiftedImages:
     """Limits that do not hold on these images."""
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda s: {
+        "id": s.solution.id,
+        "clean accuracy": s.clean.measured.accuracy,
+        "corrupted accuracy": s.mean_accuracy,
+        "clean MACs": s.clean.measured.expected_macs,
+        "corrupted MACs": s.mean_macs,
+        "warnings": len(s.warnings()),
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Shift:
     """A network at one operating point, on clean and on corrupted test images."""
 

@@ -11,6 +11,7 @@ from statistics import mean
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Split
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.results import Solution
 from surrogate_nas.study.solutions import Solutions
@@ -28,7 +29,17 @@ class Claim:
     """One per seed that can keep the cost, each at the thresholds that are best on its own tune outputs."""
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda v: {
+        "trainings": v.trainings,
+        "tune accuracy claimed": v.claimed("tune"),
+        "again": v.again("tune"),
+        "test accuracy claimed": v.claimed("test"),
+        "again on test": v.again("test"),
+        "architecture": str(v.architecture),
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verification:
     """Claims of one architecture of the front."""
 
