@@ -73,7 +73,7 @@ def inline(page: str) -> Iterator[Token]:
 
 
 def fences(page: str, *languages: str) -> list[str]:
-    """What the code blocks of a page hold."""
+    """Contents of a page's code blocks."""
     return [t.content for t in tokens(page) if t.type == "fence" and t.info.strip() in languages]
 
 
@@ -81,7 +81,7 @@ def fences(page: str, *languages: str) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of a page's headings, as code hosts and the site name them."""
+    """Anchors of a page's headings, as code hosts and the site name them."""
     parts = MarkdownIt().parse(path.read_text(encoding="utf-8"))
     headings = [text for opened, text in itertools.pairwise(parts) if opened.type == "heading_open"]
     titles = ["".join(child.content for child in heading.children or ()) for heading in headings]
@@ -164,7 +164,7 @@ def test_a_line_that_does_not_fit_is_seen() -> None:
 # ---------------------------------------------------------------------- commands
 
 
-def shown(page: str, *program: str) -> list[list[str]]:
+def calls_of(page: str, *program: str) -> list[list[str]]:
     """The words after a program's name, of every command in a page's blocks that calls it."""
     program = program or ("surrogate-nas",)
     blocks = fences(page, "sh")
@@ -213,7 +213,7 @@ def parse(words: list[str], *, whole: bool) -> None:
 
 @EVERY_PAGE
 def test_commands_that_are_shown_parse(page: str) -> None:
-    for words in shown(page):
+    for words in calls_of(page):
         parse(words, whole=True)
     for token in inline(page):
         if token.type == "code_inline" and token.content.startswith("surrogate-nas "):
@@ -233,7 +233,7 @@ def test_calls_of_scripts_that_are_shown_parse(page: str, monkeypatch: pytest.Mo
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read_alone)
-    for script, *given in [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])]:
+    for script, *given in [words for words in calls_of(page, "python") if SCRIPT.fullmatch(words[0])]:
         monkeypatch.setattr(sys, "argv", [script, *(word for word in given if word != "…")])
         monkeypatch.syspath_prepend(str((ROOT / script).parent))
         with pytest.raises(Parsed):
@@ -243,7 +243,7 @@ def test_calls_of_scripts_that_are_shown_parse(page: str, monkeypatch: pytest.Mo
 @EVERY_PAGE
 def test_what_is_shown_to_be_timed_runs(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    for given in shown(page, "python", "-m", "timeit"):
+    for given in calls_of(page, "python", "-m", "timeit"):
         assert timeit.main(["-n", "1", "-r", "1", *given]) is None
 
 
@@ -262,7 +262,7 @@ def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-EXAMPLES = [words for page in PAGES for words in shown(page) if page.startswith("docs/howto/")]
+EXAMPLES = [words for page in PAGES for words in calls_of(page) if page.startswith("docs/howto/")]
 RUN = [words for words in EXAMPLES if verb_of(words)[1] in CHEAP and "--best" not in words]
 
 
@@ -323,9 +323,9 @@ def test_the_tutorial_makes_a_folder_of_images_by_class(tmp_path: Path, monkeypa
 SEARCHES: dict[str, tuple[Callable[[str], Collection[object]], int]] = {
     "links": (links, 80),
     "names of scripts": (named_scripts, 10),
-    "commands": (shown, 60),
-    "calls of scripts": (lambda page: [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])], 10),
-    "timings": (lambda page: shown(page, "python", "-m", "timeit"), 1),
+    "commands": (calls_of, 60),
+    "calls of scripts": (lambda page: [words for words in calls_of(page, "python") if SCRIPT.fullmatch(words[0])], 10),
+    "timings": (lambda page: calls_of(page, "python", "-m", "timeit"), 1),
     "examples": (lambda page: fences(page, "python"), 8),
     "sessions": (lambda page: fences(page, "pycon"), 2),
 }
