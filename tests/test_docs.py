@@ -27,6 +27,7 @@ from surrogate_nas.cli import app
 from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates.training_set import TrainingSet
 from tests.conftest import Command
+from tests.helpers.eenn_table import needs_eenn_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -41,6 +42,9 @@ PAGES = {
     if "_build" not in p.parts
 }
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
+EVERY_PAGE_THAT_RUNS = pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=needs_eenn_table) if page.startswith("data/") else page for page in PAGES]
+)
 ONLY_READERS_HAVE = ("mynets", "studies/one", "exports/")
 """Modules and folders of examples that are not there: such examples are compiled alone."""
 CHEAP = {
@@ -240,7 +244,7 @@ def test_calls_of_scripts_that_are_shown_parse(page: str, monkeypatch: pytest.Mo
             runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
-@EVERY_PAGE
+@EVERY_PAGE_THAT_RUNS
 def test_what_is_shown_to_be_timed_runs(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
     for given in calls_of(page, "python", "-m", "timeit"):
@@ -279,7 +283,7 @@ def test_examples_of_cheap_commands_run(
 # ---------------------------------------------------------------------- Python
 
 
-@EVERY_PAGE
+@EVERY_PAGE_THAT_RUNS
 def test_python_examples_run(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
     names: dict[str, Any] = {"__name__": "example"}
