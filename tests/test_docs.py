@@ -125,6 +125,14 @@ def test_modules_that_are_named_are_there() -> None:
     ] == []
 
 
+def test_the_glossary_is_in_order_and_linked() -> None:
+    text = PAGES["docs/glossary.md"].read_text(encoding="utf-8")
+    terms = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert len(terms) > 40
+    assert terms == sorted(set(terms), key=str.lower)
+    assert sum("glossary.md" in target for page in PAGES for target in links(page)) > 10
+
+
 # ---------------------------------------------------------------------- lines
 
 LINE_LENGTH: int = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["line-length"]
