@@ -20,6 +20,7 @@ test-all: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/tools/check_words.py
 	$(BIN)/mypy
 
 bench: .venv/installed

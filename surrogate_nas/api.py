@@ -24,7 +24,6 @@ from surrogate_nas.foundation.fields import parse
 from surrogate_nas.foundation.signatures import spelled_out
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
-from surrogate_nas.report.writing import write_report
 from surrogate_nas.settings import Settings, SettingsFields
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, verification
@@ -541,6 +540,8 @@ class Study:
         Raises:
             InputError: if the folder cannot be written.
         """
+        from surrogate_nas.report.writing import write_report  # which imports plotly and matplotlib
+
         return write_report(self.solutions, self.images, None if folder is None else _path(folder))
 
     @spelled_out

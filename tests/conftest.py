@@ -1,4 +1,4 @@
-"""What the tests share: spaces, one small architecture, and the digits cut into a study's splits."""
+"""Fixtures of all tests: spaces, one small architecture, and the digits cut into a study's splits."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ from surrogate_nas.surrogates import switching
 from tests.helpers.outputs import SMALL_STUDY
 
 collect_ignore = ["data"]
-"""What older versions wrote, Python files among it."""
+"""Files that older versions wrote, some of them Python."""
 
 settings.register_profile("laws", deadline=None, max_examples=30, derandomize=True, database=None)
 settings.load_profile("laws")
@@ -86,7 +86,7 @@ def quick_regressors() -> Iterator[None]:
 
 @pytest.fixture
 def user_mapping() -> dict[str, Any]:
-    """What a user's space file says, to be spoilt."""
+    """Content of a user's space file, to be spoilt."""
     return deepcopy(USER_SPACE)
 
 
@@ -155,6 +155,6 @@ def exporting(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 @pytest.fixture(scope="session")
 def exported(exporting: tuple[Path, str]) -> Path:
-    """That network as a folder. Tests read it; those that write take a copy."""
+    """The exported network as a folder. Tests read it; those that write take a copy."""
     path, id = exporting
     return path / EXPORTS / id

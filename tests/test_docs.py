@@ -27,6 +27,7 @@ from surrogate_nas.api import Study
 from surrogate_nas.cli import app
 from surrogate_nas.surrogates.training_set import TrainingSet
 from tests.conftest import Command
+from tests.helpers.eenn_table import needs_eenn_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -41,6 +42,9 @@ PAGES = {
     if "_build" not in p.parts
 }
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
+EVERY_PAGE_THAT_RUNS = pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=needs_eenn_table) if page.startswith("data/") else page for page in PAGES]
+)
 ONLY_READERS_HAVE = ("mynets", "studies/one", "exports/")
 """Modules and folders of examples that are not there: such examples are compiled alone."""
 CHEAP = {
@@ -73,7 +77,7 @@ def inline(page: str) -> Iterator[Token]:
 
 
 def fences(page: str, *languages: str) -> list[str]:
-    """What the code blocks of a page hold."""
+    """Contents of a page's code blocks."""
     return [t.content for t in tokens(page) if t.type == "fence" and t.info.strip() in languages]
 
 
@@ -81,7 +85,7 @@ def fences(page: str, *languages: str) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of a page's headings, as code hosts and the site name them."""
+    """Anchors of a page's headings, as code hosts and the site name them."""
     parts = MarkdownIt().parse(path.read_text(encoding="utf-8"))
     headings = [text for opened, text in itertools.pairwise(parts) if opened.type == "heading_open"]
     titles = ["".join(child.content for child in heading.children or ()) for heading in headings]
@@ -119,6 +123,14 @@ def test_modules_that_are_named_are_there() -> None:
     assert [
         name for name in sorted(named) if not any((ROOT / top / name).is_file() for top in ("surrogate_nas", ""))
     ] == []
+
+
+def test_the_glossary_is_in_order_and_linked() -> None:
+    text = PAGES["docs/glossary.md"].read_text(encoding="utf-8")
+    terms = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert len(terms) > 40
+    assert terms == sorted(set(terms), key=str.lower)
+    assert sum("glossary.md" in target for page in PAGES for target in links(page)) > 10
 
 
 # ---------------------------------------------------------------------- lines
@@ -164,7 +176,7 @@ def test_a_line_that_does_not_fit_is_seen() -> None:
 # ---------------------------------------------------------------------- commands
 
 
-def shown(page: str, *program: str) -> list[list[str]]:
+def calls_of(page: str, *program: str) -> list[list[str]]:
     """The words after a program's name, of every command in a page's blocks that calls it."""
     program = program or ("surrogate-nas",)
     blocks = fences(page, "sh")
@@ -213,7 +225,7 @@ def parse(words: list[str], *, whole: bool) -> None:
 
 @EVERY_PAGE
 def test_commands_that_are_shown_parse(page: str) -> None:
-    for words in shown(page):
+    for words in calls_of(page):
         parse(words, whole=True)
     for token in inline(page):
         if token.type == "code_inline" and token.content.startswith("surrogate-nas "):
@@ -233,17 +245,17 @@ def test_calls_of_scripts_that_are_shown_parse(page: str, monkeypatch: pytest.Mo
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read_alone)
-    for script, *given in [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])]:
+    for script, *given in [words for words in calls_of(page, "python") if SCRIPT.fullmatch(words[0])]:
         monkeypatch.setattr(sys, "argv", [script, *(word for word in given if word != "…")])
         monkeypatch.syspath_prepend(str((ROOT / script).parent))
         with pytest.raises(Parsed):
             runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
-@EVERY_PAGE
+@EVERY_PAGE_THAT_RUNS
 def test_what_is_shown_to_be_timed_runs(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    for given in shown(page, "python", "-m", "timeit"):
+    for given in calls_of(page, "python", "-m", "timeit"):
         assert timeit.main(["-n", "1", "-r", "1", *given]) is None
 
 
@@ -262,7 +274,7 @@ def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-EXAMPLES = [words for page in PAGES for words in shown(page) if page.startswith("docs/howto/")]
+EXAMPLES = [words for page in PAGES for words in calls_of(page) if page.startswith("docs/howto/")]
 RUN = [words for words in EXAMPLES if verb_of(words)[1] in CHEAP and "--best" not in words]
 
 
@@ -279,7 +291,7 @@ def test_examples_of_cheap_commands_run(
 # ---------------------------------------------------------------------- Python
 
 
-@EVERY_PAGE
+@EVERY_PAGE_THAT_RUNS
 def test_python_examples_run(page: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
     names: dict[str, Any] = {"__name__": "example"}
@@ -323,9 +335,9 @@ def test_the_tutorial_makes_a_folder_of_images_by_class(tmp_path: Path, monkeypa
 SEARCHES: dict[str, tuple[Callable[[str], Collection[object]], int]] = {
     "links": (links, 80),
     "names of scripts": (named_scripts, 10),
-    "commands": (shown, 60),
-    "calls of scripts": (lambda page: [words for words in shown(page, "python") if SCRIPT.fullmatch(words[0])], 10),
-    "timings": (lambda page: shown(page, "python", "-m", "timeit"), 1),
+    "commands": (calls_of, 60),
+    "calls of scripts": (lambda page: [words for words in calls_of(page, "python") if SCRIPT.fullmatch(words[0])], 10),
+    "timings": (lambda page: calls_of(page, "python", "-m", "timeit"), 1),
     "examples": (lambda page: fences(page, "python"), 8),
     "sessions": (lambda page: fences(page, "pycon"), 2),
 }

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the search to networks at full fidelity: the study behind docs/results.md.
+"""CIFAR-10 from the search to networks at full fidelity: the study behind docs/results/studies.md.
 
 Searches the `compact` space at low fidelity, trains the most accurate networks within each budget at full fidelity, the
 most accurate of those on tune with further seeds, and prints a table of the official test images. Interrupted, it goes

@@ -78,7 +78,7 @@ class Check:
     name: str
     passed: bool | None
     """`None` if it was skipped."""
-    found: str
+    finding: str
     allowed: str
 
 
@@ -89,7 +89,7 @@ class Speed:
     precision: Precision
     processes: int
     images_per_second: float
-    """Of all processes together, without start-up and first epochs."""
+    """Speed of all processes together, without start-up and first epochs."""
     ratio: float | None
     """To one process, if that was measured."""
     seconds: float
@@ -121,8 +121,8 @@ class Checkup:
     def check(self, name: str, allowed: str, look: Callable[[], tuple[bool, str]]) -> None:
         """Add a row; `look` says whether the check is passed, and what it found."""
         try:
-            passed, found = look()
-            row = Check(name, passed, found, allowed)
+            passed, finding = look()
+            row = Check(name, passed, finding, allowed)
         except Skipped as reason:
             row = Check(name, None, str(reason), allowed)
         except BrokenOff as reason:
@@ -130,7 +130,7 @@ class Checkup:
         except Exception as error:  # whatever it is, the other checks go on
             row = Check(name, False, line_of(error), allowed)
         self.checks.append(row)
-        print(f"{outcome(row):>7}  {row.name}: {row.found}", flush=True)
+        print(f"{outcome(row):>7}  {row.name}: {row.finding}", flush=True)
 
     def run(self, precisions: Sequence[Precision], perturb: float) -> None:
         """All checks."""
@@ -227,8 +227,8 @@ class Checkup:
         drift = 0.0 if self.is_exact else repeated_drift(done)
         whole = next(iter(done.values()))
         self._time(2 * whole.seconds / len(trainings.all))
-        found = weight_difference(whole.weights[trainings.first_id], trainings.interrupt_and_resume())
-        return found <= RESUMED_DRIFT * drift, describe(found)
+        drifted = weight_difference(whole.weights[trainings.first_id], trainings.interrupt_and_resume())
+        return drifted <= RESUMED_DRIFT * drift, describe(drifted)
 
     def _memory(self, child: Child, precision: Precision) -> tuple[bool, str]:
         self._require(precision)
@@ -283,7 +283,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
 def print_report(checkup: Checkup, seconds: float) -> None:
     """Print the tables and the total time."""
     print()
-    rows = [(c.name, outcome(c), c.found, c.allowed) for c in checkup.checks]
+    rows = [(c.name, outcome(c), c.finding, c.allowed) for c in checkup.checks]
     print("\n".join(table(("check", "outcome", "found", "allowed"), rows)), end="\n\n")
     speeds = [
         (

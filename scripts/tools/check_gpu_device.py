@@ -59,7 +59,7 @@ def facts_of(device: str) -> dict[str, Any]:
 def output_differences(
     networks: Sequence[str], data: Path, device: str, precision: Precision, perturb: float
 ) -> list[list[float]]:
-    """Of each network and each of its exits: the largest difference between logits on the device and on the CPU, as a
+    """For each network and each of its exits, the largest difference between logits on the device and on the CPU, as a
     share of the network's largest logit.
 
     Args:
@@ -93,10 +93,10 @@ def _perturb(network: torch.nn.Module, share: float) -> None:
             parameter += share * parameter.std() * noise
 
 
-def relative_differences(expected: Sequence[Tensor], found: Sequence[Tensor]) -> list[float]:
+def relative_differences(expected: Sequence[Tensor], measured: Sequence[Tensor]) -> list[float]:
     """The largest difference in each pair, as a share of the largest value expected in any; NaN counts as infinite."""
     scale = max(float(z.abs().max()) for z in expected)
-    pairs = zip(expected, found, strict=True)
+    pairs = zip(expected, measured, strict=True)
     gaps = [float((a.float().cpu() - b.float().cpu()).abs().max()) / scale for a, b in pairs]
     return [gap if gap == gap else float("inf") for gap in gaps]
 

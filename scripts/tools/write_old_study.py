@@ -98,7 +98,7 @@ def interrupt(path: Path) -> None:
 
 
 def held(study: Study) -> dict[str, Any]:
-    """What later versions must find there."""
+    """Values that later versions must read there."""
     archive = study.folder.archive
     failed = [{"id": r.id, **asdict(r.failure)} for r in archive.records() if r.failure is not None]
     return {
@@ -150,7 +150,7 @@ def front(study: Study) -> list[dict[str, Any]]:
 
 
 def finals(study: Study) -> list[dict[str, Any]]:
-    """What networks at full fidelity are worth."""
+    """Accuracy and cost of networks at full fidelity."""
     return [
         {
             "encoding": str(f.architecture),

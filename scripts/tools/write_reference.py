@@ -158,7 +158,7 @@ def meaning(text: str) -> str:
 
 
 def documented(model: type[BaseModel]) -> dict[str, str]:
-    """What stands below each field in the source of a model; pydantic would read it at every start."""
+    """Docstrings below the fields in the source of a model; pydantic would read it at every start."""
     (definition,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(definition, ast.ClassDef)
     return {
@@ -171,7 +171,7 @@ def documented(model: type[BaseModel]) -> dict[str, str]:
 
 def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
     """A section of the reference."""
-    schema, said = model.model_json_schema(), documented(model)
+    schema, texts = model.model_json_schema(), documented(model)
     about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
     yield from ["", f"## {title}", "", "\n\n".join(about), ""]
     yield from markdown_table(
@@ -181,7 +181,7 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
                 f"`{name}`",
                 allowed(schema, part),
                 default_of(part["default"]),
-                meaning(model.model_fields[name].description or said.get(name, "")),
+                meaning(model.model_fields[name].description or texts.get(name, "")),
             ]
             for name, part in schema["properties"].items()
         ],

@@ -7,8 +7,6 @@ import numpy as np
 
 from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.search.bayesian.strategy import Bayesian
-from surrogate_nas.search.evolutionary.nsga2 import nsga2
-from surrogate_nas.search.evolutionary.published import Aebnas, edanas, nachos
 from surrogate_nas.search.strategy import FitSurrogate, History, Strategy, Suggestion
 from surrogate_nas.settings import StrategyName
 
@@ -19,12 +17,25 @@ def at_random(history: History, q: int) -> Sequence[Suggestion]:
     return [Suggestion(a) for a in history.problem.space.architectures(candidates.indices)]
 
 
+def _evolutionary(name: str) -> Strategy:
+    """An evolutionary strategy; imported when it is named, since only these need pymoo."""
+    from surrogate_nas.search.evolutionary import nsga2, published
+
+    strategies: dict[str, Strategy] = {
+        "edanas": published.edanas,
+        "nachos": published.nachos,
+        "aebnas": published.Aebnas(),
+        "nsga2": nsga2.nsga2,
+    }
+    return strategies[name]
+
+
 STRATEGIES: Mapping[StrategyName, Callable[[FitSurrogate], Strategy]] = {
     "bayesian": Bayesian,
-    "edanas": lambda fit: edanas,
-    "nachos": lambda fit: nachos,
-    "aebnas": lambda fit: Aebnas(),
-    "nsga2": lambda fit: nsga2,
+    "edanas": lambda fit: _evolutionary("edanas"),
+    "nachos": lambda fit: _evolutionary("nachos"),
+    "aebnas": lambda fit: _evolutionary("aebnas"),
+    "nsga2": lambda fit: _evolutionary("nsga2"),
     "random": lambda fit: at_random,
 }
 

@@ -55,7 +55,7 @@ def proposal(i: int) -> Proposal:
 
 
 def record(i: int, classes: int = 10, samples: int = 50) -> Record:
-    """The same for the same i."""
+    """A record that i alone decides."""
     rng = np.random.default_rng(i)
     decision = proposal(i)
 

@@ -106,7 +106,7 @@ ARRAY_DAMAGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "answers of one exit": remade(lambda answers: answers[0], "test/answers"),
     "gates without exits": lambda blobs: blobs.update({"tune/gates": packed(np.zeros(3, np.float16))}),
 }
-"""What may happen to the arrays of a record, by name."""
+"""Damages to the arrays of a record, by name."""
 ROW_DAMAGES = {
     "origin": ["UPDATE proposals SET origin = 'alien'"],
     "an architecture that is none": ["UPDATE proposals SET architecture = 'stem'"],
@@ -167,8 +167,8 @@ def test_damaged_outputs_are_an_error_of_one_line_and_all_of_them_are_named(arch
             archive.outputs(id)
         assert "\n" not in str(raised.value)
     assert archive.outputs(record(0).id)
-    found = archive.problems()
-    assert sorted(line.split()[1] for line in found) == sorted(ids)
+    problems = archive.problems()
+    assert sorted(line.split()[1] for line in problems) == sorted(ids)
 
 
 @pytest.mark.parametrize("damage", ROW_DAMAGES)
@@ -318,7 +318,7 @@ def test_commands_give_an_answer_or_one_line_and_validate_names_all(name: str, c
 
 
 SOUND_PREDICTION = {"thresholds": [None, 0.5], "accuracy": [0.5, 0.4, 0.6], "expected_macs": [1e5, 9e4, 2e5]}
-"""What a prediction says in a space with three exits."""
+"""A stored prediction in a space with three exits."""
 OTHER_PREDICTIONS = [
     {"thresholds": 3},
     {"thresholds": [7, 0.5]},

@@ -261,8 +261,8 @@ def test_a_record_has_the_accuracy_of_each_exit_by_split(study_path: Path, comma
         for split, accuracies in line["accuracies"].items():
             exits = study.exits(record, split)
             assert accuracies == pytest.approx(exits.correct[[e - 1 for e in line["exits"]]].mean(axis=1))
-    shown = json.loads(command("archive", "show", study_path, line["id"], "--json")[1])
-    assert {name: shown[name] for name in line} == line
+    printed = json.loads(command("archive", "show", study_path, line["id"], "--json")[1])
+    assert {name: printed[name] for name in line} == line
 
 
 def test_a_failure_has_no_accuracies(tmp_path: Path, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""What options say of themselves. Help must not wait for what they name to be imported, so the texts hold the names."""
+"""Help of options. It must not wait for the import of the things it names, so the texts hold the names."""
 
 from typing import get_args
 

@@ -1,5 +1,6 @@
-"""What commands start without: a listing must not wait for libraries that only trainings and surrogates need."""
+"""Libraries that commands load: a listing must not wait for those that only trainings and surrogates need."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.study.paths import ARCHIVE
 
 BLOCKED = ("torch", "sklearn", "botorch", "gpytorch", "xgboost", "torchvision")
-HEAVY = (*BLOCKED, "numpy", "scipy", "sympy", "pandas", "plotly", "PIL", "fvcore", "ray")
+FOR_ONE_PURPOSE = {"torchvision", "pymoo", "moocore", "fvcore", "plotly", "matplotlib"}
+"""Libraries for named data sets, evolutionary strategies, exits on a given backbone, and reports."""
+HEAVY = (*BLOCKED, *FOR_ONE_PURPOSE, "numpy", "scipy", "sympy", "pandas", "PIL", "ray")
 BLOCK = f"""
 import sys
 class Blocked:
@@ -94,13 +97,25 @@ def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision() -> None:
     assert imported_libraries("import surrogate_nas.study.trainings") <= light
 
 
-def test_a_run_needs_no_torchvision() -> None:
-    assert "torchvision" not in imported_libraries("import surrogate_nas.study.study, surrogate_nas.report.writing")
+@pytest.mark.parametrize("words", [[], ["query", "STUDY", "--sample", "1"], ["fit", "STUDY"]])
+def test_libraries_for_one_purpose_wait_for_it(words: list[str], study_path: Path) -> None:
+    """No words: the import of `Study`."""
+    command = command_line_script([str(study_path) if word == "STUDY" else word for word in words])
+    loaded = imported_libraries(command if words else "import surrogate_nas.study.study")
+    assert loaded & {*FOR_ONE_PURPOSE, "sympy", "pandas", "ray"} == set()
+    assert "torch" in loaded
 
 
-def test_a_query_loads_neither_sympy_nor_what_draws_reports(study_path: Path) -> None:
-    beside = {"sympy", "pandas", "plotly", "torchvision", "ray"}
-    assert imported_libraries(command_line_script(["query", str(study_path), "--sample", "1"])) & beside == set()
+def test_a_run_adds_only_the_libraries_that_draw_its_report(study_path: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(study_path, tmp_path / "study")
+    loaded = imported_libraries(command_line_script(["run", str(study)]))
+    assert (study / "report.html").is_file()
+    assert loaded & FOR_ONE_PURPOSE == {"plotly", "matplotlib"}
+
+
+def test_naming_an_evolutionary_strategy_loads_pymoo() -> None:
+    loaded = imported_libraries("from surrogate_nas.search.registry import STRATEGIES; STRATEGIES['nsga2'](None)")
+    assert loaded & FOR_ONE_PURPOSE == {"pymoo", "moocore"}
 
 
 @pytest.mark.parametrize("module", ["study.study", "search.bayesian.acquisition", "surrogates.gp"])

@@ -1,4 +1,4 @@
-"""What corruptions do to images."""
+"""Corruptions of images."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ def pets(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, **options: int) -> str:
-    """What is said of a folder that cannot be used: one line."""
+    """The message about a folder that cannot be used: one line."""
     with pytest.raises(InputError) as refused:
         load(str(folder), **options)
     message = str(refused.value)

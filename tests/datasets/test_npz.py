@@ -34,7 +34,7 @@ def read(folder: Path, image_size: int | None = None, **stored: Any) -> Dataset:
 
 
 def refusal(path: Path) -> str:
-    """What is said of a file that cannot be used: one line."""
+    """The message about a file that cannot be used: one line."""
     with pytest.raises(InputError) as refused:
         load(str(path))
     assert "\n" not in str(refused.value)

@@ -86,13 +86,13 @@ def test_a_limit_holds_up_to_its_amount_and_is_named_where_it_breaks(limit: Limi
 @every_limit
 def test_what_costs_tell_of_a_limit_is_held_against_it_before_a_training(limit: Limit) -> None:
     space, shape = SearchSpace(preset("tiny")), ImageShape(1, 8, 10)
-    found = Candidates.of(
+    candidates = Candidates.of(
         space, space.sample(5, np.random.default_rng(0)), costing_for(space, shape, "all", table_of(space, shape))
     )
     tight, loose = (Limits(**{limit.name: 1e-9 if one ^ limit.floor else 1 if limit.floor else 1e9}) for one in (1, 0))
-    assert keeps_exact_limits(found.cost, found.present, loose).all()
-    assert keeps_exact_limits(found.cost, found.present, tight).any() == limit.floor
-    assert (least_excess(found.cost, found.present, tight) > 0).any() == (not limit.floor)
+    assert keeps_exact_limits(candidates.cost, candidates.present, loose).all()
+    assert keeps_exact_limits(candidates.cost, candidates.present, tight).any() == limit.floor
+    assert (least_excess(candidates.cost, candidates.present, tight) > 0).any() == (not limit.floor)
 
 
 def test_distances_add_up_over_limits() -> None:
@@ -125,7 +125,7 @@ def test_what_is_measured_keeps_the_limits_that_equal_it_also_as_text(objective:
     assert len(curve) > 100
     for i in range(len(curve)):
         point = curve[np.array([i])]
-        said = {
+        stated = {
             "max_macs": point.expected_macs.item(),
             "max_worst_macs": point.worst_macs.item(),
             "max_p95_macs": point.figures.macs.p95.item(),
@@ -133,8 +133,8 @@ def test_what_is_measured_keeps_the_limits_that_equal_it_also_as_text(objective:
             "max_params": point.parameters.item(),
             "min_accuracy": point.accuracy.item(),
         }
-        last_place += point.figures.macs.expected.item() > said["max_macs"]
-        for name, value in said.items():
+        last_place += point.figures.macs.expected.item() > stated["max_macs"]
+        for name, value in stated.items():
             limits = Limits(**{name: float(repr(value))})
             assert point.feasible(limits).all(), limits
         best = exits.best(Limits(**{on_expected(objective).name: point.objective.item()}))

@@ -41,9 +41,9 @@ def test_a_network_of_one_stage_is_a_single_point_under_every_method(policy: Pol
     assert str(point) == ""
     limits = Limits(max_macs=100, max_worst_macs=100)
     rungs = ladder(exits, limits)[1]
-    for found in (exits.curve, exits.within(limits), rungs, *(method(exits, limits) for method in METHODS.values())):
-        assert (found.accuracy.tolist(), found.expected_macs.tolist()) == ([0.75], [100])
-        assert found.thresholds.shape == (1, 0)
+    for point in (exits.curve, exits.within(limits), rungs, *(method(exits, limits) for method in METHODS.values())):
+        assert (point.accuracy.tolist(), point.expected_macs.tolist()) == ([0.75], [100])
+        assert point.thresholds.shape == (1, 0)
     assert not len(exits.within(Limits(max_worst_macs=99)))
 
 
@@ -113,9 +113,9 @@ def test_limits_that_no_start_keeps_are_reached_by_coordinates() -> None:
         "max_softmax", np.ones(E, bool), scores, right, cost([*range(10, 10 * E, 10), 10 * E], [1] * 12 + [0])
     )
     limits = Limits(min_accuracy=0.99, max_worst_macs=10 * E + 3)
-    found = exits.best(limits)
-    assert found.accuracy[0] == 1
-    assert np.flatnonzero(np.isfinite(found.thresholds[0])).tolist() == [0, 7, 11]
+    point = exits.best(limits)
+    assert point.accuracy[0] == 1
+    assert np.flatnonzero(np.isfinite(point.thresholds[0])).tolist() == [0, 7, 11]
 
 
 def test_aebnas_climbs_where_its_grid_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +124,10 @@ def test_aebnas_climbs_where_its_grid_is_too_large(monkeypatch: pytest.MonkeyPat
 
     exits = sensible(15, 300, 0)
     target = 0.4 * float(exits.cost.macs()[0, -1])
-    found = by_aebnas(exits, Limits(max_macs=target))
-    assert set(found.thresholds.ravel()) <= set(AEBNAS_GRID)
+    point = by_aebnas(exits, Limits(max_macs=target))
+    assert set(point.thresholds.ravel()) <= set(AEBNAS_GRID)
     draws = exits.measure(np.random.default_rng(0).choice(AEBNAS_GRID, (5000, 15)))
-    assert value(exits, found, target) >= max(value(exits, draws[np.array([i])], target) for i in range(5000))
+    assert value(exits, point, target) >= max(value(exits, draws[np.array([i])], target) for i in range(5000))
     for seed, early in itertools.product(range(3), (3, 6)):
         few = sensible(early, 300, seed)
         whole = by_aebnas(few, Limits(max_macs=target))

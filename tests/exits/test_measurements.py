@@ -1,4 +1,4 @@
-"""What is spent by the samples that leave at each exit."""
+"""Costs of the samples that leave at each exit."""
 
 import numpy as np
 import pytest

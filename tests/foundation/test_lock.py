@@ -81,7 +81,7 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
 
 
 def test_who_cannot_say_that_it_has_it_does_not_keep_it(tmp_path: Path) -> None:
-    """As where the disk is full."""
+    """A folder in place of the file fails like a full disk."""
     (tmp_path / HOLDER).mkdir()
     lock = StudyLock(tmp_path)
     with pytest.raises(JobError, match="cannot be changed"), lock.hold():

@@ -1,4 +1,4 @@
-"""What runs on one thread, and what is as it was after that."""
+"""Work on one thread, and the settings restored after it."""
 
 import subprocess
 import sys

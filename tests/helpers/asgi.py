@@ -27,7 +27,7 @@ class Client:
         self._loop.close()
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """As httpx does."""
+        """Like `httpx.Client.request`."""
         return self._loop.run_until_complete(self._client.request(method, path, **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:

@@ -49,11 +49,11 @@ class Tab:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
-            said = self._next()
-            if said.get("id") == self._number:
-                if "error" in said:
-                    raise Refusal(said["error"]["message"])
-                return dict(said["result"])
+            answer = self._next()
+            if answer.get("id") == self._number:
+                if "error" in answer:
+                    raise Refusal(answer["error"]["message"])
+                return dict(answer["result"])
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
@@ -61,9 +61,9 @@ class Tab:
             assert read, "the browser has gone"
             self._held += read
         one, _, self._held = self._held.partition(b"\0")
-        said = json.loads(one)
-        self._heed(said.get("method"), said.get("params", {}))
-        return dict(said)
+        answer = json.loads(one)
+        self._heed(answer.get("method"), answer.get("params", {}))
+        return dict(answer)
 
     def _heed(self, method: str | None, params: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
@@ -77,9 +77,9 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """The value of an expression, waited for if it is a promise."""
-        said = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in said, said
-        return said["result"].get("value")
+        answer = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
         """Until an expression is true, on this page or the one that follows it."""

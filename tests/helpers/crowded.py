@@ -31,10 +31,10 @@ class CrowdedSource:
 
     @property
     def seed(self) -> int:
-        """Of the splits."""
+        """Seed of the splits."""
         return self.source.seed
 
     @property
     def tune_share(self) -> float:
-        """Of the training images."""
+        """Share of the training images."""
         return self.source.tune_share

@@ -7,7 +7,7 @@ from surrogate_nas.architecture.cost import Cost
 
 
 def cost(backbone: list[int], branch: list[int], parameters: int = 1000) -> Cost:
-    """Of one network; its memory is its MACs, whatever they mean."""
+    """Cost of one network; its memory is its MACs, whatever they mean."""
     return Cost(
         backbone=np.array([backbone]),
         branch=np.array([branch]),

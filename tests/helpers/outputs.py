@@ -62,5 +62,5 @@ def records(problem: Problem, n: int) -> list[Record]:
 
 
 def tune_exits(records: Sequence[Record]) -> list[Exits]:
-    """Of each record that has outputs, on the tune split."""
+    """Exits of each record that has outputs, on the tune split."""
     return [exits_of(r.architecture, r.outputs.tune, Costing(SHAPE)) for r in records if r.outputs]

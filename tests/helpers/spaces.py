@@ -1,4 +1,4 @@
-"""What tests of spaces draw."""
+"""Strategies of Hypothesis for tests of spaces."""
 
 import itertools
 

@@ -106,7 +106,7 @@ def test_forward_gives_the_logits_of_every_exit_in_order(network: EarlyExitNetwo
 
 
 def test_a_threshold_a_hair_above_a_score_keeps_the_sample_in(architecture: Architecture, images: Tensor) -> None:
-    """As when measured: the hair is too fine for the scores' own precision."""
+    """Like the measurement: the hair is too fine for the scores' own precision."""
     torch.manual_seed(0)
     network = EarlyExitNetwork(architecture, SHAPE).eval()
     score = float(cascade(network, images[:1], "max_softmax")[1].scores[0, 0])
@@ -149,8 +149,8 @@ def test_an_operating_point_of_cumulative_gates_is_kept_by_the_network_itself() 
     network = EarlyExitNetwork(GATED, ImageShape(1, 16, 3)).eval()
     images = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8)
     with torch.inference_mode():
-        said = network.exit_outputs(images)
-    logits, gates = np.stack([z.numpy() for z, _ in said]), [g for _, g in said]
+        answers = network.exit_outputs(images)
+    logits, gates = np.stack([z.numpy() for z, _ in answers]), [g for _, g in answers]
     all_gates = np.stack([np.zeros(64) if g is None else g.numpy() for g in gates])
     outputs = SplitOutputs(labels=np.zeros(64, np.int64), logits=logits, gates=all_gates)
     for policy in ("gate", "cumulative_gate"):

@@ -99,14 +99,14 @@ def test_a_quantised_network_learns_and_is_kept_and_resumed_to_the_bit(digits: S
     architecture, recipe = Architecture.parse(f"in-q8/{TEXT}"), Recipe(epochs=3)
     network = build(architecture, digits, 10, 0, torch.device("cpu"))
     fit(network, digits.train, recipe, 0, flips=False)
-    said = held_out_outputs(network, digits).test
-    assert said.logits is not None
-    assert (said.logits[-1].argmax(1) == said.labels).mean() > 0.6
+    outputs = held_out_outputs(network, digits).test
+    assert outputs.logits is not None
+    assert (outputs.logits[-1].argmax(1) == outputs.labels).mean() > 0.6
     write(tmp_path / "w.safetensors", network.state_dict())
     again = build(architecture, digits, 10, 1, torch.device("cpu"))
     again.load_state_dict(load_file(tmp_path / "w.safetensors"))
     restored = held_out_outputs(again, digits).test
-    np.testing.assert_array_equal(restored.logits, said.logits)
+    np.testing.assert_array_equal(restored.logits, outputs.logits)
 
     class Stopped(Exception):
         pass

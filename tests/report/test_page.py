@@ -53,7 +53,7 @@ def contents(study: Study) -> Contents:
 
 @pytest.fixture(scope="module")
 def infeasible(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The same networks under limits that none of them keeps."""
+    """The study under limits that none of its networks keeps."""
     path = tmp_path_factory.mktemp("infeasible") / "study"
     shutil.copytree(study.path, path)
     copy = Study.open(path)
@@ -262,9 +262,9 @@ def test_the_accuracy_in_an_excess_is_a_floor_that_its_network_keeps(contents: C
     for accuracy in (0.8669, 0.29, 0.57, 0.955, 2 / 3):
         tune = replace(contents.front[0].tune, accuracy=accuracy)
         [line] = excess_lines(replace(contents.front[0], tune=tune), Limits(min_accuracy=1.0))
-        shown = Decimal(re.findall(r"[0-9.]+", line)[0]) / 100
-        assert not tune.broken(Limits(min_accuracy=float(shown)))
-        assert 0 <= accuracy - float(shown) < 0.001
+        printed = Decimal(re.findall(r"[0-9.]+", line)[0]) / 100
+        assert not tune.broken(Limits(min_accuracy=float(printed)))
+        assert 0 <= accuracy - float(printed) < 0.001
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)

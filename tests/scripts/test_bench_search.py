@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.eenn_table import EENN_TABLE, needs_eenn_table
+
 SCRIPT = Path(__file__).parents[2] / "scripts/bench/tables/bench_search.py"
 STRATEGIES = ("ours", "ours-gp", "ours-xgb", "gp-nehvi", "random", "nsga2", "optuna-tpe", "optuna-nsga2", "optuna-gp")
 INITIAL, BUDGET = 8, 11
@@ -131,9 +133,7 @@ def test_a_strategy_may_have_its_own_budget_and_batch(
     assert picture.stat().st_size > 1000
 
 
-EENN_TABLE = Path(__file__).parents[2] / "data" / "eenn-cifar10"
-
-
+@needs_eenn_table
 @pytest.mark.slow
 def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Outcome], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
@@ -150,6 +150,7 @@ def test_the_table_of_early_exit_networks_is_searched(bench: Callable[..., Outco
     assert own == {"ours-xgb": True, "random": True, "nachos": False, "aebnas": False}
 
 
+@needs_eenn_table
 @pytest.mark.slow
 def test_limits_on_the_table_of_early_exit_networks(bench: Callable[..., Outcome], tmp_path: Path) -> None:
     out = tmp_path / "runs.json"

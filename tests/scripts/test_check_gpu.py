@@ -61,7 +61,7 @@ def check(
 
     def run(*words: str) -> Outcome:
         small = ["--networks", str(architecture), "--side", "8", "--precisions", "float32", "--processes", "1", "2"]
-        written = tmp_path / "found.json"
+        written = tmp_path / "report.json"
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--device", "cpu", "--json", str(written), *small, *words])
         with pytest.raises(SystemExit) as ended:
             script.main()
@@ -70,8 +70,8 @@ def check(
     return run
 
 
-def outcomes(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {row["name"]: row["passed"] for row in found["checks"]}
+def outcomes(report: dict[str, Any]) -> dict[str, bool | None]:
+    return {row["name"]: row["passed"] for row in report["checks"]}
 
 
 def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
@@ -82,9 +82,9 @@ def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
     asked: list[str] = []
     for name in ("_lazy_init", "is_available"):
         monkeypatch.setattr(torch.cuda, name, lambda name=name: asked.append(name))
-    code, found = check()
+    code, report = check()
     assert (code, asked) == (0, [])
-    assert outcomes(found) == {
+    assert outcomes(report) == {
         "device": True,
         "float32 outputs": True,
         "float32 trained, 1 at a time": True,
@@ -92,8 +92,8 @@ def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
         "float32 repeated": True,
         "float32 resumed": True,
     }
-    assert found["facts"]["torch"] == torch.__version__
-    alone, two = found["speeds"]
+    assert report["facts"]["torch"] == torch.__version__
+    alone, two = report["speeds"]
     assert (alone["processes"], alone["ratio"], two["processes"]) == (1, 1.0, 2)
     assert two["ratio"] == pytest.approx(two["images_per_second"] / alone["images_per_second"])
     text = capsys.readouterr().out
@@ -105,9 +105,9 @@ def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
 def test_other_weights_are_found_out_and_what_the_time_does_not_suffice_for_is_listed(
     check: Callable[..., Outcome], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = check("--perturb", "0.1", "--seconds", "75")
-    assert (code, found["passed"]) == (1, False)
-    assert outcomes(found) == {
+    code, report = check("--perturb", "0.1", "--seconds", "75")
+    assert (code, report["passed"]) == (1, False)
+    assert outcomes(report) == {
         "device": True,
         "float32 outputs": False,
         "float32 trained, 1 at a time": None,

@@ -74,7 +74,7 @@ def test_no_repeats_where_they_are_not_wanted() -> None:
 
 
 def test_of_rounds_of_one_place_at_most_every_other_is_a_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they are with a batch of one, and where a free worker gets a proposal at once."""
+    """Rounds of a batch of one, and those where a free worker gets a proposal at once."""
     known, most = history(batch=1), 3
     for module, name in ((repeats, "CURVE_SAMPLES"), (curve_value, "CURVE_SAMPLES"), (strategy_module, "POOL_SAMPLES")):
         monkeypatch.setattr(module, name, 8)

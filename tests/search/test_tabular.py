@@ -50,11 +50,11 @@ from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.paths import SETTINGS
+from tests.helpers.eenn_table import EENN_TABLE, needs_eenn_table
 from tests.helpers.outputs import SAMPLES, SHAPE, outputs
 
 PIECE_SIZE = 3
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "data" / "eenn-cifar10"
 MOST = 2 * SAMPLES / LEVELS
 """Samples of both splits together that may change sides of a threshold; fewer than this."""
 
@@ -370,13 +370,12 @@ def script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     runpy.run_path(name, run_name="__main__")
 
 
+@needs_eenn_table
 def test_the_shipped_table_is_sound() -> None:
-    if not (SHIPPED / PIECE.format(0)).is_file():
-        pytest.skip("the table of CIFAR-10 has no outputs yet")
-    table = EennTable.load(SHIPPED)
+    table = EennTable.load(EENN_TABLE)
     assert len(np.unique(table.trained, axis=0)) == len(table.trained)
     assert len({t.id for t in table.trainings}) == len(table.trainings)
-    rows = list(csv.DictReader((SHIPPED / NETWORKS).read_text().splitlines()))
+    rows = list(csv.DictReader((EENN_TABLE / NETWORKS).read_text().splitlines()))
     check_costs(rows, table.space, costing_for(table.space, table.shape, "all"))
     (record,) = table.evaluate(user_proposals(table.problem(Settings(), 0), [table.trainings[0].architecture], 0))
     assert record.outputs is not None

@@ -35,7 +35,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Of a server with short time limits."""
+    """Port of a server with short time limits."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", SOON)
     monkeypatch.setattr(gate, "BODY_SECONDS", SOON)
     config = configuration(Gate(application, "127.0.0.1"))

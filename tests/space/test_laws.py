@@ -75,7 +75,7 @@ def branches(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def mappings(draw: st.DrawFn) -> dict[str, Any]:
-    """What a user may write in a space's file."""
+    """Mappings that a user may write in a space's file."""
     stage = st.fixed_dictionaries(
         {
             "block": choices(["residual", "inverted"]),

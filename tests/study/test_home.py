@@ -1,4 +1,4 @@
-"""What a study does around its trainings: failures, baselines, other data, and who may work."""
+"""A study around its trainings: failures, baselines, other data, and who may work."""
 
 from dataclasses import replace
 from pathlib import Path

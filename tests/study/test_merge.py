@@ -70,7 +70,7 @@ def spoil(study: Study, statement: str, *values: object) -> None:
 
 
 def fail(study: Study, id: str) -> None:
-    """As if that training had crashed."""
+    """Turn a training into one that crashed."""
     spoil(study, "DELETE FROM arrays WHERE id = ?", id)
     spoil(study, "UPDATE records SET failure_kind = 'crashed', failure_message = 'gone' WHERE id = ?", id)
 
@@ -410,7 +410,7 @@ def test_outputs_that_do_not_compare_are_refused(
 
 
 def test_labels_of_other_images_are_refused(copy: Copy, study_path: Path, second_path: Path) -> None:
-    """As another version of the library that cuts data would leave them."""
+    """Another version of the library that cuts data may give such labels."""
     study, other = copy(study_path), copy(second_path)
     record = other.records()[0]
     assert record.outputs is not None
@@ -436,7 +436,7 @@ def test_a_damaged_archive_is_refused(copy: Copy, study_path: Path, second_path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Study:
-    """Of other splits; nothing has been trained."""
+    """A study of other splits, in which nothing has been trained."""
     return Study.create(tmp_path / "fresh", seed=11, **{**HERE, "recipe": {"epochs": 1}})
 
 

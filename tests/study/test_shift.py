@@ -1,4 +1,4 @@
-"""What is said of a network on corrupted images."""
+"""Figures of a network on corrupted images."""
 
 import csv
 import json

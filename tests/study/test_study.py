@@ -233,7 +233,7 @@ def test_no_training_starts_after_the_deadline(tmp_path: Path) -> None:
 
 
 def test_every_verb_that_trains_keeps_the_time_limit_and_what_is_pending_goes_on(copy: Study) -> None:
-    """What they asked for waits, without a failure, and the same verb completes it."""
+    """Open proposals wait, without a failure, and the same verb completes them."""
     verbs: dict[Group, Callable[[], object]] = {
         "baseline": copy.baselines,
         "final": lambda: copy.finalize(at=[1e9], seeds=1, recipe=Recipe(epochs=3)),

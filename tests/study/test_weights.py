@@ -47,7 +47,7 @@ def test_what_an_interrupted_command_left_half_written_is_removed(copy: Study) -
 
 
 def test_weights_of_another_architecture_are_said(copy: Study) -> None:
-    """As after files were moved by hand: whose they are is in the file, else it shows by their shapes."""
+    """Files moved by hand: whose they are is in the file, else it shows by their shapes."""
     one, *others = [r for r in copy.records() if copy.home.checkpoint(r.id).is_file()]
     other = next(r for r in others if r.architecture != one.architecture)
     shutil.copy(copy.home.checkpoint(other.id), copy.home.checkpoint(one.id))

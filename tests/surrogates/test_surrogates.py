@@ -47,7 +47,7 @@ KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == "switching" else (
 
 
 def own_surrogate() -> ModuleType:
-    """That of the documentation, as a module."""
+    """The surrogate of the documentation, as a module."""
     text = (Path(__file__).parents[2] / "docs" / "surrogates.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40
@@ -192,7 +192,7 @@ def test_fitting_again_predicts_the_same(fitted: FittedSurrogate, design: Design
 
 
 def key_of(kind: str, trained: Sequence[Record] = TRAINED) -> FitKey:
-    """Of a fit of these networks."""
+    """Key of a fit of these networks."""
     settings = {"data": "", "seed": 0, "policy": PROBLEM.policy, "temperature": False, "surrogate": kind}
     return FitKey(records=trained, space=PROBLEM.space, costing=Costing(SHAPE), **settings)
 

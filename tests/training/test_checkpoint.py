@@ -81,7 +81,7 @@ def test_a_damaged_or_foreign_state_is_a_training_from_the_start(
 def test_a_state_of_other_parameters_is_a_training_from_the_start(
     architecture: Architecture, digits: Splits, tmp_path: Path
 ) -> None:
-    """As a frozen network's, when its classifier was not trained yet."""
+    """Like the optimizer of a frozen network whose classifier was not trained yet."""
     file = tmp_path / "state.unfinished"
     network = untrained(architecture, digits)
     for parameter in network.segments.parameters():

@@ -1,4 +1,4 @@
-"""What the record of a job says of the device, and of what went wrong there."""
+"""The record of a job: its device, and the failures there."""
 
 from pathlib import Path
 
@@ -48,8 +48,8 @@ def test_a_record_names_the_device_that_auto_was(architecture: Architecture, dat
 
 def test_a_gpu_is_named(architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA H100 {device.index}")
-    said = provenance(job(architecture, tmp_path, "cuda:1"), torch.device("cuda:1"))
-    assert (said["device"], said["gpu"]) == ("cuda:1", "NVIDIA H100 1")
+    facts = provenance(job(architecture, tmp_path, "cuda:1"), torch.device("cuda:1"))
+    assert (facts["device"], facts["gpu"]) == ("cuda:1", "NVIDIA H100 1")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,6 @@ def gradients(side: int, kernel: int, stride: int, groups: int, precision: Preci
 @pytest.mark.parametrize("side", [1, 2, 4])
 def test_bfloat16_is_near_float32(side: int, kernel: int, stride: int, groups: int) -> None:
     for _ in range(3):  # what nobody computed is right at times
-        expected, found = (gradients(side, kernel, stride, groups, p) for p in PRECISIONS)
-        for a, b in zip(expected, found, strict=True):
+        expected, actual = (gradients(side, kernel, stride, groups, p) for p in PRECISIONS)
+        for a, b in zip(expected, actual, strict=True):
             assert float((a - b).abs().max()) <= 0.03 * float(a.abs().max())

@@ -135,7 +135,7 @@ def test_the_loss_of_a_step_on_a_gpu_needs_nothing_of_the_cpu(
 
 @pytest.fixture
 def with_tf32() -> Iterator[None]:
-    """As a user's script may ask for."""
+    """TF32 switched on, like a user's script may do."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     yield

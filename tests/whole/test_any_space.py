@@ -25,7 +25,7 @@ def quick() -> Iterator[None]:
 
 
 def chain(positions: int) -> dict[str, Any]:
-    """As many stages, each of which may have an exit after it; the first have a choice of kernels."""
+    """A space of so many stages, each of which may have an exit after it; the first have a choice of kernels."""
     stage = {"block": "residual", "depth": 1, "width": 4, "kernel": 1, "stride": 1}
     stages = [{**stage, "kernel": [1, 3, 5], "stride": 2}, *[stage] * (positions - 1)]
     branch = {"depth": [0, 1], "layer": "separable", "channels": 4}

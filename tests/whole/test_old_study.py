@@ -25,7 +25,7 @@ HELD: dict[str, Any] = json.loads(WRITTEN.with_name("study-0.1.0.json").read_tex
 UNFINISHED, EPOCHS = HELD["unfinished"]["id"], HELD["unfinished"]["epochs"]
 FAILED = [failure["id"] for failure in HELD["failed"]]
 POINT = OperatingPoint((0.13, 0.15))
-"""Of the stored answers."""
+"""Thresholds of the stored answers."""
 EXPORTED = Path("exports") / HELD["front"][0]["id"]
 
 
@@ -149,9 +149,9 @@ def test_networks_load_and_say_what_their_records_stored(study: Study) -> None:
         record, network = study.archive.find(id), study.network(id)
         assert network.architecture == record.architecture
         with torch.inference_mode():
-            said = torch.stack(network(images)).numpy()
+            logits = torch.stack(network(images)).numpy()
         stored = study.archive.outputs(id).test.logits
-        np.testing.assert_allclose(said, np.asarray(stored, dtype=np.float32), atol=0.02)
+        np.testing.assert_allclose(logits, np.asarray(stored, dtype=np.float32), atol=0.02)
 
 
 # ---------------------------------------------------------------------- predictions

@@ -1,4 +1,4 @@
-"""What the commands print as a limit, or as what is nearest to one, is feasible when it is given back."""
+"""Limits that commands print, or the values nearest to one, are feasible when they are given back."""
 
 import json
 import re

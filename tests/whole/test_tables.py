@@ -62,7 +62,7 @@ def contents(study: Study) -> Contents:
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> list[Table | str]:
-    """What commands print for people."""
+    """Tables and texts that commands print for people."""
     printed: list[Table | str] = []
     monkeypatch.setattr(output.console, "print", lambda what, **_: printed.append(what))
     return printed
@@ -111,7 +111,7 @@ def shift(solution: Solution, limits: Limits) -> Shift:
 
 
 def manifest(solution: Solution, limits: Limits) -> dict[str, Any]:
-    """Of a real export, with the figures of the default setting those of a solution."""
+    """The manifest of a real export, with the figures of the default setting those of a solution."""
     whole: dict[str, Any] = json.loads(next(WRITTEN.glob("exports/*/manifest.json")).read_text(encoding="utf-8"))
     for setting in whole["settings"]:
         setting["broken_on_test"] = []
@@ -177,14 +177,19 @@ def test_the_page_and_the_card_mark_it_too(limit: Limit, study: Study, contents:
     solution, limits = solution_beyond(contents.front[0], limit)
     baseline = Baseline("ours", solution, solution, contents.baselines[0].curve)
     for end in ("test", "tune"):
-        shown = solution if end == "test" else replace(solution, test=solution.tune)
-        theirs = replace(baseline, exits_off=shown, most_accurate=shown)
+        printed = solution if end == "test" else replace(solution, test=solution.tune)
+        theirs = replace(baseline, exits_off=printed, most_accurate=printed)
         made = replace(
-            contents, limits=limits, front=(shown,), nearest=None, baselines=(theirs,), finals=(final(study, shown),)
+            contents,
+            limits=limits,
+            front=(printed,),
+            nearest=None,
+            baselines=(theirs,),
+            finals=(final(study, printed),),
         )
         for part in (front_section, baselines_part, finals_section):
             assert (BREAKS in part(made)) == (end == "test"), part
-        text = card(manifest(shown, limits))
+        text = card(manifest(printed, limits))
         assert (text.count(BREAKS_LEGEND), text.count(BREAKS)) == ((1, 2) if end == "test" else (0, 0))
         rows = list(csv.DictReader(io.StringIO(front_csv(made.front, made.positions, 10, limits))))
         assert [row["broken_on_test"] for row in rows] == [limit.name if end == "test" else ""]

@@ -1,4 +1,4 @@
-"""What a user does from the command line with images of their own, and with a disk that misbehaves."""
+"""The path of a user from the command line, with images of their own and a disk that misbehaves."""
 
 import subprocess
 import sys
@@ -100,9 +100,9 @@ def test_a_full_and_a_read_only_disk_are_one_line_and_the_run_continues(disk: Pa
         assert running.poll() is None
     filler = disk / "filler"
     fill(filler)
-    _, said = running.communicate()
+    _, errors = running.communicate()
     assert running.returncode == 1
-    assert "No space left on device" in one_line(said)
+    assert "No space left on device" in one_line(errors)
     before = records(study)
     assert command("archive", "validate", study).returncode == 0
     assert "No space left" in one_line(command("run", study, *RUN).stderr)
