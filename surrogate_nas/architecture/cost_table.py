@@ -69,7 +69,7 @@ class CostTable:
             if len(row) != len(rows[0]):
                 raise InputError(f"{where}: {len(rows[0])} values are needed, got {len(row)}")
             if row[0] in entries:
-                raise InputError(f"{where}: {row[0]!r} is there twice")
+                raise InputError(f"{where}: duplicate unit {row[0]!r}")
             optional = dict(zip(rows[0][2:], row[2:], strict=True))
             entries[row[0]] = Entry(
                 _number(row[1], where),

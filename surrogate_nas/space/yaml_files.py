@@ -62,7 +62,7 @@ def _check_nodes(path: Path, root: Node) -> None:
             keys = [key.value for key, _ in node.value]
             for i, (key, _) in enumerate(node.value):
                 if keys.index(key.value) != i:
-                    raise InputError(f"{path}{_line(key.start_mark.line)}: {key.value} is there twice")
+                    raise InputError(f"{path}{_line(key.start_mark.line)}: duplicate key {key.value!r}")
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -36,7 +36,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("unit,µs\nx,fast\n", "line 2: 'fast' is not a number that is 0 or more"),
         ("unit,µs\nx,1\ny,-1\n", "line 3: '-1' is not a number"),
         ("unit,µs\nx,nan\n", "line 2: 'nan' is not a number"),
-        ("unit,µs\nx,1\nx,2\n", "line 3: 'x' is there twice"),
+        ("unit,µs\nx,1\nx,2\n", "line 3: duplicate unit 'x'"),
     ],
 )
 def test_a_bad_table_is_one_line_with_the_line(tmp_path: Path, text: str, message: str) -> None:

@@ -45,7 +45,7 @@ def test_a_file_is_read_as_its_mapping_would_be(tmp_path: Path) -> None:
         ("stride: 1}", "stride: one}", "line 5: stages.0.stride: input should be a valid integer"),
         ("channels: 8", "channels: 8, pool: 32", "line 11: branch.pool 32 exceeds the side 8"),
         ("image_sizes: [8, 16]", "image_sizes: [16, 8]", "line 2: image_sizes [16, 8] are not a smallest and a"),
-        ("name: mine", "name: mine\nname: yours", "line 2: name is there twice"),
+        ("name: mine", "name: mine\nname: yours", "line 2: duplicate key 'name'"),
         ("stem: {width: 4}", "stem: {width: 4", "line 4: "),
         ("branch: {", "exits: {at: [2]}\nbranch: {", "line 11: exits.at: stage 2 has no exit after it; allowed"),
         ("branch: {", "branch: {kind: gated, ", "line 11: "),
