@@ -45,7 +45,7 @@ def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
         part = X[start : start + CHUNK]
         space.check_encodings(part)
         cost = tables.cost(space.nearest_indices(part))
-        whole = cost.room(len(X)) if whole is None else whole
+        whole = cost.allocate(len(X)) if whole is None else whole
         whole.fill(start, cost)
     assert whole is not None
     return costing.with_accounting(whole)
