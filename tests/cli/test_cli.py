@@ -93,7 +93,7 @@ def test_a_bad_configuration_is_one_line_and_writes_nothing(text: str, tmp_path:
 BAD_QUESTIONS = {
     "query STUDY --sample 3 --thresholds 0.5": "3 exits need 2 thresholds, got 1",
     "query STUDY --sample 3 --thresholds 0.5,1.5": "threshold 1.5 is not in [0, 1]",
-    "query STUDY --sample 3 --thresholds 0.5,on": "each is a number in [0, 1] or off",
+    "query STUDY --sample 3 --thresholds 0.5,on": "each must be a number in [0, 1] or off",
     "query STUDY --sample 0": "--sample 0 is not a positive number",
     "query STUDY": "one of --encoding, --file, --sample and --best",
     "query STUDY --file missing": "missing cannot be read",
