@@ -294,7 +294,7 @@ def test_the_host_that_was_given_is_served(live: Live) -> None:
 
 def test_a_body_that_is_wrong_is_one_line_that_says_why(client: Client) -> None:
     assert error_of(client, {"encodings": ["x"]}) == (
-        "encodings.0: encoding 'x' is neither a text form nor numbers between commas"
+        "encodings.0: encoding 'x' is neither a text form nor numbers separated by commas"
     )
     assert "unknown field 'thresh'" in error_of(client, {"encodings": ["x"], "thresh": "0.8"})
     assert "unknown field 'limits.macs'" in error_of(client, {"encodings": ["x"], "limits": {"macs": 1}})
