@@ -211,7 +211,11 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         (f"{HERE}:Shortcut", ["first", "first"], "exit 'first' is given 2 times"),
         (f"{HERE}:Shortcut", ["first", "first.2"], "exits 'first' and 'first.2' are at the same position"),
         (f"{HERE}:Shortcut", ["classifier"], "nothing runs after the last exit, so it is the backbone's own output"),
-        (f"{HERE}:Shortcut", ["first.0", "first"], "no convolution or linear layer between 'first' and the exit or"),
+        (
+            f"{HERE}:Shortcut",
+            ["first.0", "first"],
+            "no convolution or linear layer between 'first' and the exit or input",
+        ),
         (f"{HERE}:Twice", ["middle"], "module 'middle' runs 2 times in the backbone's forward"),
         (f"{HERE}:Dependent", ["first"], "torch.fx cannot trace its forward: TraceError"),
         (f"{HERE}:Counted", ["middle"], "exit 'middle': 8 is computed before it and read after it"),

@@ -399,7 +399,8 @@ def test_a_cuda_context_that_has_failed_is_not_used_again(job: Jobs, monkeypatch
     failure = next(records).failure
     assert failure is not None
     assert failure.kind == "error"
-    with pytest.raises(JobError, match=r"this process cannot use its GPU any more: .*device-side assert triggered"):
+    message = "this process cannot use its GPU any more: .*device-side assert triggered; run the command again"
+    with pytest.raises(JobError, match=message):
         next(records)
     assert next(jobs).proposal.seed == 1
 
