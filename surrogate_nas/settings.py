@@ -46,7 +46,7 @@ class Settings(Config):
     recipe: Recipe = Recipe()
     """Training recipe of every network in the search."""
     final: Recipe | None = None
-    """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs."""
+    """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs and no time limit."""
     surrogate: str = "auto"
     """Surrogate model: one of `SURROGATE_NAMES`, or `package.module:function`, which fits a model of your own."""
     strategy: str = "bayesian"

@@ -97,7 +97,7 @@ class Stage:
 
     @property
     def depth(self) -> int:
-        """Blocks in the stage."""
+        """Number of blocks."""
         return len(self.kernel)
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ class Architecture:
     stages: tuple[Stage | Segment, ...]
     """Stages after a stem, segments of a backbone."""
     branches: tuple[Branch | None, ...]
-    """The branch after each stage but the last; `None` where there is no exit."""
+    """Branch after each stage but the last; `None` where there is no exit."""
     classifier: Branch = LINEAR
     """Classifier after the last stage; unused with a user's backbone, whose last segment contains its own."""
     resolution: int | None = None

@@ -44,7 +44,7 @@ class Costing:
         return replace(self, charge_heads="all", objective="macs")
 
     def with_accounting(self, cost: Cost) -> Cost:
-        """Set the charges and the objective of this accounting in a cost that `canonical` counted."""
+        """Copy of a cost that `canonical` counted, with the charges and the objective of this accounting."""
         return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
 
 

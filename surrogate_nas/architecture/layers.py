@@ -82,7 +82,7 @@ class Linear:
         return self.weights(x)
 
     def parameters(self, x: Map) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.weights(x) + self.width
 
     def biases(self, x: Map) -> int:
@@ -143,7 +143,7 @@ class SqueezeExcite:
         return self.weights(x)
 
     def parameters(self, x: Map) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.weights(x) + self.biases(x)
 
     def biases(self, x: Map) -> int:

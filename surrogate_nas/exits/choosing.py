@@ -59,7 +59,7 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
     """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: the setting, of {0.1, 0.2, off} per early exit, that
     maximises accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
 
-    The target is the limit on expected MACs, and being cheaper is penalised like being dearer; other limits are
+    The target is the limit on expected MACs; deviations below and above it are penalised alike, and other limits are
     ignored. With more than ten early exits, not all settings are tried: from each setting with equal thresholds, one
     threshold is changed at a time until no change is better.
 

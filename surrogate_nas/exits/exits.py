@@ -179,8 +179,8 @@ class Exits:
         """Accuracy–cost curve over all thresholds, including off: Pareto-optimal points, cheapest first.
 
         Exhaustive over which exits are on and a grid of score quantiles: 257 levels for one or two early exits, 33 for
-        three, 17 for four, fewer for up to eight. From four exits on, the Pareto-optimal points of the grid are then
-        improved by moving one threshold at a time, in ever smaller steps. With more than eight, a local search that
+        three, 17 for four, fewer for up to eight. For four to eight, the Pareto-optimal points of the grid are then
+        improved by moving one threshold at a time, in ever smaller steps. For more than eight, a local search that
         changes one exit at a time, from several starts, replaces the grid.
         """
         return self._pareto(Limits())

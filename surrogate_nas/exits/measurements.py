@@ -76,11 +76,11 @@ class Measurements:
     """Measurements of one network at T operating points."""
 
     thresholds: Floats
-    """(T, E − 1), ∞ where off or where there is no exit."""
+    """(T, E − 1) thresholds, ∞ where an exit is off or does not exist."""
     leaving: Ints
-    """(T, E) samples that leave at each position."""
+    """(T, E) number of samples that leave at each position."""
     correct: Ints
-    """(T, E) of those, the ones classified correctly."""
+    """(T, E) number of these samples that are classified correctly."""
     macs: Ints
     """(T, E) MACs M_e of leaving at each position; see `Cost.macs`."""
     costs: Floats

@@ -65,12 +65,12 @@ def _create_beside(path: Path, make: Callable[[Path], object]) -> Path:
 
 
 def is_left_of(path: Path, name: str) -> bool:
-    """Whether `path` is by its name an unfinished file or folder `name`: its writer was killed, or is still writing."""
+    """Whether `path` has the name of an unfinished file or folder `name`, whose writer was killed or still writes."""
     return re.fullmatch(rf"{re.escape(name)}\.[0-9a-f]+{re.escape(PARTIAL)}", path.name) is not None
 
 
 def left_beside(path: Path) -> Sequence[Path]:
-    """Unfinished files of `path`: their writers were killed, or are still writing."""
+    """Unfinished files of `path`, whose writers were killed or still write."""
     return sorted(p for p in path.parent.iterdir() if is_left_of(p, path.name) and p.is_file())
 
 

@@ -16,7 +16,7 @@ LOCK, HOLDER = ".lock", ".lock-holder"
 
 
 class StudyLock:
-    """Write lock of a study. The operating system releases it when its process ends, even if that is killed."""
+    """Write lock of a study. The operating system releases it when the process ends, even if it is killed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -33,7 +33,7 @@ def crowding(processes: float, cores: int) -> float:
 
 
 def other_load() -> float:
-    """Busy processes in the last minute, on average: this process's share of them, in proportion to its cores."""
+    """Average number of busy processes in the last minute, scaled to the cores that this process may use."""
     if not hasattr(os, "getloadavg"):
         return 0.0
     return os.getloadavg()[0] * available_cores() / (os.cpu_count() or 1)

@@ -80,7 +80,7 @@ class Pace:
         self._last_line = self._start
 
     def at(self, done: int, share: float | None) -> None:
-        """Report that `done` rows are done, which are a share of all rows; `None` if their number is unknown."""
+        """Report that `done` rows are done, and the share of all rows that these are, if it is known."""
         now = time.monotonic()
         if now - self._last_line >= SAY_EVERY:
             self._last_line = now

@@ -69,7 +69,7 @@ class _Cases:
 
 
 def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
-    """Test every law on n random architectures, or on the first few for laws about all neighbours.
+    """Test every law on n random architectures, and slow laws on the first few of them.
 
     Args:
         space: the space to test.
@@ -134,7 +134,7 @@ def _symmetry(c: _Cases) -> LawResult:
 
 
 def _reach(c: _Cases) -> LawResult:
-    """Test that neighbours reach every value, except that an exit of the least allowed number cannot be removed."""
+    """Test that neighbours reach every value, except that no exit is removed where their number is the smallest."""
     law = "an architecture and its neighbours include every value of every gene that applies"
     for row in c.rows[:FEW]:
         around = np.concatenate([row[None], moves.neighbors(c.genes, row)])

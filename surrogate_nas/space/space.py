@@ -212,7 +212,7 @@ class SearchSpace:
         return (self.genes.counts[list(self.genes.encoded)] - 1).astype(np.float64)
 
     def _with_enough_exits(self, X: Floats, indices: Ints) -> Ints:
-        """Rows in which too few early exits are completed by those whose coordinates are closest to being on."""
+        """Add early exits to rows with too few: those whose coordinates are closest to being on."""
         short = np.flatnonzero(~self.genes.valid(indices))
         if len(short) == 0:
             return indices

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TIME_TO_STOP = 20.0
-"""Seconds after a time limit when a training that has not stopped by itself is killed."""
+"""Grace period after a time limit, in seconds: a training that has not stopped by itself by then is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Deadline:
     """Deadline of a command. One object serves all trainings of a command, and records the shortest epoch.
 
     An epoch begins only if it can end in time, judged by the training's last epoch; a training that has finished its
-    epochs is still measured. So a command exceeds its deadline at most by the time of a measurement, or by which an
-    epoch is longer than the one before.
+    epochs is still measured. So a command exceeds its deadline at most by a measurement, or by the difference between
+    two consecutive epochs.
     """
 
     end: float = math.inf
