@@ -18,13 +18,13 @@ from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
 FEWEST_NETWORKS = 8
-"""Fewest trained networks that a surrogate is fitted to."""
+"""Smallest number of trained networks to which a surrogate is fitted."""
 FULL = 5
-"""Default epochs of full fidelity per epoch of the search."""
+"""Epochs of full fidelity per epoch of the search, by default."""
 KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["stack", "gp", "xgb", "switching", "size"]
 SURROGATE_NAMES = ("auto", *get_args(SurrogateName))
-"""`auto` chooses among several by cross-validation."""
+"""Names of surrogates; `auto` chooses among them by cross-validation."""
 StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ExecutorName = Literal["processes", "ray"]
@@ -63,68 +63,73 @@ class SettingsFields(TypedDict, total=False):
 
 
 class Settings(Config):
-    """A study's `config.yaml`: the settings that may change between two commands. Fixed ones are in the archive."""
+    """Settings that may change between two commands of a study: its `config.yaml`. Fixed ones are in the archive."""
 
     budget: Count = 32
-    """Trainings in all."""
+    """Number of trainings in the search, the initial ones included."""
     initial: Count = 20
-    """Trainings of sampled architectures before the search starts."""
+    """Number of sampled networks to train before the search starts."""
     sampling: SamplingName = "uniform"
-    """How these are sampled: uniform over choices, evenly over the logarithm of cost, or spread over the encoding."""
+    """Sampling of the initial networks: `uniform` over the choices of each gene, `stratified` over the logarithm of the
+    cost, or `space-filling` over the encoding."""
     batch: Count = 4
-    """Proposals per round."""
+    """Number of networks proposed in each round of the search."""
     limits: Limits = Limits()
-    """What every solution must keep to."""
+    """Limits that every solution must keep."""
     recipe: Recipe = Recipe()
-    """How each network is trained."""
+    """Training recipe of every network in the search."""
     final: Recipe | None = None
-    """Recipe of `finalize`; `None` is `recipe` for five times as many epochs."""
+    """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs and no time limit."""
     surrogate: str = "auto"
-    """One of `SURROGATE_NAMES`, or `package.module:function` that fits one of your own."""
+    """Surrogate model: one of `SURROGATE_NAMES`, or `package.module:function`, which fits a model of your own."""
     strategy: str = "bayesian"
-    """What proposes networks: one of `STRATEGY_NAMES`, or `package.module:function` of your own."""
+    """Search strategy, which proposes the networks to train: one of `STRATEGY_NAMES`, or `package.module:function` for
+    your own."""
     repeats: bool = True
-    """Whether a network of the front may be trained again with another seed where that is worth more than a new one."""
+    """Whether the search may train a network of the front again with another seed, where that is expected to improve
+    the front more than a new network."""
     asynchronous: bool = False
-    """Whether a free worker gets a proposal at once, instead of waiting for the round; proposals then depend on which
-    training ends first."""
+    """Whether a free worker immediately gets a new proposal, instead of waiting for the end of the round; proposals
+    then depend on the order in which trainings end."""
     stream: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
-    """Which of many sequences of draws, proposals and training seeds the study's seed gives: studies of one seed have
-    the same splits, and those of other streams train other networks."""
+    """Number of the random stream: studies with the same seed have the same splits, but each stream has its own sampled
+    networks, proposals and training seeds."""
     policy: PolicyName | None = None
-    """How an exit scores its own confidence; `None` leaves it to the space."""
+    """Exit policy: the confidence score that is compared with thresholds; `None`: the default of the space."""
     temperature: bool = False
-    """Whether each exit's logits are divided by a temperature fitted on tune before they are scored."""
+    """Whether to divide the logits of each exit by a temperature, fitted on tune, before confidence is scored."""
     charge_heads: ChargeHeads | None = None
-    """Whether a sample is charged for `all` branches that were run before it left, or for its `own` alone; `None`
-    leaves it to the space."""
+    """Exit branches in the cost of a sample: `all` that were run until it left, or only its `own`; `None`: the default
+    of the space."""
     objective: Objective = "macs"
-    """What is minimised beside maximising accuracy: expected MACs, or the expected cost by the study's cost table."""
+    """Expected cost to minimise while accuracy is maximised: `macs`, or the `cost` in the study's cost table."""
     data_root: Path | None = None
-    """Where the data set comes from: torchvision's folder, the folder of images, or the `.npz`; digits need none."""
+    """Path of the images: the folder of torchvision's data sets, a folder of images by class, or a `.npz` file; digits
+    need none."""
     download: bool = False
-    """Whether torchvision may fetch what is missing there."""
+    """Whether torchvision may download a data set that is missing in `data_root`."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Trainings at a time; 0 trains in this process; `None` is one per core, or what Ray has room for."""
+    """Number of simultaneous trainings; 0 trains in the process of the command; `None`: one per core, or as many as the
+    Ray cluster has room for."""
     executor: ExecutorName = "processes"
-    """Where trainings run: in processes of this machine, or on a Ray cluster."""
+    """Where trainings run: in `processes` of this machine, or on a `ray` cluster."""
     ray_address: str | None = None
-    """Address of the cluster; `None` starts one on this machine."""
+    """Address of the Ray cluster; `None` starts one on this machine."""
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
-    """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, or auto and the cluster has
-    GPUs, else none."""
+    """GPUs that Ray reserves for each training, such as 0.25; `None`: 1 if `device` is cuda, or if it is auto and the
+    cluster has GPUs, else 0."""
     max_memory_gb: Amount | None = None
-    """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
-    free."""
+    """Memory limit of each training process, in 10⁹ bytes; a training that exceeds it fails. `None`: an equal share of
+    the free memory."""
     keep: KeepName = "front"
-    """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
+    """Networks whose trained weights are kept: `all`, those on the `front`, or `none`."""
     device: str = "auto"
-    """Where networks are trained: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
+    """Device that trains networks: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None
-    """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
+    """CSV file with another cost of each unit, such as microseconds; the study keeps a copy."""
     max_hours: Amount | None = None
-    """A command's trainings end within so many hours: one that would not is stopped between two epochs, and the next
-    command continues it."""
+    """Time limit of a command's trainings, in hours: a training that would exceed it stops between two epochs, and the
+    next command continues it."""
 
     @field_validator("surrogate", "strategy")
     @classmethod
@@ -140,13 +145,13 @@ class Settings(Config):
     @classmethod
     def _known_device(cls, name: str) -> str:
         if name != "auto" and not re.fullmatch(rf"({'|'.join(DEVICE_KINDS)})(:\d+)?", name):
-            raise ValueError(f"{name!r} is not a device; allowed: auto, {', '.join(DEVICE_KINDS)}, cuda:1 and the like")
+            raise ValueError(f"{name!r} is not a device; allowed: auto, {', '.join(DEVICE_KINDS)}, cuda:1, cuda:2, …")
         return name
 
     @model_validator(mode="after")
     def _costs_have_a_table(self) -> Self:
         if self.cost_table is None and (self.limits.limits_cost or self.objective == "cost"):
-            raise ValueError("cost is limited or minimised, and there is no cost_table to tell it")
+            raise ValueError("limits or objective refer to cost, but no cost_table is set")
         return self
 
     @model_validator(mode="after")
@@ -156,12 +161,15 @@ class Settings(Config):
                 raise ValueError(f"{name} {getattr(self, name)} needs executor ray, got {self.executor}")
         uses_gpus = self.device == "auto" or self.device.startswith("cuda")
         if self.gpus_per_trial == 0 and self.device.startswith("cuda"):
-            raise ValueError(f"gpus_per_trial 0 leaves device {self.device} no GPU; allowed: more, or device cpu")
+            raise ValueError(
+                f"gpus_per_trial 0 cannot be combined with device {self.device}; use more than 0, or device cpu"
+            )
         if self.gpus_per_trial and not uses_gpus:
-            raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} is for device auto or cuda, got {self.device}")
+            raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} needs device auto or cuda, got {self.device}")
         if self.workers == 0 and self.executor == "ray":
             raise ValueError(
-                "workers 0 trains in this process, and executor ray elsewhere; allowed: at least 1, or none"
+                "workers 0 trains in this process and cannot be combined with executor ray; use at least 1, or leave "
+                "it unset"
             )
         return self
 
@@ -171,13 +179,13 @@ class Settings(Config):
             raise ValueError(f"initial {self.initial} exceeds the budget of {self.budget} trainings")
         if self.initial < min(self.budget, FEWEST_NETWORKS):
             raise ValueError(
-                f"initial {self.initial} is too few to search from; surrogates need at least {FEWEST_NETWORKS} networks"
+                f"initial {self.initial} is too small; surrogates need at least {FEWEST_NETWORKS} trained networks"
             )
         return self
 
     @property
     def full_recipe(self) -> Recipe:
-        """The recipe of full fidelity."""
+        """Training recipe of full fidelity, used by `finalize`."""
         return self.final or self.recipe.model_copy(update={"epochs": FULL * self.recipe.epochs, "max_seconds": None})
 
     @classmethod
@@ -185,18 +193,18 @@ class Settings(Config):
         """Read a YAML file.
 
         Raises:
-            InputError: one line with the file, the field, the value got and what is allowed.
+            InputError: one line with the file, the field, the value got and the values allowed.
         """
         return parse(cls, read_mapping(path), str(path))
 
     def save(self, path: Path) -> None:
-        """Write `path`, whole or not at all."""
+        """Write the YAML file `path` atomically."""
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
         with replaced(path) as partial:
-            partial.write_text("# What may change between two commands on this study.\n" + text, encoding="utf-8")
+            partial.write_text("# Settings that may change between two commands of this study.\n" + text, "utf-8")
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
-        """A copy with `changes` (nested for limits and recipe) applied and validated."""
+        """Copy with `changes` applied and validated; mappings, such as limits and recipe, are merged."""
         values = self.model_dump()
         for name, value in changes.items():
             value_before = values.get(name)

@@ -15,22 +15,22 @@ _MACS, _PARAMETERS, _WEIGHT_BYTES = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """n architectures with E positions and up to P alternatives per branch, before the alternatives are decided."""
+    """Costs of n architectures with E positions, before one of up to P alternatives is chosen for each branch."""
 
-    segment: Ints  # (n, E, 3) MACs, parameters, bytes of weights
-    segment_memory: Ints  # (n, E)
-    head: Ints  # (n, E, P, 3)
-    head_memory: Ints  # (n, E, P)
-    present: Bools  # (n, E)
-    other: tuple[Floats, Floats] | None  # (n, E) and (n, E, P)
+    segment: Ints  # (n, E, 3) MACs, parameters, bytes of weights of the units between two positions
+    segment_memory: Ints  # (n, E) bytes of activations at the worst moment
+    head: Ints  # (n, E, P, 3) as `segment`, of each alternative
+    head_memory: Ints  # (n, E, P) as `segment_memory`, of each alternative
+    present: Bools  # (n, E) which exits exist
+    other: tuple[Floats, Floats] | None  # (n, E) and (n, E, P), another cost of segments and of heads
 
     @property
     def alternatives(self) -> Ints:
-        """(n, E) index of each branch's alternative."""
+        """(n, E) index of the chosen alternative of each branch."""
         return _alternatives(self.segment[..., _MACS], self.head[..., _MACS], self.present)
 
     def cost(self) -> Cost:
-        """The costs with the alternatives chosen."""
+        """Costs with the chosen alternatives."""
         present, alternatives = self.present.astype(np.int64), self.alternatives
         head = _take(self.head, alternatives) * present[..., None]
         head_memory = _take(self.head_memory, alternatives) * present
@@ -55,14 +55,14 @@ class Amounts:
 
 
 def _with_classifier(backbone: Array, head: Array) -> tuple[Any, Any]:
-    """Add the final classifier to the backbone."""
+    """Move the final classifier's cost from the branches to the backbone."""
     backbone[:, -1] += head[:, -1]
     head[:, -1] = 0
     return backbone, head
 
 
 def _take(values: Array, alternatives: Ints) -> Array:
-    """(n, E, …) of (n, E, P, …)."""
+    """(n, E, …) values of the chosen alternatives among (n, E, P, …)."""
     if values.shape[2] == 1:
         return values[:, :, 0]
     index = alternatives.reshape(*alternatives.shape, *[1] * (values.ndim - 2))
@@ -83,12 +83,12 @@ def _alternatives(segment: Ints, head: Ints, present: Bools) -> Ints:
     alternatives = np.zeros((n, E), dtype=np.int64)
     if P == 1:
         return alternatives
-    ahead = head[:, -1, 0] * present[:, -1]  # from a position to leaving at the first exit from there on
+    ahead = head[:, -1, 0] * present[:, -1]  # MACs from a position to the first exit at or after it
     for e in reversed(range(E - 1)):
-        on = segment[:, e + 1] + ahead
-        cheaper = head[:, e] < on[:, None]
+        staying = segment[:, e + 1] + ahead
+        cheaper = head[:, e] < staying[:, None]
         alternatives[:, e] = np.where(cheaper.any(axis=1), cheaper.argmax(axis=1), P - 1)
-        ahead = np.where(present[:, e], head[np.arange(n), e, alternatives[:, e]], on)
+        ahead = np.where(present[:, e], head[np.arange(n), e, alternatives[:, e]], staying)
     return alternatives
 
 
@@ -98,7 +98,7 @@ def _amounts_of(units: Sequence[AnyUnit]) -> Ints:
 
 
 def with_last_repeated(options: Sequence[AnyUnit], count: int) -> list[AnyUnit]:
-    """`count` alternatives; the last option is repeated."""
+    """The first `count` options; if there are fewer, the last is repeated."""
     return [options[min(p, len(options) - 1)] for p in range(count)]
 
 

@@ -1,6 +1,6 @@
 """The architecture of an early-exit network: a frozen value with a text form.
 
-No thresholds live here: they belong to an operating point (`surrogate_nas.exits.operating_point`).
+It has no thresholds: those belong to an operating point (`surrogate_nas.exits.operating_point`).
 """
 
 import re
@@ -19,7 +19,7 @@ ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
 BIT_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
 """Bit widths of quantised weights and activations."""
 MOST_BLOCKS = 1000
-"""Largest depth of a stage; a mistyped depth would otherwise fill the memory."""
+"""Largest depth of a stage, so that a mistyped depth does not exhaust the memory."""
 _INPUT = re.compile(r"in(?:-r(\d+))?(?:-q(\d+))?")
 _STEM = re.compile(r"stem-w(\d+)-s(\d+)(-block)?(-hs)?")
 _BACKBONE = re.compile(r"(tuned|frozen)-([\w.]+:[\w.]+)")
@@ -97,7 +97,7 @@ class Stage:
 
     @property
     def depth(self) -> int:
-        """Blocks in the stage."""
+        """Number of blocks."""
         return len(self.kernel)
 
     def __str__(self) -> str:
@@ -108,12 +108,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network of the user's own, cut into segments; see `surrogate_nas.network.backbone`."""
+    """A user's network, cut into segments; see `surrogate_nas.network.backbone`."""
 
     factory: str
-    """`package.module:function` that makes the network."""
+    """`package.module:function` that creates the network."""
     frozen: bool
-    """Whether its weights stay as the function made them, and only the exit branches are trained."""
+    """Whether only the exit branches and the network's own classifier are trained, and its features are not."""
 
     def __str__(self) -> str:
         return f"{'frozen' if self.frozen else 'tuned'}-{self.factory}"
@@ -132,7 +132,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Architecture:
-    """A backbone and its exits. Equal networks are equal architectures.
+    """A backbone and its exits. Two architectures are equal if and only if they describe the same network.
 
     >>> a = Architecture.parse("stem-w8-s1/res-d1-w8-k3-s1@linear/inv-d2-w16-k3.5-e4-s2")
     >>> a.exit_positions, str(a.stages[1])
@@ -145,11 +145,11 @@ class Architecture:
     stages: tuple[Stage | Segment, ...]
     """Stages after a stem, segments of a backbone."""
     branches: tuple[Branch | None, ...]
-    """The branch after each stage but the last; `None` where there is no exit."""
+    """Branch after each stage but the last; `None` where there is no exit."""
     classifier: Branch = LINEAR
-    """What follows the last stage; a backbone's last segment has its own."""
+    """Classifier after the last stage; unused with a user's backbone, whose last segment contains its own."""
     resolution: int | None = None
-    """Side to which images are resized first; `None` leaves them as they are."""
+    """Side in pixels to which images are resized first; `None` does not resize them."""
     bits: int | None = None
     """Bit width of weights and activations; `None` for 32-bit floats."""
 
@@ -161,7 +161,7 @@ class Architecture:
             )
         kind = Segment if isinstance(self.stem, Backbone) else Stage
         if not all(isinstance(stage, kind) for stage in self.stages):
-            raise InputError(f"after {self.stem} all stages are {kind.__name__.lower()}s")
+            raise InputError(f"all stages after {self.stem} must be of type {kind.__name__}")
         if self.bits is not None and self.bits not in BIT_WIDTHS:
             raise InputError(f"bits {self.bits} is not one of {', '.join(map(str, BIT_WIDTHS))}")
 
@@ -193,7 +193,7 @@ class Architecture:
         """Read the text form that `str` writes.
 
         Raises:
-            InputError: naming the part that does not fit, with an example of the form.
+            InputError: if the text is invalid; the message names the invalid part, with an example of the form.
         """
         first, *rest = text.strip().split("/")
         resolution, bits = None, None
@@ -202,7 +202,9 @@ class Architecture:
             first, rest = (rest[0], rest[1:]) if rest else ("", [])
         stem = _parse_stem(first)
         if stem is None or not rest:
-            raise InputError(f"encoding {text.strip()!r} does not start with a stem and a stage; the form is {_FORM}")
+            raise InputError(
+                f"encoding {text.strip()!r} does not start with a stem and a stage; expected the form {_FORM}"
+            )
         pairs = [part.partition("@") for part in rest]
         parse_stage = _parse_stage if isinstance(stem, Stem) else _parse_segment
         stages = tuple(parse_stage(stage) for stage, _, _ in pairs)
@@ -243,5 +245,5 @@ def _parse_stage(text: str) -> Stage:
 def _of_each(numbers: str, depth: int, text: str) -> tuple[int, ...]:
     values = tuple(int(number) for number in numbers.split("."))
     if len(values) not in (1, depth):
-        raise InputError(f"stage {text!r} has {depth} blocks, and {len(values)} values in {numbers}")
+        raise InputError(f"stage {text!r} has {depth} blocks, but {len(values)} values in {numbers}")
     return values * depth if len(values) == 1 else values

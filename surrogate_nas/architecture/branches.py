@@ -17,7 +17,7 @@ _MODULE = re.compile(r"r(\d+)\.k(\d+)\.m(\d+)\.p(\d+)")
 
 
 def require_positive(**values: int) -> None:
-    """Raise `InputError` for a value below 1, by name."""
+    """Raise `InputError` with the name of the first value below 1."""
     for name, value in values.items():
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
@@ -91,7 +91,7 @@ class GatedBranch:
     """Output channels of each 3×3 convolution."""
 
     def __post_init__(self) -> None:
-        require_positive(layers=len(self.channels), **{f"channels {c}": c for c in self.channels})
+        require_positive(layers=len(self.channels), channels=min(self.channels, default=1))
 
     def __str__(self) -> str:
         return f"gated-c{'.'.join(map(str, self.channels))}"
@@ -99,7 +99,7 @@ class GatedBranch:
 
 @dataclass(frozen=True, slots=True)
 class ResizeModule:
-    """Resize to a fixed side, convolve with stride 2 and no padding, perhaps halve by max pooling."""
+    """Resize to a fixed side, convolve with stride 2 and no padding, and optionally max-pool."""
 
     side: int
     kernel: int
@@ -111,11 +111,11 @@ class ResizeModule:
     def __post_init__(self) -> None:
         require_positive(side=self.side, kernel=self.kernel, multiplier=self.multiplier, pool=self.pool)
         if self.out_side < 1:
-            raise InputError(f"branch module {self} shrinks its map below 1×1")
+            raise InputError(f"branch module {self} shrinks its feature map below 1×1")
 
     @property
     def out_side(self) -> int:
-        """Side of the output; below 1 if the map vanishes."""
+        """Side of the output map; below 1 if nothing is left of it."""
         return ((self.side - self.kernel) // 2 + 1) // self.pool
 
     def __str__(self) -> str:
@@ -146,7 +146,7 @@ def parse_branch(text: str) -> Branch:
     'resize-r8.k3.m1.p2-r10.k5.m2.p1'
 
     Raises:
-        InputError: for anything else.
+        InputError: for any other text.
     """
     if text == "linear":
         return LINEAR

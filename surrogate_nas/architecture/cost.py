@@ -15,10 +15,10 @@ from surrogate_nas.architecture.units import AnyUnit
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 ChargeHeads = Literal["all", "own"]
-"""`all`: a sample is charged for every branch that was run before it left; `own`: for the last of them alone, which
-only reproduces the figures of NACHOS."""
+"""Branches charged to a sample. `all`: every branch that was run until it left; `own`: only the one at which it left,
+to reproduce the figures of NACHOS."""
 Objective = Literal["macs", "cost"]
-"""The cost to minimise: MACs, or that of a `CostModel`."""
+"""Cost to minimise: MACs, or the cost of a `CostModel`."""
 Number = TypeVar("Number", np.int64, np.float64)
 
 
@@ -48,11 +48,11 @@ class Cost:
     backbone_memory: Ints
     """(n, E) bytes of activations at the worst moment through stage e, the final classifier's included."""
     branch_memory: Ints
-    """(n, E) the same while the branch at position e runs."""
+    """(n, E) bytes of activations at the worst moment while the branch at position e runs."""
     charge_heads: ChargeHeads = "all"
-    """Whether a sample pays for every branch that was run before it left, or for its own alone."""
+    """Branches charged to a sample; see `ChargeHeads`."""
     other: tuple[Floats, Floats] | None = None
-    """(n, E) each: another cost of the backbone and of the branches, in the same way as MACs."""
+    """(n, E) each: another cost of the backbone and of the branches, summed as `backbone` and `branch` are."""
     objective: Objective = "macs"
 
     def macs(self, on: Bools | None = None) -> Ints:
@@ -65,24 +65,24 @@ class Cost:
         return costs_of_leaving(self.backbone, self.branch, on, self.charge_heads)
 
     def others(self, on: Bools | None = None) -> Floats | None:
-        """(n, E) the other cost of a sample that leaves at position e, if there is one."""
+        """(n, E) other cost of a sample that leaves at position e; `None` if there is no other cost."""
         return None if self.other is None else costs_of_leaving(*self.other, on, self.charge_heads)
 
     @property
     def objective_costs(self) -> tuple[Array, Array]:
-        """(n, E) each: the cost to minimise, of the backbone and of the branches."""
+        """(n, E) each: cost to minimise, of the backbone and of the branches."""
         if self.objective == "cost":
             assert self.other is not None
             return self.other
         return self.backbone, self.branch
 
     def memory(self, on: Bools | None = None) -> Ints:
-        """(n,) bytes of activations at the worst moment at batch 1, `on` as for `macs`."""
+        """(n,) bytes of activations at the worst moment, for one image; for `on` see `macs`."""
         branch = self.branch_memory if on is None else _where_on(self.branch_memory, on)
         return np.asarray(np.maximum(self.backbone_memory[:, -1], branch.max(axis=1)))
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text."""
         return f"<Cost of {len(self)} networks>"
 
     def __len__(self) -> int:
@@ -102,13 +102,13 @@ class Cost:
             objective=self.objective,
         )
 
-    def room(self, n: int) -> "Cost":
-        """A `Cost` for n architectures with arbitrary entries, to be set by `fill`."""
+    def allocate(self, n: int) -> "Cost":
+        """A `Cost` for n architectures with arbitrary entries, which `fill` sets later."""
         one = self[:1]
         return one[np.zeros(n, dtype=np.int64)] if len(one) else self
 
     def fill(self, start: int, part: "Cost") -> None:
-        """Set the entries from `start` on."""
+        """Set the entries from index `start` on to those of `part`."""
         for mine, theirs in zip(self._arrays, part._arrays, strict=True):
             mine[start : start + len(part)] = theirs
 
@@ -126,7 +126,7 @@ class Cost:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Cost"]) -> "Cost":
-        """The architectures of several, in order."""
+        """Join the costs of several sets of architectures, in order."""
 
         def join(name: str) -> Ints:
             return np.concatenate([getattr(part, name) for part in parts])
@@ -149,20 +149,20 @@ class Cost:
 def costs_of_leaving(
     backbone: npt.NDArray[Number], branch: npt.NDArray[Number], on: Bools | None, charge_heads: ChargeHeads
 ) -> npt.NDArray[Number]:
-    """(…, E) cost of a sample that leaves at position e, of any kind: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e where each
-    sample is charged for its own branch alone.
+    """(…, E) cost, of any kind, of a sample that leaves at position e: M_e = B_e + Σ_{j≤e} H_j, or B_e + H_e if samples
+    are charged only for their own branch. Shapes broadcast.
 
     Args:
         backbone: (…, E) B, through stage e.
         branch: (…, E) H, of the branch at each position; 0 where it is off.
         on: (…, E − 1) early exits that are switched on; default all.
-        charge_heads: whether all branches run are charged, or the last one alone. Shapes broadcast.
+        charge_heads: branches charged to a sample; see `ChargeHeads`.
     """
     branch = branch if on is None else _where_on(branch, on)
     return np.asarray(backbone + (np.cumsum(branch, axis=-1) if charge_heads == "all" else branch))
 
 
 def _where_on(branch: npt.NDArray[Number], on: Bools) -> npt.NDArray[Number]:
-    """(…, E) 0 where an early exit is off."""
+    """(…, E) costs of branches, 0 where an early exit is off."""
     last = np.ones((*on.shape[:-1], 1), dtype=np.bool_)
     return np.where(np.concatenate([on, last], axis=-1), branch, branch.dtype.type(0))

@@ -22,6 +22,7 @@ class Entry:
     spread: float | None = None
     """Relative interquartile range of the timed runs."""
     runs: int | None = None
+    """Number of timed runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +32,16 @@ class CostTable:
     name: str
     """Unit of the cost as text: `µs`."""
     entries: Mapping[str, Entry]
-    """Costs by the text form of a unit."""
+    """Costs by the text form of each unit."""
     source: str = "the cost table"
+    """Path of the file, for messages."""
 
     def cost(self, unit: AnyUnit) -> float:
         """Cost of one unit; raises `InputError` for one that is not in the table."""
         entry = self.entries.get(str(unit))
         if entry is None:
             raise InputError(
-                f"{self.source} has no row for the unit {str(unit)!r}; `surrogate-nas spaces measure` makes one"
+                f"{self.source} has no row for the unit {str(unit)!r}; `surrogate-nas spaces measure` measures it"
             )
         return entry.value
 
@@ -49,7 +51,7 @@ class CostTable:
 
     @classmethod
     def read(cls, path: Path) -> "CostTable":
-        """Read a CSV whose header is `unit`, the name of the cost, and perhaps `spread` and `runs`.
+        """Read a CSV file with the columns `unit`, the name of the cost, and optionally `spread` and `runs`.
 
         Raises:
             InputError: one line with the file, the line, and the value got.
@@ -59,17 +61,17 @@ class CostTable:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read: {one_line(error)}") from None
         if not rows or len(rows[0]) < 2 or rows[0][0] != UNIT:
-            got = ",".join(rows[0]) if rows else "an empty file"
-            raise InputError(f"{path}, line 1: the header is 'unit' and the name of the cost, got {got!r}")
+            got = repr(",".join(rows[0])) if rows else "an empty file"
+            raise InputError(f"{path}, line 1: expected 'unit' and the name of the cost, as in 'unit,µs', got {got}")
         if len(set(rows[0][2:])) < len(rows[0][2:]):
-            raise InputError(f"{path}, line 1: columns need different names, got {','.join(rows[0])!r}")
+            raise InputError(f"{path}, line 1: duplicate column names in {','.join(rows[0])!r}")
         entries: dict[str, Entry] = {}
         for line, row in enumerate(rows[1:], 2):
             where = f"{path}, line {line}"
             if len(row) != len(rows[0]):
-                raise InputError(f"{where}: {len(rows[0])} values are needed, got {len(row)}")
+                raise InputError(f"{where}: expected {len(rows[0])} values, got {len(row)}")
             if row[0] in entries:
-                raise InputError(f"{where}: {row[0]!r} is there twice")
+                raise InputError(f"{where}: duplicate unit {row[0]!r}")
             optional = dict(zip(rows[0][2:], row[2:], strict=True))
             entries[row[0]] = Entry(
                 _number(row[1], where),
@@ -79,7 +81,7 @@ class CostTable:
         return cls(rows[0][1], entries, str(path))
 
     def write(self, path: Path) -> None:
-        """Write a CSV that `read` accepts, whole or not at all."""
+        """Write a CSV file that `read` accepts, atomically."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([UNIT, self.name, SPREAD, RUNS])
@@ -102,5 +104,5 @@ def _number(text: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{where}: {text!r} is not a number that is 0 or more")
+        raise InputError(f"{where}: {text!r} is not a number ≥ 0")
     return value

@@ -1,4 +1,4 @@
-"""The accounting of costs, and the cost of a single architecture."""
+"""Accounting of costs, and the cost of a single architecture."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -18,11 +18,11 @@ class Costing:
     shape: ImageShape
     charge_heads: ChargeHeads = "all"
     backbone: BackboneSpec | None = None
-    """The user's backbone, if the space has one."""
+    """Specification of the user's backbone, if the space has one."""
     model: CostModel | None = None
-    """A cost beside MACs."""
+    """Another cost beside MACs, if there is one."""
     objective: Objective = "macs"
-    """The cost to minimise."""
+    """Cost to minimise."""
 
     def units(self, architecture: Architecture) -> Units:
         """Units of an architecture; see `units_of`."""
@@ -33,18 +33,18 @@ class Costing:
         return self.with_accounting(_cost_of(architecture, self.canonical))
 
     def heads(self, architecture: Architecture) -> dict[int, Unit]:
-        """The branch at each position that has one, the classifier's included, with its alternative chosen."""
+        """Branch at each position that has one, including the final classifier: the chosen one of its alternatives."""
         units = self.units(architecture)
         alternatives = single_amounts(units, None).alternatives[0]
         return {e: options[min(alternatives[e], len(options) - 1)] for e, options in enumerate(units.heads) if options}
 
     @cached_property
     def canonical(self) -> "Costing":
-        """The same without fields that do not change the counts: the key under which counts are cached."""
+        """Copy with defaults for the fields that do not affect counts, as the cache key of counts."""
         return replace(self, charge_heads="all", objective="macs")
 
     def with_accounting(self, cost: Cost) -> Cost:
-        """Counts of `canonical` with the charges and the objective of this accounting."""
+        """Copy of a cost that `canonical` counted, with the charges and the objective of this accounting."""
         return replace(cost, charge_heads=self.charge_heads, objective=self.objective)
 
 

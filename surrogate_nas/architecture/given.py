@@ -19,26 +19,28 @@ class SegmentSpec(Spec):
     name: str
     channels: Positive
     side: Positive
-    """Side of the feature map at its end."""
+    """Side in pixels of the feature map at the end of the segment."""
     macs: Annotated[int, Field(ge=0)]
     parameters: Annotated[int, Field(ge=0)]
     weight_bytes: Annotated[int, Field(ge=0)]
     peak_memory: Annotated[int, Field(ge=0)]
     """Bytes of activations at the worst moment."""
     held_memory: Annotated[int, Field(ge=0)]
-    """Bytes of activations that the rest of the backbone needs from here."""
+    """Bytes of activations that later segments read."""
 
 
 class BackboneSpec(Spec):
-    """A user's network, of which only the exits are searched."""
+    """A user's network, on which only the exits are searched."""
 
     factory: str
-    """`package.module:function` that makes the network."""
+    """`package.module:function` that creates the network."""
     folder: str | None = None
-    """Folder of that module if it is not installed."""
+    """Folder of the module, if it is not installed."""
     frozen: bool = False
+    """Whether only the exit branches and the network's own classifier are trained."""
     channels: Positive
+    """Channels of input images."""
     side: Positive
-    """Side of its input images."""
+    """Side in pixels of input images."""
     classes: Positive
     segments: tuple[SegmentSpec, ...] = Field(min_length=2)

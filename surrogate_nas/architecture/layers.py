@@ -1,4 +1,4 @@
-"""Feature maps and layers, with the formulas of a layer's output, weights, multiply-accumulates and parameters."""
+"""Feature maps and layers, with formulas for a layer's output map, weights, multiply-accumulates and parameters."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -32,29 +32,29 @@ class Conv:
     stride: int = 1
     depthwise: bool = False
     padded: bool = True
-    """Whether padded by half the kernel, so that only the stride makes the map smaller."""
+    """Whether the input is padded by half the kernel, so that only the stride reduces the side."""
     norm: bool = True
     bias: bool = False
     activation: Activation | None = "relu"
 
     def out(self, x: Map) -> Map:
-        """Output map for an input `x`: of side ⌈side / stride⌉ if padded."""
+        """Output map for an input map `x`: with side ⌈side / stride⌉ if padded."""
         return Map(self.width, -(-x.side // self.stride) if self.padded else (x.side - self.kernel) // self.stride + 1)
 
     def weights(self, x: Map) -> int:
-        """k² · input channels per group · output channels."""
+        """Number of weights: k² · input channels per group · output channels."""
         return self.kernel**2 * (1 if self.depthwise else x.channels) * self.width
 
     def macs(self, x: Map) -> int:
-        """Each weight once per output pixel."""
+        """Multiply-accumulates: one per weight and output pixel."""
         return self.weights(x) * self.out(x).side ** 2
 
     def parameters(self, x: Map) -> int:
-        """Weights, biases, and the scale and shift of batch normalisation."""
+        """Number of weights, biases, and scales and shifts of batch normalisation."""
         return self.weights(x) + self.width * (2 * self.norm + self.bias)
 
     def biases(self, x: Map) -> int:
-        """Biases once batch normalisation has been folded."""
+        """Number of biases after batch normalisation is folded into the convolution."""
         return self.width if self.norm or self.bias else 0
 
     def __str__(self) -> str:
@@ -70,23 +70,23 @@ class Linear:
     width: int
 
     def out(self, x: Map) -> Map:
-        """A vector."""
+        """Output vector, as a 1×1 map."""
         return Map(self.width, 1)
 
     def weights(self, x: Map) -> int:
-        """Inputs × outputs."""
+        """Number of weights: inputs × outputs."""
         return x.elements * self.width
 
     def macs(self, x: Map) -> int:
-        """Each weight once."""
+        """Multiply-accumulates: one per weight."""
         return self.weights(x)
 
     def parameters(self, x: Map) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.weights(x) + self.width
 
     def biases(self, x: Map) -> int:
-        """One per output."""
+        """Number of biases: one per output."""
         return self.width
 
     def __str__(self) -> str:
@@ -99,10 +99,10 @@ class Reshape:
 
     kind: Literal["avg pool", "max pool", "global pool", "resize", "rescale", "relu"]
     size: int = 1
-    """Factor of a pooling, side of a resized map or of a rescaled image."""
+    """Factor of a pooling, or side in pixels of a resized map or rescaled image."""
 
     def out(self, x: Map) -> Map:
-        """Output map for an input `x`."""
+        """Output map for an input map `x`."""
         match self.kind:
             case "avg pool" | "max pool":
                 return Map(x.channels, x.side // self.size)
@@ -114,7 +114,7 @@ class Reshape:
                 return x
 
     def weights(self, x: Map) -> int:
-        """0."""
+        """Zero: the layer has no weights, biases or multiply-accumulates."""
         return 0
 
     macs = parameters = biases = weights
@@ -125,28 +125,29 @@ class Reshape:
 
 @dataclass(frozen=True, slots=True)
 class SqueezeExcite:
-    """Squeeze-and-excitation (arXiv 1709.01507): a bottleneck of two 1×1 convolutions on means scales the channels."""
+    """Squeeze-and-excitation (arXiv 1709.01507): two 1×1 convolutions on the channels' means give a factor for each."""
 
     hidden: int
+    """Channels between the two convolutions."""
 
     def out(self, x: Map) -> Map:
-        """The same map."""
+        """Output map: of the same shape as the input map `x`."""
         return x
 
     def weights(self, x: Map) -> int:
-        """Weights of both convolutions."""
+        """Number of weights of both convolutions."""
         return 2 * x.channels * self.hidden
 
     def macs(self, x: Map) -> int:
-        """Multiply-accumulates on a 1×1 map."""
+        """Multiply-accumulates: one per weight, on a 1×1 map."""
         return self.weights(x)
 
     def parameters(self, x: Map) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.weights(x) + self.biases(x)
 
     def biases(self, x: Map) -> int:
-        """Biases of both convolutions."""
+        """Number of biases of both convolutions."""
         return self.hidden + x.channels
 
     def __str__(self) -> str:

@@ -1,11 +1,11 @@
-"""The shape of a data set's images."""
+"""Shape and classes of the images of a data set."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ImageShape:
-    """Square images and their classes: what a network is built for."""
+    """Channels, size and number of classes of square images, for which a network is built."""
 
     channels: int
     size: int

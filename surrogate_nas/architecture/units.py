@@ -1,8 +1,8 @@
-"""Units: the pieces of an architecture, for images of one size, that are counted, timed and built.
+"""Units: pieces of an architecture, for images of one size, that are counted, timed and built.
 
 A *unit* runs as a whole: the stem, a block, an exit branch, a segment of a user's backbone. Every cost of a network is
 a sum (or a maximum) over its units, so a cost model needs one number per distinct unit. The network is built from the
-same units, so its counts cannot drift from these.
+same units, so that counts and networks cannot diverge.
 
 Convolutions and linear layers are counted. Batch normalisation folds into the convolution before it when a network is
 deployed, and pooling, resizing, activations and additions are not multiply-accumulates: they cost none.
@@ -21,76 +21,77 @@ from surrogate_nas.foundation.errors import InputError
 FLOAT_BYTES = FLOAT_BITS // 8
 STEM_KERNEL = BRANCH_KERNEL = 3
 GATE_POOLS = (1, 2, 4)
-"""Factors that a gated branch's max pooling may grow to."""
+"""Possible factors of the max pooling in a gated branch."""
 SQUEEZE_DIVISOR, SQUEEZE_MULTIPLE = 4, 8
 KNOWN_STAGES, KNOWN_HEADS = 4096, 50_000
-"""Sizes of the caches of units: networks of a space share most of them."""
+"""Sizes of the caches of units; the networks of a space share most units."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A sequence of layers, perhaps with a shortcut around them."""
+    """A sequence of layers, optionally with a shortcut around them."""
 
     input: Map
     layers: tuple[Layer, ...]
     shortcut: tuple[Layer, ...] | None = None
-    """Layers on the input that is added to the output; `()` adds the input itself, `None` adds nothing."""
+    """Layers between the input and its addition to the output; `()` adds the input itself, `None` adds nothing."""
     activation: Activation | None = None
-    """Activation after that addition."""
+    """Activation after the addition."""
     keeps_input: bool = False
-    """Whether the input stays in memory: the backbone reads it after a branch."""
+    """Whether the input stays in memory, because the backbone reads it after the branch."""
     held_bytes: int = 0
-    """Bytes beside the input that stay in memory meanwhile."""
+    """Bytes of other values that stay in memory while the unit runs."""
     bits: int = FLOAT_BITS
     """Bit width of weights and activations."""
 
     @cached_property
     def inputs(self) -> tuple[Map, ...]:
         """Input map of each layer."""
-        return _walk(self.input, self.layers)[:-1]
+        return _maps(self.input, self.layers)[:-1]
 
     @cached_property
     def output(self) -> Map:
         """Output map of the last layer."""
-        return _walk(self.input, self.layers)[-1]
+        return _maps(self.input, self.layers)[-1]
 
     @property
-    def _all(self) -> list[tuple[Layer, Map]]:
+    def _layers_and_inputs(self) -> list[tuple[Layer, Map]]:
         around = self.shortcut or ()
-        return [*zip(self.layers, self.inputs, strict=True), *zip(around, _walk(self.input, around), strict=False)]
+        return [*zip(self.layers, self.inputs, strict=True), *zip(around, _maps(self.input, around), strict=False)]
 
     @cached_property
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
-        return sum(layer.macs(x) for layer, x in self._all)
+        return sum(layer.macs(x) for layer, x in self._layers_and_inputs)
 
     @cached_property
     def parameters(self) -> int:
-        """Weights, biases, and batch-norm scales and shifts."""
-        return sum(layer.parameters(x) for layer, x in self._all)
+        """Number of weights, biases, and batch-norm scales and shifts."""
+        return sum(layer.parameters(x) for layer, x in self._layers_and_inputs)
 
     @cached_property
     def weight_bytes(self) -> int:
         """Bytes as deployed: weights at the bit width, and one 32-bit bias per channel after folding batch norm."""
-        weights = sum(layer.weights(x) for layer, x in self._all)
-        biases = sum(layer.biases(x) for layer, x in self._all)
+        weights = sum(layer.weights(x) for layer, x in self._layers_and_inputs)
+        biases = sum(layer.biases(x) for layer, x in self._layers_and_inputs)
         return -(-weights * self.bits // 8) + FLOAT_BYTES * biases
 
     @cached_property
     def memory(self) -> int:
         """Bytes of activations at the worst moment, for one image.
 
-        A layer's input and output are in memory at once, beside inputs of a shortcut or of the backbone.
-        Activations, additions and scalings happen in place.
+        A layer's input and output are in memory at once, together with the input of a shortcut or of the backbone.
+        Activations, additions and scalings are computed in place.
         """
         input_elements = self.input.elements if self.keeps_input or self.shortcut is not None else 0
         moments = [
-            _moment(layer, x, input_elements if i else 0)
+            _elements_during(layer, x, input_elements if i else 0)
             for i, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True))
         ]
         output_elements = self.output.elements
         moments += [
-            _moment(layer, x, output_elements) for layer, x in zip(self.shortcut or (), [self.input], strict=False)
+            _elements_during(layer, x, output_elements)
+            for layer, x in zip(self.shortcut or (), [self.input], strict=False)
         ]
         return self.held_bytes + -(-max(moments, default=self.input.elements) * self.bits // 8)
 
@@ -100,15 +101,15 @@ class Unit:
         return f"{self.input}: {'; '.join(map(str, self.layers))}{around}{bits}"
 
 
-def _walk(x: Map, layers: tuple[Layer, ...]) -> tuple[Map, ...]:
-    """The map before each layer, and the output of the last."""
+def _maps(x: Map, layers: tuple[Layer, ...]) -> tuple[Map, ...]:
+    """Input map of each layer, and output map of the last."""
     maps = [x]
     for layer in layers:
         maps.append(layer.out(maps[-1]))
     return tuple(maps)
 
 
-def _moment(layer: Layer, x: Map, waiting: int) -> int:
+def _elements_during(layer: Layer, x: Map, waiting: int) -> int:
     """Elements in memory while a layer runs, including the `waiting` ones."""
     if layer == Reshape("relu"):
         return waiting + x.elements
@@ -119,7 +120,7 @@ def _moment(layer: Layer, x: Map, waiting: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUnit:
-    """A segment of a user's backbone, with the counts from when the space was made."""
+    """A segment of a user's backbone, with the counts taken when the space was created."""
 
     name: str
     output: Map
@@ -128,7 +129,7 @@ class GivenUnit:
     weight_bytes: int
     memory: int
     held_bytes: int
-    """Bytes beside the output map that the rest of the backbone reads."""
+    """Bytes of other values than the output map that later segments read."""
 
     def __str__(self) -> str:
         return self.name
@@ -139,22 +140,22 @@ AnyUnit = Unit | GivenUnit
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """A network's units, by exit position."""
+    """Units of a network, by exit position."""
 
     segments: tuple[tuple[AnyUnit, ...], ...]
     """(E) units between the previous position and this one."""
     heads: tuple[tuple[Unit, ...], ...]
-    """(E) branches; empty where there is no exit. Several are alternatives, chosen by cost; see `Amounts`."""
+    """(E) alternatives of each branch, one of which is chosen by cost, see `Amounts`; empty where there is no exit."""
 
 
 def units_of(architecture: Architecture, shape: ImageShape, backbone: BackboneSpec | None = None) -> Units:
-    """The units of an architecture for images of `shape`; those of a user's backbone come from its specification."""
+    """Units of an architecture for images of `shape`; those of a user's backbone come from its specification."""
     bits = architecture.bits or FLOAT_BITS
     if isinstance(architecture.stem, Stem):
         segments = _segments(architecture, architecture.stem, shape, bits)
         branches = (*architecture.branches, architecture.classifier)
     else:
-        assert backbone is not None, "the segments of a backbone are in its space"
+        assert backbone is not None, "an architecture with a user's backbone needs its specification"
         segments = tuple((unit,) for unit in _given_units(backbone))
         branches = (*architecture.branches, None)
     heads = [
@@ -177,7 +178,7 @@ def _segments(architecture: Architecture, stem: Stem, shape: ImageShape, bits: i
 
 
 def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
-    """The segments of a user's backbone."""
+    """Segments of a user's backbone, as units."""
     return tuple(
         GivenUnit(
             name=f"{backbone.factory} to {s.name}",
@@ -194,7 +195,7 @@ def _given_units(backbone: BackboneSpec) -> tuple[GivenUnit, ...]:
 
 @lru_cache(KNOWN_STAGES)
 def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int) -> tuple[AnyUnit, ...]:
-    """The first convolution, after a resize if there is one, and perhaps a block."""
+    """Units of the stem: the first convolution, with the resizing before it, and the block if the stem has one."""
     image = Map(shape.channels, shape.size)
     resize = (Reshape("rescale", resolution),) if resolution not in (None, shape.size) else ()
     first = Unit(image, (*resize, Conv(stem.width, STEM_KERNEL, stem.stride, activation=stem.activation)), bits=bits)
@@ -205,7 +206,7 @@ def _stem_units(stem: Stem, shape: ImageShape, resolution: int | None, bits: int
 
 @lru_cache(KNOWN_STAGES)
 def stage_units(stage: Stage, x: Map, bits: int) -> tuple[Unit, ...]:
-    """The blocks of a stage that reads `x`."""
+    """Blocks of a stage with the input map `x`."""
     blocks: list[Unit] = []
     for i in range(stage.depth):
         blocks.append(_block_unit(stage, i, x, bits))
@@ -214,7 +215,7 @@ def stage_units(stage: Stage, x: Map, bits: int) -> tuple[Unit, ...]:
 
 
 def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
-    """Block i of a stage, reading `x`: residual (arXiv 1512.03385) or inverted (arXiv 1801.04381, 1905.02244)."""
+    """Block i of a stage with input map `x`: residual (arXiv 1512.03385) or inverted (arXiv 1801.04381, 1905.02244)."""
     stride = stage.stride if i == 0 else 1
     same = stride == 1 and x.channels == stage.width
     kernel, act = stage.kernel[i], stage.activation
@@ -232,7 +233,8 @@ def _block_unit(stage: Stage, i: int, x: Map, bits: int) -> Unit:
 
 
 def squeeze_width(width: int) -> int:
-    """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter, rounded to a multiple of 8, not down by a tenth.
+    """Bottleneck of squeeze-and-excitation in MobileNetV3: a quarter of the width, rounded to a multiple of 8, but
+    never down by more than a tenth.
 
     >>> squeeze_width(72), squeeze_width(16)
     (24, 8)
@@ -243,21 +245,21 @@ def squeeze_width(width: int) -> int:
 
 
 def head_after(unit: AnyUnit, branch: Branch, classes: int, bits: int, *, last: bool) -> tuple[Unit, ...]:
-    """A branch that reads the output of a backbone's unit, or its alternatives: a gated one has several poolings.
+    """Alternatives of a branch: one for each possible pooling of a gated branch, and a single one for any other.
 
     Args:
-        unit: the unit before the branch.
+        unit: the backbone's unit before the branch.
         branch: the branch.
-        classes: logits C; a gate is one more.
-        bits: width of weights and activations.
-        last: whether this is the final classifier, after which the output is not read again.
+        classes: number of logits C, not counting a gate's.
+        bits: bit width of weights and activations.
+        last: whether this is the final classifier, after which nothing reads the unit's output.
     """
     return _head_units(branch, unit.output, classes, bits, unit.held_bytes if isinstance(unit, GivenUnit) else 0, last)
 
 
 @lru_cache(KNOWN_HEADS)
 def _head_units(branch: Branch, x: Map, classes: int, bits: int, held_bytes: int, last: bool) -> tuple[Unit, ...]:
-    """The same after a map `x`, with `held_bytes` in memory for the backbone."""
+    """Alternatives of a branch after a feature map `x`, with `held_bytes` in memory for the backbone."""
 
     def unit(*layers: Layer) -> Unit:
         return Unit(x, layers, keeps_input=not last, held_bytes=held_bytes, bits=bits)
@@ -285,7 +287,7 @@ def _head_units(branch: Branch, x: Map, classes: int, bits: int, held_bytes: int
 
 def _conv_layers(branch: ConvBranch, width: int, side: int) -> list[Layer]:
     if branch.pool > side:
-        raise InputError(f"branch {branch} pools a feature map of side {side} away")
+        raise InputError(f"branch {branch}: pooling by {branch.pool} exceeds the side {side} of the feature map")
     layers: list[Layer] = [Reshape("avg pool", branch.pool)] if branch.pool > 1 else []
     for _ in range(branch.depth):
         if branch.layer == "separable":

@@ -1,2 +1,2 @@
-"""Exits: confidence scores, thresholds, accuracy and cost at any thresholds, and limits on them. NumPy only; nothing
-here runs or trains a network."""
+"""Exits: confidence scores, thresholds, accuracy and cost at any thresholds, and limits on them. In NumPy alone, from
+stored outputs: nothing here runs or trains a network."""

@@ -1,4 +1,4 @@
-"""The rule for the best operating point within limits, of one network's thresholds or of many networks."""
+"""Rule for the best operating point within limits, among one network's thresholds or among networks."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 
 def wants_cheapest(limits: Limits) -> bool:
-    """Whether the cheapest operating point is the best: accuracy is limited, and no cost that depends on thresholds is.
-    Otherwise the most accurate is the best."""
+    """Whether the best operating point is the cheapest, because accuracy is limited and no cost that depends on
+    thresholds is. Otherwise it is the most accurate."""
     return limits.min_accuracy is not None and not limits.limits_spending
 
 
@@ -20,7 +20,7 @@ def best_first(accuracy: Floats, cost: Floats, excess: Array, *, cheapest: bool)
     Args:
         accuracy: (…, n).
         cost: (…, n) expected cost to minimise.
-        excess: (…, n) excess over the limits, the same for all that keep them.
+        excess: (…, n) excess over the limits, equal for all points that keep them.
         cheapest: whether cost comes before accuracy; see `wants_cheapest`.
     """
     merit, other = (cost, -accuracy) if cheapest else (-accuracy, cost)

@@ -13,10 +13,10 @@ BINS = 15
 
 
 def fit_temperature(logits: Array, labels: Ints) -> float:
-    """The T that minimises the mean cross entropy of logits / T (Guo et al., arXiv 1706.04599, sec. 4.2).
+    """Temperature T that minimises the mean cross entropy of logits / T (Guo et al., arXiv 1706.04599, sec. 4.2).
 
-    The loss is convex in 1/T, so its minimum, which is sought between T = 1/20 and 20, is found by the sign of the
-    derivative: mean(E_p[z] − z_y) with p = softmax(z / T).
+    The loss is convex in 1/T, so bisection on the sign of its derivative, mean(E_p[z] − z_y) with p = softmax(z / T),
+    gives the minimum between T = 1/20 and 20.
 
     Args:
         logits: (N, C).
@@ -29,8 +29,8 @@ def fit_temperature(logits: Array, labels: Ints) -> float:
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         p = np.exp(z / math.exp(middle))
-        too_sure = ((p * z).sum(axis=1) / p.sum(axis=1)).mean() > right
-        low, high = (middle, high) if too_sure else (low, middle)
+        overconfident = ((p * z).sum(axis=1) / p.sum(axis=1)).mean() > right
+        low, high = (middle, high) if overconfident else (low, middle)
     return math.exp((low + high) / 2)
 
 

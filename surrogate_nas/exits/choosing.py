@@ -19,14 +19,14 @@ AEBNAS_GRID = (0.1, 0.2, OFF)
 AEBNAS_WEIGHT = 0.1
 """Percentage points of accuracy per percent of deviation from the target."""
 MOST_IN_AEBNAS_GRID = 10
-"""Early exits of which every setting is tried."""
+"""Largest number of early exits for which every setting is tried."""
 
 
 def by_curve(exits: Exits, limits: Limits) -> Measurements:
-    """The best point of the whole curve within limits (T = 1); see `Measurements.best`.
+    """Best point of the whole curve within limits (T = 1); see `Measurements.best`.
 
     Raises:
-        JobError: if none keeps them; the message has the closest point.
+        JobError: if no point keeps the limits; the message describes the closest point.
     """
     return exits.best(limits)
 
@@ -39,7 +39,7 @@ def by_nachos(exits: Exits, limits: Limits) -> Measurements:
     along the sweep until they hold.
 
     Raises:
-        JobError: if they never do; the message has the closest point.
+        JobError: if they never hold; the message describes the closest point.
     """
     sweep = exits.measure(np.repeat(np.array(NACHOS_SWEEP)[:, None], exits.positions - 1, axis=1))
     row = sweep.thresholds[int(np.lexsort((sweep.objective, -sweep.accuracy))[0])].copy()
@@ -51,17 +51,17 @@ def by_nachos(exits: Exits, limits: Limits) -> Measurements:
     candidates = exits.measure(np.stack(steps))
     keeps = np.flatnonzero(candidates.feasible(limits))
     if not len(keeps):
-        candidates.best(limits)  # says why
+        candidates.best(limits)  # raises, and names the limits that the closest point exceeds
     return candidates[keeps[:1]]
 
 
 def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
-    """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: of {0.1, 0.2, off} per early exit, what maximises
-    accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
+    """AEBNAS's adaptive thresholds (arXiv 2512.10671), T = 1: the setting, of {0.1, 0.2, off} per early exit, that
+    maximises accuracy in % − 0.1 · |deviation of expected MACs from the target in %|.
 
-    The target is the limit on expected MACs, and being cheaper is penalised like being dearer; other limits are
-    ignored. Of more than ten exits, settings are not tried all: from each that is the same at every exit, one exit is
-    changed at a time until none is better.
+    The target is the limit on expected MACs; deviations below and above it are penalised alike, and other limits are
+    ignored. With more than ten early exits, not all settings are tried: from each setting with equal thresholds, one
+    threshold is changed at a time until no change is better.
 
     Raises:
         InputError: without a limit on expected MACs.
@@ -82,13 +82,13 @@ def by_aebnas(exits: Exits, limits: Limits) -> Measurements:
         grid[:, list(exits.early)] = list(itertools.product(AEBNAS_GRID, repeat=len(exits.early)))
         return best(grid)[1]
     equal = (best(np.full((1, exits.positions - 1), threshold)) for threshold in AEBNAS_GRID)
-    return max((_climb(best, *start) for start in equal), key=lambda found: found[0])[1]
+    return max((_climb(best, *start) for start in equal), key=lambda end: end[0])[1]
 
 
 def _climb(
     best: Callable[[Floats], tuple[float, Measurements]], value: float, at: Measurements
 ) -> tuple[float, Measurements]:
-    """The best setting by its value, reached from one by changes of one threshold at a time."""
+    """Local search: change one threshold at a time, to the best value, as long as the value grows."""
     early = at.thresholds.shape[1]
     while True:
         around = np.repeat(at.thresholds, early * len(AEBNAS_GRID), axis=0)

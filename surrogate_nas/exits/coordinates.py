@@ -1,5 +1,5 @@
-"""Settings of networks with many early exits, whose whole grid of thresholds would be too large: where a search of them
-starts, and what it tries from a setting, one exit at a time."""
+"""Settings of networks with many early exits, whose whole grid of thresholds would be too large: the start of a local
+search, and the neighbours of a setting, which differ from it in one exit."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -12,32 +12,33 @@ from surrogate_nas.exits.policies import POLICIES, PolicyName
 from surrogate_nas.foundation.arrays import Floats, Floats32
 
 LEVELS = 9
-"""Quantiles of an exit's scores that are tried, beside off."""
+"""Number of quantiles of an exit's scores that are tried as thresholds, beside off."""
 SUBSETS = 8
-"""Random subsets of the exits in the start, of each size."""
+"""Number of random subsets of exits, of each size, among the settings at the start."""
 
 
 class Scored(Protocol):
-    """The part of `Exits` that the search needs."""
+    """Interface of `Exits` that the search needs."""
 
     @property
     def policy(self) -> PolicyName:
-        """How exits are scored."""
+        """Exit policy."""
 
     @property
     def positions(self) -> int:
-        """E."""
+        """Exit positions E."""
 
     @property
     def early(self) -> tuple[int, ...]:
         """Positions before the last that have an exit."""
 
     def compared_scores(self, on: Iterable[int]) -> Floats32:
-        """(E, N)."""
+        """(E, N) scores to compare with thresholds where the early exits `on` are on."""
 
 
 def starts(exits: Scored) -> Floats:
-    """(T, E − 1) settings: every exit off; each exit alone, and random subsets of every size, at equal quantiles."""
+    """(T, E − 1) settings at the start: every exit off; and each exit alone, random subsets of every size and all exits
+    together, with thresholds at equal quantiles."""
     rng, early = np.random.default_rng(0), np.array(exits.early)
     subsets = [(e,) for e in exits.early]
     for size in range(2, len(early)):
@@ -55,7 +56,7 @@ def _at_equal_quantiles(exits: Scored, on: tuple[int, ...]) -> Floats:
 
 
 def changed(exits: Scored, thresholds: Floats) -> Floats:
-    """Every (E − 1,) setting that differs from one of (T, E − 1) in one exit: off, or at a quantile of its scores."""
+    """Settings that differ from one of (T, E − 1) settings in one exit, which is off or at a quantile of its scores."""
     grids: dict[tuple[tuple[int, ...], int], Floats] = {}
     result = []
     for row in thresholds:

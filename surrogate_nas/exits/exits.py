@@ -1,4 +1,4 @@
-"""The exits of one network on one split, and the accuracy and cost of any thresholds.
+"""Exits of one network on one split, and their accuracy and cost at any thresholds.
 
 Nothing here trains or runs a network: everything is computed from the held-out outputs of its exits.
 
@@ -28,18 +28,19 @@ from surrogate_nas.foundation.errors import InputError
 FINEST_STEP = 1 / 32
 """Final step, a share of an exit's samples, of the local search over thresholds of many exits."""
 MOVES = 3
-"""Iterations of the local search per step length."""
+"""Number of iterations of the local search per step length."""
 BEAM, ROUNDS = 32, 16
-"""Settings that are changed in each round of the search over many exits, evenly along its front; and most rounds."""
+"""For the search over many exits: number of settings, evenly spaced along its front, that each round changes; and
+largest number of rounds."""
 SETTINGS_AT_ONCE = 16_384
-"""Settings compared at a time by the local search."""
+"""Number of settings that the local search compares at a time."""
 CHUNK = 1024
-"""Settings measured at a time, to bound the memory."""
+"""Number of settings measured at a time, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Exits:
-    """The exits of one network on one split under one policy."""
+    """Exits of one network on one split under one policy."""
 
     policy: PolicyName
     present: Bools
@@ -47,7 +48,7 @@ class Exits:
     scores: Floats32
     """(E, N) confidence of each exit by itself; ignored where there is no exit."""
     correct: Bools
-    """(E, N)."""
+    """(E, N) whether each exit classifies each sample correctly."""
     cost: Cost
     """Cost of this network (n = 1)."""
 
@@ -58,7 +59,7 @@ class Exits:
 
     @property
     def samples(self) -> int:
-        """N."""
+        """Number of samples N."""
         return int(self.scores.shape[1])
 
     @cached_property
@@ -86,7 +87,7 @@ class Exits:
     def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
         thresholds = self._only_present(operating_point.array()[None])[0]
-        passes = np.ones_like(self.correct)  # at the last exit everyone
+        passes = np.ones_like(self.correct)  # every sample passes at the last exit
         passes[:-1] = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
         return np.asarray(passes.argmax(axis=0))
 
@@ -104,7 +105,7 @@ class Exits:
     def _ranked(self, thresholds: Floats) -> Iterator[tuple[Sequence[Ranks], Ints, tuple[int, ...]]]:
         """Ranks of the scores of exits that are compared together, the rows of thresholds they apply to, and the exits.
 
-        Patterns are in the order of their exits: those that begin alike share the ranks of what they begin with.
+        Patterns with the same first exits follow each other, and share the ranks of those exits.
         """
         path, before = list[tuple[Floats32, Ranks]](), tuple[int, ...]()
         for on, rows in self._by_pattern(thresholds):
@@ -119,7 +120,7 @@ class Exits:
             yield [ranks for _, ranks in path], rows, on
 
     def _by_pattern(self, thresholds: Floats) -> Iterator[tuple[tuple[int, ...], Ints]]:
-        """Each set of early exits that are compared together, and the rows of thresholds it applies to."""
+        """Sets of early exits that are compared together, and the rows of thresholds that each applies to."""
         if not POLICIES[self.policy].cumulative:  # scores are independent; no sample takes an exit that is off
             yield self.early, np.arange(len(thresholds))
             return
@@ -128,7 +129,7 @@ class Exits:
             yield tuple(np.flatnonzero(pattern).tolist()), np.flatnonzero(of.ravel() == i)
 
     def _route_all(self, on: tuple[int, ...], ranks: Sequence[Ranks], thresholds: Floats) -> tuple[Ints, Ints]:
-        """(T, E) samples that leave, and the correct ones among them, at (T, len(on)) thresholds."""
+        """(T, E) numbers of samples that leave, and of the correct ones among them, at (T, len(on)) thresholds."""
         T, E = len(thresholds), self.positions
         leaving, correct = np.zeros((T, E), dtype=np.int64), np.zeros((T, E), dtype=np.int64)
         inside: Array = pack_bits(np.ones(self.samples, dtype=bool))[None]
@@ -165,7 +166,7 @@ class Exits:
         )
 
     def _total_cost(self, thresholds: Floats, leaving: Array) -> Array:
-        """(T,) total objective of all samples: exact for integers, so that ties are recognised."""
+        """(T,) objective summed over all samples: exact for integers, so that ties are recognised."""
         on = np.isfinite(thresholds)
         return np.asarray(
             (leaving * costs_of_leaving(*self.cost.objective_costs, on, self.cost.charge_heads)).sum(axis=1)
@@ -175,30 +176,30 @@ class Exits:
 
     @cached_property
     def curve(self) -> Measurements:
-        """The accuracy–cost curve over thresholds and exits off: Pareto-optimal points, cheapest first.
+        """Accuracy–cost curve over all thresholds, including off: Pareto-optimal points, cheapest first.
 
         Exhaustive over which exits are on and a grid of score quantiles: 257 levels for one or two early exits, 33 for
-        three, 17 for four. Up to eight the grid is coarser, and its Pareto-optimal points are then improved by moving
-        one threshold at a time, in ever smaller steps. For more exits such a search replaces the grid: from several
-        starts, it changes one exit at a time.
+        three, 17 for four, fewer for up to eight. For four to eight, the Pareto-optimal points of the grid are then
+        improved by moving one threshold at a time, in ever smaller steps. For more than eight, a local search that
+        changes one exit at a time, from several starts, replaces the grid.
         """
         return self._pareto(Limits())
 
     def within(self, limits: Limits) -> Measurements:
-        """Pareto-optimal points among the settings of the grid that keep the limits, cheapest first; perhaps none.
+        """Pareto-optimal points among the settings of the grid that keep the limits, cheapest first; possibly none.
 
-        Limits on accuracy and on the expected objective only cut the curve; under others, points that are not on the
-        curve may be on this one.
+        Limits on accuracy and on the expected objective only cut parts of the curve off; other limits may lead to
+        points that are not on the curve.
         """
         if limits.only_cuts(self.cost.objective):
             return self.curve[self.curve.feasible(limits)]
         return self._pareto(limits)
 
     def best(self, limits: Limits) -> Measurements:
-        """The best operating point within the limits (T = 1); see `Measurements.best`.
+        """Best operating point within the limits (T = 1); see `Measurements.best`.
 
         Raises:
-            JobError: if none keeps the limits; the message has the closest point.
+            JobError: if none keeps the limits; the message describes the closest point.
         """
         points = self.within(limits)
         points = points if len(points) else self.curve
@@ -221,8 +222,8 @@ class Exits:
         return self.measure(thresholds[pareto_order(correct, total_cost)])
 
     def _by_coordinates(self, limits: Limits) -> Measurements:
-        """Pareto-optimal points of a search that changes one exit at a time, from several starts, until nothing that
-        it reaches is better."""
+        """Pareto-optimal points of a local search that changes one exit at a time, from several starts, until no change
+        is better."""
         nothing, done = self.measure(np.zeros((0, self.positions - 1))), set[bytes]()
         best = self._improved(nothing, coordinates.starts(self), limits)
         for _ in range(ROUNDS):
@@ -235,7 +236,8 @@ class Exits:
         return best[best.feasible(limits)]
 
     def _improved(self, best: Measurements, others: Floats, limits: Limits) -> Measurements:
-        """Pareto-optimal points within limits among `best` and (T, E − 1) others; if none is, those nearest to them."""
+        """Pareto-optimal points within limits among `best` and (T, E − 1) others; if there are none, the points closest
+        to the limits."""
         for at in range(0, len(others), SETTINGS_AT_ONCE):
             points = self.measure(np.concatenate([best.thresholds, others[at : at + SETTINGS_AT_ONCE]]))
             violation = points.violation(limits)
@@ -250,7 +252,7 @@ class Exits:
     def _undominated(
         self, thresholds: Floats, leaving: Array, correct: Array, limits: Limits
     ) -> tuple[Floats, Array, Array]:
-        """The thresholds within limits that none in this batch dominates, their correct samples and total costs."""
+        """Thresholds within limits that no others in this batch dominate, their correct samples and total costs."""
         if limits != Limits():
             right = np.zeros_like(leaving)
             right[:, 0] = correct  # only the sum matters for limits
@@ -261,8 +263,8 @@ class Exits:
         return thresholds[order], correct[order], total_cost[order]
 
     def _settings(self, levels: int) -> Iterator[tuple[Floats, Array, Array]]:
-        """All settings of the grid, `off` included: (T, E − 1) thresholds, (T, E) samples that leave at each exit, and
-        (T,) correct samples."""
+        """All settings of the grid, `off` included: (T, E − 1) thresholds, (T, E) numbers of samples that leave at each
+        position, and (T,) numbers of correct samples."""
         if not POLICIES[self.policy].cumulative:
             yield self._settings_of(self.early, levels)
             return
@@ -273,10 +275,10 @@ class Exits:
                 yield thresholds[all_on], leaving[all_on], correct[all_on]
 
     def _settings_of(self, on: tuple[int, ...], levels: int) -> tuple[Floats, Array, Array]:
-        """The same where only some exits may be on.
+        """Settings of the grid in which only the exits `on` may be on; returns the arrays that `_settings` yields.
 
-        One joint histogram of the samples over the grid gives all settings at once: the samples still inside
-        after exit e are a cumulative sum over its first e axes.
+        One joint histogram of the samples over the grid gives all settings at once: the number of samples that have not
+        left after exit e is a cumulative sum over its first e axes.
         """
         scores, shape = self.compared_scores(on), (levels + 1,) * len(on)
         grids = [np.append(quantiles(scores[e], np.linspace(0, 1, levels)), OFF) for e in on]
@@ -294,11 +296,11 @@ class Exits:
         thresholds = np.full((*leaving.shape[:-1], self.positions - 1), OFF)
         for i, (e, grid) in enumerate(zip(on, grids, strict=True)):
             thresholds[..., e] = grid.reshape((-1,) + (1,) * (len(on) - 1 - i))
-        T = correct.size  # named, since an array of no early positions has no length to be inferred from
+        T = correct.size  # not −1: for an array without early positions, NumPy cannot infer the length
         return thresholds.reshape(T, self.positions - 1), leaving.reshape(T, self.positions), correct.ravel()
 
     def _neighbours(self, thresholds: Floats, step: float) -> Floats:
-        """Thresholds with one of them moved by a step of its exit's quantiles, up or down."""
+        """Settings with one threshold moved by a step of its exit's quantiles, up or down."""
         neighbours = []
         for on, rows in self._by_pattern(thresholds):
             scores = self.compared_scores(on)

@@ -1,4 +1,5 @@
-"""The Pareto front of (accuracy up, log₁₀ expected cost down), and exact hypervolume improvement of whole curves."""
+"""Pareto front of accuracy (maximised) and log₁₀ expected cost (minimised), and exact hypervolume improvement of whole
+curves."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,10 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 @dataclass(frozen=True)
 class Front:
-    """A staircase: the best accuracy within each cost, and the reference point that bounds it."""
+    """A Pareto front as a staircase, the best accuracy within each cost, with the reference point that bounds it."""
 
     cost: Floats
-    """(K,) ascending log₁₀ MACs, all below the reference cost."""
+    """(K,) ascending log₁₀ expected costs, all below the reference cost."""
     accuracy: Floats
     """(K,) ascending, all above the reference accuracy."""
     reference_cost: float
@@ -21,14 +22,14 @@ class Front:
 
     @classmethod
     def of(cls, cost: Floats, accuracy: Floats, reference_cost: float, reference_accuracy: float) -> "Front":
-        """The front of (n,) points; those beyond the reference point are ignored."""
+        """Front of (n,) points; those beyond the reference point are ignored."""
         inside = (cost < reference_cost) & (accuracy > reference_accuracy)
         cost, accuracy = cost[inside], accuracy[inside]
         order = pareto_order(accuracy, cost)
         return cls(cost[order], accuracy[order], reference_cost, reference_accuracy)
 
     def with_points(self, cost: Floats, accuracy: Floats) -> "Front":
-        """The front of these points and (n,) others."""
+        """Front of its own points and (n,) others."""
         both = np.append(self.cost, cost), np.append(self.accuracy, accuracy)
         return Front.of(*both, self.reference_cost, self.reference_accuracy)
 
@@ -52,7 +53,7 @@ class Front:
         return np.append(x, self.reference_cost), np.concatenate([[0.0], np.cumsum(areas)])
 
     def improvement(self, cost: Floats, accuracy: Floats) -> Floats:
-        """(…) exact hypervolume improvement of sets of T points, from (…, T) costs and accuracies.
+        """(…) exact hypervolume improvement by sets of T points, from (…, T) costs and accuracies.
 
         A set's own staircase is cut into T steps. Over each the improvement is ∫ max(level − front, 0), and as the
         front rises with cost, the integrand is positive up to the first front point that reaches the level.
@@ -69,7 +70,7 @@ class Front:
 
 
 def pareto_order(gain: Array, cost: Array) -> Ints:
-    """Indices of the Pareto-optimal points (gain up, cost down), cheapest first; one of equal points."""
+    """Indices of the Pareto-optimal points (gain maximised, cost minimised), cheapest first; one of several equals."""
     order = np.lexsort((-gain, cost))
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(gain[order])[:-1]])
     return np.asarray(order[gain[order] > best_before], dtype=np.int64)

@@ -12,10 +12,10 @@ RUNGS = 8
 
 
 def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Measurements]:
-    """Operating points between the cheapest and the most accurate, for a device that switches between them by its load.
+    """Operating points between the cheapest and the most accurate, for a device that switches between them by load.
 
     Budgets of the objective are evenly spaced on a logarithmic scale; each gets the most accurate setting within it,
-    and a budget with the same setting as the one below is left out.
+    and a budget that gets the same setting as the next smaller one is left out.
 
     Args:
         exits: exits of the network on tune.
@@ -23,7 +23,7 @@ def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Me
         rungs: largest number of rungs.
 
     Returns:
-        (T,) budgets and the settings, cheapest first; none if nothing keeps the limits.
+        (T,) budgets and their settings, cheapest first; T = 0 if no setting keeps the limits.
 
     Raises:
         InputError: for fewer than two rungs.
@@ -35,7 +35,7 @@ def ladder(exits: Exits, limits: Limits, rungs: int = RUNGS) -> tuple[Floats, Me
         return np.zeros(0), points
     cheapest, dearest = points.objective[0], points.objective[-1]
     budgets = np.geomspace(cheapest, dearest, rungs).clip(cheapest, dearest)
-    budgets[-1] = dearest  # else a rounding error away
+    budgets[-1] = dearest  # exactly, without a rounding error
     rows = np.searchsorted(points.objective, budgets, side="right") - 1
     new = np.flatnonzero(np.diff(rows, prepend=-1))
     return budgets[new], points[rows[new]]

@@ -1,6 +1,6 @@
-"""The table of limits: the quantity each bounds, its name and words, and when values are known.
+"""Table of limits: name of each, the quantity that it bounds, its wording, and when values are known.
 
-It imports nothing heavy, so that the command line can build its options from it.
+This module imports nothing heavy, so that the command line can build its options from the table.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,20 +22,20 @@ Quantity = Literal[
 ]
 """A quantity that limits bound."""
 STATISTICS = ("expected", "worst", "p95")
-"""Statistics over samples of the cost of each."""
+"""Statistics of a cost over samples."""
 LimitUnit = Literal["MACs", "parameters", "bytes", "cost", "fraction"]
 DependsOn = Literal["network", "exits", "samples"]
-"""What a quantity depends on: the network alone; also which exits are on; also where samples leave. The last needs a
-training, the others are known before it."""
+"""Dependence of a quantity: on the network alone; also on which exits are on; also on where samples leave. The last
+needs a training, the others are known before it."""
 BREAKS = "†"
-"""Sign after a figure of the test split that breaks a limit."""
+"""Mark after a figure of the test split that breaks a limit."""
 BREAKS_LEGEND = f"{BREAKS} breaks a limit on test; limits were kept on tune, the split that thresholds were chosen on"
 WHOLE = 1000
-"""From this on, measured values are told as whole numbers, below with four digits."""
+"""Smallest measured value that is written as a whole number; smaller ones have four digits."""
 
 
 def spending_of(quantity: Quantity) -> tuple[str, str]:
-    """Statistic and amount of a cost that samples spend; an empty statistic for other quantities.
+    """Statistic and kind of a cost that differs between samples; for any other quantity, an empty statistic.
 
     >>> spending_of("p95_macs"), spending_of("weight_bytes")
     (('p95', 'macs'), ('', 'weight_bytes'))
@@ -46,29 +46,30 @@ def spending_of(quantity: Quantity) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A row of the table."""
+    """A kind of limit: a row of the table."""
 
     name: str
     """Field of `Limits`; the command-line option is the same with dashes."""
     quantity: Quantity
+    """Quantity that the limit bounds."""
     words: str
-    """The quantity in words."""
+    """Quantity in words, for messages and tables."""
     unit: LimitUnit
     """Unit of the quantity; `cost` is the unit of the study's cost table."""
     depends_on: DependsOn
     about: str
     """Help text of the option and the field."""
     floor: bool = False
-    """Whether values have to be at least the limit, instead of at most."""
+    """Whether values must be at least the limit, instead of at most."""
 
     @property
     def sign(self) -> str:
-        """Relation to the limit of values that keep it."""
+        """Relation of a value that keeps the limit to the limit."""
         return "≥" if self.floor else "≤"
 
     @property
     def statistic(self) -> str:
-        """Statistic of a quantity that samples spend, one of `STATISTICS`; else empty."""
+        """Statistic of a cost over samples, one of `STATISTICS`; empty for other quantities."""
         return spending_of(self.quantity)[0]
 
     @property
@@ -89,7 +90,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected MACs",
         "MACs",
         "samples",
-        "At most so many expected (average) multiply-accumulates (MACs) per image.",
+        "Limit on the expected (average) multiply-accumulates (MACs) per image.",
     ),
     Limit(
         "max_worst_macs",
@@ -97,15 +98,15 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case MACs",
         "MACs",
         "exits",
-        "At most so many MACs for an image that goes to the last exit.",
+        "Limit on the MACs of an image that goes to the last exit.",
     ),
     Limit(
         "max_p95_macs",
         "p95_macs",
-        "95 % of images' MACs",
+        "95th-percentile MACs",
         "MACs",
         "samples",
-        "At most so many MACs for 95 % of the images.",
+        "Limit on the 95th percentile of MACs per image.",
     ),
     Limit(
         "max_params",
@@ -113,7 +114,7 @@ LIMITS: tuple[Limit, ...] = (
         "parameters",
         "parameters",
         "network",
-        "At most so many parameters of the whole network.",
+        "Limit on the number of parameters of the whole network.",
     ),
     Limit(
         "max_weight_bytes",
@@ -121,7 +122,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of weights",
         "bytes",
         "network",
-        "At most so many bytes of weights of the whole network, as deployed.",
+        "Limit on the bytes of weights of the whole network, as deployed (quantised, batch norm folded).",
     ),
     Limit(
         "max_activation_bytes",
@@ -129,7 +130,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of activations",
         "bytes",
         "exits",
-        "At most so many bytes of activations alive at the worst moment, for one image.",
+        "Limit on the bytes of activations in memory at the worst moment, for one image.",
     ),
     Limit(
         "max_cost",
@@ -137,7 +138,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected cost",
         "cost",
         "samples",
-        "At most this expected (average) cost per image, by the study's cost table.",
+        "Limit on the expected (average) cost per image, in the unit of the study's cost table.",
     ),
     Limit(
         "max_worst_cost",
@@ -145,15 +146,15 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case cost",
         "cost",
         "exits",
-        "At most this cost for an image that goes to the last exit.",
+        "Limit on the cost of an image that goes to the last exit, in the unit of the study's cost table.",
     ),
     Limit(
         "max_p95_cost",
         "p95_cost",
-        "95 % of images' cost",
+        "95th-percentile cost",
         "cost",
         "samples",
-        "At most this cost for 95 % of the images.",
+        "Limit on the 95th percentile of the cost per image, in the unit of the study's cost table.",
     ),
     Limit(
         "min_accuracy",
@@ -161,20 +162,20 @@ LIMITS: tuple[Limit, ...] = (
         "accuracy",
         "fraction",
         "samples",
-        "At least this accuracy, a fraction.",
+        "Lower limit on the accuracy, a fraction between 0 and 1.",
         floor=True,
     ),
 )
-"""Every limit there is, in the order of the fields of `Limits`."""
+"""All kinds of limits, in the order of the fields of `Limits`."""
 
 
 def on_expected(objective: Literal["macs", "cost"]) -> Limit:
-    """The limit on the expected value of the objective."""
+    """Limit on the expected value of the objective."""
     return next(limit for limit in LIMITS if limit.quantity == f"expected_{objective}")
 
 
 def exact_text(value: float) -> str:
-    """A limit as text, to its last digit.
+    """Text of a limit, to its last digit.
 
     >>> exact_text(3e6), exact_text(45058.25), exact_text(0.955)
     ('3,000,000', '45,058.25', '0.955')
@@ -183,7 +184,7 @@ def exact_text(value: float) -> str:
 
 
 def kept_text(value: float, *, floor: bool = False) -> str:
-    """A value as the text of a limit that it keeps: with the digits of `rounded_text`, rounded up, or down to a floor.
+    """Text of the tightest limit that a value keeps: the digits of `rounded_text`, rounded up, or down for a floor.
 
     >>> kept_text(45058.25), kept_text(12.3411), kept_text(0.86666, floor=True), kept_text(0.9)
     ('45,059', '12.35', '0.8666', '0.9')
@@ -195,7 +196,7 @@ def kept_text(value: float, *, floor: bool = False) -> str:
 
 
 def rounded_text(value: float) -> str:
-    """A measured value as text.
+    """Text of a measured value.
 
     >>> rounded_text(45058.25), rounded_text(12.3456789)
     ('45,058', '12.35')
@@ -204,11 +205,11 @@ def rounded_text(value: float) -> str:
 
 
 def marked(cells: Sequence[object], quantities: Sequence[Quantity | None], broken: Collection[str]) -> list[str]:
-    """Cells of a row of a table, with a sign at every figure that breaks a limit.
+    """Mark every figure in a row of a table that breaks a limit.
 
     Args:
-        cells: the first names the row; it has the sign for limits on quantities that are not shown.
-        quantities: of the test split in each column; `None` for any other column.
+        cells: cells of the row; the first names it, and is marked for limits on quantities without a column.
+        quantities: quantity in each column with figures of the test split; `None` for any other column.
         broken: names of the limits that figures of the test split break.
 
     >>> marked(["a1", 0.85, 12], [None, "accuracy", None], ["min_accuracy"])

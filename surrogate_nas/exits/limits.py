@@ -1,8 +1,8 @@
 """Limits that a user sets, and the one rule that checks values against them.
 
-Callers with values – of candidates before training, of a network at many thresholds, of one measurement – pass a
-mapping from quantities to values. Which are limited, by how much they exceed, and the text for people follow from the
-table in `limit_table`: a new limit is a row there and a field here.
+Callers pass a mapping from quantities to values: of candidates before training, of a network at many thresholds, or of
+one measurement. The table in `limit_table` says which quantities have limits and how they are worded: a new limit is a
+row there and a field here.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,19 @@ from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.foundation.fields import Amount, Config, Share
 
 TOLERANCE = 1e-12
-"""Relative excess up to which a limit holds: sums of floating-point numbers are no more exact, and a value keeps a
-limit equal to it."""
+"""Relative excess up to which a limit holds, so that a value keeps a limit equal to it despite rounding errors."""
 
 
 class QuantityValues(Protocol):
     """A mapping from quantities to numbers or arrays."""
 
     def get(self, quantity: Quantity, /) -> Any:
-        """Values of one quantity, or `None` where they are not known; these break no limit."""
+        """Values of one quantity; `None` if they are unknown, which breaks no limit."""
 
 
 def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
     """(…) excess over a limit relative to it, value / cap − 1 or 1 − value / floor; 0 where it holds."""
-    with np.errstate(over="ignore"):  # over the tiniest limits by ∞ is over them all the same
+    with np.errstate(over="ignore"):  # an excess of ∞, over the tiniest limits, is an excess too
         share = np.asarray(values) / cap
     over = 1 - share if limit.floor else share - 1
     return np.where(over > TOLERANCE, over, 0)
@@ -39,7 +38,7 @@ def relative_excess(limit: Limit, values: Any, cap: float) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class BrokenLimit:
-    """A limit, and a value that exceeds it."""
+    """A limit, its amount `cap`, and a value that exceeds it."""
 
     limit: Limit
     value: float
@@ -97,7 +96,7 @@ class Limits(Config):
 
     @property
     def active(self) -> list[tuple[Limit, float]]:
-        """The limits that are set, each with its amount."""
+        """Limits that are set, each with its amount."""
         caps = ((limit, getattr(self, limit.name)) for limit in LIMITS)
         return [(limit, cap) for limit, cap in caps if cap is not None]
 
@@ -112,11 +111,11 @@ class Limits(Config):
         return total
 
     def keeps(self, values: QuantityValues) -> Bools:
-        """(…) where all limits hold."""
+        """(…) whether all limits hold."""
         return np.asarray(self.excess(values) <= 0)
 
     def broken(self, values: QuantityValues) -> tuple[BrokenLimit, ...]:
-        """The limits that scalar values exceed."""
+        """Limits that scalar values exceed."""
         values_of_limits = ((limit, values.get(limit.quantity), cap) for limit, cap in self.active)
         pairs = ((limit, np.asarray(value).item(), cap) for limit, value, cap in values_of_limits if value is not None)
         return tuple(
@@ -126,12 +125,12 @@ class Limits(Config):
     # ------------------------------------------------------------------ which limits are set
 
     def budget(self, objective: Objective) -> float | None:
-        """The limit on the expected value of the objective."""
+        """Limit on the expected value of the objective; `None` if there is none."""
         cap: float | None = getattr(self, on_expected(objective).name)
         return cap
 
     def with_budget(self, objective: Objective, budget: float | None) -> "Limits":
-        """A copy with another limit on the expected value of the objective, or with none."""
+        """Copy with another limit on the expected value of the objective, or with none."""
         return self.model_copy(update={on_expected(objective).name: budget})
 
     @property
@@ -141,7 +140,7 @@ class Limits(Config):
 
     @property
     def limits_spending(self) -> bool:
-        """Whether a quantity other than accuracy is limited that depends on thresholds."""
+        """Whether a limit is set on a quantity, other than accuracy, that depends on thresholds."""
         return any(limit.depends_on != "network" and not limit.floor for limit, _ in self.active)
 
     def only_cuts(self, objective: Objective) -> bool:
@@ -152,7 +151,7 @@ class Limits(Config):
     # ------------------------------------------------------------------ words
 
     def phrases(self, share: Callable[[float], str] = exact_text) -> list[str]:
-        """Each limit that is set, as text; fractions formatted by `share`."""
+        """Text of each limit that is set; `share` formats fractions."""
         texts = ((row, (share if row.unit == "fraction" else exact_text)(cap)) for row, cap in self.active)
         return [f"{row.words} {row.sign} {text}" for row, text in texts]
 

@@ -19,7 +19,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Spending:
-    """One cost of samples by the exit where they leave."""
+    """One cost of samples, by the position where they leave."""
 
     rates: Array
     """(…, E) exit probabilities."""
@@ -28,17 +28,17 @@ class Spending:
 
     @cached_property
     def expected(self) -> Array:
-        """(…) Σ p_e M_e."""
+        """(…) expected cost Σ p_e M_e."""
         return np.asarray((self.rates * self.costs).sum(axis=-1))
 
     @cached_property
     def worst(self) -> Array:
-        """(…) the largest cost of a sample: M_E, where every branch before is charged."""
+        """(…) largest cost of a sample: M_E, if every branch before is charged."""
         return np.asarray(self.costs.max(axis=-1))
 
     @cached_property
     def p95(self) -> Array:
-        """(…) the least cost that 95 % of the samples do not exceed."""
+        """(…) 95th percentile: the least cost that 95 % of the samples do not exceed."""
         p95: Array = np.full(np.broadcast_shapes(self.rates.shape, self.costs.shape)[:-1], np.inf)
         for e in range(self.costs.shape[-1]):
             cost = self.costs[..., e]
@@ -49,7 +49,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The quantities that limits bound, measured or predicted; shapes broadcast."""
+    """Quantities that limits bound, measured or predicted; shapes broadcast."""
 
     accuracy: Array
     macs: Spending
@@ -73,26 +73,26 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
-    """One network at T operating points."""
+    """Measurements of one network at T operating points."""
 
     thresholds: Floats
-    """(T, E − 1), ∞ where off or where there is no exit."""
+    """(T, E − 1) thresholds, ∞ where an exit is off or does not exist."""
     leaving: Ints
-    """(T, E) samples that leave at each position."""
+    """(T, E) number of samples that leave at each position."""
     correct: Ints
-    """(T, E) of those, the ones classified correctly."""
+    """(T, E) number of these samples that are classified correctly."""
     macs: Ints
-    """(T, E) M_e; see `Cost.macs`."""
+    """(T, E) MACs M_e of leaving at each position; see `Cost.macs`."""
     costs: Floats
-    """(T, E) the same by the study's cost table; NaN without one."""
+    """(T, E) cost of leaving at each position by the study's cost table; NaN without one."""
     objective: Floats
     """(T,) expected cost to minimise."""
     parameters: Ints
-    """(T,)."""
+    """(T,) parameters of the whole network."""
     weight_bytes: Ints
-    """(T,)."""
+    """(T,) bytes of weights of the whole network, as deployed."""
     activation_bytes: Ints
-    """(T,) at the worst moment, with the exits that are on."""
+    """(T,) bytes of activations at the worst moment, with the exits that are on."""
 
     def __len__(self) -> int:
         return len(self.thresholds)
@@ -102,12 +102,12 @@ class Measurements:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Measurements"]) -> "Measurements":
-        """The operating points of several networks, in order."""
+        """Join the measurements of several networks, in order."""
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__})
 
     @property
     def n(self) -> int:
-        """Samples."""
+        """Number of samples."""
         return int(self.leaving[0].sum())
 
     @property
@@ -117,27 +117,27 @@ class Measurements:
 
     @property
     def exit_accuracy(self) -> Floats:
-        """(T, E) accuracy a_e of the samples that leave there; NaN where nobody does."""
+        """(T, E) accuracy a_e of the samples that leave at each position; NaN where no sample does."""
         return np.where(self.leaving > 0, self.correct / np.maximum(self.leaving, 1), np.nan)
 
     @property
     def accuracy(self) -> Floats:
-        """(T,) Σ p_e a_e."""
+        """(T,) accuracy Σ p_e a_e."""
         return np.asarray(self.correct.sum(axis=1) / self.leaving.sum(axis=1))
 
     @property
     def expected_macs(self) -> Floats:
-        """(T,) Σ p_e M_e."""
+        """(T,) expected MACs Σ p_e M_e."""
         return np.asarray((self.leaving * self.macs).sum(axis=1) / self.leaving.sum(axis=1))
 
     @property
     def worst_macs(self) -> Ints:
-        """(T,) largest MACs of an image: those of the last exit, where every branch before is charged."""
+        """(T,) largest MACs of a sample: those of the last exit, if every branch before is charged."""
         return np.asarray(self.macs.max(axis=1))
 
     @property
     def figures(self) -> Figures:
-        """(T,) the quantities that limits bound."""
+        """(T,) quantities that limits bound."""
         cost = None if np.isnan(self.costs).any() else Spending(self.rates, self.costs)
         return Figures(
             self.accuracy,
@@ -149,7 +149,7 @@ class Measurements:
         )
 
     def feasible(self, limits: Limits) -> Bools:
-        """(T,) which operating points keep every limit."""
+        """(T,) whether each operating point keeps every limit."""
         return np.asarray(self.violation(limits) <= 0)
 
     def violation(self, limits: Limits) -> Floats:
@@ -164,12 +164,13 @@ class Measurements:
         """
         violation = self.violation(limits)
         if (violation > 0).all():
-            nearest = self[np.array([violation.argmin()])]
-            raise JobError(f"no thresholds keep {limits}; nearest: {nearest._description(limits)}")
+            closest = self[np.array([violation.argmin()])]
+            raise JobError(f"no thresholds keep {limits}; the closest setting has {closest._description(limits)}")
         return int(best_first(self.accuracy, self.objective, violation, cheapest=wants_cheapest(limits))[0])
 
     def _description(self, limits: Limits) -> str:
-        """Accuracy, expected MACs and every exceeded limit of a single operating point, as limits that it keeps."""
+        """Text with accuracy, expected MACs and every exceeded limit of a single operating point, rounded so that it
+        would keep these numbers as limits."""
         accuracy, macs = self.accuracy.item(), self.expected_macs.item()
         figures = {
             "accuracy": f"accuracy {kept_text(accuracy, floor=True)}",

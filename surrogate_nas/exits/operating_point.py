@@ -1,4 +1,4 @@
-"""A threshold for each early exit, with the policy and temperatures it belongs to."""
+"""Operating point: a threshold for each early exit, with the policy and temperatures of the scores."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 
 OFF = math.inf
-"""The threshold of an exit that is off, in arrays."""
+"""Threshold of an exit that is off, in arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class OperatingPoint:
     """
 
     thresholds: tuple[float | None, ...]
-    """One per position but the last; without effect where a network has no exit."""
+    """Threshold at each position but the last; without effect where a network has no exit."""
     policy: PolicyName = "max_softmax"
     temperatures: tuple[float, ...] = ()
-    """One per position, by which logits are divided before they are scored; `()` is 1 everywhere."""
+    """Temperature at each position, by which logits are divided before they are scored; `()` is 1 everywhere."""
 
     def __post_init__(self) -> None:
         if self.temperatures and len(self.temperatures) != len(self.thresholds) + 1:
@@ -40,7 +40,7 @@ class OperatingPoint:
 
     @classmethod
     def parse(cls, text: str, positions: int, policy: PolicyName = "max_softmax") -> "OperatingPoint":
-        """Read `0.8,off,0.6`.
+        """Parse a text such as `0.8,off,0.6`.
 
         Raises:
             InputError: for a wrong number of thresholds, or one that is neither a number in [0, 1] nor `off`.
@@ -53,7 +53,7 @@ class OperatingPoint:
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"thresholds {text!r}: each is a number in [0, 1] or off") from None
+            raise InputError(f"thresholds {text!r}: each must be a number in [0, 1] or off") from None
 
     @classmethod
     def read(
@@ -79,7 +79,7 @@ class OperatingPoint:
     def from_array(
         cls, thresholds: Floats, policy: PolicyName = "max_softmax", temperatures: tuple[float, ...] = ()
     ) -> "OperatingPoint":
-        """From (E − 1,) thresholds with ∞ for off."""
+        """Create from (E − 1,) thresholds with ∞ for off."""
         return cls(tuple(None if np.isinf(t) else float(t) for t in thresholds), policy, temperatures)
 
     def temperature(self, position: int) -> float:

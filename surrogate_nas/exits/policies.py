@@ -1,6 +1,6 @@
-"""Exit policies: the confidence scores of exits, in one table.
+"""Table of exit policies, which give the confidence scores of exits.
 
-Every policy gives a score in [0, 1], larger = surer, so that any of them can be compared with thresholds.
+The scores of every policy are in [0, 1], larger = more confident, and are compared with thresholds.
 """
 
 import math
@@ -48,7 +48,7 @@ def gate_scores(gates: Array) -> Floats32:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A row of the table."""
+    """An exit policy: a row of the table."""
 
     name: PolicyName
     words: str
@@ -58,8 +58,8 @@ class Policy:
     needs_gates: bool = False
     """Whether scores come from gates, which have no temperature, instead of from logits, which may have one."""
     cumulative: bool = False
-    """Whether thresholds are compared with the probability of having left by then, `having_left`, instead of with the
-    exit's own score."""
+    """Whether thresholds are compared with the probability of having left at this exit or an earlier one,
+    `having_left`, instead of with the exit's own score."""
 
 
 POLICIES: Mapping[PolicyName, Policy] = {
@@ -70,11 +70,11 @@ POLICIES: Mapping[PolicyName, Policy] = {
         Policy("margin", "the largest class probability minus the second", _margin),
         # 1 − entropy / log C, after BranchyNet, arXiv 1709.01686
         Policy("entropy", "one minus the normalised entropy", _entropy),
-        Policy("gate", "what a learned gate says", gate_scores, needs_gates=True),
+        Policy("gate", "the confidence from a learned gate", gate_scores, needs_gates=True),
         # Σ_{j≤e} g_j with g_j = c_j Π_{i<j} (1 − c_i): NACHOS, arXiv 2401.13330
         Policy(
             "cumulative_gate",
-            "the probability of having left by then, by learned gates",
+            "the probability of having left at this exit or an earlier one, from learned gates",
             gate_scores,
             needs_gates=True,
             cumulative=True,
@@ -89,12 +89,12 @@ GATE_POLICIES: tuple[PolicyName, ...] = tuple(p.name for p in POLICIES.values() 
 
 
 def available(policy: PolicyName, gates: object | None) -> PolicyName:
-    """The policy, or `max_softmax` for one that needs gates where there are none: a baseline is scored by that."""
+    """The policy, or `max_softmax` if it needs gates and there are none, as in baselines."""
     return "max_softmax" if POLICIES[policy].needs_gates and gates is None else policy
 
 
 def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Floats32:
-    """Confidence in [0, 1], larger = surer, of (…, C) logits divided by a temperature; shape (…).
+    """(…) confidence in [0, 1], larger = more confident, of (…, C) logits divided by a temperature.
 
     >>> scores("margin", np.array([[0.0, 0.0], [9.0, -9.0]])).round(3).tolist()
     [0.0, 1.0]
@@ -104,13 +104,13 @@ def scores(policy: PolicyName, logits: Array, temperature: float = 1.0) -> Float
 
 
 def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperature: float = 1.0) -> Floats32:
-    """(…) scores of exits by themselves; see `available`.
+    """(…) scores of exits by themselves, under the policy that is `available`.
 
     Args:
-        policy: the score.
+        policy: the policy.
         logits: (…, C).
         gates: (…) logits of gates, if there are any.
-        temperature: divisor of the logits; gates have none.
+        temperature: divisor of the logits; not applied to gates.
     """
     policy = available(policy, gates)
     if gates is not None and POLICIES[policy].needs_gates:
@@ -119,7 +119,7 @@ def confidence(policy: PolicyName, logits: Array, gates: Array | None, temperatu
 
 
 def having_left(before: Floats32 | float, confidence: Floats32) -> Floats32:
-    """Probability of having left by an exit: 1 − (1 − before)(1 − c), which is Σ_{j≤e} g_j taken one exit further.
+    """Probability of having left at an exit or an earlier one: 1 − (1 − before)(1 − c), the recursion of Σ_{j≤e} g_j.
 
     >>> having_left(np.float32(0.5), np.float32([0.0, 0.5])).tolist()
     [0.5, 0.75]

@@ -7,26 +7,26 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Floats32, Ints
 
 WORD_BYTES = 8
-"""Bytes of the words that samples are packed into."""
+"""Bytes of the words into which samples are packed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Ranks of one exit's scores, which compare faster than the scores and as exactly."""
+    """Ranks of one exit's scores: comparing them is faster than comparing scores, and as exact."""
 
     sorted_scores: Floats
     """(N,) scores, ascending."""
     ranks: Ints
-    """(N,) how many scores are smaller."""
+    """(N,) number of smaller scores."""
 
     @classmethod
     def of(cls, scores: Floats32) -> "Ranks":
-        """From (N,) scores."""
+        """Create from (N,) scores."""
         sorted_scores = np.sort(scores.astype(np.float64))
         return cls(sorted_scores, np.searchsorted(sorted_scores, scores).astype(np.int32))
 
     def passes(self, thresholds: Floats) -> Array:
-        """(T, words) packed: whether the scores reach each of (T,) thresholds."""
+        """(T, words) whether the scores reach each of (T,) thresholds, as packed bits."""
         distinct, of = np.unique(thresholds, return_inverse=True)
         smaller = np.searchsorted(self.sorted_scores, distinct).astype(np.int32)
         return pack_bits(self.ranks >= smaller[:, None])[of.ravel()]

@@ -1,2 +1,2 @@
-"""Helpers that know nothing of networks: errors, configuration fields, files, locks, processes, progress. A module that
-names an exit does not belong here."""
+"""General helpers, independent of neural networks: errors, configuration fields, files, locks, threads, machine
+resources, progress. A module that mentions an exit does not belong here."""

@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def evenly(n: int, most: int) -> Ints:
-    """At most `most` of the indices 0 … n − 1, evenly spaced, with the first and the last.
+    """At most `most` of the indices 0 … n − 1, evenly spaced, including the first and the last.
 
     >>> evenly(3, 12), evenly(100, 4)
     (array([0, 1, 2]), array([ 0, 33, 66, 99]))

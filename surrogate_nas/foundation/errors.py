@@ -1,5 +1,5 @@
-"""The package's exceptions, each with a one-line message (the value got, and the values allowed), and the messages of
-other exceptions as one line."""
+"""Exceptions of this package, whose one-line messages state the value got and the values allowed; and one-line texts of
+other exceptions."""
 
 
 class SurrogateNASError(Exception):
@@ -7,11 +7,11 @@ class SurrogateNASError(Exception):
 
 
 class InputError(SurrogateNASError, ValueError):
-    """Something the user gave cannot be used (exit code 2 on the command line)."""
+    """Invalid user input (exit code 2 on the command line)."""
 
 
 class JobError(SurrogateNASError, RuntimeError):
-    """Valid input, but the job could not be done (exit code 1 on the command line)."""
+    """Failure of a job despite valid input (exit code 1 on the command line)."""
 
 
 class FieldError(InputError):
@@ -20,11 +20,11 @@ class FieldError(InputError):
     def __init__(self, message: str, path: list[str | int]) -> None:
         super().__init__(message)
         self.path = path
-        """Names, and indices in lists, that lead to the field."""
+        """Field names and list indices that lead to the field."""
 
 
 def one_line(error: BaseException) -> str:
-    """The whole message of an error on one line; its type where it has no message.
+    """Whole message of an error on one line, or its type if it has no message.
 
     >>> one_line(ValueError("no such\\n  file")), one_line(ValueError())
     ('no such file', 'ValueError')
@@ -33,7 +33,7 @@ def one_line(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, for errors with long messages; its type where it has no message.
+    """First line of an error's message, for errors with long messages, or its type if it has no message.
 
     >>> first_line(RuntimeError("no such device\\nCUDA kernel errors might be")), first_line(RuntimeError())
     ('no such device', 'RuntimeError')
@@ -42,7 +42,7 @@ def first_line(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> str:
-    """An error's type, and the first line of its message.
+    """Type of an error, and the first line of its message if it has one.
 
     >>> line_of(RuntimeError("no such device\\nat")), line_of(RuntimeError())
     ('RuntimeError: no such device', 'RuntimeError')

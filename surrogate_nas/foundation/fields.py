@@ -1,4 +1,4 @@
-"""Values that a user may set: their types, and errors that name the field, the value got and what is allowed."""
+"""Types of settings, and validation errors that name the field, the value got and the values allowed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +17,11 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 MOST_SEEDS = 2**32
-"""Seeds are below this: NumPy's and scikit-learn's generators take no larger ones."""
+"""Exclusive upper bound of seeds: the generators of NumPy and scikit-learn accept no larger ones."""
 
 
 def require_seed(seed: int) -> None:
-    """Raise `InputError` for a seed that generators do not take."""
+    """Raise `InputError` for a seed outside 0 … `MOST_SEEDS` − 1."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"seed {seed!r} is not a whole number; allowed: 0 to {MOST_SEEDS - 1}")
     if not 0 <= seed < MOST_SEEDS:
@@ -29,31 +29,31 @@ def require_seed(seed: int) -> None:
 
 
 class Config(BaseModel):
-    """A frozen mapping of known fields; no number is infinite or NaN."""
+    """Base of settings: frozen, without unknown fields and without infinite or NaN numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; empty for an empty file.
+    """Read the mapping in a YAML file; empty for an empty file.
 
     Raises:
-        InputError: if it cannot be read or is not a mapping.
+        InputError: if the file cannot be read or is not a mapping.
     """
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
     if not isinstance(mapping, dict | None):
-        raise InputError(f"{path}: a mapping of settings is needed, got {type(mapping).__name__}")
+        raise InputError(f"{path}: expected a mapping of settings, got {type(mapping).__name__}")
     return mapping or {}
 
 
 def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
-    """Validate `values`.
+    """Validate `values` as a `model`.
 
     Raises:
-        InputError: one line with the source, the field, the value got and what is allowed.
+        InputError: one line with the source, the field, the value got and the values allowed.
     """
     try:
         return parse_fields(model, values)
@@ -62,15 +62,15 @@ def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
 
 
 def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
-    """Validate `values`.
+    """Validate `values` as a `model`.
 
     Raises:
-        FieldError: with the path of the field that is wrong.
+        FieldError: with the path of the first invalid field.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        errors = error.errors()  # a misspelt field is also a missing one
+        errors = error.errors()  # a misspelt required field is reported as missing too: name the misspelling first
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         path, at = _resolve(model, first["loc"])
         where = ".".join(str(part) for part in path)
@@ -85,7 +85,10 @@ def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
 
 
 def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
-    """Raise `FieldError` for a validator of this package: its message starts with the field where it checks several."""
+    """Raise `FieldError` with the message of a validator of this package.
+
+    A validator of several fields starts its message with the name of the field to blame, which completes the path.
+    """
     first = message.partition(" ")[0].rstrip(":").split(".")
     if first[0] in at.model_fields:
         path = [*path, *first]
@@ -93,7 +96,7 @@ def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]
 
 
 def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:
-    """The path as the user wrote it, without the tags of unions, and the model that has the field."""
+    """Path of a field as the user wrote it, without the tags of unions, and the model that has the field."""
     path: list[str | int] = []
     choices: tuple[type[BaseModel], ...] = (model,)
     for part in location:

@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders. Unfinished ones have fresh names that end in `.partial`."""
+"""Atomic writing of files and folders. While unfinished, they have unique names that end in `.partial`."""
 
 import os
 import re
@@ -15,15 +15,15 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a new file beside `path` to write to, and move it to `path` when the block ends.
+    """Yield a new file beside `path` to write to, and move it to `path` when the block ends.
 
-    Readers of `path` see the old file or the whole new one. If the block raises, the partial file is removed.
+    Readers of `path` see the old file or the complete new one. If the block raises, the partial file is removed.
 
     Args:
-        path: path of the file, in a folder that exists.
+        path: path of the file, in an existing folder.
         durable: whether to wait until the file is on disk, so that it survives a power cut.
     """
-    partial = _made_beside(path, lambda fresh: fresh.touch(exist_ok=False))
+    partial = _create_beside(path, lambda fresh: fresh.touch(exist_ok=False))
     try:
         yield partial
         if durable:
@@ -38,13 +38,13 @@ def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`, and move it to `path` when the block ends; remove it if the block raises.
+    """Yield an empty folder beside `path`, and move it to `path` when the block ends; remove it if the block raises.
 
     Raises:
-        OSError: at the end of the block, if `path` is anything but absent or an empty folder.
+        OSError: at the end of the block, if `path` exists and is not an empty folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _made_beside(path, Path.mkdir)
+    partial = _create_beside(path, Path.mkdir)
     try:
         yield partial
         with suppress(FileNotFoundError):
@@ -55,8 +55,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _made_beside(path: Path, make: Callable[[Path], object]) -> Path:
-    """Partial path in the same folder, made by `make` under a name that nothing else has."""
+def _create_beside(path: Path, make: Callable[[Path], object]) -> Path:
+    """Create a partial file or folder beside `path` by `make`, under a unique name."""
     while True:
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
         with suppress(FileExistsError):
@@ -65,59 +65,60 @@ def _made_beside(path: Path, make: Callable[[Path], object]) -> Path:
 
 
 def is_left_of(path: Path, name: str) -> bool:
-    """Whether `path` has the name of an unfinished file or folder `name`: of a process that was killed, or still
-    writes."""
+    """Whether `path` has the name of an unfinished file or folder `name`, whose writer was killed or still writes."""
     return re.fullmatch(rf"{re.escape(name)}\.[0-9a-f]+{re.escape(PARTIAL)}", path.name) is not None
 
 
 def left_beside(path: Path) -> Sequence[Path]:
-    """Partial files of `path`: left by processes that were killed, or still being written by others."""
+    """Unfinished files of `path`, whose writers were killed or still write."""
     return sorted(p for p in path.parent.iterdir() if is_left_of(p, path.name) and p.is_file())
 
 
 def require_output(path: Path, suffixes: Sequence[str] = ()) -> None:
-    """Check that a file can be made at `path`, before anything is computed for it.
+    """Check that a file can be written at `path`, before its contents are computed.
 
     Raises:
-        InputError: for a suffix other than those given, a folder, or a folder that does not exist or is read-only.
+        InputError: for a suffix that is not in `suffixes`, for an existing folder, and for a file in a folder that does
+            not exist or is read-only.
     """
     if suffixes and path.suffix not in suffixes:
         raise InputError(f"output {path} does not end in {' or '.join(suffixes)}")
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InputError(f"output {path} cannot be written: {'a folder' if path.is_dir() else 'no such folder'}")
-    _require_room(path)
+        reason = "it is a folder" if path.is_dir() else "its folder does not exist"
+        raise InputError(f"output {path} cannot be written: {reason}")
+    _require_writable(path)
 
 
 def require_output_folder(path: Path) -> None:
-    """Make a folder for files that are computed afterwards.
+    """Create a folder, before the contents of its files are computed.
 
     Raises:
-        InputError: if it cannot be made, or nothing can be written in it.
+        InputError: if it cannot be created, or is read-only.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    _require_room(path / path.name)
+    _require_writable(path / path.name)
 
 
 def require_new_folder(path: Path) -> None:
-    """Check that `new_folder` can make a folder at `path`.
+    """Check that `new_folder` can create a folder at `path`.
 
     Raises:
-        InputError: for anything that is there, except an empty folder, and where nothing can be written.
+        InputError: if `path` exists and is not an empty folder, or if it cannot be written.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} is there already; allowed: a folder that does not exist or is empty")
+        raise InputError(f"{path} already exists; allowed: a folder that does not exist or is empty")
     ancestor = next(p for p in path.absolute().parents if p.exists())
     if not ancestor.is_dir():
         raise InputError(f"{path} cannot be written: {ancestor} is not a folder")
-    _require_room(ancestor / path.name)
+    _require_writable(ancestor / path.name)
 
 
-def _require_room(path: Path) -> None:
-    """Make and remove a file beside `path`."""
+def _require_writable(path: Path) -> None:
+    """Check that files can be created beside `path`, by creating and removing one."""
     try:
-        _made_beside(path, lambda fresh: fresh.touch(exist_ok=False)).unlink()
+        _create_beside(path, lambda fresh: fresh.touch(exist_ok=False)).unlink()
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None

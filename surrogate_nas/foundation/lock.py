@@ -1,4 +1,4 @@
-"""The lock of a study: one command at a time may change it; reading needs no lock."""
+"""Write lock of a study: one command at a time may change it; reading needs no lock."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def _is_running(text: str) -> bool:
 
 
 class StudyLock:
-    """The write lock of a study. The operating system releases it when its process ends, however it ends."""
+    """Write lock of a study. The operating system releases it when the process ends, even if it is killed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,7 +45,7 @@ class StudyLock:
             wait: whether to wait until the lock is free.
 
         Raises:
-            InputError: if another process holds it, unless `wait`; the message names the process.
+            InputError: if another process holds it and `wait` is false; the message names the process.
             JobError: if the folder is not writable.
         """
         try:
@@ -66,7 +66,7 @@ class StudyLock:
         except Timeout:
             busy = f"another command is working on study {self._folder} ({self._holder()})"
             if not wait:
-                raise InputError(f"{busy}; wait for it to end, or let this one wait with --wait") from None
+                raise InputError(f"{busy}; try again when it has ended, or add --wait to wait for it") from None
             say(f"{busy}; waiting for it to end")
             self._lock.acquire(timeout=-1)
         if self._lock.lock_counter == 1:
@@ -81,4 +81,4 @@ class StudyLock:
         try:
             return (self._folder / HOLDER).read_text(encoding="utf-8")
         except OSError:
-            return "it has just begun or ended"
+            return "which has just started or ended"

@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Control groups, version 2: the limits of a container, which figures of the machine do not show."""
+"""Root of control groups, version 2: the limits of a container, which the machine's own figures do not show."""
 
 DEVICE_KINDS = ("cpu", "cuda", "mps")
-"""Kinds of devices, by PyTorch's names, that networks are trained on."""
+"""Kinds of devices that networks can be trained on, by PyTorch's names."""
 
 
 def available_cores() -> int:
@@ -24,7 +24,7 @@ def available_cores() -> int:
 
 
 def crowding(processes: float, cores: int) -> float:
-    """How many times longer each of so many busy processes takes than on a core of its own.
+    """Slowdown of each of several busy processes, relative to a process with a core of its own.
 
     >>> crowding(2, 4), crowding(6, 4)
     (1.0, 1.5)
@@ -33,14 +33,14 @@ def crowding(processes: float, cores: int) -> float:
 
 
 def other_load() -> float:
-    """Busy processes of the last minute, in cores of this process: its own share of what loads the whole machine."""
+    """Average number of busy processes in the last minute, scaled to the cores that this process may use."""
     if not hasattr(os, "getloadavg"):
         return 0.0
     return os.getloadavg()[0] * available_cores() / (os.cpu_count() or 1)
 
 
 def available_memory() -> int:
-    """Bytes that can be used without swapping, within a container's limit."""
+    """Bytes of memory that can be used without swapping, within a container's limit."""
     free = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):  # no such limit
         limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))

@@ -13,7 +13,7 @@ MOST_NAMES = 8
 
 
 def load_function(reference: str, what: str, folder: str | None = None) -> Callable[..., Any]:
-    """The function or class that `package.module:name` names.
+    """Import the function or class that `package.module:name` refers to.
 
     Args:
         reference: `package.module:name`.
@@ -21,7 +21,7 @@ def load_function(reference: str, what: str, folder: str | None = None) -> Calla
         folder: folder of the module if it is not installed; `None` for the current folder.
 
     Raises:
-        InputError: if it cannot be imported or is not callable, with the reason.
+        InputError: if it cannot be imported or is not callable; the message has the reason.
     """
     module_name, colon, name = reference.partition(":")
     if not (module_name and colon and name):
@@ -48,6 +48,6 @@ def _make_importable(folder: str) -> None:
 
 
 def close_to(name: str, names: Sequence[str]) -> str:
-    """A "did you mean" phrase with the similar ones among `names`; empty if there are none."""
+    """A "did you mean" phrase with the names similar to `name`; empty if there are none."""
     close = difflib.get_close_matches(name, names, MOST_NAMES, cutoff=0.5)
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -19,12 +19,12 @@ def say(message: str) -> None:
 
 @cache
 def say_once(message: str) -> None:
-    """Print one line on stderr, the first time that this process has it to say."""
+    """Print one line on stderr; repeated calls with the same message print nothing."""
     say(message)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text.
+    """Format a duration in seconds.
 
     >>> duration(42), duration(90), duration(5400), duration(180000)
     ('42 s', '1 min 30 s', '1 h 30 min', '50 h 0 min')
@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 class Bar:
-    """A progress bar between two texts; shows nothing if stderr is not a terminal."""
+    """A progress bar between two texts; hidden if stderr is not a terminal."""
 
     def __init__(self, total: int) -> None:
         columns = TextColumn("{task.fields[before]}"), BarColumn(), TextColumn("{task.fields[after]}")
@@ -52,19 +52,19 @@ class Bar:
             yield
 
     def at(self, done: float, before: str, after: str) -> None:
-        """Set the progress, of `total`, and the texts before and after the bar."""
+        """Set the progress, out of `total`, and the texts before and after the bar."""
         self._progress.update(self._task, completed=done, before=before, after=after)
 
 
 class Countdown:
-    """Prints every few seconds how many of a known number are done, and the time left."""
+    """Progress messages every few seconds: how many items of a known number are done, and the estimated time left."""
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
         self._last_line = self._start
 
     def at(self, done: int, of: int) -> None:
-        """Report that `done` of `of` are done."""
+        """Report that `done` of `of` items are done."""
         now = time.monotonic()
         if now - self._last_line >= SAY_EVERY or done == of:
             self._last_line = now
@@ -73,14 +73,14 @@ class Countdown:
 
 
 class Pace:
-    """Prints every few seconds how many rows are done and at which rate, and at the end the total time."""
+    """Progress messages every few seconds: rows done and their rate; at the end, the total time."""
 
     def __init__(self, what: str) -> None:
         self._what, self._start = what, time.monotonic()
         self._last_line = self._start
 
     def at(self, done: int, share: float | None) -> None:
-        """Report that `done` rows are done, which are `share` of all if that is known."""
+        """Report that `done` rows are done, and the share of all rows that these are, if it is known."""
         now = time.monotonic()
         if now - self._last_line >= SAY_EVERY:
             self._last_line = now

@@ -1,27 +1,27 @@
-"""JSON as its standard has it: finite numbers, and no name twice in an object."""
+"""Strict JSON: no infinite numbers or NaN, and no duplicate keys in an object."""
 
 import json
 from typing import Any, NoReturn
 
 
 def loads(text: str) -> Any:
-    """The document of a text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: for what is no such JSON.
-        RecursionError: for what is nested too deeply to be read.
+        ValueError: if the text is not strict JSON.
+        RecursionError: if it is nested too deeply.
     """
-    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_distinct)
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for name, value in pairs:
         if name in members:
-            raise ValueError(f"{name[:40]!a} is there twice")
+            raise ValueError(f"duplicate key {name[:40]!a}")
         members[name] = value
     return members

@@ -1,4 +1,4 @@
-"""One-thread execution of trainings, fits and proposals: sums are in the same order on every machine, and small
+"""Single-threaded execution of trainings, fits and proposals: sums have the same order on every machine, and small
 problems are faster on one thread."""
 
 import sys
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch, if it is loaded, and the libraries beneath NumPy, SciPy and scikit-learn to one thread."""
-    torch = sys.modules.get("torch")  # code that computes with torch has imported it; other code is spared the import
+    torch = sys.modules.get("torch")  # code that uses torch has already imported it; other code need not import it
     threads = None if torch is None else torch.get_num_threads()
     try:
         if torch is not None:

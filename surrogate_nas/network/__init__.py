@@ -1,2 +1,2 @@
-"""Architectures as torch modules: early-exit networks, backbones of the user's own, quantisation, and timing of units.
-Nothing here trains."""
+"""Torch modules of architectures: early-exit networks, users' backbones, quantisation, and timing of units. Nothing
+here trains."""

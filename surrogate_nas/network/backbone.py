@@ -1,7 +1,7 @@
 """A user's network, cut at named modules so that exits can be mounted there (after HAPI, arXiv 2008.03997).
 
-Only modules that contain cuts are traced, by torch.fx; every other module runs as it was written. Where later modules
-read several values, as around a shortcut, all of them cross the cut.
+Only modules that contain cuts are traced, by torch.fx; every other module runs unchanged. Where later modules read
+several earlier values, as around a shortcut, all of these are passed across the cut.
 """
 
 import inspect
@@ -35,9 +35,9 @@ DEFAULT_BRANCH: dict[str, list[Any]] = {
     "pool": [1, 2],
 }
 ANY_CLASSES = 10
-"""Classes of a backbone that is looked at before the images are."""
+"""Number of classes of a backbone that is checked before the images are known."""
 MOST_PIXELS = 1024
-"""Largest side of images; those of another size than the backbone takes are resized."""
+"""Largest side of images in pixels; those of another size than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
 
 
@@ -45,13 +45,13 @@ def reference_of(factory: Factory) -> tuple[str, str | None]:
     """`package.module:name` of a function or class, and the folder of its module if that is not installed.
 
     Raises:
-        InputError: for one that no other process could import.
+        InputError: for a function or class that other processes cannot import.
     """
     name, module = getattr(factory, "__qualname__", ""), sys.modules.get(getattr(factory, "__module__", ""))
     file = getattr(module, "__file__", None)
     if not name or "<" in name or module is None or file is None:
         raise InputError(
-            f"backbone {name or factory!r} cannot be imported by the processes that train: define it at the top of a "
+            f"backbone {name or factory!r} cannot be imported by training processes; define it at the top level of a "
             "module"
         )
     if module.__name__ == "__main__":
@@ -61,7 +61,7 @@ def reference_of(factory: Factory) -> tuple[str, str | None]:
 
 
 def make(reference: str, folder: str | None, classes: int) -> nn.Module:
-    """The user's network; its function gets the number of classes if it takes `num_classes` or `classes`.
+    """Create the user's network; its function is given the number of classes if it takes `num_classes` or `classes`.
 
     Raises:
         InputError: if the function fails, or does not return a module.
@@ -73,9 +73,9 @@ def make(reference: str, folder: str | None, classes: int) -> nn.Module:
         name = next((n for n in ("num_classes", "classes") if n in parameters), "num_classes" if passes_on else None)
         module = factory(**({name: classes} if name else {}))
     except Exception as error:  # the user's own code may raise anything
-        raise InputError(f"backbone {reference!r} cannot be made: {line_of(error)}") from None
+        raise InputError(f"backbone {reference!r} cannot be created: {line_of(error)}") from None
     if not isinstance(module, nn.Module):
-        raise InputError(f"backbone {reference!r} gives a {type(module).__name__}, not a torch.nn.Module")
+        raise InputError(f"backbone {reference!r} returns a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
@@ -116,10 +116,10 @@ class SplitBackbone(nn.Module):
 
 
 def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
-    """Cut a module after the named modules, in execution order. Weights stay the same tensors.
+    """Cut a module after the named modules, in execution order. The segments share the module's weights.
 
     Raises:
-        InputError: if it cannot be cut there, with the reason.
+        InputError: if it cannot be cut there; the message has the reason.
     """
     _check_names(module, exits)
     graph, cuts = _trace(module, exits)
@@ -129,7 +129,7 @@ def split(module: nn.Module, exits: Sequence[str]) -> SplitBackbone:
 
 
 def _trace(module: nn.Module, exits: Sequence[str]) -> tuple[fx.Graph, list[tuple[str, fx.Node]]]:
-    """The graph of a module, which has to be the same in training and in evaluation, and its cuts."""
+    """Trace a module; return its graph, which must be the same in training and in evaluation, and its cuts."""
     modes = [(part, part.training) for part in module.modules()]
     graphs, cuts = [], []
     for training in (True, False):
@@ -138,8 +138,8 @@ def _trace(module: nn.Module, exits: Sequence[str]) -> tuple[fx.Graph, list[tupl
             graphs.append(tracer.trace(module.train(training)))
         except Exception as error:  # whatever the user's forward does with a proxy
             raise InputError(
-                f"the backbone cannot be cut: torch.fx cannot follow its forward: {line_of(error)}; what depends on "
-                "the data has to lie inside a module without an exit in it"
+                f"the backbone cannot be cut: torch.fx cannot trace its forward: {line_of(error)}; move code that "
+                "depends on the data into a module without an exit inside"
             ) from None
         cuts.append(_cuts(graphs[-1], tracer.outputs))
         _check_functions(graphs[-1])
@@ -150,14 +150,14 @@ def _trace(module: nn.Module, exits: Sequence[str]) -> tuple[fx.Graph, list[tupl
 
 
 def _check_modes(training: fx.Graph, evaluation: fx.Graph) -> None:
-    """Refuse a forward that does one thing in training and another in evaluation, of which tracing would keep one."""
+    """Refuse a forward that differs between training and evaluation, of which tracing would keep one."""
     calls = ([_call(node) for node in graph.nodes] for graph in (training, evaluation))
     for trained, evaluated in itertools.zip_longest(*calls, fillvalue="nothing"):
         if trained != evaluated:
             raise InputError(
-                f"the backbone's forward differs in training, {trained}, and in evaluation, {evaluated}: make it "
-                "without auxiliary outputs (aux_logits=False), and what depends on self.training a module without an "
-                "exit in it"
+                f"the backbone's forward differs between training, {trained}, and evaluation, {evaluated}: switch "
+                "auxiliary outputs off (aux_logits=False), and move code that depends on self.training into a module "
+                "without an exit inside"
             )
 
 
@@ -175,24 +175,24 @@ def _check_names(module: nn.Module, exits: Sequence[str]) -> None:
             close = close_to(name, names) or f"; its modules: {', '.join(names[:MOST_NAMES])}, …"
             raise InputError(f"the backbone has no module {name!r}{close}")
         if exits.count(name) > 1:
-            raise InputError(f"exit {name!r} is named {exits.count(name)} times")
+            raise InputError(f"exit {name!r} is given {exits.count(name)} times; allowed: once")
 
 
 def _cuts(graph: fx.Graph, outputs_of: dict[str, list[Any]]) -> list[tuple[str, fx.Node]]:
-    """Exits and the node after which each stands, in execution order."""
+    """Names of exits, each with the node that it follows, in execution order."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     cuts: list[tuple[str, fx.Node]] = []
     for name, outputs in outputs_of.items():
         if len(outputs) != 1:
-            how = "never" if not outputs else f"{len(outputs)} times"
-            raise InputError(f"module {name!r} runs {how} in the backbone's forward; an exit needs one that runs once")
+            runs = "does not run" if not outputs else f"runs {len(outputs)} times"
+            raise InputError(f"module {name!r} {runs} in the backbone's forward; an exit needs one that runs once")
         if not isinstance(outputs[0], fx.Proxy):
-            raise InputError(f"module {name!r} gives a {type(outputs[0]).__name__}, and an exit needs one feature map")
+            raise InputError(f"module {name!r} returns a {type(outputs[0]).__name__}; an exit needs one feature map")
         cuts.append((name, outputs[0].node))
     cuts.sort(key=lambda pair: order[pair[1]])
     for (first, a), (second, b) in itertools.pairwise(cuts):
         if a is b:
-            raise InputError(f"exits {first!r} and {second!r} stand at the same place")
+            raise InputError(f"exits {first!r} and {second!r} are at the same position; leave one out")
     return cuts
 
 
@@ -201,7 +201,9 @@ def _check_functions(graph: fx.Graph) -> None:
     for node in graph.nodes:
         if node.op == "call_function" and "training" in node.kwargs:
             name = getattr(node.target, "__name__", node.target)
-            raise InputError(f"the backbone's forward calls {name} as a function; make it a module, as nn.Dropout is")
+            raise InputError(
+                f"the backbone's forward calls {name} as a function; use a module in its place, such as nn.Dropout"
+            )
 
 
 def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> list[fx.GraphModule]:
@@ -209,14 +211,14 @@ def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> li
     (output,) = [node for node in graph.nodes if node.op == "output"]
     result = output.args[0]
     if not isinstance(result, fx.Node):
-        raise InputError("the backbone gives several values, and one tensor of logits is needed")
+        raise InputError("the backbone returns several values; expected one tensor of logits")
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) > 1 and not all(node.args for node in inputs[1:]):
-        raise InputError(f"the backbone takes {len(inputs)} inputs, and images are one")
+        raise InputError(f"the backbone takes {len(inputs)} inputs; expected one, the images")
     order = {node: i for i, node in enumerate(graph.nodes)}
     ends = [order[cut] for cut in cuts]
     if result in cuts:
-        raise InputError("an exit after which nothing runs is the output itself; leave it out")
+        raise InputError("nothing runs after the last exit, so it is the backbone's own output; leave that exit out")
     segments = []
     crossing: list[fx.Node] = inputs[:1]
     for k in range(len(cuts) + 1):
@@ -229,7 +231,7 @@ def _segments(module: nn.Module, graph: fx.Graph, cuts: Sequence[fx.Node]) -> li
 
 
 def _crossing(graph: fx.Graph, cut: fx.Node, order: dict[fx.Node, int], inputs: list[fx.Node]) -> list[fx.Node]:
-    """The values that later nodes read of earlier ones: the feature map at the cut first."""
+    """Values up to a cut that later nodes read: first the feature map at the cut, then all others."""
 
     def is_read_later(node: fx.Node) -> bool:
         return any(order[user] > order[cut] for user in node.users)
@@ -262,7 +264,7 @@ def _check_sharing(segments: Sequence[fx.GraphModule]) -> None:
     for k, segment in enumerate(segments):
         for name, parameter in segment.named_parameters():
             if segment_of.setdefault(id(parameter), k) != k:
-                raise InputError(f"parameter {name!r} is used on both sides of an exit, and weights are saved once")
+                raise InputError(f"parameter {name!r} is used on both sides of an exit; allowed: on one side only")
 
 
 @torch.no_grad()
@@ -275,18 +277,18 @@ def describe(
     *,
     frozen: bool = False,
 ) -> BackboneSpec:
-    """Make, cut and count a user's backbone.
+    """Create and cut a user's backbone, and count the costs of its segments.
 
     Args:
-        reference: `package.module:function` that makes it.
-        folder: folder of that module if it is not installed.
+        reference: `package.module:function` that creates it.
+        folder: folder of the module, if it is not installed.
         exits: names of the modules after which an exit may be mounted.
         example: channels, height and width of its images; height and width are equal.
         classes: number of its logits.
         frozen: whether only exit branches and the backbone's own classifier are trained.
 
     Raises:
-        InputError: if it cannot be cut there, or is no classifier of square images into `classes`.
+        InputError: if it cannot be cut there, or is not a classifier of square images into `classes`.
     """
     channels, height, width = example
     if height != width or min(example) < 1:
@@ -301,7 +303,8 @@ def describe(
         after, macs = segment(*values), _macs(segment, values)
         if macs == 0:
             raise InputError(
-                f"the backbone multiplies nothing between {name!r} and the exit before it, or its input: leave one out"
+                f"the backbone has no convolution or linear layer between {'its end' if name == END else repr(name)} "
+                "and the exit or input before it; leave one exit out"
             )
         parameters = sum(p.numel() for p in segment.parameters())
         segments.append(
@@ -334,7 +337,8 @@ def space_of(backbone: BackboneSpec, branch: Mapping[str, Any] | None = None) ->
 
     Args:
         backbone: specification from `describe`.
-        branch: choices of the branches, as in a space's file; by default none to two layers, as far as there is room.
+        branch: choices of the branches, as in a space's file; by default up to two layers, with poolings that fit the
+            smallest feature map.
     """
     least = min(segment.side for segment in backbone.segments[:-1])
     choices = branch or {**DEFAULT_BRANCH, "pool": [pool for pool in DEFAULT_BRANCH["pool"] if pool <= least]}
@@ -360,45 +364,47 @@ def _shapes(backbone: SplitBackbone, example: tuple[int, int, int], classes: int
             values = segment(*values)
         except Exception as error:  # the user's own code may raise anything
             raise InputError(
-                f"the backbone does not take images of {'×'.join(map(str, example))}: {line_of(error)}"
+                f"the backbone fails on images of {'×'.join(map(str, example))}: {line_of(error)}"
             ) from None
         for value in values:
             if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != images:
                 what = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
                 raise InputError(
-                    f"exit {name!r}: {what} is computed before it and read after it, and only values with the images "
-                    "first can be left behind when an image leaves"
+                    f"exit {name!r}: {what} is computed before it and read after it; the first dimension of such a "
+                    "value must be the batch, so that images which leave can be removed from it"
                 )
         shapes.append(tuple(values[0].shape))
         if name != END and (len(shapes[-1]) != 4 or shapes[-1][2] != shapes[-1][3]):
             raise InputError(
-                f"exit {name!r}: its module gives {shapes[-1]}, and (images, channels, side, side) is needed"
+                f"exit {name!r}: its module returns shape {shapes[-1]}; expected (images, channels, side, side)"
             )
     if shapes[-1] != (images, classes):
         raise InputError(
-            f"the backbone gives {shapes[-1]} for {images} images of {classes} classes; "
-            "its function may take num_classes"
+            f"the backbone returns shape {shapes[-1]} for {images} images; expected {(images, classes)}: let its "
+            "function take num_classes"
         )
     return shapes
 
 
 def _check_training(backbone: SplitBackbone, example: tuple[int, int, int], shapes: list[tuple[int, ...]]) -> None:
-    """Refuse modules that give something else in training, which changes the backbone's statistics."""
+    """Refuse modules whose outputs have other shapes in training. This check changes the backbone's statistics."""
     with torch.random.fork_rng(devices=[]):  # dropout draws
         try:
             trained = [tuple(x.shape) for x in backbone.train()(torch.zeros(2, *example))]
         except Exception as error:  # the user's own code may raise anything
-            raise InputError(f"the backbone fails in training, and not in evaluation: {line_of(error)}") from None
+            raise InputError(f"the backbone fails in training, but not in evaluation: {line_of(error)}") from None
     if trained != shapes:
-        raise InputError(f"the backbone gives {trained} in training, and {shapes} in evaluation; they have to be equal")
+        raise InputError(
+            f"the backbone returns shapes {trained} in training, but {shapes} in evaluation; they must be equal"
+        )
 
 
 def classifier_of(segment: nn.Module, classes: int) -> list[nn.Module]:
-    """The last layer with weights for each class, and what has parameters behind it: not features, so never frozen.
+    """Layers of a backbone's classifier, which are never frozen: the last with weights for each class, and those after.
 
     Args:
-        segment: the last one of a backbone.
-        classes: number of its logits.
+        segment: last segment of the backbone.
+        classes: number of logits.
 
     Raises:
         InputError: if there is no such layer.
@@ -408,8 +414,8 @@ def classifier_of(segment: nn.Module, classes: int) -> list[nn.Module]:
     last = [i for i, (_, parameters) in enumerate(layers) if any(_classifies(p, classes) for p in parameters)]
     if not last:
         raise InputError(
-            f"a frozen backbone needs a layer for its {classes} classes that can be trained, such as nn.Linear, and "
-            "none after the last exit has weights of that size"
+            f"a frozen backbone needs a layer for its {classes} classes that can be trained, such as nn.Linear; no "
+            "layer after the last exit has weights of that size"
         )
     return [module for module, _ in layers[last[-1] :]]
 
@@ -421,14 +427,14 @@ def _classifies(parameter: Tensor, classes: int) -> bool:
 def _macs(segment: fx.GraphModule, values: tuple[Tensor, ...]) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from fvcore.nn import FlopCountAnalysis  # machines that only train need none
+        from fvcore.nn import FlopCountAnalysis  # machines that only train do not need it
 
         analysis = FlopCountAnalysis(segment, values).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         return int(sum(count for name, count in analysis.by_operator().items() if name in COUNTED))
 
 
 def _deep(segment: fx.GraphModule) -> fx.GraphModule:
-    """The segment traced down to torch's own modules; unchanged if it cannot be traced."""
+    """Trace a segment down to torch's own modules; unchanged if it cannot be traced."""
     try:
         return fx.symbolic_trace(segment)
     except Exception:  # whatever the user's forward does with a proxy
@@ -462,36 +468,37 @@ class Mount:
     """A request for exits on a user's network."""
 
     reference: str
-    """`package.module:function` that makes the network."""
+    """`package.module:function` that creates the network."""
     exits: tuple[str, ...]
-    """Modules after which an exit may be mounted."""
+    """Names of the modules after which an exit may be mounted."""
     folder: str | None = None
-    """Folder of that module if it is not installed."""
+    """Folder of the function's module, if it is not installed."""
     example: tuple[int, int, int] | None = None
-    """Channels, height and width of its input; `None` for those of the data, in colour if it takes no grey images."""
+    """Channels, height and width of the input; `None` for those of the data, with three channels if the network does
+    not take grey images."""
     frozen: bool = False
-    """Whether its features stay as the function made them."""
+    """Whether only exit branches and the network's own classifier are trained, and its features are not."""
     branch: Mapping[str, Any] | None = None
     """Choices of the branches, as in a space's file."""
 
     def check(self) -> None:
-        """Refuse what is wrong whatever the images are: a function that is not there, exits where nothing can be cut.
+        """Check everything that does not depend on the images: that the function exists, and that exits are possible.
 
         Raises:
-            InputError: with the reason.
+            InputError: if not; the message has the reason.
         """
         load_function(self.reference, "backbone", self.folder)
         try:
             module = make(self.reference, self.folder, ANY_CLASSES)
         except InputError:
-            return  # it may be for another number of classes, which the images tell
+            return  # it may need another number of classes, which is unknown without the images
         split(module, self.exits)
 
     def space(self, shape: ImageShape) -> SpaceSpec:
-        """The space for images of `shape`; raises `InputError` if there can be none, with the reason."""
+        """Search space for images of `shape`; raises `InputError`, with the reason, if there is none."""
         example = self.example or (shape.channels, shape.size, shape.size)
         if shape.channels not in (1, example[0]):
-            raise InputError(f"the backbone takes {example[0]} channels, and the images have {shape.channels}")
+            raise InputError(f"the backbone takes {example[0]} channels, but the images have {shape.channels}")
         try:
             backbone = self._describe(example, shape.classes)
         except InputError:
@@ -504,7 +511,7 @@ class Mount:
         return describe(self.reference, self.folder, self.exits, example, classes, frozen=self.frozen)
 
     def is_that_of(self, spec: SpaceSpec) -> bool:
-        """Whether a study's space is the requested one."""
+        """Whether a study's space has the requested exits on the requested network."""
         backbone = spec.backbone
         if backbone is None or (backbone.factory, backbone.frozen) != (self.reference, self.frozen):
             return False
@@ -520,29 +527,29 @@ def mount(
     frozen: bool = False,
     branch: Mapping[str, Any] | None = None,
 ) -> Mount:
-    """Exits on a network of your own, as a search space for `Study.create(space=…)`.
+    """Request exits on a network of your own, as a search space for `Study.create(space=…)`.
 
     Args:
-        factory: a function or class at the top of a module, or `package.module:name`. It is called with
+        factory: a function or class at the top level of a module, or `package.module:name`. It is called with
             `num_classes` or `classes` if it takes one of them, and may load weights.
         exits: names of the modules, as in `named_modules`, after which an exit may be mounted.
         example: an input (1, channels, side, side), or its channels, height and width; the data's by default. Images
             of another size are resized, grey ones repeated in all channels.
-        frozen: whether its features stay as the function made them; exit branches and its own classifier are trained.
+        frozen: whether only exit branches and the network's own classifier are trained, and its features are not.
         branch: choices of the branches, as in a space's file.
 
     Raises:
-        InputError: for a function that no other process could import.
+        InputError: for a function or class that other processes cannot import.
     """
     reference, folder = (factory, _folder_of(factory)) if isinstance(factory, str) else reference_of(factory)
     shape = tuple(example.shape[-3:]) if isinstance(example, Tensor) else example
     if shape is not None and len(shape) != 3:
-        raise InputError(f"example {shape} is not channels, height and width")
+        raise InputError(f"example {shape} is not of the form (channels, height, width)")
     return Mount(reference, tuple(exits), folder, shape, frozen, branch)
 
 
 def _folder_of(reference: str) -> str | None:
-    """The current folder, if the module is in it."""
+    """Current folder, if it contains the module, else `None`."""
     top = reference.partition(":")[0].partition(".")[0]
     here = Path.cwd()
     return str(here) if (here / top).is_dir() or (here / f"{top}.py").is_file() else None

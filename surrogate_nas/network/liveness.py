@@ -1,4 +1,4 @@
-"""Peak memory of activations of any module that torch.fx can trace, by liveness: an independent count."""
+"""Peak memory of activations, by liveness analysis, of any module that torch.fx can trace."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ _SUM_METHODS = ("add", "add_", "mul", "mul_")
 
 
 class _Sizes(fx.Interpreter):
-    """Runs a graph and records the bytes of every value."""
+    """Interpreter that records the bytes of every value of a graph."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -69,9 +69,9 @@ def _bytes(value: object) -> int:
 def peak_memory(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
     """Bytes of activations at the worst moment.
 
-    A layer's input and output are in memory at once, beside all values that a later layer reads. Operations that a
-    deployed network fuses or computes in place make no new tensor: batch norm, activations, dropout, views; a sum or
-    product overwrites an operand that is not read later. Inputs live until their last use, outputs to the end.
+    A layer's input and output are in memory at once, together with all values that a later layer reads. Operations
+    that a deployed network fuses or computes in place create no new tensor: batch norm, activations, dropout, views; a
+    sum or product overwrites an operand that is not read later. Inputs live until their last use, outputs to the end.
     """
     sizes = _Sizes(module)
     sizes.run(*inputs)
@@ -96,7 +96,7 @@ def _reused_tensor(
     now: int,
     sizes: dict[fx.Node, int],
 ) -> fx.Node | None:
-    """The tensor that a node's value overwrites, or `None` for a new one."""
+    """Node whose tensor a node's value overwrites; `None` if the value is a new tensor."""
     operands = [storage[n] for n in node.all_input_nodes if n in storage and sizes[storage[n]] > 0]
     if not operands:
         return None

@@ -1,4 +1,4 @@
-"""The PyTorch module of an architecture, which stops early in `predict`."""
+"""PyTorch module of an architecture, which stops early in `predict`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def _activation(name: Activation) -> nn.Module:
 
 
 def _modules(layer: Layer, x: Map) -> Iterator[nn.Module]:
-    """The modules of a layer whose input maps are like `x`."""
+    """Modules of a layer with input map `x`."""
     match layer:
         case Conv():
             yield nn.Conv2d(
@@ -100,7 +100,7 @@ def _sequence(layers: Sequence[Layer], x: Map) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """A unit of the backbone: layers, and perhaps a shortcut."""
+    """A unit of the backbone: layers, and optionally a shortcut."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _shortcut(unit: Unit) -> nn.Module:
 
 
 class ExitBranch(nn.Module):
-    """A unit that ends in a linear layer: (N, C) logits, or (N, C + 1) with a gate's logit last."""
+    """A unit that ends in a linear layer; returns (N, C) logits, or (N, C + 1) with a gate's logit last."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -144,21 +144,21 @@ class EarlyExit:
     """Result of classifying N samples with early exits."""
 
     logits: Tensor
-    """(N, C) of the exit at which each sample left."""
+    """(N, C) logits of the exit at which each sample left."""
     positions: Ints
-    """(N,) that exit's position."""
+    """(N,) position at which each sample left."""
     samples_per_segment: Ints
-    """(E,) samples for which the backbone between one position and the next was computed."""
+    """(E,) number of samples for which the segment of the backbone before each position was computed."""
 
 
 class EarlyExitNetwork(nn.Module):
-    """The network of an architecture. Takes (N, channels, size, size) images with pixels from 0 to 255.
+    """Network of an architecture. It takes (N, channels, size, size) images with pixels from 0 to 255.
 
     Args:
-        architecture: what to build.
-        shape: images and classes.
+        architecture: architecture to build.
+        shape: shape and classes of the images.
         mean, std: per-channel pixel statistics of the training images; normalisation is part of the network.
-        backbone: the user's backbone of the architecture's space, if it has one.
+        backbone: specification of the user's backbone, if the architecture has one.
     """
 
     mean: Tensor
@@ -190,7 +190,7 @@ class EarlyExitNetwork(nn.Module):
         quantize(self, architecture.bits)
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Pixels 0 … 255 of any dtype to the scale that the first convolution expects."""
+        """Normalise pixels 0 … 255 of any dtype to the scale that the first convolution expects."""
         return (x.to(self.mean.dtype) - self.mean) / self.std
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -198,7 +198,7 @@ class EarlyExitNetwork(nn.Module):
         return [logits for logits, _ in self.exit_outputs(x)]
 
     def exit_outputs(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
-        """(N, C) logits of every exit, and (N,) the logits of its gate if it has one."""
+        """(N, C) logits of every exit, each with the (N,) logits of its gate if it has one."""
         values: tuple[Tensor, ...] = self.prepare(x)
         outputs = []
         for e in range(self.architecture.positions):
@@ -208,7 +208,7 @@ class EarlyExitNetwork(nn.Module):
         return outputs
 
     def prepare(self, x: Tensor) -> tuple[Tensor]:
-        """Normalised images, as the segments take them: a user's backbone gets its own channels and size."""
+        """Normalise images to the input of the first segment; for a user's backbone, with its channels and size."""
         x = self.normalize(x)
         if self.given_backbone is not None:
             x = x.expand(-1, self.given_backbone.channels, -1, -1)
@@ -217,7 +217,7 @@ class EarlyExitNetwork(nn.Module):
         return (x,)
 
     def step(self, e: int, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Everything that later segments need after segment e, the feature map first."""
+        """Run segment e; returns all values that later segments need, the feature map first."""
         after = self.segments[e](*values)
         return after if self.given_backbone is not None else (after,)
 
@@ -225,11 +225,11 @@ class EarlyExitNetwork(nn.Module):
         return str(e) in self.heads or e == self.architecture.positions - 1
 
     def exit_output_at(self, e: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(N, C) logits of the exit at position e from the feature map there, and (N,) its gate's if it has one."""
+        """(N, C) logits of the exit at position e from the feature map there, and (N,) those of its gate, if any."""
         if str(e) not in self.heads:  # the end of a given backbone
             return x, None
         if self.given_backbone is not None:
-            x = x.clone()  # what follows in the backbone may change the map in place
+            x = x.clone()  # later modules of the backbone may change the map in place
         out: Tensor = self.heads[str(e)](x)
         C = self.shape.classes
         return (out[:, :C], out[:, C]) if out.shape[1] > C else (out, None)
@@ -240,7 +240,7 @@ class EarlyExitNetwork(nn.Module):
         return [float(m) for m in macs[list(self.architecture.exit_positions)].astype(np.float32)]
 
     def train(self, mode: bool = True) -> "EarlyExitNetwork":
-        """Like `nn.Module.train`, but the features of a frozen backbone stay in evaluation mode."""
+        """Set the mode like `nn.Module.train`, except that features of a frozen backbone stay in evaluation mode."""
         super().train(mode)
         if self.given_backbone is not None and self.given_backbone.frozen:
             self.segments.eval()
@@ -250,10 +250,10 @@ class EarlyExitNetwork(nn.Module):
 
     @torch.inference_mode()
     def predict(self, x: Tensor, operating_point: OperatingPoint) -> EarlyExit:
-        """Classify, computing nothing further for a sample that has left.
+        """Classify images; a sample that has left is not computed further.
 
         Raises:
-            InputError: if the number of thresholds does not fit the network.
+            InputError: if the number of thresholds is not that of the network's early positions.
         """
         E = self.architecture.positions
         if len(operating_point.thresholds) != E - 1:
@@ -276,14 +276,14 @@ class EarlyExitNetwork(nn.Module):
             score = _scores(operating_point, e, exit_logits, gate)
             if POLICIES[operating_point.policy].cumulative and gate is not None:
                 score = left_probability = having_left(left_probability, score)
-            sure = score.astype(np.float64) >= threshold  # in float64, as when measured
-            leaves = torch.from_numpy(sure).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
+            passes = score.astype(np.float64) >= threshold  # in float64, as in `Exits`
+            leaves = torch.from_numpy(passes).to(x.device) if e < E - 1 else torch.ones_like(inside, dtype=torch.bool)
             logits[inside[leaves]] = exit_logits[leaves]
             positions[inside[leaves].cpu().numpy()] = e
             values, inside, left_probability = (
                 tuple(value[~leaves] for value in values),
                 inside[~leaves],
-                left_probability[~sure],
+                left_probability[~passes],
             )
         return EarlyExit(logits, positions, samples)
 
@@ -295,7 +295,7 @@ def _scores(point: OperatingPoint, position: int, logits: Tensor, gate: Tensor |
 
 
 def module_of(unit: Unit) -> nn.Module:
-    """The module of a unit: a block, a branch, or the first layers of the stem."""
+    """Module of a unit: a block, a branch, or the first layers of the stem."""
     if isinstance(unit.layers[-1], Linear):
         return ExitBranch(unit)
     return Block(unit)
@@ -311,7 +311,7 @@ def _segment(units: Sequence[AnyUnit], *, first: bool) -> nn.Sequential:
 
 
 def _given_segments(backbone: BackboneSpec) -> nn.ModuleList:
-    """The segments of a user's backbone, newly made by the user's function."""
+    """Segments of a user's backbone, newly created by the user's function."""
     module = make(backbone.factory, backbone.folder, backbone.classes)
     segments = split(module, [segment.name for segment in backbone.segments[:-1]]).segments
     segments.requires_grad_(not backbone.frozen)
@@ -326,5 +326,5 @@ def _classifier(segments: nn.ModuleList, backbone: BackboneSpec) -> list[nn.Modu
 
 def _per_channel(values: tuple[float, ...], shape: ImageShape) -> Tensor:
     if len(values) != shape.channels:
-        raise InputError(f"{shape.channels} channels need as many pixel statistics, got {len(values)}")
+        raise InputError(f"{shape.channels} channels need {shape.channels} pixel statistics, got {len(values)}")
     return torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)

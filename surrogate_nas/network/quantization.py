@@ -1,4 +1,4 @@
-"""Training with quantised weights and activations, by torch's own fake quantisation."""
+"""Training with quantised weights and activations, by torch's fake quantisation."""
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,15 @@ SMALLEST_SCALE = 1e-8
 class _Quantized(nn.Module):
     """A layer that rounds its weights per output channel, symmetrically, and its inputs over a moving range.
 
-    Rounding is done in float32, also where the layer itself then computes in bfloat16. Gradients pass through it
-    (straight-through, arXiv 1308.3432), and stop where a value is clipped. Batch normalisation behind a convolution
-    stays in floating point.
+    Rounding is done in float32, even if the layer then computes in bfloat16. Gradients pass through the rounding
+    (straight-through, arXiv 1308.3432), except where a value is clipped. Batch normalisation after a convolution stays
+    in floating point.
     """
 
     weight: Tensor
     bits: int
     input_range: Tensor
-    """(2,) least and largest input; both 0 until training has seen some."""
+    """(2,) moving averages of the least and the largest input; both 0 before the first training step."""
 
     def rounded_weight(self) -> Tensor:
         """`weight` with at most 2^bits − 1 values per output channel."""
@@ -44,7 +44,7 @@ class _Quantized(nn.Module):
         return rounded
 
     def input_rounding(self) -> "RoundedInput | None":
-        """The rounding of inputs as a separate module; `None` if no range has been recorded."""
+        """Rounding of inputs as a separate module; `None` if no range has been recorded."""
         return RoundedInput(*self._levels(), self._steps) if bool(self.input_range.any()) else None
 
     @property
@@ -65,7 +65,7 @@ class _Quantized(nn.Module):
 
 
 class QuantizedConv2d(_Quantized, nn.Conv2d):
-    """See `_Quantized`."""
+    """Convolution with rounded weights and inputs; see `_Quantized`."""
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self._conv_forward(self.rounded_input(x), self.rounded_weight(), self.bias)
@@ -73,14 +73,14 @@ class QuantizedConv2d(_Quantized, nn.Conv2d):
 
 
 class QuantizedLinear(_Quantized, nn.Linear):
-    """See `_Quantized`."""
+    """Linear layer with rounded weights and inputs; see `_Quantized`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(self.rounded_input(x), self.rounded_weight(), self.bias)
 
 
 class RoundedInput(nn.Module):
-    """The rounding of `_Quantized.rounded_input` after training, in elementary operations."""
+    """Rounding of `_Quantized.rounded_input` after training, in elementary operations."""
 
     scale: Tensor
     zero: Tensor
@@ -97,7 +97,7 @@ class RoundedInput(nn.Module):
 
 
 def fold_quantization(module: nn.Module) -> None:
-    """Replace quantised layers inside by plain ones with rounded weights that compute the same."""
+    """Replace the quantised layers inside a module by plain layers with rounded weights and the same outputs."""
     for name, layer in list(module.named_children()):
         if isinstance(layer, _Quantized):
             layer.weight = nn.Parameter(layer.rounded_weight().detach())
@@ -110,7 +110,7 @@ def fold_quantization(module: nn.Module) -> None:
 
 
 def quantize(module: nn.Module, bits: int | None) -> None:
-    """Make every convolution and linear layer inside compute at a bit width; `None` changes nothing.
+    """Quantise every convolution and linear layer inside a module to a bit width; `None` changes nothing.
 
     Weights keep their names and values; each layer gets a buffer for the range of its inputs.
 

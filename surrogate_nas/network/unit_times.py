@@ -1,4 +1,4 @@
-"""Timing of each unit of a space on this machine: one thread, one image, in the modules of the network."""
+"""Timing of each unit of a space on this machine: one thread, one image, by the modules of the network."""
 
 import itertools
 import statistics
@@ -25,9 +25,9 @@ from surrogate_nas.space.space import SearchSpace
 
 MICROSECONDS = "µs"
 PASSES = 5
-"""Passes over all units, each in another order, so that a slow moment of the machine affects all units alike."""
+"""Number of passes over all units, in random order, so that a slow period of the machine affects all units alike."""
 RUNS = 9
-"""Timed runs of a unit in each pass."""
+"""Number of timed runs of a unit in each pass."""
 LEAST_SECONDS = 2e-4
 """Least duration of one timed run; shorter units run several times in it."""
 WRITE_EVERY = 5.0
@@ -49,9 +49,9 @@ def time_units(
     Args:
         space: the space with the units.
         costing: accounting, with the shape of images.
-        path: CSV that is read if it exists, and written from time to time.
-        runs: timed runs of a unit in each pass.
-        passes: passes over all units.
+        path: CSV file that is read if it exists, and written every few seconds and at the end.
+        runs: number of timed runs of a unit in each pass.
+        passes: number of passes over all units.
         on_unit: callback for progress.
 
     Raises:
@@ -61,12 +61,12 @@ def time_units(
     require_output(path)
     if min(space.spec.bits) < FLOAT_BITS:
         raise InputError(
-            f"space {space.spec.name!r} has networks of {min(space.spec.bits)} bits, and this machine computes in 32; "
-            "a table from the target machine is needed"
+            f"space {space.spec.name!r} has networks of {min(space.spec.bits)} bits, but this machine computes in 32; "
+            "use a cost table from the target machine"
         )
     table = CostTable.read(path) if path.is_file() else CostTable(MICROSECONDS, {}, str(path))
     if table.name != MICROSECONDS:
-        raise InputError(f"{path} has costs in {table.name}, and {MICROSECONDS} are measured; name another file")
+        raise InputError(f"{path} has costs in {table.name}, but {MICROSECONDS} are measured; give another file")
     missing = table.missing(units_in(space, costing))
     entries, times = dict(table.entries), {str(unit): list[float]() for unit in missing}
     runners = {str(unit): _Runner(module, x) for unit, (module, x) in _modules(missing, costing).items()}
@@ -118,7 +118,7 @@ class _Runner:
 
 
 def _modules(units: Sequence[AnyUnit], costing: Costing) -> Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """The module of each unit, and an input for it."""
+    """Module of each unit, with inputs for it, by the unit's text form."""
     modules: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {}
     given_modules = _given_modules(costing) if any(isinstance(unit, GivenUnit) for unit in units) else {}
     for unit in units:
@@ -136,7 +136,7 @@ def _image(x: Map) -> Tensor:
 
 @torch.inference_mode()
 def _given_modules(costing: Costing) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """The segments of a user's backbone, each with its inputs."""
+    """Segments of a user's backbone, each with its inputs, by the unit's text form."""
     backbone = costing.backbone
     assert backbone is not None
     network = split(

@@ -25,7 +25,7 @@ class Query(Body):
     """Architectures, and what is to hold for all of them."""
 
     encodings: Annotated[list[Encoding], Field(min_length=1, max_length=MOST_ENCODINGS)]
-    """Text forms, or vectors as numbers between commas."""
+    """Text forms, or vectors as numbers separated by commas."""
     thresholds: Annotated[str, Field(max_length=LONGEST_THRESHOLDS)] | None = None
     """Such as `0.8,off`; by default each architecture has the ones that are predicted best within the limits."""
     limits: Limits | None = None

@@ -1,2 +1,2 @@
-"""Search spaces: which architectures there are, their encodings, moves between them, sampling within exact limits, and
-costs of many encodings at once. Needs neither torch nor any other heavy library."""
+"""Search spaces: their architectures, encodings, moves between them, sampling within exact limits, and costs of many
+encodings at once. Imports neither torch nor any other heavy library."""

@@ -22,13 +22,14 @@ class Candidates:
     indices: Ints
     """(n, G) choice indices."""
     encoding: Floats
-    """(n, d) in [0, 1]."""
+    """(n, d) vector encodings in [0, 1]."""
     cost: Cost
+    """Exact costs of all n."""
     present: Bools
     """(n, E) which exits exist."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text."""
         return f"<Candidates: {len(self)} architectures>"
 
     def __len__(self) -> int:
@@ -39,13 +40,13 @@ class Candidates:
 
     @classmethod
     def of_indices(cls, space: SearchSpace, indices: Ints, costing: Costing) -> "Candidates":
-        """From (n, G) canonical choice indices."""
+        """Create from (n, G) canonical choice indices."""
         cost = cost_of_indices(space, indices, costing)
         return cls(indices, space.encode_indices(indices), cost, space.genes.present(indices))
 
     @classmethod
     def of(cls, space: SearchSpace, architectures: Sequence[Architecture], costing: Costing) -> "Candidates":
-        """From architectures of the space."""
+        """Create from architectures of the space."""
         return cls.of_indices(space, space.indices(architectures), costing)
 
 
@@ -61,10 +62,10 @@ def least_excess(cost: Cost, present: Bools, limits: Limits) -> Floats:
 
 
 def _least(cost: Cost, present: Bools) -> dict[Quantity, Array]:
-    """(n,) least values of the bounded quantities over all operating points.
+    """(n,) least values, over all operating points, of the quantities that limits bound.
 
-    The cheapest average is that of everyone leaving at one exit with the other exits off; the cheapest worst case has
-    every early exit off.
+    The expected cost is least where all samples leave at one exit with the other exits off; the worst case is least
+    with every early exit off.
     """
     values: dict[Quantity, Array] = {
         "parameters": cost.parameters,
@@ -88,7 +89,8 @@ def keeps_exact_limits(cost: Cost, present: Bools, limits: Limits) -> Bools:
 
 
 def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits, taken: set[bytes]) -> Candidates:
-    """The distinct rows among (n, G) canonical ones that are not taken and keep the exact limits, in order."""
+    """Candidates for the distinct rows among (n, G) canonical ones that are not in `taken` and can keep the exact
+    limits, in order."""
     _, first = np.unique(indices, axis=0, return_index=True)
     rows = indices[np.sort(first)]
     rows = rows[[row.tobytes() not in taken for row in rows]]
@@ -97,5 +99,5 @@ def untaken(space: SearchSpace, indices: Ints, costing: Costing, limits: Limits,
 
 
 def taken_rows(space: SearchSpace, architectures: list[Architecture]) -> set[bytes]:
-    """Rows of architectures that must not be proposed again."""
+    """Rows of architectures, as bytes, that must not be proposed again; see `untaken`."""
     return {row.tobytes() for row in space.indices(architectures)}

@@ -1,4 +1,4 @@
-"""Contents of `spaces`, `spaces show` and `spaces check`."""
+"""Contents of the commands `spaces`, `spaces show` and `spaces check`."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec, preset, preset_names
 
 SPACE_SAMPLE = 20_000
-"""Random architectures behind the range of a preset's MACs."""
+"""Number of random architectures from which the range of a preset's MACs is taken."""
 CHECK_SAMPLE = 2000
-"""Architectures behind the ranges of a checked space's costs."""
+"""Number of architectures from which the ranges of a checked space's costs are taken."""
 
 
 def space_rows() -> list[dict[str, Any]]:
-    """The presets, with ranges of MACs over 20,000 random architectures at the smallest and largest images."""
+    """Presets, with ranges of MACs over 20,000 random architectures at the smallest and largest images."""
     rows = []
     for name in preset_names():
         spec = preset(name)
@@ -46,7 +46,7 @@ def space_rows() -> list[dict[str, Any]]:
 
 
 def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
-    """The genes of a space with their values, and the genes that each depends on."""
+    """Genes of a space with their values, and the genes that each depends on."""
     rows = []
     for g in space.genes.encoded:
         gene = space.genes[g]
@@ -60,7 +60,7 @@ def gene_rows(space: SearchSpace) -> list[dict[str, Any]]:
 
 
 def check_space(spec: SpaceSpec, samples: int, channels: int, classes: int) -> dict[str, Any]:
-    """Results of the laws, and ranges of costs at the smallest and the largest images."""
+    """Results of testing the laws of a space, and ranges of costs at the smallest and the largest images."""
     space, rng = SearchSpace(spec), np.random.default_rng(0)
     sizes = {}
     for size in sorted({*spec.image_sizes}):

@@ -1,8 +1,9 @@
 """Look-up tables of a space: the cost of every variant of each of its units.
 
-Everything is a sum, or a maximum, over units. A space names each unit's *variants* by a few genes, so the costs of n
+Every cost is a sum, or a maximum, over units. A few genes determine the *variant* of each unit, so the costs of n
 encodings are look-ups in one small table per unit. A table has every variant of a stage's block, or of a branch, after
-every variant of the unit before it; units are made by `units_of` and by what it walks with, so costs cannot differ.
+every variant of the unit before it. Its units come from `units_of` and the functions beneath it, so that costs from
+tables equal costs of single architectures.
 """
 
 import itertools
@@ -25,14 +26,14 @@ from surrogate_nas.space.parts import make_branch, make_stage
 from surrogate_nas.space.space import SearchSpace
 
 MOST_VARIANTS = 200_000
-"""Most variants of one unit."""
+"""Largest number of variants of one unit."""
 _INPUT: tuple[Key, ...] = (("resolution",), ("bits",), ("stem", "stride"))
-"""Keys of the genes that a feature map's side, and every unit's bytes, depend on."""
+"""Keys of the genes that determine the sides of feature maps and the bit width of every unit."""
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place for a unit, with the costs of all its variants."""
+    """A place for a unit in the architectures of a space, with the costs of all its variants."""
 
     position: int
     genes: tuple[int, ...]
@@ -40,11 +41,11 @@ class _Slot:
     strides: tuple[int, ...]
     """Index of a variant: Σ strides · choice indices."""
     condition: tuple[int, int] | None
-    """A gene and its least index for which the unit exists; `None` if it always does."""
+    """A gene and its least index at which the unit exists; `None` if it always does."""
     amounts: Ints
-    """(V, P · 4) MACs, parameters, bytes of weights, memory of each alternative."""
+    """(V, P · 4) MACs, parameters, bytes of weights and memory of each of P alternatives of V variants."""
     other: Floats | None
-    """(V, P)."""
+    """(V, P) another cost beside MACs, if there is one."""
 
     def variant(self, indices: Ints) -> Ints:
         """(n,) index of the variant of each architecture."""
@@ -56,7 +57,7 @@ class _Slot:
 
 @dataclass(frozen=True)
 class Tables:
-    """The slots of a space."""
+    """Look-up tables of a space: its slots."""
 
     space: SearchSpace
     segments: tuple[_Slot, ...]
@@ -78,8 +79,8 @@ class Tables:
             segment[:, e] += amounts[:, :3]
             np.maximum(memory[:, e], amounts[:, 3], out=memory[:, e])
             if slot.other is not None:
-                there = True if slot.condition is None else indices[:, slot.condition[0]] >= slot.condition[1]
-                other[0][:, e] += slot.other[variant, 0] * there
+                exists = True if slot.condition is None else indices[:, slot.condition[0]] >= slot.condition[1]
+                other[0][:, e] += slot.other[variant, 0] * exists
         for slot in self.heads:
             variant = slot.variant(indices)
             head[:, slot.position] = slot.amounts[variant].reshape(n, P, 4)
@@ -92,10 +93,10 @@ class Tables:
 
 @lru_cache(maxsize=32)
 def tables_for(space: SearchSpace, costing: Costing) -> Tables:
-    """The cached tables of a space.
+    """Look-up tables of a space, cached.
 
     Raises:
-        InputError: for a unit with too many variants, or one that the costing's model does not know.
+        InputError: for a unit with too many variants, or one that is unknown to the costing's model.
     """
     segments = _backbone_slots(space, costing) if space.spec.backbone else _stage_slots(space, costing)
     return Tables(space, tuple(segments), tuple(_head_slots(space, costing)))
@@ -141,7 +142,7 @@ def _block_slot(space: SearchSpace, costing: Costing, s: int, i: int) -> _Slot:
 
 
 def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
-    """Every branch after every variant of the unit before it."""
+    """Slots of exit branches: every variant of the branch, after every variant of the unit before it."""
     spec, classes, last = space.spec, costing.shape.classes, space.positions - 1
     alternatives = len(GATE_POOLS) if spec.branch.kind == "gated" else 1
     for e in (*spec.exit_places, *([] if spec.backbone else [last])):
@@ -162,29 +163,29 @@ def _head_slots(space: SearchSpace, costing: Costing) -> Iterator[_Slot]:
 def _genes_with_choice(
     space: SearchSpace, position: int, before: Iterable[Key], own: Iterable[Key]
 ) -> tuple[list[int], list[int]]:
-    """The genes with several values among these keys: those of the units before a unit, and its own."""
+    """Genes with several values among the keys `before`, of the units before a unit, and among its `own`."""
     at, counts = space.genes.at, space.genes.counts
     genes = tuple([at[key] for key in keys if key in at and counts[at[key]] > 1] for keys in (before, own))
     if (variants := math.prod(counts[[*genes[0], *genes[1]]].tolist())) > MOST_VARIANTS:
         raise InputError(
             f"space {space.spec.name!r}: a unit of stage {position + 1} has {variants:,} variants; at most "
-            f"{MOST_VARIANTS:,} are allowed: offer fewer choices that depend on each other"
+            f"{MOST_VARIANTS:,} are allowed; offer fewer choices for it or for the unit before it"
         )
     return genes[0], genes[1]
 
 
 def _rows(space: SearchSpace, genes: list[int], condition: tuple[int, int] | None = None) -> Ints:
-    """(V, G): every setting of some genes, the last of them fastest, and the first choice of the others."""
-    settings = list(itertools.product(*map(range, space.genes.counts[genes])))
-    rows = np.zeros((len(settings), len(space.genes)), dtype=np.int64)
-    rows[:, genes] = settings
+    """(V, G): every combination of choices of some genes, the last of them fastest; index 0 for the others."""
+    combinations = list(itertools.product(*map(range, space.genes.counts[genes])))
+    rows = np.zeros((len(combinations), len(space.genes)), dtype=np.int64)
+    rows[:, genes] = combinations
     if condition:
         rows[:, condition[0]] = condition[1]
     return rows
 
 
 def _networks(space: SearchSpace, costing: Costing, genes: list[int]) -> list[tuple[Units, int]]:
-    """The units and the bit width of a network without exits for every setting of some genes."""
+    """Units and bit width of a network for every combination of choices of some genes, as in `_rows`."""
     return [(costing.units(a), a.bits or FLOAT_BITS) for a in space.architectures(_rows(space, genes))]
 
 
@@ -196,7 +197,7 @@ def _slot(
     model: CostModel | None,
     condition: tuple[int, int] | None = None,
 ) -> _Slot:
-    """A slot from V variants, each with its P alternatives."""
+    """Create a slot from V variants, each with its P alternatives."""
     counts = space.genes.counts[genes].tolist()
     strides = tuple(math.prod(counts[k + 1 :]) for k in range(len(counts)))
     amounts = [[u.macs, u.parameters, u.weight_bytes, u.memory] for options in units for u in options]

@@ -1,4 +1,4 @@
-"""Exact costs of many architectures of a space at once, and the units of a space."""
+"""Exact costs of many architectures of a space at once, and the distinct units of a space."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from surrogate_nas.space.cost_tables import tables_for
 from surrogate_nas.space.space import SearchSpace
 
 CHUNK = 4096
-"""Encodings per part, so that look-ups stay in the processor's cache."""
+"""Number of encodings counted at a time, so that look-ups stay in the processor's cache."""
 
 
 def costing_for(
@@ -25,17 +25,17 @@ def costing_for(
     model: CostModel | None = None,
     objective: Objective = "macs",
 ) -> Costing:
-    """The accounting of costs of a space; `charge_heads` overrides the space's."""
+    """Accounting of costs in a space; `charge_heads` overrides the space's default."""
     return Costing(shape, charge_heads or space.spec.charge_heads, space.spec.backbone, model, objective)
 
 
 def cost_of_indices(space: SearchSpace, indices: Ints, costing: Costing) -> Cost:
-    """Cost of (n, G) choice indices; genes that do not apply may hold anything."""
+    """Cost of (n, G) choice indices; the indices of genes that do not apply are ignored."""
     return costing.with_accounting(tables_for(space, costing.canonical).cost(indices))
 
 
 def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
-    """Cost of (n, d) vector encodings, a cache-sized part at a time.
+    """Cost of (n, d) vector encodings, computed in parts that fit the processor's cache.
 
     Raises:
         InputError: for a wrong number of coordinates, or one outside [0, 1].
@@ -45,7 +45,7 @@ def cost_of_encodings(space: SearchSpace, X: Floats, costing: Costing) -> Cost:
         part = X[start : start + CHUNK]
         space.check_encodings(part)
         cost = tables.cost(space.nearest_indices(part))
-        whole = cost.room(len(X)) if whole is None else whole
+        whole = cost.allocate(len(X)) if whole is None else whole
         whole.fill(start, cost)
     assert whole is not None
     return costing.with_accounting(whole)
@@ -71,7 +71,7 @@ def units_in(space: SearchSpace, costing: Costing) -> list[AnyUnit]:
 
 
 def require_all(table: CostTable, space: SearchSpace, costing: Costing) -> None:
-    """Raise `InputError` if a unit of the space is not in the table, naming the first and how many there are."""
+    """Raise `InputError` if the table lacks units of the space; the message has their number and the first of them."""
     units = units_in(space, costing)
     if missing := table.missing(units):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The genes of a space, and everything that is a function of choice indices alone.
+"""Genes of a space, and everything that is a function of choice indices alone.
 
 n architectures are an (n, G) integer matrix of *choice indices*, one column per gene. A gene may depend on others (an
 expansion on an inverted block, a branch on its exit); a gene that does not apply holds index 0 in a *canonical* row, so
@@ -24,11 +24,11 @@ from surrogate_nas.space.spec import (
     StageSpec,
 )
 
-MOST_SETTINGS = 500_000
-"""Largest number of settings of all genes for which a space is enumerated."""
+MOST_COMBINATIONS = 500_000
+"""Largest number of combinations of choices for which a space is enumerated."""
 Value = int | str | bool
 Key = tuple[str | int, ...]
-"""Name of a gene: ("stage", 0, "width") is the first stage's width. Stages, exits, blocks count from 0."""
+"""Name of a gene: ("stage", 0, "width") is the first stage's width. Stages, exits and blocks are counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Gene:
     group: int
     """Genes of one group (the stem, a stage, an exit with its branch) cross over together."""
     needs: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Genes it depends on, each with the indices of its values under which this gene applies; all must hold."""
+    """Genes that it depends on, each with the indices of the values under which it applies; all must hold."""
     of_each: bool = False
     """Whether each block or module has its own gene."""
 
@@ -57,7 +57,7 @@ def name_of(key: Key) -> str:
 
 @dataclass(frozen=True)
 class Genes:
-    """The genes of a spec, in order; a gene stands after those it depends on.
+    """Genes of a space, in order; each comes after those that it depends on.
 
     >>> from surrogate_nas.space.spec import preset
     >>> genes = Genes(preset("tiny"))
@@ -69,7 +69,7 @@ class Genes:
 
     @cached_property
     def all(self) -> tuple[Gene, ...]:
-        """Every gene."""
+        """All genes, in order."""
         return _genes_of(self.spec)
 
     def __len__(self) -> int:
@@ -93,12 +93,13 @@ class Genes:
 
     @cached_property
     def exits(self) -> dict[int, int]:
-        """For each position that may have an early exit, the gene that says whether it has one."""
+        """Index of the gene that decides on an early exit, for each position that may have one."""
         return {e: self.at["exit", e] for e in self.spec.exit_places}
 
     @cached_property
     def encoded(self) -> tuple[int, ...]:
-        """Indices of the d genes that the vector encoding has a coordinate for: those with a real choice."""
+        """Indices of the d genes with a coordinate in the vector encoding: those with more than one value that can
+        apply."""
         return tuple(g for g, gene in enumerate(self) if len(gene.values) > 1 and self._can_apply(g))
 
     @property
@@ -111,7 +112,7 @@ class Genes:
         return all(allowed and self._can_apply(parent) for parent, allowed in self[g].needs)
 
     def active(self, indices: Ints) -> Bools:
-        """(n, G): which genes apply."""
+        """(n, G) whether each gene applies."""
         active = np.ones(indices.shape, dtype=bool, order="F")
         for g, gene in enumerate(self):
             for parent, allowed in gene.needs:
@@ -120,7 +121,7 @@ class Genes:
         return active
 
     def canonical(self, indices: Ints) -> Ints:
-        """(n, G) with index 0 in every gene that does not apply."""
+        """(n, G) rows with index 0 for every gene that does not apply."""
         return np.where(self.active(indices), indices, 0)
 
     def valid(self, indices: Ints) -> Bools:
@@ -130,7 +131,7 @@ class Genes:
         return np.asarray(indices[:, list(self.exits.values())].sum(axis=1) >= self.spec.exits.at_least)
 
     def present(self, indices: Ints) -> Bools:
-        """(n, E): which exits exist; the last always does."""
+        """(n, E) which exits exist; the last always does."""
         present = np.zeros((len(indices), self.spec.positions), dtype=bool)
         present[:, -1] = True
         for e, g in self.exits.items():
@@ -139,9 +140,9 @@ class Genes:
 
     @cached_property
     def everything(self) -> Ints | None:
-        """(size, G) every canonical row; `None` where the genes have too many settings to enumerate."""
+        """(size, G) every canonical row; `None` for a space that is too large to enumerate."""
         counts = self.counts.tolist()
-        if math.prod(counts) > MOST_SETTINGS:
+        if math.prod(counts) > MOST_COMBINATIONS:
             return None
         rows = np.stack(np.unravel_index(np.arange(math.prod(counts)), counts), axis=1).astype(np.int64)
         rows = np.unique(self.canonical(rows), axis=0)
@@ -159,7 +160,7 @@ class Genes:
 
     @cached_property
     def _independent_groups(self) -> list[list[int]]:
-        """Groups of genes that depend on each other, directly or not."""
+        """Groups of genes that depend on each other, directly or through other genes."""
         of = list(range(len(self)))
         for g, gene in enumerate(self):
             for parent, _ in gene.needs:
@@ -168,34 +169,34 @@ class Genes:
         return [[g for g, root in enumerate(of) if root == r] for r in sorted(set(of))]
 
     def _count(self, group: Sequence[int], fixed: Mapping[int, int] | None = None) -> int:
-        """Distinct canonical settings of a group of genes."""
+        """Number of distinct canonical combinations of choices in a group of genes."""
 
-        def below(place: int, settings: dict[int, int]) -> int:
+        def completions(place: int, chosen: dict[int, int]) -> int:
             if place == len(group):
                 return 1
             g = group[place]
-            if not all(settings[parent] in allowed for parent, allowed in self[g].needs):
-                return below(place + 1, {**settings, g: -1})
+            if not all(chosen[parent] in allowed for parent, allowed in self[g].needs):
+                return completions(place + 1, {**chosen, g: -1})
             if not any(g == parent for h in group for parent, _ in self[h].needs):  # no gene depends on it
-                return len(self[g].values) * below(place + 1, {**settings, g: 0})
+                return len(self[g].values) * completions(place + 1, {**chosen, g: 0})
             values = [fixed[g]] if fixed and g in fixed else range(len(self[g].values))
-            return sum(below(place + 1, {**settings, g: v}) for v in values)
+            return sum(completions(place + 1, {**chosen, g: v}) for v in values)
 
-        return below(0, {})
+        return completions(0, {})
 
     def _count_exits(self) -> int:
-        """Settings of all exits together, with at least the required number of exits."""
-        with_exits = [1]  # entry k: settings with k exits
+        """Number of combinations of choices of all exits, with at least the required number of exits."""
+        with_exits = [1]  # entry k: number of combinations with k exits
         for g in self.exits.values():
             group = next(group for group in self._independent_groups if g in group)
-            there = self._count(group, {g: 1}) if len(group) > 1 else 1
+            branches = self._count(group, {g: 1}) if len(group) > 1 else 1
             longer = [*with_exits, 0]
-            with_exits = [a + there * b for a, b in zip(longer, [0, *with_exits], strict=True)]
+            with_exits = [a + branches * b for a, b in zip(longer, [0, *with_exits], strict=True)]
         return sum(with_exits[self.spec.exits.at_least :])
 
 
 def _genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
-    """The genes of a space; a gene stands after those it depends on."""
+    """Genes of a space; each comes after those that it depends on."""
     genes: list[Gene] = []
 
     def add(key: Key, values: tuple[Value, ...], group: int, *needs: tuple[int, tuple[int, ...]]) -> int:
@@ -213,8 +214,8 @@ def _genes_of(spec: SpaceSpec) -> tuple[Gene, ...]:
             _add_stage(spec.stages[s], s, group, add)
         if s in spec.exit_places:
             group += 1
-            there = add(("exit", s), (0, 1), group)
-            _add_branch(spec.branch, s, group, (there, (1,)), add)
+            presence = add(("exit", s), (0, 1), group)
+            _add_branch(spec.branch, s, group, (presence, (1,)), add)
     if len(spec.resolution) > 1:
         add(("resolution",), spec.resolution, group + 1)
     if len(spec.bits) > 1:

@@ -1,8 +1,8 @@
 """Codecs of the genomes of published systems: integer strings, as their authors' programs write them.
 
-A genome is an architecture, and where thresholds are among its genes an operating point. Genes of blocks and branches
-that do not exist are padding: any value means the same, and 0 is written, so (architecture, operating point) → genome
-→ (architecture, operating point) loses nothing.
+A genome stands for an architecture and, if its genes include thresholds, for an operating point. Genes of blocks and
+branches that do not exist are padding: decoding ignores them, and encoding writes 0, so that (architecture, operating
+point) → genome → (architecture, operating point) is the identity.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 
 BLOCKS = 4
-"""Places for blocks in each stage."""
+"""Largest number of blocks in a stage."""
 STAGE_GENES = 1 + 2 * BLOCKS  # depth, kernels, expansions
 OFF = 1.0
 THRESHOLDS = (0.1, 0.2, OFF)
-"""Of EDANAS and AEBNAS; a threshold of 1 means that there is no exit."""
+"""Thresholds of EDANAS and AEBNAS; a threshold of 1 means that there is no exit."""
 MODULE_GENES = (((8, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)), ((0, 8, 10), (3, 3, 5), (1, 1, 2), (1, 1, 2)))
-"""Of AEBNAS's two modules: side (0 for no module), kernel, channel multiplier, factor of the max pooling. A repeated
-value is drawn more often; it is not another choice, and its first index is written."""
+"""Values of the genes of AEBNAS's two modules: side (0 for no module), kernel, channel multiplier, factor of the max
+pooling. A repeated value is only drawn more often; encoding writes its first index."""
 
 
 @dataclass(frozen=True)
 class Genome:
-    """The codec of one system.
+    """Codec of one published system.
 
     >>> edanas = genome("edanas")
     >>> architecture, point = edanas.decode([0] * 45 + [2, 0, 1, 2])
@@ -41,18 +41,18 @@ class Genome:
 
     name: str
     thresholds: bool
-    """Whether its exit genes are thresholds; otherwise they are flags of which exits exist."""
+    """Whether its genes of exits are thresholds; otherwise they are flags that say which exits exist."""
     modules: bool
-    """Whether it has genes for the branches."""
+    """Whether it has genes for the modules of branches."""
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The space of its architectures."""
+        """Search space of its architectures."""
         return SearchSpace(preset(self.name))
 
     @cached_property
     def choices(self) -> tuple[tuple[int, ...] | tuple[float, ...], ...]:
-        """The values of every gene, in the order of the genome."""
+        """Values of every gene, in the order of the genome."""
         spec, early = self.space.spec, self.space.positions - 1
         genes: list[tuple[int, ...] | tuple[float, ...]] = []
         for stage in spec.stages:
@@ -62,7 +62,7 @@ class Genome:
         return (*genes, spec.resolution) if spec.resolution else tuple(genes)
 
     def decode(self, genes: Sequence[int]) -> tuple[Architecture, OperatingPoint | None]:
-        """The architecture and operating point of a genome; without threshold genes there is no operating point.
+        """Architecture and operating point of a genome; without threshold genes, `None` for the operating point.
 
         Raises:
             InputError: for a wrong number of genes, one out of range, or fewer exits than required.
@@ -71,7 +71,7 @@ class Genome:
             raise InputError(f"a genome of {self.name} has {len(self.choices)} genes, got {len(genes)}")
         for place, (gene, values) in enumerate(zip(genes, self.choices, strict=True), 1):
             if not 0 <= gene < len(values):
-                raise InputError(f"gene {place} of {self.name} is one of 0 to {len(values) - 1}, got {gene}")
+                raise InputError(f"gene {place} of {self.name} must be from 0 to {len(values) - 1}, got {gene}")
         alleles = [values[gene] for gene, values in zip(genes, self.choices, strict=True)]
         early, start = self.space.positions - 1, STAGE_GENES * self.space.positions
         exits, rest = alleles[start : start + early], alleles[start + early :]
@@ -91,10 +91,10 @@ class Genome:
         return architecture, OperatingPoint(point, self.space.spec.policy)
 
     def encode(self, architecture: Architecture, operating_point: OperatingPoint | None = None) -> tuple[int, ...]:
-        """The genome of an architecture of the space, and of an operating point if it has threshold genes.
+        """Genome of an architecture of the space, and of an operating point if the genome has threshold genes.
 
         Raises:
-            InputError: for an architecture outside the space, or thresholds that are no genes.
+            InputError: for an architecture outside the space, or thresholds that the genome cannot express.
         """
         self.space.indices([architecture])
         alleles: list[float] = []
@@ -128,7 +128,7 @@ class Genome:
 
     @cached_property
     def _typical(self) -> Architecture:
-        """An architecture with every exit, for the parts that all share."""
+        """An architecture with every exit, for the parts that all architectures share."""
         return self.space.decode(np.ones((1, self.space.dimension)))[0]
 
     def _stage(self, s: int, genes: Sequence[int]) -> Stage:
@@ -174,10 +174,10 @@ GENOMES = {
 
 
 def genome(name: str) -> Genome:
-    """The codec of a published system.
+    """Codec of a published system.
 
     Raises:
-        InputError: naming the published systems.
+        InputError: for any other name; the message lists the published systems.
     """
     if name not in GENOMES:
         raise InputError(f"space {name!r} has no published genome; allowed: {', '.join(GENOMES)}")

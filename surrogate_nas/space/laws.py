@@ -1,4 +1,4 @@
-"""Laws of every search space, tested on random architectures of one."""
+"""Laws that every search space keeps, tested on random architectures of a space."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +22,18 @@ GROWS = ("depth", "width", "kernel", "expansion")
 
 @dataclass(frozen=True, slots=True)
 class LawResult:
-    """The result of testing a law."""
+    """Result of testing a law."""
 
     law: str
+    """The law in words."""
     cases: int
-    """Number of cases."""
+    """Number of cases that were tested."""
     counterexample: str | None = None
+    """Architectures in the first case that violates the law; `None` if there is none."""
 
     @property
     def holds(self) -> bool:
-        """Whether it holds in all cases."""
+        """Whether the law holds in all cases."""
         return self.counterexample is None
 
 
@@ -46,15 +48,15 @@ class _Cases:
 
     @property
     def genes(self) -> Genes:
-        """The genes of the space."""
+        """Genes of the space."""
         return self.space.genes
 
     def names(self, rows: Ints) -> str:
-        """The architectures as text."""
+        """Text of the architectures."""
         return " and ".join(str(a) for a in self.space.architectures(rows))
 
     def first(self, law: str, rows: Ints, holds: Bools, others: Ints | None = None) -> LawResult:
-        """The result, with the first of the (n, G) rows for which it does not hold."""
+        """Result of a law, with the first of the (n, G) rows for which it does not hold."""
         if holds.all():
             return LawResult(law, len(rows))
         bad = int(np.flatnonzero(~holds)[0])
@@ -62,12 +64,12 @@ class _Cases:
         return LawResult(law, len(rows), self.names(pair))
 
     def cost(self, rows: Ints) -> Cost:
-        """The costs with every branch charged."""
+        """Costs of rows, with every branch charged."""
         return cost_of_indices(self.space, rows, self.costing)
 
 
 def check_laws(space: SearchSpace, costing: Costing, rng: Generator, n: int = 200) -> list[LawResult]:
-    """Test every law on n random architectures; laws over all neighbours on a few of them.
+    """Test every law on n random architectures, and slow laws on the first few of them.
 
     Args:
         space: the space to test.
@@ -90,11 +92,11 @@ def _texts(c: _Cases) -> LawResult:
     architectures = c.space.architectures(c.rows)
     same = [Architecture.parse(str(a)) == a for a in architectures]
     rows = (c.space.indices(architectures) == c.rows).all(axis=1)
-    return c.first("the text form gives the architecture back", c.rows, np.array(same) & rows)
+    return c.first("parsing the text form returns the architecture", c.rows, np.array(same) & rows)
 
 
 def _equality(c: _Cases) -> LawResult:
-    """Pairs that differ in one gene, whether or not it applies, and random pairs."""
+    """Test pairs that differ in one gene, whether or not it applies, and random pairs."""
     mutants = c.rows.copy()
     gene = c.rng.integers(len(c.genes), size=len(mutants))
     for row, g in zip(mutants, gene, strict=True):
@@ -104,7 +106,7 @@ def _equality(c: _Cases) -> LawResult:
     rows = np.concatenate([c.rows, c.rows])
     equal = np.array([a == b for a, b in zip(c.space.architectures(rows), c.space.architectures(others), strict=True)])
     same_encoding = (c.space.encode_indices(rows) == c.space.encode_indices(c.genes.canonical(others))).all(axis=1)
-    return c.first("equal networks are equal architectures", rows, equal == same_encoding, others)
+    return c.first("architectures are equal exactly if their encodings are", rows, equal == same_encoding, others)
 
 
 def _neighbours(c: _Cases) -> LawResult:
@@ -122,7 +124,7 @@ def _neighbours(c: _Cases) -> LawResult:
 
 
 def _symmetry(c: _Cases) -> LawResult:
-    law = "being neighbours is mutual"
+    law = "the relation between neighbours is symmetric"
     for row in c.rows[:FEW]:
         neighbours = moves.neighbors(c.genes, row)
         neighbour = neighbours[c.rng.integers(len(neighbours))] if len(neighbours) else None
@@ -132,8 +134,8 @@ def _symmetry(c: _Cases) -> LawResult:
 
 
 def _reach(c: _Cases) -> LawResult:
-    """Except that an exit cannot be removed where their number is the least allowed."""
-    law = "an architecture and its neighbours have every value of every gene that applies"
+    """Test that neighbours reach every value, except that no exit is removed where their number is the smallest."""
+    law = "an architecture and its neighbours include every value of every gene that applies"
     for row in c.rows[:FEW]:
         around = np.concatenate([row[None], moves.neighbors(c.genes, row)])
         applies, last = c.genes.active(around), set(c.genes.exits.values())
@@ -154,11 +156,11 @@ def _crossover(c: _Cases) -> LawResult:
         of = groups == group
         from_left, from_right = ((children[:, of] == parent[:, of]).all(axis=1) for parent in (left, right))
         whole &= from_left | from_right
-    return c.first("exits and branches move together", children, whole & c.genes.valid(children))
+    return c.first("crossover takes an exit and its branch from one parent", children, whole & c.genes.valid(children))
 
 
 def _growth(c: _Cases) -> LawResult:
-    law = "the backbone's MACs never fall when a depth, width, kernel or expansion grows"
+    law = "the backbone's MACs never decrease when a depth, width, kernel or expansion increases"
     cases = 0
     for g, gene in enumerate(c.genes):
         if gene.key[0] != "stage" or gene.key[2] not in GROWS or len(gene.values) == 1:
@@ -175,19 +177,19 @@ def _growth(c: _Cases) -> LawResult:
 
 def _order(c: _Cases) -> LawResult:
     rises = np.asarray((np.diff(c.cost(c.rows).macs(), axis=1) > 0).all(axis=1))
-    return c.first("leaving later costs more, with every branch charged", c.rows, rises)
+    return c.first("leaving at a later position costs more, with every branch charged", c.rows, rises)
 
 
 def _accounting(c: _Cases) -> LawResult:
     own = cost_of_indices(c.space, c.rows, costing_for(c.space, c.costing.shape, "own"))
     holds = np.asarray((c.cost(c.rows).macs() >= own.macs()).all(axis=1))
-    return c.first("charging every branch costs no less than one's own", c.rows, holds)
+    return c.first("charging every branch costs at least as much as charging a sample's own", c.rows, holds)
 
 
 def _off(c: _Cases) -> LawResult:
     cost, on = c.cost(c.rows), c.rng.random((len(c.rows), c.space.positions - 1)) < 0.5
     cheaper = (cost.macs(on) <= cost.macs()).all(axis=1) & (cost.memory(on) <= cost.memory())
-    return c.first("an exit that is off never costs anything", c.rows, cheaper)
+    return c.first("switching exits off increases neither MACs nor memory", c.rows, cheaper)
 
 
 def _single(c: _Cases) -> LawResult:
@@ -196,13 +198,13 @@ def _single(c: _Cases) -> LawResult:
     one = Cost.concatenate(apart)
     names = ("backbone", "branch", "parameters", "weight_bytes", "backbone_memory", "branch_memory")
     same = [(getattr(one, n) == getattr(together, n)).reshape(len(rows), -1).all(axis=1) for n in names]
-    return c.first("costs of many are the costs of each", rows, np.all(same, axis=0))
+    return c.first("costs of many architectures at once equal those of each by itself", rows, np.all(same, axis=0))
 
 
 def _sizes(c: _Cases) -> LawResult:
     cost = c.cost(c.rows)
     positive = (cost.parameters > 0) & (cost.weight_bytes > 0) & (cost.memory() > 0) & (cost.backbone > 0).all(axis=1)
-    return c.first("every network has parameters, bytes and MACs", c.rows, positive)
+    return c.first("parameters, bytes and MACs of every network are positive", c.rows, positive)
 
 
 LAWS: tuple[Callable[[_Cases], LawResult], ...] = (

@@ -1,6 +1,6 @@
 """Moves in a space: sampling, mutation, crossover and neighbours, as functions of its genes and rows of choice indices.
 
-The order of the draws is fixed: a study of the same seed proposes the same architectures.
+The order of random draws is fixed, so that a study with the same seed proposes the same architectures.
 """
 
 import math
@@ -13,7 +13,7 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.genes import Genes
 
 RARE = 1 / 64
-"""Share of draws with enough early exits below which these are not waited for, but drawn by themselves."""
+"""Share of draws with enough early exits below which sets of exits are drawn directly, instead of by rejection."""
 
 
 def sample(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
@@ -33,7 +33,7 @@ def _share_with_enough_exits(genes: Genes) -> float:
 
 
 def _draw_enough_exits(genes: Genes, n: int, rng: np.random.Generator) -> Bools:
-    """(n, places) which early exits there are, uniform over the subsets that are large enough."""
+    """(n, places) which early exits exist, uniform over the subsets that are large enough."""
     places, least = len(genes.exits), genes.spec.exits.at_least
     weights = np.array([math.comb(places, k) for k in range(least, places + 1)], dtype=np.float64)
     counts = rng.choice(np.arange(least, places + 1), size=n, p=weights / weights.sum())
@@ -41,15 +41,15 @@ def _draw_enough_exits(genes: Genes, n: int, rng: np.random.Generator) -> Bools:
 
 
 def _draw(genes: Genes, n: int, rng: np.random.Generator) -> Ints:
-    """(n, G) uniform values of every gene, also where one does not apply."""
+    """(n, G) uniform choice indices of every gene, whether or not it applies."""
     return np.stack([rng.integers(len(gene.values), size=n) for gene in genes], axis=1)
 
 
 def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> Iterator[Ints]:
-    """n distinct canonical rows in parts of at most `draw`; up to `draw` rows are the same for any larger `draw`.
+    """n distinct canonical rows in parts of at most `draw`; for n ≤ `draw` they do not depend on `draw`.
 
     Rows drawn before are recognised by 64-bit fingerprints: sums modulo 2⁶⁴ with random weights. Two of a million
-    rows share one with a probability below 10⁻⁶, and then the later row is left out.
+    rows have the same fingerprint with a probability below 10⁻⁶; then the later row is left out.
 
     Raises:
         InputError: if the space has fewer.
@@ -68,9 +68,9 @@ def distinct(genes: Genes, n: int, rng: np.random.Generator, *, draw: int) -> It
 
 
 def mutate(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float = 0.1) -> Ints:
-    """(n, G): each gene redrawn with probability `rate`, and one gene that applies always changed.
+    """(n, G) mutants: each gene is redrawn with probability `rate`, and one gene that applies is always changed.
 
-    Genes that come to apply by a change are drawn uniformly. A row in which nothing can change stays as it is.
+    Genes that newly apply after a change are drawn uniformly. A row in which nothing can change stays as it is.
     """
     mutants = _mutate_once(genes, rows, rng, rate)
     fixed = ~_changeable(genes, rows)[:, ~_required(genes)].any(axis=1)
@@ -90,21 +90,21 @@ def _mutate_once(genes: Genes, rows: Ints, rng: np.random.Generator, rate: float
 
 
 def _changeable(genes: Genes, rows: Ints) -> Bools:
-    """(n, G): which genes apply and have another value."""
+    """(n, G) whether each gene applies and has another value."""
     return genes.active(rows) & np.isin(np.arange(len(genes)), genes.encoded)
 
 
 def _required(genes: Genes) -> Bools:
-    """(G,) which genes are those of exits that every network has."""
+    """(G,) whether each gene is that of an exit that every network has."""
     required = len(genes.exits) == genes.spec.exits.at_least
     return np.isin(np.arange(len(genes)), list(genes.exits.values())) & required
 
 
 def step(genes: Genes, rows: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    """One gene of each row changed, and the Metropolis–Hastings ratio under which uniform choices stay uniform.
+    """Change one gene of each row; return (n, G) rows and (n,) Metropolis–Hastings ratios for a uniform distribution.
 
-    Genes that come to apply are drawn uniformly, so only the numbers of genes to choose from differ: (n,) of the row
-    over that of the changed one. Changed rows need not be valid.
+    Genes that newly apply are drawn uniformly, so the ratio is the number of genes that could be changed in the row,
+    over that number in the changed row. Changed rows need not be valid.
     """
     mutants = _mutate_once(genes, rows, rng, 0.0)
     before, after = (_changeable(genes, of).sum(axis=1) for of in (rows, mutants))
@@ -112,9 +112,9 @@ def step(genes: Genes, rows: Ints, rng: np.random.Generator) -> tuple[Ints, Floa
 
 
 def crossover(genes: Genes, left: Ints, right: Ints, rng: np.random.Generator) -> Ints:
-    """(n, G): each group of genes from either parent, so that an exit and its branch move together.
+    """(n, G) children: each group of genes from either parent, so that an exit and its branch stay together.
 
-    A child that would have too few early exits has all of its left parent's.
+    A child that would have too few early exits gets all exits of its left parent.
     """
     groups = np.array([gene.group for gene in genes])
     from_left = rng.random((len(left), groups.max() + 1)) < 0.5
@@ -126,9 +126,9 @@ def crossover(genes: Genes, left: Ints, right: Ints, rng: np.random.Generator) -
 
 
 def neighbors(genes: Genes, row: Ints) -> Ints:
-    """(k, G): every row that differs from this (G,) row in one gene; genes that come to apply by it are free.
+    """(k, G) neighbours: every row that differs from this (G,) row in one gene; genes that newly apply take any value.
 
-    The relation is symmetric, and never holds between a row and itself.
+    The relation is symmetric, and no row is its own neighbour.
     """
     parts = []
     for g in np.flatnonzero(_changeable(genes, row[None])[0]):
@@ -143,8 +143,8 @@ def neighbors(genes: Genes, row: Ints) -> Ints:
 
 
 def together(genes: Genes, row: Ints, others: Ints) -> Ints:
-    """(≤ k, G) rows that differ from this (G,) row as the first 1, 2, …, k of the (k, G) others do; where several of
-    these change one gene, as the first of them."""
+    """(≤ k, G) rows that combine the differences from this (G,) row of the first 1, 2, …, k of (k, G) other rows; if
+    several change one gene, the first of them counts."""
     rows, changed = [row], np.zeros(len(row), dtype=bool)
     for other in others:
         differs = other != row
@@ -155,7 +155,7 @@ def together(genes: Genes, row: Ints, others: Ints) -> Ints:
 
 
 def _complete(genes: Genes, rows: Ints, was: Bools) -> Ints:
-    """Each row with every setting of the genes that newly apply to it; other genes stay."""
+    """Copies of each row with every combination of the genes that newly apply to it; other genes stay."""
     active = np.ones(rows.shape, dtype=bool)
     for g, gene in enumerate(genes):
         for parent, allowed in gene.needs:

@@ -25,7 +25,7 @@ from surrogate_nas.space.spec import (
 )
 
 Choice = Callable[..., Any]
-"""`choice(*key)`: the value of a key, by a row of choice indices or fixed by the space; `None` if neither has one."""
+"""Function `choice(*key)`: value of a key, from a row of choice indices or fixed by the space, else `None`."""
 
 
 def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Key, Value | None]:
@@ -47,7 +47,9 @@ def stage_values(s: int, stage: Stage | Segment, at: Collection[Key]) -> dict[Ke
     }
     for name, each in (("kernel", stage.kernel), ("expansion", stage.expansion if inverted else ())):
         if ("stage", s, name, 1) not in at and len(set(each)) > 1:
-            raise InputError(f"stage {s + 1} has blocks of {name} {', '.join(map(str, each))}; here they are all alike")
+            raise InputError(
+                f"stage {s + 1} has blocks of {name} {', '.join(map(str, each))}; in this space they must be equal"
+            )
         distinct = each if ("stage", s, name, 1) in at else each[:1]
         values |= {("stage", s, name, i): value for i, value in enumerate(distinct)}
     return values
@@ -75,7 +77,7 @@ def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Val
             return values | {("exit", e, "channels"): ".".join(map(str, branch.channels))}
         case ResizeBranch() if isinstance(spec.branch, ResizeBranchSpec):
             if len(branch.modules) > len(spec.branch.modules):
-                raise InputError(f"exit {e + 1} has up to {len(spec.branch.modules)} modules, got {branch}")
+                raise InputError(f"exit {e + 1} has at most {len(spec.branch.modules)} modules, got {branch}")
             for i in range(len(spec.branch.modules)):
                 module = branch.modules[i] if i < len(branch.modules) else None
                 values["exit", e, "side", i] = module.side if module else (0 if i <= len(branch.modules) else None)
@@ -86,7 +88,7 @@ def exit_values(e: int, branch: Branch | None, spec: SpaceSpec) -> dict[Key, Val
 
 
 def make_branch(spec: AnyBranchSpec, e: int, choice: Choice) -> Branch:
-    """The branch after stage e."""
+    """Build the branch after stage e, counted from 0."""
     match spec:
         case ConvBranchSpec():
             return ConvBranch(*(choice("exit", e, name) for name in ("depth", "layer", "channels", "pool")))
@@ -105,12 +107,12 @@ def make_branch(spec: AnyBranchSpec, e: int, choice: Choice) -> Branch:
 
 
 def make_stem(choice: Choice) -> Stem:
-    """The stem."""
+    """Build the stem."""
     return Stem(*(choice("stem", name) for name in ("width", "stride", "block", "activation")))
 
 
 def make_stage(s: int, spec: StageSpec, choice: Choice) -> Stage:
-    """Stage s, counted from 0."""
+    """Build stage s, counted from 0."""
     depth = choice("stage", s, "depth")
     places = range(depth) if spec.per_block else [0] * depth
     kernel, expansion = (tuple(choice("stage", s, name, i) for i in places) for name in ("kernel", "expansion"))

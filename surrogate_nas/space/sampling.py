@@ -1,7 +1,7 @@
 """Sampling of architectures within exact limits: uniform, stratified by cost, or space-filling.
 
-Uniform over choices is not uniform over cost: most of a space's networks cost about the same. Limits may leave one
-network in a million, which plain rejection would not find in time.
+Uniform over choices is not uniform over cost: most networks of a space cost about the same. Limits may leave one
+network in a million, too few for plain rejection.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ SamplingName = Literal["uniform", "stratified", "space-filling"]
 BATCH = 4096
 BATCHES, QUICK_BATCHES = 50, 4
 POOL = 2048
-"""Networks from which a design is selected, independent of how many are requested."""
+"""Number of networks from which a sample is selected, independent of how many are requested."""
 STRATA = 16
 CLIMBS, CLIMBERS, STEPS_OF_CLIMBERS = 40, 32, 8
 POPULATION = 1024
@@ -53,10 +53,10 @@ def sample_within(
         rng: random generator.
         taken: rows that must not be drawn.
         kind: `uniform` over choices; `stratified`, evenly over the logarithm of the MACs to the last exit;
-            `space-filling`, each as far from those before as can be.
+            `space-filling`, each as far as possible from those before it.
 
     Raises:
-        InputError: if fewer are found within these limits; the message has the smallest costs found.
+        InputError: if fewer are found within these limits; the message has the smallest costs that were found.
     """
     if n == 0:
         return []
@@ -74,7 +74,7 @@ def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits,
     """Up to `most` distinct rows within the exact limits, evenly over the logarithm of the MACs to the last exit.
 
     Raises:
-        InputError: if none is found; the message has the limits and the smallest costs found.
+        InputError: if none is found; the message has the limits and the smallest costs that were found.
     """
     draws = _Draws(space, costing, limits, rng, set())
     return _stratify(draws, draws.take(POOL, least=1, patient=space.size > BATCH))[:most]
@@ -83,9 +83,9 @@ def spread_rows(space: SearchSpace, most: int, costing: Costing, limits: Limits,
 def some_rows(
     space: SearchSpace, most: int, costing: Costing, limits: Limits, rng: np.random.Generator, taken: set[bytes]
 ) -> Ints:
-    """Up to `most` distinct rows within the exact limits and not taken, uniform over choices; perhaps none.
+    """Up to `most` distinct rows within the exact limits and not in `taken`, uniform over choices; possibly none.
 
-    In a small space all remaining rows are found.
+    In a space that is small enough to enumerate, no remaining row is missed.
     """
     if space.genes.everything is not None:
         return rng.permutation(untaken(space, space.genes.everything, costing, limits, taken).indices)[:most]
@@ -104,7 +104,7 @@ class _Draws:
         self.space, self.costing, self.limits, self.rng, self.taken = space, costing, limits, rng, taken
 
     def take(self, n: int, least: int | None = None, *, patient: bool = True) -> Ints:
-        """(n, G) rows; at least `least` if there are no more, or if not `patient` and they are rare."""
+        """(n, G) rows; fewer, but at least `least`, if there are no more, or if they are rare and not `patient`."""
         rows: list[Ints] = []
         least = n if least is None else least
         for count, batch in enumerate(self._batches(), 1):
@@ -124,7 +124,7 @@ class _Draws:
         return np.stack(rows)
 
     def new(self, rows: Ints, most: int) -> list[Ints]:
-        """Up to `most` of the rows that keep the limits and are not taken; they are taken from then on."""
+        """Up to `most` of the rows that keep the limits and are not taken; these are marked as taken."""
         new_rows = untaken(self.space, rows, self.costing, self.limits, self.taken).indices[:most]
         self.taken |= {row.tobytes() for row in new_rows}
         return list(new_rows)
@@ -156,7 +156,7 @@ class _Draws:
             yield rows[excess <= 0]
 
     def _metropolis(self, rows: Ints, excess: Floats, level: float) -> tuple[Ints, Floats]:
-        """Resample as many rows from those within the level, and take some Metropolis steps that stay in it."""
+        """Resample as many rows from those within the level, and take Metropolis steps that stay within it."""
         within = np.flatnonzero(excess <= level)
         if len(within) == 0:
             return rows, excess
@@ -180,12 +180,12 @@ class _Draws:
         cost = Candidates.of_indices(self.space, self.climb(-1.0, within_limits=False), self.costing).cost
         alone = np.where(cost.branch > 0, cost.backbone + cost.branch, cost.backbone)
         return (
-            f"{alone.min():,} MACs at an exit, {cost.backbone[:, -1].min():,} to the end, "
+            f"{alone.min():,} MACs to an exit, {cost.backbone[:, -1].min():,} to the last exit, "
             f"{cost.parameters.min():,} parameters"
         )
 
     def climb(self, sign: float, *, within_limits: bool, start: Ints | None = None) -> Ints:
-        """All rows visited on the way to the dearest networks (sign 1) or the cheapest (−1)."""
+        """All rows visited on the way to the most expensive networks (sign 1) or the cheapest (−1)."""
         rows = moves.sample(self.space.genes, POPULATION, self.rng) if start is None else start
         visited = [rows]
         for _ in range(CLIMBS):
@@ -204,7 +204,7 @@ class _Draws:
 
 
 def _stratify(draws: _Draws, pool: Ints) -> Ints:
-    """The pool and rows towards both ends of the cost, in an order that visits the strata evenly."""
+    """Order the pool, with further rows towards both ends of the cost, such that it visits the strata evenly."""
     ends = [draws.climb(sign, within_limits=True, start=pool) for sign in (-1.0, 1.0)]
     more = (np.array(draws.new(end, len(end)), dtype=np.int64).reshape(-1, pool.shape[1]) for end in ends)
     rows = np.concatenate([pool, *more])
@@ -221,7 +221,8 @@ def _stratify(draws: _Draws, pool: Ints) -> Ints:
 
 
 def _fill_space(draws: _Draws, pool: Ints) -> Ints:
-    """The pool, each row the farthest from those before it (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5)."""
+    """Order the pool such that each row is the farthest from those before it (Gonzalez 1985, doi
+    10.1016/0304-3975(85)90224-5)."""
     X = draws.space.encode_indices(pool)
     X = np.concatenate([X, draws.space.genes.active(pool)[:, list(draws.space.genes.encoded)]], axis=1)
     order = [0]

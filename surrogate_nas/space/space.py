@@ -1,4 +1,4 @@
-"""The search space: conversion of architectures to and from choice indices, vectors and text."""
+"""Search space: conversion of architectures to and from choice indices, vectors and text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from surrogate_nas.space.parts import Choice, exit_values, make_branch, make_sta
 from surrogate_nas.space.spec import SpaceSpec
 
 LONGEST_ENCODING = 4000
-"""Most characters of an encoding; those of the presets have a few hundred."""
+"""Largest number of characters of an encoding; those of the presets have a few hundred."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Architectures that a `SpaceSpec` allows.
+    """Set of the architectures that a `SpaceSpec` allows.
 
     >>> from surrogate_nas.space.spec import preset
     >>> space = SearchSpace(preset("tiny"))
@@ -34,7 +34,7 @@ class SearchSpace:
 
     @cached_property
     def genes(self) -> Genes:
-        """Every choice."""
+        """Genes: every choice of the space."""
         return Genes(self.spec)
 
     @property
@@ -66,7 +66,7 @@ class SearchSpace:
         """(n, G) choice indices.
 
         Raises:
-            InputError: naming the part that is not a choice of this space, and the choices.
+            InputError: for an architecture outside the space; the message names the part, and the choices for it.
         """
         return np.array([self._row(a) for a in architectures], dtype=np.int64).reshape(-1, len(self.genes))
 
@@ -77,13 +77,14 @@ class SearchSpace:
             )
         values = self._values(architecture)
         row = [self._index(gene, values.pop(gene.key, None)) for gene in self.genes]
-        for key, value in values.items():  # what the space fixes
+        for key, value in values.items():  # those that the space fixes
             allowed = self._fixed_values.get(key)
             if value is not None and value != allowed:
                 raise InputError(f"{name_of(key)} {value} is not one of {allowed} in space {self.spec.name!r}")
         if not self.genes.valid(np.array([row]))[0]:
             raise InputError(
-                f"space {self.spec.name!r} has at least {self.spec.exits.at_least} early exits, the encoding has fewer"
+                f"space {self.spec.name!r} requires at least {self.spec.exits.at_least} early exits, the encoding has "
+                "fewer"
             )
         return row
 
@@ -141,11 +142,11 @@ class SearchSpace:
         return Backbone(self.spec.backbone.factory, self.spec.backbone.frozen)
 
     def architectures(self, indices: Ints) -> list[Architecture]:
-        """The architectures of (n, G) choice indices."""
+        """Architectures of (n, G) choice indices."""
         return [self._architecture(row) for row in indices.tolist()]
 
     def choices(self, row: Sequence[int]) -> Choice:
-        """The values of keys for a row of choice indices: by genes, or fixed by the space."""
+        """Values of keys for a row of choice indices, from genes or fixed by the space."""
         values = self._fixed_values | {gene.key: gene.values[k] for gene, k in zip(self.genes, row, strict=True)}
         return lambda *key: values.get(key)
 
@@ -195,10 +196,10 @@ class SearchSpace:
         if X.ndim != 2 or X.shape[1] != self.dimension:
             raise InputError(f"space {self.spec.name!r} has encodings of shape (n, {self.dimension}), got {X.shape}")
         if not ((X >= 0) & (X <= 1)).all():
-            raise InputError(f"encodings lie in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
+            raise InputError(f"coordinates of encodings must be in [0, 1], got {X[~((X >= 0) & (X <= 1))][0]}")
 
     def nearest_indices(self, X: Floats) -> Ints:
-        """(n, G) index of the nearest choice of each gene, also where it does not apply; coordinates are trusted."""
+        """(n, G) index of the nearest choice of each gene, whether or not it applies; coordinates are not checked."""
         indices = np.zeros((len(X), len(self.genes)), dtype=np.int64, order="F")
         nearest = np.rint(X * self._spread)
         for column, g in enumerate(self.genes.encoded):
@@ -211,7 +212,7 @@ class SearchSpace:
         return (self.genes.counts[list(self.genes.encoded)] - 1).astype(np.float64)
 
     def _with_enough_exits(self, X: Floats, indices: Ints) -> Ints:
-        """Rows with too few early exits get those whose coordinates come nearest to being on."""
+        """Add early exits to rows with too few: those whose coordinates are closest to being on."""
         short = np.flatnonzero(~self.genes.valid(indices))
         if len(short) == 0:
             return indices
@@ -224,19 +225,19 @@ class SearchSpace:
         return indices
 
     def decode(self, X: Floats) -> list[Architecture]:
-        """Architectures nearest to (n, d) vectors; raises as `decode_indices`."""
+        """Architectures nearest to (n, d) vectors; raises like `decode_indices`."""
         return self.architectures(self.decode_indices(X))
 
     def parse(self, text: str) -> Architecture:
-        """An architecture from its text form, or from its vector as numbers between commas.
+        """Parse an architecture from its text form, or from its vector as numbers separated by commas.
 
         Raises:
-            InputError: for anything else, and for an architecture outside the space.
+            InputError: for any other text, and for an architecture outside the space.
         """
         return self.parse_with_row(text)[0]
 
     def parse_with_row(self, text: str) -> tuple[Architecture, list[int]]:
-        """The same with its G choice indices, which parsing finds anyway."""
+        """Parse an architecture, and return its G choice indices too, which parsing computes anyway."""
         if len(text) > LONGEST_ENCODING:
             raise InputError(f"an encoding has at most {LONGEST_ENCODING:,} characters, got {len(text):,}")
         if "/" in text:
@@ -245,6 +246,8 @@ class SearchSpace:
         try:
             vector = [float(word) for word in text.strip().strip("[]").split(",")]
         except ValueError:
-            raise InputError(f"encoding {text.strip()!r} is neither a text form nor numbers between commas") from None
+            raise InputError(
+                f"encoding {text.strip()!r} is neither a text form nor numbers separated by commas"
+            ) from None
         row = self.decode_indices(np.array([vector]))[0].tolist()
         return self._architecture(row), row

@@ -1,4 +1,4 @@
-"""A search space as data: the choices that a YAML file declares."""
+"""Specification of a search space: the choices that a YAML file declares."""
 
 import math
 from functools import cache
@@ -33,13 +33,13 @@ class _Choices(Spec):
                 if not values or list(values) != sorted(set(values)):
                     raise ValueError(f"{name} {list(values)} is not a list of distinct ascending numbers")
             elif isinstance(values, tuple) and (not values or len(set(values)) != len(values)):
-                raise ValueError(f"{name} is empty or names a choice twice")
+                raise ValueError(f"{name} is empty or has duplicate choices")
         return self
 
 
 def _require_odd(kernels: tuple[int, ...]) -> None:
     if even := [k for k in kernels if k % 2 == 0]:
-        raise ValueError(f"kernel {even[0]} is even; kernels are odd")
+        raise ValueError(f"kernel {even[0]} is even; kernels must be odd")
 
 
 class StemSpec(_Choices):
@@ -63,7 +63,7 @@ class StageSpec(_Choices):
     squeeze: tuple[bool, ...] = (False,)
     activation: tuple[Activation, ...] = ("relu",)
     per_block: bool = False
-    """Whether each block has its own kernel and expansion, instead of all blocks of the stage the same."""
+    """Whether each block has its own kernel and expansion; otherwise all blocks of the stage share them."""
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:
@@ -72,7 +72,7 @@ class StageSpec(_Choices):
 
 
 class ConvBranchSpec(_Choices):
-    """Choices of every early exit's branch; see `ConvBranch`."""
+    """Choices of every early exit's branch, a `ConvBranch`."""
 
     kind: Literal["conv"] = "conv"
     depth: tuple[Annotated[int, Field(ge=0)], ...]
@@ -82,7 +82,7 @@ class ConvBranchSpec(_Choices):
 
 
 class MobileBranchSpec(_Choices):
-    """See `MobileBranch`."""
+    """Choices of every early exit's branch, a `MobileBranch`."""
 
     kind: Literal["mobile"]
     expand: tuple[Positive, ...] = (6,)
@@ -90,14 +90,14 @@ class MobileBranchSpec(_Choices):
 
 
 class GatedBranchSpec(Spec):
-    """See `GatedBranch`; there is nothing to choose."""
+    """Branch of every early exit, a `GatedBranch`; it has no choices."""
 
     kind: Literal["gated"]
     channels: tuple[Positive, ...] = Field(min_length=1)
 
 
 class ResizeModuleSpec(_Choices):
-    """Choices of one module; a side of 0 leaves it and those after it out."""
+    """Choices of one module, a `ResizeModule`; a side of 0 leaves out this module and those after it."""
 
     side: tuple[Annotated[int, Field(ge=0)], ...]
     kernel: tuple[Positive, ...] = (3,)
@@ -105,18 +105,18 @@ class ResizeModuleSpec(_Choices):
     pool: tuple[Positive, ...] = (1,)
 
     @model_validator(mode="after")
-    def _something_is_left(self) -> Self:
+    def _feature_map_remains(self) -> Self:
         _require_odd(self.kernel)
         least = min((side for side in self.side if side), default=0)
         if least and ((least - max(self.kernel)) // 2 + 1) // max(self.pool) < 1:
             raise ValueError(
-                f"side {least} with kernel {max(self.kernel)} and pool {max(self.pool)} leaves a map below 1×1"
+                f"side {least} with kernel {max(self.kernel)} and pool {max(self.pool)} gives a feature map below 1×1"
             )
         return self
 
 
 class ResizeBranchSpec(Spec):
-    """See `ResizeBranch`."""
+    """Choices of every early exit's branch, a `ResizeBranch`."""
 
     kind: Literal["resize"]
     modules: tuple[ResizeModuleSpec, ...] = Field(min_length=1)
@@ -124,7 +124,7 @@ class ResizeBranchSpec(Spec):
     @model_validator(mode="after")
     def _the_first_module_exists(self) -> Self:
         if 0 in self.modules[0].side:
-            raise ValueError("the first of the modules may not be left out: its side is never 0")
+            raise ValueError("the first module cannot be left out: its side must not be 0")
         return self
 
 
@@ -134,37 +134,38 @@ AnyBranchSpec = Annotated[
 
 
 class ExitsSpec(_Choices):
-    """Where exits may stand."""
+    """Positions of early exits, and their least number."""
 
     at: tuple[Positive, ...] | None = None
     """Stages, counted from 1, that an exit may follow; by default all but the last."""
     at_least: Annotated[int, Field(ge=0)] = 0
-    """Early exits that every network has at least."""
+    """Least number of early exits in every network."""
 
 
 class SpaceSpec(Spec):
-    """Everything that defines a search space."""
+    """Specification of a search space."""
 
     name: str
     about: str = ""
+    """Description of the space in a few words."""
     image_sizes: tuple[Positive, Positive]
-    """Smallest and largest side, in pixels, that the space is meant for."""
+    """Smallest and largest side, in pixels, of images that the space is meant for."""
     resolution: tuple[Positive, ...] = ()
-    """Sides to which images are resized first; none leaves them as they are."""
+    """Sides in pixels to which images may be resized first; if empty, they are not resized."""
     bits: tuple[int, ...] = (FLOAT_BITS,)
     """Bit widths of weights and activations."""
     stem: StemSpec | None = None
     stages: tuple[StageSpec, ...] = ()
     backbone: BackboneSpec | None = None
-    """Instead of a stem and stages."""
+    """User's network on which exits are searched, instead of a stem and stages."""
     branch: AnyBranchSpec
     exits: ExitsSpec = ExitsSpec()
     classifier: str = "linear"
-    """What follows the last stage, as the text form of a branch."""
+    """Classifier after the last stage, as the text form of a branch."""
     policy: PolicyName = "max_softmax"
-    """How exits score their confidence, unless a study says otherwise."""
+    """Exit policy of studies that set none."""
     charge_heads: ChargeHeads = "all"
-    """Which branches a sample is charged for, unless a study says otherwise."""
+    """Exit branches charged to a sample, in studies that do not set it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -188,39 +189,39 @@ class SpaceSpec(Spec):
 
     @field_validator("bits")
     @classmethod
-    def _bits_can_be_had(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+    def _bits_are_supported(cls, values: tuple[int, ...]) -> tuple[int, ...]:
         if not values or (wrong := [b for b in values if b not in (*BIT_WIDTHS, FLOAT_BITS)]):
             got = wrong[0] if values else "none"
-            raise ValueError(f"bits {got} is not one of {', '.join(map(str, (*BIT_WIDTHS, FLOAT_BITS)))}")
+            raise ValueError(f"{got} is not one of {', '.join(map(str, (*BIT_WIDTHS, FLOAT_BITS)))}")
         return values
 
     @field_validator("classifier")
     @classmethod
     def _classifier_is_a_branch(cls, text: str) -> str:
         if isinstance(parse_branch(text), GatedBranch):
-            raise ValueError(f"classifier {text}: a gate decides who goes on, and after the last stage nobody does")
+            raise ValueError(f"{text} has a gate; only branches of early exits may have one")
         return text
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _parts_are_consistent(self) -> Self:
         if self.image_sizes[0] > self.image_sizes[1]:
-            raise ValueError(f"image_sizes {list(self.image_sizes)} are not a smallest and a largest side")
+            raise ValueError(f"image_sizes {list(self.image_sizes)} must be the smallest and the largest side")
         if self.backbone is None and (self.stem is None or not self.stages):
             raise ValueError("stages: a stem and at least 1 stage are needed, or a backbone")
         if self.backbone is not None and (self.stem is not None or self.stages):
-            raise ValueError("backbone: a space has either a backbone or a stem and stages")
+            raise ValueError("backbone cannot be combined with a stem or stages")
         for s in self.exits.at or ():
             if s >= self.positions:
                 allowed = f"1 to {self.positions - 1}" if self.positions > 1 else "none"
-                raise ValueError(f"exits.at: stage {s} has no exit after it; allowed: {allowed}")
+                raise ValueError(f"exits.at: no early exit can follow stage {s}; allowed: {allowed}")
         if self.exits.at_least > len(self.exit_places):
             raise ValueError(
-                f"exits.at_least {self.exits.at_least} exceeds the {len(self.exit_places)} early positions"
+                f"exits.at_least {self.exits.at_least} exceeds the {len(self.exit_places)} positions of early exits"
             )
-        self._require_room_to_pool()
+        self._check_pooling()
         return self
 
-    def _require_room_to_pool(self) -> None:
+    def _check_pooling(self) -> None:
         if not isinstance(self.branch, ConvBranchSpec) or max(self.branch.depth) == 0:
             return
         for e in self.exit_places:
@@ -242,7 +243,7 @@ class SpaceSpec(Spec):
         return tuple(range(self.positions - 1)) if at is None else tuple(s - 1 for s in at)
 
     def smallest_side(self, position: int) -> int:
-        """Smallest side of the feature map after a stage, for the images that the space is meant for."""
+        """Smallest side of the feature map after a stage, over the images that the space is meant for."""
         if self.backbone:
             return self.backbone.segments[position].side
         assert self.stem is not None
@@ -256,7 +257,7 @@ class SpaceSpec(Spec):
 
 
 def preset_names() -> list[str]:
-    """Names of the spaces that come with the package.
+    """Names of the presets: the spaces that come with the package.
 
     >>> preset_names()
     ['aebnas', 'compact', 'edanas', 'edanas-resolution', 'nachos', 'tiny']
@@ -267,14 +268,14 @@ def preset_names() -> list[str]:
 
 @cache
 def preset(name: str) -> SpaceSpec:
-    """The preset of that name.
+    """Load the preset of that name.
 
     Raises:
-        InputError: naming the presets.
+        InputError: for an unknown name; the message lists the presets.
     """
     if name not in preset_names():
         raise InputError(
-            f"unknown search space {name!r}; allowed: {', '.join(preset_names())}, or a file that ends with .yaml"
+            f"unknown search space {name!r}; allowed: {', '.join(preset_names())}, or a file whose name ends in .yaml"
         )
     text = (resources.files(__package__) / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     return parse_spec(yaml.safe_load(text))
@@ -284,6 +285,6 @@ def parse_spec(mapping: object) -> SpaceSpec:
     """Validate a mapping as a space.
 
     Raises:
-        InputError: one line with the field, the value got and what is allowed.
+        InputError: one line with the field, the value got and the values allowed.
     """
     return parse(SpaceSpec, mapping, "search space")

@@ -17,7 +17,7 @@ MOST_NODES = 20_000
 
 
 def load_space(space: str | Path) -> SpaceSpec:
-    """The preset of that name, or the space in a file whose name ends in .yaml.
+    """Load the preset of that name, or the space in a file whose name ends in .yaml or .yml.
 
     Raises:
         InputError: for an unknown name, or one line with the file, the line, the field, and what is wrong with it.
@@ -29,14 +29,14 @@ def load_space(space: str | Path) -> SpaceSpec:
 
 
 def read_space(path: Path) -> SpaceSpec:
-    """The space in a file; raises as `load_space`."""
+    """Read the space in a file; raises like `load_space`."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size:,} bytes are no search space; at most {MOST_BYTES:,}")
+            raise InputError(f"{path}: a search space has at most {MOST_BYTES:,} bytes, got {path.stat().st_size:,}")
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
         if not isinstance(root, MappingNode):
-            raise InputError(f"{path}: a mapping with name, image_sizes, stem, stages and branch is needed")
+            raise InputError(f"{path}: expected a mapping with name, image_sizes, stem, stages and branch")
         _check_nodes(path, root)
         mapping = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -56,7 +56,7 @@ def _line(line: int) -> str:
 
 
 def _check_nodes(path: Path, root: Node) -> None:
-    """Refuse duplicate keys, of which YAML would take the last, and aliases that expand without end."""
+    """Refuse duplicate keys, of which YAML would take the last, and aliases that expand to too many values."""
     for count, node in enumerate(_nodes(root)):
         if count > MOST_NODES:
             raise InputError(f"{path}: its aliases expand to more than {MOST_NODES:,} values")
@@ -64,7 +64,7 @@ def _check_nodes(path: Path, root: Node) -> None:
             keys = [key.value for key, _ in node.value]
             for i, (key, _) in enumerate(node.value):
                 if keys.index(key.value) != i:
-                    raise InputError(f"{path}{_line(key.start_mark.line)}: {key.value} is there twice")
+                    raise InputError(f"{path}{_line(key.start_mark.line)}: duplicate key {key.value!r}")
 
 
 def _nodes(node: Node) -> Iterator[Node]:

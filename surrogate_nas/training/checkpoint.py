@@ -23,7 +23,7 @@ def keep(
     epochs: int,
     seconds: float,
 ) -> None:
-    """Write the state after a number of epochs and seconds, atomically."""
+    """Write the state of a training after a number of epochs and seconds, atomically."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
         tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
@@ -37,11 +37,11 @@ def keep(
 def restore(
     path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator
 ) -> tuple[int, float]:
-    """Set everything to the state in the file.
+    """Load the state of a training into its parts.
 
     Returns:
-        Finished epochs, and seconds spent on them; zeros, with nothing changed, if there is no such file, it is
-        damaged, or it belongs to another training.
+        Number of finished epochs, and seconds spent on them; zeros, with nothing changed, if the file does not exist,
+        is damaged, or belongs to another training.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -61,7 +61,7 @@ def restore(
     if average is not None:
         average.load_state_dict(average_state)
     for i, parameter in enumerate(_parameters(optimizer)):
-        for name, value in _below(f"{i}.", optimizer_state).items():  # in the parameter's own layout, as it was
+        for name, value in _below(f"{i}.", optimizer_state).items():  # in the memory layout of the parameter
             like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
             optimizer.state[parameter][name] = like.copy_(value)
     generator.set_state(tensors[GENERATOR])
@@ -73,7 +73,7 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 
 def _fits(state: dict[str, Tensor], optimizer: Optimizer) -> bool:
-    """Whether a state is of the parameters that are trained: each value is a number, or as large as its parameter."""
+    """Whether a state fits the optimiser's parameters: each value is a scalar, or has the shape of its parameter."""
     shapes = [p.shape for p in _parameters(optimizer)]
     places = [(int(name.partition(".")[0]), value.shape) for name, value in state.items()]
     return all(i < len(shapes) and shape in (shapes[i], ()) for i, shape in places)
@@ -84,7 +84,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seconds_before(path: Path) -> float:
-    """Seconds that the training had taken when its state was written; 0 if it was not."""
+    """Seconds of training up to the stored state; 0 if there is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return float(file.metadata()[SECONDS])

@@ -1,7 +1,8 @@
 """Loss functions of networks with several exits, formula by formula.
 
-Throughout, `exit_outputs` has for each of the X exits that exist its (N, C) logits, and the (N,) logits of its gate or
-`None`; the last exit has no gate. Targets are (N,) class indices, or (N, C) shares of classes where images were mixed.
+Throughout, `exit_outputs` contains, for each of the X exits that exist, its (N, C) logits and the (N,) logits of its
+gate or `None`; the last exit has no gate. Targets are (N,) class indices, or (N, C) shares of classes if images are
+mixed.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ def joint(
 ) -> Tensor:
     """Σ_e w_e CE_e / Σ_e w_e, the weighted joint loss of BranchyNet (arXiv 1709.01686, eq. 1), with w_E = 1.
 
-    With equal weights it is that of EDANAS (IJCNN 2023) and AEBNAS (arXiv 2512.10671), divided by the number of exits,
-    so that learning rates mean the same for any number of exits.
+    With equal weights it is the loss of EDANAS (IJCNN 2023) and AEBNAS (arXiv 2512.10671) divided by the number of
+    exits, so that one learning rate suits any number of exits.
     """
     weights = [early_exit_weight] * (len(exit_outputs) - 1) + [1.0]
     losses = [functional.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, _ in exit_outputs]
@@ -31,8 +32,8 @@ def joint(
 
 
 def gates(exit_outputs: ExitOutputs, labels: Tensor) -> Tensor:
-    """Mean over exits with a gate of BCE(c_e, 1[exit e is right]), by which a gate becomes a confidence (NACHOS,
-    arXiv 2401.13330); 0 where there are none."""
+    """Mean over exits with a gate of BCE(c_e, 1[exit e is right]), which trains gates as confidences (NACHOS, arXiv
+    2401.13330); 0 without gates."""
     parts = [
         functional.binary_cross_entropy_with_logits(gate, (logits.detach().argmax(1) == labels).to(gate.dtype))
         for logits, gate in exit_outputs
@@ -44,8 +45,8 @@ def gates(exit_outputs: ExitOutputs, labels: Tensor) -> Tensor:
 def distillation(exit_outputs: ExitOutputs, temperature: float) -> Tensor:
     """τ² mean_{e<E} KL(softmax(z_E / τ) ‖ softmax(z_e / τ)): earlier exits learn the outputs of the last one.
 
-    The last exit is not pulled towards them: its logits are constants here (Phuong & Lampert, ICCV 2019; Zhang et al.,
-    arXiv 1905.08094). 0 for a network without early exits.
+    The last exit gets no gradient: its logits are constants here (Phuong & Lampert, ICCV 2019; Zhang et al., arXiv
+    1905.08094). 0 for a network without early exits.
     """
     if len(exit_outputs) == 1:
         return exit_outputs[0][0].new_zeros(())
@@ -71,13 +72,13 @@ def cumulative_gates(exit_outputs: ExitOutputs) -> Tensor:
 def over_budget(g: Tensor, macs: Sequence[float], budget: float) -> Tensor:
     """L_cost = max(0, mean_n Σ_e g_e M_e − budget) / |M_E − budget| (NACHOS, arXiv 2401.13330).
 
-    The authors' code takes the expected MACs through `.item()`, so that the term has no gradient; here it has one. A
-    network that cannot exceed the budget has no term, also where the quotient would be 0/0.
+    The authors' code passes the expected MACs through `.item()`, so that the term has no gradient; here it has one. For
+    a network that cannot exceed the budget the term is 0, even where the quotient would be 0/0.
 
     Args:
-        g: (X, N) leaving probabilities.
+        g: (X, N) probabilities of leaving at each exit.
         macs: (X,) multiply-accumulates of leaving at each exit.
-        budget: of expected multiply-accumulates.
+        budget: budget of expected multiply-accumulates.
     """
     if max(macs) <= budget:
         return g.new_zeros(())
@@ -88,11 +89,11 @@ def over_budget(g: Tensor, macs: Sequence[float], budget: float) -> Tensor:
 def peak(exit_outputs: ExitOutputs, support: Tensor, labels: Tensor) -> Tensor:
     """L_peak = mean_{n, e<E} (S[y_n, e] − c_e)², the support-matrix term (NACHOS, arXiv 2401.13330).
 
-    An exit's gate is drawn to its accuracy on the sample's class. In the authors' code an (E) array meets an (E, 1) one
-    and every exit is compared with every other; here each is compared with itself.
+    It draws an exit's gate to the exit's accuracy on the sample's class. The authors' code broadcasts an (E) array with
+    an (E, 1) one, and so compares every exit with every other; here each is compared with itself.
 
     Args:
-        exit_outputs: see above.
+        exit_outputs: see the module.
         support: (C, X − 1) accuracy of each early exit on each class.
         labels: (N,).
     """
@@ -111,20 +112,20 @@ def nachos(
     warm_up: bool = False,
 ) -> Tensor:
     """w_α Σ_e mean_n(g_e CE_e) + mean_e BCE(c_e, 1[exit e is right]) + w_β L_cost + w_γ L_peak (NACHOS, arXiv
-    2401.13330), of the phases in which exits learn.
+    2401.13330), for the phases in which exits learn.
 
-    While they warm up, 1/X stands for g_e in the first term. An untrained exit is right by chance: its gate soon says
-    so, g_e falls to that or, behind a good exit, to almost nothing, and what hardly counts hardly learns. Exits also
-    have no batch norm, and their ReLUs die at a high learning rate; see `training.learning_rate`.
+    During the warm-up of the exits, 1/X replaces g_e in the first term. An untrained exit is right only by chance: its
+    gate learns so, g_e becomes as small or, behind a good exit, almost 0, and an exit with so small a weight hardly
+    learns. Exits also have no batch norm, and their ReLUs die at a high learning rate; see `training.learning_rate`.
 
     Args:
-        exit_outputs: see above.
+        exit_outputs: see the module.
         labels: (N,).
         macs: (X,) multiply-accumulates of leaving at each exit.
-        support: (C, X − 1), or `None` before the last phase, which then lacks its term.
+        support: (C, X − 1) accuracy of each early exit on each class; `None`, before the last phase, leaves out L_peak.
         loss: weights and budget.
-        label_smoothing: of the cross entropies.
-        warm_up: whether exits count alike.
+        label_smoothing: label smoothing of the cross entropies.
+        warm_up: whether all exits have the same weight.
     """
     g = cumulative_gates(exit_outputs)
     entropies = torch.stack(
@@ -144,7 +145,7 @@ def nachos(
 
 @dataclass(frozen=True, slots=True)
 class TrainingObjective:
-    """The loss of a recipe for one network, epoch by epoch."""
+    """Loss of a recipe for one network, epoch by epoch."""
 
     recipe: Recipe
     macs: Sequence[float]
@@ -158,13 +159,13 @@ class TrainingObjective:
     def __call__(
         self, exit_outputs: ExitOutputs, targets: Tensor, labels: Tensor, epoch: int, support: Tensor | None = None
     ) -> Tensor:
-        """The loss of a batch.
+        """Loss of a batch.
 
         Args:
-            exit_outputs: of the network for the batch.
-            targets: (N,) class indices or (N, C) shares.
-            labels: (N,) the class that each image shows most of.
-            epoch: from 0.
+            exit_outputs: outputs of the network for the batch; see the module.
+            targets: (N,) class indices or (N, C) shares of classes.
+            labels: (N,) class with the largest share in each image.
+            epoch: number of the epoch, from 0.
             support: see `nachos`.
         """
         recipe, smoothing = self.recipe, self.recipe.label_smoothing
@@ -188,6 +189,6 @@ class TrainingObjective:
                 assert_never(recipe.loss)
 
     def _phase(self, loss: Nachos, epoch: int) -> int:
-        """0: backbone alone, 1: exits too, 2: with the support matrix."""
+        """Phase of an epoch: 0 trains the backbone alone, 1 the exits too, 2 uses the support matrix."""
         exits, support = loss.warm_up(self.recipe.epochs)
         return (epoch >= exits) + (epoch >= support)

@@ -1,4 +1,4 @@
-"""Precision of training and measuring: bfloat16 where that is faster, and float32 that is float32 on GPUs too."""
+"""Precision of training and measuring: bfloat16 where that is faster, and true float32, without TF32, on GPUs."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ BFLOAT16_SINCE = (8, 0)
 
 @contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Inside, convolutions and linear layers compute in this precision; weights stay in float32."""
+    """Compute convolutions and linear layers in this precision inside the block; weights stay in float32."""
     if precision == "float32":
         yield
         return
@@ -32,8 +32,8 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, GPUs compute float32 without TF32's shorter mantissas, by cuDNN's deterministic algorithms, whatever the
-    process is set to."""
+    """Make GPUs compute float32 without TF32's shorter mantissas, by cuDNN's deterministic algorithms, inside the
+    block; the process's own settings are ignored there, and restored after it."""
     cudnn, before = torch.backends.cudnn, torch.get_float32_matmul_precision()
     with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
         torch.set_float32_matmul_precision("highest")
@@ -44,7 +44,7 @@ def repeatable() -> Iterator[None]:
 
 
 def warn_if_emulated(device: torch.device, precision: Precision) -> None:
-    """Warn of a GPU that has no bfloat16 of its own, and is faster in float32."""
+    """Warn of a GPU that only emulates bfloat16, and is faster in float32."""
     if precision == "bfloat16" and device.type == "cuda" and not torch.version.hip:
         capability = torch.cuda.get_device_capability(device)
         if capability < BFLOAT16_SINCE:
@@ -57,11 +57,11 @@ def warn_if_emulated(device: torch.device, precision: Precision) -> None:
 
 
 class _SomeInFloat32(TorchFunctionMode):
-    """Keeps grouped convolutions, and those of single pixels, out of bfloat16 on CPUs.
+    """Mode that keeps grouped convolutions, and those of maps of one pixel, in float32 on CPUs.
 
-    Where a processor has bfloat16 units, dense convolutions gain; oneDNN's depthwise ones are up to eighteen times
-    slower than in float32, above all backwards with a stride. Of a map of one pixel its strided ones give gradients of
-    their weights that nobody computed (torch 2.14 on a processor with AMX).
+    On a processor with bfloat16 units, dense convolutions gain from bfloat16; oneDNN's depthwise ones are up to
+    eighteen times slower than in float32, most of all backwards with a stride. For a map of one pixel, its strided ones
+    return wrong gradients of their weights (torch 2.14 on a processor with AMX).
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""How a network is trained: one small frozen configuration."""
+"""Training recipe: the hyperparameters of a training, as a small frozen configuration."""
 
 import math
 from pathlib import Path
@@ -10,57 +10,57 @@ from surrogate_nas.foundation.fields import Amount, Config, Count, NotNegative, 
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 ROUNDING = 1e-9
-"""Error of a share of epochs that comes from floating point."""
+"""Largest rounding error of a share of epochs."""
 Precision = Literal["float32", "bfloat16"]
 
 
 class Joint(Config):
-    """Weighted cross entropies of all exits; see `losses.joint`."""
+    """Weighted mean of the cross entropies of all exits; see `losses.joint`."""
 
     kind: Literal["joint"] = "joint"
-    """Which loss this is."""
+    """Name of the loss."""
 
 
 class Distillation(Config):
-    """Earlier exits learn from the last one too; see `losses.distillation`."""
+    """Joint loss, and a term by which earlier exits learn from the last one; see `losses.distillation`."""
 
     kind: Literal["distillation"] = "distillation"
-    """Which loss this is."""
+    """Name of the loss."""
     weight: NotNegative = 1.0
-    """Of what earlier exits learn from the last one, beside the joint loss."""
+    """Weight of the distillation term, which is added to the joint loss."""
     temperature: Amount = 3.0
-    """τ, by which logits are divided there."""
+    """Temperature τ, by which logits are divided in the distillation term."""
 
 
 class Nachos(Config):
-    """Gates are trained as the policy will use them, in three phases; see `losses.nachos`.
+    """Loss of NACHOS, which trains gates as the policy uses them, in three phases; see `losses.nachos`.
 
-    Weights of 0 leave a term out: `cost_weight: 0, peak_weight: 0` are the ablations.
+    A weight of 0 leaves its term out: `cost_weight: 0, peak_weight: 0` are the ablations of the paper.
     """
 
     kind: Literal["nachos"] = "nachos"
-    """Which loss this is."""
+    """Name of the loss."""
     max_macs: Amount | None = None
-    """Budget of expected multiply-accumulates; needed unless `cost_weight` is 0."""
+    """Budget of expected multiply-accumulates in the cost term; required unless `cost_weight` is 0."""
     exits_weight: NotNegative = 1.0
-    """w_α, of the exits' cross entropies."""
+    """Weight w_α of the exits' cross entropies."""
     cost_weight: NotNegative = 1.0
-    """w_β, of the term for what is above the budget."""
+    """Weight w_β of the cost term, which penalises expected MACs above the budget."""
     peak_weight: NotNegative = 1.0
-    """w_γ, of the support-matrix term."""
+    """Weight w_γ of the support-matrix term."""
     backbone_share: BelowOne = 0.5
-    """Of the epochs, the first, in which only the backbone and the last exit learn."""
+    """Share of the epochs in the first phase, in which only the backbone and the last exit learn."""
     warm_up_share: BelowOne = 0.25
-    """Of the epochs, those after that, in which all learns without the support matrix."""
+    """Share of the epochs in the second phase, in which the early exits learn too, without the support matrix."""
     start: Literal["gradual", "at_once"] = "gradual"
-    """How exits start to learn. `gradual`: while they warm up, all have the same weight, and the learning rate rises
-    anew. `at_once`, as older versions did: weighted by the probability of leaving, at the rate of the schedule, by
-    which an exit may never learn."""
+    """Start of the early exits' learning. `gradual`: in the second phase all exits have the same weight, and the
+    learning rate rises again from 0. `at_once`, as in older versions: exits are weighted by the probability of leaving,
+    at the learning rate of the schedule, so that an exit may never learn."""
     support_share: Share = 0.1
-    """Of the training images, drawn anew for each epoch's support matrix."""
+    """Share of the training images, drawn anew in each epoch, from which the support matrix is computed."""
 
     def warm_up(self, epochs: int) -> tuple[int, int]:
-        """The first of so many epochs, from 0, in which exits learn, and the first with the support matrix."""
+        """First of so many epochs, counted from 0, in which early exits learn, and first with the support matrix."""
         ends = (self.backbone_share, self.backbone_share + self.warm_up_share)
         first, second = (math.ceil(end * epochs - ROUNDING) for end in ends)
         return first, second
@@ -68,11 +68,11 @@ class Nachos(Config):
     @model_validator(mode="after")
     def _the_cost_has_a_budget(self) -> Self:
         if self.max_macs is None and self.cost_weight > 0:
-            raise ValueError("max_macs is missing: the cost term needs a budget, or cost_weight 0")
+            raise ValueError("max_macs is missing: set it as the budget of the cost term, or set cost_weight to 0")
         if self.backbone_share + self.warm_up_share >= 1:
             raise ValueError(
-                f"backbone_share {self.backbone_share:g} and warm_up_share {self.warm_up_share:g} leave no epochs; "
-                "allowed: a sum below 1"
+                f"backbone_share {self.backbone_share:g} and warm_up_share {self.warm_up_share:g} leave no epochs for "
+                "the third phase; allowed: a sum below 1"
             )
         return self
 
@@ -81,59 +81,61 @@ Loss = Annotated[Joint | Distillation | Nachos, Field(discriminator="kind")]
 
 
 class Recipe(Config):
-    """How a network is trained. Two records are comparable when their recipes are equal."""
+    """Hyperparameters of a training. Two records are comparable if their recipes are equal."""
 
     epochs: Count = 20
-    """Passes over the training images."""
+    """Number of passes over the training images."""
     batch_size: Count = 64
-    """Images per step."""
+    """Number of images per step."""
     learning_rate: Amount = 0.1
-    """Peak of the schedule."""
+    """Largest learning rate of the schedule."""
     momentum: BelowOne = 0.9
-    """Nesterov momentum; AdamW's first beta."""
+    """Nesterov momentum of `sgd`; first beta of `adamw`."""
     weight_decay: NotNegative = 5e-4
-    """Of weights; biases and batch norm have none."""
+    """Weight decay; biases and batch norm have none."""
     label_smoothing: BelowOne = 0.05
     """Share of each target that is spread over all classes."""
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    """How the learning rate goes: up to the peak and down again, or down from it along a cosine."""
+    """Schedule of the learning rate: `one_cycle`, a linear rise and then a cosine to 0; `cosine`, without the rise."""
     early_exit_weight: NotNegative = 1.0
     """Weight of each early exit's cross entropy in the joint loss; the last exit has 1."""
     augment: bool = True
-    """Random shifts, and mirror images where the data set allows them."""
+    """Whether training images are shifted at random, and mirrored if the data set allows it."""
     max_seconds: Amount | None = None
-    """A training that takes longer is recorded as a failure."""
+    """Time limit of a training, in seconds; a training that exceeds it is recorded as a failure."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """What makes the steps."""
+    """Optimiser: `sgd`, stochastic gradient descent with Nesterov momentum, or `adamw`."""
     cutout: BelowOne = 0.0
-    """Side of a blanked square, as a share of the image's (arXiv 1708.04552)."""
+    """Side of a square that is blanked in each image, as a share of the image's side (arXiv 1708.04552); 0 for none."""
     mixup: NotNegative = 0.0
-    """α of the Beta distribution that images of a batch are mixed by, in pairs (arXiv 1710.09412)."""
+    """α of the Beta distribution of the shares in which pairs of images are mixed (arXiv 1710.09412); 0 for none."""
     ema: BelowOne = 0.0
-    """Decay per step of the moving average of the weights that is measured in their place; 0 measures the weights."""
+    """Decay per step of a moving average of the weights, which replaces them after training; 0 for no average."""
     precision: Precision = "float32"
-    """Of convolutions and linear layers while training; see `precision`. bfloat16 pays on accelerators, and on CPUs
-    that have matrix units for it (AMX), not on others."""
+    """Precision of convolutions and linear layers in training. bfloat16 is faster on accelerators and on CPUs with
+    matrix units for it (AMX), and slower on others."""
     loss: Loss = Joint()
-    """What networks are trained for: `joint`, `distillation` or `nachos`, or a mapping with `kind` and its options."""
+    """Loss of trainings: `joint`, `distillation` or `nachos`, or a mapping with `kind` and the options of that loss."""
 
     @field_validator("loss", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        """A name alone stands for a loss with its defaults."""
+        """Accept a name alone, for a loss with its defaults."""
         return {"kind": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _mixtures_have_no_right_answer(self) -> Self:
+    def _nachos_needs_unmixed_images(self) -> Self:
         if self.mixup > 0 and self.loss.kind == "nachos":
-            raise ValueError(f"mixup {self.mixup:g} leaves gates no right answers to learn from; loss nachos needs 0")
+            raise ValueError(
+                f"mixup {self.mixup:g} cannot be combined with loss nachos, whose gates need images of one class; use 0"
+            )
         return self
 
     @property
     def fidelity(self) -> str:
-        """Names everything that influences a trained network (a time limit does not).
+        """Text that identifies the fidelity: everything that influences a trained network (a time limit does not).
 
-        Fields that came later are named where they matter, so that records of older versions keep their names.
+        Fields of later versions are included only if they matter, so that records of older versions keep their text.
         """
         unnamed: dict[str, Any] = {name: True for name, value in _NEUTRAL.items() if getattr(self, name) == value}
         if self.loss.kind == "nachos" and self == self.older:
@@ -142,13 +144,13 @@ class Recipe(Config):
 
     @classmethod
     def of_fidelity(cls, text: str) -> "Recipe":
-        """The recipe that a record's fidelity names."""
+        """Recipe of a record's fidelity."""
         recipe = cls.model_validate_json(text)
         return recipe if recipe.fidelity == text else recipe.older
 
     @property
     def older(self) -> "Recipe":
-        """The recipe of older versions, where this one names no field that came later."""
+        """Copy that trains as older versions did, in fields which they did not have."""
         if self.loss.kind != "nachos":
             return self
         return self.model_copy(update={"loss": self.loss.model_copy(update=_OLDER_NACHOS)})
@@ -168,10 +170,10 @@ _OLDER_NACHOS: dict[str, Any] = {"start": "at_once"}
 
 
 def changed(recipe: Recipe, file: Path | None, epochs: int | None) -> Recipe:
-    """`recipe` with what a YAML file says, and then with other epochs.
+    """Copy of `recipe` with the values in a YAML file, and then with another number of epochs.
 
     Raises:
-        InputError: one line with the file, the field, the value got and what is allowed.
+        InputError: one line with the file, the field, the value got and the values allowed.
     """
     values = recipe.model_dump()
     if file is not None:

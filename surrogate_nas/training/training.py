@@ -1,4 +1,4 @@
-"""Train one early-exit network, and compute the outputs of its exits on held-out images."""
+"""Training of one early-exit network, and the outputs of its exits on held-out images."""
 
 import math
 import time
@@ -35,7 +35,7 @@ ADAM_BETA_2 = 0.999
 
 
 class TrainingFailure(JobError):
-    """A training that gave no network; `kind` is stored with the record."""
+    """Failure of a training; `kind` is stored with the record."""
 
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class TrainingFailure(JobError):
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that a name stands for here, which this process uses from now on; see `device_here`.
+    """Resolve a device name on this machine, for use in this process; see `device_here`.
 
     Raises:
         InputError: if the device does not exist here, or cannot be used.
@@ -64,15 +64,15 @@ def build(
     device: torch.device,
     backbone: BackboneSpec | None = None,
 ) -> EarlyExitNetwork:
-    """An untrained network for this data; the same weights for the same seed.
+    """Create an untrained network for the data; equal seeds give equal weights.
 
     Args:
-        architecture: what to build.
-        splits: its training images give the mean and deviation of pixels.
+        architecture: architecture to build.
+        splits: splits of the data, whose training images give the mean and deviation of pixels.
         classes: number of classes.
-        seed: of the initial weights.
-        device: of the network.
-        backbone: the given backbone of the space, if it has one.
+        seed: seed of the initial weights.
+        device: device of the network.
+        backbone: specification of the user's backbone, if the space has one.
     """
     images = splits.train.images
     shape = ImageShape(images.shape[1], images.shape[2], classes)
@@ -87,7 +87,7 @@ def build(
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     """Learning rate at step `step` of `steps`: cosine decay, after a linear warm-up in the one-cycle schedule.
 
-    Where exits start to learn in the middle of a training (`Nachos.start`) it rises again from 0 as they warm up.
+    If exits start to learn in the middle of a training (`Nachos.start`), it rises again from 0 during their warm-up.
     """
     warm_up = WARM_UP_SHARE * steps if recipe.schedule == "one_cycle" else 0.0
     if step < warm_up:
@@ -135,25 +135,26 @@ def epochs(
     Args:
         network: from `build`.
         data: the training split.
-        recipe: the hyperparameters.
-        seed: of the order of samples and of augmentation.
+        recipe: hyperparameters.
+        seed: seed of the order of samples and of augmentation.
         flips: whether mirror images are allowed.
-        charge_heads: how the loss counts MACs, if it does.
-        unfinished: file that keeps the state after each epoch. If it is there, training goes on from it, and ends
-            with the same weights, to the bit, as if it had never stopped.
+        charge_heads: branches charged to a sample, if the loss depends on MACs.
+        unfinished: checkpoint, which is written after each epoch. If it exists, training resumes from it, and the final
+            weights equal those of an uninterrupted training bit for bit.
 
     Raises:
-        TrainingFailure: if the loss stops being finite or the recipe's time is over.
+        TrainingFailure: if the loss stops being finite, or the recipe's time limit is exceeded.
     """
     training = _Training(network, data, recipe, seed, flips, charge_heads)
     done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
     for epoch in range(done, recipe.epochs):
-        with torch.random.fork_rng(devices=[]), repeatable():  # a given backbone may draw from the global generator
-            torch.manual_seed(seed + epoch)  # by epoch, which may be the first of a new life
+        with torch.random.fork_rng(devices=[]), repeatable():  # a user's backbone may draw from the global generator
+            torch.manual_seed(seed + epoch)  # in each epoch, since a resumed training may start with any of them
             for _ in training.epoch(epoch):
                 if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
-                    raise TrainingFailure("time", f"more than {recipe.max_seconds:g} s, in epoch {epoch + 1}")
+                    limit = f"took more than max_seconds {recipe.max_seconds:g}, stopped in epoch {epoch + 1}"
+                    raise TrainingFailure("time", limit)
         if unfinished:
             training.keep(unfinished, epoch + 1, time.monotonic() - start)
         yield epoch + 1
@@ -161,7 +162,7 @@ def epochs(
 
 
 class _Training:
-    """The state of a training: network, data, optimiser, random generator, and the average of the weights."""
+    """State of a training: network, data, optimiser, random generator, and the average of the weights."""
 
     def __init__(
         self,
@@ -184,11 +185,12 @@ class _Training:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps per epoch; an incomplete last batch is dropped, and each epoch has another order."""
+        """Number of optimiser steps per epoch. Images of an incomplete last batch, different in each epoch, are left
+        out."""
         return max(len(self.labels) // self.recipe.batch_size, 1)
 
     def epoch(self, epoch: int) -> Iterator[None]:
-        """Every batch once, yielding after each step."""
+        """Train on every batch once, yielding after each step."""
         recipe, network = self.recipe, self.network
         support = self._support() if self.objective.needs_support(epoch) else None
         network.train()
@@ -207,21 +209,21 @@ class _Training:
             raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
 
     def _draws(self) -> list[tuple[Tensor, augment.Draw]]:
-        """The images of each batch of an epoch, and the changes to them, on the device."""
+        """Indices of the images in each batch of an epoch, and the augmentation of these, on the device."""
         n, size = min(self.recipe.batch_size, len(self.labels)), self.images.shape[-1]
         order = torch.randperm(len(self.labels), generator=self.generator)[: self.steps * n].reshape(self.steps, n)
         draws = [augment.draw(n, size, self.recipe, self.flips, self.generator) for _ in range(self.steps)]
         return list(zip(order.to(self.device), augment.moved(draws, self.device), strict=True))
 
     def loss(self, index: Tensor, drawn: augment.Draw, epoch: int, support: Tensor | None = None) -> Tensor:
-        """The loss of the training images with these numbers, changed as drawn; `support` as in `losses.nachos`."""
+        """Loss of the training images with these indices, augmented as drawn; `support` as in `losses.nachos`."""
         images, targets, labels = self._batch(index, drawn)
         with autocast(self.device, self.recipe.precision):
             exit_outputs = self.network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
         return self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
 
     def _batch(self, index: Tensor, drawn: augment.Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, targets, and the class that each image shows most of."""
+        """Images, targets, and the class with the largest share in each image."""
         images, labels = self.images[index], self.labels[index]
         if drawn.offset is not None:
             images = augment.shift(images, drawn.offset, drawn.mirrored)
@@ -257,11 +259,11 @@ class _Training:
             self.network.load_state_dict(self.average.module.state_dict())
 
     def keep(self, path: Path, epochs: int, seconds: float) -> None:
-        """Write the state after so many epochs."""
+        """Write the state after a number of epochs and seconds."""
         unfinished.keep(path, self.network, self.average, self.optimizer, self.generator, epochs, seconds)
 
     def restore(self, path: Path) -> tuple[int, float]:
-        """Load the state in the file, if it exists; returns finished epochs and seconds."""
+        """Load the state in the file, if it exists; returns the number of finished epochs, and seconds."""
         return unfinished.restore(path, self.network, self.average, self.optimizer, self.generator)
 
 
@@ -271,7 +273,7 @@ def _in_float32(exit_outputs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Ten
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of a recipe. Biases and batch-norm parameters are not decayed; frozen parameters are left out."""
+    """Optimiser of a recipe. Biases and batch-norm parameters are not decayed; frozen parameters are left out."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -291,7 +293,7 @@ def _average(network: nn.Module, decay: float) -> AveragedModel:
 
 @torch.inference_mode()
 def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
-    """The outputs of every exit on the tune and test splits.
+    """Outputs of every exit on the tune and test splits.
 
     Raises:
         TrainingFailure: if a logit is not finite.
@@ -303,7 +305,7 @@ def held_out_outputs(network: EarlyExitNetwork, splits: Splits) -> Outputs:
 @repeatable()
 @torch.inference_mode()
 def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutputs:
-    """The outputs of every exit of a network in evaluation mode on labeled images; raises as `held_out_outputs`."""
+    """Outputs of every exit of a network in evaluation mode on labelled images; raises like `held_out_outputs`."""
     batches, gates = [], []
     for at in range(0, len(data), PREDICTION_BATCH):
         images = torch.from_numpy(data.images[at : at + PREDICTION_BATCH])

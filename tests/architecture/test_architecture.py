@@ -53,9 +53,9 @@ def test_a_linear_classifier_need_not_be_named() -> None:
     [
         ("in-r0/stem-w8-s1/res-d1-w8-k3-s1", "resolution 0 is not a positive number"),
         ("in-q9/stem-w8-s1/res-d1-w8-k3-s1", "bits 9 is not one of 2, 3, 4"),
-        ("stem-w8-s1/inv-d3-w8-k3.5-e2-s1", "has 3 blocks, and 2 values in 3.5"),
+        ("stem-w8-s1/inv-d3-w8-k3.5-e2-s1", "has 3 blocks, but 2 values in 3.5"),
         ("stem-w8-s1/res-d1-w8-k3-s1-se", "'res-d1-w8-k3-s1-se'"),
-        ("stem-w8-s1/res-d1-w8-k3-s1@resize-r2.k3.m1.p1/res-d1-w8-k3-s1", "shrinks its map below 1×1"),
+        ("stem-w8-s1/res-d1-w8-k3-s1@resize-r2.k3.m1.p1/res-d1-w8-k3-s1", "shrinks its feature map below 1×1"),
         ("tuned-a.b:c/res-d1-w8-k3-s1", "segment 'res-d1-w8-k3-s1' is not of the form to-layer1"),
         ("stem-w8-s1/to-layer1", "stage 'to-layer1' is not of the form"),
     ],

@@ -29,14 +29,14 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: the header is 'unit' and the name of the cost, got 'an empty file'"),
-        ("a,b\n", "line 1: the header is 'unit' and the name of the cost, got 'a,b'"),
-        ("unit,µs,runs,runs\n", "line 1: columns need different names, got 'unit,µs,runs,runs'"),
-        ("unit,µs\nx\n", "line 2: 2 values are needed, got 1"),
-        ("unit,µs\nx,fast\n", "line 2: 'fast' is not a number that is 0 or more"),
+        ("", "line 1: expected 'unit' and the name of the cost, as in 'unit,µs', got an empty file"),
+        ("a,b\n", "line 1: expected 'unit' and the name of the cost, as in 'unit,µs', got 'a,b'"),
+        ("unit,µs,runs,runs\n", "line 1: duplicate column names in 'unit,µs,runs,runs'"),
+        ("unit,µs\nx\n", "line 2: expected 2 values, got 1"),
+        ("unit,µs\nx,fast\n", "line 2: 'fast' is not a number ≥ 0"),
         ("unit,µs\nx,1\ny,-1\n", "line 3: '-1' is not a number"),
         ("unit,µs\nx,nan\n", "line 2: 'nan' is not a number"),
-        ("unit,µs\nx,1\nx,2\n", "line 3: 'x' is there twice"),
+        ("unit,µs\nx,1\nx,2\n", "line 3: duplicate unit 'x'"),
     ],
 )
 def test_a_bad_table_is_one_line_with_the_line(tmp_path: Path, text: str, message: str) -> None:

@@ -149,5 +149,5 @@ def count_costs(space: SearchSpace, seed: int) -> Cost:
 
 def test_pooling_a_feature_map_away_is_refused() -> None:
     architecture = Architecture.parse("stem-w8-s2/res-d1-w8-k3-s2@conv-d1-c8-p2/res-d1-w8-k3-s1")
-    with pytest.raises(InputError, match="branch conv-d1-c8-p2 pools a feature map of side 1 away"):
+    with pytest.raises(InputError, match="branch conv-d1-c8-p2: pooling by 2 exceeds the side 1 of the feature map"):
         Costing(ImageShape(1, 4, 10)).of(architecture)

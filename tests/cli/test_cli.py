@@ -39,7 +39,7 @@ BAD_ARGUMENTS = {
     "--budget x": "Invalid value for '--budget'",
     "--max-macs=many": "got 'many'",
     "--initial 40": "initial 40 exceeds the budget of 32",
-    "--initial 5": "initial 5 is too few to search from; surrogates need at least 8 networks",
+    "--initial 5": "initial 5 is too small; surrogates need at least 8 trained networks",
     "--max-macs -5": "limits.max_macs: input should be greater than 0, got -5",
     "--max-macs nan": "limits.max_macs: input should be a finite number, got nan",
     "--max-macs 100": "smallest found",
@@ -55,8 +55,8 @@ BAD_ARGUMENTS = {
     "--device warp": "'warp' is not a device; allowed: auto, cpu, cuda, mps, cuda:1",
     "--device meta": "'meta' is not a device; allowed: auto, cpu, cuda, mps, cuda:1",
     "--device cuda:99": "device 'cuda:99' cannot be used here: this machine has",
-    "--executor ray --device cuda --gpus-per-trial 0": "gpus_per_trial 0 leaves device cuda no GPU",
-    "--executor ray --device cpu --gpus-per-trial 1": "gpus_per_trial 1 is for device auto or cuda, got cpu",
+    "--executor ray --device cuda --gpus-per-trial 0": "gpus_per_trial 0 cannot be combined with device cuda",
+    "--executor ray --device cpu --gpus-per-trial 1": "gpus_per_trial 1 needs device auto or cuda, got cpu",
     "--epochs 0": "recipe.epochs: input should be greater than or equal to 1, got 0",
     "--seed -1": "seed -1 is out of range; allowed: 0 to 4294967295",
     "--seed 4294967296": "seed 4294967296 is out of range; allowed: 0 to 4294967295",
@@ -78,7 +78,7 @@ BAD_CONFIGURATIONS = {
     "limits: {max_mac: 3}": "unknown setting 'limits.max_mac'; allowed: max_macs, max_worst_macs, max_p95_macs",
     "recipe: {epoch: 3}": "unknown setting 'recipe.epoch'; allowed: epochs, batch_size",
     "budget: many": "budget: input should be a valid integer",
-    "- 3": "a mapping of settings is needed, got list",
+    "- 3": "expected a mapping of settings, got list",
     "budget: [": "while parsing",
 }
 
@@ -93,7 +93,7 @@ def test_a_bad_configuration_is_one_line_and_writes_nothing(text: str, tmp_path:
 BAD_QUESTIONS = {
     "query STUDY --sample 3 --thresholds 0.5": "3 exits need 2 thresholds, got 1",
     "query STUDY --sample 3 --thresholds 0.5,1.5": "threshold 1.5 is not in [0, 1]",
-    "query STUDY --sample 3 --thresholds 0.5,on": "each is a number in [0, 1] or off",
+    "query STUDY --sample 3 --thresholds 0.5,on": "each must be a number in [0, 1] or off",
     "query STUDY --sample 0": "--sample 0 is not a positive number",
     "query STUDY": "one of --encoding, --file, --sample and --best",
     "query STUDY --file missing": "missing cannot be read",

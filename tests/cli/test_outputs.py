@@ -65,7 +65,7 @@ def test_a_timing_that_cannot_be_kept_is_refused_before_any_work(tmp_path: Path,
     export = Path(shutil.copytree(WRITTEN / EXPORTED, tmp_path / "export"))
     (export / "latency.json").mkdir()
     code, _, err = command("measure", export)
-    assert (code, err) == (2, f"error: output {export / 'latency.json'} cannot be written: a folder\n")
+    assert (code, err) == (2, f"error: output {export / 'latency.json'} cannot be written: it is a folder\n")
 
 
 @pytest.mark.parametrize("require", [files.require_output, files.require_output_folder, files.require_new_folder])

@@ -46,9 +46,11 @@ def test_nachos_repairs_from_the_last_early_exit_backwards() -> None:
 
 
 def test_nachos_says_how_near_it_came() -> None:
-    with pytest.raises(JobError, match="no thresholds keep expected MACs ≤ 100; nearest: accuracy"):
+    with pytest.raises(JobError, match="no thresholds keep expected MACs ≤ 100; the closest setting has accuracy"):
         by_nachos(gradual(), Limits(max_macs=100))
-    with pytest.raises(JobError, match=r"no thresholds keep expected MACs ≤ 200, accuracy ≥ 0\.9; nearest: accuracy"):
+    with pytest.raises(
+        JobError, match=r"no thresholds keep expected MACs ≤ 200, accuracy ≥ 0\.9; the closest setting has accuracy"
+    ):
         by_nachos(gradual(), Limits(max_macs=200, min_accuracy=0.9))
 
 

@@ -189,8 +189,14 @@ def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(li
 @pytest.mark.parametrize(
     ("limits", "nearest"),
     [
-        (Limits(max_macs=50), "no thresholds keep expected MACs ≤ 50; nearest: accuracy 0.5, expected MACs 100 > 50"),
-        (Limits(min_accuracy=0.95), "keep accuracy ≥ 0.95; nearest: accuracy 0.9 < 0.95, expected MACs 400"),
+        (
+            Limits(max_macs=50),
+            "no thresholds keep expected MACs ≤ 50; the closest setting has accuracy 0.5, expected MACs 100 > 50",
+        ),
+        (
+            Limits(min_accuracy=0.95),
+            "keep accuracy ≥ 0.95; the closest setting has accuracy 0.9 < 0.95, expected MACs 400",
+        ),
         (Limits(max_worst_macs=390), "worst-case MACs 400 > 390"),
         (Limits(max_params=999), "parameters 1,000 > 999"),
     ],
@@ -277,7 +283,9 @@ def test_the_nearest_thresholds_keep_the_limits_that_are_printed_of_them(exits: 
     cheapest = float(exits.curve.expected_macs[0])
     with pytest.raises(JobError) as raised:
         exits.best(Limits(max_macs=budget * cheapest))
-    accuracy, macs = re.findall(r"nearest: accuracy ([\d.e-]+), expected MACs ([\d.,]+)", str(raised.value))[0]
+    accuracy, macs = re.findall(
+        r"the closest setting has accuracy ([\d.e-]+), expected MACs ([\d.,]+)", str(raised.value)
+    )[0]
     floor = float(accuracy)
     again = Limits(max_macs=float(macs.strip(",").replace(",", "")), **({"min_accuracy": floor} if floor else {}))
     assert exits.best(again).feasible(again).all()

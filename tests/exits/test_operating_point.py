@@ -22,7 +22,7 @@ def test_an_operating_point_is_the_same_as_text_and_as_an_array(values: tuple[fl
     [
         ("0.8,0.5", "4 exits need 3 thresholds, got 2: '0.8,0.5'"),
         ("", "4 exits need 3 thresholds, got 0: ''"),
-        ("0.8,of,0.5", "thresholds '0.8,of,0.5': each is a number in [0, 1] or off"),
+        ("0.8,of,0.5", "thresholds '0.8,of,0.5': each must be a number in [0, 1] or off"),
         ("0.8,1.5,0.5", "threshold 1.5 is not in [0, 1] and not off"),
         ("0.8,-0.1,0.5", "threshold -0.1 is not in [0, 1] and not off"),
         ("0.8,nan,0.5", "threshold nan is not in [0, 1] and not off"),

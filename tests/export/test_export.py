@@ -333,7 +333,7 @@ def test_nothing_is_overwritten_and_nothing_impossible_begun(exporting: tuple[Pa
     study = Study.open(path)
     (tmp_path / "file").write_text("mine")
     for there in (tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match="is there already; allowed: a folder that does not exist or is empty"):
+        with pytest.raises(InputError, match="already exists; allowed: a folder that does not exist or is empty"):
             study.export(id, there, limits=Limits())
     with pytest.raises(JobError, match="no thresholds keep"):
         study.export(id, tmp_path / "out", max_macs=1)
@@ -473,7 +473,7 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
     section = latency_section(tuple(read_latencies(study.path)))
     assert section.count(f"{id}, setting") == 2
     code, out, err = command("export", path, id, "-o", target)
-    assert (code, err) == (2, f"error: {target} is there already; allowed: a folder that does not exist or is empty\n")
+    assert (code, err) == (2, f"error: {target} already exists; allowed: a folder that does not exist or is empty\n")
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def test_a_place_for_an_output_is_checked_before_anything_is_computed(tmp_path: 
     (tmp_path / "folder.csv").mkdir()
     for path, why in (
         (tmp_path / "a.txt", "does not end in .jsonl or .csv"),
-        (tmp_path / "folder.csv", "cannot be written: a folder"),
-        (tmp_path / "none" / "a.csv", "cannot be written: no such folder"),
+        (tmp_path / "folder.csv", "cannot be written: it is a folder"),
+        (tmp_path / "none" / "a.csv", "cannot be written: its folder does not exist"),
     ):
         with pytest.raises(InputError) as caught:
             require_output(path, [".jsonl", ".csv"])

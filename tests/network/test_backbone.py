@@ -199,28 +199,40 @@ def test_grey_images_of_another_size_are_brought_to_what_the_backbone_takes() ->
         ("no_such_module_at_all:f", ["first"], "module 'no_such_module_at_all' cannot be imported: ModuleNot"),
         (f"{HERE}:Shortcat", ["first"], "has no 'Shortcat'; did you mean Shortcut?"),
         (f"{HERE}:torch", ["first"], "is a module, not a function or class"),
-        (f"{HERE}:broken", ["first"], "cannot be made: RuntimeError: no such"),
-        (f"{HERE}:no_module", ["first"], "gives a int, not a torch.nn.Module"),
-        (f"{HERE}:fixed", ["first"], "the backbone gives (2, 3) for 2 images of 10 classes; its function may take"),
+        (f"{HERE}:broken", ["first"], "cannot be created: RuntimeError: no such"),
+        (f"{HERE}:no_module", ["first"], "returns a int, not a torch.nn.Module"),
+        (
+            f"{HERE}:fixed",
+            ["first"],
+            "the backbone returns shape (2, 3) for 2 images; expected (2, 10): let its function take",
+        ),
         (f"{HERE}:Shortcut", [], "a backbone needs at least one exit; its modules: first, first.0"),
         (f"{HERE}:Shortcut", ["midle"], "the backbone has no module 'midle'; did you mean middle?"),
-        (f"{HERE}:Shortcut", ["first", "first"], "exit 'first' is named 2 times"),
-        (f"{HERE}:Shortcut", ["first", "first.2"], "exits 'first' and 'first.2' stand at the same place"),
-        (f"{HERE}:Shortcut", ["classifier"], "an exit after which nothing runs is the output itself"),
-        (f"{HERE}:Shortcut", ["first.0", "first"], "multiplies nothing between 'first' and the exit before it"),
+        (f"{HERE}:Shortcut", ["first", "first"], "exit 'first' is given 2 times"),
+        (f"{HERE}:Shortcut", ["first", "first.2"], "exits 'first' and 'first.2' are at the same position"),
+        (f"{HERE}:Shortcut", ["classifier"], "nothing runs after the last exit, so it is the backbone's own output"),
+        (
+            f"{HERE}:Shortcut",
+            ["first.0", "first"],
+            "no convolution or linear layer between 'first' and the exit or input",
+        ),
         (f"{HERE}:Twice", ["middle"], "module 'middle' runs 2 times in the backbone's forward"),
-        (f"{HERE}:Dependent", ["first"], "torch.fx cannot follow its forward: TraceError"),
+        (f"{HERE}:Dependent", ["first"], "torch.fx cannot trace its forward: TraceError"),
         (f"{HERE}:Counted", ["middle"], "exit 'middle': 8 is computed before it and read after it"),
         (
             f"{HERE}:Moody",
             ["first"],
-            "differs in training, call_function[target=operator.add](args = (%middle, 1), kwargs = {}), and in "
-            "evaluation, call_module[target=last](args = (%middle,), kwargs = {}): make it without auxiliary outputs",
+            "differs between training, call_function[target=operator.add](args = (%middle, 1), kwargs = {}), and "
+            "evaluation, call_module[target=last](args = (%middle,), kwargs = {}): switch auxiliary outputs off",
         ),
-        ("torchvision.models:googlenet", ["inception3b"], "differs in training, call_module[target=aux1](args = "),
-        (f"{HERE}:TwoOutputs", ["first"], "fails in training, and not in evaluation: AttributeError: 'tuple'"),
-        (f"{HERE}:Functional", ["first"], "calls dropout as a function; make it a module"),
-        ("torchvision.models:vit_b_16", ["encoder"], "its module gives (2, 5, 768), and (images, channels,"),
+        ("torchvision.models:googlenet", ["inception3b"], "differs between training, call_module[target=aux1](args = "),
+        (f"{HERE}:TwoOutputs", ["first"], "fails in training, but not in evaluation: AttributeError: 'tuple'"),
+        (f"{HERE}:Functional", ["first"], "calls dropout as a function; use a module in its place"),
+        (
+            "torchvision.models:vit_b_16",
+            ["encoder"],
+            "its module returns shape (2, 5, 768); expected (images, channels,",
+        ),
     ],
 )
 def test_a_module_that_cannot_be_split_there_is_refused_with_the_reason(
@@ -240,16 +252,16 @@ def test_frozen_features_need_a_classifier_that_can_be_trained() -> None:
 
 
 def test_images_that_the_backbone_does_not_take_are_refused() -> None:
-    with pytest.raises(InputError, match="does not take images of 1×32×32: RuntimeError"):
+    with pytest.raises(InputError, match="fails on images of 1×32×32: RuntimeError"):
         describe(f"{HERE}:Shortcut", None, ["first"], (1, 32, 32), 10)
     with pytest.raises(InputError, match="not of the form channels,side,side"):
         describe(f"{HERE}:Shortcut", None, ["first"], (3, 32, 16), 10)
-    with pytest.raises(InputError, match="takes 1 channels, and the images have 3"):
+    with pytest.raises(InputError, match="takes 1 channels, but the images have 3"):
         mount(Shortcut, ["first"], example=(1, 32, 32)).space(SHAPE)
 
 
 def test_a_function_that_no_other_process_could_import_is_refused() -> None:
-    with pytest.raises(InputError, match="define it at the top of a module"):
+    with pytest.raises(InputError, match="define it at the top level of a module"):
         mount(lambda: Shortcut(), ["first"])
 
 

@@ -67,10 +67,10 @@ def test_an_interruption_leaves_a_table(tmp_path: Path) -> None:
 def test_bit_widths_and_other_costs_are_not_measured_here(tmp_path: Path) -> None:
     space, costing = small()
     quantised = SearchSpace(parse_spec({**USER_SPACE, "bits": [8, 32]}))
-    with pytest.raises(InputError, match="has networks of 8 bits, and this machine computes in 32"):
+    with pytest.raises(InputError, match="has networks of 8 bits, but this machine computes in 32"):
         time_units(quantised, costing, tmp_path / "t.csv")
     CostTable("µJ", {}).write(tmp_path / "j.csv")
-    with pytest.raises(InputError, match="has costs in µJ, and µs are measured; name another file"):
+    with pytest.raises(InputError, match="has costs in µJ, but µs are measured; give another file"):
         time_units(space, costing, tmp_path / "j.csv")
 
 

@@ -28,7 +28,7 @@ def test_a_space_with_too_many_variants_of_a_unit_is_refused(
 ) -> None:
     monkeypatch.setattr(cost_tables, "MOST_VARIANTS", 10)
     cost_tables.tables_for.cache_clear()
-    message = r"space 'user': a unit of stage 2 has 16 variants; at most 10 are allowed: offer fewer choices"
+    message = r"space 'user': a unit of stage 2 has 16 variants; at most 10 are allowed; offer fewer choices"
     with pytest.raises(InputError, match=message):
         cost_of_indices(
             user_space, np.zeros((1, len(user_space.genes)), dtype=int), costing_for(user_space, ImageShape(1, 8, 10))

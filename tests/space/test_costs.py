@@ -56,5 +56,5 @@ def test_a_table_without_all_units_is_refused_before_any_work(tmp_path: Path) ->
     ):
         Study.create(tmp_path / "study", cost_table=tmp_path / "empty.csv")
     assert not (tmp_path / "study").exists()
-    with pytest.raises(InputError, match="cost is limited or minimised, and there is no cost_table"):
+    with pytest.raises(InputError, match="limits or objective refer to cost, but no cost_table is set"):
         Settings().updated({"objective": "cost"})

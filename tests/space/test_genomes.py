@@ -56,8 +56,8 @@ def test_a_threshold_of_one_is_no_exit() -> None:
     ("name", "values", "message"),
     [
         ("edanas", [0] * 48, "a genome of edanas has 49 genes, got 48"),
-        ("edanas", [3] + [0] * 48, "gene 1 of edanas is one of 0 to 2, got 3"),
-        ("nachos", [0] * 49, "space 'nachos' has at least 1 early exits, the encoding has fewer"),
+        ("edanas", [3] + [0] * 48, "gene 1 of edanas must be from 0 to 2, got 3"),
+        ("nachos", [0] * 49, "space 'nachos' requires at least 1 early exits, the encoding has fewer"),
     ],
 )
 def test_what_is_no_genome_is_refused(name: str, values: list[int], message: str) -> None:

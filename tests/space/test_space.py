@@ -66,7 +66,7 @@ def test_every_point_of_the_cube_decodes_to_an_architecture_of_the_space(
 def test_a_vector_that_leaves_the_cube_is_refused(space: SearchSpace, factor: float) -> None:
     X = np.full((1, space.dimension), 0.5)
     X[0, -1] = factor
-    with pytest.raises(InputError, match=rf"encodings lie in \[0, 1\], got {factor}"):
+    with pytest.raises(InputError, match=rf"coordinates of encodings must be in \[0, 1\], got {factor}"):
         space.decode(X)
 
 

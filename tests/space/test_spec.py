@@ -16,12 +16,12 @@ from surrogate_nas.space.spec import parse_spec, preset
         (("stem", "width"), [], "width [] is not a list of distinct ascending numbers"),
         (("stem", "width"), [0], "greater than or equal to 1, got 0"),
         (("stem", "colour"), [1], "unknown setting 'stem.colour'; allowed: width, stride"),
-        (("branch", "layer"), ["conv", "conv"], "layer is empty or names a choice twice"),
+        (("branch", "layer"), ["conv", "conv"], "layer is empty or has duplicate choices"),
         (("branch", "layer"), ["dense"], "got 'dense'"),
         (("stages",), [], "stages: a stem and at least 1 stage are needed, or a backbone"),
-        (("stages", 0, "kernel"), [3, 4], "kernel 4 is even; kernels are odd"),
+        (("stages", 0, "kernel"), [3, 4], "kernel 4 is even; kernels must be odd"),
         (("stages", 1, "color"), 1, "unknown setting 'stages.1.color'; allowed: block, depth, width, kernel"),
-        (("image_sizes",), [16, 8], "image_sizes [16, 8] are not a smallest and a largest side"),
+        (("image_sizes",), [16, 8], "image_sizes [16, 8] must be the smallest and the largest side"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused_by_field(

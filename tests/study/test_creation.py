@@ -41,7 +41,7 @@ def test_a_study_is_not_made_twice(study_path: Path) -> None:
     [
         ("Shortcut", ["midle"], "the backbone has no module 'midle'; did you mean middle?"),
         ("Shortcat", ["middle"], "has no 'Shortcat'; did you mean Shortcut?"),
-        ("Moody", ["middle"], "the backbone's forward differs in training"),
+        ("Moody", ["middle"], "the backbone's forward differs between training"),
     ],
 )
 def test_a_backbone_that_cannot_be_cut_is_refused_before_the_images_are_read(

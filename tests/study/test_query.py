@@ -209,7 +209,7 @@ BAD_FILES = {
     "g.txt": ("\n \n", "g.txt has no encodings", ""),
     "h.txt": (b"\xff\xfe\n", "line 1: ", "not UTF-8"),
     "a.jsonl": (f'{{"encoding": "{GOOD}"}}\nnonsense', "line 2: ", "not JSON (Expecting value"),
-    "b.jsonl": (f'{{"encoding": "{GOOD}", "x": NaN}}', "line 1: ", "NaN is no number"),
+    "b.jsonl": (f'{{"encoding": "{GOOD}", "x": NaN}}', "line 1: ", "NaN is not a JSON number"),
     "c.jsonl": ('{"code": "x"}', "line 1: ", 'an object with "encoding" is needed, got {"code"'),
     "d.jsonl": ('["x"]', "line 1: ", 'an object with "encoding" is needed, got ["x"]'),
     "e.jsonl": ('{"encoding": [0.5, 0.5]}', "line 1: ", "encoding is a text, got list"),
@@ -218,7 +218,7 @@ BAD_FILES = {
     "h.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": "0.5"}}', "line 1: ", "3 exits need 2 thresholds, got 1"),
     "i.jsonl": ('{"encoding": ' + "[" * 40_000, "line 1: ", ""),
     "j.jsonl": (f'{{"encoding": {"9" * 9000}}}', "line 1: ", ""),
-    "k.jsonl": (f'{{"encoding": "{GOOD}", "encoding": "{GOOD}"}}', "line 1: ", "'encoding' is there twice"),
+    "k.jsonl": (f'{{"encoding": "{GOOD}", "encoding": "{GOOD}"}}', "line 1: ", "duplicate key 'encoding'"),
     "l.jsonl": ('{"encoding": 5}', "line 1: ", "encoding is a text, got 5"),
     "f.csv": (f"encoding,encoding\n{GOOD},{GOOD}\n", "line 1: ", "2 columns are called 'encoding'"),
     "g.csv": (f"encoding, thresholds,thresholds\n{GOOD},,\n", "line 1: ", "2 columns are called 'thresholds'"),
@@ -258,7 +258,7 @@ def test_a_bad_row_after_many_good_ones_leaves_nothing(
 
 BAD_OPTIONS = {
     "--sample 3 --output out.txt": "output out.txt does not end in .jsonl or .csv",
-    "--sample 3 --output nowhere/out.csv": "no such folder",
+    "--sample 3 --output nowhere/out.csv": "its folder does not exist",
     "--best 0": "best 0 is not between 1 and 5,000",
     "--best 9999": "best 9999 is not between 1 and 5,000",
     "--best 3 --sample 3": "one of --encoding, --file, --sample and --best",

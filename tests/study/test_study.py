@@ -191,7 +191,9 @@ def test_tuning_takes_the_most_accurate_thresholds_within_a_budget(study: Study)
 
 
 def test_tuning_for_the_impossible_shows_the_nearest(study: Study) -> None:
-    with pytest.raises(JobError, match=r"no thresholds keep expected MACs ≤ 10; nearest: accuracy 0\.\d+"):
+    with pytest.raises(
+        JobError, match=r"no thresholds keep expected MACs ≤ 10; the closest setting has accuracy 0\.\d+"
+    ):
         study.tune(study.records()[0].id, Limits(max_macs=10))
 
 

@@ -169,7 +169,7 @@ def test_a_checkpoint_that_cannot_be_kept_is_an_error_and_not_a_record(
     executor: Executor, job: Jobs, tmp_path: Path
 ) -> None:
     homeless = replace(job(0), checkpoint=tmp_path / "missing" / "0.safetensors")
-    with pytest.raises(JobError, match=f"training {homeless.proposal.id} could not be kept: .*missing"):
+    with pytest.raises(JobError, match=f"the files of training {homeless.proposal.id} cannot be written: .*missing"):
         list(executor.run([homeless], quiet))
 
 
@@ -305,7 +305,7 @@ def test_a_training_that_takes_more_memory_than_it_may_is_killed_and_recorded(ex
     records = by_seed(replace(executor, max_memory=1_000_000).run([job(0, ENDLESS), job(1, ENDLESS)], quiet))
     assert [r.failure and r.failure.kind for r in records] == ["memory", "memory"]
     assert records[0].failure is not None
-    assert "more than the 1.0 MB it may" in records[0].failure.message
+    assert "more than its limit of 1.0 MB" in records[0].failure.message
     assert multiprocessing.active_children() == []
 
 
@@ -399,7 +399,8 @@ def test_a_cuda_context_that_has_failed_is_not_used_again(job: Jobs, monkeypatch
     failure = next(records).failure
     assert failure is not None
     assert failure.kind == "error"
-    with pytest.raises(JobError, match=r"this process can use its GPU no more: .*device-side assert triggered; run it"):
+    message = "this process cannot use its GPU any more: .*device-side assert triggered; run the command again"
+    with pytest.raises(JobError, match=message):
         next(records)
     assert next(jobs).proposal.seed == 1
 

@@ -76,14 +76,18 @@ def test_a_fidelity_names_its_recipe(recipe: dict[str, Any]) -> None:
     ("recipe", "message"),
     [
         ({"loss": "nacho"}, "loss: input tag 'nacho' found using 'kind' does not match any of the expected tags"),
-        ({"loss": "nachos"}, "loss: max_macs is missing: the cost term needs a budget, or cost_weight 0"),
+        (
+            {"loss": "nachos"},
+            "loss: max_macs is missing: set it as the budget of the cost term, or set cost_weight to 0",
+        ),
         ({"loss": {"kind": "nachos", "cost_weight": -1}}, "loss.cost_weight: input should be greater than or equal"),
         (
             {"loss": {"kind": "nachos", "max_macs": 1, "backbone_share": 0.8}},
-            "loss: backbone_share 0.8 and warm_up_share 0.25 leave no epochs; allowed: a sum below 1",
+            "loss: backbone_share 0.8 and warm_up_share 0.25 leave no epochs for the third phase; "
+            "allowed: a sum below 1",
         ),
         ({"loss": {"kind": "distillation", "weigth": 1}}, "unknown setting 'loss.weigth'; allowed: kind, weight"),
-        ({"mixup": 0.1, "loss": {"kind": "nachos", "max_macs": 1}}, "mixup 0.1 leaves gates no right answers"),
+        ({"mixup": 0.1, "loss": {"kind": "nachos", "max_macs": 1}}, "mixup 0.1 cannot be combined with loss nachos"),
         ({"cutout": 1}, "cutout: input should be less than 1, got 1"),
         ({"precision": "float16"}, "precision: input should be 'float32' or 'bfloat16', got 'float16'"),
     ],

@@ -1,1 +1,1 @@
-"""Where trainings run: in this process, in processes of this machine, or on a Ray cluster."""
+"""Executors of trainings: in this process, in processes of this machine, or on a Ray cluster."""

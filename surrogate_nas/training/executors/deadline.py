@@ -1,4 +1,4 @@
-"""The time limit of a command: its trainings end by then, and what is not done goes on later from its last epoch."""
+"""Time limit of a command: its trainings end in time, and unfinished ones resume later from their last epoch."""
 
 import math
 import time
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TIME_TO_STOP = 20.0
-"""Seconds past a time limit after which a training that has not stopped by itself is ended."""
+"""Grace period after a time limit, in seconds: a training that has not stopped by itself by then is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a training in its present life."""
+    """Progress of a training since it was started or resumed."""
 
     done: int
-    """Epochs finished in all; 0 when it begins, whatever it goes on from."""
+    """Number of finished epochs, including those before it was resumed; 0 when it starts or resumes."""
     seconds: float
-    """Duration of the last one."""
+    """Duration of the last epoch."""
 
 
 BEGIN = Progress(0, 0.0)
@@ -24,22 +24,23 @@ BEGIN = Progress(0, 0.0)
 
 @dataclass(slots=True)
 class Deadline:
-    """The end of a command's time. One object serves all trainings of a command, and learns how short an epoch can be.
+    """Deadline of a command. One object serves all trainings of a command, and records the shortest epoch.
 
-    An epoch begins only if it can end in time, judged by the training's last one; a training with all its epochs is
-    measured. So the end is late by no more than an epoch lasts longer than the one before, or a measurement.
+    An epoch begins only if it can end in time, judged by the training's last epoch; a training that has finished its
+    epochs is still measured. So a command exceeds its deadline at most by a measurement, or by the difference between
+    two consecutive epochs.
     """
 
     end: float = math.inf
-    """On the clock."""
+    """Time on the clock at which the command should have ended."""
     clock: Callable[[], float] = time.monotonic
-    """Seconds since some moment."""
+    """Clock, in seconds since an arbitrary moment."""
     shortest_epoch: float = 0.0
     """Seconds of the shortest epoch of any training so far; 0 before the first."""
 
     @classmethod
     def in_hours(cls, hours: float | None) -> "Deadline":
-        """So many hours from now; `None` is never."""
+        """Deadline a number of hours from now; `None` for no deadline."""
         return cls() if hours is None else cls(time.monotonic() + 3600 * hours)
 
     @property
@@ -48,20 +49,20 @@ class Deadline:
         return self.clock() >= self.end
 
     def may_start(self) -> bool:
-        """Whether another training may start: whether its first epoch may end in time."""
+        """Whether another training may start, because its first epoch may end in time."""
         return self.clock() + self.shortest_epoch < self.end
 
     def may_go_on(self, progress: Progress, epochs: int) -> bool:
-        """Whether a training of so many epochs goes on with its next one, or with its measurement."""
+        """Whether a training of so many epochs continues, with its next epoch or with its measurement."""
         if progress.seconds:
             self.shortest_epoch = min(self.shortest_epoch or progress.seconds, progress.seconds)
         return progress.done >= epochs or self.clock() + progress.seconds < self.end
 
     def is_overdue(self, last: Progress | None) -> bool:
-        """Whether a training should have stopped by itself: it has had the time of one more epoch.
+        """Whether a training should have stopped by itself, having had time for one more epoch after the deadline.
 
         Args:
-            last: its progress; `None` before it begins, when nothing is lost by ending it.
+            last: progress of the training; `None` before it begins, when nothing is lost by stopping it.
         """
         grace = 0.0 if last is None else max(last.seconds, TIME_TO_STOP)
         return self.clock() >= self.end + grace

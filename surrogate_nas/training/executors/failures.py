@@ -1,4 +1,4 @@
-"""Classify the errors of trainings: the failure of the record, and whether this process can go on."""
+"""Classification of the errors of trainings: the failure for the record, and whether the process can continue."""
 
 import torch
 
@@ -6,18 +6,18 @@ from surrogate_nas.archive.record import Failure
 from surrogate_nas.foundation.errors import line_of
 
 OUT_OF_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "STATUS_NOT_INITIALIZED")
-"""Words of torch, CUDA, cuBLAS and cuDNN where memory runs out; a handle without memory is not initialised."""
+"""Words in messages of torch, CUDA, cuBLAS and cuDNN when memory runs out; without memory, no handle is initialised."""
 CUDA_ERROR = "CUDA error"
 
 
 def failure_of(error: Exception) -> Failure:
-    """The failure that an error of a training is recorded as.
+    """Failure to record for an error of a training.
 
     >>> failure_of(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")).kind, failure_of(ValueError("?")).kind
     ('memory', 'error')
     """
-    in_vain = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(w in str(error) for w in OUT_OF_MEMORY)
-    return Failure("memory" if in_vain else "error", line_of(error))
+    no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(w in str(error) for w in OUT_OF_MEMORY)
+    return Failure("memory" if no_memory else "error", line_of(error))
 
 
 def context_is_lost(failure: Failure) -> bool:

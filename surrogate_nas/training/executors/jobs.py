@@ -1,4 +1,4 @@
-"""A training job, the interface of executors, and the code that carries out one job in whatever process it runs."""
+"""A training job, the interface of executors, and the code that carries out one job, in any process."""
 
 import platform
 import time
@@ -30,10 +30,10 @@ ARCHITECTURE = "architecture"
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where a worker finds the study's data, and how it is split."""
+    """Location of a study's data, and the parameters of its splits, for workers."""
 
     path: Path
-    """The study's own copy; see `datasets.stored`."""
+    """File with the study's copy of the data; see `datasets.stored`."""
     seed: int
     tune_share: float
 
@@ -47,13 +47,13 @@ class Job:
     recipe: Recipe
     device: str
     checkpoint: Path
-    """Where the trained weights go, as safetensors."""
+    """File for the trained weights, as safetensors."""
     unfinished: Path
-    """Where the state between two epochs is kept; see `training.checkpoint`."""
+    """File for the state between two epochs; see `training.checkpoint`."""
     backbone: BackboneSpec | None = None
-    """The given backbone of the space, if it has one."""
+    """Specification of the user's backbone, if the space has one."""
     charge_heads: ChargeHeads = "all"
-    """How a loss counts MACs, if it does."""
+    """Branches charged to a sample, if the loss depends on MACs."""
 
 
 OnProgress = Callable[[Proposal, float], None]
@@ -61,20 +61,21 @@ OnProgress = Callable[[Proposal, float], None]
 
 
 class Executor(Protocol):
-    """Carries out jobs and yields a record for each, in whatever order they finish.
+    """Executor of jobs, which yields a record for each, in the order in which they finish.
 
-    What the deadline stops between two epochs gives no record: its state is kept, and the same job goes on from there.
-    A training computes with one thread wherever it runs, so its result does not depend on how many run beside it.
+    A training that the deadline stops between two epochs gives no record: its state is kept, and the same job resumes
+    from there. A training computes with one thread, wherever it runs, so that its result does not depend on the number
+    of simultaneous trainings.
     """
 
     @property
     def workers(self) -> int:
-        """Trainings at a time."""
+        """Number of simultaneous trainings."""
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
-        """The record of every job that ended before the deadline; a failure is a record too.
+        """Yield the record of every job that ends before the deadline; a failure is a record too.
 
-        The next job is taken when a worker is free, and not before, so that jobs may depend on records.
+        The next job is taken only when a worker is free, so that jobs may depend on earlier records.
         """
 
 
@@ -82,12 +83,12 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[Progress | Reco
     """Train and measure one network in this process.
 
     Args:
-        job: what to train.
-        data: the study's; read from the job's source by default.
+        job: job to carry out.
+        data: the study's data; by default, it is read from the job's source.
 
     Yields:
-        The progress when training begins and after each epoch, and at last the record. Whatever goes wrong is in the
-        record.
+        The progress when training begins and after each epoch, and finally the record. An error of the training is a
+        failure in the record.
 
     Raises:
         OSError: if the state or the weights cannot be written.
@@ -126,7 +127,7 @@ def _train_and_predict(job: Job, device: torch.device, data: Dataset | None) -> 
 
 
 def _timed(epochs: Iterator[int], of: int) -> Iterator[Progress]:
-    """The progress when training begins and after each epoch, or at its end if no epoch was left."""
+    """Yield the progress when training begins and after each epoch, or at its end if no epoch was left."""
     yield BEGIN
     done, start = 0, time.monotonic()
     for done in epochs:
@@ -140,8 +141,8 @@ def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
     """Versions, machine and device, to explain differences between results.
 
     Args:
-        job: the training.
-        device: that it ran on, as far as the asking process knows.
+        job: job of the training.
+        device: device that it ran on; `None`, if unknown, for the one in the job.
     """
     gpu = {} if device is None or device.type != "cuda" else {"gpu": torch.cuda.get_device_name(device)}
     return {
@@ -155,5 +156,5 @@ def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
 
 
 def write_error(job: Job, error: OSError) -> JobError:
-    """The error to raise if the files of a training cannot be written."""
-    return JobError(f"training {job.proposal.id} could not be kept: {error}")
+    """Error to raise if the files of a training cannot be written."""
+    return JobError(f"the files of training {job.proposal.id} cannot be written: {error}")

@@ -36,16 +36,16 @@ IMPORTED_BY_OPTIMIZERS = "torch._dynamo"
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """One training after the other in this process: for debugging, and where processes cannot be had.
+    """One training after the other in this process: for debugging, and where no processes can be started.
 
-    A CUDA context that has failed ends the run with a `JobError`, after the record of that failure: in this process
-    every other training would fail too.
+    A CUDA context that has failed ends the run with a `JobError`, after the record of that failure, since every other
+    training in this process would fail too.
     """
 
     workers: int = 1
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
-        """The records of the jobs, in order."""
+        """Yield the records of the jobs, in order."""
         waiting, deadline = iter(jobs), deadline or Deadline()
         with one_thread():
             while deadline.may_start() and (job := next(waiting, None)) is not None:
@@ -56,11 +56,13 @@ class InProcess:
                 if record is not None:
                     yield record
                     if record.failure is not None and context_is_lost(record.failure):
-                        raise JobError(f"this process can use its GPU no more: {record.failure.message}; run it again")
+                        raise JobError(
+                            f"this process cannot use its GPU any more: {record.failure.message}; run the command again"
+                        )
 
 
 def _train_here(job: Job, on_progress: OnProgress, deadline: Deadline) -> Record | None:
-    """The record of a training in this process; `None` if the deadline stops it."""
+    """Carry out a job in this process; returns its record, or `None` if the deadline stops it."""
     for message in carry_out(job):
         if isinstance(message, Record):
             return message
@@ -78,7 +80,7 @@ class Running:
     watch: Watch
     process: BaseProcess
     receiver: Connection
-    """Receiving end of the pipe that it sends messages through."""
+    """Receiving end of the pipe through which the process sends messages."""
     had_company: bool
     """Whether another training has run beside it at any time."""
 
@@ -92,17 +94,17 @@ class Running:
         return cls(Watch(job, time.monotonic()), process, receiver, had_company)
 
     def receive(self, on_progress: OnProgress, deadline: Deadline) -> Record | NoRecord | None:
-        """Take a message: the record, or progress, after which the deadline may stop the training.
+        """Process a message: the record, or progress, after which the deadline may stop the training.
 
         Returns:
-            How the training ended, with a failure record if the process ended without one; `None` if it goes on.
+            Outcome of the training, a failure record if the process ended without a record; `None` if it continues.
         """
         try:
             message = self.receiver.recv()
         except (EOFError, OSError):  # it ended between two messages, or within one
             self.process.join()
             code = self.process.exitcode
-            hint = ", as when the machine has no memory left" if code == KILLED else ""
+            hint = "; the machine may have run out of memory" if code == KILLED else ""
             return self.watch.failure_record("crashed", f"the training process ended with exit code {code}{hint}")
         if isinstance(message, OSError):
             raise write_error(self.watch.job, message)
@@ -114,16 +116,16 @@ class Running:
         return self.watch.end_between_epochs(deadline)
 
     def excess(self, max_memory: int, deadline: Deadline) -> Record | NoRecord | None:
-        """How the training has to end: for the deadline, or for its own memory or time; `None` if it goes on."""
+        """Outcome of a training that exceeds the deadline, or its own limit of memory or time; `None` otherwise."""
         with suppress(psutil.Error):  # it has just ended
             memory = psutil.Process(self.process.pid).memory_info().rss
             if memory > max_memory:
-                message = f"used {amount(memory)}, more than the {amount(max_memory)} it may"
+                message = f"used {amount(memory)} of memory, more than its limit of {amount(max_memory)}"
                 return self.watch.failure_record("memory", message)
         return self.watch.end_at_once(deadline)
 
     def end(self) -> None:
-        """End the process at once, if it has not ended."""
+        """Kill the process, if it has not ended."""
         self.process.kill()
         self.process.join()
         self.receiver.close()
@@ -131,17 +133,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class LocalProcesses:
-    """Up to `workers` trainings at a time, each in a process of its own: one that dies is one failed record.
+    """Up to `workers` trainings at a time, each in a process of its own: a process that dies is one failed record.
 
-    A training that runs out of memory beside others runs again, with fewer at a time; alone it is a failed record.
+    A training that runs out of memory beside others is tried again with fewer at a time; alone, it is a failed record.
     """
 
     workers: int
     max_memory: int | None = None
-    """Bytes that each training may use, beside a CUDA context; `None` shares out what is free when the first starts."""
+    """Bytes that each training may use, beside a CUDA context; `None` divides the memory that is free at the start."""
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
-        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
+        """Yield the records of the jobs as they finish; if the iteration is abandoned, running trainings are killed."""
         context, deadline, room = _context(), deadline or Deadline(), self.workers
         most = len(jobs) if isinstance(jobs, Sized) else self.workers
         share = available_memory() // max(min(self.workers, most), 1)
@@ -170,7 +172,7 @@ class LocalProcesses:
     def _outcomes(
         self, running: Mapping[Connection, Running], share: int, on_progress: OnProgress, deadline: Deadline
     ) -> Iterator[tuple[Running, Record | NoRecord]]:
-        """Trainings that end within the next moment."""
+        """Trainings that end before the next check, with their outcomes."""
         for ready in wait(list(running), timeout=WATCH_EVERY):
             assert isinstance(ready, Connection)
             outcome = running[ready].receive(on_progress, deadline)
@@ -195,10 +197,10 @@ def _start(context: ForkServerContext | SpawnContext, job: Job, running: dict[Co
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """A fork server that has imported torch once, so that a process starts at once; elsewhere plain `spawn`.
+    """A fork server that has imported torch once, so that processes start fast; `spawn` where there is no fork server.
 
-    Where there are GPUs the server does not run the user's script, as every process does for itself: if that asks for
-    CUDA, no process that is forked afterwards can use it.
+    On a machine with GPUs the server does not run the user's script, which each process runs by itself: if the script
+    used CUDA in the server, no process forked afterwards could use it.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -210,7 +212,7 @@ def _context() -> ForkServerContext | SpawnContext:
 
 def _work(job: Job, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _offer_to_the_kernel()
+    _be_killed_first()
     try:
         with one_thread():
             for message in carry_out(job):
@@ -218,37 +220,37 @@ def _work(job: Job, sender: Connection) -> None:
     except OSError as error:
         sender.send(error)
     except KeyboardInterrupt:
-        pass  # the parent, interrupted too, has nobody left to tell
+        pass  # the parent is interrupted too, and no longer reads messages
     finally:
         sender.close()
 
 
 def _end_with_parent() -> None:
-    """Exit with the parent process: if killed, it cannot end its trainings, and the next command runs them again."""
+    """Exit with the parent process: a killed parent cannot end its trainings, and the next command runs them again."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _offer_to_the_kernel() -> None:
-    """Where memory runs out, Linux ends this process, which is one failed record, and not the parent."""
+def _be_killed_first() -> None:
+    """Make Linux kill this process, which is one failed record, instead of its parent when memory runs out."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def free_gpu_memory(device: str) -> int:
-    """Bytes of GPU memory that are free; asked in a process of its own, as asking takes a CUDA context.
+    """Bytes of free GPU memory, asked for in a process of its own, since that needs a CUDA context.
 
     Raises:
         InputError: if no process can use the device.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
-    process: BaseProcess = context.Process(target=_tell_free_gpu_memory, args=(device, sender), daemon=True)
+    process: BaseProcess = context.Process(target=_send_free_gpu_memory, args=(device, sender), daemon=True)
     process.start()
     sender.close()
-    answer: int | str = "its process does not answer"
+    answer: int | str = "the process that uses it gives no answer"
     with suppress(EOFError):
         if receiver.poll(TIME_TO_START):
             answer = receiver.recv()
@@ -259,7 +261,7 @@ def free_gpu_memory(device: str) -> int:
     return answer
 
 
-def _tell_free_gpu_memory(device: str, sender: Connection) -> None:
+def _send_free_gpu_memory(device: str, sender: Connection) -> None:
     try:
         sender.send(torch.cuda.mem_get_info(device)[0])
     except (RuntimeError, AssertionError) as error:
@@ -273,7 +275,12 @@ def start_and_end_a_process() -> None:
         process.start()
         process.join(TIME_TO_START)
     except OSError as error:
-        raise JobError(f"no process can be started: {error}; train in this one with --workers 0") from None
+        raise JobError(
+            f"no training process can be started: {error}; use --workers 0 to train in the process of the command"
+        ) from None
     if process.exitcode != 0:
         process.kill()
-        raise JobError(f"a process ended with exit code {process.exitcode}; train in this one with --workers 0")
+        raise JobError(
+            f"a process started as a test ended with exit code {process.exitcode}; use --workers 0 to train in the "
+            "process of the command"
+        )

@@ -1,7 +1,7 @@
 """Trainings on a Ray cluster, one task each.
 
-The study stays with whoever started the command: data goes out through Ray's object store, and states, weights and
-records come back, so nothing is written but by this process, and other machines need none of the study's files.
+Only the process of the command reads and writes the study: data goes out through Ray's object store, and states,
+weights and records come back, so that other machines need none of the study's files.
 """
 
 import logging
@@ -33,7 +33,7 @@ WATCH_EVERY = 1.0
 """Seconds between two checks for overdue trainings."""
 ROUNDING = 1e-9
 MOST_TRIES = 3
-"""Workers that a training may lose before it is a failure."""
+"""Number of workers that a training may lose before it is recorded as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Trial:
     job: Job
     tries: int = 0
     node: str | None = None
-    """The one that it runs on, or was lost with."""
+    """Id of the node that it runs on, or that its last worker was lost on."""
     watch: Watch = field(init=False)
-    """Clock and progress of its present worker."""
+    """Clock and progress on its current worker."""
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.job)
@@ -76,28 +76,28 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class RayCluster:
-    """Trainings on the workers of a Ray cluster. One whose worker dies goes on from its last epoch on another node."""
+    """Trainings on the workers of a Ray cluster. One whose worker dies resumes from its last epoch on another node."""
 
     at_most: int | None = None
-    """Trainings at a time; `None` is as many as the cluster has room for, also when it grows."""
+    """Number of simultaneous trainings; `None` is as many as the cluster has room for, even when it grows."""
     address: str | None = None
-    """`host:port`, or `auto`; `None` is what the environment says, else a cluster of this machine alone."""
+    """`host:port`, or `auto`; `None` is the environment's RAY_ADDRESS, else a cluster of this machine alone."""
     gpus: float | None = None
-    """Share of a GPU for each training; `None` is a whole one if the cluster has any, else none."""
+    """GPUs for each training, possibly a fraction; `None` is one if the cluster has any, else none."""
     max_memory: int | None = None
-    """Bytes that Ray sets aside for each training."""
+    """Bytes of memory that Ray reserves for each training."""
 
     @property
     def workers(self) -> int:
-        """Trainings at a time.
+        """Number of simultaneous trainings.
 
         Raises:
-            InputError: if there is no such cluster, or it has room for none.
+            InputError: if the cluster cannot be reached, or has no room for a training.
         """
         return self.at_most or self._room(self._ray_module())
 
     def run(self, jobs: Iterable[Job], on_progress: OnProgress, deadline: Deadline | None = None) -> Iterator[Record]:
-        """The records of the jobs, as they finish. Running trainings end when the iteration is abandoned."""
+        """Yield the records of the jobs as they finish; if the iteration is abandoned, running trainings end."""
         ray, deadline = self._ray_module(), deadline or Deadline()
         # a worker whose CUDA context has failed would fail every other training
         task = ray.remote(max_calls=1)(_work) if self._gpus(ray) else ray.remote(_work)
@@ -113,7 +113,7 @@ class RayCluster:
                         break
                     try:
                         running[self._start(ray, task, trial, data)] = trial
-                    except (InputError, OSError) as error:  # no data there
+                    except (InputError, OSError) as error:  # the data or state cannot be read
                         yield trial.watch.failure_record("error", str(error))
                 if not running:
                     return
@@ -125,13 +125,13 @@ class RayCluster:
                         again.append(trial)
         finally:
             for messages in running:
-                with suppress(Exception):  # whatever the cluster is in by now
+                with suppress(Exception):  # the cluster may be in any state by now
                     ray.cancel(messages, force=True)
 
     def _outcomes(
         self, ray: Any, running: Mapping[Any, Trial], on_progress: OnProgress, deadline: Deadline
     ) -> Iterator[tuple[Any, Record | NoRecord]]:
-        """Trainings that end within the next moment."""
+        """Trainings that end before the next check, with their outcomes."""
         ready, _ = ray.wait(list(running), timeout=WATCH_EVERY)
         for messages in ready:
             outcome = self._advance(ray, messages, running[messages], on_progress, deadline)
@@ -146,7 +146,7 @@ class RayCluster:
                 yield messages, outcome
 
     def _ray_module(self) -> Any:
-        """The module `ray`, connected to a cluster with room for at least one training."""
+        """Module `ray`, connected to a cluster with room for at least one training."""
         ray = connect(self.address, self.at_most)
         has, gpus = ray.cluster_resources(), self._gpus(ray)
         if self._room(ray) < 1:
@@ -154,18 +154,18 @@ class RayCluster:
                 f"{gpus:g} GPUs per training do not fit into the Ray cluster, which has {has.get('GPU', 0):g} GPUs"
                 f" and {has.get('CPU', 0):g} cores"
             )
-        where = f"{gpus:g} GPUs each, of {has['GPU']:g}" if gpus else "no GPU"
-        say_once(f"Ray cluster of {has.get('CPU', 0):g} cores: trainings get {where}")
+        share = f"{gpus:g} of {has['GPU']:g} GPUs" if gpus else "no GPU"
+        say_once(f"Ray cluster of {has.get('CPU', 0):g} cores: each training gets {share}")
         return ray
 
     def _gpus(self, ray: Any) -> float:
-        """Share of a GPU for each training."""
+        """GPUs for each training, possibly a fraction."""
         if self.gpus is not None:
             return self.gpus
         return 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
 
     def _room(self, ray: Any) -> int:
-        """Trainings that the cluster has cores and GPUs for."""
+        """Number of simultaneous trainings for which the cluster has cores and GPUs."""
         has, gpus = ray.cluster_resources(), self._gpus(ray)
         cores, GPUs = int(has.get("CPU", 0)), int(has.get("GPU", 0))
         if not gpus:
@@ -174,7 +174,7 @@ class RayCluster:
         return min(cores, int(fitting))
 
     def _start(self, ray: Any, task: Any, trial: Trial, data: dict[Path, Any]) -> Any:
-        """Start a training; returns the iterator of its worker's messages."""
+        """Start a training; returns the iterator over its worker's messages."""
         gpus, source = self._gpus(ray), trial.job.source.path
         without = "mps" if trial.job.device == "mps" else "cpu"
         job = replace(trial.job, device="cuda" if gpus else without)  # a worker sees the GPU that Ray gives it, alone
@@ -193,10 +193,10 @@ class RayCluster:
     def _advance(
         self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress, deadline: Deadline
     ) -> Record | NoRecord | None:
-        """Take the next message of a training.
+        """Process the next message of a training.
 
         Returns:
-            How it ended, with a failure record if it lost too many workers; `None` if it goes on.
+            Outcome of the training, a failure record if it lost too many workers; `None` if it continues.
         """
         watch = trial.watch
         try:
@@ -232,9 +232,9 @@ LOST: tuple[FailureKind, ...] = ("crashed", "memory")
 
 
 def _lost(trial: Trial, record: Record) -> Record | NoRecord:
-    """A record, unless the failure is of a worker, and the training may be tried on another."""
-    of_worker = record.failure is not None and record.failure.kind in LOST
-    return NoRecord.AGAIN if of_worker and trial.tries < MOST_TRIES else record
+    """The record, or `AGAIN` if its failure is that of a worker, and the training may be tried on another."""
+    worker_failed = record.failure is not None and record.failure.kind in LOST
+    return NoRecord.AGAIN if worker_failed and trial.tries < MOST_TRIES else record
 
 
 def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
@@ -255,7 +255,7 @@ def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarte
 
 
 def _elsewhere(ray: Any, node: str) -> Any:
-    """Scheduling strategy for another node than this one, if there is one."""
+    """Scheduling strategy that prefers another node than the given one."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != node]
@@ -263,11 +263,11 @@ def _elsewhere(ray: Any, node: str) -> Any:
 
 
 def connect(address: str | None, workers: int | None = None) -> Any:
-    """The module `ray`, connected to a cluster: the current one, if it is connected already.
+    """Connect to a Ray cluster, or keep the present connection; returns the module `ray`.
 
     Args:
         address: see `RayCluster`.
-        workers: cores of a cluster of this machine alone; those that there are by default.
+        workers: number of cores of a cluster of this machine alone; by default, all available cores.
 
     Raises:
         InputError: if Ray is not installed or no cluster answers.
@@ -295,7 +295,7 @@ def _require_an_answer(address: str | None) -> None:
         return
     host, _, port = str(address).rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise InputError(f"ray_address {address} is not of the form host:port; allowed: that, or auto")
+        raise InputError(f"ray_address {address} is not of the form host:port; allowed: host:port, or auto")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
     except (OSError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""A training on a worker, as the process that waits for its record sees it."""
+"""State of a training on a worker, in the process that waits for its record."""
 
 import time
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from surrogate_nas.training.executors.jobs import Job, OnProgress, provenance
 
 
 class NoRecord(Enum):
-    """Why a training ended without a record. Its state is kept, and it goes on from there."""
+    """Reason why a training ended without a record. Its state is kept, and it resumes from there."""
 
     STOPPED = auto()
-    """By the deadline."""
+    """Stopped by the deadline."""
     AGAIN = auto()
-    """Its worker was lost, or it ran out of memory that others beside it may have had: it is tried again."""
+    """To be tried again: its worker was lost, or it ran out of memory while other trainings ran beside it."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """Follows one training. Its own time limit covers training alone: not waiting for a worker, not measuring."""
+    """Clock and progress of one training. Its time limit covers training, but not waiting for a worker or measuring."""
 
     job: Job
     start: float | None = None
-    """`time.monotonic()` when it came to its worker; `None` while it waits for one."""
+    """`time.monotonic()` when its worker started it; `None` while it waits for a worker."""
     begun: float = 0.0
     """`time.monotonic()` when its first epoch began."""
     last: Progress | None = None
@@ -36,7 +36,7 @@ class Watch:
         return 0.0 if self.start is None else time.monotonic() - self.start
 
     def advance(self, progress: Progress, on_progress: OnProgress) -> None:
-        """Take a message of progress."""
+        """Process a message of progress."""
         if self.last is None:
             self.begun = time.monotonic()
         self.last = progress
@@ -44,12 +44,12 @@ class Watch:
             on_progress(self.job.proposal, progress.done / self.job.recipe.epochs)
 
     def end_between_epochs(self, deadline: Deadline) -> NoRecord | None:
-        """Whether the deadline stops the training after a message of progress."""
+        """Outcome of a training that the deadline stops after a message of progress; else `None`."""
         goes_on = self.last is None or deadline.may_go_on(self.last, self.job.recipe.epochs)
         return None if goes_on else NoRecord.STOPPED
 
     def end_at_once(self, deadline: Deadline) -> Record | NoRecord | None:
-        """How a training ends that should have stopped by itself: for the deadline or its own time; else `None`."""
+        """Outcome of a training that should have stopped by itself, at the deadline or its time limit; else `None`."""
         return NoRecord.STOPPED if deadline.is_overdue(self.last) else self._excess_time()
 
     def _excess_time(self) -> Record | None:
@@ -58,7 +58,7 @@ class Watch:
             return None
         if time.monotonic() - self.begun <= limit + TIME_TO_STOP:
             return None
-        return self.failure_record("time", f"more than {limit:g} s, and it did not stop by itself")
+        return self.failure_record("time", f"took more than max_seconds {limit:g}, and did not stop by itself")
 
     def failure_record(self, kind: FailureKind, message: str) -> Record:
         """A failure record for a training that reports none."""
