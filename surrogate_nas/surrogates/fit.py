@@ -1,4 +1,4 @@
-"""Fit the surrogate that the settings name, with its held-out validation."""
+"""Fitting of the surrogate named in the settings, with its held-out validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from surrogate_nas.surrogates.validation import Validation, judge, reference_thr
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FittedSurrogate:
-    """The chosen surrogate, and the held-out validation of each that was tried."""
+    """The chosen surrogate, and the held-out validation of each candidate."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
 
     def __repr__(self) -> str:
-        """A short text, instead of all that it was fitted to."""
+        """Short text, without the training data."""
         return f"<FittedSurrogate {self.predictor!r}, {self.chosen_validation.accuracy!r}>"
 
     @property
@@ -33,7 +33,7 @@ class FittedSurrogate:
 
     @property
     def judged_at(self) -> tuple[float, ...]:
-        """The thresholds of scores, each at every early exit."""
+        """Thresholds at which the surrogate was judged, each applied at every early exit."""
         return reference_thresholds(self.predictor.design.basis)
 
 
@@ -43,9 +43,9 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
     Args:
         design: n rows.
         exits: the same networks' exits on tune, for the measured values.
-        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. The
+        surrogate: name; `auto` takes `stack`, unless another is clearly better at ranking held-out accuracies. The
             surrogate of costs alone is judged too, for comparison.
-        seed: of folds, bootstrap samples and draws.
+        seed: seed of folds, bootstrap samples and draws.
     """
     with one_thread():
         kinds = AUTO if surrogate == "auto" else (surrogate,)

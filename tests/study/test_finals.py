@@ -71,7 +71,7 @@ def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, fi
 
 
 def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
-    with pytest.raises(InputError, match="surrogates learn from networks of one fidelity, got 2"):
+    with pytest.raises(InputError, match="surrogates need records of a single fidelity, got 2"):
         fit(finalized.home, [*finalized.archive.records(), *finalized.archive.records("final")])
 
 
