@@ -111,7 +111,7 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
     assert set(to_finalize(study.solutions, [], [])) == {s.record.architecture for s in front}
     with pytest.raises(InputError, match="budget 1 is below the cheapest solution's expected MACs"):
         study.finalize(at=[1.0])
-    with pytest.raises(InputError, match="the final recipe is the search's"):
+    with pytest.raises(InputError, match="the final recipe equals that of the search"):
         study.finalize(recipe=study.settings.recipe)
     with pytest.raises(InputError, match="loss nachos needs branches with gates; those of space 'tiny' have none"):
         study.finalize(recipe=Recipe(epochs=3, loss={"kind": "nachos", "max_macs": 1e5}))  # type: ignore[arg-type]
