@@ -1,4 +1,4 @@
-"""Write the report of a study: page, figures and table."""
+"""Writing of a study's report: page, figures and table."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ FRONT, REPORT = "front.csv", "report.html"
 
 
 def write_report(study: Study, folder: Path | None = None) -> Path:
-    """Write `front.csv`, `report.html` and `figures/`, each file whole or not at all.
+    """Write `front.csv`, `report.html` and `figures/`, each file atomically.
 
-    Any study can be reported: without a search yet, with failures, or with no solution within its limits.
+    Every study has a report, even before its search, with failures, or without a solution within its limits.
 
     Args:
-        study: read only, except that its surrogate is fitted if that is not up to date.
-        folder: where to; default the study's own.
+        study: only read, except that its surrogate is fitted if it is out of date.
+        folder: folder to write to; by default that of the study.
 
     Returns:
         Path of `report.html`.

@@ -120,7 +120,7 @@ def test_bars_are_as_long_as_exit_rates_and_say_so_in_text(contents: Contents) -
 
 def test_an_exit_that_nobody_takes_is_named_and_has_no_bar(contents: Contents, with_exits: Solution) -> None:
     text = exit_mix_section(replace(contents, front=(with_exits,)))
-    assert "exit 2: nobody leaves here" in text
+    assert "exit 2: no image leaves here" in text
     assert text.count("flex-grow") == 1
 
 
@@ -225,8 +225,8 @@ def test_why_there_are_no_images_is_said(study: Study, contents: Contents, with_
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
     views = study.solutions.views
     for examples, why in (
-        (Examples.of([off], study.splits(), views), "No solution lets 5"),
-        (Examples.of([with_exits], None, views), "cannot be read any more"),
+        (Examples.of([off], study.splits(), views), "At every solution, fewer than 5"),
+        (Examples.of([with_exits], None, views), "can no longer be read"),
     ):
         text = examples_section(replace(contents, examples=examples))
         assert why in text
@@ -332,7 +332,7 @@ def test_the_compared_solutions_are_chosen_on_tune_and_reported_on_test(contents
     comparison = Comparison.of(base, front)
     assert comparison.as_accurate is comparison.as_cheap is front[1]  # although the first is more accurate on test
     text = plain(comparison.sentences())
-    assert text.startswith("On tune one solution is both")
+    assert text.startswith("On tune, one solution is the cheapest")
     assert "5.0 times fewer expected MACs (200) and is 5.0 points less accurate (85.0\N{NO-BREAK SPACE}%)" in text
 
 
@@ -351,10 +351,10 @@ def test_a_front_that_offers_nothing_says_so(contents: Contents) -> None:
     front = front_of(like, ((0.80, 100.0), (0.80, 100.0)))
     above = Comparison.of(solution(like, (0.90, 50.0), (0.9, 50.0)), front)
     assert above.sentences() == (
-        "No solution on the front is as accurate on tune. No solution on the front costs as little on tune."
+        "No solution on the front is as accurate on tune. No solution on the front is as cheap on tune."
     )
     nothing = replace(contents, front=(), nearest=like)
-    assert "There is no solution to compare them with" in baselines_part(nothing)
+    assert "There is no solution to compare the baselines with" in baselines_part(nothing)
 
 
 @pytest.mark.parametrize(
