@@ -9,7 +9,7 @@ from surrogate_nas.report.solutions import evenly_by_cost
 from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.study.results import Measured
 
-ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
+ALL_LISTED, WORST_LISTED, BEST_LISTED = 30, 10, 5
 """Largest number of classes that are all in the table; of more, numbers of the worst and the best."""
 IMBALANCED = 1.5
 """Smallest ratio of the largest class to the smallest, in images, of data that are called imbalanced."""
@@ -71,11 +71,11 @@ def listed_classes(contents: Contents, columns: Sequence[Column]) -> list[int]:
     """Indices of all classes; if there are many, the worst and the best of the most accurate solution, worst first."""
     leading = columns[len(solution_columns(contents)) - 1] if solution_columns(contents) else columns[0]
     accuracy = leading.test.class_accuracy
-    if len(accuracy) <= ALL_SHOWN:
+    if len(accuracy) <= ALL_LISTED:
         return list(range(len(accuracy)))
     candidates = [c for c, a in enumerate(accuracy) if a is not None]
     order = sorted(candidates, key=lambda c: accuracy[c] or 0.0)
-    return [*order[:WORST_SHOWN], *order[WORST_SHOWN:][-BEST_SHOWN:]]
+    return [*order[:WORST_LISTED], *order[WORST_LISTED:][-BEST_LISTED:]]
 
 
 def balance_text(classes: Classes) -> str:
@@ -100,11 +100,11 @@ def _intro(rows: int, n: int) -> str:
     )
     if rows == n:
         return text
-    few = f"Listed are the {WORST_SHOWN} worst and the {BEST_SHOWN} best of {n} classes for the most accurate solution"
-    return f"{text} {few}; all are in {_where_all_are(n)}."
+    few = f"Listed are the {WORST_LISTED} worst and {BEST_LISTED} best of {n} classes for the most accurate solution"
+    return f"{text} {few}; all are in {_complete_list(n)}."
 
 
-def _where_all_are(n: int) -> str:
+def _complete_list(n: int) -> str:
     return ("<code>front.csv</code> and " if n <= MOST_CLASSES else "") + "the output of <code>--json</code>"
 
 

@@ -18,7 +18,7 @@ from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.writing import FRONT
 from surrogate_nas.serve import pages
 from surrogate_nas.serve.api_page import api_page
-from surrogate_nas.serve.bodies import Best, Query, complaint
+from surrogate_nas.serve.bodies import Best, Query, first_error
 from surrogate_nas.serve.gate import Gate, refusal
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot, as_json
@@ -164,7 +164,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def wrong_body(_: Request, error: RequestValidationError) -> Response:
-        return refusal(422, complaint(error.errors()))
+        return refusal(422, first_error(error.errors()))
 
     @app.exception_handler(InputError)
     async def wrong_input(_: Request, error: InputError) -> Response:

@@ -41,7 +41,7 @@ class Best(Body):
     """Number of architectures to return."""
 
 
-def complaint(errors: Sequence[Any]) -> str:
+def first_error(errors: Sequence[Any]) -> str:
     """One line about the first error in a body: the field, the value got and those allowed."""
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"] if part != "body")

@@ -41,9 +41,9 @@ class BoundedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._unsent = self.transport.get_write_buffer_size()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         unsent = self.transport.get_write_buffer_size()
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if unsent and unsent == self._unsent:

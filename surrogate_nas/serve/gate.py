@@ -22,10 +22,10 @@ DEEPEST = 8
 LONGEST_COMPLAINT = 300
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
-OURS = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
-SHUT = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+NO_EMBEDDING = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
-    "content-security-policy": OURS + SHUT,
+    "content-security-policy": PAGE_POLICY + NO_EMBEDDING,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",

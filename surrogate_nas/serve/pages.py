@@ -5,7 +5,7 @@ from typing import Any
 from surrogate_nas.report.page import POLICY
 from surrogate_nas.report.text import escape, paragraph, section
 from surrogate_nas.report.writing import REPORT
-from surrogate_nas.serve.gate import SHUT
+from surrogate_nas.serve.gate import NO_EMBEDDING
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
 
@@ -15,7 +15,7 @@ INLINE = (
     "img-src 'self' data: blob:; connect-src 'self'"
 )
 """Content security policy of the report, plus the sources that the status strip needs."""
-REPORT_HEADERS = {"content-security-policy": INLINE + SHUT}
+REPORT_HEADERS = {"content-security-policy": INLINE + NO_EMBEDDING}
 BODY = "<body>\n"
 
 

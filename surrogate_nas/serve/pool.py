@@ -26,11 +26,11 @@ from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.predictor import Predictor
 
 FIRST, CHILDREN, GENERATIONS = 1024, 768, 6
-BUDGETS, EACH = 24, 12
+BUDGETS, PER_BUDGET = 24, 12
 """Number of budgets, evenly spaced in the logarithm, and number of architectures kept for each."""
 SHORTLIST = 16
 """Smallest number of architectures in the final ranking, which has four for each of the best n."""
-AT_ONCE = 256
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Pool:
     @torch.no_grad()
     def _predict(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
         grid, parts = threshold_grid(predictor.design.basis), []
-        for start in range(0, len(candidates), AT_ONCE):
-            some = candidates[slice(start, start + AT_ONCE)]
+        for start in range(0, len(candidates), CHUNK):
+            some = candidates[slice(start, start + CHUNK)]
             mean = torch.from_numpy(predictor.coefficients(some, 0, 0, fresh=False)[0])
             behavior = behavior_at(predictor.design, some, mean[:, None], grid[None])
             parts.append((behavior.accuracy, np.log10(behavior.objective)))
@@ -86,7 +86,7 @@ class Pool:
         elite: set[int] = set()
         for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
             within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
-            best = np.argsort(-within, kind="stable")[:EACH]
+            best = np.argsort(-within, kind="stable")[:PER_BUDGET]
             elite.update(best[np.isfinite(within[best])].tolist())
         rows = np.array(sorted(elite), dtype=np.int64)
         return Pool(self.candidates[rows], self.accuracy[rows], self.spent[rows])

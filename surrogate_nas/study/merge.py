@@ -30,7 +30,7 @@ from surrogate_nas.study.paths import DATA
 
 MERGED = "merged"
 """Key in a record's provenance: the studies that it was merged from, the first of which trained it."""
-CURE = "to train its front here instead, use --warm-start"
+REMEDY = "to train its front here instead, use --warm-start"
 EXAMPLES = 3
 
 
@@ -100,8 +100,8 @@ def _say(home: Home, result: MergeResult) -> None:
     failed = f", {len(result.trained)} failures replaced by trainings" if result.trained else ""
     say(f"{result.source}: {len(result.added)} records added{failed}, {present}; weights copied for {result.weights}")
     own_ids = {r.id for r in _records(home) if MERGED not in r.provenance}
-    if (twice := len(own_ids & {*result.duplicates})) and result.source.resolve() != home.path.resolve():
-        say(f"{twice} networks were trained in both studies with equal results; use another --stream to train others")
+    if (equal := len(own_ids & {*result.duplicates})) and result.source.resolve() != home.path.resolve():
+        say(f"{equal} networks were trained in both studies with equal results; use another --stream to train others")
     if result.conflicts:
         examples = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in result.conflicts[:EXAMPLES]]
         say(
@@ -120,7 +120,7 @@ def _require_comparable(home: Home, source: Home) -> None:
     for aspect, ours, theirs in _differences(home, source):
         raise InputError(
             f"{source.path} and {home.path} differ in {aspect}, so their outputs are not comparable: {theirs} instead "
-            f"of {ours}; {CURE}"
+            f"of {ours}; {REMEDY}"
         )
 
 
@@ -212,7 +212,7 @@ def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Spli
     if not all(np.array_equal(outputs[split].labels, getattr(splits, split).labels) for split in SPLITS):
         raise InputError(
             f"record {record.id} of {source.path} was measured on other held-out images than those of this study, "
-            f"although the seeds are equal: another version of scikit-learn made its splits; {CURE}"
+            f"although the seeds are equal: another version of scikit-learn made its splits; {REMEDY}"
         )
 
 

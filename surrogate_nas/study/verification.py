@@ -65,8 +65,8 @@ def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: in
         if not front:
             raise JobError(f"no trained network keeps {solutions.limits}: there is no front to verify")
         on_front = list(dict.fromkeys(s.record.id for s in front))
-        if strange := [id for id in ids if id not in on_front]:
-            raise InputError(f"network {strange[0]} is not on the front; allowed: {', '.join(on_front)}")
+        if unknown := [id for id in ids if id not in on_front]:
+            raise InputError(f"network {unknown[0]} is not on the front; allowed: {', '.join(on_front)}")
         front = [s for s in front if not ids or s.record.id in ids]
         architectures = list(dict.fromkeys(s.record.architecture for s in front))
         trainings = Counter(p.architecture for p in trainer.home.archive.proposals())

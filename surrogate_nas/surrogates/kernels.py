@@ -72,13 +72,13 @@ class SameKernel(Kernel):  # type: ignore[misc]
         """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
         if diag:
             return (1 + self.linear[..., 0]).expand(*self.batch_shape, x1.shape[-2])
-        same = _once(x1)[..., self.hot] @ _once(x2)[..., self.hot].mT / self.choices
+        same = _without_batch(x1)[..., self.hot] @ _without_batch(x2)[..., self.hot].mT / self.choices
         same = same[..., None, :, :]
         far = SQRT5 * (1 - same).clamp_min(1e-12).sqrt() / self.lengthscale
         return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
 
 
-def _once(x: Tensor) -> Tensor:
+def _without_batch(x: Tensor) -> Tensor:
     """Inputs without the batch dimension of targets, along which they repeat."""
     return x if x.dim() == 2 else x[..., 0, :, :]
 

@@ -20,9 +20,9 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.report.baselines import Comparison, baselines_part, overlapping, points
 from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import (
-    ALL_SHOWN,
-    BEST_SHOWN,
-    WORST_SHOWN,
+    ALL_LISTED,
+    BEST_LISTED,
+    WORST_LISTED,
     balance_text,
     classes_section,
     listed_classes,
@@ -281,14 +281,14 @@ def test_of_many_classes_the_worst_and_the_best_are_shown(contents: Contents) ->
     one = replace(contents, front=(many,), baselines=(), classes=Classes(tuple(map(str, range(60))), (9,) * 60))
     indices = listed_classes(one, solution_columns(one))
     order = np.argsort(accuracy)
-    assert indices == [*order[:WORST_SHOWN], *order[-BEST_SHOWN:]]
+    assert indices == [*order[:WORST_LISTED], *order[-BEST_LISTED:]]
     assert "10 worst and the 5 best of 60 classes" in classes_section(one)
 
 
 def test_few_classes_are_shown_in_their_order(contents: Contents) -> None:
     two = replace(contents, front=(of_classes(contents.front[-1], 0.9, 0.2),), baselines=())
     assert listed_classes(two, solution_columns(two)) == [0, 1]
-    assert contents.header.shape.classes <= ALL_SHOWN
+    assert contents.header.shape.classes <= ALL_LISTED
 
 
 @pytest.mark.parametrize(
