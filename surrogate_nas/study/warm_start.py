@@ -63,7 +63,7 @@ def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
     for record in front_of([(r, exits.within(limits)) for r, exits in views]):
         of.setdefault(record.architecture, record)
     if not of:
-        raise JobError(f"no trained network of {source.path} keeps its limits, {limits}: it has no front to start from")
+        raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to start from")
     architectures = list(of)
     index = evenly(len(architectures), n or len(architectures))
     return {architectures[i]: of[architectures[i]] for i in index}

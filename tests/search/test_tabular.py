@@ -317,7 +317,7 @@ def test_a_network_that_is_not_there_is_named(table: EennTable, architecture: Ar
 def test_what_a_table_cannot_tell_is_refused(table: EennTable, records: list[Record]) -> None:
     with pytest.raises(InputError, match="no scores of policy entropy; allowed: max_softmax, margin"):
         table.problem(Settings(policy="entropy"), 0)
-    with pytest.raises(InputError, match="no logits"):
+    with pytest.raises(InputError, match="temperatures need logits, which a table does not have"):
         table.problem(Settings(temperature=True), 0)
     with pytest.raises(InputError, match=r"trained with .*got \{\}"):
         table.evaluate([replace(records[0].proposal, fidelity="{}")])

@@ -404,7 +404,7 @@ def test_outputs_that_do_not_compare_are_refused(
 ) -> None:
     study = copy(second_path)
     before = everything(study)
-    with pytest.raises(InputError, match=f"{strangers[what]} has {REFUSED[what]}.*--warm-start"):
+    with pytest.raises(InputError, match=f"{strangers[what]} and .* {REFUSED[what]}.*--warm-start"):
         merge(study.home, [study_path, strangers[what]])
     assert_same(everything(study), before)
 
