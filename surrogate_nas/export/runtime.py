@@ -100,9 +100,9 @@ class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
     segment: LoadedPiece
-    """Maps all outputs of the segment before to those of this one; the last segment returns logits."""
+    """Backbone from all outputs of the segment before to those of this one; the last segment returns logits."""
     branch: LoadedPiece | None
-    """Maps the segment's first output to (N, C) logits and (N,) confidence in [0, 1]; `None` at the last exit."""
+    """Branch from the segment's first output to (N, C) logits and (N,) confidence in [0, 1]; `None` at the last exit."""
     temperature: float
     """Temperature of the reported probabilities; the confidence already includes it."""
 

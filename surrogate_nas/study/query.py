@@ -72,7 +72,7 @@ def require_cost_table(problem: Problem, limits: Limits) -> None:
 
 @dataclass(frozen=True)
 class Respondent:
-    """Answers questions about the architectures of one study."""
+    """Source of answers about the architectures of one study."""
 
     problem: Problem
     predictor: Predictor

@@ -57,7 +57,7 @@ class Solutions:
         return self.solution(record, self.operating_point(record, thresholds))
 
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
-        """A trained network at one operating point, under that point's policy, on one split."""
+        """Measurements of a trained network at one operating point, under its policy, on one split."""
         exits = self.views.under(record, split, operating_point.policy, operating_point.temperatures)
         labels = self.views.outputs(record)[split].labels
         return Measured.of(exits, labels, self.home.shape.classes, operating_point)

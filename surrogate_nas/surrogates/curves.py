@@ -168,8 +168,8 @@ class CurveBasis:
             present: (…, E) booleans. The leading shapes broadcast.
         """
         rates, right = self._shares(coefficients, thresholds, present)
-        nobody = rates < SMALLEST_SHARE
-        accuracy = torch.where(nobody, 0.5, right / torch.where(nobody, 1.0, rates)).clamp(0, 1)
+        is_empty = rates < SMALLEST_SHARE
+        accuracy = torch.where(is_empty, 0.5, right / torch.where(is_empty, 1.0, rates)).clamp(0, 1)
         return ExitBehavior(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:

@@ -119,7 +119,7 @@ class DesignMatrix:
         return self.coefficients(Y) + deviation * self.prior_sd
 
     def rows(self, index: Ints) -> "DesignMatrix":
-        """Some of the rows, with the same transforms."""
+        """Design matrix of some of the rows, with the same transforms."""
         return DesignMatrix(
             basis=self.basis,
             records=tuple(self.records[i] for i in index),

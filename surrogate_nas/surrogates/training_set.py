@@ -52,12 +52,12 @@ class TrainingSet:
         return [j for j, kind in enumerate(self.kinds) if kind in kinds]
 
     def rows(self, index: Ints) -> "TrainingSet":
-        """Some of the rows."""
+        """Training set of some of the rows."""
         _, group = np.unique(self.group[index], return_inverse=True)
         return TrainingSet(self.X[index], self.kinds, self.Y[index], self.Yvar[index], group)
 
     def targets(self, index: Sequence[int]) -> "TrainingSet":
-        """All rows, with some of the targets."""
+        """Training set of all rows, with some of the targets."""
         columns = list(index)
         return TrainingSet(self.X, self.kinds, self.Y[:, columns], self.Yvar[:, columns], self.group)
 

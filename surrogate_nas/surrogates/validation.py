@@ -48,11 +48,11 @@ class Validation:
     """τ between accuracy and the MACs of the whole network: the score of ranking by size, without a surrogate."""
     calibration: Calibration
     held_out: Mapping[str, Floats]
-    """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
+    """(4, n) for accuracy and for expected MACs: predicted mean, low and high, and the measured value, at the middle
     reference threshold."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text."""
         return f"<Validation {self.kind}: {self.accuracy!r}>"
 
     @property

@@ -104,7 +104,7 @@ class CurveValue:
         return self.curves_of(part, self._coefficients(part))
 
     def curves_of(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
-        """Same as `curves`, from (S, n, C) curve coefficients, in single precision."""
+        """Result of `curves` for given (S, n, C) curve coefficients, in single precision."""
         chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
         cost, accuracy, violation = zip(*(self._compose(part[c], coefficients[:, c]) for c in chunks), strict=True)
         return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
