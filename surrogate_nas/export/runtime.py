@@ -102,7 +102,7 @@ class ExitPieces:
     segment: LoadedPiece
     """Backbone from all outputs of the segment before to those of this one; the last segment returns logits."""
     branch: LoadedPiece | None
-    """Branch from the segment's first output to (N, C) logits and (N,) confidence in [0, 1]; `None` at the last exit."""
+    """Branch from the segment's first output to (N, C) logits and (N,) confidence; `None` at the last exit."""
     temperature: float
     """Temperature of the reported probabilities; the confidence already includes it."""
 
