@@ -100,7 +100,7 @@ def _intro(rows: int, n: int) -> str:
     )
     if rows == n:
         return text
-    few = f"Listed are the {WORST_LISTED} worst and {BEST_LISTED} best of {n} classes for the most accurate solution"
+    few = f"Listed: the {WORST_LISTED} worst and the {BEST_LISTED} best of {n} classes for the most accurate solution"
     return f"{text} {few}; all are in {_complete_list(n)}."
 
 
