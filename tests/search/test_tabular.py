@@ -319,7 +319,7 @@ def test_what_a_table_cannot_tell_is_refused(table: EennTable, records: list[Rec
         table.problem(Settings(policy="entropy"), 0)
     with pytest.raises(InputError, match="temperatures need logits, which a table does not have"):
         table.problem(Settings(temperature=True), 0)
-    with pytest.raises(InputError, match=r"trained with .*got \{\}"):
+    with pytest.raises(InputError, match=r"networks have fidelity .*, got \{\}"):
         table.evaluate([replace(records[0].proposal, fidelity="{}")])
 
 
