@@ -26,10 +26,11 @@ from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
 SCHEMA_VERSION = 5
-"""2: baselines may be among the records; readers of version 1 would take them for part of the search.
-3: spaces have more kinds of stages, branches and accounting than readers of version 2 know.
-4: finals may be among the records.
-5: outputs have the answer of each exit; before, it followed from logits in half precision."""
+"""Version of the schema, and its changes.
+2: records may be baselines, which readers of version 1 would count as part of the search.
+3: spaces have kinds of stages, branches and accounting that readers of version 2 do not know.
+4: records may be finals.
+5: outputs contain each exit's predicted class; before, it was derived from logits in half precision."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -52,7 +53,7 @@ _RECORDS = f"{_RECORD} FROM records JOIN proposals USING (id)"
 _ALL = f"{_RECORD}, records.id IS NOT NULL FROM proposals LEFT JOIN records USING (id)"
 _STRAYS = {
     "record {} has no proposal": "SELECT id FROM records WHERE id NOT IN (SELECT id FROM proposals)",
-    "record {} has outputs, and was not trained": """SELECT DISTINCT id FROM arrays
+    "record {} has outputs but is not a successful training": """SELECT DISTINCT id FROM arrays
         WHERE id NOT IN (SELECT id FROM records WHERE failure_kind IS NULL)""",
 }
 _IN_ORDER = "ORDER BY round, rank, id"
@@ -77,9 +78,9 @@ class Archive:
 
     @classmethod
     def create(cls, path: Path, header: Header) -> "Archive":
-        """A new, empty archive at `path`, whole or not at all; raises `InputError` if something is there."""
+        """Create an empty archive at `path`, atomically; raises `InputError` if the path exists."""
         if path.exists():
-            raise InputError(f"{path} exists already")
+            raise InputError(f"{path} already exists")
         with replaced(path) as partial, closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
             empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
             empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
@@ -90,12 +91,12 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path) -> "Archive":
-        """The archive at `path`.
+        """Open the archive at `path`.
 
-        One of an older version is brought up to date. Where nothing can be written, it can still be read.
+        An older schema is upgraded in place. Without write permission, the archive is opened for reading only.
 
         Raises:
-            InputError: if there is none, it is not an archive, or a newer version of this package wrote it.
+            InputError: if the file is missing, is not an archive, or was written by a newer version of this package.
         """
         if not path.is_file():
             raise InputError(f"no archive at {path}")
@@ -113,20 +114,20 @@ class Archive:
     # ------------------------------------------------------------------ writing
 
     def propose(self, proposals: Iterable[Proposal]) -> None:
-        """Store decisions before they are carried out; those already stored stay as they are."""
+        """Store proposals before they are trained; those already stored are left unchanged."""
         with _transaction(self._connection):
             self._insert_proposals(proposals)
 
     def add(self, record: Record) -> None:
-        """Store a record with its outputs, all or nothing. An existing record stays as it is."""
+        """Store a record with its outputs in one transaction. An existing record is left unchanged."""
         with _transaction(self._connection):
             self._insert(record)
 
     def merge(self, records: Iterable[Record]) -> None:
-        """Store records of another archive, with their outputs, all of them or none.
+        """Store records of another archive, with their outputs, in one transaction.
 
-        A failure here is replaced by a trained record from there. Any other existing record stays as it is, and so does
-        an existing proposal, whose round and rank the record then has.
+        A successful training replaces a failure with the same id. Other existing records are left unchanged, and so are
+        existing proposals, whose round and rank the record then has.
         """
         with _transaction(self._connection):
             for record in records:
@@ -166,12 +167,12 @@ class Archive:
             self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
     def retry(self, ids: Iterable[str]) -> None:
-        """Delete the failures of these trainings, which are then pending again. Others stay as they are."""
+        """Delete the failures among these trainings, which are then pending again. Others are left unchanged."""
         with _transaction(self._connection):
             self._forget_failures(ids)
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Delete the failures of these trainings and their proposals. Others stay as they are."""
+        """Delete the failures among these trainings, with their proposals. Others are left unchanged."""
         with _transaction(self._connection):
             failed = self._forget_failures(ids)
             self._connection.executemany("DELETE FROM proposals WHERE id = ?", [(id,) for id in failed])
@@ -184,7 +185,7 @@ class Archive:
     # ------------------------------------------------------------------ reading
 
     def count(self, group: Group = "search") -> int:
-        """Number of records."""
+        """Number of records in a group, failures included."""
         return int(
             self._connection.execute(f"SELECT COUNT(*) FROM (SELECT {_RECORDS} WHERE {_IN[group]})").fetchone()[0]
         )
@@ -194,19 +195,19 @@ class Archive:
         return {row[0] for row in self._connection.execute(f"SELECT fidelity FROM proposals WHERE {_IN['search']}")}
 
     def proposals(self, group: Group = "search") -> list[Proposal]:
-        """All proposals, in (round, rank) order; raises `JobError` for a damaged one."""
+        """All proposals of a group, in (round, rank) order; raises `JobError` for a damaged one."""
         rows = self._connection.execute(f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} {_IN_ORDER}")
         return [_proposal(row) for row in rows]
 
     def pending(self, group: Group = "search") -> list[Proposal]:
-        """Proposals without a record, in order."""
+        """Proposals of a group without a record, in (round, rank) order."""
         rows = self._connection.execute(
             f"SELECT {_PROPOSAL} FROM proposals WHERE {_IN[group]} AND id NOT IN (SELECT id FROM records) {_IN_ORDER}"
         )
         return [_proposal(row) for row in rows]
 
     def records(self, group: Group = "search", *, outputs: bool = False) -> list[Record]:
-        """Records in (round, rank) order, failures among them.
+        """Records of a group in (round, rank) order, failures included.
 
         Arrays are read only for `outputs=True`. Raises `JobError` for a damaged record.
         """
@@ -222,21 +223,21 @@ class Archive:
         """The record of any group whose id starts with `id`, without outputs.
 
         Raises:
-            InputError: if there is none, or more than one.
+            InputError: if no record matches, or more than one.
             JobError: for a damaged record.
         """
         everything = [r for group in GROUPS for r in self.records(group)]
         matches = [r for r in everything if r.id.startswith(id)] if id else []
         if len(matches) != 1:
-            ids = ", ".join(r.id for r in everything[:6])
-            raise InputError(f"{len(matches)} records have an id that starts with {id!r}; ids here: {ids or 'none'}, …")
+            ids = ", ".join(r.id for r in everything[:6]) + ", …" * (len(everything) > 6)
+            raise InputError(f"{len(matches)} records have an id that starts with {id!r}; ids here: {ids or 'none'}")
         return matches[0]
 
     def outputs(self, id: str) -> Outputs:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it is a failure, which has none, or damaged.
+            JobError: if the record is a failure, which has no outputs, or is damaged.
         """
         arrays = self._connection.execute("SELECT name, data FROM arrays WHERE id = ?", (id,)).fetchall()
         if not arrays:
@@ -252,18 +253,18 @@ class Archive:
         return Architecture.parse(row[0])
 
     def remarks(self) -> list[str]:
-        """Limits of what the records can tell; empty if there are none."""
+        """Caveats about the stored measurements; empty if there are none."""
         rounded = self._connection.execute(_ROUNDED).fetchone()[0]
         if not rounded:
             return []
         networks = "1 network was" if rounded == 1 else f"{rounded} networks were"
         return [
-            f"{networks} measured by a version that kept no answers: "
-            "theirs follow from logits in half precision, where the first of tied classes wins"
+            f"{networks} measured by an older version that did not store predicted classes: "
+            "they are derived from logits in half precision, where the first of tied classes wins"
         ]
 
     def problems(self) -> list[str]:
-        """Descriptions of defects of the file; empty if there are none."""
+        """Defects of the file, one line each; empty if there are none."""
         problems = []
         try:
             problems += [f"sqlite: {text}" for text in self._texts("PRAGMA integrity_check") if text != "ok"]
@@ -278,42 +279,42 @@ class Archive:
         return problems
 
     def _texts(self, query: str) -> list[str]:
-        """The first column of what a query finds, each on one line."""
+        """First column of the rows of a query, each value on one line."""
         return [" ".join(str(row[0]).split()) for row in self._connection.execute(query)]
 
     def _check(self, stored: Record | Proposal) -> None:
-        """Raise if the architecture is not of the space, or outputs are missing or unsound."""
+        """Raise if the architecture is not in the space, or outputs are missing or unsound."""
         proposal = stored.proposal if isinstance(stored, Record) else stored
-        if proposal.group != "baseline":  # which need not be of the space
+        if proposal.group != "baseline":  # baselines may lie outside the space
             with _naming(proposal.id):
                 self.space.indices([proposal.architecture])
         if isinstance(stored, Record) and stored.failure is None:
             self.outputs(stored.id)
 
 
-ADVICE = "; surrogate-nas archive validate names all that is damaged"
+ADVICE = "; surrogate-nas archive validate lists all damaged records"
 
 
 @contextmanager
 def _naming(id: str) -> Iterator[None]:
-    """Inside, whatever stored values raise becomes a `JobError` that names the record and the defect, in one line."""
+    """Convert exceptions of any type to a `JobError` that names the record and the defect, in one line."""
     try:
         yield
-    except Exception as error:  # on damaged values, parsers raise whatever they happen to stumble over
+    except Exception as error:  # parsers of damaged values raise exceptions of many types
         raise JobError(f"record {id} is damaged: {one_line(error)}{ADVICE}") from None
 
 
 def copy_archive(path: Path, to: Path) -> None:
-    """Copy an archive to a new file, in the state of its last transaction, even while it is written to.
+    """Copy an archive to a new file, as of its last transaction, even while another process writes to it.
 
-    It is opened read-only: no writer waits, and nothing is changed.
+    The archive is opened read-only: writers do not wait, and it is not changed.
     """
     while True:
         before = path.stat().st_mtime_ns, _has_wal(path)
         with closing(_connect(path, read_only=True)) as source, closing(sqlite3.connect(to)) as target:
             source.backup(target)
         had_wal = before[1]
-        if had_wal or before == (path.stat().st_mtime_ns, _has_wal(path)):  # else somebody began to write meanwhile
+        if had_wal or before == (path.stat().st_mtime_ns, _has_wal(path)):  # else a writer started during the copy
             return
 
 
@@ -321,9 +322,9 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     writable = _writable(path) and not read_only
     uri = f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}"
     if not writable and not _has_wal(path):
-        uri += "&immutable=1"  # else SQLite wants to write beside a file that is not to be written
+        uri += "&immutable=1"  # else SQLite creates files beside it, which needs write permission
     connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
-    connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged text is one record's, not all's
+    connection.text_factory = lambda text: text.decode(errors="replace")  # damaged text fails one record, not all
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
@@ -362,14 +363,14 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
         raise InputError(f"{path} is not a readable archive: {one_line(error)}") from None
     raise InputError(
         f"{path} has schema version {version}; this package reads up to {SCHEMA_VERSION}: "
-        "a newer surrogate-nas wrote it"
+        "the archive was written by a newer surrogate-nas; upgrade to read it"
     )
 
 
 def _read_header(connection: sqlite3.Connection) -> Header:
     row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
     if row is None:
-        raise InputError("it has no header")
+        raise InputError("the header is missing")
     return Header.from_json(row[0])
 
 

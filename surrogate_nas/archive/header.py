@@ -15,7 +15,7 @@ class Header:
     data: str
     """Name of the data set."""
     fingerprint: str
-    """Digest of its images and labels."""
+    """Digest of the images and labels."""
     shape: ImageShape
     seed: int
     """Seed of the splits, and of all other random draws."""
@@ -24,10 +24,10 @@ class Header:
     test_share: float
     """Share of all data held out for test, before tune; 0 if there is an official test split."""
     source_stamp: str | None = None
-    """Stamp of the source files, which shows that they are unchanged without reading them; see `source_stamp`."""
+    """Stamp of the source files, by which changes are detected without reading them; see `source_stamp`."""
 
     def to_json(self) -> str:
-        """Text as stored."""
+        """JSON text, as stored in the archive."""
         return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json")})
 
     @classmethod
@@ -39,16 +39,16 @@ class Header:
         return header
 
     def _require_sound(self) -> None:
-        """Raise `ValueError` for a value of another type or out of range."""
+        """Raise `ValueError` for a value of a wrong type or out of range."""
         shape = self.shape
         least = (("seed", self.seed, 0), ("channels", shape.channels, 1), ("size", shape.size, 1))
         for name, number, smallest in (*least, ("classes", shape.classes, 2)):
             if type(number) is not int or number < smallest:
-                raise ValueError(f"{name} {number!r} is no whole number from {smallest} on")
+                raise ValueError(f"{name} {number!r} is not an integer ≥ {smallest}")
         for name in ("tune_share", "test_share"):
             share = getattr(self, name)
             if not isinstance(share, int | float) or not 0 <= share < 1:
-                raise ValueError(f"{name} {share!r} is no share")
+                raise ValueError(f"{name} {share!r} is not a share from 0 to below 1")
         for name in ("data", "fingerprint"):
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} {getattr(self, name)!r} is no text")
+                raise ValueError(f"{name} {getattr(self, name)!r} is not text")

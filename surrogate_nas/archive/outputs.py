@@ -16,9 +16,9 @@ MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
 SPLITS: tuple[Split, Split] = ("tune", "test")
 SCORES = "scores/"
-"""Prefix of the policy in the name of an array of scores."""
+"""Prefix of the names of score arrays, followed by the policy."""
 ANSWERS, CORRECT = "answers", "correct"
-"""Names of the arrays of predicted classes, and of which are right."""
+"""Names of the arrays of predicted classes and of their correctness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +26,22 @@ class SplitOutputs:
     """Outputs of every exit of a network for the N samples of one split. X is the number of exits that exist."""
 
     labels: Ints
-    """(N,)."""
+    """(N,) true classes, from 0."""
     logits: npt.NDArray[np.float16] | None = None
-    """(X, N, C), for scores and temperatures; `None` above 20 classes."""
+    """(X, N, C) logits, for scores and temperatures; `None` above 20 classes."""
     scores: Mapping[PolicyName, Floats32] = field(default_factory=dict)
-    """Per policy (X, N); empty where there are logits, from which they are computed."""
+    """(X, N) scores of each policy; empty if logits are kept, from which scores are computed."""
     answers: npt.NDArray[np.unsignedinteger[Any]] | None = None
-    """(X, N) predicted classes, as measured: half precision would make ties of logits. `None` in tables and in
+    """(X, N) predicted classes, by logits in full precision, since rounding them creates ties. `None` in tables and in
     outputs of archives before schema 5."""
     correct: Bools | None = None
-    """(X, N) whether the predicted class is the label, where neither answers nor logits are kept."""
+    """(X, N) whether the predicted class is the label; set only if neither answers nor logits are kept."""
     gates: npt.NDArray[np.float16] | None = None
     """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
 
     @classmethod
     def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
-        """From finite (X, N, C) logits, and (X, N) logits of gates, of any float type."""
+        """Build from finite (X, N, C) logits and (X, N) logits of gates, of any float type."""
         classes = logits.shape[-1]
         answers = logits.argmax(axis=-1).astype(np.min_scalar_type(classes - 1))
         half_gates = None if gates is None else _half(gates)
@@ -51,15 +51,15 @@ class SplitOutputs:
         return cls(labels=labels, scores=all_scores, answers=answers, gates=half_gates)
 
     def available(self, policy: PolicyName) -> PolicyName:
-        """The policy, or the one that replaces it for these outputs; see `policies.available`."""
+        """The policy, or its replacement if these outputs do not support it; see `policies.available`."""
         return available(policy, self.gates)
 
     @property
     def predicted(self) -> Ints | None:
-        """(X, N) predicted classes; `None` where only right and wrong are known.
+        """(X, N) predicted classes; `None` if only their correctness is known.
 
-        Logits of archives before schema 5 stand in for answers. Rounding kept their order but made ties, of which the
-        first class wins.
+        In archives before schema 5 they are derived from logits in half precision. Rounding kept the order of logits
+        but created ties, of which the first class wins.
         """
         if self.answers is not None:
             return self.answers.astype(np.int64)
@@ -79,7 +79,7 @@ class SplitOutputs:
 
         Args:
             policy: the score; see `available`.
-            temperatures: one per exit that exists; none is 1 everywhere. Gates have none.
+            temperatures: one per exit that exists; empty means 1 everywhere. Gates have no temperature.
         """
         policy = self.available(policy)
         if POLICIES[policy].needs_gates:
@@ -96,14 +96,14 @@ class SplitOutputs:
         """(X,) temperatures that calibrate each exit on these outputs; see `calibration.fit_temperature`.
 
         Raises:
-            InputError: where there are too many classes to keep logits.
+            InputError: if there are too many classes to keep logits.
         """
         if self.logits is None:
-            raise InputError(f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes only")
+            raise InputError(f"temperatures need logits, which are kept only up to {MOST_CLASSES_WITH_LOGITS} classes")
         return tuple(fit_temperature(z, self.labels) for z in self.logits)
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays that are set, by name."""
+        """Arrays that are not `None`, by name."""
         optional = {
             "labels": self.labels,
             "logits": self.logits,
@@ -116,7 +116,7 @@ class SplitOutputs:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":
-        """Read the result of `arrays`."""
+        """Rebuild outputs from the result of `arrays`."""
         by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
         single = {name: arrays.get(name) for name in ("logits", ANSWERS, "gates")}
         known = single[ANSWERS] is not None or single["logits"] is not None
@@ -142,7 +142,7 @@ class Outputs:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Outputs":
-        """Read the result of `arrays`."""
+        """Rebuild outputs from the result of `arrays`."""
         tune, test = (SplitOutputs.from_arrays(_of_split(arrays, split)) for split in SPLITS)
         return cls(tune, test)
 
@@ -158,7 +158,10 @@ def _half(logits: Array) -> npt.NDArray[np.float16]:
 
 
 def same(a: Outputs, b: Outputs) -> bool:
-    """Whether two trainings have the same outputs, bit for bit; archives before schema 5 have no answers."""
+    """Whether two trainings have the same outputs, bit for bit.
+
+    Answers are compared only where both have them: archives before schema 5 have none.
+    """
     x, y = a.arrays(), b.arrays()
     by_one_only = {name.split("/")[-1] for name in x.keys() ^ y.keys()}
     return by_one_only <= {ANSWERS, CORRECT} and all(np.array_equal(x[name], y[name]) for name in x.keys() & y.keys())

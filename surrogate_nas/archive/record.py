@@ -12,8 +12,8 @@ from surrogate_nas.foundation.display import displayed_by
 Origin = Literal["initial", "search", "user", "baseline", "final"]
 Group = Literal["search", "baseline", "final"]
 """Purpose of a training. Records of the `search` (sampled, proposed, or requested by the user) train surrogates and
-form fronts; a `baseline` is for comparison and not necessarily of the space; a `final` is a network of the front at
-full fidelity."""
+form fronts; a `baseline` is for comparison and may lie outside the space; a `final` is a network of the front at full
+fidelity."""
 GROUPS: tuple[Group, ...] = get_args(Group)
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
@@ -31,16 +31,16 @@ class Proposal:
     """A training to run. Its id depends on architecture, seed and fidelity, not on the round."""
 
     round: int
-    """0 for the initial sample."""
+    """Round of the search; 0 is the initial sample."""
     rank: int
-    """Place within the round."""
+    """Position within the round."""
     origin: Origin
     architecture: Architecture
     seed: int
     fidelity: str
-    """The recipe's fidelity; see `Recipe.fidelity`."""
+    """Fidelity of the recipe; see `Recipe.fidelity`."""
     prediction: Mapping[str, Any] | None = None
-    """Prediction of the surrogate when it was proposed."""
+    """The surrogate's prediction at the time of the proposal; `None` without a surrogate."""
 
     @property
     def group(self) -> Group:
@@ -74,8 +74,9 @@ class Record:
 
     proposal: Proposal
     outputs: Outputs | None
-    """`None` for a failure, and where only the listing was read."""
+    """Held-out outputs; `None` for a failure, and if arrays were not read."""
     failure: Failure | None
+    """`None` for a successful training."""
     seconds: float
     """Wall time of the training and its measurement, summed over restarts if it was interrupted."""
     provenance: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Checks of stored proposals, records and outputs: SQLite keeps values of any type, and files get damaged."""
+"""Checks of stored proposals, records and outputs: SQLite accepts values of any type, and files get damaged."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,37 +13,37 @@ from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import JobError
 
 TYPES = {"f": "floats", "iu": "integers", "b": "booleans"}
-"""NumPy's kinds of types, in words."""
+"""Names of NumPy's dtype kinds in messages."""
 
 
 def require_sound_proposal(proposal: Proposal, id: str) -> None:
-    """Raise `JobError` for a value of another type, an unknown origin, or another id than it is stored under."""
+    """Raise `JobError` for a value of a wrong type, an unknown origin, or an id other than the stored one."""
     for name in ("round", "rank", "seed"):
         value = getattr(proposal, name)
-        _require(isinstance(value, int), f"{name} {value!r} is no whole number")
-    _require(isinstance(proposal.fidelity, str), f"fidelity {proposal.fidelity!r} is no text")
+        _require(isinstance(value, int), f"{name} {value!r} is not an integer")
+    _require(isinstance(proposal.fidelity, str), f"fidelity {proposal.fidelity!r} is not text")
     _require_one_of("origin", proposal.origin, get_args(Origin))
-    _require(isinstance(proposal.prediction, dict | None), f"prediction {proposal.prediction!r} is no JSON object")
-    _require(proposal.id == id, f"its architecture, seed and fidelity are those of {proposal.id}")
+    _require(isinstance(proposal.prediction, dict | None), f"prediction {proposal.prediction!r} is not a JSON object")
+    _require(proposal.id == id, f"its architecture, seed and fidelity have the id {proposal.id}")
 
 
 def require_sound_record(record: Record) -> None:
-    """Raise `JobError` for an unknown kind of failure, seconds below 0, or a value of another type."""
+    """Raise `JobError` for an unknown kind of failure, seconds below 0, or a value of a wrong type."""
     if record.failure is not None:
         _require_one_of("failure kind", record.failure.kind, get_args(FailureKind))
-        _require(isinstance(record.failure.message, str), f"failure message {record.failure.message!r} is no text")
+        _require(isinstance(record.failure.message, str), f"failure message {record.failure.message!r} is not text")
     seconds = record.seconds
     sound = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
-    _require(sound, f"seconds {seconds!r} are not a number from 0 on")
-    _require(isinstance(record.provenance, dict), f"provenance {record.provenance!r} is no JSON object")
+    _require(sound, f"seconds {seconds!r} is not a number ≥ 0")
+    _require(isinstance(record.provenance, dict), f"provenance {record.provenance!r} is not a JSON object")
 
 
 def require_sound_outputs(arrays: Mapping[str, Array], exits: int, classes: int) -> None:
-    """Raise `JobError` unless arrays are the whole outputs of a network, with one shape and without NaN.
+    """Raise `JobError` unless arrays are the complete outputs of a network, of matching shapes and without NaN.
 
     Args:
-        arrays: by their names in the archive; see `Outputs.arrays`.
-        exits: number of exits that the network has.
+        arrays: arrays by their names in the archive; see `Outputs.arrays`.
+        exits: number of exits of the network.
         classes: number of classes.
     """
     for split in SPLITS:
@@ -61,7 +61,7 @@ def require_sound_outputs(arrays: Mapping[str, Array], exits: int, classes: int)
 
 
 def _required(own: Mapping[str, Array]) -> list[str]:
-    """Names of what the arrays of one split cannot do without."""
+    """Names of the arrays that one split must have, besides labels."""
     if not any(name.startswith(SCORES) for name in own):
         return ["logits"]
     answers = [] if "logits" in own or ANSWERS in own else [CORRECT]
@@ -69,13 +69,13 @@ def _required(own: Mapping[str, Array]) -> list[str]:
 
 
 def _require_array(name: str, array: Array, types: str, shape: tuple[int, ...], classes: int) -> None:
-    """Raise `JobError` for another type or shape, a number that is not finite, or an integer that is no class."""
+    """Raise `JobError` for a wrong type or shape, a number that is not finite, or an integer that is not a class."""
     _require(array.dtype.kind in types, f"{name} has type {array.dtype}, not {TYPES[types]}")
     _require(array.shape == shape, f"{name} has shape {array.shape}, not {shape}")
     if types == "f":
-        _require(bool(np.isfinite(array).all()), f"{name} has numbers that are not finite")
+        _require(bool(np.isfinite(array).all()), f"{name} has values that are not finite")
     if types == "iu":
-        _require(bool(((array >= 0) & (array < classes)).all()), f"{name} has numbers that are not among the classes")
+        _require(bool(((array >= 0) & (array < classes)).all()), f"{name} has values that are not classes")
 
 
 def _require_one_of(what: str, value: object, allowed: Sequence[str]) -> None:

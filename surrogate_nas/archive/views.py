@@ -28,14 +28,15 @@ class ExitCalibration:
     position: int
     """Exit position, from 0."""
     temperature: float
-    """Fitted on tune."""
+    """Temperature fitted on tune."""
     error: float
     """Expected calibration error on test."""
     error_with_temperature: float
+    """Expected calibration error on test, with the temperature."""
 
     @classmethod
     def of(cls, architecture: Architecture, outputs: Outputs) -> list["ExitCalibration"]:
-        """Calibration of each exit that exists; nothing above 20 classes, where logits are not kept."""
+        """Calibration of each exit that exists; empty above 20 classes, where logits are not kept."""
         if outputs.tune.logits is None:
             return []
         tune_temperatures = outputs.tune.temperatures()
@@ -51,16 +52,16 @@ class ExitCalibration:
 class Views:
     """Exits of trained networks under the settings of one study, computed once and cached.
 
-    Outputs that a record does not carry are read from the archive, at most once. They never change, so they are cached
-    by the record's id.
+    Outputs that a record does not carry are read from the archive once. They never change, so they are cached by the
+    record's id.
     """
 
     costing: Costing
     policy: PolicyName
     temperature: bool = False
-    """Whether exits have temperatures, fitted on tune."""
+    """Whether logits are divided by temperatures fitted on tune."""
     archive: Archive | None = None
-    """Where outputs are read; without it each record has to carry its own."""
+    """Archive that outputs are read from; without it, each record must carry its own."""
     _outputs: dict[str, Outputs] = field(default_factory=dict, init=False, repr=False, compare=False)
     _temperatures: dict[str, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _exits: dict[ViewKey, Exits] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -78,7 +79,7 @@ class Views:
         return self.under(record, split, self.policy, self.temperatures(record))
 
     def under(self, record: Record, split: Split, policy: PolicyName, temperatures: tuple[float, ...]) -> Exits:
-        """The exits on one split under any policy and (E,) temperatures, or none."""
+        """The exits on one split under any policy and (E,) temperatures; empty means without."""
         key = record.id, split, policy, temperatures
         if key not in self._exits:
             outputs = self.outputs(record)[split]
@@ -86,14 +87,14 @@ class Views:
         return self._exits[key]
 
     def temperatures(self, record: Record) -> tuple[float, ...]:
-        """(E,) temperatures of a trained network if the settings ask for them, otherwise none."""
+        """(E,) temperatures of a trained network if the settings use them, otherwise empty."""
         return self.fitted_temperatures(record) if self.temperature else ()
 
     def fitted_temperatures(self, record: Record) -> tuple[float, ...]:
-        """(E,) temperatures of a trained network, whatever the settings ask for.
+        """(E,) temperatures of a trained network, whether or not the settings use them.
 
         Raises:
-            InputError: where there are too many classes to keep logits.
+            InputError: if there are too many classes to keep logits.
         """
         if record.id not in self._temperatures:
             self._temperatures[record.id] = temperatures_of(record.architecture, self.outputs(record).tune)
@@ -103,7 +104,7 @@ class Views:
         """Held-out outputs of a record.
 
         Raises:
-            JobError: if it is a failure, which has none.
+            JobError: if the record is a failure, which has no outputs.
         """
         if record.id not in self._outputs:
             self._outputs[record.id] = record.outputs or self._read(record)
@@ -115,11 +116,11 @@ class Views:
         return self.archive.outputs(record.id)
 
     def with_outputs(self, records: Sequence[Record]) -> list[Record]:
-        """The records of a listing with their outputs; failures have none."""
+        """The records with their outputs; failures have none."""
         return [r if r.failure is not None else replace(r, outputs=self.outputs(r)) for r in records]
 
     def trained(self, records: Sequence[Record]) -> list[tuple[Record, Exits]]:
-        """The records that are not failures, each with its exits on tune."""
+        """Successful trainings, each with its exits on tune."""
         return [(r, self.tune(r)) for r in records if r.failure is None]
 
 
@@ -130,7 +131,7 @@ def exits_of(
     policy: PolicyName = "max_softmax",
     temperatures: Sequence[float] = (),
 ) -> Exits:
-    """The exits of one network from its outputs; temperatures are (E,), or none."""
+    """The exits of one network from its outputs; temperatures are (E,), or empty."""
     E, where = architecture.positions, list(architecture.exit_positions)
     score, right = outputs.view(policy, [temperatures[e] for e in where] if temperatures else ())
     all_scores = np.zeros((E, score.shape[1]), dtype=np.float32)

@@ -1,2 +1,2 @@
-"""Exports: a trained network as a folder that runs without this package, its thresholds for several budgets, its card,
-and its measured latency. Nothing here trains or chooses a network."""
+"""Exports: folders of trained networks that run without this package, with thresholds for several budgets, a model card
+and measured latency. Nothing here trains or chooses a network."""

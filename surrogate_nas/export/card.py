@@ -1,4 +1,4 @@
-"""The model card: a page that describes an exported network and lies in its folder."""
+"""Model card: the README of an exported network's folder."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ SETTING_COLUMNS: dict[str, Quantity | None] = {
 
 
 def card(manifest: Mapping[str, Any]) -> str:
-    """The model card as Markdown; every figure comes from the manifest."""
+    """Model card as Markdown; every value comes from the manifest."""
     setting = manifest["settings"][manifest["default_setting"]]
     test, data = setting["test"], manifest["data"]
     low, high = (PERCENT * end for end in test["accuracy_interval"])
@@ -32,16 +32,16 @@ def card(manifest: Mapping[str, Any]) -> str:
 Classifies images of {channels} × {height} × {width} pixels into {len(manifest["labels"])} classes: {_labels(manifest)}.
 {_stopping(manifest)}
 
-At the default setting {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are right (95 % interval
-{low:.2f} to {high:.2f}), for {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
-{setting["macs"][-1]:,} for an image that goes to the end. {manifest["parameters"]:,} parameters.
+At the default setting, {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are classified correctly
+(95 % interval {low:.2f} to {high:.2f}), with {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
+{setting["macs"][-1]:,} for an image that leaves at the last exit. It has {manifest["parameters"]:,} parameters.
 
 ## Use
 
-Needs NumPy and ONNX Runtime.
+The network needs NumPy and ONNX Runtime.
 
 ```python
-from runtime import ExportedNetwork     # the file beside this one
+from runtime import ExportedNetwork     # runtime.py in this folder
 
 network = ExportedNetwork.load(".")     # checks every file
 answer = network.run(images)            # (N, {channels}, {height}, {width}) pixels 0 … 255
@@ -57,25 +57,25 @@ handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalis
 
 {_settings(manifest)}
 
-Thresholds were chosen on {setting["tune"]["images"]:,} other images (tune); the figures are of the test split, which
-chose nothing. MACs are of convolutions and linear layers, with every branch that was run.
+Thresholds were chosen on {setting["tune"]["images"]:,} other images (the tune split); the values are measured on the
+test split, which was used for no choice. MACs are of convolutions and linear layers, with every branch that is run.
 {_limits(manifest)}
 
 ## Exits
 
 {_exits(manifest, setting)}
 
-Of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
+Values of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
 
-## What to know
+## Limitations
 
-- Where images leave depends on the images. On noisy or blurred ones more may go to the end, and the average cost rises;
-  on others all may leave early, sure and wrong. Measure both on images of the place where the network will run.
-- Scores are {POLICIES[manifest["policy"]].words}. They rank images; only after
-  temperatures were fitted are they probabilities.
+- Exit rates depend on the images. On noisy or blurred images fewer may leave early, so that the average cost rises; on
+  others, all may leave early with confident, wrong answers. Measure accuracy and cost on images from the place of use.
+- Confidence scores are {POLICIES[manifest["policy"]].words}. They rank images; they are probabilities only if
+  temperatures were fitted.
 - Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), seed {manifest["training"]["seed"]}.
-- `{EXAMPLES}` holds test images of that data set: mind its licence when passing this folder on.
-- Checksums in `manifest.json` notice damage; they do not prove who made the folder.
+- `{EXAMPLES}` contains test images of that data set: check its licence before sharing this folder.
+- Checksums in `manifest.json` detect damage; they do not prove who made the folder.
 
 Architecture: `{manifest["architecture"]}`
 """
@@ -84,8 +84,8 @@ Architecture: `{manifest["architecture"]}`
 def _stopping(manifest: Mapping[str, Any]) -> str:
     early = len(manifest["exits"]) - 1
     if not early:
-        return "It has no early exits: every image goes to the end."
-    return "Easy images leave at an early exit, and what comes after is not computed for them."
+        return "It has no early exits: every image runs through the whole network."
+    return "Easy images leave at an early exit, and the layers after it are not computed for them."
 
 
 def _cheapest(manifest: Mapping[str, Any]) -> int:
@@ -94,7 +94,7 @@ def _cheapest(manifest: Mapping[str, Any]) -> int:
 
 
 def _limits(manifest: Mapping[str, Any]) -> str:
-    """Limits of the default setting, and the meaning of the sign of those that are broken on test."""
+    """Sentence on the limits of the default setting, with the legend of the mark for limits broken on test."""
     limits = Limits(**manifest["limits"])
     if not limits.active:
         return ""

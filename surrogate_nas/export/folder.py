@@ -1,4 +1,4 @@
-"""Write an exported network's folder (pieces, manifest, weights, examples, model card, runtime) and check it."""
+"""Writing and checking of an exported network's folder: pieces, manifest, weights, examples, model card, runtime."""
 
 import hashlib
 import json
@@ -76,16 +76,16 @@ def export_network(
     are moved just far enough from all scores that rounding changes no image's exit.
 
     Args:
-        solutions: of the study that trained the network.
-        images: of the study.
-        record: of the network.
-        limits: of the default setting.
-        folder: a folder that does not exist or is empty; `exports/ID` in the study by default.
-        rungs: the largest number of settings beside the default one.
+        solutions: trained networks of the study.
+        images: images of the study.
+        record: record of the network.
+        limits: limits of the default setting.
+        folder: a folder that does not exist or is empty; by default `exports/ID` in the study.
+        rungs: largest number of settings besides the default one.
 
     Raises:
-        InputError: if something is in the folder already.
-        JobError: if no thresholds keep the limits, the weights are gone, or the files compute something else.
+        InputError: if the folder is not empty.
+        JobError: if no thresholds keep the limits, the weights are missing, or the files give other results.
     """
     target = folder or solutions.home.path / EXPORTS / record.id
     require_new_folder(target)
@@ -97,7 +97,7 @@ def export_network(
 
 @dataclass(frozen=True)
 class _Exporting:
-    """The steps of one export."""
+    """Steps of one export."""
 
     solutions: Solutions
     study_images: StudyImages
@@ -144,7 +144,7 @@ class _Exporting:
 
     @property
     def _policy(self) -> PolicyName:
-        """The study's exit policy, or the one that replaces it where the network lacks gates."""
+        """The study's exit policy, or its replacement if the network has no gates."""
         return self.solutions.views.tune(self.record).policy
 
     def _pieces(self, part: Path, temperatures: Sequence[float]) -> tuple[dict[str, str], list[dict[str, Any]]]:
@@ -246,7 +246,7 @@ class _Exporting:
         }
 
     def _limits_of(self, is_default: bool) -> Limits:
-        """Limits that a setting is meant to keep; those beside the default one are for other budgets."""
+        """Limits that a setting should keep; settings besides the default one are for other budgets."""
         return self.limits if is_default else self.limits.with_budget(self.solutions.home.settings.objective, None)
 
     @staticmethod
@@ -258,29 +258,29 @@ class _Exporting:
     def _require_same_answers(
         self, part: Path, judge: Judge, points: list[OperatingPoint], default: int, test: LabeledImages
     ) -> None:
-        """Run the folder as a user would, at every setting, and the PyTorch network at the default one; compare."""
+        """Compare the folder, run at every setting like by a user, with logits, and at the default one with PyTorch."""
         network, countdown = ExportedNetwork.load(part), Countdown("settings run on the test images")
         batches = [test.images[at : at + runtime.BATCH] for at in range(0, len(test), runtime.BATCH)]
         for i, (point, setting) in enumerate(zip(points, network.settings, strict=True)):
             answers = runtime.joined([network.run(batch, i) for batch in batches])
-            require_same_answers(judge.route("test", point), answers, f"at setting {i} than logits say")
+            require_same_answers(judge.route("test", point), answers, f"from the logits at setting {i}")
             if i == default:
-                require_same_answers(self._predicted(batches, point), answers, "than PyTorch")
+                require_same_answers(self._predicted(batches, point), answers, "from PyTorch")
             if not np.isclose((answers.classes == test.labels).mean(), setting.accuracy, rtol=0, atol=1e-12):
-                raise JobError(f"the accuracy at setting {i} is not that of the manifest, {setting.accuracy}")
+                raise JobError(f"the accuracy at setting {i} differs from that of the manifest, {setting.accuracy}")
             countdown.at(i + 1, len(points))
 
     def _predicted(self, batches: list[Images], point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) exits and (N,) classes by PyTorch, stopping early."""
+        """(N,) exits and (N,) classes by PyTorch, with early exits."""
         answers = [self.network.predict(torch.from_numpy(batch), point) for batch in batches]
         positions = np.concatenate([a.positions for a in answers])
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
         return np.searchsorted(self.record.architecture.exit_positions, positions), classes
 
     def _report_broken_limits(self, measured: Measured) -> None:
-        """Report limits that the default setting exceeds on tune after its thresholds were moved."""
+        """Report limits that the default setting breaks on tune after its thresholds were moved."""
         if broken := measured.broken(self.limits):
-            say(f"note: on tune, with every branch charged and after rounding: {', '.join(map(str, broken))}")
+            say(f"note: the default setting, charged for every branch, breaks on tune: {', '.join(map(str, broken))}")
 
 
 def _name(piece: Piece | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Read image files for an exported network, and classify them."""
+"""Reading of image files for an exported network, and their classification."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,17 +23,17 @@ class Classified:
     label: str | None = None
     probability: float | None = None
     exit: int | None = None
-    """The exit at which it left, counted from 1 over the exits of the network."""
+    """Exit at which the image left, counted from 1 over the exits of the network."""
     macs: int | None = None
     error: str | None = None
-    """Why there is no prediction."""
+    """Error that prevented a prediction."""
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and all files below the folders, in the order of their paths.
+    """Paths of files, and of all files below folders, in the order of the given paths.
 
     Raises:
-        InputError: for a path with nothing at it, or a folder without files.
+        InputError: for a path that does not exist, or a folder without files.
     """
     files = list[Path]()
     for path in paths:
@@ -48,11 +48,11 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
     """(channels, height, width) as for training: upright, central square, resized; grey or colour by `shape`.
 
     Raises:
-        InputError: if it is no image.
+        InputError: if the file is not an image.
     """
     channels, side, _ = shape
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # decoders' of odd metadata
+        warnings.simplefilter("ignore")  # warnings of decoders about odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         values = pixels.read(path, side).values
     if len(values) > channels:

@@ -1,4 +1,4 @@
-"""Time an exported network on this machine: piece by piece, stopping early, and to the end."""
+"""Timing of an exported network on this machine: piece by piece, with early exits, and to the end."""
 
 import json
 import os
@@ -20,40 +20,42 @@ from surrogate_nas.foundation.files import replaced, require_output
 LATENCY = "latency.json"
 BATCHES = (1, 32)
 SECONDS = 10.0
-"""Least duration of timing for each batch size."""
+"""Shortest duration of timing for each batch size."""
 FEWEST_PASSES = 5
 NEVER = 2.0
-"""A threshold that no score reaches: the exit is run, and nobody leaves."""
+"""Threshold that no score reaches: the exit is run, and no image leaves."""
 MOST_BATCHES = 128
 OnShare = Callable[[int, int], None]
-"""Receives the number of finished passes, and the expected number of all."""
+"""Function that receives the number of finished passes, and the expected total."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Microseconds of every run of one thing, (passes, batches)."""
+    """Times of repeated runs of a piece or a network."""
 
     runs: Array
+    """(passes, batches) microseconds."""
 
     @property
     def typical(self) -> Array:
-        """(batches,) median over the passes, which ignores a moment of load on the machine."""
+        """(batches,) medians over the passes, which ignore moments of load on the machine."""
         return np.asarray(np.median(self.runs, axis=0))
 
     def document(self) -> dict[str, float]:
-        """Microseconds: median and 95th percentile of all runs, and the mean of the batches' medians."""
+        """Document in microseconds: median and 95th percentile of all runs, and mean of the batches' medians."""
         median, high = np.quantile(self.runs, (0.5, 0.95))
         return {"median": float(median), "p95": float(high), "mean": float(self.typical.mean())}
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Times one network on some batches of images."""
+    """Timing of one network on some batches of images."""
 
     network: ExportedNetwork
     thresholds: Sequence[float | None]
     """Thresholds of the timed setting."""
     batches: Sequence[Array]
+    """Batches of images, as returned by `ExportedNetwork.checked`."""
 
     def passes(self, seconds: float, on_share: OnShare) -> dict[str, Times]:
         """Time all pieces and routes on every batch, in repeated passes, so that load on the machine affects all alike.
@@ -82,7 +84,7 @@ class Clock:
         return times
 
     def _walk(self, batch: Array) -> dict[str, float]:
-        """Microseconds of each piece, in the order in which they run."""
+        """Microseconds of each piece, in the order of computation."""
         times, values = dict[str, float](), [batch]
         for x, stage in enumerate(self.network.stages, start=1):
             start = time.perf_counter_ns()
@@ -105,19 +107,19 @@ def time_network(
 ) -> dict[str, Any]:
     """Time an exported network on the images in its folder; the result is written there as `latency.json`.
 
-    Times are microseconds. `to the end` runs every exit and leaves at none; `static` is the network without early
-    exits. `composed` is what the pieces come to, Σ p_e · (pieces up to exit e), for the images that are routed.
+    Times are microseconds. `to_the_end` runs every exit, but no image leaves early; `static` is the network without
+    early exits. `composed` is the sum of the pieces' times, Σ p_e · (pieces up to exit e), for the routed images.
 
     Args:
         folder: the exported folder.
-        setting: number of the setting that routes images; the default one if `None`.
-        threads: threads of ONNX Runtime.
-        seconds: least duration for each batch size.
-        on_share: receives the progress.
+        setting: index of the setting that routes images; by default the default setting.
+        threads: number of threads of ONNX Runtime.
+        seconds: shortest duration for each batch size.
+        on_share: function that receives the progress.
 
     Raises:
-        ExportError: if the folder is not what was exported, or there is no such setting.
-        InputError: if nothing can be written in the folder.
+        ExportError: if the folder differs from the export, or the setting is unknown.
+        InputError: if the folder cannot be written.
     """
     network = ExportedNetwork.load(folder, threads)
     require_output(folder / LATENCY)
@@ -151,14 +153,14 @@ def time_network(
 
 
 def _batches(images: Array, size: int) -> list[Array]:
-    """Up to `MOST_BATCHES` batches; images are repeated where there are too few."""
+    """Up to `MOST_BATCHES` batches; images are repeated if there are too few."""
     count = max(1, min(MOST_BATCHES, len(images) // size))
     rows = np.arange(count * size) % len(images)
     return [np.ascontiguousarray(images[part]) for part in rows.reshape(count, size)]
 
 
 def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
-    """Times and exit rates of one batch size."""
+    """Document with times and exit rates of one batch size."""
     X = len(clock.network.stages)
     positions = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
     leaving = np.bincount(np.concatenate(positions), minlength=X)
@@ -182,7 +184,7 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
 
 
 def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:
-    """(X,) microseconds of the pieces run for an image that leaves at each exit; exits that are off are left out."""
+    """(X,) microseconds of the pieces run for an image that leaves at each exit, without exits that are off."""
     spent, up_to = 0.0, []
     for x in range(X):
         on = x < X - 1 and thresholds[x] is not None
@@ -192,7 +194,7 @@ def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: i
 
 
 def machine() -> dict[str, Any]:
-    """The machine on which times are taken."""
+    """Document about the machine on which times are measured."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

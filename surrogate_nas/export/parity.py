@@ -1,4 +1,4 @@
-"""Compare exported files with the network, and move thresholds to where rounding changes no exit."""
+"""Comparison of exported files with the network, and thresholds at which rounding changes no exit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.network.network import EarlyExitNetwork
 
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
-"""Scores are accurate to the last place of single precision near 1, where a softmax saturates, and less below."""
+"""Errors of scores: one unit in the last place of single precision at 1, where a softmax saturates, plus `SLACK` times
+the distance from 1."""
 OnImages = Callable[[int], object]
-"""Receives the number of images finished since the last call."""
+"""Function that receives the number of images finished since the last call."""
 
 
 def no_progress(images: int) -> None:
@@ -27,7 +28,7 @@ class ExitPredictions:
     """Predictions of all X exits for N images, without early exiting."""
 
     logits: Floats32
-    """(X, N, C)."""
+    """(X, N, C) logits."""
     confidence: Floats32
     """(X − 1, N) confidence of each early exit by itself."""
 
@@ -73,15 +74,15 @@ class ExitPredictions:
 
 
 def require_equal(network: ExitPredictions, export: ExitPredictions, *, quantized: bool) -> float:
-    """The largest difference between logits; raises `JobError` where `runtime.difference` allows less."""
+    """The largest difference between logits; raises `JobError` if it is more than `runtime.difference` allows."""
     try:
         return difference(network.logits, export.logits, quantized=quantized)
     except ExportError as error:
-        raise JobError(f"the exported files compute something else: {error}") from None
+        raise JobError(f"the exported files give other results: {error}") from None
 
 
 def clear_of(threshold: float, one: Array, other: Array) -> float:
-    """The nearest threshold in [0, 1] that is clear of all scores and does not separate the two scores of any image.
+    """The nearest threshold in [0, 1] that is clear of all scores and not between the two scores of any image.
 
     Args:
         threshold: the chosen threshold.
@@ -103,10 +104,10 @@ def require_same_answers(expected: tuple[Array, Array], actual: Predictions, wha
     """Raise `JobError` unless every image leaves at the expected exit with the expected class.
 
     Args:
-        expected: (N,) exits, counted over those that the network has, and (N,) classes.
+        expected: (N,) exits, counted over those of the network, and (N,) classes.
         actual: predictions of the exported network for the same images.
-        what: end of the error message.
+        what: end of the error message, such as `from PyTorch`.
     """
     differ = (expected[0] != actual.positions) | (expected[1] != actual.classes)
     if differ.any():
-        raise JobError(f"the exported files route {differ.sum()} of {len(differ)} test images otherwise {what}")
+        raise JobError(f"the exported files route {differ.sum()} of {len(differ)} test images differently {what}")

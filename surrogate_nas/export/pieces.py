@@ -1,4 +1,4 @@
-"""Cut a network at its exits, and export each piece as ONNX."""
+"""Pieces of a network, cut at its exits, and their export as ONNX."""
 
 import copy
 import math
@@ -38,7 +38,7 @@ TWINS: Mapping[PolicyName, Callable[[Tensor], Tensor]] = {
     "gate": torch.sigmoid,
     "cumulative_gate": torch.sigmoid,
 }
-"""`Policy.score` in torch, for (N, C) probabilities and (N,) gate logits."""
+"""Torch versions of `Policy.score`, for (N, C) probabilities or (N,) gate logits."""
 
 
 class SegmentPiece(nn.Module):
@@ -59,9 +59,9 @@ class SegmentPiece(nn.Module):
 
 
 class BranchPiece(nn.Module):
-    """An exit's branch, from the feature map there to its logits and how sure it is, in [0, 1]; see `policies`.
+    """Branch of an exit: maps the feature map to logits and a confidence in [0, 1]; see `policies`.
 
-    The confidence is thus computed in the exported file, and not by the program that runs it.
+    The exported file thus computes the confidence, not the program that runs it.
     """
 
     def __init__(self, network: EarlyExitNetwork, position: int, policy: PolicyName, temperature: float) -> None:
@@ -73,7 +73,7 @@ class BranchPiece(nn.Module):
         return logits, self.confidence(logits, gate)
 
     def confidence(self, logits: Tensor, gate: Tensor | None) -> Tensor:
-        """(N,) confidence of the exit by itself."""
+        """(N,) confidence of this exit alone."""
         policy = available(self.policy, gate)
         if gate is not None and POLICIES[policy].needs_gates:
             return TWINS[policy](gate)
@@ -87,16 +87,16 @@ class Piece:
     name: str
     module: nn.Module
     values: tuple[Tensor, ...]
-    """Example inputs."""
+    """Example inputs, by which the module is traced."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def onnx(self) -> bytes:
-        """The piece as ONNX with any batch size, free of traces of the machine that exported it."""
+        """The piece as ONNX for any batch size, without stack traces or paths of the exporting machine."""
         batch = torch.export.Dim("N", min=1)
         dynamic = tuple({0: batch} for _ in self.values)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's, about itself
+            warnings.simplefilter("ignore")  # warnings of the exporter about itself
             program = torch.onnx.export(
                 self.module.eval(),
                 self.values,
@@ -111,7 +111,7 @@ class Piece:
 
 
 def _plain(model: onnx.ModelProto) -> bytes:
-    """Remove stack traces and names of source files."""
+    """Serialise a model without stack traces and names of source files."""
     for part in (
         model,
         model.graph,
@@ -130,12 +130,12 @@ def _plain(model: onnx.ModelProto) -> bytes:
 def pieces_of(
     network: EarlyExitNetwork, policy: PolicyName = "max_softmax", temperatures: Sequence[float] = ()
 ) -> Iterator[tuple[Piece, Piece | None]]:
-    """The segment up to each exit, and its branch; none for the last, whose segment ends in logits.
+    """The segment up to each exit, and the exit's branch; the last exit has none, since its segment ends in logits.
 
     Args:
-        network: trained.
-        policy: by which exits say how sure they are.
-        temperatures: (E,) by position; none is 1 everywhere.
+        network: the trained network.
+        policy: exit policy, which computes confidences.
+        temperatures: (E,) temperatures by position; empty means 1 everywhere.
     """
     plain = copy.deepcopy(network).eval()
     fold_quantization(plain)

@@ -1,4 +1,4 @@
-"""The settings of an exported network: thresholds for several budgets, with their measurements."""
+"""Settings of an exported network: thresholds for several budgets, with their measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Judge:
 
     record: Record
     costing: Costing
-    """Every branch that was run is charged, whatever the study charges: a device has to run them all."""
+    """Costing that charges every branch that is run, whatever the study charges: a device must run them all."""
     labels: Mapping[Split, Labels]
     predictions: Mapping[Split, ExitPredictions]
 
@@ -39,7 +39,7 @@ class Judge:
         labels: Mapping[Split, Labels],
         predictions: Mapping[Split, ExitPredictions],
     ) -> "Judge":
-        """The judge of a trained network, by the costs of its study."""
+        """Build for a trained network, by the costs of its study."""
         return cls(record, replace(costing, charge_heads="all"), labels, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
@@ -52,32 +52,32 @@ class Judge:
         return Exits(policy, present, scores, correct, self.costing.of(architecture))
 
     def compared(self, point: OperatingPoint) -> Floats32:
-        """(E, n) scores of all images that are compared with the thresholds of an operating point."""
+        """(E, n) scores of all images, as compared with the thresholds of an operating point."""
         on = [e for e in self.record.architecture.exit_positions[:-1] if point.thresholds[e] is not None]
         return np.concatenate(
             [self.exits(split, point.policy).compared_scores(on) for split in self.predictions], axis=1
         )
 
     def measure(self, split: Split, point: OperatingPoint) -> Measured:
-        """Measure one split at one operating point."""
+        """Measurements on one split at one operating point."""
         return Measured.of(
             self.exits(split, point.policy), self.labels[split], self.predictions[split].logits.shape[2], point
         )
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) exits at which images leave, counted over those of the network, and (N,) classes predicted there."""
+        """(N,) exits at which images leave, counted over those of the network, and (N,) predicted classes."""
         where = np.array(self.record.architecture.exit_positions)
         x = np.searchsorted(where, self.exits(split, point.policy).route(point))
         return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
 def chosen_points(solutions: Solutions, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
-    """Operating points, cheapest first, and the number of the best one within limits.
+    """Operating points, cheapest first, and the index of the best one within limits.
 
     The other points are a ladder for budgets below and above that of the limits; they keep all other limits.
 
     Raises:
-        JobError: if no thresholds keep the limits; the error names the nearest.
+        JobError: if no thresholds keep the limits; the message names the closest.
     """
     best = solutions.tune(record, limits)
     others = limits.with_budget(solutions.home.settings.objective, None)
@@ -90,11 +90,11 @@ def chosen_points(solutions: Solutions, record: Record, limits: Limits, rungs: i
 
 
 def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
-    """The operating point with every threshold moved clear of scores; exits of images hardly change.
+    """The operating point with every threshold moved clear of scores, which changes the exits of few images.
 
     Args:
         point: thresholds of every position but the last; those of positions without an exit become `None`.
-        one, other: the same images, computed in two ways.
+        one, other: predictions for the same images, computed in two ways.
     """
     scores, early = [judge.compared(point) for judge in (one, other)], one.record.architecture.exit_positions[:-1]
     thresholds: list[float | None] = [None] * len(point.thresholds)
@@ -105,7 +105,7 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
 
 
 def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dict[str, Any]:
-    """One setting as it is in the manifest; `limits` are those that it is meant to keep."""
+    """Document of one setting in the manifest; `limits` are those that it should keep."""
     exits = list(judge.record.architecture.exit_positions)
     on = np.isfinite(point.array())
     cost = judge.costing.of(judge.record.architecture)
@@ -121,7 +121,7 @@ def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dic
 
 
 def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, Any]:
-    """Measurements on one split; `reach` is the share of images for which an exit's segment is computed."""
+    """Document of measurements on one split; `reach` is the share of images for which an exit's segment is computed."""
     leaving = [round(measured.rates[e] * measured.n) for e in exits]
     reaching = measured.n - np.cumsum([0, *leaving[:-1]])
     return {
@@ -139,7 +139,7 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
 
 
 def exit_costs(judge: Judge) -> list[dict[str, Any]]:
-    """For each exit, the cost of its segment and of its branch."""
+    """Documents with the position of each exit, and the costs of its segment and branch."""
     architecture = judge.record.architecture
     exits, cost = list(architecture.exit_positions), judge.costing.of(architecture)
     amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}

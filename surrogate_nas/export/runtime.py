@@ -31,7 +31,7 @@ MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
 TOLERANCE = 1e-4
-"""Allowed difference of logits from those of the network that was exported."""
+"""Allowed difference of logits from those of the original network; see `difference`."""
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
 MOST_MACS = 2**53
 LARGEST_MANIFEST = 16 << 20
@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 
 
 class ExportError(ValueError):
-    """A folder that differs from the export, or images that the network does not accept; the message is one line."""
+    """A folder that differs from the export, or invalid images or arguments; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,11 @@ class Setting:
     macs: tuple[int, ...]
     """(X,) multiply-accumulates of an image that leaves at each exit."""
     budget: float
-    """Expected MACs per image on the images that thresholds were chosen on; settings are chosen by it."""
+    """Expected MACs per image on tune, on which thresholds were chosen; `within` compares budgets with it."""
     expected_macs: float
+    """Expected MACs per image on test."""
     accuracy: float
+    """Accuracy on test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,13 @@ class Predictions:
     """Predictions for N images."""
 
     logits: Floats32
-    """(N, C) of the exit at which each image left."""
+    """(N, C) logits of the exit at which each image left."""
     probabilities: Floats32
-    """(N, C) softmax of the logits by that exit's temperature."""
+    """(N, C) softmax of the logits divided by that exit's temperature."""
     classes: Ints
-    """(N,) numbers of the likeliest classes."""
+    """(N,) indices of the most probable classes."""
     positions: Ints
-    """(N,) the exit at which each image left, 0 for the first that the network has."""
+    """(N,) index of the exit at which each image left, counted from 0 over the exits of the network."""
     macs: Ints
     """(N,) multiply-accumulates spent on each image."""
 
@@ -98,9 +100,9 @@ class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
     segment: LoadedPiece
-    """Takes all outputs of the segment before; the last segment returns logits."""
+    """Backbone from all outputs of the segment before to those of this one; the last segment returns logits."""
     branch: LoadedPiece | None
-    """Maps the segment's first output to (N, C) logits and (N,) confidence in [0, 1], larger = surer."""
+    """Branch from the segment's first output to (N, C) logits and (N,) confidence; `None` at the last exit."""
     temperature: float
     """Temperature of the reported probabilities; the confidence already includes it."""
 
@@ -114,18 +116,18 @@ def softmax(logits: Array) -> Floats32:
 
 
 def having_left(before: Floats32 | None, confidence: Floats32) -> Floats32:
-    """(N,) probability of having left by an exit, from that by the exit before: 1 − (1 − before)(1 − c)."""
+    """(N,) probability of having left at or before an exit, from that of the exit before: 1 − (1 − before)(1 − c)."""
     return confidence if before is None else np.asarray(1 - (1 - before) * (1 - confidence), dtype=np.float32)
 
 
 def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
-    """The largest difference of (X, N, C) logits; at most 1e-4, or 1e-4 of the largest logit where that is above 1.
+    """The largest difference of (X, N, C) logits; allowed are 1e-4, times the largest logit if that is above 1.
 
-    A quantised network rounds its activations, so a difference in the last place sometimes becomes a whole step. The
-    limit then applies to the median over images of each image's largest difference.
+    A quantised network rounds its activations, so a difference in the last place may become a whole step. The limit
+    then applies to the median over images of each image's largest difference.
 
     Raises:
-        ExportError: if it is more.
+        ExportError: if the difference is larger.
     """
     of_image = np.abs(expected - actual).max(axis=(0, 2))
     worst = float(np.median(of_image) if quantized else of_image.max())
@@ -140,31 +142,32 @@ def difference(expected: Array, actual: Array, *, quantized: bool) -> float:
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """A network of X exits that computes an image only up to the exit at which it leaves."""
+    """A network of X exits that computes each image only up to the exit at which it leaves."""
 
     manifest: Mapping[str, Any]
     stages: tuple[ExitPieces, ...]
-    """The X exits' pieces, in order."""
+    """Pieces of the X exits, in order."""
     labels: tuple[str, ...]
     """Names of the C classes."""
     policy: str
+    """Exit policy; one of `POLICIES`."""
     settings: tuple[Setting, ...]
-    """Cheapest and least accurate first."""
+    """Settings, the cheapest and least accurate first."""
     default: int
-    """Number of the default setting, chosen at export."""
+    """Index of the default setting, chosen at export."""
     shape: tuple[int, int, int]
     """Channels, height and width of images."""
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> "ExportedNetwork":
-        """Read a folder, and check every file against its manifest.
+        """Load the network in an exported folder, and check every file against the manifest.
 
         Args:
-            folder: an exported folder.
-            threads: number of threads that each run may use.
+            folder: the exported folder.
+            threads: number of threads of ONNX Runtime.
 
         Raises:
-            ExportError: naming what is missing, changed, damaged or does not fit.
+            ExportError: naming the file or value that is missing, changed, damaged or inconsistent.
         """
         folder = Path(folder)
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
@@ -218,23 +221,23 @@ class ExportedNetwork:
         return network
 
     def _require_fit(self) -> None:
-        """Raise `ExportError` where the parts of the manifest contradict each other or the files."""
+        """Raise `ExportError` if the manifest contradicts itself or the files."""
         X, first, last = len(self.stages), self.stages[0].segment.session, self.stages[-1].segment.session
         taken, classes = first.get_inputs()[0].shape[1:], last.get_outputs()[0].shape[-1]
         if list(self.shape) != taken:
-            raise ExportError(f"the network takes images of shape {taken}, and the manifest says {list(self.shape)}")
+            raise ExportError(f"the network takes images of shape {taken}, but the manifest says {list(self.shape)}")
         if classes != len(self.labels):
-            raise ExportError(f"the network tells {classes} classes apart, and there are {len(self.labels)} labels")
+            raise ExportError(f"the network has {classes} classes, but the manifest has {len(self.labels)} labels")
         if self.policy not in POLICIES:
             raise ExportError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
         if [stage.branch is None for stage in self.stages] != [False] * (X - 1) + [True]:
-            raise ExportError("all exits but the last have a branch")
+            raise ExportError("every exit but the last must have a branch, and the last must not")
         for setting in self.settings:
             if len(setting.thresholds) != X - 1 or len(setting.macs) != X:
                 raise ExportError(f"{X} exits need {X - 1} thresholds and {X} costs, got {setting}")
 
     def _require_answer(self) -> None:
-        """Compute all exits of a black image; raise `ExportError` where the pieces do not fit together."""
+        """Compute all exits of a black image; raise `ExportError` if the pieces do not fit together."""
         try:
             logits, confidence = self.everything(np.zeros((1, *self.shape), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's errors have no common base
@@ -247,21 +250,21 @@ class ExportedNetwork:
     # ------------------------------------------------------------------ settings
 
     def within(self, budget: float) -> int:
-        """Number of the most accurate setting of at most `budget` expected MACs per image.
+        """Index of the most accurate setting of at most `budget` expected MACs per image.
 
         Raises:
-            ExportError: if there is none; the error names the cheapest.
+            ExportError: if there is none; the message names the cheapest.
         """
         affordable = [i for i, s in enumerate(self.settings) if s.budget <= budget]
         if not affordable:
             cheapest = min(s.budget for s in self.settings)
             raise ExportError(
-                f"no setting takes at most {budget:,.0f} MACs on average; the cheapest {math.ceil(cheapest):,}"
+                f"no setting needs at most {budget:,.0f} expected MACs; the cheapest needs {math.ceil(cheapest):,}"
             )
         return affordable[-1]
 
     def at_load(self, load: float) -> int:
-        """Number of the setting for a load: 0 is the default, 1 the cheapest, between them in equal steps.
+        """Index of the setting for a load from 0 (the default setting) to 1 (the cheapest), in equal steps.
 
         Raises:
             ExportError: for a load outside 0 to 1.
@@ -277,21 +280,21 @@ class ExportedNetwork:
 
         Args:
             images: (N, channels, height, width) pixels from 0 to 255.
-            setting: number of one of `settings`; the default one if `None`.
+            setting: index in `settings`; by default the default setting.
 
         Raises:
-            ExportError: for images of another shape or type, or no such setting.
+            ExportError: for images of a wrong shape or type, or an unknown setting.
         """
         chosen_setting = self.settings[self._setting(setting)]
         logits, positions = self.route(self.checked(images), chosen_setting.thresholds)
         return self._answer(logits, positions, chosen_setting)
 
     def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, Ints]:
-        """(N, C) logits, and (N,) exits at which images leave.
+        """(N, C) logits, and (N,) indices of the exits at which images leave.
 
         Args:
             pixels: images as returned by `checked`.
-            thresholds: (X − 1,); `None` turns an exit off, above 1 it is run and no image leaves there.
+            thresholds: (X − 1,) thresholds; `None` turns an exit off; above 1 it is run, but no image leaves there.
         """
         if len(pixels) == 1:
             exit_logits, x = self._route_one(pixels, thresholds)
@@ -329,7 +332,7 @@ class ExportedNetwork:
         return logits, positions
 
     def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, int]:
-        """`route` for a single image, without the overhead of a batch's book-keeping."""
+        """Route a single image, without the overhead of a batch."""
         values: list[Array] = [pixels]
         left_probability: Floats32 | None = None
         for x, stage in enumerate(self.stages):
@@ -353,7 +356,7 @@ class ExportedNetwork:
         return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
 
     def everything(self, images: Array) -> tuple[Floats32, Floats32]:
-        """(X, N, C) logits of all exits without early exiting, (X − 1, N) confidence of each early exit by itself."""
+        """(X, N, C) logits of all exits, and (X − 1, N) confidence of each early exit; no image leaves early."""
         values: list[Array] = [self.checked(images)]
         logits, confidence = [], np.zeros((len(self.stages) - 1, len(images)), dtype=np.float32)
         for x, stage in enumerate(self.stages):
@@ -366,7 +369,7 @@ class ExportedNetwork:
         return np.stack(logits), confidence
 
     def check(self, folder: str | Path) -> float:
-        """The largest difference of the examples' logits from those of the network that was exported.
+        """The largest difference of the examples' logits from those of the original network.
 
         Raises:
             ExportError: if it is more than `difference` allows, or there are no examples.
@@ -383,10 +386,10 @@ class ExportedNetwork:
         return setting
 
     def checked(self, images: Array) -> Array:
-        """Check images, and convert them to the first segment's input.
+        """Check images, and convert them to the input of the first segment.
 
         Raises:
-            ExportError: for images of another shape or type.
+            ExportError: for images of a wrong shape or type.
         """
         allowed = f"(N, {', '.join(map(str, self.shape))}) pixels from 0 to 255"
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
@@ -408,7 +411,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """The manifest of a folder, checked against its own checksum.
 
     Raises:
-        ExportError: if it is not there, is damaged or was changed, or is of another version of the format.
+        ExportError: if the manifest is missing, damaged or changed, or of another version of the format.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -424,27 +427,27 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if manifest.get("version") != VERSION:
         raise ExportError(f"{path} is of version {manifest.get('version')!r} of the format; allowed: {VERSION}")
     if manifest.get("sha256") != digest_of(manifest):
-        raise ExportError(f"{path} was changed after the export: its checksum does not fit")
+        raise ExportError(f"{path} was changed after the export: its checksum does not match")
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(_FILE_NAME.fullmatch(name) for name in files):
-        raise ExportError(f"{path} names no files, or names outside its folder")
+        raise ExportError(f"{path} lists no files, or files outside its folder")
     return manifest
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest without its `sha256`."""
+    """SHA-256 of a manifest without its entry `sha256`."""
     content = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:
-    """A file's content, checked against its checksum."""
+    """Content of a file, checked against its checksum."""
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
         raise ExportError(f"{folder / name} cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ExportError(f"{folder / name} is not the file that was exported: its checksum does not fit")
+        raise ExportError(f"{folder / name} is not the file that was exported: its checksum does not match")
     return content
 
 
@@ -480,8 +483,8 @@ def _texts(values: object, what: str) -> tuple[str, ...]:
 
 
 def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
-    """(n, channels, height, width) test images that were exported with a network, (n,) their classes, and (X, n, C)
-    logits of the network for them before it was exported.
+    """(n, channels, height, width) test images in a folder, (n,) their classes, and (X, n, C) logits of the original
+    network.
 
     Raises:
         ExportError: if there are none.
@@ -493,7 +496,7 @@ def read_examples(folder: str | Path) -> tuple[Array, Ints, Floats32]:
         raise ExportError(f"no examples in {Path(folder)}: {' '.join(str(error).split())}") from None
 
 
-# ---------------------------------------------------------------------- by itself
+# ---------------------------------------------------------------------- command line
 
 
 def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None:
@@ -516,11 +519,13 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command described at the top of this file; returns its exit code."""
     parser = argparse.ArgumentParser(description="Run an exported early-exit network.")
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent, help="this file's by default")
-    parser.add_argument("--images", type=Path, help=".npy with (N, channels, size, size) pixels 0 … 255")
-    parser.add_argument("--budget", type=float, help="expected MACs per image at most")
-    parser.add_argument("--check", action="store_true", help="compare the logits of the folder's examples")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(__file__).parent, help="default: that of this file"
+    )
+    parser.add_argument("--images", type=Path, help=".npy file of (N, channels, size, size) pixels 0 … 255")
+    parser.add_argument("--budget", type=float, help="largest expected MACs per image; default: the default setting")
+    parser.add_argument("--check", action="store_true", help="compare logits with those before the export")
+    parser.add_argument("--threads", type=int, default=1, help="threads of ONNX Runtime; default: 1")
     options = parser.parse_args(words)
     try:
         network = ExportedNetwork.load(options.folder, options.threads)
@@ -530,7 +535,7 @@ def main(words: Sequence[str] | None = None) -> int:
             try:
                 images = np.load(options.images, allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                raise ExportError(f"{options.images} is no .npy of images: {' '.join(str(error).split())}") from None
+                raise ExportError(f"{options.images} is not a .npy file: {' '.join(str(error).split())}") from None
             _lines(network, images, None if options.budget is None else network.within(options.budget))
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)

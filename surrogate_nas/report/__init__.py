@@ -1,2 +1,2 @@
-"""The report: an offline HTML page, figures for print, and the front as CSV. It only formats what a study measured and
-predicted; JSON documents and printed tables are elsewhere."""
+"""Report of a study: an offline HTML page, figures for print, and the front as CSV. It only formats measurements and
+predictions; JSON documents are made in `documents`, printed tables in `cli`."""

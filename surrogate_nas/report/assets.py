@@ -73,7 +73,7 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "copied";
-  } catch {  // no clipboard for this page: the text is selected, to be copied by hand
+  } catch {  // the page has no access to the clipboard: select the text, to be copied by hand
     getSelection().selectAllChildren(code);
     button.textContent = "selected";
   }
@@ -81,6 +81,6 @@ document.addEventListener("click", async (event) => {
 });
 const drawAll = (width) => document.querySelectorAll(".plotly-graph-div").forEach(
   (plot) => Plotly.relayout(plot, { width: width && Math.min(width, plot.clientWidth), autosize: !width }));
-addEventListener("beforeprint", () => drawAll(680));  // pixels that fit on a page; figures do not shrink by themselves
+addEventListener("beforeprint", () => drawAll(680));  // pixels of a printed page; figures do not shrink by themselves
 addEventListener("afterprint", () => drawAll(null));
 """

@@ -1,4 +1,4 @@
-"""Hand-made baselines compared with the front: solutions are chosen on tune, and their test figures reported."""
+"""Comparison of hand-made baselines with the front: solutions are chosen on tune, and their test values reported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Comparison:
 
     baseline: Solution
     as_accurate: Solution | None
-    """The cheapest solution that is at least as accurate."""
+    """The cheapest solution that is at least as accurate; `None` if there is none."""
     as_cheap: Solution | None
-    """The most accurate solution that needs no more expected MACs."""
+    """The most accurate solution that needs no more expected MACs; `None` if there is none."""
 
     @classmethod
     def of(cls, baseline: Solution, front: Sequence[Solution]) -> "Comparison":
@@ -43,33 +43,33 @@ class Comparison:
         )
 
     def sentences(self) -> str:
-        """The comparison in sentences, as HTML."""
+        """Sentences of the comparison, as HTML."""
         same = self.as_accurate is not None and self.as_accurate is self.as_cheap
         if same and self.as_accurate is not None:
             return (
-                f"On tune one solution is both the cheapest that is at least as accurate and the most accurate that "
-                f"costs no more, {self._against(self.as_accurate)}."
+                "On tune, one solution is the cheapest of at least this accuracy and the most accurate of at most this "
+                f"cost: {self._against(self.as_accurate)}."
             )
         first = "No solution on the front is as accurate on tune."
         if self.as_accurate is not None:
-            first = f"The cheapest solution at least as accurate on tune is {self._against(self.as_accurate)}."
-        second = "No solution on the front costs as little on tune."
+            first = f"The cheapest solution of at least this accuracy on tune is {self._against(self.as_accurate)}."
+        second = "No solution on the front is as cheap on tune."
         if self.as_cheap is not None:
-            second = f"The most accurate solution that costs no more on tune is {self._against(self.as_cheap)}."
+            second = f"The most accurate solution of at most this cost on tune is {self._against(self.as_cheap)}."
         return f"{first} {second}"
 
     def _against(self, solution: Solution) -> str:
         ours, theirs = solution.test, self.baseline.test
         overlap = "; the 95 % intervals overlap" if overlapping(ours, theirs) else ""
         return (
-            f"{at(solution)}: on test it takes {times_text(theirs.expected_macs, ours.expected_macs)} "
+            f"{at(solution)}: on test it needs {times_text(theirs.expected_macs, ours.expected_macs)} "
             f"({count(ours.expected_macs)}) and is "
             f"{points_text(ours.accuracy - theirs.accuracy)} ({percent(ours.accuracy)}{overlap})"
         )
 
 
 def overlapping(a: Measured, b: Measured) -> bool:
-    """Whether the 95 % intervals of two accuracies have anything in common."""
+    """Whether the 95 % intervals of two accuracies overlap."""
     return max(a.accuracy_interval[0], b.accuracy_interval[0]) <= min(a.accuracy_interval[1], b.accuracy_interval[1])
 
 
@@ -96,7 +96,7 @@ def points_text(difference: float) -> str:
 
 
 def baselines_part(contents: Contents) -> str:
-    """A table of the baselines, and a sentence for each."""
+    """Part of the section on the front: a table of the baselines, and sentences on each."""
     title = "<h3>Hand-made baselines</h3>"
     failures = [
         paragraph(f"The training of {escape(name_of(r.architecture))} failed: {escape(r.failure.message)}.", "warning")
@@ -107,8 +107,8 @@ def baselines_part(contents: Contents) -> str:
         none = "No baseline has been trained; <code>surrogate-nas baselines STUDY</code> trains them."
         return "\n".join([title, *failures, paragraph(none)])
     note = (
-        "Trained by the same recipe on the same images; not part of the search. The static network is the backbone of "
-        "the solution that was the most accurate then, trained without early exits."
+        "Trained with the same recipe on the same images; not part of the search. The static network is the backbone "
+        "of the solution that was the most accurate when baselines were trained, without early exits."
     )
     return "\n".join([title, *failures, paragraph(note, "note"), _table(contents), _compared(contents)])
 
@@ -143,17 +143,17 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
     cells = marked(cells, [*COLUMNS.values()], test.broken_names(limits))
     if not limits.active:
         return cells
-    broken = ", ".join(row.limit.words for row in point.tune.broken(limits))  # on tune, as every solution is judged
+    broken = ", ".join(row.limit.words for row in point.tune.broken(limits))  # limits are checked on tune
     return [*cells, f"no: {escape(broken)}" if broken else "yes"]
 
 
 def _compared(contents: Contents) -> str:
     if not contents.front:
-        return paragraph("There is no solution to compare them with.")
+        return paragraph("There is no solution to compare the baselines with.")
     lines = "".join(f"<li>{_line(b, contents.front)}</li>" for b in contents.baselines)
     note = (
-        "Which solution is compared is decided on tune, the split that chooses everything; the figures are of test, so "
-        "a solution may come out less accurate there than it was chosen to be."
+        "Solutions for the comparison are chosen on tune, like everything else. The values are of test, where a "
+        "solution may be less accurate than on tune."
     )
     return f"<ul>{lines}</ul>\n{paragraph(note, 'note')}"
 

@@ -1,13 +1,13 @@
-"""The section on calibration: expected calibration error and temperature of each exit."""
+"""Section on calibration: expected calibration error and temperature of each exit."""
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import entry, escape, exit_name, html_table, paragraph, percent, section
 
-COLUMNS = ("network", "exit", "calibration error", "temperature", "calibration error with it")
+COLUMNS = ("network", "exit", "calibration error", "temperature", "calibration error with temperature")
 
 
 def calibration_section(contents: Contents) -> str:
-    """Calibration errors of the networks of the front; nothing without a front, or above 20 classes."""
+    """Section on the networks of the front; empty without a front, or above 20 classes."""
     rows = []
     for network, exits in contents.calibration:
         for c in exits:
@@ -22,8 +22,8 @@ def calibration_section(contents: Contents) -> str:
     if not rows:
         return ""
     note = (
-        "Expected calibration error of each exit's largest softmax probability on test: how far, on average, it is "
-        "from the share of answers that are right. A temperature, fitted on tune, divides the logits; it changes no "
-        "answer, only how sure it sounds. Thresholds are used with it where the settings say temperature: true."
+        "Expected calibration error of each exit's largest softmax probability on test: its average distance from the "
+        "share of right answers. A temperature, fitted on tune, divides the logits; it changes confidences, but no "
+        "answers. Thresholds apply to confidences with temperatures if the settings have temperature: true."
     )
-    return section("How sure exits are", paragraph(note, "note"), html_table("Calibration of exits", COLUMNS, rows))
+    return section("Calibration of exits", paragraph(note, "note"), html_table("Calibration of exits", COLUMNS, rows))

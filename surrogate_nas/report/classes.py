@@ -1,4 +1,4 @@
-"""The section on classes: accuracy per class of some solutions and of the baselines."""
+"""Section on classes: accuracy per class of some solutions and of the baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from surrogate_nas.report.solutions import evenly_by_cost
 from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.study.results import Measured
 
-ALL_SHOWN, WORST_SHOWN, BEST_SHOWN = 30, 10, 5
-"""The table lists all classes up to ALL_SHOWN; of more, only the worst and the best."""
+ALL_LISTED, WORST_LISTED, BEST_LISTED = 30, 10, 5
+"""Largest number of classes that are all in the table; of more, numbers of the worst and the best."""
 IMBALANCED = 1.5
-"""Ratio of the largest class to the smallest (in images) from which on the data are called imbalanced."""
+"""Smallest ratio of the largest class to the smallest, in images, of data that are called imbalanced."""
 DARKEST, LIGHTEST = 0.55, 0.05
-"""Opacity of the colour of the table's lowest accuracy, on which text stays legible, unless that is above 95 %."""
+"""Opacity of the table's lowest accuracy, at which text is legible, and the smallest error rate that gets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A network at an operating point, on test."""
+    """Column of the table: a network at an operating point, measured on test."""
 
     heading: str
     """Heading of the column, as HTML."""
@@ -37,11 +37,11 @@ class Column:
 
 
 def classes_section(contents: Contents) -> str:
-    """Accuracy per class of the cheapest, a middle and the most accurate solution, and of every baseline."""
+    """Section on the cheapest, a middle and the most accurate solution, and on every baseline."""
     title, classes = "Accuracy per class", contents.classes
     columns = [*solution_columns(contents), *_baseline_columns(contents)]
     if not columns:
-        return section(title, paragraph("Nothing has been trained yet."))
+        return section(title, paragraph("No network has been trained yet."))
     indices = listed_classes(contents, columns)
     headings = ("class", "test images", *(column.heading for column in columns))
     lowest = min(column.lowest for column in columns)
@@ -51,9 +51,9 @@ def classes_section(contents: Contents) -> str:
 
 
 def solution_columns(contents: Contents) -> list[Column]:
-    """Solutions from the cheapest to the most accurate, at most three; the nearest where there is none."""
+    """At most three solutions, from the cheapest to the most accurate; the closest to the limits if there are none."""
     if contents.nearest is not None:
-        return [Column(f"nearest to the limits<br>{escape(contents.nearest.record.id)}", contents.nearest.test)]
+        return [Column(f"closest to the limits<br>{escape(contents.nearest.record.id)}", contents.nearest.test)]
     some = evenly_by_cost(contents.front, 3)
     names = {1: ["the only solution"], 2: ["cheapest", "most accurate"], 3: ["cheapest", "middle", "most accurate"]}
     return [
@@ -68,18 +68,18 @@ def _baseline_columns(contents: Contents) -> list[Column]:
 
 
 def listed_classes(contents: Contents, columns: Sequence[Column]) -> list[int]:
-    """All classes in order, or of many the worst and then the best of the most accurate solution, worst first."""
+    """Indices of all classes; if there are many, the worst and the best of the most accurate solution, worst first."""
     leading = columns[len(solution_columns(contents)) - 1] if solution_columns(contents) else columns[0]
     accuracy = leading.test.class_accuracy
-    if len(accuracy) <= ALL_SHOWN:
+    if len(accuracy) <= ALL_LISTED:
         return list(range(len(accuracy)))
     candidates = [c for c, a in enumerate(accuracy) if a is not None]
     order = sorted(candidates, key=lambda c: accuracy[c] or 0.0)
-    return [*order[:WORST_SHOWN], *order[WORST_SHOWN:][-BEST_SHOWN:]]
+    return [*order[:WORST_LISTED], *order[WORST_LISTED:][-BEST_LISTED:]]
 
 
 def balance_text(classes: Classes) -> str:
-    """How many images the classes have in the test split, and whether that is uneven."""
+    """Sentences on the numbers of test images per class, and on imbalance."""
     smallest, largest = (f(range(len(classes.images)), key=classes.images.__getitem__) for f in (min, max))
     least, most = classes.images[smallest], classes.images[largest]
     spread = f"{count(least)}" if least == most else f"{count(least)} to {count(most)}"
@@ -88,24 +88,24 @@ def balance_text(classes: Classes) -> str:
         return text
     return (
         f"{text} The data are imbalanced: {escape(classes.names[largest])} has {count(most)} images, "
-        f"{escape(classes.names[smallest])} has {count(least)}. Plain accuracy counts every image the same, "
-        "class-balanced accuracy every class."
+        f"{escape(classes.names[smallest])} has {count(least)}. Accuracy weights all images equally, class-balanced "
+        "accuracy all classes."
     )
 
 
 def _intro(rows: int, n: int) -> str:
     text = (
-        "Share of the test images of each class that is answered right; the darker, the worse. Class-balanced accuracy "
-        "is the mean over the classes. Baselines are at the thresholds most accurate on tune."
+        "Share of right answers among the test images of each class; darker is worse. Class-balanced accuracy is the "
+        "mean over the classes. Baselines are at their most accurate thresholds on tune."
     )
     if rows == n:
         return text
-    few = f"Shown are the {WORST_SHOWN} worst and the {BEST_SHOWN} best of {n} classes for the most accurate solution"
-    return f"{text} {few}; all are in {_where_all_are(n)}."
+    few = f"Listed: the {WORST_LISTED} worst and the {BEST_LISTED} best of {n} classes for the most accurate solution"
+    return f"{text} {few}; all are in {_complete_list(n)}."
 
 
-def _where_all_are(n: int) -> str:
-    return ("<code>front.csv</code> and " if n <= MOST_CLASSES else "") + "what <code>--json</code> prints"
+def _complete_list(n: int) -> str:
+    return ("<code>front.csv</code> and " if n <= MOST_CLASSES else "") + "the output of <code>--json</code>"
 
 
 def _summary(columns: Sequence[Column]) -> list[str]:

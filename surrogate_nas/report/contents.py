@@ -1,4 +1,4 @@
-"""Contents of a report, read from the study once; the sections are rendered from them without the study."""
+"""Contents of a report, read from the study once; sections are rendered from them without the study."""
 
 import importlib.metadata
 from collections import Counter
@@ -45,15 +45,15 @@ class TrainedNetwork:
     curve: Measurements
     """Test measurements at the thresholds of its tune curve, cheapest on tune first."""
     to_the_end: Measured
-    """Figures with every early exit off."""
+    """Test measurements with every early exit off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A hand-made network, trained to compare the front with."""
+    """A hand-made network, trained for comparison with the front."""
 
     name: str
-    """Name of the architecture; followed by the record's id if two baselines have the same."""
+    """Name of the architecture, followed by the record's id if two baselines have the same name."""
     exits_off: Solution
     """The baseline with every early exit off."""
     most_accurate: Solution
@@ -94,7 +94,7 @@ class PredictionCheck:
 
     @property
     def inside(self) -> bool:
-        """Whether the measured value lies in the interval."""
+        """Whether the measured value lies inside the interval."""
         slack = ROUNDING * max(abs(self.measurement), 1)
         return self.low - slack <= self.measurement <= self.high + slack
 
@@ -131,14 +131,14 @@ class Contents:
     records: tuple[Record, ...]
     """Records of the search in the order of proposal, failures included."""
     remarks: tuple[str, ...]
-    """Limits of what the records can tell; see `Archive.remarks`."""
+    """Caveats about the stored measurements; see `Archive.remarks`."""
     networks: tuple[TrainedNetwork, ...]
     front: tuple[Solution, ...]
     nearest: Solution | None
-    """The solution nearest to the limits, if none is within them."""
+    """The network closest to the limits, if none keeps them."""
     predictions: tuple[CheckedPrediction, ...]
     surrogate: FittedSurrogate | None
-    """`None` while too few networks have been trained."""
+    """The fitted surrogate; `None` if too few networks have been trained."""
     hypervolume: tuple[float, ...]
     """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
@@ -157,7 +157,7 @@ class Contents:
 
     @classmethod
     def of(cls, solutions: Solutions, images: StudyImages) -> "Contents":
-        """Read the contents from a study; fits its surrogate if that is not up to date."""
+        """Read the contents from a study; fits its surrogate if it is out of date."""
         home, records, baselines = solutions.home, solutions.records(), solutions.records("baseline")
         trained_records = [r for r in records if r.outputs is not None]
         front = tuple(solutions.front()) if trained_records else ()
@@ -250,7 +250,7 @@ def _checked_predictions(solutions: Solutions, records: Sequence[Record]) -> Ite
 
 
 def _can_be_checked(prediction: Mapping[str, Any], early: int) -> bool:
-    """Whether it has a threshold or off for each early exit, and means with intervals; strategies may store others."""
+    """Whether a prediction has thresholds for all early exits, and means with intervals; strategies may store less."""
     thresholds, policy = prediction.get("thresholds"), prediction.get("policy", "max_softmax")
     if not isinstance(thresholds, list) or len(thresholds) != early or policy not in tuple(POLICIES):
         return False
@@ -286,7 +286,7 @@ def _fit_surrogate(home: Home) -> FittedSurrogate | None:
 def _splits(images: StudyImages) -> Splits | None:
     try:
         return images.splits()
-    except (InputError, JobError):  # a study may be reported where its images are not
+    except (InputError, JobError):  # a study may be reported without its images
         return None
 
 

@@ -1,6 +1,6 @@
 """Colours, marks and axis ranges shared by the page's figures and those for print.
 
-Colours are Okabe and Ito's, which the colour-blind can tell apart; shapes, dashes and text carry the same.
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; shapes, dashes and text repeat them.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ FIGURES, KINDS = "figures", ("svg", "png")
 """Folder of the figures for print, and their file formats."""
 DRAWN_LIMITS = frozenset({"max_macs", "min_accuracy"})
 """Limits that can be drawn on the axes of the front (expected MACs and accuracy)."""
-POINTS_PER_LINE = 60  # of a network's curve that are drawn; more cannot be told apart
+POINTS_PER_LINE = 60  # points drawn of a network's curve; more cannot be told apart
 MARGIN = 0.06
-"""Room below the lowest point, in units of accuracy."""
+"""Distance from the lowest point to the axis, in units of accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ def exit_colour(position: int) -> tuple[str, str]:
 
 
 def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Ranges of expected MACs and of accuracy that show what matters.
+    """Initial ranges of the axes for expected MACs and accuracy.
 
-    The feet of the curves, near chance, are left to those who zoom out, but for those of the baselines.
+    They contain solutions, limits, last exits and baselines. The low ends of other curves, near chance accuracy, appear
+    on zooming out.
     """
     limits, solutions = contents.limits, [*contents.front, *([contents.nearest] if contents.nearest else [])]
     macs = [float(n.curve.expected_macs.min()) for n in contents.networks]
@@ -75,6 +76,6 @@ def front_ranges(contents: Contents) -> tuple[tuple[float, float], tuple[float, 
 
 
 def label_places(baselines: Sequence[Baseline]) -> list[int]:
-    """How many labels of baselines stand above that of each: the most accurate has the highest."""
+    """Number of labels above that of each baseline; labels are sorted by accuracy, the highest at the top."""
     order = sorted(range(len(baselines)), key=lambda i: -baselines[i].exits_off.test.accuracy)
     return [order.index(i) for i in range(len(baselines))]

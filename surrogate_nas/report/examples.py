@@ -1,4 +1,4 @@
-"""The section with example images that leave early and late."""
+"""Section with example images that leave early and late."""
 
 import base64
 import io
@@ -13,23 +13,23 @@ from surrogate_nas.report.leaving import FEWEST_EARLY_TEXT, MOST_IMAGES, Example
 from surrogate_nas.report.text import at, count, escape, exit_name, paragraph, percent, section
 
 LARGEST = 96
-"""Longest side in pixels; larger images are scaled down to keep the page small."""
+"""Longest side of an example in pixels; larger images are scaled down to keep the page small."""
 WRONG = "✗"
 
 
 def examples_section(contents: Contents) -> str:
-    """One row of example images per exit of one solution."""
+    """Section with a row of example images for each exit of one solution."""
     title, examples = "Images that leave early and late", contents.examples
     if examples.solution is None or examples.missing:
         return section(title, paragraph(examples.missing))
     solution = examples.solution
-    which = "nearest to the limits but not a solution, which lets"
+    which = "the network closest to the limits, but not a solution, where"
     if contents.front:
-        which = "the solution most accurate on tune among those that let"
+        which = "the most accurate solution on tune where"
     intro = (
         f"Test images of {at(solution)}, {which} at least {FEWEST_EARLY_TEXT} of the test images leave early. "
-        f"Up to {MOST_IMAGES} of each exit, drawn at random (always the same), not chosen. Below each its class; "
-        f"{WRONG} marks a wrong answer{_what_follows(examples.per_exit)}."
+        f"There are up to {MOST_IMAGES} of each exit, drawn at random with a fixed seed. Each caption is the image's "
+        f"class; {WRONG} marks a wrong answer{_wrong_answer_note(examples.per_exit)}."
     )
     rows = [
         _row(exit_examples, solution.test.n, solution.record.architecture.positions - 1, contents.classes.names)
@@ -38,9 +38,9 @@ def examples_section(contents: Contents) -> str:
     return section(title, paragraph(intro, "note"), *rows)
 
 
-def _what_follows(per_exit: Sequence[ExitExamples]) -> str:
+def _wrong_answer_note(per_exit: Sequence[ExitExamples]) -> str:
     has_answers = any(example.answer is not None for exit_examples in per_exit for example in exit_examples.examples)
-    return ", which follows it" if has_answers else "; which it was is not stored for so many classes"
+    return ", followed by the predicted class" if has_answers else "; predicted classes are not stored"
 
 
 def _row(exit_examples: ExitExamples, n: int, last: int, names: Sequence[str]) -> str:
@@ -63,7 +63,7 @@ def _figure(example: Example, names: Sequence[str], exit_: str) -> str:
 
 
 def data_uri(image: Images) -> str:
-    """A (channels, size, size) image as PNG; in grey where its channels are not red, green and blue."""
+    """Data URI of a (channels, size, size) image as PNG; in grey unless it has three channels."""
     pixels = image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0).round().astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((LARGEST, LARGEST))

@@ -1,4 +1,4 @@
-"""The section on exit rates: one bar per solution of the page, and the same in words."""
+"""Section on exit rates: one bar per solution of the page, with its numbers as text."""
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.report.contents import Contents
@@ -9,18 +9,18 @@ from surrogate_nas.report.text import at, count, exit_name, paragraph, percent, 
 from surrogate_nas.study.results import Solution
 
 LEAST_WITH_TEXT = 0.15
-"""Smallest share of a bar with room for text on a phone; all shares are listed below the bar."""
+"""Smallest share of a bar that has room for text on a phone; all shares are listed below the bar."""
 
 
 def exit_mix_section(contents: Contents) -> str:
-    """A bar for each solution in the table of the front, or for the nearest."""
-    title, solutions = "Where images leave", page_solutions(contents)
+    """Section with a bar for each solution in the table of the front, or for the closest to the limits."""
+    title, solutions = "Exit rates", page_solutions(contents)
     if not solutions:
-        return section(title, paragraph("Nothing has been trained yet."))
+        return section(title, paragraph("No network has been trained yet."))
     intro = (
-        "Each bar is all test images, from those that leave at the first exit on the left to those that reach the last "
-        "on the right. Exits are numbered by their position in the network; those that are off or do not exist are "
-        "left out. MACs are those of an image that leaves there, with every branch that it passed."
+        "Each bar stands for all test images: those that leave at the first exit are on the left, those that reach the "
+        "last on the right. Exits are numbered by their position in the network; those that are off or do not exist "
+        "are left out. MACs are those of an image that leaves at the exit, including every branch that it passed."
     )
     bars = [_solution(s, contents.costing) for s in solutions]
     return section(title, paragraph(intro, "note"), *bars, static_links("exit_mix"))
@@ -48,8 +48,8 @@ def _key(share: ExitShare) -> str:
 
 
 def share_text(share: ExitShare, last: int) -> str:
-    """Exit rate, accuracy and MACs of an exit in words; `last` is the position of the last exit."""
+    """Text with exit rate, accuracy and MACs of an exit; `last` is the position of the last exit."""
     name, macs = exit_name(share.position, last), f"{count(share.macs)} MACs"
     if share.accuracy is None:
-        return f"{name}: nobody leaves here; {macs}"
+        return f"{name}: no image leaves here; {macs}"
     return f"{name}: {percent(share.rate)} leave, {percent(share.accuracy)} of them right; {macs}"

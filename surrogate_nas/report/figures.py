@@ -1,4 +1,4 @@
-"""The page's interactive figures, apart from the front's."""
+"""Interactive figures of the page, except that of the front."""
 
 from collections.abc import Sequence
 
@@ -20,27 +20,27 @@ CONFIG = {
 }
 MOST_UNIT_TICKS = 12
 LOG = {"type": "log", "tickformat": "~s", "dtick": "D2", "tickfont": {"size": 11}}
-"""A logarithmic axis with a tick at 1, 2 and 5 of each decade."""
+"""Layout of a logarithmic axis with ticks at 1, 2 and 5 in each decade."""
 
 
 def div(figure: go.Figure, name: str) -> str:
-    """A figure as HTML that needs plotly.js on its page, with `name` as its id."""
+    """HTML of a figure with the id `name`; the page must contain plotly.js."""
     html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG, div_id=name)
     return html
 
 
 def captioned(figure: go.Figure, name: str, caption: str) -> str:
-    """A figure with a caption, as HTML."""
+    """HTML of a figure with a caption."""
     return f"<figure>\n{div(figure, name)}\n<figcaption>{caption}</figcaption>\n</figure>"
 
 
 def accuracy_figure(contents: Contents) -> go.Figure:
-    """Accuracy on tune, predicted before the training and measured after it."""
+    """Figure of the accuracy on tune, predicted before and measured after the training."""
     return _accuracies([v.accuracy for v in contents.predictions], _prediction_names(contents))
 
 
 def macs_figure(contents: Contents) -> go.Figure:
-    """Expected MACs on tune, predicted before the training and measured after it."""
+    """Figure of the expected MACs on tune, predicted before and measured after the training."""
     return _macs([v.expected_macs for v in contents.predictions], _prediction_names(contents))
 
 
@@ -51,7 +51,7 @@ def _prediction_names(contents: Contents) -> list[str]:
 
 
 def held_out_figures(surrogate: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
-    """Held-out predictions of accuracy and expected MACs for every trained network, by the surrogate in use."""
+    """Figures of held-out predictions of accuracy and expected MACs, by the surrogate in use."""
     accuracy, macs = (
         [PredictionCheck(*point) for point in surrogate.chosen_validation.held_out[target].T.tolist()]
         for target in (ACCURACY, EXPECTED_MACS)
@@ -83,13 +83,13 @@ def _prediction_figure(predictions: Sequence[PredictionCheck], names: Sequence[s
             y=ends,
             mode="lines",
             line={"color": GREY, "dash": "dot"},
-            name="exactly as predicted",
+            name="measured = predicted",
             hoverinfo="skip",
         )
     )
     for inside, label, symbol, colour in (
         (True, "inside the interval", "circle", BLUE),
-        (False, "outside", "x", VERMILLION),
+        (False, "outside the interval", "x", VERMILLION),
     ):
         some = [(name, c) for name, c in zip(names, predictions, strict=True) if c.inside is inside]
         if not some:
@@ -116,7 +116,7 @@ def _prediction_figure(predictions: Sequence[PredictionCheck], names: Sequence[s
 
 
 def hypervolume_figure(contents: Contents) -> go.Figure:
-    """Hypervolume on tune after each training, with the start of the search marked."""
+    """Figure of the hypervolume on tune after each training, with the start of the search marked."""
     volumes, records = contents.hypervolume, contents.records
     number = list(range(1, len(records) + 1))
     figure = go.Figure(

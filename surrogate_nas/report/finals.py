@@ -1,4 +1,4 @@
-"""The section on networks at full fidelity."""
+"""Section on networks at full fidelity."""
 
 import math
 from collections.abc import Mapping
@@ -22,13 +22,12 @@ WITH_COST: dict[str, Quantity | None] = {**COLUMNS, "expected test cost": "expec
 
 
 def finals_section(contents: Contents) -> str:
-    """Means over seeds beside the accuracies in the search; empty if no network was finalized."""
+    """Section with means over seeds and the accuracies in the search; empty if no network was finalized."""
     if not contents.finals:
         return ""
     note = (
-        f"Networks trained again by the final recipe; limits: {limits_text(contents.limits)}. Each seed has the "
-        "thresholds that are best on its own tune outputs; figures are means over seeds on test, in the order of the "
-        "accuracy on tune."
+        f"Networks trained again with the final recipe; limits: {limits_text(contents.limits)}. Each seed has its own "
+        "best thresholds on tune. Values are means over seeds on test; rows are sorted by the accuracy on tune."
     )
     costs = any(final.test_cost is not None for final in contents.finals)
     columns = WITH_COST if costs else COLUMNS
@@ -38,7 +37,7 @@ def finals_section(contents: Contents) -> str:
     if agreement is not None:
         parts.append(
             paragraph(
-                f"How the ranking held: accuracies on tune in the search and at full fidelity agree with Kendall's τ "
+                f"Agreement of the rankings by tune accuracy, in the search and at full fidelity: Kendall's τ "
                 f"{agreement.tau:.2f} over {agreement.n} networks."
             )
         )

@@ -1,4 +1,4 @@
-"""The page's figure of the front."""
+"""Interactive figure of the front."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,9 +34,9 @@ LABEL_BELOW, LABEL_STEP = 90, 18
 
 
 def front_figure(contents: Contents) -> go.Figure:
-    """Test accuracy against expected MACs: the front, every threshold curve, every network without early exits.
+    """Figure of test accuracy over expected MACs: the front, every threshold curve, and every network's last exit.
 
-    Hand-made baselines are among them. Needs at least one network.
+    It also has the hand-made baselines. There must be at least one trained network.
     """
     x_range, y_range = front_ranges(contents)
     figure = go.Figure()
@@ -49,7 +49,7 @@ def front_figure(contents: Contents) -> go.Figure:
         if some:
             figure.add_trace(_solutions(some, f"front, {ORIGINS[name]}", mark))
     if contents.nearest is not None:
-        figure.add_trace(_solutions([contents.nearest], "nearest to the limits", NEAREST))
+        figure.add_trace(_solutions([contents.nearest], "closest to the limits", NEAREST))
     _draw_baselines(figure, contents.baselines)
     style(figure, height=600)
     figure.update_xaxes(title_text="expected MACs per image (log scale)", **LOG, range=np.log10(x_range).tolist())
@@ -58,11 +58,11 @@ def front_figure(contents: Contents) -> go.Figure:
 
 
 def _draw_limits(figure: go.Figure, limits: Limits, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
-    """Shade where the limits on expected MACs and accuracy hold, and draw the limits themselves."""
+    """Shade the region within the limits on expected MACs and accuracy, and draw the limits as lines."""
     cap, floor = limits.max_macs, limits.min_accuracy
     if cap is None and floor is None:
         return
-    left, right = x_range[0] / 1e3, x_range[1] * 1e3  # beyond the axes, for those who zoom out
+    left, right = x_range[0] / 1e3, x_range[1] * 1e3  # beyond the axes, for zooming out
     inside_x, inside_y = [left, cap or right], [floor or 0.0, 1.0]
     figure.add_trace(
         go.Scatter(
@@ -137,7 +137,7 @@ def _to_the_end(networks: Sequence[TrainedNetwork]) -> go.Scatter:
 
 
 def _draw_baselines(figure: go.Figure, baselines: Sequence[Baseline]) -> None:
-    """A mark and a label for each with its exits off, and a dashed line for the thresholds of one that has exits."""
+    """Draw a mark and a label for each baseline with its exits off, and a dashed threshold curve if it has exits."""
     places = label_places(baselines)
     for i, (baseline, place) in reversed(list(enumerate(zip(baselines, places, strict=True)))):  # the first on top
         point, name, how = baseline.exits_off, escape(baseline.name), ""
@@ -190,7 +190,7 @@ def _solutions(solutions: Sequence[Solution], name: str, mark: Mark) -> go.Scatt
 
 
 def _hover(record: Record, thresholds: str, exit_rates: str, figures: Measured | None = None) -> str:
-    """A label; without a measurement it takes accuracy and MACs from the point it belongs to."""
+    """Text of a hover label; without measurements, plotly fills in accuracy and MACs of the point."""
     accuracy, macs = ("%{y:.1%}", "%{x:,.0f}")
     if figures is not None:
         accuracy, macs = percent(figures.accuracy), count(figures.expected_macs)

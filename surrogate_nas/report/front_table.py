@@ -1,4 +1,4 @@
-"""The front as CSV, without rounding."""
+"""Table of the front as CSV, without rounding."""
 
 import csv
 import io
@@ -30,14 +30,15 @@ MOST_CLASSES = 100
 
 
 def front_csv(front: Sequence[Solution], positions: int, classes: int, limits: Limits) -> str:
-    """A header, and a line for each solution in order.
+    """CSV text with a header and a line for each solution, in order.
 
     Args:
-        front: solutions.
-        positions: exit positions E of the space; each has a column for its exit rate, counted from 1, and one for the
-            accuracy of those who leave there, which is empty where nobody does.
-        classes: number of classes; up to 100 have columns for their accuracies at the end, counted from 0.
-        limits: that all solutions keep on tune; those that one breaks on test are named in its column, between spaces.
+        front: solutions on the front.
+        positions: number E of exit positions of the space. Each, counted from 1, has a column for its exit rate, and
+            one for the accuracy of the samples that leave there, which is empty if there are none.
+        classes: number of classes; if there are at most 100, each, counted from 0, has a column for its accuracy.
+        limits: limits that all solutions keep on tune; the names of those broken on test are in `broken_on_test`,
+            separated by spaces.
     """
     places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""The section on latency: times of exported networks by the command `measure`, beside their MACs."""
+"""Section on latency: times of exported networks, measured by the command `measure`, and their MACs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ TIMED = "exports/*/latency.json"
 COLUMNS = (
     "network",
     "batch",
-    "stopping early, µs",
-    "95 %",
-    "to the end",
-    "without early exits",
-    "share of the time to the end",
-    "share of its MACs",
+    "early exits, median µs",
+    "early exits, 95th percentile µs",
+    "to the end, µs",
+    "without early exits, µs",
+    "time, share of to the end",
+    "MACs, share of to the end",
 )
 
 
@@ -24,11 +24,13 @@ class Timing(BaseModel):
     """Time of a batch in microseconds."""
 
     median: float
+    """Median over batches."""
     p95: float
+    """95th percentile over batches."""
 
 
 class BatchTimings(BaseModel):
-    """Timings of one batch size: stopping early, to the end, and without early exits."""
+    """Timings of one batch size: with early exits, through all exits, and without early exits."""
 
     routed: Timing
     to_the_end: Timing
@@ -61,7 +63,7 @@ class Latency(BaseModel):
 
 
 def read_latencies(study: Path) -> Iterator[Latency]:
-    """Latencies of all exports in a study's folder; other files are skipped."""
+    """Latencies of all exports in a study's folder; unreadable files are skipped."""
     for path in sorted(study.glob(TIMED)):
         try:
             yield Latency.model_validate_json(path.read_bytes())
@@ -70,14 +72,14 @@ def read_latencies(study: Path) -> Iterator[Latency]:
 
 
 def latency_section(latencies: tuple[Latency, ...]) -> str:
-    """One table row per network and batch size; empty if no network was timed."""
+    """Section with a table row per network and batch size; empty if no network was timed."""
     if not latencies:
         return ""
     where = {f"{one.threads} thread{'s' if one.threads > 1 else ''} of {one.machine.processor}" for one in latencies}
     note = (
         f"Exported networks, timed with ONNX Runtime on {escape('; '.join(sorted(where)))}, with the test images in "
-        "their folders: medians over batches. To the end: every exit is run, and nobody leaves. MACs are means over "
-        "all test images."
+        "their folders; medians over batches. To the end: every exit is run, and no image leaves early. MACs are means "
+        "over all test images."
     )
     rows = [_entry(one) for one in latencies]
     return section("Latency", paragraph(note, "note"), html_table("Latency of exported networks", COLUMNS, rows))

@@ -11,7 +11,7 @@ from surrogate_nas.datasets.dataset import Images, LabeledImages, Splits
 from surrogate_nas.study.results import Solution
 
 FEWEST_EARLY = 0.05
-"""Share of the test images that must leave early for a network to be worth showing."""
+"""Smallest share of test images that leave early, for a solution to have examples."""
 FEWEST_EARLY_TEXT = f"{100 * FEWEST_EARLY:.0f}\N{NO-BREAK SPACE}%"
 MOST_IMAGES = 12
 """Largest number of example images per exit."""
@@ -25,9 +25,9 @@ class ExitShare:
     position: int
     rate: float
     accuracy: float | None
-    """Accuracy of the images that leave there; `None` if none does."""
+    """Accuracy of the images that leave at this exit; `None` if there are none."""
     macs: int
-    """MACs of an image that leaves there."""
+    """MACs of an image that leaves at this exit."""
 
 
 def exit_shares(solution: Solution, costing: Costing) -> list[ExitShare]:
@@ -38,7 +38,7 @@ def exit_shares(solution: Solution, costing: Costing) -> list[ExitShare]:
 
 
 def exits_on(solution: Solution) -> list[int]:
-    """Positions of the exits that exist and are on, the last among them."""
+    """Positions of the exits that exist and are on, including the last."""
     architecture, thresholds = solution.record.architecture, (*solution.operating_point.thresholds, 0.0)
     return [e for e in architecture.exit_positions if thresholds[e] is not None]
 
@@ -61,7 +61,7 @@ class ExitExamples:
 
     position: int
     count: int
-    """Number of all images that leave there."""
+    """Number of all test images that leave at this exit."""
     examples: tuple[Example, ...]
 
 
@@ -72,14 +72,14 @@ class Examples:
     solution: Solution | None
     per_exit: tuple[ExitExamples, ...]
     missing: str = ""
-    """Sentence on why there are no examples; else empty."""
+    """Reason why there are no examples, as a sentence; else empty."""
 
     @classmethod
     def of(cls, solutions: Sequence[Solution], splits: Splits | None, views: Views) -> "Examples":
-        """Draw examples of the most accurate solution on tune that lets at least 5 % of the test images leave early.
+        """Draw examples of the most accurate solution on tune at which at least 5 % of the test images leave early.
 
         Args:
-            solutions: to choose from.
+            solutions: solutions to choose from.
             splits: data splits of the study; `None` if they cannot be read.
             views: views of the study's archive.
         """
@@ -88,12 +88,12 @@ class Examples:
             return cls(
                 None,
                 (),
-                f"No solution lets {100 * FEWEST_EARLY:.0f}\N{NO-BREAK SPACE}% of the test images or more leave early.",
+                f"At every solution, fewer than {FEWEST_EARLY_TEXT} of the test images leave early.",
             )
         best = max(early, key=lambda s: s.tune.accuracy)
         assert best.record.outputs is not None
         if splits is None or not np.array_equal(splits.test.labels, best.record.outputs.test.labels):
-            return cls(best, (), "The study's images cannot be read any more, so none are shown.")
+            return cls(best, (), "There are no examples, because the study's images can no longer be read.")
         return cls(best, _examples_per_exit(best, splits.test, views))
 
 

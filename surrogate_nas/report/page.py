@@ -1,4 +1,4 @@
-"""The page: its sections in order, rendered from a study's contents. It loads nothing from other hosts."""
+"""HTML page of a study: its sections in order, rendered from the contents. It loads nothing from other hosts."""
 
 from collections import Counter
 
@@ -54,7 +54,7 @@ def page(contents: Contents) -> str:
 
 
 def header(contents: Contents) -> str:
-    """Data set, space, limits and numbers of trainings of the study, and the split behind each figure."""
+    """Header with the study's data set, space, limits and numbers of trainings, and the splits of the figures."""
     study, shape, splits = contents.header, contents.header.shape, contents.splits
     sizes = ", ".join(
         f"{name} {'unknown' if size is None else count(size)}"
@@ -73,8 +73,8 @@ def header(contents: Contents) -> str:
     }
     definitions = "\n".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in entries.items())
     note = (
-        "Thresholds and membership of the front were chosen on the tune split; accuracies are of the test split, which "
-        "chose nothing, except where they say tune."
+        "Thresholds and the networks on the front were chosen on the tune split. Accuracies are measured on the test "
+        "split, which was used for no choice, unless marked as tune."
     )
     if contents.limits.active:
         note += f" {BREAKS_LEGEND}."
@@ -90,26 +90,26 @@ def trainings_text(contents: Contents) -> str:
     origins = Counter(r.proposal.origin for r in contents.records)
     parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
     if origins["user"]:
-        parts.append(f"{origins['user']} asked for")
+        parts.append(f"{origins['user']} requested")
     text = f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failures)} failed"
-    return f"{text}; besides them {len(contents.baselines)} baselines" if contents.baselines else text
+    return f"{text}; also {len(contents.baselines)} baselines" if contents.baselines else text
 
 
 def progress_section(contents: Contents) -> str:
-    """Hypervolume after each training."""
-    title = "Hypervolume per training"
+    """Section on the hypervolume after each training."""
+    title = "Hypervolume after each training"
     if not contents.records:
-        return section(title, paragraph("Nothing has been trained yet."))
+        return section(title, paragraph("No network has been trained yet."))
     caption = (
-        "Area that the front on tune dominates within the limits, after each training in the order of proposal; a "
-        "line that has gone flat means that further training has stopped to help."
+        "Hypervolume of the front on tune within the limits: the area that the front dominates, after each training in "
+        "the order of proposal. Where the line is flat, further trainings have not improved the front."
     )
     figure = captioned(hypervolume_figure(contents), "hypervolume", caption)
     return section(title, figure, static_links("hypervolume"))
 
 
 def networks_section(contents: Contents) -> str:
-    """Tables of all trained networks and of all failed trainings."""
+    """Section with tables of all trained networks and all failed trainings."""
     parts = []
     if contents.networks:
         on_front = Counter(s.record.id for s in contents.front)
@@ -123,7 +123,7 @@ def networks_section(contents: Contents) -> str:
             "solutions on the front",
         )
         bodies = [_network_row(n, on_front[n.record.id]) for n in contents.networks]
-        note = "MACs and accuracy of the last exit are those with every early exit off."
+        note = "MACs and accuracy of the last exit are measured with every early exit off."
         parts += [paragraph(f"{escape(remark)}.", "warning") for remark in contents.remarks]
         parts += [paragraph(note, "note"), html_table("All trained networks", columns, bodies, "trained")]
     if contents.failures:
@@ -139,7 +139,7 @@ def networks_section(contents: Contents) -> str:
             "<h3>Failed trainings</h3>",
             html_table("Failed trainings", ("id", "from", "round", "kind", "message"), bodies, "failed"),
         ]
-    return section("All networks", *(parts or [paragraph("Nothing has been trained yet.")]))
+    return section("All networks", *(parts or [paragraph("No network has been trained yet.")]))
 
 
 def _network_row(network: TrainedNetwork, on_front: int) -> str:

@@ -1,4 +1,4 @@
-"""The section on the front: the solutions, or the one nearest to the limits."""
+"""Section on the front: the solutions, or the network closest to the limits if there are none."""
 
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
@@ -17,7 +17,7 @@ from surrogate_nas.report.text import count, entry, escape, html_table, limits_t
 from surrogate_nas.study.results import Solution
 
 MOST_SOLUTIONS = 12
-"""Rows of the page's table; `front.csv` has all solutions."""
+"""Largest number of rows of the page's table; `front.csv` has all solutions."""
 COLUMNS: dict[str, Quantity | None] = {
     "id": None,
     "test accuracy": "accuracy",
@@ -32,7 +32,7 @@ COLUMNS: dict[str, Quantity | None] = {
 
 
 def front_section(contents: Contents) -> str:
-    """The figure of the front, and its table."""
+    """Section with the figure of the front, and its table."""
     if not contents.networks:
         return section("The front", paragraph("No network has been trained successfully yet.", "warning"))
     caption = _caption(contents.limits)
@@ -42,13 +42,13 @@ def front_section(contents: Contents) -> str:
 
 
 def static_links(name: str) -> str:
-    """Links to the files of the same figure for a paper or a slide."""
+    """Links to the files of a figure for papers and slides."""
     files = " or ".join(f'<a href="{FIGURES}/{name}.{kind}">{FIGURES}/{name}.{kind}</a>' for kind in KINDS)
-    return paragraph(f"For a paper or a slide: {files}.", "note")
+    return paragraph(f"This figure for papers and slides: {files}.", "note")
 
 
 def page_solutions(contents: Contents) -> list[Solution]:
-    """Solutions in the page's table: those of the front, or else the nearest."""
+    """Solutions in the page's table: those of the front, or else the closest to the limits."""
     if contents.nearest is not None:
         return [contents.nearest]
     return evenly_by_cost(contents.front, MOST_SOLUTIONS)
@@ -56,12 +56,12 @@ def page_solutions(contents: Contents) -> list[Solution]:
 
 def _caption(limits: Limits) -> str:
     caption = (
-        "Upwards is more accurate, to the left takes fewer multiply-accumulates (MACs): each solution is a trained "
-        "network with thresholds, its bar the 95 % interval of its test accuracy"
+        "Higher is more accurate, further left needs fewer multiply-accumulates (MACs). Each solution is a trained "
+        "network at its thresholds; bars are 95 % intervals of the test accuracy"
     )
     words = {limit.name: limit.words for limit, _ in limits.active}
     if words.keys() & DRAWN_LIMITS:
-        caption += "; limits are judged on tune, so a solution may lie slightly outside the shaded region on test"
+        caption += "; limits are checked on tune, so a solution may lie slightly outside the shaded region on test"
     if others := [text for name, text in words.items() if name not in DRAWN_LIMITS]:
         caption += f"; limits on {', '.join(others)} cannot be drawn here"
     return caption + "."
@@ -69,9 +69,9 @@ def _caption(limits: Limits) -> str:
 
 def _front_table(contents: Contents) -> str:
     solutions, n = page_solutions(contents), len(contents.front)
-    few = f"{len(solutions)} of {n}, spread evenly over the front; all are in <code>front.csv</code>. "
+    few = f"{len(solutions)} of {n} solutions, spread evenly over the front; all are in <code>front.csv</code>. "
     intro = ("" if len(solutions) == n else few) + (
-        "Thresholds are one per early exit position; <code>off</code> where the exit is off or does not exist."
+        "There is one threshold per early exit position; <code>off</code> if the exit is off or does not exist."
     )
     return "\n".join(
         ["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(solutions, contents.limits)]
@@ -79,9 +79,9 @@ def _front_table(contents: Contents) -> str:
 
 
 def evenly_by_cost(front: Sequence[Solution], most: int) -> list[Solution]:
-    """At most `most` solutions spread over log MACs, in their order; the first and the last are always among them.
+    """At most `most` solutions spread over log MACs, in order, including the first and the last.
 
-    Each that is added is the one farthest from those already chosen, so that gaps in the front crowd nothing.
+    Solutions are added one by one, each the farthest from those already chosen, which spaces them evenly.
     """
     if len(front) <= most:
         return list(front)
@@ -128,8 +128,8 @@ def _infeasible(contents: Contents) -> str:
                 "thresholds. There is no solution.",
                 "warning",
             ),
-            "<h3>Nearest to the limits</h3>",
-            paragraph("It is not a solution: on tune it misses"),
+            "<h3>Closest to the limits</h3>",
+            paragraph("This network is not a solution. On tune it breaks:"),
             f"<ul>{excesses}</ul>",
             _solutions_table([nearest], contents.limits),
         ]
@@ -137,20 +137,20 @@ def _infeasible(contents: Contents) -> str:
 
 
 def excess_lines(solution: Solution, limits: Limits) -> list[str]:
-    """By how much a solution violates each limit that it violates, on tune."""
+    """Lines on each limit that a solution breaks on tune, with the excess."""
     return [_excess_line(broken) for broken in solution.tune.broken(limits)]
 
 
 def _excess_line(broken: BrokenLimit) -> str:
     row, value, cap = broken.limit, broken.value, broken.cap
     if row.unit == "fraction":
-        below = f"{100 * (cap - value):.1f} points below the floor of {percent(cap)}"
+        below = f"{100 * (cap - value):.1f} points below the limit of {percent(cap)}"
         return f"{row.words}: {percent(_floored(value))}, {below}"
     return f"{row.words}: {kept_text(value, floor=row.floor)}, {percent(broken.by)} over the limit of {exact_text(cap)}"
 
 
 def _floored(share: float) -> float:
-    """A share in whole tenths of a percent, rounded down: as a floor, the text of it is kept.
+    """A share rounded down to tenths of a percent, so that the measured value keeps its text as a limit.
 
     >>> _floored(0.8669), _floored(0.29), _floored(0.955)
     (0.866, 0.29, 0.955)

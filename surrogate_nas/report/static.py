@@ -1,4 +1,4 @@
-"""Figures for a paper or a slide, as SVG and PNG. The same study gives the same bytes."""
+"""Figures for papers and slides, as SVG and PNG. The same study gives the same bytes."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -36,10 +36,10 @@ from surrogate_nas.report.text import ORIGINS, exit_name
 from surrogate_nas.study.results import Solution
 
 SIZE = (6.5, 4.5)
-"""Inches: the text width of a paper."""
+"""Size in inches; the width is that of the text of a paper."""
 DOTS_PER_INCH = 200
 STYLE: dict[str, Any] = {
-    "svg.hashsalt": "surrogate-nas",  # else the ids inside an SVG are drawn by lot
+    "svg.hashsalt": "surrogate-nas",  # otherwise the ids inside an SVG are random
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
     "font.size": 9,
     "legend.fontsize": 8,
@@ -51,17 +51,17 @@ STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.4,
 }
 LEAST_WITH_TEXT = 0.08
-"""Share of a bar that has room for its percentage."""
+"""Smallest share of a bar that has room for its percentage."""
 
 
 def static_figures(contents: Contents) -> dict[str, bytes]:
-    """Content of each file by its name; of a study without trained networks there are fewer."""
+    """Contents of the files by name; a study without trained networks has fewer figures."""
     drawings: dict[str, Callable[[Axes, Contents], None]] = {}
     if contents.networks:
         drawings |= {"front": _draw_front, "exit_mix": _draw_exit_mix}
     if contents.records:
         drawings["hypervolume"] = _draw_hypervolume
-    with style.context(["default", STYLE]):  # of matplotlib's settings none but these, and none for longer
+    with style.context(["default", STYLE]):  # ignores the user's matplotlib settings, and restores them
         return {
             f"{name}.{kind}": content
             for name, draw in drawings.items()
@@ -112,7 +112,7 @@ def _draw_front(axes: Axes, contents: Contents) -> None:
         some = [s for s in contents.front if s.record.proposal.origin == name]
         _draw_solutions(axes, some, f"front, {ORIGINS[name]}", mark)
     if contents.nearest is not None:
-        _draw_solutions(axes, [contents.nearest], "nearest to the limits", NEAREST)
+        _draw_solutions(axes, [contents.nearest], "closest to the limits", NEAREST)
     _draw_baselines(axes, contents.baselines)
     axes.set(xscale="log", xlim=x_range, ylim=y_range, ylabel="test accuracy", xlabel="expected MACs per image")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -225,7 +225,7 @@ def _draw_exit_mix(axes: Axes, contents: Contents) -> None:
     axes.set(
         xlim=(0, 1),
         ylim=(len(solutions) - 0.5, -0.5),
-        xlabel="share of the test images that leave",
+        xlabel="share of the test images that leave at each exit",
         ylabel="solution and its test accuracy, cheapest first",
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,4 +1,4 @@
-"""Formatted numbers and elements of HTML."""
+"""Formatting of numbers, and elements of HTML."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.study.results import Measured, Solution
 
-ORIGINS = {"initial": "initial sample", "search": "search", "user": "asked for", "baseline": "baseline"}
+ORIGINS = {"initial": "initial sample", "search": "search", "user": "requested", "baseline": "baseline"}
 
 
 def count(value: float) -> str:
@@ -28,7 +28,7 @@ def percent(share: float) -> str:
 
 
 def rates(figures: Measured) -> str:
-    """Exit rates in percent, one per position: `21.7 / 77.5 / 0.8`."""
+    """Exit rates in percent, one per exit position, such as `21.7 / 77.5 / 0.8`."""
     return " / ".join(f"{100 * rate:.1f}" for rate in figures.rates)
 
 
@@ -46,7 +46,7 @@ def at(solution: Solution) -> str:
 
 
 def escape(value: object) -> str:
-    """Text that shows as it is, in an element or an attribute.
+    """Text escaped for an element or an attribute of HTML.
 
     >>> escape("<b>&")
     '&lt;b&gt;&amp;'
@@ -55,22 +55,22 @@ def escape(value: object) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph of HTML, with a CSS class or none."""
+    """A paragraph of HTML, optionally with a CSS class."""
     return f'<p class="{kind}">{text}</p>' if kind else f"<p>{text}</p>"
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading with what belongs to it."""
+    """A section of HTML: a heading and its parts."""
     return "\n".join([f"<section>\n<h2>{title}</h2>", *parts, "</section>"])
 
 
 def html_table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: str = "") -> str:
-    """A table that scrolls sideways where the page is too narrow.
+    """A table of HTML that scrolls sideways if the page is too narrow.
 
     Args:
         label: accessible name, for screen readers.
         columns: headings, as HTML.
-        bodies: what `entry` returns.
+        bodies: results of `entry`.
         kind: CSS class.
     """
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
@@ -85,9 +85,9 @@ def html_table(label: str, columns: Sequence[str], bodies: Iterable[str], kind: 
 
 
 def entry(*rows: Sequence[str], encoding: str = "") -> str:
-    """Rows of HTML cells that belong together, and below them the encoding that they share, to be copied.
+    """Rows of HTML cells that belong together, followed by a row with their common encoding, which can be copied.
 
-    The first cell of a row names it.
+    The first cell of a row is its heading.
     """
     lines = [f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) for first, *cells in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
@@ -97,15 +97,15 @@ def entry(*rows: Sequence[str], encoding: str = "") -> str:
 
 
 def copyable(text: str) -> str:
-    """Text with a button that copies it."""
+    """Text as code, with a button that copies it."""
     return f'<code>{escape(text)}</code> <button type="button" class="copy">copy</button>'
 
 
 def origin(record: Record) -> str:
-    """Where a training came from."""
+    """Origin of a training, for readers."""
     return ORIGINS[record.proposal.origin]
 
 
 def limits_text(limits: Limits) -> str:
-    """Every limit that is set, for people."""
+    """Text of all limits that are set, or `none`."""
     return ", ".join(limits.phrases(percent)) or "none"

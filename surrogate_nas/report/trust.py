@@ -1,4 +1,4 @@
-"""The sections on the quality of predictions."""
+"""Sections on the quality of predictions."""
 
 from collections.abc import Mapping
 
@@ -12,23 +12,23 @@ from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validatio
 NAMES: Mapping[str, str] = {
     "gp": "Gaussian processes (gp)",
     "xgb": "XGBoost ensemble (xgb)",
-    "stack": "both, weighted (stack)",
+    "stack": "weighted mean of both (stack)",
     "switching": "adaptive switching (switching)",
-    "size": "costs alone (size), for comparison",
+    "size": "linear regression on costs alone (size), for comparison",
 }
 
 
 def predictions_section(contents: Contents) -> str:
-    """Predictions for the networks of the search against the values measured after training."""
-    title = "Predicted against verified"
+    """Section on predictions for the networks of the search, and the values measured after training."""
+    title = "Predictions against measurements"
     n = len(contents.predictions)
     if n == 0:
         return section(title, paragraph("No network proposed by the search has been trained yet."))
     inside_accuracy = sum(v.accuracy.inside for v in contents.predictions)
     inside_macs = sum(v.expected_macs.inside for v in contents.predictions)
     summary = (
-        f"Of {n} networks that the search proposed and then trained, {inside_accuracy} accuracies and {inside_macs} "
-        "expected MACs lie inside their 90 % interval."
+        f"Of {n} networks proposed by the search and trained, {inside_accuracy} accuracies and {inside_macs} expected "
+        "MACs lie inside their predicted 90 % intervals."
     )
     return section(
         title,
@@ -37,33 +37,34 @@ def predictions_section(contents: Contents) -> str:
         captioned(
             accuracy_figure(contents),
             "predicted-accuracy",
-            "Accuracy on tune at the predicted thresholds; bars are 90 % intervals of the prediction.",
+            "Accuracy on tune at the proposed thresholds; bars are 90 % intervals of the prediction.",
         ),
         captioned(
             macs_figure(contents),
             "predicted-macs",
-            "Expected MACs on tune at the predicted thresholds; bars are 90 % intervals of the prediction.",
+            "Expected MACs on tune at the proposed thresholds; bars are 90 % intervals of the prediction.",
         ),
         "</div>",
     )
 
 
 def trust_section(contents: Contents) -> str:
-    """Held-out scores of every surrogate tried, and cautions that follow from them."""
-    title = "How far to trust the surrogate"
+    """Section on the held-out scores of every candidate surrogate, with cautions."""
+    title = "Accuracy of the surrogate"
     if contents.surrogate is None:
         networks = len(contents.networks)
-        why = f"There is no surrogate yet: it needs {FEWEST_NETWORKS} trained networks, and there are {networks}."
+        why = f"There is no surrogate yet: it needs at least {FEWEST_NETWORKS} trained networks, got {networks}."
         return section(title, paragraph(why, "warning"))
     kind = contents.surrogate.predictor.kind
     thresholds = [f"{t:g}" for t in contents.surrogate.judged_at]
     *most, last = thresholds
     intro = (
-        f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
-        f"{', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
-        "order, 0 is chance. RMSE is the typical error, in percentage points or in percent of the measured MACs. "
-        "Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the negative "
-        "log likelihood in nats, less is better. Regret is what the best of the predicted top five lacks to the best."
+        f"Each network was predicted by a surrogate that was not fitted to it (cross-validation), with all thresholds "
+        f"at {', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
+        "order, 0 is chance. RMSE is the root mean squared error, in percentage points or in percent of the measured "
+        "MACs. Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the "
+        "negative log likelihood in nats; less is better. Regret is the gap between the best network and the best of "
+        "the five predicted to be best."
     )
     validations = contents.surrogate.validations
     cautions = [
@@ -77,8 +78,8 @@ def trust_section(contents: Contents) -> str:
         *cautions,
         paragraph(intro, "note"),
         '<div class="pair">',
-        captioned(accuracy, "held-out-accuracy", f"Accuracy of networks that {escape(kind)} never saw, {where}."),
-        captioned(macs, "held-out-macs", f"Expected MACs of networks that {escape(kind)} never saw, {where}."),
+        captioned(accuracy, "held-out-accuracy", f"Held-out predictions of accuracy by {escape(kind)}, {where}."),
+        captioned(macs, "held-out-macs", f"Held-out predictions of expected MACs by {escape(kind)}, {where}."),
         "</div>",
         '<div class="pair">',
         *tables,
@@ -91,16 +92,16 @@ def _validation(validation: Validation, *, in_use: bool) -> str:
     columns = ("quantity", "networks", "τ", "RMSE", "coverage", "NLL", "regret")
     return "\n".join(
         [
-            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – the one used' if in_use else ''}</h3>",
+            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – in use' if in_use else ''}</h3>",
             html_table(f"Held-out scores of {validation.kind}", columns, bodies),
-            paragraph(f"For comparison, sorting by size gives τ = {validation.cost_tau:.2f} for accuracy.", "note"),
+            paragraph(f"For comparison, ranking by size has τ = {validation.cost_tau:.2f} for accuracy.", "note"),
             "</div>",
         ]
     )
 
 
 def score_texts(score: Score) -> tuple[str, str, str, str, str]:
-    """τ, RMSE (in points of a share, in percent of measured costs), coverage, NLL and regret."""
+    """Texts of τ, RMSE, coverage, NLL and regret; errors in percentage points, or in percent of measured costs."""
 
     def error(value: float) -> str:
         return percent(value) if score.target in RELATIVE else f"{100 * value:.1f} points"

@@ -1,4 +1,4 @@
-"""Write the report of a study: page, figures and table."""
+"""Writing of a study's report: page, figures and table."""
 
 from pathlib import Path
 
@@ -16,14 +16,15 @@ FRONT, REPORT = "front.csv", "report.html"
 
 
 def write_report(solutions: Solutions, images: StudyImages, folder: Path | None = None) -> Path:
-    """Write `front.csv`, `report.html` and `figures/`, each file whole or not at all.
+    """Write `front.csv`, `report.html` and `figures/`, each file atomically.
 
-    Any study can be reported: without a search yet, with failures, or with no solution within its limits.
+    Every study has a report, even before its search, with failures, or without a solution within its limits.
 
     Args:
-        solutions: of the study, which is only read, except that its surrogate is fitted if that is not up to date.
-        images: of the study.
-        folder: where to; default the study's own.
+        solutions: trained networks of a study, which is only read, except that its surrogate is fitted if it is out of
+            date.
+        images: images of the study.
+        folder: folder to write to; by default that of the study.
 
     Returns:
         Path of `report.html`.

@@ -1,8 +1,8 @@
-"""The architectures that are predicted best within limits: an evolutionary search on the surrogate, without training.
+"""Architectures with the best predictions within limits, by an evolutionary search on the surrogate, without training.
 
-Like the predictor-based search of FBNetV3 (Dai et al., arXiv 2006.02049): what was trained and samples spread over the
-cost are the first population; mutants and children of its best follow until nothing new enters the best n; at last
-every neighbour of the best is tried, until none of them is better. Exact limits are kept throughout.
+Like the predictor-based search of FBNetV3 (Dai et al., arXiv 2006.02049): the first population is the trained networks
+and samples spread over the cost; mutants and children of the best are added until the best n no longer change; finally
+all neighbours of the best are evaluated until none is better. Every candidate keeps the exact limits.
 """
 
 from dataclasses import dataclass, fields
@@ -25,7 +25,7 @@ from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.predictor import Predictor
 
 EVEN = 0.5
-"""Probability that all limits hold from which on an architecture counts as keeping them."""
+"""Smallest probability that all limits hold, for an architecture to count as keeping them."""
 POPULATION, PARENTS = 512, 64
 MUTANTS, CHILDREN = 128, 128
 GENERATIONS, PATIENCE = 40, 3
@@ -36,20 +36,20 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Evaluations:
-    """n architectures at their thresholds, with the quantities that rank them."""
+    """Predictions for n architectures at their thresholds, by which they are ranked."""
 
     rows: Ints
     """(n, G) choice indices."""
     thresholds: Floats
-    """(n, E − 1)."""
+    """(n, E − 1) thresholds, ∞ for off."""
     feasible: Floats
-    """(n,) probability that all limits hold, over fresh trainings."""
+    """(n,) probability that all limits hold in a new training."""
     accuracy: Floats
-    """(n,) mean over fresh trainings."""
+    """(n,) mean accuracy over new trainings."""
     objective: Floats
-    """(n,) mean over fresh trainings of the expected cost that is to be minimised."""
+    """(n,) mean expected cost, of the kind that is minimised, over new trainings."""
     excess: Floats
-    """(n,) mean over fresh trainings of the sum of relative excesses over the limits."""
+    """(n,) mean sum of relative excesses over the limits, over new trainings."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,21 +58,21 @@ class Evaluations:
         return Evaluations(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def sorted(self, limits: Limits) -> "Evaluations":
-        """The best first."""
-        nearest = self[np.argsort(self.excess, kind="stable")]  # orders those that keep the limits in no draw
+        """Sorted, the best first; see `ranking`."""
+        nearest = self[np.argsort(self.excess, kind="stable")]  # orders architectures that keep the limits in no draw
         return nearest[ranking(limits, nearest.feasible, nearest.accuracy, nearest.objective)]
 
     @classmethod
     def concatenate(cls, parts: list["Evaluations"]) -> "Evaluations":
-        """The architectures of several, in order."""
+        """Join several evaluations, in order."""
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 def ranking(limits: Limits, feasible: Floats, accuracy: Floats, objective: Floats) -> Ints:
-    """(n,) indices, the best first; of equals the earlier.
+    """(n,) indices, the best first; ties keep their order.
 
-    First those that keep all limits with a probability of at least a half, by the rule of `best_first`; the others
-    follow by that probability.
+    Architectures that keep all limits with a probability of at least a half come first, in the order of `best_first`;
+    the others follow by that probability.
     """
     beyond = np.full(len(feasible), -1)
     unlikely = np.flatnonzero(feasible < EVEN)
@@ -83,18 +83,18 @@ def ranking(limits: Limits, feasible: Floats, accuracy: Floats, objective: Float
 def evolve(
     problem: Problem, predictor: Predictor, limits: Limits, start: Ints, n: int, point: OperatingPoint | None = None
 ) -> Evaluations:
-    """Search for the n best; returns all evaluated architectures, the best first.
+    """Search for the n best architectures; returns all evaluated ones, the best first.
 
     Args:
-        problem: its seed determines all random draws.
-        predictor: of its networks.
-        limits: on the architectures and their thresholds.
-        start: (k, G) rows to begin with, beside samples.
+        problem: the search problem; its seed determines all random draws.
+        predictor: fitted surrogate of the problem's networks.
+        limits: limits on the architectures and their operating points.
+        start: (k, G) rows of the first population, besides samples.
         n: number of architectures to find.
-        point: thresholds for all; by default the predictor's best for each.
+        point: operating point for all architectures; by default the predicted best of each.
 
     Raises:
-        InputError: if no architecture keeps the exact limits; the smallest costs found are named.
+        InputError: if no architecture keeps the exact limits; the message names the smallest costs.
     """
     return _Evolution(problem, predictor, limits, n, point).run(start)
 
@@ -133,7 +133,7 @@ class _Evolution:
             return start[:0]
 
     def _offspring(self, parents: Ints) -> Ints:
-        """Mutants and mutated children of (k, G) parents."""
+        """Rows of mutants and mutated children of (k, G) parents."""
 
         def draw(count: int) -> Ints:
             return parents[self.rng.integers(len(parents), size=count)]
@@ -154,7 +154,7 @@ class _Evolution:
 
     @torch.no_grad()
     def _evaluate(self, part: Candidates) -> Evaluations:
-        """Evaluate candidates at their thresholds. All share their draws, so that comparisons are less noisy."""
+        """Evaluate candidates at their thresholds. They share their draws, so that comparisons are less noisy."""
         if self.point is None:
             thresholds = self.predictor.best_thresholds(part, self.limits, self._grid)
         else:

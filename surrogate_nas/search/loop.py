@@ -11,9 +11,10 @@ from surrogate_nas.search.proposals import next_round
 from surrogate_nas.search.strategy import History, Strategy, propose
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Record]]
-"""Trains proposals and returns a record for each that was carried out, in their order."""
+"""Function that trains proposals and returns the records, in the order of the proposals; some may be missing at a
+deadline."""
 TrainContinuously = Callable[[Iterator[Proposal]], Iterator[Record]]
-"""Trains proposals, taking the next one whenever a worker is free, and yields records as they finish."""
+"""Function that takes the next proposal whenever a worker is free, trains it, and yields records as they finish."""
 
 
 def search(
@@ -31,12 +32,12 @@ def search(
 
     Args:
         problem: the search problem.
-        records: of the trainings so far.
-        taken: every proposal so far, carried out or not; they count against the budget.
-        evaluate: trains a round's proposals. A round that comes back incomplete ends the search.
-        strategy: proposes architectures; see `registry`.
-        rounds: at most; `None` for no limit but the budget.
-        in_time: asked before each round, whether there is time for one.
+        records: records of the trainings so far.
+        taken: all proposals so far, trained or not; they count against the budget.
+        evaluate: function that trains a round's proposals. Fewer records than proposals end the search.
+        strategy: the search strategy; see `registry`.
+        rounds: largest number of rounds; `None` for no limit but the budget.
+        in_time: called before each round; the search ends if it returns false.
         excluded: rows of architectures that cannot be trained.
 
     Returns:
@@ -73,12 +74,12 @@ def search_asynchronously(
     Proposals depend on the order in which trainings finish.
 
     Args:
-        problem, records, taken, strategy: as of `search`.
-        train: trains the proposals.
-        most: proposals at most; `None` for no limit but the budget.
+        problem, records, taken, strategy: see `search`.
+        train: function that trains the proposals.
+        most: largest number of new proposals; `None` for no limit but the budget.
 
     Returns:
-        All records, earlier ones first, others as they finished.
+        All records: earlier ones first, new ones in the order they finished.
     """
     records, taken, budget = list(records), list(taken), problem.settings.budget
     budget = budget if most is None else min(budget, len(taken) + most)

@@ -1,4 +1,4 @@
-"""The search problem: the space, the images, the settings and the seed, with what follows from them."""
+"""The search problem: space, images, settings and seed, with the costing, views and seeds derived from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,37 +28,37 @@ class Problem:
     settings: Settings
     seed: int
     model: CostModel | None = None
-    """A cost beside MACs."""
+    """Model of a cost besides MACs, such as a cost table."""
     archive: Archive | None = field(default=None, repr=False, compare=False)
-    """Archive with the outputs of records that do not carry them."""
+    """Archive to read outputs from, for records that do not carry them."""
 
     @cached_property
     def costing(self) -> Costing:
-        """How costs are counted."""
+        """Counting of costs, by the settings."""
         settings = self.settings
         return costing_for(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
 
     @property
     def policy(self) -> PolicyName:
-        """The confidence score of exits: of the settings, else of the space."""
+        """Exit policy of the settings, or of the space if they name none."""
         return self.settings.policy or self.space.spec.policy
 
     @cached_property
     def views(self) -> Views:
-        """The exits of every trained network under these settings."""
+        """Exits of trained networks under these settings, cached."""
         return Views(self.costing, self.policy, self.settings.temperature, self.archive)
 
     def seed_of(self, round: int, rank: int | None = None) -> int:
-        """The seed of a training, or of a round's own decisions; it follows from the study's seed and stream."""
+        """Seed of a training, or of the decisions of a round if `rank` is `None`; derived from seed and stream."""
         place, stream = 0 if rank is None else rank + 1, self.settings.stream
         entropy = [self.seed, round, place, *([stream] if stream else [])]
         return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
     def reference(self, records: Sequence[Record]) -> tuple[float, float]:
-        """(log₁₀ cost, accuracy) that bound the hypervolume.
+        """Reference point of the hypervolume: (log₁₀ cost, accuracy).
 
-        The limit on the objective, or the largest worst case among the networks of the first round; the accuracy
-        floor, or chance.
+        Cost is the limit on the objective, else the largest worst-case cost among the networks of the first round;
+        accuracy is the limit on it, else that of chance.
         """
         limits = self.settings.limits
         first = min((r.proposal.round for r in records), default=0)
@@ -71,9 +71,9 @@ class Problem:
 
 
 def on_front(problem: Problem, records: Sequence[Record]) -> set[str]:
-    """Ids of the networks with a point on the front on tune, of all points or of those within the limits.
+    """Ids of the networks with a point on the front on tune, either of all points or of those within the limits.
 
-    The front of all points has that of any limits on expected MACs and accuracy in it, so those may change later.
+    The front of all points contains that under any limits on expected MACs and accuracy, so these may change later.
     """
     views = problem.views.trained(records)
     limits = problem.settings.limits

@@ -1,4 +1,4 @@
-"""Proposals: sampled ones, those the user asks for, baselines and finals. None of them needs a surrogate."""
+"""Proposals that need no surrogate: the initial sample, architectures requested by the user, baselines and finals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from surrogate_nas.space.candidates import taken_rows
 from surrogate_nas.space.sampling import sample_within
 
 BASELINE_ROUND, FINAL_ROUND = 1_000_000, 2_000_000
-"""Beyond every round of a search."""
+"""Round numbers of baselines and of the first finals, above every round of a search."""
 
 
 def next_round(taken: Sequence[Proposal]) -> int:
-    """The number of the round after these."""
+    """Number of the round after these proposals."""
     return max((p.round for p in taken), default=-1) + 1
 
 
 def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round: int) -> list[Proposal]:
-    """n sampled architectures within the exact limits, none of them proposed before.
+    """Proposals of n sampled architectures within the exact limits, none of them proposed before.
 
     The k-th architecture of a round does not depend on n.
     """
@@ -33,17 +33,17 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
 
 
 def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
-    """Architectures that a user asked for."""
+    """Proposals of architectures that the user requested."""
     return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
 
 
 def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
-    """Networks to compare with. They do not influence the rounds and seeds of the search."""
+    """Proposals of networks for comparison. They do not influence the rounds and seeds of the search."""
     return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
 
 
 def final_proposals(problem: Problem, architectures: Sequence[Architecture], seeds: int) -> list[Proposal]:
-    """Each architecture with several seeds, at full fidelity; all of the first seed before those of the next."""
+    """Proposals of each architecture with several seeds, at full fidelity, sorted by seed."""
     fidelity = problem.settings.full_recipe.fidelity
     return [
         Proposal(
@@ -67,7 +67,7 @@ def make_proposal(
     origin: Origin,
     prediction: Mapping[str, Any] | None = None,
 ) -> Proposal:
-    """A training of the study's recipe, with the seed that its round and rank have."""
+    """Proposal with the study's recipe, and the seed of its round and rank."""
     fidelity = problem.settings.recipe.fidelity
     return Proposal(
         round=round,

@@ -12,7 +12,7 @@ from surrogate_nas.settings import StrategyName
 
 
 def at_random(history: History, q: int) -> Sequence[Suggestion]:
-    """Uniform over choices, within the exact limits."""
+    """The strategy named `random`: uniform over choices, within the exact limits."""
     candidates = history.sample(q, np.random.default_rng(history.seed))
     return [Suggestion(a) for a in history.problem.space.architectures(candidates.indices)]
 

@@ -1,4 +1,4 @@
-"""The interface of search strategies: from the history of a search to the architectures to train next."""
+"""Interface of search strategies: functions from the history of a search to the architectures to train next."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +19,16 @@ from surrogate_nas.space.sampling import some_rows
 from surrogate_nas.surrogates.fit import FittedSurrogate
 
 FitSurrogate = Callable[[Sequence[Record]], FittedSurrogate]
-"""Fits surrogates to records."""
+"""Function that fits surrogates to records."""
 
 
 @dataclass(frozen=True)
 class History:
-    """The only input of a strategy, which has no state of its own, so a resumed search continues as it would have."""
+    """The only input of a strategy: strategies keep no state, so a resumed search gives the results of an uninterrupted
+    one."""
 
     problem: Problem
-    """The search problem with the settings: limits, batch, policy."""
+    """The search problem, with its settings: limits, batch, policy."""
     records: Sequence[Record]
     """Records of trainings, failures included, in the order they were proposed."""
     taken: Sequence[Proposal]
@@ -35,7 +36,7 @@ class History:
     round: int
     """Number of the round to propose."""
     excluded: frozenset[bytes] = field(default=frozenset(), repr=False)
-    """Rows of architectures that cannot be trained, such as those missing from a table."""
+    """Rows, as bytes, of architectures that cannot be trained, such as those missing from a table."""
 
     @property
     def seed(self) -> int:
@@ -44,12 +45,12 @@ class History:
 
     @cached_property
     def trained(self) -> list[tuple[Record, Exits]]:
-        """Every record with outputs, and its exits on tune."""
+        """Successful trainings, each with its exits on tune."""
         return self.problem.views.trained(self.records)
 
     @cached_property
     def networks(self) -> Candidates:
-        """The architectures of `trained`, in its order, with encodings and exact costs."""
+        """Architectures of `trained`, in its order, with encodings and exact costs."""
         return self.candidates([r.architecture for r, _ in self.trained])
 
     @cached_property
@@ -60,7 +61,7 @@ class History:
 
     @cached_property
     def closed(self) -> set[bytes]:
-        """Rows of architectures that must not be proposed as new."""
+        """Rows, as bytes, of architectures that must not be proposed as new: proposed before, or excluded."""
         return taken_rows(self.problem.space, [p.architecture for p in self.taken]) | self.excluded
 
     def candidates(self, architectures: Sequence[Architecture]) -> Candidates:
@@ -68,7 +69,7 @@ class History:
         return Candidates.of(self.problem.space, architectures, self.problem.costing)
 
     def new(self, rows: Ints) -> Candidates:
-        """Candidates for (n, G) canonical rows that are distinct, not taken, and keep the exact limits, in order."""
+        """Candidates for those of (n, G) canonical rows that are distinct, not taken, and within the exact limits."""
         return untaken(self.problem.space, rows, self.problem.costing, self.problem.settings.limits, self.closed)
 
     def sample(self, most: int, rng: np.random.Generator) -> Candidates:
@@ -85,16 +86,16 @@ class Suggestion:
     prediction: Mapping[str, Any] | None = None
     """Predicted measurements and thresholds; stored with the proposal, as JSON."""
     again: bool = False
-    """Whether this is an architecture trained before, to be trained with another seed."""
+    """Whether to train an architecture again that was trained before, with another seed."""
 
 
 class Strategy(Protocol):
-    """A search strategy. A user's own is a function, named `package.module:function`."""
+    """A search strategy. The settings name a user's own function as `package.module:function`."""
 
     def __call__(self, history: History, q: int) -> Sequence[Suggestion]:
-        """Up to q suggestions, the same for the same history; fewer, or none, where nothing is left.
+        """Up to q suggestions, determined by the history; fewer, or none, if no architecture is left.
 
-        New ones are distinct, not taken, and within the exact limits, as `History.new` and `sample` return them.
+        New architectures are distinct, not taken, and within the exact limits, as `History.new` and `sample` ensure.
         """
 
 
@@ -102,22 +103,22 @@ def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
     """The next proposals of a strategy, checked against its contract.
 
     Raises:
-        JobError: for more than q, or an architecture that is taken or breaks an exact limit.
+        JobError: for more than q suggestions, or an architecture that is taken or breaks an exact limit.
     """
     suggestions = list(strategy(history, q))
     problem = history.problem
     if len(suggestions) > q:
-        raise JobError(f"the strategy suggests {len(suggestions)} architectures; asked for at most {q}")
+        raise JobError(f"the strategy proposed {len(suggestions)} architectures, but at most {q} were requested")
     rows = problem.space.indices([s.architecture for s in suggestions])
     for suggestion, row in zip(suggestions, rows, strict=True):
         taken = row.tobytes() in history.closed
         if suggestion.again and (not taken or row.tobytes() in history.excluded):
-            raise JobError(f"the strategy suggests to train again what has not been trained: {suggestion.architecture}")
+            raise JobError(f"the strategy proposed to repeat an untrained architecture: {suggestion.architecture}")
         if not suggestion.again and taken:
-            raise JobError(f"the strategy suggests what is taken already: {suggestion.architecture}")
+            raise JobError(f"the strategy proposed an architecture that was proposed before: {suggestion.architecture}")
     new = [row for suggestion, row in zip(suggestions, rows, strict=True) if not suggestion.again]
     if new and len(history.new(np.stack(new))) < len(new):
-        raise JobError(f"the strategy suggests an architecture twice, or outside the limits: {problem.settings.limits}")
+        raise JobError(f"the strategy proposed an architecture twice, or outside the limits {problem.settings.limits}")
     return [
         make_proposal(problem, s.architecture, history.round, rank, "search", s.prediction)
         for rank, s in enumerate(suggestions)

@@ -1,4 +1,4 @@
-"""The page about the API, generated from its OpenAPI document without external resources."""
+"""Page about the API, generated from its OpenAPI document without external resources."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def api_page(document: Mapping[str, Any]) -> str:
     intro = (
         paragraph(escape(document["info"]["description"])),
         f'<div class="scroll" role="region" tabindex="0" aria-label="An example"><pre>{escape(EXAMPLE)}</pre></div>',
-        paragraph('Machines read <a href="/openapi.json">/openapi.json</a>.'),
+        paragraph('The same as OpenAPI: <a href="/openapi.json">/openapi.json</a>.'),
     )
     return whole_page("API", "/docs", "\n".join([*intro, *operations]))
 
@@ -92,5 +92,5 @@ def _row(name: str, kind: str, meaning: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text of a docstring as HTML."""
+    """HTML of the text of a docstring."""
     return CODE.sub(r"<code>\1</code>", escape(" ".join(text.split())))

@@ -1,4 +1,4 @@
-"""The web application: routes of the API and of the pages."""
+"""Web application: routes of the API and of the pages."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from surrogate_nas.report.drawing import FIGURES
 from surrogate_nas.report.writing import FRONT
 from surrogate_nas.serve import pages
 from surrogate_nas.serve.api_page import api_page
-from surrogate_nas.serve.bodies import Best, Query, complaint
+from surrogate_nas.serve.bodies import Best, Query, first_error
 from surrogate_nas.serve.gate import Gate, refusal
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot, as_json
@@ -27,7 +27,7 @@ from surrogate_nas.study.results import Answer
 ASSETS = {path.name: path.read_bytes() for path in files("surrogate_nas.serve").joinpath("assets").iterdir()}
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png", "csv": "text/csv"}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    422: {"description": 'What is asked cannot be answered: `{"error": "…"}`, one line.'},
+    422: {"description": 'The request is invalid: `{"error": "…"}`, one line.'},
     409: {"description": "There is no surrogate yet."},
     413: {"description": "The body is too long."},
     400: {"description": "The body is not JSON, or the host is not served here."},
@@ -36,11 +36,11 @@ NO_NETWORK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no
 
 
 def make_app(live: Live, host: str) -> ASGIApp:
-    """The ASGI application that uvicorn serves.
+    """Make the ASGI application that uvicorn serves.
 
     Args:
         live: the study, which is followed while the application runs.
-        host: the host that the server listens on.
+        host: host that the server listens on.
     """
 
     @asynccontextmanager
@@ -67,37 +67,37 @@ def _add_api(app: FastAPI, live: Live) -> None:
 
     @app.post("/query", response_model=list[Answer], responses=REFUSALS, summary="Predict architectures")
     async def query(body: Query) -> Response:
-        """What a fresh training of each architecture would measure, with 90 % intervals: the document of
+        """Predictions for a new training of each architecture, with 90 % intervals: the document of
         `surrogate-nas query --json`."""
         return await _answer(live, lambda now: now.query(body.encodings, body.thresholds, body.limits))
 
     @app.post("/best", responses=REFUSALS, summary="The best architectures within limits")
     async def best(body: Best) -> Response:
-        """Of some hundred that are predicted in advance for many budgets; `surrogate-nas query --best` searches
-        longer. `choices` are the indices of their genes' values, as `/space` lists them."""
+        """Best predictions among a few hundred architectures that were evolved in advance for many budgets;
+        `surrogate-nas query --best` searches more. `choices` are indices into the genes' values in `/space`."""
         return await _answer(live, lambda now: now.best(body.n, body.limits))
 
-    @app.get("/space", summary="What can be chosen")
+    @app.get("/space", summary="The search space")
     async def space() -> Response:
         """Genes with their values, exit positions, and the study's limits."""
         return await _answer(live, lambda now: now.space_document())
 
     @app.get("/trained", summary="The trained networks")
     async def trained() -> Response:
-        """A line for each, in the order they were proposed."""
+        """One entry per trained network, in the order of their proposals."""
         return await _answer(live, lambda now: now.networks_document())
 
     @app.get("/trained/{id}", responses=NO_NETWORK, summary="One network along its threshold curve")
     async def card(id: str) -> Response:
-        """Every Pareto-optimal operating point on tune, cheapest first, with what it measures on test."""
+        """Every Pareto-optimal operating point on tune, cheapest first, with its measurements on test."""
         try:
             return await _answer(live, lambda now: now.card(id))
         except KeyError:
             raise HTTPException(404, f"no trained network {id!a}; see /trained") from None
 
-    @app.get("/state", summary="How far the study is read")
+    @app.get("/state", summary="State of the server")
     async def state() -> dict[str, Any]:
-        """How many trainings the report and the surrogate cover, and whether newer ones are being made."""
+        """Number of trainings in the report and the surrogate, and whether an update is in progress."""
         return pages.state_document(live)
 
 
@@ -107,7 +107,7 @@ async def _answer(live: Live, question: Callable[[Snapshot], object]) -> Respons
 
 
 def _add_pages(app: FastAPI, live: Live) -> None:
-    """Add the routes of pages and of their files, all of which are in memory."""
+    """Add the routes of pages and of their files, which are served from memory."""
     page = partial(app.get, include_in_schema=False, response_class=HTMLResponse)
     file = partial(app.get, include_in_schema=False)
 
@@ -164,7 +164,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def wrong_body(_: Request, error: RequestValidationError) -> Response:
-        return refusal(422, complaint(error.errors()))
+        return refusal(422, first_error(error.errors()))
 
     @app.exception_handler(InputError)
     async def wrong_input(_: Request, error: InputError) -> Response:

@@ -16,33 +16,33 @@ Encoding = Annotated[str, Field(max_length=LONGEST_ENCODING)]
 
 
 class Body(Config):
-    """A body, whose documentation in the API is what is said of its fields here."""
+    """Body of a request; the docstrings of its fields are the documentation of the API."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Query(Body):
-    """Architectures, and what is to hold for all of them."""
+    """Architectures to predict, with common thresholds and limits."""
 
     encodings: Annotated[list[Encoding], Field(min_length=1, max_length=MOST_ENCODINGS)]
-    """Text forms, or vectors as numbers separated by commas."""
+    """Architectures: text forms, or vectors as numbers separated by commas."""
     thresholds: Annotated[str, Field(max_length=LONGEST_THRESHOLDS)] | None = None
-    """Such as `0.8,off`; by default each architecture has the ones that are predicted best within the limits."""
+    """Thresholds for all architectures, such as `0.8,off`; by default the predicted best of each within the limits."""
     limits: Limits | None = None
-    """Instead of the study's."""
+    """Limits; by default those of the study."""
 
 
 class Best(Body):
-    """Limits within which the best architectures are wanted."""
+    """Limits for the best architectures."""
 
     limits: Limits | None = None
-    """Instead of the study's."""
+    """Limits; by default those of the study."""
     n: Annotated[int, Field(ge=1, le=MOST_NETWORKS)] = 1
-    """How many."""
+    """Number of architectures to return."""
 
 
-def complaint(errors: Sequence[Any]) -> str:
-    """One line about the first thing that is wrong with a body: the field, the value got and what is allowed."""
+def first_error(errors: Sequence[Any]) -> str:
+    """One line about the first error in a body: the field, the value got and those allowed."""
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""Connections that nobody can hold for long: a request has to arrive, and its response to be read, in time."""
+"""Connections with time limits: a request must arrive, and its response be read, in time."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,15 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""Longest wait for the head of a request, and for a client that reads nothing of a response."""
+"""Longest wait for the head of a request, and for a client that does not read its response."""
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it. A connection is closed when no request is complete up to its body within
-    `HEAD_SECONDS` of the connection or of the last response, and when a response is not read for as long."""
+    """Uvicorn's HTTP/1.1 with time limits.
+
+    A connection is closed if no complete head of a request arrives within `HEAD_SECONDS` of the connection or of the
+    last response, or if the client reads nothing of a response for this time.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -19,17 +22,17 @@ class BoundedProtocol(H11Protocol):
         self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Start to wait for the first request."""
+        """Start the wait for the first request."""
         super().connection_made(transport)
         self._wait()
 
     def on_response_complete(self) -> None:
-        """Start to wait for the next request."""
+        """Start the wait for the next request."""
         self._wait()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """End the wait."""
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
@@ -38,9 +41,9 @@ class BoundedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._unsent = self.transport.get_write_buffer_size()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         unsent = self.transport.get_write_buffer_size()
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if unsent and unsent == self._unsent:

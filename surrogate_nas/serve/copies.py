@@ -1,4 +1,4 @@
-"""Copy a study for the server, so that the study itself is only read."""
+"""Copies of a study for the server, so that the study itself is only read."""
 
 import shutil
 from contextlib import suppress
@@ -12,7 +12,7 @@ Stamp = tuple[tuple[int, int] | None, ...]
 
 
 def stamp(study: Path) -> Stamp:
-    """Modification time and size of each file of a study; differs once the study has changed."""
+    """Modification time and size of the files of a study, by which changes are detected."""
     names = (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)
     return tuple(_file_stamp(study / name) for name in names)
 
@@ -22,16 +22,16 @@ def _file_stamp(path: Path) -> tuple[int, int] | None:
         status = path.stat()
     except OSError:
         return None
-    return (status.st_mtime_ns, status.st_size) if status.st_size else None  # an empty log is as good as none
+    return (status.st_mtime_ns, status.st_size) if status.st_size else None  # an empty log equals a missing one
 
 
 def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
-    """Copy the files that a report and a surrogate need, while commands may be changing the study.
+    """Copy the files that a report and a surrogate need, even while a command is changing the study.
 
     Args:
-        study: the study's folder; nothing is written to it, and no lock of it is taken.
+        study: the study's folder, which is neither written to nor locked.
         home: the folder to create.
-        before: an earlier copy, whose stored fits may be of the same records.
+        before: an earlier copy, whose stored fits may still be valid.
 
     Raises:
         InputError: if there is no study.
@@ -47,13 +47,13 @@ def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
         _refer(study / DATA, home / DATA)
     for fits in (before, study):
         if fits is not None:
-            with suppress(OSError):  # a fit that is replaced meanwhile is damaged here, which whoever loads it sees
+            with suppress(OSError):  # a fit replaced during the copy is damaged, which loading detects
                 shutil.copytree(fits / SURROGATE, home / SURROGATE, dirs_exist_ok=True)
 
 
 def _refer(images: Path, at: Path) -> None:
-    """Link to the images, which never change."""
+    """Link to the images, which never change; copy them if links are not allowed."""
     try:
         at.symlink_to(images.resolve())
-    except OSError:  # Windows, without the right to make links
+    except OSError:  # Windows without permission for links
         shutil.copyfile(images, at)

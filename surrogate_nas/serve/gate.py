@@ -11,21 +11,21 @@ from surrogate_nas.foundation import strict_json
 from surrogate_nas.serve.snapshot import as_json
 
 MOST_BYTES = 2**20
-"""Allowed length of a request's body."""
+"""Largest allowed length of a request's body, in bytes."""
 MOST_DISCARDED = 16 * 2**20
-"""Bytes of a longer body that are read and discarded, so that its sender reads the response."""
+"""Largest number of bytes of a longer body that are read and discarded, so that its sender reads the response."""
 MOST_DIGITS = 12
 BODY_SECONDS = 10.0
-"""Longest wait for a body; `connections` bounds that for the rest of a request."""
+"""Longest wait for a body; `connections` bounds the wait for the rest of a request."""
 DEEPEST = 8
-"""Allowed nesting of a body."""
+"""Largest allowed nesting of a body."""
 LONGEST_COMPLAINT = 300
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?")
-OURS = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
-SHUT = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+NO_EMBEDDING = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
-    "content-security-policy": OURS + SHUT,
+    "content-security-policy": PAGE_POLICY + NO_EMBEDDING,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
@@ -44,7 +44,7 @@ class RefusedRequest(Exception):
 
 
 def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A response with one line that says why."""
+    """Response with the reason of an error, on one line."""
     line = " ".join(why.split())
     short = line if len(line) <= LONGEST_COMPLAINT else f"{line[:LONGEST_COMPLAINT]}…"
     return Response(as_json({"error": short}), status, headers, "application/json")
@@ -54,7 +54,7 @@ class Gate:
     """ASGI middleware that passes on only complete and valid requests."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
-        """`host` is the one that the server listens on; requests for it and for loopback names are accepted."""
+        """Accept requests for `host`, on which the server listens, and for loopback names."""
         self._app, self._hosts = app, {*LOOPBACK, f"[{host}]" if ":" in host else host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,14 +84,14 @@ class Gate:
 
 
 async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    """The whole body; no more than the limit is kept in memory.
+    """Read the whole body; at most `MOST_BYTES` are kept in memory.
 
     Raises:
-        RefusedRequest: if it is too long or too slow.
-        ConnectionError: if the client has gone.
+        RefusedRequest: if the body is too long or too slow.
+        ConnectionError: if the client has disconnected.
     """
     too_long, declared = (
-        RefusedRequest(413, f"a body has at most {MOST_BYTES:,} bytes"),
+        RefusedRequest(413, f"the body is longer than {MOST_BYTES:,} bytes"),
         headers.get("content-length", "0"),
     )
     if not (declared.isascii() and declared.isdigit()):
@@ -111,14 +111,14 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
                 if length <= MOST_BYTES:
                     content += part
     except TimeoutError:
-        raise RefusedRequest(408, f"a body must be there within {BODY_SECONDS:g} s") from None
+        raise RefusedRequest(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
     if length > MOST_BYTES:
         raise too_long
     return bytes(content)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that returns a body that has been read already, then further messages."""
+    """A `receive` that first returns a body that has already been read, then further messages."""
     is_delivered = False
 
     async def again() -> Message:
@@ -132,7 +132,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send) -> Send:
-    """A `send` that adds the security headers that a response lacks."""
+    """A `send` that adds missing security headers to a response."""
 
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -145,23 +145,23 @@ def _with_headers(send: Send) -> Send:
 
 
 def require_json(content_type: str, body: bytes) -> None:
-    """Raise `RefusedRequest` for anything but JSON in UTF-8 whose names are distinct and whose numbers are finite."""
+    """Raise `RefusedRequest` unless a body is JSON in UTF-8, with distinct names and finite numbers."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise RefusedRequest(415, f"content type application/json is needed, got {content_type[:40] or 'none'}")
+        raise RefusedRequest(415, f"content type must be application/json, got {content_type[:40] or 'none'}")
     try:
         document = strict_json.loads(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RefusedRequest(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
-        raise RefusedRequest(400, f"the body is nested more than {DEEPEST} deep") from None
+        raise RefusedRequest(400, f"the body is nested more than {DEEPEST} levels deep") from None
     except ValueError as error:
         raise RefusedRequest(400, f"the body is not JSON: {error}") from None
     if any(depth > DEEPEST for depth in _depths(document)):
-        raise RefusedRequest(400, f"the body is nested more than {DEEPEST} deep")
+        raise RefusedRequest(400, f"the body is nested more than {DEEPEST} levels deep")
 
 
 def _depths(document: object) -> Iterator[int]:
-    """Depth of every list and object, without recursion."""
+    """Depths of all lists and objects, computed without recursion."""
     waiting = [(document, 1)]
     while waiting:
         value, depth = waiting.pop()

@@ -1,4 +1,4 @@
-"""Follow a study: copy it when it changes, make its report and surrogate, then answer from the copy.
+"""Following of a study: copy it when it changes, make its report and surrogate, then answer from the copy.
 
 A child process runs `surrogate-nas report` on the copy, so that no request waits for a fit. Predictions run on one
 thread, one at a time.
@@ -28,17 +28,17 @@ Result = TypeVar("Result")
 
 
 class Live:
-    """A study that is followed inside this asynchronous context manager."""
+    """A study that is followed while this asynchronous context manager is active."""
 
     def __init__(self, study: Path) -> None:
-        """Read the study as it is.
+        """Read the present state of the study.
 
         Raises:
-            InputError: if there is none, or its settings are wrong.
+            InputError: if there is no study, or its settings are wrong.
         """
         self.study = study
         self.version, self.making, self.problem = 0, False, ""
-        """Number of renewals, whether one is in progress, and the error of the last attempt (empty if none)."""
+        """Number of updates, whether one is in progress, and the error of the last attempt (empty if none)."""
         self._scratch = TemporaryDirectory(prefix="surrogate-nas-")
         self._copies, self._stamp = 0, stamp(study)
         try:
@@ -72,7 +72,7 @@ class Live:
     # ------------------------------------------------------------------ following
 
     async def _follow(self) -> None:
-        await self._try(self._make(self._home))  # the copy is there; its report is not
+        await self._try(self._make(self._home))  # the first copy has no report yet
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = await asyncio.to_thread(stamp, self.study)
@@ -86,7 +86,7 @@ class Live:
         try:
             await work
             self.problem = ""
-        except Exception as error:  # whatever it is, what was read before is there to be served
+        except Exception as error:  # after any error, the previous snapshot is served
             self._fail(one_line(error))
         finally:
             self.making = False
@@ -97,7 +97,7 @@ class Live:
         self.problem = line
 
     async def _renew(self, now: Stamp) -> None:
-        """Read the study as it is now; the old snapshot stays in use until the new one is complete."""
+        """Read the present state of the study; the old snapshot stays in use until the new one is complete."""
         before = self._home
         home = await asyncio.to_thread(self._copy, before)
         self._stamp, self._home = now, home
@@ -138,4 +138,4 @@ async def _report(home: Path) -> None:
             await child.wait()
     if child.returncode:
         last = stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise JobError(f"no report could be made: {last[0].removeprefix('error: ') if last else 'no reason given'}")
+        raise JobError(f"the report failed: {last[0].removeprefix('error: ') if last else 'no reason given'}")

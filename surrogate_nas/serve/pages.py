@@ -1,11 +1,11 @@
-"""The pages: the report with a strip that says what it covers, the networks, the what-if form."""
+"""Pages: the report below a status strip, the networks, and the what-if form."""
 
 from typing import Any
 
 from surrogate_nas.report.page import POLICY
 from surrogate_nas.report.text import escape, paragraph, section
 from surrogate_nas.report.writing import REPORT
-from surrogate_nas.serve.gate import SHUT
+from surrogate_nas.serve.gate import NO_EMBEDDING
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
 
@@ -14,8 +14,8 @@ INLINE = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'"
 )
-"""The report's own policy, plus the sources that the status strip needs."""
-REPORT_HEADERS = {"content-security-policy": INLINE + SHUT}
+"""Content security policy of the report, plus the sources that the status strip needs."""
+REPORT_HEADERS = {"content-security-policy": INLINE + NO_EMBEDDING}
 BODY = "<body>\n"
 
 
@@ -33,13 +33,13 @@ def state_document(live: Live) -> dict[str, Any]:
 
 
 def whole_page(title: str, at: str, body: str, script: str = "") -> str:
-    """A page in the report's look.
+    """HTML page with the style of the report.
 
     Args:
-        title: as text.
-        at: its address.
+        title: title, as text.
+        at: address of the page.
         body: HTML below the title.
-        script: an asset's name.
+        script: name of the asset with the page's script, if it has one.
     """
     script_tag = f'<script type="module" src="/assets/{script}"></script>' if script else ""
     return "\n".join(
@@ -55,7 +55,7 @@ def whole_page(title: str, at: str, body: str, script: str = "") -> str:
 
 
 def navigation(at: str) -> str:
-    """Links to all pages; `at` is the address of this one."""
+    """HTML of links to all pages; `at` is the address of the current one."""
     links = "".join(
         f'<a href="{path}"{" aria-current=page" if path == at else ""}>{name}</a>' for path, name in PAGES.items()
     )
@@ -63,10 +63,10 @@ def navigation(at: str) -> str:
 
 
 def report_page(live: Live) -> str:
-    """The latest report below a status strip, or a page that says that it is being made."""
+    """The latest report below a status strip, or a page to wait for the first report."""
     report = live.snapshot.files.get(REPORT)
     if report is None:
-        waiting = paragraph("It is here in some seconds; this page then loads by itself.")
+        waiting = paragraph("It will be ready in a few seconds; this page reloads by itself.")
         return whole_page("The report is being made", "/", strip(live) + waiting, "live.js")
     page = report.decode("utf-8").replace(POLICY, INLINE, 1)
     head, body, rest = page.partition(BODY)
@@ -76,7 +76,7 @@ def report_page(live: Live) -> str:
 
 
 def strip(live: Live) -> str:
-    """The status strip: how many trainings the report covers; the page's script updates it."""
+    """HTML of the status strip, with the number of trainings in the report; the page's script updates it."""
     n = len(live.snapshot.records)
     covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
     text = f'{covers} <span id="live-note"></span>'
@@ -84,10 +84,10 @@ def strip(live: Live) -> str:
 
 
 def networks_page() -> str:
-    """The page of a network's card, which its script fills."""
+    """Page with the card of a network, which its script fills."""
     intro = (
-        "A trained network along its threshold curve: to the left cheap, to the right accurate. The curve was chosen "
-        "on the tune split; accuracy on test is of images that chose nothing."
+        "A trained network along its threshold curve: cheaper on the left, more accurate on the right. Thresholds were "
+        "chosen on the tune split; the test split was used for no choice."
     )
     parts = [
         paragraph(intro, "note"),
@@ -95,10 +95,10 @@ def networks_page() -> str:
         '<div id="card" class="card" hidden>',
         '<p class="encoding"><code id="encoding"></code></p>',
         '<dl id="facts"></dl>',
-        '<p class="slider"><label for="place">Place on the curve</label>',
+        '<p class="slider"><label for="place">Point on the curve</label>',
         '<input type="range" id="place" min="0" value="0" step="1"></p>',
         '<div class="pair"><div><dl id="figures"></dl></div><figure id="plot"></figure></div>',
-        "<h2>Where images leave (test)</h2>",
+        "<h2>Exit rates (test)</h2>",
         '<div id="mix" class="mix"></div>',
         '<p><a id="try" href="/what-if">Change this network in the what-if form</a></p>',
         "</div>",
@@ -108,28 +108,28 @@ def networks_page() -> str:
 
 
 def what_if_page(snapshot: Snapshot) -> str:
-    """The what-if form, which its script fills with the genes."""
+    """Page with the what-if form, which its script fills with the genes."""
     early = snapshot.solutions.home.space.positions - 1
     intro = (
-        "Predictions of the surrogate, at once and without training: what a fresh training would measure on tune, with "
-        "90 % intervals. Costs are exact."
+        "Predictions of the surrogate for a new training of this architecture, measured on tune, with 90 % intervals. "
+        "Costs are exact. Nothing is trained."
     )
     limits = section(
         "Limits",
         _number("max_macs", "Expected MACs at most", "1"),
         _number("min_accuracy", "Accuracy at least, %", "0.1", 100),
-        paragraph("Empty: no limit of this kind. They begin as the study's.", "note"),
+        paragraph("Leave a field empty for no limit. The initial values are the study's limits.", "note"),
         '<p><button type="button" id="best">Find the best network within these limits</button></p>',
-        paragraph("Looks among some hundred architectures that were predicted in advance.", "note"),
+        paragraph("Searches a few hundred architectures that were predicted in advance.", "note"),
     )
     thresholds = section(
         "Thresholds",
-        '<p class="field"><label><input type="checkbox" id="own"> my own, instead of the best within the '
-        "limits</label></p>",
+        '<p class="field"><label><input type="checkbox" id="own"> set thresholds by hand, instead of '
+        "the best within the limits</label></p>",
         *(_threshold(e) for e in range(early)),
     )
     form = f'<form id="form" autocomplete="off">{limits}<div id="genes"></div>{thresholds}</form>'
-    answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="said"></div></section>'
+    answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="prediction"></div></section>'
     summary = '<p id="summary" class="strip" role="status" hidden></p>'
     body = f'{paragraph(intro, "note")}\n{_note()}\n{summary}<div class="split">{form}{answer}</div>'
     return whole_page("What if", "/what-if", body, "what_if.js")

@@ -1,7 +1,7 @@
-"""A pool of architectures predicted to be good at some budget, so that the best within any limits come at once.
+"""Pool of architectures with good predictions at some budget, for immediate answers on the best within any limits.
 
-`Study.best` searches anew for its limits, which takes a second or more. The pool is evolved once for many budgets when
-a surrogate is loaded; a question about limits only ranks its members.
+`Study.best` runs a search for its limits, which takes a second or more. The pool is evolved once for many budgets when
+a surrogate is loaded; a request with limits only ranks its members.
 """
 
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.predictor import Predictor
 
 FIRST, CHILDREN, GENERATIONS = 1024, 768, 6
-BUDGETS, EACH = 24, 12
-"""Budgets, evenly over the logarithm, and the architectures that are kept for each."""
+BUDGETS, PER_BUDGET = 24, 12
+"""Number of budgets, evenly spaced in the logarithm, and number of architectures kept for each."""
 SHORTLIST = 16
-"""Architectures at least that the last ranking is made of, and four for each of the best n."""
-AT_ONCE = 256
+"""Smallest number of architectures in the final ranking, which has four for each of the best n."""
+CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Architectures that cover all budgets, with their mean predicted curves."""
+    """Architectures for all budgets, with their mean predicted curves."""
 
     candidates: Candidates
     """The n architectures."""
@@ -46,7 +46,7 @@ class Pool:
 
     @classmethod
     def of(cls, problem: Problem, predictor: Predictor) -> "Pool":
-        """Evolve a pool from trained architectures and samples spread over the cost; random by the study's seed."""
+        """Evolve a pool from trained architectures and samples spread over the cost, with the study's seed."""
         space, costing, rng = problem.space, problem.costing, np.random.default_rng(problem.seed)
         trained = predictor.design.candidates.indices
         rows = np.concatenate([trained, spread_rows(space, FIRST, costing, Limits(), rng)])
@@ -68,8 +68,8 @@ class Pool:
     @torch.no_grad()
     def _predict(cls, predictor: Predictor, candidates: Candidates) -> "Pool":
         grid, parts = threshold_grid(predictor.design.basis), []
-        for start in range(0, len(candidates), AT_ONCE):
-            some = candidates[slice(start, start + AT_ONCE)]
+        for start in range(0, len(candidates), CHUNK):
+            some = candidates[slice(start, start + CHUNK)]
             mean = torch.from_numpy(predictor.coefficients(some, 0, 0, fresh=False)[0])
             behavior = behavior_at(predictor.design, some, mean[:, None], grid[None])
             parts.append((behavior.accuracy, np.log10(behavior.objective)))
@@ -82,20 +82,20 @@ class Pool:
         return Pool(Candidates.of_indices(problem.space, rows, problem.costing), *curves)
 
     def _elite(self) -> "Pool":
-        """The members that are among the most accurate within some budget."""
+        """Members that are among the most accurate within some budget."""
         elite: set[int] = set()
         for budget in np.linspace(self.spent.min(), self.spent.max(), BUDGETS + 1)[1:]:
             within = np.where(self.spent <= budget, self.accuracy, -np.inf).max(axis=1)
-            best = np.argsort(-within, kind="stable")[:EACH]
+            best = np.argsort(-within, kind="stable")[:PER_BUDGET]
             elite.update(best[np.isfinite(within[best])].tolist())
         rows = np.array(sorted(elite), dtype=np.int64)
         return Pool(self.candidates[rows], self.accuracy[rows], self.spent[rows])
 
     def best(self, respondent: Respondent, n: int) -> tuple[list[Answer], list[Sequence[int]]]:
-        """Up to n members predicted best within the respondent's limits, and their choice indices.
+        """Up to n members with the best predictions within the respondent's limits, and their choice indices.
 
         Raises:
-            InputError: if none of them keeps the exact limits.
+            InputError: if no member keeps the exact limits.
         """
         space, policy = respondent.problem.space, respondent.problem.policy
         able, thresholds = self._likely(respondent, max(4 * n, SHORTLIST))
@@ -106,16 +106,16 @@ class Pool:
         return [answers[i] for i in order], [questions[i].row for i in order]
 
     def _likely(self, respondent: Respondent, most: int) -> tuple[Ints, Floats]:
-        """(k, G) rows and (k, E − 1) thresholds of up to `most`, by what their mean curves do within the limits."""
+        """(k, G) rows and (k, E − 1) thresholds of up to `most` members, the best by their mean curves first."""
         limits, predictor = respondent.limits, respondent.predictor
         keeps = keeps_exact_limits(self.candidates.cost, self.candidates.present, limits)
         if not keeps.any():
-            raise InputError(f"no architecture of those predicted in advance keeps {limits}")
+            raise InputError(f"none of the architectures predicted in advance keeps {limits}")
         able = self.candidates[np.flatnonzero(keeps)]
         thresholds = predictor.best_thresholds(able, limits, threshold_grid(predictor.design.basis))
         mean = torch.from_numpy(predictor.coefficients(able, 0, 0, fresh=False))
         behavior = behavior_at(predictor.design, able, mean, thresholds)
         excess = behavior.excess(limits)[0]
-        feasible = np.where(excess <= 0, 1.0, -excess)  # of those that exceed the limits the nearest first
+        feasible = np.where(excess <= 0, 1.0, -excess)  # members that exceed the limits are sorted by their excess
         best = ranking(limits, feasible, behavior.accuracy[0], behavior.objective[0])[:most]
         return able.indices[best], thresholds[best]

@@ -1,4 +1,4 @@
-"""The server: a socket, uvicorn, and messages on stderr."""
+"""Server process: a socket, uvicorn, and messages on stderr."""
 
 import ipaddress
 import socket
@@ -23,9 +23,9 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve a study until Ctrl-C. The study is only read.
 
     Args:
-        study: its folder.
-        host: name or address of this machine to listen on; requests that ask for another host are refused.
-        port: 0 for any free port.
+        study: folder of the study.
+        host: name or address of this machine to listen on; requests for another host are refused.
+        port: port to listen on; 0 for any free port.
 
     Raises:
         InputError: if there is no study, no such host, or no such port.
@@ -35,14 +35,14 @@ def serve(study: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
         live = Live(study)
         try:
             _warn(host)
-            say(f"serving {study} at {_url(host, listener)} (Ctrl-C ends it)")
+            say(f"serving {study} at {_url(host, listener)} (stop with Ctrl-C)")
             uvicorn.Server(configuration(make_app(live, host))).run(sockets=[listener])
         finally:
             live.close()
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn serves an application."""
+    """Configuration of uvicorn for an application."""
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -66,7 +66,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
         raise JobError(f"cannot listen on port {port} of {host}: {error.strerror}; choose another --port") from None
-    # Connections inherit it. Else a body waits for the acknowledgement of its headers, which takes 40 ms.
+    # Connections inherit this option. Without it, a body waits 40 ms for the acknowledgement of its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -76,7 +76,7 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def _warn(host: str) -> None:
-    """Warn where other machines can reach the study."""
+    """Warn if other machines can reach the server."""
     if host == "localhost":
         return
     try:
@@ -84,4 +84,4 @@ def _warn(host: str) -> None:
     except ValueError:
         own = False
     if not own:
-        say(f"warning: whoever can reach {host} can read this study; there are no passwords")
+        say(f"warning: everyone who can reach {host} can read this study; there is no password")

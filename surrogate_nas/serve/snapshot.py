@@ -1,4 +1,4 @@
-"""A snapshot of a study in memory, from which pages and API are served."""
+"""Snapshot of a study in memory, from which pages and API are served."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,25 +32,25 @@ GROUPS = {"stem": "stem", "resolution": "input", "bits": "bit width"}
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A study at one moment. Not thread-safe."""
+    """State of a study at one moment. Not thread-safe."""
 
     solutions: Solutions
-    """The trained networks of a copy of the study, whose archive has been closed."""
+    """Trained networks of a copy of the study, whose archive has been closed."""
     records: tuple[Record, ...]
     """Records of the search, with their outputs."""
     respondent: Respondent | None
-    """Answers within the study's limits; `None` while there is no surrogate."""
+    """Respondent within the study's limits; `None` while there is no surrogate."""
     pool: Pool | None
     front: frozenset[str]
     """Ids of the networks with a point on the front."""
     files: Mapping[str, bytes]
-    """Files of the report by name; empty until it has been made."""
+    """Files of the report by name; empty until there is one."""
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Cache of computed cards, by id."""
 
     @classmethod
     def of(cls, folder: Path) -> "Snapshot":
-        """Read a copy of a study. No surrogate is fitted: there is one only if the copy stores a fit of its records.
+        """Read a copy of a study. No surrogate is fitted; it has one only if the copy stores a fit of its records.
 
         Raises:
             InputError: if there is no study, or its settings are wrong.
@@ -81,14 +81,14 @@ class Snapshot:
         """The respondent for limits, by default the study's.
 
         Raises:
-            InputError: for limits on a cost that the study has no table of.
+            InputError: for limits on cost, if the study has no cost table.
             JobError: if there is no surrogate yet.
         """
         limits = self.solutions.limits if limits is None else limits
         require_cost_table(self.solutions.home.problem, limits)
         if self.respondent is None:
             trained = sum(r.outputs is not None for r in self.records)
-            few = f"it needs {FEWEST_NETWORKS} trained networks, and there are {trained}"
+            few = f"it needs at least {FEWEST_NETWORKS} trained networks, got {trained}"
             raise JobError(f"no surrogate yet: {'it is being fitted' if trained >= FEWEST_NETWORKS else few}")
         return replace(self.respondent, limits=limits)
 
@@ -109,13 +109,13 @@ class Snapshot:
         return Question(str(architecture), row, point)
 
     def best(self, n: int, limits: Limits | None) -> dict[str, Any]:
-        """The n best of the pool within limits, the best first; with the index of each gene's value."""
+        """The n best architectures of the pool within limits, the best first, with the index of each gene's value."""
         respondent = self.within(limits)
         assert self.pool is not None
         answers, rows = self.pool.best(respondent, n)
         return {"answers": answers_document(answers), "choices": [list(row) for row in rows]}
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ space and networks
 
     def space_document(self) -> dict[str, Any]:
         """Document of the search space and the study's limits."""
@@ -142,7 +142,7 @@ class Snapshot:
         }
 
     def networks_document(self) -> list[dict[str, Any]]:
-        """A row per trained network."""
+        """Rows of all trained networks, in the order of their proposals."""
         trained = [r for r in self.records if r.outputs is not None]
         rows = record_rows(self.solutions.home.costing, trained)
         return [{**row, "on_front": row["id"] in self.front} for row in rows]
@@ -152,7 +152,7 @@ class Snapshot:
         return {r.id: r for r in self.records if r.outputs is not None}
 
     def card(self, id: str) -> dict[str, Any]:
-        """One network along its threshold curve; raises `KeyError` if there is no such network."""
+        """Document of one network along its threshold curve; raises `KeyError` if there is no such network."""
         record = self._trained[id]
         if id not in self.cards:
             self.cards[id] = self._card(record)
@@ -183,7 +183,7 @@ class Snapshot:
 
 
 def _points(measurements: Measurements) -> list[dict[str, Any]]:
-    """Each operating point of a network on one split."""
+    """Rows of the operating points of a network, measured on one split."""
     right, n = measurements.correct.sum(axis=1), measurements.n
     thresholds = [str(OperatingPoint.from_array(t)) for t in measurements.thresholds]
     exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measurements.exit_accuracy.tolist()]
@@ -208,7 +208,7 @@ def _group(gene: Gene) -> str:
 def _label(gene: Gene) -> str:
     """The gene's name without its group's name."""
     name = gene.name.removeprefix(_group(gene)).strip()
-    return name or ("there" if gene.key[0] == "exit" else gene.name)
+    return name or ("present" if gene.key[0] == "exit" else gene.name)
 
 
 def _value(gene: Gene, value: object) -> str:
@@ -217,7 +217,7 @@ def _value(gene: Gene, value: object) -> str:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Files written by `write_report`, by name; empty where it has not run."""
+    """Files written by `write_report`, by name; empty if there are none."""
     figures = sorted((folder / FIGURES).iterdir()) if (folder / FIGURES).is_dir() else []
     there = [path for path in (folder / REPORT, folder / FRONT, *figures) if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in there}

@@ -1,4 +1,4 @@
-"""Checks of settings against the study: for a new study, and when settings change."""
+"""Checks of settings against the study, when a study is created and when its settings change."""
 
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
@@ -23,20 +23,20 @@ def cost_table(settings: Settings, space: SearchSpace, shape: ImageShape) -> Cos
 
 
 def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
-    """Raise `InputError` for a loss that needs gates where branches have none."""
+    """Raise `InputError` for a loss that needs gates, if the space's branches have none."""
     if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
         raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
 
 
 def require_policy(spec: SpaceSpec, settings: Settings) -> None:
-    """Raise `InputError` for a policy that needs gates where branches have none."""
+    """Raise `InputError` for a policy that needs gates, if the space's branches have none."""
     policy = settings.policy or spec.policy
     if policy in GATE_POLICIES and spec.branch.kind != "gated":
         raise InputError(f"policy {policy} needs branches with gates; those of space {spec.name!r} have none")
 
 
 def require_temperature(classes: int, data: str, settings: Settings) -> None:
-    """Raise `InputError` for temperatures where logits, which they are fitted to, are not kept."""
+    """Raise `InputError` for temperatures, if logits are not kept, which they are fitted to."""
     if settings.temperature and classes > MOST_CLASSES_WITH_LOGITS:
         raise InputError(
             f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data!r} has {classes}"
@@ -44,13 +44,13 @@ def require_temperature(classes: int, data: str, settings: Settings) -> None:
 
 
 def require_surrogate(settings: Settings) -> None:
-    """Raise `InputError` for a surrogate of the user's own that cannot be imported."""
+    """Raise `InputError` for a user's surrogate that cannot be imported."""
     if settings.surrogate not in SURROGATE_NAMES:
         load_function(settings.surrogate, "surrogate")
 
 
 def require_strategy(settings: Settings) -> None:
-    """Raise `InputError` for a strategy of the user's own that cannot be imported, or one that lacks its target."""
+    """Raise `InputError` for a user's strategy that cannot be imported, or for `aebnas` without a target."""
     if settings.strategy not in STRATEGY_NAMES:
         load_function(settings.strategy, "strategy")
     if settings.strategy == "aebnas" and settings.limits.max_macs is None:

@@ -36,10 +36,10 @@ SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-v
 SAMPLED = 64
 BASE_MEMORY = 600_000_000  # of a process with torch that trains digits, measured: 540 MB
 COPIES_OF_DATA = 2  # the file while it is split, and the splits
-COPIES_IN_TRAINING = 2  # what layers keep for the gradient, and the gradient
-COPIES_IN_MEASURING = 3  # of one layer: what it is given, what it gives, and its work space
+COPIES_IN_TRAINING = 2  # activations kept for the gradient, and the gradient
+COPIES_IN_MEASURING = 3  # of one layer: its input, its output, and its work space
 COPIES_OF_WEIGHTS = 3  # in the state of a training between two epochs: weights, momentum, and a partial file
-BYTES_OF_SCORES = 13  # three policies in 32 bits, and whether the answer is right
+BYTES_OF_SCORES = 13  # three policies in 32 bits, and one byte for the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,19 @@ class Plan:
 
     trainings: int
     workers: int
-    """Trainings at a time."""
+    """Number of trainings at a time."""
     memory: int
     """Bytes of memory of this machine that each training uses, approximately."""
     disk: int
     """Bytes on disk, at most."""
     device: str | None = None
-    """Where they run; `None` if another machine decides."""
+    """Device of the trainings; `None` if another machine decides."""
     gpu: GpuNeed | None = None
-    """Memory that they need of this machine's GPU, if they run on one."""
+    """Need of this machine's GPU memory, if the trainings run on one."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
-        """Estimate; if the settings name no workers, there are as many as cores, or as fit into memory."""
+        """Estimate the plan; if the settings name no workers, one per core, or as many as fit into memory."""
         typical, settings = _sample(problem), problem.settings
         device = device_here(settings.device) if settings.executor == "processes" else None
         memory, gpu = _memory(problem, splits, typical, device)
@@ -82,7 +82,7 @@ class Plan:
         """Check that the machine has enough disk and memory.
 
         Raises:
-            InputError: with the need, the available amount, and a remedy.
+            InputError: naming the need, the available amount, and a remedy.
         """
         free, memory = free_disk(path), available_memory()
         if self.disk > free:
@@ -92,7 +92,7 @@ class Plan:
         at_a_time = min(self.workers, self.trainings)
         if self.memory * at_a_time > memory:
             fitting = memory // self.memory
-            cure = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some"
+            cure = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some memory"
             raise InputError(
                 f"{at_a_time} trainings at a time need about {amount(self.memory)} of memory each, and "
                 f"{amount(memory)} are free; {cure}, or use smaller batches"
@@ -115,7 +115,7 @@ def _sample(problem: Problem) -> list[Architecture]:
 def _memory(
     problem: Problem, splits: Splits, typical: list[Architecture], device: str | None
 ) -> tuple[int, GpuNeed | None]:
-    """Bytes of one training process, and what it needs of a GPU if it has a process of its own."""
+    """Bytes of memory of one training process, and its need of GPU memory if it is a separate process."""
     data = sum(part.images.nbytes for part in (splits.train, splits.tune, splits.test))
     network = train.build(typical[-1], splits, problem.shape.classes, 0, torch.device("cpu"), problem.costing.backbone)
     layers = _activations(network, splits.train[np.arange(1)])
@@ -155,19 +155,19 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
 
 
 def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Sequence[Record]) -> float | None:
-    """Seconds of the trainings and the fits between them.
+    """Estimated seconds of the trainings and the surrogate fits between them.
 
-    The trainings that have been measured tell how long the others take; before the first, a few timed steps and the
-    load of the machine do.
+    The estimate follows the durations of earlier trainings; before the first, a few timed steps and the load of the
+    machine.
 
     Args:
         problem: the search problem.
-        splits: the study's.
+        splits: splits of the study.
         plan: number of trainings and workers.
-        records: of the search so far.
+        records: records of the search so far.
 
     Returns:
-        `None` where only a measured training could tell: on a GPU, and on other machines.
+        `None` without an earlier training, on a GPU or on other machines.
     """
     if plan.trainings <= 0:
         return 0.0
@@ -185,6 +185,6 @@ def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Seq
 
 
 def _slowdown(workers: int) -> float:
-    """How many times longer a training takes beside others and what else runs, than one beside what else runs."""
+    """Factor by which a training is slower beside other workers than alone, both at the present load of the machine."""
     cores, load = available_cores(), other_load()
     return crowding(workers + load, cores) / crowding(1 + load, cores)

@@ -1,5 +1,5 @@
-"""Final trainings: networks of the front at full fidelity, with several seeds, and how well their ranking at low
-fidelity agrees."""
+"""Final trainings: networks of the front at full fidelity, with several seeds, and the agreement of their ranking with
+that at low fidelity."""
 
 import math
 from collections.abc import Sequence
@@ -42,15 +42,15 @@ class Final:
 
     architecture: Architecture
     low: Solution | None
-    """At low fidelity, within the same limits; `None` if no thresholds keep them, or it has no such training."""
+    """Solution at low fidelity, within the same limits; `None` without such a training, or if it breaks the limits."""
     solutions: tuple[Solution, ...]
-    """One per seed that keeps the limits, each at the thresholds that are best on its own tune outputs."""
+    """Solutions of the seeds that can keep the limits, each at its own best thresholds on tune."""
     beyond: int
-    """Seeds that keep the limits with no thresholds."""
+    """Number of seeds that cannot keep the limits at any thresholds."""
 
     @property
     def best(self) -> Solution:
-        """The seed that is most accurate on tune."""
+        """Solution of the seed with the highest tune accuracy."""
         return max(self.solutions, key=lambda s: s.tune.accuracy)
 
     @property
@@ -65,12 +65,12 @@ class Final:
 
     @property
     def test_deviation(self) -> float:
-        """Sample standard deviation of the test accuracy over seeds; NaN for a single one."""
+        """Sample standard deviation of the test accuracy over seeds; NaN for a single seed."""
         return stdev(s.test.accuracy for s in self.solutions) if len(self.solutions) > 1 else math.nan
 
     @property
     def test_interval(self) -> tuple[float, float]:
-        """95 % interval of the test accuracy: over seeds by Student's t; of a single seed by its own samples."""
+        """95 % interval of the test accuracy: over seeds by Student's t; for a single seed, over its test samples."""
         n = len(self.solutions)
         if n == 1:
             return self.solutions[0].test.accuracy_interval
@@ -78,18 +78,18 @@ class Final:
         return max(self.test_accuracy - reach, 0.0), min(self.test_accuracy + reach, 1.0)
 
     def broken_names(self, limits: Limits) -> list[str]:
-        """Names of the limits that the means of the test figures over seeds do not keep."""
+        """Names of the limits that are broken by the mean test measurements over seeds."""
         figures = [s.test.quantities for s in self.solutions]
         return [b.limit.name for b in limits.broken({q: mean(f[q] for f in figures) for q in figures[0]})]
 
     @property
     def test_macs(self) -> float:
-        """Mean over seeds of the expected multiply-accumulates."""
+        """Mean over seeds of the expected MACs on test."""
         return mean(s.test.expected_macs for s in self.solutions)
 
     @property
     def test_cost(self) -> float | None:
-        """Mean over seeds of the expected cost by the study's cost table, if it has one."""
+        """Mean over seeds of the expected cost on test by the study's cost table, if it has one."""
         costs = [s.test.cost[0] for s in self.solutions if s.test.cost is not None]
         return mean(costs) if costs else None
 
@@ -99,13 +99,13 @@ class RankAgreement:
     """Agreement of the rankings at low and at full fidelity."""
 
     tau: float
-    """Kendall's τ of the accuracies on tune."""
+    """Kendall's τ between the tune accuracies."""
     n: int
     """Number of architectures."""
 
     @classmethod
     def of(cls, finals: Sequence[Final]) -> "RankAgreement | None":
-        """`None` for fewer than three architectures, or where all are equally accurate."""
+        """Agreement for these networks; `None` for fewer than three, or if all have the same accuracy."""
         pairs = [(f.low.tune.accuracy, f.tune_accuracy) for f in finals if f.low is not None]
         if len(pairs) < FEWEST_RANKED:
             return None
@@ -123,7 +123,7 @@ def finalize(
     with trainer.at_work():
         architectures, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
         if full.fidelity == home.settings.recipe.fidelity:
-            raise InputError(f"the final recipe is the search's: {full.fidelity}; give more epochs")
+            raise InputError(f"the final recipe equals that of the search, {full.fidelity}: set more epochs")
         require_gates(home.space.spec, full)
         if recipe is not None:
             home.update({"final": recipe.model_dump()})
@@ -132,7 +132,8 @@ def finalize(
 
 
 def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
-    """The selected architectures: of records, or the most accurate on the front within budgets, or the front."""
+    """The selected architectures: those of records, else the most accurate of the front within each budget, else the
+    front."""
     if ids:
         return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
     front = solutions.front()
@@ -144,7 +145,7 @@ def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -
 
 
 def _within_budget(front: Sequence[Solution], budget: float, objective: Objective) -> Solution:
-    """The most accurate of a front, cheapest first, within a budget of the expected cost that is minimised."""
+    """The most accurate solution of a front, cheapest first, within a budget of the minimised expected cost."""
     row = on_expected(objective)
     within = parse(Limits, {row.name: budget}, "budget")
     affordable = [solution for solution in front if within.keeps(solution.tune.quantities)]
@@ -155,7 +156,7 @@ def _within_budget(front: Sequence[Solution], budget: float, objective: Objectiv
 
 
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:
-    """Architectures trained by the final recipe, within limits; see `Study.finals`."""
+    """Architectures trained with the final recipe, within limits; see `Study.finals`."""
     fidelity = solutions.home.settings.full_recipe.fidelity
     of: dict[Architecture, list[Record]] = {}
     for record in solutions.records("final"):

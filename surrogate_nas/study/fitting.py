@@ -15,12 +15,12 @@ from surrogate_nas.surrogates.persistence import FitKey
 
 
 def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> FittedSurrogate:
-    """The surrogate of these records: the stored one, or, if there is none, a new one, which is stored.
+    """The surrogate of these records: the stored one, or a new one, which is then stored.
 
     Args:
         home: the study.
-        records: of the search. Outputs that they do not carry are read only for a new fit.
-        again: whether to fit anew in any case.
+        records: records of the search. Outputs that they do not carry are read only for a new fit.
+        again: whether to fit anew even if a fit is stored.
 
     Raises:
         JobError: if fewer than eight networks have been trained, or all are of one architecture.
@@ -31,7 +31,7 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
 
 
 def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
-    """The stored surrogate of these records, if there is one: nothing is fitted, and no outputs are read.
+    """The stored surrogate of these records, or `None`; nothing is fitted, and no outputs are read.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
@@ -42,7 +42,7 @@ def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
 
 
 def key_of(home: Home, records: Sequence[Record]) -> FitKey:
-    """Key of the surrogate of these records, under the settings in force."""
+    """Key of the surrogate of these records, under the current settings."""
     problem, table = home.problem, home.path / COSTS
     return FitKey(
         records=[r for r in records if r.failure is None],
@@ -61,7 +61,7 @@ def _new_fit(home: Home, key: FitKey) -> FittedSurrogate:
     views = home.problem.views.trained(key.records)
     design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
-    with suppress(OSError):  # where nothing can be written it is fitted again each time
+    with suppress(OSError):  # without write permission it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)
     _say_fit(fitted, time.monotonic() - start)
     return fitted

@@ -1,8 +1,8 @@
-"""Merge the archives of several machines.
+"""Merge the archives of several studies, usually of several machines.
 
-Outputs compare only where the same images were held out. So what is merged comes from studies of the same data, space,
-splits (which follow from the study's seed) and recipe. Such studies train other networks by another `stream`. Of any
-other study the architectures on its front can be taken: see `warm_start`.
+Outputs are comparable only if the same images were held out. So studies can be merged if they have the same data,
+space, splits (determined by the study's seed) and recipe; a `stream` of its own makes each train different networks.
+Architectures on the front of any other study can be trained here instead: see `warm_start`.
 """
 
 import shutil
@@ -31,8 +31,8 @@ from surrogate_nas.study.paths import DATA
 
 MERGED = "merged"
 """Key in a record's provenance: the studies that it was merged from, the first of which trained it."""
-CURE = "its front can be trained here instead: --warm-start"
-SHOWN = 3
+REMEDY = "to train its front here instead, use --warm-start"
+EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,9 @@ class Conflict:
 
     id: str
     here: float
-    """Accuracy of the last exit on tune; this record stays."""
+    """Accuracy of the last exit on tune in this study, whose record is kept."""
     there: float
+    """Accuracy of the last exit on tune in the other study."""
 
 
 @displayed_by(
@@ -61,29 +62,29 @@ class MergeResult:
 
     source: Path
     added: tuple[str, ...] = ()
-    """Ids of records that were not here, failures among them."""
+    """Ids of records that this study did not have, failures included."""
     trained: tuple[str, ...] = ()
-    """Ids of records that had failed here, and had not there."""
+    """Ids of records that had failed in this study only, replaced by the other study's trainings."""
     duplicates: tuple[str, ...] = ()
-    """Ids of records that are here already: with the same outputs, or failed there."""
+    """Ids of records that this study already has: with the same outputs, or failed in the other study."""
     conflicts: tuple[Conflict, ...] = ()
     weights: int = 0
-    """Networks among the new ones whose weights are here now."""
+    """Number of added or replaced records whose weights this study now has."""
 
 
 def merge(home: Home, others: Sequence[Path]) -> list[MergeResult]:
-    """Add the records of other studies to this one's archive: those of one study all at once, or none of them.
+    """Add the records of other studies to the archive of this one, each study in one transaction.
 
-    Records keep their round and rank, so the archive is the same in whatever order studies are merged, and a search
-    goes on from what is there. A record that is here already stays as it is, unless it failed here alone. Doing it
-    again changes nothing. The other studies are only read, and may be at work.
+    Records keep their round and rank, so the archive does not depend on the order in which studies are merged, and a
+    search continues from all of them. An existing record is kept, unless it failed here and not there. Merging a study
+    again changes nothing. The other studies are only read, and may be running.
 
     Args:
-        home: of the study that grows.
-        others: folders of studies.
+        home: the study to merge into.
+        others: folders of the studies to merge.
 
     Raises:
-        InputError: if a folder is no study, or its outputs do not compare with this one's; nothing is changed then.
+        InputError: if a folder is not a study, or its outputs are not comparable; nothing is changed then.
     """
     sources = [Home.open(path) for path in others]
     for source in sources:
@@ -106,17 +107,17 @@ def _merge(home: Home, source: Home) -> MergeResult:
 
 
 def _say(home: Home, result: MergeResult) -> None:
-    already = f"{len(result.duplicates)} were here already"
-    failed = f", {len(result.trained)} that had failed here were trained there" if result.trained else ""
-    say(f"{result.source}: {len(result.added)} records added{failed}, {already}; weights kept of {result.weights}")
+    present = f"{len(result.duplicates)} already present"
+    failed = f", {len(result.trained)} failures replaced by trainings" if result.trained else ""
+    say(f"{result.source}: {len(result.added)} records added{failed}, {present}; weights copied for {result.weights}")
     own_ids = {r.id for r in _records(home) if MERGED not in r.provenance}
-    if (twice := len(own_ids & {*result.duplicates})) and result.source.resolve() != home.path.resolve():
-        say(f"{twice} networks were trained in both studies alike; with another --stream one trains others")
+    if (equal := len(own_ids & {*result.duplicates})) and result.source.resolve() != home.path.resolve():
+        say(f"{equal} networks were trained in both studies with equal results; use another --stream to train others")
     if result.conflicts:
-        examples = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in result.conflicts[:SHOWN]]
+        examples = [f"{c.id} ({c.here:.4f} here, {c.there:.4f} there)" for c in result.conflicts[:EXAMPLES]]
         say(
-            f"warning: {len(result.conflicts)} networks were trained in both studies with the same seed and measured "
-            f"otherwise, as other hardware may; those of {home.path} stay: {', '.join(examples)}"
+            f"warning: {len(result.conflicts)} networks were trained in both studies with the same seed but different "
+            f"results, as on other hardware; the records of {home.path} are kept: {', '.join(examples)}"
         )
 
 
@@ -126,16 +127,16 @@ def _records(source: Home) -> list[Record]:
 
 
 def _require_comparable(home: Home, source: Home) -> None:
-    """Raise `InputError` if the studies differ in anything that outputs depend on; the line names both sides."""
+    """Raise `InputError` if the studies differ in anything that outputs depend on; the message names both values."""
     for aspect, ours, theirs in _differences(home, source):
         raise InputError(
-            f"{source.path} has other {aspect} than {home.path}, so its outputs do not compare: {theirs} instead of "
-            f"{ours}; {CURE}"
+            f"{source.path} and {home.path} differ in {aspect}, so their outputs are not comparable: {theirs} instead "
+            f"of {ours}; {REMEDY}"
         )
 
 
 def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object]]:
-    """Differences between the studies: aspect, value here, value there."""
+    """Differences between the studies: aspect, value in this study, value in the other."""
     here, there, fidelity = home.archive.header, source.archive.header, home.settings.recipe.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
@@ -162,7 +163,7 @@ def _splits(home: Home) -> str:
 
 
 def _flips(home: Home) -> bool | None:
-    """`None` where the study has lost its copy of the images."""
+    """Whether images may be mirrored; `None` if the study's copy of the images is missing."""
     copy = home.path / DATA
     return store.load(copy).flips if copy.is_file() else None
 
@@ -174,7 +175,7 @@ def _comparable(space: SpaceSpec) -> dict[str, Any]:
 
 
 def _space_name(space: SpaceSpec, other: SpaceSpec) -> str:
-    """The name of a space; where both have the same, what first differs."""
+    """Name of a space; if both have the same name, also the first field that differs."""
     if space.name != other.name:
         return space.name
     ours, theirs = _comparable(space), _comparable(other)
@@ -183,7 +184,8 @@ def _space_name(space: SpaceSpec, other: SpaceSpec) -> str:
 
 
 def _other_fidelity(source: Home, fidelity: str) -> str | None:
-    """Fidelity of a training by another recipe; `None` if there is none. Finals have recipes of their own."""
+    """Fidelity of a training with another recipe; `None` if there is none. Finals, which have other recipes, are
+    ignored."""
     fidelities = (r.proposal.fidelity for r in _records(source) if r.proposal.group != "final")
     return next((other for other in fidelities if other != fidelity), None)
 
@@ -194,7 +196,7 @@ def _require_sound(source: Home) -> None:
 
 
 def _compare(home: Home, source: Home) -> MergeResult:
-    """Compare each record of the other study with this one's."""
+    """Compare each record of the other study with the record of the same id in this one."""
     own_records, records = {r.id: r for r in _records(home)}, _records(source)
     splits, countdown = StudyImages(home).splits(), Countdown(f"records of {source.path} compared")
     added, trained, duplicates, conflicts = list[str](), list[str](), list[str](), list[Conflict]()
@@ -217,11 +219,11 @@ def _compare(home: Home, source: Home) -> MergeResult:
 
 
 def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Splits) -> None:
-    """The same seed cuts the same images out only as long as the library that cuts does so."""
+    """Raise `InputError` if outputs are of other images: versions of scikit-learn may split differently by one seed."""
     if not all(np.array_equal(outputs[split].labels, getattr(splits, split).labels) for split in SPLITS):
         raise InputError(
-            f"record {record.id} of {source.path} was measured on other images than are held out here, though the seed "
-            f"is the same: another version of scikit-learn cut them; {CURE}"
+            f"record {record.id} of {source.path} was measured on other held-out images than those of this study, "
+            f"although the seeds are equal: another version of scikit-learn made its splits; {REMEDY}"
         )
 
 
@@ -230,7 +232,7 @@ def _accuracy(outputs: Outputs) -> float:
 
 
 def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
-    """Records with outputs, and their origin in the provenance."""
+    """Records with their outputs, and with their origin added to the provenance."""
     header, when = source.archive.header, datetime.now(UTC).isoformat(timespec="seconds")
     countdown = Countdown(f"records of {source.path} stored")
     for i, r in enumerate(records, 1):
@@ -251,9 +253,9 @@ def _with_origin(source: Home, records: Sequence[Record]) -> Iterator[Record]:
 
 
 def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
-    """Copy weights that are missing here, before their records are added, so that no record lacks them."""
+    """Copy missing weights before their records are added, so that no added record lacks weights."""
     for id in sorted(ids):
         path = home.checkpoint(id)
         if not path.is_file():
-            with suppress(FileNotFoundError), replaced(path) as partial:  # not kept there, or no longer
+            with suppress(FileNotFoundError), replaced(path) as partial:  # the other study may not keep them
                 shutil.copyfile(source.checkpoint(id), partial)

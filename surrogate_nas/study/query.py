@@ -1,4 +1,4 @@
-"""Predictions for any number of architectures, block by block."""
+"""Predictions for any number of architectures, computed in blocks."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,24 +28,24 @@ from surrogate_nas.surrogates.spread import Spread
 MOST_BEST = 5000
 """Largest number of best architectures in one query."""
 BLOCK = 2048
-"""Architectures that are predicted together."""
+"""Number of architectures that are predicted together."""
 SHORTLIST = 4
-"""Architectures in the final ranking, per each of the best n."""
+"""Number of architectures in the final ranking, per requested architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One architecture, perhaps at an operating point."""
+    """One architecture to predict, with an operating point or without."""
 
     encoding: str
     row: Sequence[int]
     """(G,) choice indices."""
     point: OperatingPoint | None = None
-    """`None` leaves the thresholds to the predictor."""
+    """Operating point to predict at; `None` for the thresholds with the best prediction."""
 
 
 def about(space: SearchSpace, rows: Ints, point: OperatingPoint | None = None) -> Iterator[Question]:
-    """Questions about (n, G) rows of choice indices, made as they are needed.
+    """Questions about (n, G) rows of choice indices, generated lazily.
 
     Raises:
         InputError: for a wrong number of thresholds.
@@ -58,21 +58,21 @@ def about(space: SearchSpace, rows: Ints, point: OperatingPoint | None = None) -
 
 
 def require_thresholds(space: SearchSpace, point: OperatingPoint | None) -> None:
-    """Raise `InputError` for a wrong number of them."""
+    """Raise `InputError` for a wrong number of thresholds."""
     if point is not None and len(point.thresholds) != space.positions - 1:
         got = len(point.thresholds)
         raise InputError(f"{space.positions} exits need {space.positions - 1} thresholds, got {got}")
 
 
 def require_cost_table(problem: Problem, limits: Limits) -> None:
-    """Raise `InputError` for limits on a cost that the study has no table of."""
+    """Raise `InputError` for limits on a cost that needs a cost table, if the study has none."""
     if limits.limits_cost and problem.model is None:
-        raise InputError(f"{limits}: this study has no cost table to tell cost")
+        raise InputError(f"{limits}: this study has no cost table, which a limit on cost needs")
 
 
 @dataclass(frozen=True)
 class Respondent:
-    """Answers questions about the architectures of one study."""
+    """Source of answers about the architectures of one study."""
 
     problem: Problem
     predictor: Predictor
@@ -80,11 +80,11 @@ class Respondent:
     trained: Mapping[str, Sequence[Record]]
     """Records of trained networks, by encoding."""
     measure: Callable[[Record, Floats], dict[str, Any]]
-    """Measures a trained network at (E − 1,) thresholds."""
+    """Function that measures a trained network at (E − 1,) thresholds."""
 
     @classmethod
     def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
-        """For one study, from a fitted surrogate and records."""
+        """Build for one study, from a fitted surrogate and records."""
         trained: dict[str, list[Record]] = {}
         for record in records:
             if record.failure is None:
@@ -97,7 +97,7 @@ class Respondent:
         return cls(solutions.home.problem, predictor, limits, trained, measure)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
-        """Answers in the order of the questions, of which no more than a block is read ahead."""
+        """Blocks of answers, in the order of the questions; at most one block of questions is read ahead."""
         source = iter(questions)
         while block := list(islice(source, BLOCK)):
             candidates = Candidates.of_indices(
@@ -107,10 +107,10 @@ class Respondent:
             yield self._rows([q.encoding for q in block], candidates, prediction)
 
     def best(self, n: int, point: OperatingPoint | None) -> list[Answer]:
-        """The n architectures that are predicted best, the best first; see `Study.best`.
+        """The n architectures with the best predictions, the best first; see `Study.best`.
 
-        The evolution compares predictions without the sampling noise of held-out images, which answers include. So more
-        than n of its results are ranked again by their answers.
+        The evolutionary search compares predictions without the sampling noise of held-out images, which answers
+        include. So more than n of its results are ranked again by their answers.
         """
         if not 1 <= n <= MOST_BEST:
             raise InputError(f"best {n} is not between 1 and {MOST_BEST:,}")
@@ -125,11 +125,11 @@ class Respondent:
         say(f"the surrogate evaluated {len(evaluations):,} architectures in {time.monotonic() - start:.1f} s")
         order = self.order(answers)
         if answers[order[0]].feasible_probability < EVEN:
-            say(f"none of them keeps {self.limits} with a probability of {EVEN:g}; these come nearest")
+            say(f"no architecture keeps {self.limits} with a probability of at least {EVEN:g}; showing the closest")
         return [answers[i] for i in order[:n]]
 
     def order(self, answers: Sequence[Answer]) -> Ints:
-        """(n,) which answers are the best, the best first; see `best_predicted.ranking`."""
+        """(n,) indices of the answers, the best first; see `best_predicted.ranking`."""
         merits = zip(*[self._merits(answer) for answer in answers], strict=True)
         feasible, accuracy, objective = (np.array(column) for column in merits)
         return ranking(self.limits, feasible, accuracy, objective)
@@ -141,7 +141,7 @@ class Respondent:
         return answer.feasible_probability, answer.accuracy[0], objective[0]
 
     def _thresholds(self, block: Sequence[Question], candidates: Candidates) -> Floats:
-        """(n, E − 1) thresholds of the questions, or those predicted best; ∞ where off or where there is no exit."""
+        """(n, E − 1) thresholds of the questions, else those predicted best; ∞ for off and for missing exits."""
         has_point = np.array([q.point is not None for q in block])
         thresholds = np.full((len(block), self.problem.space.positions - 1), np.inf)
         points = [q.point.array() for q in block if q.point is not None]
@@ -153,7 +153,7 @@ class Respondent:
         return thresholds
 
     def _rows(self, encodings: list[str], candidates: Candidates, prediction: Prediction) -> list[Answer]:
-        """Answers, computed column by column, with little work per architecture."""
+        """Answers, computed column by column for speed."""
         cost, present = candidates.cost, candidates.present
         on = np.concatenate([np.isfinite(prediction.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
         exit_accuracies = [
@@ -183,17 +183,17 @@ class Respondent:
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
 
     def _texts(self, thresholds: Floats) -> list[str]:
-        """Thresholds as texts, each distinct row formatted once: most architectures share theirs."""
+        """Texts of thresholds; each distinct row is formatted once, since most architectures share theirs."""
         different, inverse = np.unique(thresholds, axis=0, return_inverse=True)
         texts = [str(OperatingPoint.from_array(t, self.problem.policy)) for t in different]
         return [texts[i] for i in inverse.reshape(-1)]
 
 
 def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
-    """The respondent of a study within limits, by its stored surrogate or, if there is none, a new one.
+    """Respondent of a study within limits, with the stored surrogate, or a new one if there is none.
 
     Raises:
-        InputError: for limits on a cost that the study has no table of.
+        InputError: for limits on cost, if the study has no cost table.
         JobError: if fewer than eight networks have been trained.
     """
     home = solutions.home
@@ -203,7 +203,7 @@ def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
 
 
 def _triples(estimate: Spread) -> list[Any]:
-    """Per architecture an interval, or a list of them per exit."""
+    """Interval of each architecture, or a list of them over its exits."""
     triples = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
     rows = triples.tolist()
     return [Interval(*row) if triples.ndim == 2 else [Interval(*e) for e in row] for row in rows]

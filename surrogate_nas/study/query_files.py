@@ -1,4 +1,4 @@
-"""Questions and answers as files that need not fit into memory: plain text, JSON lines, CSV."""
+"""Files of questions and answers, which may be larger than memory: plain text, JSON lines, CSV."""
 
 import csv
 import json
@@ -21,21 +21,22 @@ from surrogate_nas.study.results import Answer
 STDIN = Path("-")
 OUTPUTS = (".jsonl", ".csv")
 LONGEST_LINE = 100_000
-"""Bytes. A line of our own JSON has a few thousand."""
+"""Largest number of bytes in a line; an answer in JSON has a few thousand."""
 LONGEST_COMPLAINT = 300
+"""Largest number of characters of a message about a line."""
 Fields = tuple[int, object, object]
 """Number of the line, its encoding and its thresholds."""
 
 
 class QuestionFile:
-    """The questions in a file, read as they are needed: JSON lines for `.jsonl`, a table for `.csv`, else plain lines.
+    """Questions in a file, read lazily: JSON lines for `.jsonl`, a table for `.csv`, else one encoding per line.
 
-    Standard input is JSON lines if it begins with a brace, else plain lines. Iterating raises `InputError` with the
-    number of the line for what cannot be understood, and for a file without questions.
+    Standard input is JSON lines if it begins with a brace, else one encoding per line. Iterating raises `InputError`,
+    with the number of the line, for a malformed line, and for a file without questions.
     """
 
     def __init__(self, path: Path, problem: Problem, point: OperatingPoint | None = None) -> None:
-        """`point` is for rows without thresholds of their own; `None` leaves them to the predictor."""
+        """`point` applies to rows without thresholds; if it is `None`, these get the best predicted ones."""
         self.path, self.problem, self.point = path, problem, point
         self.name = "standard input" if path == STDIN else str(path)
         self._bytes_read, self._size = 0, 0
@@ -70,7 +71,7 @@ class QuestionFile:
             number += 1
             self._bytes_read += len(line)
             if len(line) > LONGEST_LINE:
-                self._refuse(number, f"a line has at most {LONGEST_LINE:,} bytes")
+                self._refuse(number, f"the line is longer than {LONGEST_LINE:,} bytes")
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
@@ -94,12 +95,12 @@ class QuestionFile:
             document = strict_json.loads(line)
         except RecursionError:
             self._refuse(number, f"nested too deeply: {line.strip()[:40]!r}")
-        except json.JSONDecodeError as error:  # whose own text names a line of its own
+        except json.JSONDecodeError as error:  # its text counts lines within this one
             self._refuse(number, f"not JSON ({error.msg} at character {error.colno}), got {line.strip()[:40]!r}")
         except ValueError as error:
             self._refuse(number, f"not JSON ({error}), got {line.strip()[:40]!r}")
         if not isinstance(document, dict) or "encoding" not in document:
-            self._refuse(number, f'an object with "encoding" is needed, got {line.strip()[:80]}')
+            self._refuse(number, f'expected an object with "encoding", got {line.strip()[:80]}')
         return number, document["encoding"], document.get("thresholds")
 
     def _of_table(self, lines: Iterator[tuple[int, str]]) -> Iterator[Fields]:
@@ -114,7 +115,7 @@ class QuestionFile:
                     self._require_columns(reader.line_num, names)
                     continue
                 if len(cells) != len(names):
-                    self._refuse(reader.line_num, f"{len(names)} columns need as many cells, got {len(cells)}")
+                    self._refuse(reader.line_num, f"expected {len(names)} cells, one per column, got {len(cells)}")
                 row = dict(zip(names, cells, strict=True))
                 yield reader.line_num, row["encoding"], row.get("thresholds") or None
         except csv.Error as error:
@@ -122,7 +123,7 @@ class QuestionFile:
 
     def _require_columns(self, number: int, names: Sequence[str]) -> None:
         if "encoding" not in names:
-            self._refuse(number, f"a column 'encoding' is needed, got {', '.join(names)}")
+            self._refuse(number, f"expected a column 'encoding', got {', '.join(names)}")
         for name in ("encoding", "thresholds"):
             if names.count(name) > 1:
                 self._refuse(number, f"{names.count(name)} columns are called {name!r}: {', '.join(names)}")
@@ -143,7 +144,7 @@ class QuestionFile:
     def _text(self, number: int, name: str, value: object) -> str:
         if not isinstance(value, str):
             got = type(value).__name__ if isinstance(value, list | dict) else repr(value)
-            self._refuse(number, f"{name} is a text, got {got}")
+            self._refuse(number, f"{name} must be text, got {got}")
         return value
 
     def _refuse(self, number: int, why: str) -> NoReturn:
@@ -152,19 +153,22 @@ class QuestionFile:
 
 
 class AnswerFile:
-    """A file of answers, JSON lines or CSV by its suffix, written atomically."""
+    """File of answers, JSON lines or CSV by its suffix, written atomically."""
 
     def __init__(self, path: Path, positions: int, *, cost: bool) -> None:
-        """For networks with so many exit positions.
+        """Check the path of a file for networks with this number of exit positions.
 
         Raises:
-            InputError: for another suffix, or where no file can be.
+            InputError: for another suffix, or a path that cannot be written.
         """
         require_output(path, OUTPUTS)
         self.path, self._columns = path, column_names(positions, cost=cost)
 
     def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
-        """Write block by block, calling `on_rows` with the number of rows; an earlier file stays until the end."""
+        """Write blocks, calling `on_rows` with the number of rows so far; returns the number of rows.
+
+        An existing file is replaced at the end.
+        """
         rows, as_table = 0, self.path.suffix == ".csv"
         with replaced(self.path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -182,7 +186,7 @@ class AnswerFile:
 
 
 def exit_columns(positions: int) -> list[str]:
-    """Names of a table's columns: p1, p2, … are exit probabilities, a1, a2, … accuracies of those who leave there."""
+    """Column names: p1, p2, … are exit probabilities; a1, a2, … accuracies of the samples that leave at each exit."""
     return [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
 
 
@@ -207,7 +211,7 @@ def column_names(positions: int, *, cost: bool) -> list[str]:
 
 
 def cells(answer: Answer) -> list[Any]:
-    """One row of a table: empty where an exit is off."""
+    """Cells of one row of a table; empty for an exit that is off."""
     row = [answer.encoding, answer.thresholds, *answer.accuracy, *answer.expected_macs]
     for probability in answer.exit_probabilities:
         row += probability

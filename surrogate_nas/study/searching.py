@@ -1,4 +1,4 @@
-"""The path of a study: the initial sample, then rounds of search, with surrogates fitted between them."""
+"""Verbs that search: the initial sample, then rounds of proposals and trainings, with surrogates fitted in between."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from surrogate_nas.training.executors.deadline import Deadline
 
 
 def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
-    """The initial sample, then the search until the budget or the time is spent; see `Study.run`."""
+    """Train the initial sample, then search until the budget or the time is spent; see `Study.run`."""
     home = trainer.home
     with trainer.at_work():
         trainer.finish_pending()
@@ -25,11 +25,11 @@ def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
 
 
 def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[Record]:
-    """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
+    """Propose, train and refit, for a number of rounds or until the budget or the time is spent."""
     home = trainer.home
     with trainer.at_work() as deadline:
         trainer.finish_pending()
-        with home.trial("strategy"):  # until it has proposed what is trained
+        with home.trial("strategy"):  # until its first proposals are trained
             if home.settings.asynchronous:
                 _without_rounds(trainer, solutions, rounds)
             else:
@@ -56,7 +56,7 @@ def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None, deadl
 
 
 def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) -> None:
-    """Search with free workers: the number of trainings that the rounds would have, within the budget."""
+    """Search without rounds; trains as many architectures as the rounds would, within the budget."""
     home, taken = trainer.home, trainer.home.archive.proposals()
     most = max(home.settings.budget - len(taken), 0)
     if rounds is not None:

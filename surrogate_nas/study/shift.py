@@ -1,7 +1,7 @@
 """Evaluation of a trained network at fixed thresholds under distribution shift: on corrupted images.
 
-Who leaves where is a property of the data: unsure exits pass more samples on, so that a budget of expected cost that
-holds on clean images may break on others, beside what accuracy loses.
+Exit rates depend on the data: on corrupted images exits are less confident, so that fewer samples leave early. Besides
+a loss of accuracy, a limit on expected cost that holds on clean images may then be exceeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,12 +42,12 @@ class ShiftedImages:
     """Measurements of the network on test images with one corruption at one level."""
 
     corruption: str
-    """`clean` for none."""
+    """Name of the corruption; `clean` for none."""
     level: int
-    """0 for none."""
+    """Level of the corruption; 0 for none."""
     measured: Measured
     broken: tuple[BrokenLimit, ...]
-    """Limits that do not hold on these images."""
+    """Limits that are broken on these images."""
 
 
 @displayed_by(
@@ -62,14 +62,14 @@ class ShiftedImages:
 )
 @dataclass(frozen=True, slots=True, repr=False)
 class Shift:
-    """A network at one operating point, on clean and on corrupted test images."""
+    """Measurements of a network at one operating point, on clean and on corrupted test images."""
 
     solution: Solution
     """The operating point, as chosen on clean tune images, with the stored measurements."""
     limits: Limits
     clean: ShiftedImages
     shifted: tuple[ShiftedImages, ...]
-    """By corruption, then by level."""
+    """Measurements on corrupted images, by corruption, then by level."""
 
     @property
     def mean_accuracy(self) -> float:
@@ -82,7 +82,7 @@ class Shift:
         return mean(s.measured.expected_macs for s in self.shifted)
 
     def warnings(self) -> list[str]:
-        """Broken limits, in sentences: one for each corruption and limit."""
+        """Sentences about broken limits, one for each corruption and limit."""
         by_case: dict[tuple[str, str], list[tuple[int, BrokenLimit]]] = {}
         for row in (self.clean, *self.shifted):
             for b in row.broken:
@@ -91,13 +91,13 @@ class Shift:
 
 
 def _sentence(corruption: str, breaks: Sequence[tuple[int, BrokenLimit]]) -> str:
-    """Sentence for one corruption and limit, by level."""
+    """Sentence about one limit that is broken under one corruption, with its levels."""
     levels, worst = ", ".join(str(level) for level, _ in breaks), max((b for _, b in breaks), key=lambda b: b.by)
     where = f"under {corruption} of level {levels}" if corruption != CLEAN else "on clean test images"
     row, cap, value = worst.limit, exact_text(worst.cap), rounded_text(worst.value)
     if row.floor:
         return f"{row.words} falls below the floor of {cap} {where}, to {value}"
-    return f"the limit of {cap} on {row.words} breaks {where}: {value} at most, {worst.by:.1%} over"
+    return f"the limit of {cap} on {row.words} is exceeded {where}: up to {value}, {worst.by:.1%} over"
 
 
 def shift(
@@ -135,16 +135,16 @@ def measure_shift(
     levels: Sequence[int],
     seed: int,
 ) -> Shift:
-    """One pass of all exits over the test images for each corruption and level, and one over the clean ones.
+    """Measure a network on clean test images, and for each corruption and level, in one pass of all exits each.
 
     Args:
-        network: trained, in evaluation mode, wherever it is to compute.
-        test: clean images.
-        solution: the network's thresholds.
-        limits: that are meant to hold.
-        measure: outputs at those thresholds.
+        network: trained network in evaluation mode, on the device that computes.
+        test: clean test images.
+        solution: the network at its operating point.
+        limits: limits to check.
+        measure: function that measures outputs at that operating point.
         corruptions, levels: see `corruptions.require`.
-        seed: of noise.
+        seed: seed of noise.
     """
     cases = [(CLEAN, 0), *product(corruptions, levels)]
     countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []

@@ -1,4 +1,4 @@
-"""Trained networks at operating points: the front, the nearest, and other thresholds without training."""
+"""Trained networks at operating points: the front, the closest solution to the limits, and any other thresholds."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Solutions:
 
     @property
     def views(self) -> Views:
-        """The exits of every trained network."""
+        """Exits of trained networks, cached."""
         return self.home.problem.views
 
     @property
@@ -38,13 +38,13 @@ class Solutions:
         return self.home.settings.limits
 
     def records(self, group: Group = "search") -> list[Record]:
-        """The records of a group with their outputs, in the order they were proposed."""
+        """Records of a group with their outputs, in the order of their proposals."""
         return self.views.with_outputs(self.home.archive.records(group))
 
     # ------------------------------------------------------------------ one network
 
     def operating_point(self, record: Record, thresholds: Floats) -> OperatingPoint:
-        """(E − 1,) thresholds with the study's policy and the network's own temperatures."""
+        """Operating point with (E − 1,) thresholds, the study's policy and the network's temperatures."""
         return OperatingPoint.from_array(thresholds, self.home.problem.policy, self.views.temperatures(record))
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
@@ -57,7 +57,7 @@ class Solutions:
         return self.solution(record, self.operating_point(record, thresholds))
 
     def measured(self, record: Record, split: Split, operating_point: OperatingPoint) -> Measured:
-        """A trained network at one operating point, under that point's policy, on one split."""
+        """Measurements of a trained network at one operating point, under its policy, on one split."""
         exits = self.views.under(record, split, operating_point.policy, operating_point.temperatures)
         labels = self.views.outputs(record)[split].labels
         return Measured.of(exits, labels, self.home.shape.classes, operating_point)
@@ -65,20 +65,20 @@ class Solutions:
     def measure_outputs(
         self, architecture: Architecture, outputs: SplitOutputs, operating_point: OperatingPoint
     ) -> Measured:
-        """Same as `measured`, for outputs that are not in the archive."""
+        """Measurements at one operating point, like `measured`, for outputs that are not in the archive."""
         policy, temperatures = operating_point.policy, operating_point.temperatures
         exits = exits_of(architecture, outputs, self.home.costing, policy, temperatures)
         return Measured.of(exits, outputs.labels, self.home.shape.classes, operating_point)
 
     def within(self, record: Record, limits: Limits) -> Solution | None:
-        """A trained network at its best thresholds on tune within limits, if there are any."""
+        """A trained network at its best thresholds on tune within limits; `None` if no thresholds keep them."""
         points = self.views.tune(record).within(limits)
         if not len(points):
             return None
         return self.at(record, points.thresholds[points.best(limits)])
 
     def tune(self, record: Record, limits: Limits, method: MethodName = "curve") -> Solution:
-        """The best thresholds of one trained network."""
+        """One trained network at its best thresholds on tune within limits; see `Study.tune`."""
         if method not in METHODS:
             raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
         return self.at(record, METHODS[method](self.views.tune(record), limits).thresholds[0])
@@ -88,7 +88,7 @@ class Solutions:
         exits = self.views.tune(record)
         budgets, settings = ladder(exits, limits, rungs)
         if not len(settings):
-            exits.best(limits)  # says why
+            exits.best(limits)  # raises an error with the reason
         objective, pairs = self.home.settings.objective, zip(budgets.tolist(), settings.thresholds, strict=True)
         return [self._rung(record, b, limits.with_budget(objective, b), t) for b, t in pairs]
 
@@ -98,7 +98,7 @@ class Solutions:
         return Rung(budget, limits, self.at(record, thresholds), interval)
 
     def compare_policies(self, record: Record, limits: Limits) -> list[Solution]:
-        """One trained network under every exit policy that it can have, with and without temperatures."""
+        """One trained network under every available exit policy, with and without temperatures."""
         solutions, reasons = list[Solution](), list[JobError]()
         for policy, temperatures in self._policies(record):
             try:
@@ -112,7 +112,7 @@ class Solutions:
         return solutions
 
     def _policies(self, record: Record) -> list[tuple[PolicyName, tuple[float, ...]]]:
-        """Every policy that a network can have, without and with temperatures."""
+        """Every available policy of a network, without and with temperatures."""
         tune = self.views.outputs(record).tune
         own_temperatures = () if tune.logits is None else self.views.fitted_temperatures(record)
         choices = [(), own_temperatures] if own_temperatures else [()]
@@ -122,14 +122,14 @@ class Solutions:
     # ------------------------------------------------------------------ all networks
 
     def _trained(self) -> list[tuple[Record, Exits]]:
-        """The trained networks of the search with their outputs, and their exits on tune."""
+        """Trained networks of the search with their outputs, each with its exits on tune."""
         trained = self.views.trained(self.records())
         if not trained:
-            raise JobError("nothing has been trained yet")
+            raise JobError("no network has been trained yet")
         return trained
 
     def front(self) -> list[Solution]:
-        """All solutions within the limits that no other beats on tune."""
+        """Pareto-optimal solutions within the limits on tune, cheapest first."""
         trained = self._trained()
         keeps = [exits.within(self.limits) for _, exits in trained]
         owner = np.repeat(np.arange(len(keeps)), [len(points) for points in keeps])
@@ -138,7 +138,7 @@ class Solutions:
         return [self.at(trained[owner[i]][0], points.thresholds[i]) for i in order]
 
     def nearest(self) -> Solution:
-        """The trained network and thresholds that come nearest to keeping the limits on tune."""
+        """The trained network and thresholds with the smallest violation of the limits on tune."""
         curves = [(record, exits.curve) for record, exits in self._trained()]
         violation = [curve.violation(self.limits) for _, curve in curves]
         best = int(np.argmin([v.min() for v in violation]))
@@ -146,7 +146,7 @@ class Solutions:
         return self.at(record, curve.thresholds[int(violation[best].argmin())])
 
     def hypervolume(self) -> list[float]:
-        """The area that the front dominates after each training."""
+        """Hypervolume of the front after each training."""
         records, problem = self.home.archive.records(), self.home.problem
         front = Front.of(np.array([]), np.array([]), *problem.reference(records))
         volumes = []

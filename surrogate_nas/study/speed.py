@@ -1,4 +1,4 @@
-"""Speed of trainings: seconds per unit of work, as records have measured it, or else as a few timed steps do."""
+"""Speed of trainings: seconds per unit of work, from the durations of records, or else from a few timed steps."""
 
 import time
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from surrogate_nas.training.recipe import Recipe
 
 TRIAL_STEPS = 6
 MEASURING = 1 / 3
-"""Work of measuring an image, of that of training on it."""
+"""Work of measuring an image, relative to training on it."""
 LATEST = 32
-"""Records that are asked for the speed: older ones are of other days, and maybe other machines."""
+"""Number of latest records that determine the speed: older ones may be from other conditions or machines."""
 
 
 def work(problem: Problem, splits: Splits, architecture: Architecture, recipe: Recipe) -> float:
-    """Multiply-accumulates of a training: of the whole network, for every pass of an image."""
+    """Work of a training in multiply-accumulates: those of the whole network, times passes of images."""
     held_out = len(splits.tune) + len(splits.test)
     passes = recipe.epochs * len(splits.train) + MEASURING * held_out
     return passes * int(problem.costing.of(architecture).macs()[0, -1])
 
 
 def measured_speed(problem: Problem, splits: Splits, records: Sequence[Record], device: str | None) -> float | None:
-    """Seconds per multiply-accumulate of the latest trainings on this kind of device: their median.
+    """Median seconds per multiply-accumulate of the latest trainings on this kind of device.
 
     Args:
-        problem: of the study.
-        splits: the study's.
-        records: of the study.
-        device: that is used now; `None` for any.
+        problem: problem of the study.
+        splits: splits of the study.
+        records: records of the study.
+        device: device in use; `None` for any.
 
     Returns:
         `None` if no such training has succeeded.
@@ -53,7 +53,7 @@ def measured_speed(problem: Problem, splits: Splits, records: Sequence[Record], 
 
 def _on(record: Record, device: str | None) -> bool:
     where = str(record.provenance.get("device", "auto"))
-    return device is None or where == "auto" or kind_of(where) == kind_of(device)  # `auto`: by older versions
+    return device is None or where == "auto" or kind_of(where) == kind_of(device)  # older versions recorded `auto`
 
 
 def timed_speed(problem: Problem, splits: Splits, architecture: Architecture) -> float:
@@ -72,6 +72,6 @@ def _time_training(network: EarlyExitNetwork, data: LabeledImages, recipe: Recip
     """Seconds that a training takes on one thread."""
     with one_thread():
         start = time.monotonic()
-        with suppress(train.TrainingFailure):  # a recipe that diverges is for the records to say
+        with suppress(train.TrainingFailure):  # divergence is reported by the real trainings
             train.fit(network, data, recipe, 0, flips=False)
         return time.monotonic() - start

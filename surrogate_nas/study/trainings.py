@@ -30,20 +30,20 @@ ENDED = ("diverged", "error")
 
 
 class Trainer:
-    """Trains the proposals of one study."""
+    """Training of the proposals of one study."""
 
     def __init__(self, home: Home, images: StudyImages) -> None:
         self.home, self.images = home, images
         self._deadline: Deadline | None = None
-        """Deadline of the `at_work` block that is being run."""
+        """Deadline of the active `at_work` block."""
         self.on_record: Callable[[Record], None] = lambda record: None
-        """Called with each record, with its outputs, once it is stored."""
+        """Function that is called with each record, including its outputs, once it is stored."""
 
     @contextmanager
     def at_work(self) -> Iterator[Deadline]:
-        """Hold the study's lock inside the block, and give the deadline of `max_hours` from its beginning.
+        """Hold the study's lock inside the block; yields the deadline, `max_hours` after its beginning.
 
-        Inside another such block it is that block's deadline: everything that a verb trains shares one.
+        A nested block has the deadline of the outer one, so that all trainings of a command share it.
 
         Raises:
             InputError: if another command holds the lock.
@@ -59,33 +59,33 @@ class Trainer:
                 self._deadline = None
             if not deadline.may_start():
                 pending = sum(len(self.home.archive.pending(group)) for group in GROUPS)
-                say(f"the time limit is reached, with {pending} trainings pending; the same command continues")
+                say(f"time limit reached with {pending} trainings pending; run the same command again to continue")
 
     # ------------------------------------------------------------------ what to train
 
     def collect(self, n: int, total: int | None = None) -> list[Record]:
-        """Train n more sampled architectures; `total` as for `evaluate`."""
+        """Train n more sampled architectures; for `total` see `evaluate`."""
         with self.at_work():
             taken = self.home.archive.proposals()
             return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), total)
 
     def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
-        """Train these; an architecture that has been trained is trained again with another seed."""
+        """Train architectures; one that has been trained before is trained again with another seed."""
         self.home.space.indices(architectures)
         with self.at_work():
             round = next_round(self.home.archive.proposals())
             return self.evaluate(user_proposals(self.home.problem, architectures, round))
 
     def collect_finals(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
-        """Train these at full fidelity, each with so many seeds; what has been trained is not trained again."""
+        """Train architectures at full fidelity, each with several seeds; existing trainings are not repeated."""
         return self.evaluate(final_proposals(self.home.problem, architectures, seeds))
 
     def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
-        """Train these once, outside the search."""
+        """Train architectures once each, outside the search."""
         return self.evaluate(baseline_proposals(self.home.problem, architectures))
 
     def finish_pending(self) -> list[Record]:
-        """Train what was proposed before an interruption."""
+        """Train the proposals that are pending since an interruption."""
         return self.evaluate(self.home.archive.pending(), self.home.settings.budget)
 
     # ------------------------------------------------------------------ training
@@ -93,16 +93,16 @@ class Trainer:
     def evaluate(self, proposals: Sequence[Proposal], total: int | None = None) -> list[Record]:
         """Store proposals of one group, train those without a record, and return the records in the proposals' order.
 
-        What cannot end by the deadline is missing from the result: it stays pending, and goes on from its last epoch.
-        Outputs are read only for earlier records among the proposals.
+        Trainings that cannot end by the deadline are missing from the result: they stay pending, and resume from their
+        last epoch. Outputs are read only for earlier records among the proposals.
 
         Args:
-            proposals: what to train.
-            total: trainings in all, for the progress shown; these are the last by default.
+            proposals: proposals of one group.
+            total: total number of trainings for the progress display; by default these are the last ones.
         """
         if not proposals:
             return []
-        _ = self.images.dataset  # the right data is there, before anything is decided
+        _ = self.images.dataset  # raises here if the data is missing or has changed
         archive, group, place = self.home.archive, proposals[0].group, {p.id: i for i, p in enumerate(proposals)}
         with self.at_work() as deadline:
             archive.propose(proposals)
@@ -114,8 +114,8 @@ class Trainer:
         return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
 
     def train_as_workers_free(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
-        """Take up to `most` proposals, one whenever a worker is free; store each before it is trained, and its record,
-        which is then yielded."""
+        """Train up to `most` proposals, taking one whenever a worker is free. Each is stored before it is trained; its
+        record is stored, then yielded."""
 
         def store_each() -> Iterator[Proposal]:
             for proposal in proposals:
@@ -130,14 +130,14 @@ class Trainer:
     def _train(
         self, proposals: Iterable[Proposal], count: int, total: int | None, deadline: Deadline
     ) -> Iterator[Record]:
-        """Carry out so many proposals, and store and yield each record as it comes."""
+        """Train `count` proposals, and store and yield each record as it finishes."""
         if not count or not deadline.may_start():
             return
         plan = self.plan(count)
         plan.check(self.home.path)
         done = len(self.home.archive.records())
         if resuming := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
-            say(f"{resuming} of {count} trainings go on from their last epoch")
+            say(f"{resuming} of {count} trainings resume from their last epoch")
         bar = Bar(count)
         progress = TrainingProgress(bar, done, total or done + count)
         with bar.display():
@@ -151,7 +151,7 @@ class Trainer:
     def _store(self, record: Record) -> None:
         self.home.archive.add(record)
         if record.failure is None:
-            self.home.problem.views.outputs(record)  # which keeps them, so that they are not read again
+            self.home.problem.views.outputs(record)  # caches them, so that they are not read again
         if record.failure is None or record.failure.kind in ENDED:
             unfinished_path(self.home.path / CHECKPOINTS, record.id).unlink(missing_ok=True)
 
@@ -220,17 +220,17 @@ class Trainer:
 
 
 class TrainingProgress:
-    """Follows a batch of trainings: a bar on a terminal, and one line for each that ends."""
+    """Progress of a batch of trainings: a bar on a terminal, and one line for each finished training."""
 
     def __init__(self, bar: Bar, done_before: int, total: int) -> None:
-        """`total` trainings in all, of which `done_before` are done."""
+        """Build for `total` trainings, of which `done_before` are already done."""
         self._bar, self._first, self._total = bar, done_before, total
         self._share: dict[str, float] = {}
         self._count = 0
         self._start = time.monotonic()
 
     def advance(self, proposal: Proposal, share: float) -> None:
-        """Update the finished share of a training."""
+        """Update the finished share of a training, in [0, 1]."""
         self._share[proposal.id] = share
         self._refresh()
 

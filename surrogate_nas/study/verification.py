@@ -1,7 +1,7 @@
-"""Verification: the front trained again with other seeds, to measure how much of it was luck.
+"""Verification: the front trained again with other seeds, to measure how much of its accuracy was luck.
 
-A front is the best of many trainings, and the best of many measurements promises too much. What networks of the front
-measure with seeds that nobody chose is what to expect of training them again.
+A front is selected from many noisy measurements, so its accuracies are biased upwards (winner's curse). Trainings with
+other seeds, which were not selected, show the accuracy to expect of training a network again.
 """
 
 from collections import Counter
@@ -22,11 +22,11 @@ FEWEST_SEEDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A solution of the front, and the same architecture with other seeds within the same expected cost."""
+    """A solution on the front, and trainings of its architecture with other seeds within the same expected cost."""
 
     solution: Solution
     again: tuple[Solution, ...]
-    """One per seed that can keep the cost, each at the thresholds that are best on its own tune outputs."""
+    """Solutions of the other seeds that can keep this cost, each at its own best thresholds on tune."""
 
 
 @displayed_by(
@@ -41,20 +41,20 @@ class Claim:
 )
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification:
-    """Claims of one architecture of the front."""
+    """Claims of one architecture on the front."""
 
     architecture: Architecture
     claims: tuple[Claim, ...]
-    """Its solutions on the front, cheapest first; at least one of them has been trained again."""
+    """The architecture's solutions on the front, cheapest first; at least one of them has been trained again."""
     trainings: int
-    """Successful trainings of this architecture in all."""
+    """Total number of successful trainings of this architecture."""
 
     @property
     def _repeated_claims(self) -> Sequence[Claim]:
         return [claim for claim in self.claims if claim.again]
 
     def claimed(self, split: Split) -> float:
-        """Mean accuracy of the solutions as the front has them."""
+        """Mean accuracy of the solutions on the front."""
         return mean(_accuracy(claim.solution, split) for claim in self._repeated_claims)
 
     def again(self, split: Split) -> float:
@@ -69,15 +69,15 @@ def _accuracy(solution: Solution, split: Split) -> float:
 def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: int) -> list[Verification]:
     """Train the networks on the front again with other seeds; see `Study.verify`."""
     if seeds < FEWEST_SEEDS:
-        raise InputError(f"seeds {seeds}: to verify takes at least {FEWEST_SEEDS}, the search's own among them")
+        raise InputError(f"seeds {seeds} is too few: at least {FEWEST_SEEDS}, counting the one of the search")
     with trainer.at_work():
         trainer.finish_pending()
         front = solutions.front()
         if not front:
             raise JobError(f"no trained network keeps {solutions.limits}: there is no front to verify")
         on_front = list(dict.fromkeys(s.record.id for s in front))
-        if strange := [id for id in ids if id not in on_front]:
-            raise InputError(f"network {strange[0]} is not on the front: {', '.join(on_front)}")
+        if unknown := [id for id in ids if id not in on_front]:
+            raise InputError(f"network {unknown[0]} is not on the front; allowed: {', '.join(on_front)}")
         front = [s for s in front if not ids or s.record.id in ids]
         architectures = list(dict.fromkeys(s.record.architecture for s in front))
         trainings = Counter(p.architecture for p in trainer.home.archive.proposals())

@@ -1,4 +1,4 @@
-"""Warm start: propose the architectures on other studies' fronts."""
+"""Warm start: propose the architectures on the fronts of other studies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,19 +21,19 @@ WARM_START = "warm_start"
 
 
 def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list[Proposal]:
-    """Propose architectures of other studies' fronts here, whatever their data, splits or recipe.
+    """Propose the architectures on other studies' fronts, whatever their data, splits or recipe.
 
-    They are trained before anything else is, by the next run, search or collect. What has been proposed here before, or
-    is beyond this study's exact limits, is left out.
+    The next run, search or collect trains them before anything else. Architectures that were proposed before, or break
+    this study's exact limits, are left out.
 
     Args:
-        home: of the study that is to train them.
+        home: the study that will train them.
         others: folders of studies.
-        n: at most so many of each, evenly along the front, which is taken whole by default.
+        n: largest number of architectures of each study, evenly spaced along its front; by default the whole front.
 
     Raises:
-        InputError: if a folder is no study, or has architectures on its front that are not of this space.
-        JobError: if nothing that was trained there keeps the limits there.
+        InputError: if a folder is not a study, or has architectures on its front that are not in this space.
+        JobError: if no network trained in another study keeps its limits.
     """
     if n is not None and n < 1:
         raise InputError(f"n {n} is not a positive number")
@@ -51,19 +51,19 @@ def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list
             for p in user_proposals(home.problem, new, next_round(taken))
         ]
         home.archive.propose(proposals)
-    say(f"{len(proposals)} of {len(origins)} networks are to be trained here first")
+    say(f"{len(proposals)} of {len(origins)} networks proposed; they will be trained first")
     return proposals
 
 
 def _along_front(source: Home, n: int | None) -> dict[Architecture, Record]:
-    """Architectures, with the training that is on the front, cheapest first."""
+    """Architectures on the front, cheapest first, each with its record."""
     limits = source.settings.limits
     views = source.problem.views.trained(source.archive.records())
     of: dict[Architecture, Record] = {}
     for record in front_of([(r, exits.within(limits)) for r, exits in views]):
         of.setdefault(record.architecture, record)
     if not of:
-        raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to begin with")
+        raise JobError(f"no trained network of {source.path} keeps {limits}: there is no front to start from")
     architectures = list(of)
     index = evenly(len(architectures), n or len(architectures))
     return {architectures[i]: of[architectures[i]] for i in index}
@@ -78,7 +78,7 @@ def _require_in_space(home: Home, source: Home, architectures: Sequence[Architec
             reasons.append(f"{architecture}: {error}")
     if reasons:
         raise InputError(
-            f"{len(reasons)} of {len(architectures)} networks of the front of {source.path}, of space "
+            f"{len(reasons)} of {len(architectures)} networks on the front of {source.path}, of space "
             f"{source.space.spec.name!r}, are not in space {home.space.spec.name!r} of {home.path}; {reasons[0]}"
         )
 
@@ -89,7 +89,7 @@ def _worth_training(home: Home, architectures: Sequence[Architecture], taken: Se
     keeps = keeps_exact_limits(cost_of_indices(space, rows, home.costing), space.genes.present(rows), limits)
     taken_keys = taken_rows(space, [p.architecture for p in taken])
     if beyond := int((~keeps).sum()):
-        say(f"{beyond} of {len(rows)} networks cannot keep {limits}, and are left out")
+        say(f"{beyond} of {len(rows)} networks cannot keep the limits and are left out: {limits}")
     return [
         a
         for a, row, keeps_limits in zip(architectures, rows, keeps, strict=True)

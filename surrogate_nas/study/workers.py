@@ -1,4 +1,4 @@
-"""The executor that the settings name."""
+"""Construction of the executor named in the settings."""
 
 from surrogate_nas.foundation.machine import available_cores
 from surrogate_nas.settings import Settings
@@ -9,11 +9,12 @@ from surrogate_nas.training.executors.ray import RayCluster
 
 
 def make_executor(settings: Settings, workers: int | None = None) -> Executor:
-    """The executor of the settings.
+    """Make the executor of the settings.
 
     Args:
-        settings: of the study; no `workers` are one process per core, or what Ray has room for, and 0 is this process.
-        workers: overrides that of the settings.
+        settings: settings of the study. Without `workers` it has one process per core, or as many as Ray has room for;
+            with 0 it trains in this process.
+        workers: number of workers in place of that of the settings.
     """
     workers = settings.workers if workers is None else workers
     limit = None if settings.max_memory_gb is None else round(settings.max_memory_gb * 1e9)

@@ -1,5 +1,5 @@
-"""From records to predictions with intervals: threshold curves, the design matrix, models, validation and calibration.
-Nothing here proposes or trains architectures."""
+"""Surrogates: predictions with intervals, learned from records. Threshold curves, the design matrix, models, validation
+and calibration. Nothing here proposes or trains architectures."""
 
 import warnings
 

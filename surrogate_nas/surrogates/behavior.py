@@ -22,27 +22,27 @@ class CandidateBehavior:
 
     curve: ExitBehavior
     costs: Figures
-    """The exact part: costs without rates and accuracy."""
+    """Exact costs; exit rates and accuracy are left empty."""
     objective_costs: Floats
-    """(…, E) cost of leaving at each exit, of the kind that is to be minimised."""
+    """(…, E) cost of leaving at each exit, of the kind that is minimised."""
 
     def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "CandidateBehavior":
-        """A draw of the behaviour as measured on held-out samples; see `ExitBehavior.with_sampling_noise`."""
+        """Draw the behaviour as measured on held-out samples; see `ExitBehavior.with_sampling_noise`."""
         return replace(self, curve=self.curve.with_sampling_noise(samples, generator))
 
     @cached_property
     def accuracy(self) -> Floats:
-        """(…) Σ p_e a_e."""
+        """(…) accuracy Σ p_e a_e."""
         return np.asarray(self.curve.accuracy.numpy())
 
     @cached_property
     def objective(self) -> Floats:
-        """(…) expected cost that is to be minimised."""
+        """(…) expected cost, of the kind that is minimised."""
         return np.asarray(self.curve.expected(torch.from_numpy(self.objective_costs)).numpy())
 
     @cached_property
     def figures(self) -> Figures:
-        """(…) all quantities that limits bound."""
+        """(…) all quantities that limits may bound."""
         rates, cost = self.curve.rates.numpy(), self.costs.cost
         return replace(
             self.costs,
@@ -62,9 +62,9 @@ def behavior_at(
     """Compute the behaviour of n candidates at thresholds.
 
     Args:
-        design: gives the curve basis.
+        design: source of the curve basis.
         candidates: n architectures.
-        coefficients: (S, n, m), or (n, 1, m) against (1, T, E − 1) thresholds.
+        coefficients: (S, n, C), or (n, 1, C) against (1, T, E − 1) thresholds.
         thresholds: (n, E − 1), or (1, T, E − 1).
     """
     cost, wide = candidates.cost, thresholds.ndim == 3

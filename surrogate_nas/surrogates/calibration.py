@@ -12,26 +12,25 @@ SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Calibration:
-    """Deviations of held-out trainings from their predictions."""
+    """Calibration of a surrogate, from the deviations of held-out trainings from their predictions."""
 
     network_variance: Floats
-    """(m,) variance beyond the model's own and that of sampling: training with another seed, and what the model
-    misses."""
+    """(m,) variance beyond that of the model and of sampling: training with another seed, and errors of the model."""
     residuals: Floats
     """(k, m) standardised held-out residuals, one row per training; NaN where a target is undefined."""
     widening: Mapping[str, float] = field(default_factory=dict)
-    """Factor for the deviations from the mean, for each quantity that follows from the targets."""
+    """Factor by which deviations from the mean are multiplied, for each quantity that follows from the targets."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text, without the arrays."""
         return "<Calibration by {} trainings of {} targets>".format(*self.residuals.shape)
 
     @classmethod
     def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
-        """From (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
+        """Build from (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
 
-        The network variance is the mean of what squared residuals exceed the two known variances by,
-        ν = mean(r² − v − s), and at least 0.01.
+        The network variance is the mean excess of squared residuals over the two known variances, ν = mean(r² − v − s),
+        and at least 0.01.
         """
         defined = np.isfinite(sampling)
         known = variance + np.where(defined, sampling, 0.0)
@@ -42,9 +41,9 @@ class Calibration:
     def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
         """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
 
-        Those are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, so that coefficients
-        deviate together as they did; where a row has no value, a standard normal one stands in. Networks share their
-        draws, so comparisons are less noisy.
+        They are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, which keeps the
+        correlation of the targets; missing values are replaced by standard normal ones. Networks share their draws, so
+        that comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
         z = self.residuals[rng.integers(len(self.residuals), size=samples)]

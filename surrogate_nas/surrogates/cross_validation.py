@@ -16,14 +16,16 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPredictions:
-    """Predicted means and variances (n, m) of rows, each by a model of the other folds."""
+    """Predictions of n rows, each by a model fitted to the other folds."""
 
     mean: Floats
+    """(n, m) means."""
     variance: Floats
+    """(n, m) variances."""
 
 
 def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldOutPredictions:
-    """Predict every row by a model of the rows of other folds."""
+    """Predict every row by a model fitted to the rows of other folds."""
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for k in np.unique(fold):
         test = fold == k
@@ -36,7 +38,7 @@ def held_out(training: TrainingSet, fold: Ints, member: str, seed: int) -> HeldO
 def combine(
     training: TrainingSet, fold: Ints, surrogate: Surrogate, parts: Mapping[str, HeldOutPredictions]
 ) -> HeldOutPredictions:
-    """A surrogate's held-out predictions, from those of its members; weights for a fold come from other folds."""
+    """Held-out predictions of a surrogate, from those of its members; weights for a fold come from other folds."""
     members = [parts[name] for name in surrogate.members]
     if len(members) == 1:
         return members[0]

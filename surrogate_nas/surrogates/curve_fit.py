@@ -1,4 +1,4 @@
-"""Coefficients of measured networks, by penalised maximum likelihood (Fisher scoring)."""
+"""Curve coefficients of measured networks, by penalised maximum likelihood (Fisher scoring)."""
 
 from dataclasses import dataclass
 
@@ -35,20 +35,20 @@ FIT_CHUNK = 8
 
 @dataclass(frozen=True)
 class Scoring:
-    """Penalised likelihoods of n networks' counts."""
+    """Penalised likelihood of the counts of n networks."""
 
     basis: CurveBasis
     thresholds: Tensor
-    """(T, E − 1)."""
+    """(T, E − 1) thresholds, ∞ for off."""
     present: Tensor
-    """(n, E)."""
+    """(n, E) whether each exit exists."""
     counts: Tensor
-    """(n, T, 2 E) how many leave at each position and are right, then how many are wrong."""
+    """(n, T, 2 E) numbers of samples that leave at each position with a right answer, then with a wrong one."""
 
     def slopes(self, coefficients: Tensor, networks: slice) -> tuple[Tensor, Tensor]:
-        """(n, T, 2 E) probabilities of the counts of some networks, and (n, T, 2 E, C) their derivatives.
+        """(n, T, 2 E) probabilities of the counts of some networks, and their (n, T, 2 E, C) derivatives.
 
-        That of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e it is ℓ_e (1 − g_e).
+        The derivative of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e ℓ_e (1 − g_e).
         """
         basis, E = self.basis, self.basis.positions
         d = easiness_levels(coefficients.dtype)
@@ -110,7 +110,7 @@ class Scoring:
         return torch.cat(likelihoods), torch.cat(gradients), torch.cat(informations)
 
     def pooled(self, typical: Tensor) -> Tensor:
-        """(C,) coefficients that suit some of the networks together."""
+        """(C,) coefficients fitted to some of the networks together, around the typical ones."""
         index = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
         pool = Scoring(self.basis, self.thresholds, self.present[index], self.counts[index])
         coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
@@ -122,8 +122,8 @@ class Scoring:
         return coefficients
 
     def fit(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, C) coefficients of each network, and (n, C, C) the precision of each: Levenberg's damping, a step that
-        makes a network worse is taken back."""
+        """(n, C) coefficients of each network, and their (n, C, C) precision. Steps are damped (Levenberg–Marquardt),
+        and rejected if they lower a network's posterior."""
         best = pooled.repeat(len(self.counts), 1)
         value, slope, curvature = self._posterior(best, pooled)
         damping = torch.full_like(value, DAMPING)
@@ -154,14 +154,15 @@ def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
 
 
 def fit_curves(basis: CurveBasis, exits: list[Exits], thresholds: Floats) -> tuple[Floats, Floats]:
-    """Coefficients of measured networks.
+    """Fit the curve coefficients of measured networks.
 
-    Multinomial likelihoods of who leaves where and is right, with a Gaussian prior, by Fisher scoring: first of
-    some networks pooled, then of each around the pooled ones. The rows of one network come from the same samples,
-    so they weigh together as many as there are coefficients to each position.
+    Maximises the multinomial likelihood of leaving, and being right, at each exit, with a Gaussian prior, by Fisher
+    scoring: first for some networks pooled, then for each around the pooled coefficients. All thresholds of a network
+    are measured on the same samples, so together they weigh only as many observations as a position has coefficients.
 
     Args:
-        exits: the n networks' tune outputs.
+        basis: the coefficients to fit.
+        exits: exits of n networks on tune.
         thresholds: (T, E − 1) grid.
 
     Returns:

@@ -1,8 +1,8 @@
 """Threshold curves: the behaviour of a network at any thresholds, as a few coefficients.
 
-Samples differ in how easy they are: each is of one of eight equally likely levels of easiness d, spread like a standard
-normal variable, and the same at every exit of a network, so that those whom one exit keeps are hard for the next. Of
-those of easiness d that arrive at an early exit e, the share
+Each sample has one of eight equally likely levels of easiness d, spread like a standard normal variable. Its easiness
+is the same at every exit of a network, so that samples that do not leave at one exit are hard for the next. Of the
+samples of easiness d that reach an early exit e, the share
 
     g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = min(x, 0),
 
@@ -11,15 +11,15 @@ leaves at threshold t, where u = −log₁₀(1.001 − t) / 3 counts the nines 
     c_e(t, d) = σ(γ₀ + γ₁ d + γ₂ t + γ₃ u),    at the last exit σ(γ₀ + γ₁ d),
 
 are right. A higher threshold never lets more samples leave. Exit probabilities p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the
-accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of those who leave follow by stick-breaking at each level, so the
-former are always a distribution. The C coefficients of all positions are what the
-surrogates predict from an encoding; MACs and exit presence are exact.
+accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of the samples that leave follow by stick-breaking at each level,
+so the exit probabilities always sum to 1. Surrogates predict the C coefficients of all positions from an encoding; MACs
+and exit presence are exact.
 
-(One ability per sample, one threshold per question: a network's exits are a test in the sense of item response theory.)
+(This is a model of item response theory, with exits as questions and samples as persons.)
 
-Where most scores are low, as margins are, and those of networks trained briefly or for many classes, thresholds that
-matter are low too. What is called t above is then the threshold to the power of 1/p, with p such that the median score
-of early exits becomes 0.6; where it is higher, p is 1.
+If most scores are low (margins; networks trained briefly or for many classes), the relevant thresholds are low too.
+Above, t is then the threshold to the power of 1/p, with p such that the median score of early exits becomes 0.6; if the
+median is at least 0.6, p is 1.
 """
 
 from collections.abc import Sequence
@@ -50,12 +50,12 @@ LARGEST_POWER = 8.0
 
 
 def nines(thresholds: Tensor) -> Tensor:
-    """u in [0, 1] of thresholds in [0, 1]: 0.9 is 0.33, 0.99 is 0.65."""
+    """u in [0, 1] of thresholds in [0, 1]: 0.33 for 0.9, 0.65 for 0.99."""
     return -torch.log10(TOP - thresholds) / 3
 
 
 def power_for(exits: Sequence[Exits]) -> float:
-    """p of networks' tune outputs."""
+    """Power p, from the scores of networks on tune."""
     medians = [np.median(view.scores[e]) for view in exits for e in view.early]
     if not medians or (median := float(np.median(medians))) >= USUAL_MEDIAN:
         return 1.0
@@ -63,8 +63,8 @@ def power_for(exits: Sequence[Exits]) -> float:
 
 
 def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float = 1.0) -> Floats:
-    """(count, E − 1) thresholds: half of them spread evenly in u, half of t in [0.2, 1], and of all a quarter off: the
-    grid that all curves are read at. Without early positions there is one setting, (1, 0)."""
+    """(count, E − 1) thresholds, the grid at which all curves are evaluated: half spread evenly in u, half in t over
+    [0.2, 1], then a quarter of all switched off. Without early positions there is one setting, of shape (1, 0)."""
     if positions == 1:
         return np.zeros((1, 0))
     rng = np.random.default_rng(seed)
@@ -81,22 +81,22 @@ class ExitBehavior:
     rates: Tensor
     """Exit probabilities p_e; they sum to 1."""
     exit_accuracy: Tensor
-    """a_e; defined by the curves even where p_e is 0."""
+    """Accuracies a_e of the samples that leave at each exit; defined by the curves even where p_e is 0."""
 
     @property
     def accuracy(self) -> Tensor:
-        """(…) Σ p_e a_e."""
+        """(…) accuracy Σ p_e a_e."""
         return (self.rates * self.exit_accuracy).sum(-1)
 
     def expected(self, costs: Tensor) -> Tensor:
-        """(…) Σ p_e M_e for (…, E) costs of leaving at each position."""
+        """(…) expected cost Σ p_e M_e for (…, E) costs of leaving at each position."""
         return (self.rates * costs).sum(-1)
 
     def with_sampling_noise(self, samples: int, generator: torch.Generator) -> "ExitBehavior":
-        """A draw of these quantities as measured on a finite number of held-out samples.
+        """Draw these quantities as measured on a finite number of held-out samples.
 
-        The first dimension is that of draws; networks share the noise of a draw, so that comparisons are less noisy.
-        Binomial counts are drawn as rounded normal ones. Where nobody leaves, the accuracy stays as it is.
+        The first dimension holds the draws; networks share the noise of a draw, so that comparisons are less noisy.
+        Binomial counts are approximated by rounded normal variables. Where no sample leaves, the accuracy is unchanged.
         """
         inside = torch.full_like(self.rates[..., 0], samples)
         ahead = torch.ones_like(inside)
@@ -114,18 +114,18 @@ class ExitBehavior:
 
 @dataclass(frozen=True)
 class CurveBasis:
-    """The coefficients of networks with E exit positions."""
+    """Layout of the curve coefficients of networks with E exit positions."""
 
     positions: int
     power: float = 1.0
-    """p: curves are functions of the p-th root of thresholds."""
+    """Power p: curves are functions of the p-th root of thresholds."""
 
     def root(self, thresholds: Tensor) -> Tensor:
         """t, the p-th root of thresholds."""
         return thresholds if self.power == 1 else thresholds ** (1 / self.power)
 
     def spread(self, count: int, seed: int = 0) -> Floats:
-        """(count, E − 1); see `shared_thresholds`."""
+        """(count, E − 1) thresholds; see `shared_thresholds`."""
         return shared_thresholds(self.positions, count, seed, power=self.power)
 
     @cached_property
@@ -151,7 +151,7 @@ class CurveBasis:
         return int(self.right[-1].stop)
 
     def defined(self, present: Bools) -> Bools:
-        """(n, C) which coefficients exist for networks with (n, E) exits."""
+        """(n, C) whether each coefficient exists, for networks with (n, E) exits."""
         defined = np.zeros((len(present), self.size), dtype=bool)
         for e in range(self.positions):
             defined[:, self.right[e]] = present[:, e, None]
@@ -168,14 +168,14 @@ class CurveBasis:
             present: (…, E) booleans. The leading shapes broadcast.
         """
         rates, right = self._shares(coefficients, thresholds, present)
-        nobody = rates < SMALLEST_SHARE
-        accuracy = torch.where(nobody, 0.5, right / torch.where(nobody, 1.0, rates)).clamp(0, 1)
+        is_empty = rates < SMALLEST_SHARE
+        accuracy = torch.where(is_empty, 0.5, right / torch.where(is_empty, 1.0, rates)).clamp(0, 1)
         return ExitBehavior(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, E) shares of all samples that leave at each position, and that leave there and are right.
+        """(…, E) shares of all samples that leave at each position, and that leave there with a right answer.
 
-        Inside, coefficients and levels come first and networks last, which is several times as fast.
+        Internally, coefficients and levels come first and networks last, which is several times faster.
         """
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
         t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0))
@@ -192,7 +192,7 @@ class CurveBasis:
             corrects.append((leaving * right).mean(0))
             inside = inside - leaving
         c = coefficient[self.right[-1]]
-        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also where no exit has a threshold
+        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also if no exit has a threshold
         corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0).expand(shape))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
@@ -200,13 +200,13 @@ class CurveBasis:
 
 
 def easiness_levels(dtype: torch.dtype) -> Tensor:
-    """(K,) easiness d of each level: evenly spaced quantiles of a normal distribution, of unit variance."""
+    """(LEVELS,) easiness d of each level: evenly spaced quantiles of a normal distribution, scaled to unit variance."""
     d = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)
     return torch.tensor(d / d.std(), dtype=dtype)
 
 
 def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
-    """Logit of g, from the six β, functions of the threshold, and levels; shapes broadcast."""
+    """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d; shapes broadcast."""
     constant = b[0] + b[3].clamp(max=0) * bent + b[4].clamp(max=0) * u
     return constant + (b[1] + b[2] * d).clamp(max=0) * t + b[5] * d
 

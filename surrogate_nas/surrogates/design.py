@@ -30,31 +30,32 @@ class DesignMatrix:
 
     basis: CurveBasis
     records: tuple[str, ...]
-    """(n,) ids."""
+    """(n,) ids of the records."""
     architectures: tuple[Architecture, ...]
-    """(n,) of the same rows; rows of one architecture are never split between folds."""
+    """(n,) architecture of each record; records of one architecture are never split between folds."""
     candidates: Candidates
     training: TrainingSet
     """Inputs (n, d + costs), targets Y (n, m) and their sampling variance, from the number of held-out samples."""
     center: Floats
-    """(C,) of the curve coefficients."""
+    """(C,) center of the curve coefficients."""
     rotation: Floats
     """(m, C): coefficients = center + Y @ rotation."""
     prior_sd: Floats
-    """(C,) of coefficients that no target tells of, those of an exit that at most one architecture has; else 0."""
+    """(C,) standard deviation of coefficients without a target, those of exits that at most one architecture has; else
+    0."""
     cost_range: tuple[Floats, Floats]
-    """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs: to [0, 1] for the rows, and further
-    for what is cheaper or costlier than all of them."""
+    """Smallest and largest log₁₀ costs of the rows. They scale the cost inputs: to [0, 1] for the rows, and beyond for
+    cheaper or costlier candidates."""
     samples: int
-    """Held-out samples that each row was measured on."""
+    """Number of held-out samples that each row was measured on."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text, without the arrays."""
         return f"<DesignMatrix of {len(self)} networks, {self.training.outputs} targets>"
 
     @classmethod
     def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """Build from the records that have outputs, and their exits on tune.
+        """Build from records that have outputs, each with its exits on tune.
 
         Raises:
             JobError: if fewer than eight networks, or only one architecture, have been trained.
@@ -67,7 +68,7 @@ class DesignMatrix:
 
     @classmethod
     def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """Build from n records, whose outputs are not read, and their targets."""
+        """Build from n records and their targets; outputs are not read."""
         architectures = tuple(r.architecture for r in trained)
         candidates = Candidates.of(space, architectures, costing)
         costs = _log_costs(candidates.cost)
@@ -104,21 +105,21 @@ class DesignMatrix:
         return len(self.records)
 
     def inputs(self, candidates: Candidates) -> Floats:
-        """(n, d + costs) model inputs of any architectures."""
+        """(n, d + costs) model inputs of n candidates."""
         return _inputs(candidates, self.cost_range)
 
     def coefficients(self, Y: Floats) -> Floats:
-        """(…, m) targets back to curve coefficients."""
+        """(…, C) curve coefficients of (…, m) targets."""
         return np.asarray(self.center + Y @ self.rotation)
 
     def drawn(self, Y: Floats, seed: int) -> Floats:
-        """(S, n, C) coefficients of (S, n, m) drawn targets: what no target tells of deviates by its prior, and alike
-        for all architectures, which share their draws."""
+        """(S, n, C) coefficients of (S, n, m) drawn targets. Coefficients without a target are drawn from their prior;
+        architectures share these draws."""
         deviation = np.random.default_rng([seed, 1]).standard_normal((len(Y), 1, len(self.center)))
         return self.coefficients(Y) + deviation * self.prior_sd
 
     def rows(self, index: Ints) -> "DesignMatrix":
-        """Some of the rows, with the same transforms."""
+        """Design matrix of some of the rows, with the same transforms."""
         return DesignMatrix(
             basis=self.basis,
             records=tuple(self.records[i] for i in index),
@@ -137,7 +138,7 @@ def require_enough(trained: Sequence[Record]) -> None:
     """Raise `JobError` for fewer than eight trained networks or a single architecture, and `InputError` for networks of
     several fidelities."""
     if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
-        raise InputError(f"surrogates learn from networks of one fidelity, got {len(fidelities)}: {fidelities}")
+        raise InputError(f"surrogates need records of a single fidelity, got {len(fidelities)}: {fidelities}")
     if len(trained) < FEWEST_NETWORKS:
         raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
     if len({r.architecture for r in trained}) < FEWEST_ARCHITECTURES:
@@ -147,7 +148,7 @@ def require_enough(trained: Sequence[Record]) -> None:
 
 
 def _groups(architectures: Sequence[Architecture]) -> Ints:
-    """(n,) a number for each architecture, from 0 in the order of their first rows."""
+    """(n,) number of each row's architecture, from 0 in the order of their first rows."""
     number = {a: i for i, a in enumerate(dict.fromkeys(architectures))}
     return np.array([number[a] for a in architectures])
 
@@ -158,7 +159,7 @@ def _cost_kinds(count: int) -> tuple[InputKind, ...]:
 
 
 def _log_costs(cost: Cost) -> Floats:
-    """(n, E + 1): log₁₀ of MACs through each stage, and of the parameters."""
+    """(n, E + 1) log₁₀ of the MACs through each stage, and of the parameters."""
     logs: Floats = np.log10(np.concatenate([cost.backbone, cost.parameters[:, None]], axis=1))
     return logs
 

@@ -1,4 +1,4 @@
-"""Fit the surrogate that the settings name, with its held-out validation."""
+"""Fitting of the surrogate named in the settings, with its held-out validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def _summary(fitted: "FittedSurrogate") -> Mapping[str, object]:
 @displayed_by(_summary)
 @dataclass(frozen=True, slots=True, repr=False)
 class FittedSurrogate:
-    """The chosen surrogate, and the held-out validation of each that was tried."""
+    """The chosen surrogate, and the held-out validation of each candidate."""
 
     predictor: Predictor
     validations: tuple[Validation, ...]
@@ -42,7 +42,7 @@ class FittedSurrogate:
 
     @property
     def judged_at(self) -> tuple[float, ...]:
-        """The thresholds of scores, each at every early exit."""
+        """Thresholds at which the surrogate was judged, each applied at every early exit."""
         return reference_thresholds(self.predictor.design.basis)
 
 
@@ -52,9 +52,9 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
     Args:
         design: n rows.
         exits: the same networks' exits on tune, for the measured values.
-        surrogate: which; `auto` takes `stack`, unless another is clearly ahead in ranking held-out accuracies. The
+        surrogate: name; `auto` takes `stack`, unless another is clearly better at ranking held-out accuracies. The
             surrogate of costs alone is judged too, for comparison.
-        seed: of folds, bootstrap samples and draws.
+        seed: seed of folds, bootstrap samples and draws.
     """
     with one_thread():
         kinds = AUTO if surrogate == "auto" else (surrogate,)

@@ -1,11 +1,11 @@
-"""Folds over architectures, by which models are judged on what they were not fitted to."""
+"""Cross-validation folds over architectures: models are judged on architectures they were not fitted to."""
 
 import numpy as np
 
 from surrogate_nas.foundation.arrays import Array, Ints
 
 FOLDS = 5
-"""Where there are so many architectures; else each has a fold of its own."""
+"""Number of folds; with fewer architectures, each is a fold by itself."""
 
 
 def folds(group: Array, seed: int) -> Ints:

@@ -1,9 +1,10 @@
 """Gaussian processes: one per target, fitted together as one batched BoTorch model, under three views of the inputs.
 
-Architectures are alike where their choices are near (`ordinal`), where many of their choices are the same (`same`), or
-where those choices that matter are the same (`hamming`). No one view is best on all data, and their errors differ:
-their mean beats each of them. The latter two are on top of a linear trend on the costs, which also holds beyond the
-costs that were seen; the first is not, since a trend costs it accuracy within them.
+Two architectures are similar if their choices have near values (`ordinal`), if they share many choices (`same`), or if
+they share the choices that matter, by a length scale per choice (`hamming`). No single view is best on all data, and
+their errors differ: their mean is more accurate than each of them. `same` and `hamming` model the residuals of a linear
+trend on the costs, which extrapolates beyond the costs of the training rows; `ordinal` does not, since a trend lowers
+its accuracy within their range.
 """
 
 import copy
@@ -29,7 +30,7 @@ from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
 ON_TREND: tuple[View, ...] = ("same", "hamming")
-"""Views that are on top of a linear trend on the costs."""
+"""Views that model the residuals of a linear trend on the costs."""
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60
@@ -39,14 +40,14 @@ MOST_TO_LEARN = 150
 class GaussianProcesses(NormalModel):
     """m Gaussian processes over the same rows.
 
-    The noise of a row is its known sampling variance plus a learned part: that of training with another seed. A target
-    that is undefined has so much noise that it says nothing.
+    The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
+    seed. An undefined target has so much noise that it has no influence.
     """
 
     trend: Tensor
 
     def __init__(self, training: TrainingSet, view: View, inputs: Inputs | None = None) -> None:
-        """Not fitted yet; `inputs` are those of the rows by default."""
+        """Build an unfitted model; `inputs` default to those of the training rows."""
         super().__init__()
         self.inputs = inputs or Inputs(training)
         trend = training.trend if view in ON_TREND else np.zeros_like(training.trend)
@@ -75,12 +76,12 @@ class GaussianProcesses(NormalModel):
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return self.trend.shape[1]
 
     @classmethod
     def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
-        """Hyperparameters of the largest posterior, by at most 150 of the rows; predictions are by all."""
+        """Fit hyperparameters by maximum a posteriori to at most 150 rows; predictions are conditioned on all rows."""
         model = learner = cls(training, view)
         if len(training) > MOST_TO_LEARN:
             subset = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
@@ -113,7 +114,7 @@ class GaussianProcesses(NormalModel):
         return self._mean(X, cross @ weights), within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, m) means and variances at (n, d) inputs, in single precision: several times as fast, errors of 10⁻⁵."""
+        """(n, m) means and variances at (n, d) inputs, in single precision: several times faster, errors of 10⁻⁵."""
         kernel, rows, root, weights = self._single
         columns = self.inputs(X).float()
         cross = covariances(kernel, columns, rows)
@@ -127,14 +128,14 @@ class GaussianProcesses(NormalModel):
 
     @property
     def _rows(self) -> Tensor:
-        """(n, columns) of the training rows."""
+        """(n, columns) input columns of the training rows."""
         rows: Tensor = self.gp.train_inputs[0][0]
         return rows
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:
-        """(m, n, n) root R Rᵀ of the inverse covariance of the rows with their noise, and (m, n, 1) that inverse times
-        the targets."""
+        """(m, n, n) factor R, where R Rᵀ is the inverse covariance of the rows including their noise, and the (m, n, 1)
+        product of that inverse and the targets."""
         likelihood = self.gp.likelihood
         noise = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
         covariance = covariances(self.gp.covar_module, self._rows, self._rows) + torch.diag_embed(noise)
@@ -145,6 +146,6 @@ class GaussianProcesses(NormalModel):
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
-        """The kernel, the rows and `_solution`, in single precision."""
+        """Kernel, training rows and `_solution`, in single precision."""
         root, weights = self._solution
         return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()

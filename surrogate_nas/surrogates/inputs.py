@@ -7,11 +7,11 @@ from torch import Tensor
 from surrogate_nas.surrogates.training_set import TrainingSet
 
 MOST_LEVELS = 12
-"""A choice among more values than this has no column for each value."""
+"""Largest number of values of a choice for which each value gets a column."""
 
 
 class Inputs(torch.nn.Module):
-    """Map inputs to columns: the inputs in [0, 1], and each value of each choice as a column of 0 and 1."""
+    """Map inputs to columns: the inputs themselves, and a one-hot column for each value of each choice."""
 
     above: Tensor
     upto: Tensor
@@ -22,10 +22,10 @@ class Inputs(torch.nn.Module):
         levels = {j: np.unique(training.X[:, j]) for j in training.columns("ordinal", "nominal")}
         levels = {j: values for j, values in levels.items() if len(values) <= MOST_LEVELS}
         self.source = [j for j, values in levels.items() for _ in values]
-        """Index of the input of each column of 0 and 1."""
+        """Index of the input of each one-hot column."""
         self.choices = len(levels)
         self.choice = [i for i, values in enumerate(levels.values()) for _ in values]
-        """Index, from 0, of the choice of each column of 0 and 1."""
+        """Index, from 0, of the choice of each one-hot column."""
         edges = [np.concatenate([[-np.inf], (v[1:] + v[:-1]) / 2, [np.inf]]) for v in levels.values()]
         self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
         self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
@@ -37,7 +37,7 @@ class Inputs(torch.nn.Module):
         self.same = [j for j in range(d) if j not in levels] + self.hot
 
     def forward(self, X: Tensor) -> Tensor:
-        """(…, n, d) to (…, n, all columns). A value that no row has counts as the nearest that one has."""
+        """Map (…, n, d) to (…, n, columns). A value that no training row has counts as the nearest that one has."""
         values = X[..., self.source]
         hot = (values > self.above) & (values <= self.upto)
         return torch.cat([X, hot.to(X.dtype)], dim=-1)

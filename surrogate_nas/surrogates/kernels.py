@@ -14,14 +14,14 @@ from surrogate_nas.surrogates.inputs import Inputs
 
 View = Literal["ordinal", "same", "hamming"]
 SMALLEST = 1e-6
-"""Of hyperparameters, which have to be positive."""
+"""Lower bound of hyperparameters, which must be positive."""
 SQRT5 = math.sqrt(5)
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
-    """exp(− mean of 1 / ℓ over the choices in which two architectures differ), ℓ of each choice its own.
+    """exp(− Σ 1 / (c ℓ_i)) over the choices i in which two architectures differ, of c choices with length scales ℓ_i.
 
-    BoTorch's `CategoricalKernel`, as a product of matrices of 0 and 1.
+    BoTorch's `CategoricalKernel`, computed as a product of one-hot matrices.
     """
 
     has_lengthscale = True
@@ -37,7 +37,7 @@ class HammingKernel(Kernel):  # type: ignore[misc]
         self.lengthscale = 1.0
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
-        """(…, n, n') covariances, or (…, n) with themselves."""
+        """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
         if diag:
             return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
         weight = 1 / (self.lengthscale * self.ard_num_dims)
@@ -47,7 +47,7 @@ class HammingKernel(Kernel):  # type: ignore[misc]
 
 
 class SameKernel(Kernel):  # type: ignore[misc]
-    """A linear part and a Matérn-5/2 of the share s of choices that two architectures have in common:
+    """Sum of a linear and a Matérn-5/2 kernel of the share s of choices that two architectures have in common:
     v s + k(√(1 − s) / ℓ)."""
 
     has_lengthscale = True
@@ -69,17 +69,17 @@ class SameKernel(Kernel):  # type: ignore[misc]
         return weight
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
-        """(…, n, n') covariances, or (…, n) with themselves."""
+        """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
         if diag:
             return (1 + self.linear[..., 0]).expand(*self.batch_shape, x1.shape[-2])
-        same = _once(x1)[..., self.hot] @ _once(x2)[..., self.hot].mT / self.choices
+        same = _without_batch(x1)[..., self.hot] @ _without_batch(x2)[..., self.hot].mT / self.choices
         same = same[..., None, :, :]
         far = SQRT5 * (1 - same).clamp_min(1e-12).sqrt() / self.lengthscale
         return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
 
 
-def _once(x: Tensor) -> Tensor:
-    """Inputs without the batch of targets, over which they are the same."""
+def _without_batch(x: Tensor) -> Tensor:
+    """Inputs without the batch dimension of targets, along which they repeat."""
     return x if x.dim() == 2 else x[..., 0, :, :]
 
 
@@ -124,7 +124,7 @@ def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
 class _Scaled(ScaleKernel):  # type: ignore[misc]
     """One scale for each kernel of the batch.
 
-    GPyTorch asks torch for the common shape of several, which imports SymPy; here all are of one shape.
+    GPyTorch broadcasts batch shapes by torch, which imports SymPy; here all kernels have the same shape.
     """
 
     @property
@@ -156,8 +156,10 @@ VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
 
 
 def covariances(kernel: Kernel, x1: Tensor, x2: Tensor, *, diag: bool = False) -> Tensor:
-    """(…, n, n') covariances, or (…, n) of the same rows, of a kernel of `VIEWS`: the numbers that GPyTorch's lazy
-    tensors come to, without them."""
+    """(…, n, n') covariances of a kernel of `VIEWS`, or their (…, n) diagonal if `diag`.
+
+    The values equal those of GPyTorch's lazy tensors, which cost time here.
+    """
     if isinstance(kernel, AdditiveKernel):
         return sum((covariances(k, x1, x2, diag=diag) for k in kernel.kernels), torch.zeros(()))
     if kernel.active_dims is not None:

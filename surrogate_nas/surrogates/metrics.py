@@ -14,28 +14,29 @@ SMALLEST_SD = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Score:
-    """Score of the predictions of one quantity: means over the thresholds at which it was judged."""
+    """Scores of the predictions of one quantity, averaged over the thresholds at which it was judged."""
 
     target: str
     n: int
-    """Trained networks it was judged on."""
+    """Number of trained networks it was judged on."""
     tau: float
-    """Kendall's τ-b between predicted and measured: 1 is the measured order, 0 chance."""
+    """Kendall's τ-b between predicted and measured values: 1 is perfect order, 0 is chance."""
     tau_low: float
+    """Lower bound of the 90 % bootstrap interval of τ over architectures."""
     tau_high: float
-    """90 % bootstrap interval of τ over architectures."""
+    """Upper bound of that interval."""
     rmse: float
-    """Root mean squared error; for MACs of the ratio to the measured value."""
+    """Root mean squared error; for costs, relative to the measured value."""
     coverage: float
-    """Share of measured values inside the 90 % interval, which was calibrated on other folds."""
+    """Share of measured values inside the 90 % interval, which is calibrated on other folds."""
     nll: float
-    """Negative log likelihood per network, in nats, of a normal distribution with the predicted mean and spread; for
-    MACs of the ratio."""
+    """Negative log likelihood per network, in nats, of a normal distribution with the predicted mean and standard
+    deviation; for costs, of the ratio to the measured value."""
     regret: float
-    """How far the best of the five predicted best falls short of the best there is."""
+    """Gap between the best measured value and the best among the five predicted to be best; for costs, relative."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text."""
         return (
             f"<Score {self.target}: τ {self.tau:.2f}, RMSE {self.rmse:.3g}, covers {self.coverage:.0%}, n = {self.n}>"
         )
@@ -46,8 +47,8 @@ class Score:
 
         Args:
             target: name of the quantity.
-            measured: (R, n); NaN where undefined, but not everywhere.
-            prediction: (R, n). Certain values (the MACs of a network without early exits) count for τ and RMSE alone.
+            measured: (R, n) values; NaN where undefined, but not everywhere.
+            prediction: (R, n). Certain values (the MACs of a network without early exits) count only for τ and RMSE.
             group: (n,) architecture of each network.
             cost: whether errors are relative to the measured value, and less is better.
         """
@@ -84,15 +85,15 @@ def kendall(a: Floats, b: Floats) -> float:
 
 
 def bootstrap_tau(a: Floats, b: Floats, group: Ints, seed: int = 0) -> Floats:
-    """(400,) τ-b of groups drawn with replacement; rows of one network stay together, and are not ranked against
-    themselves."""
+    """(400,) τ-b of groups drawn with replacement; rows of one group are drawn together, and copies of a row are not
+    compared with each other."""
     names, of = np.unique(group, return_inverse=True)
     counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     return _weighted_tau(a, b, counts[:, of].astype(np.float64))
 
 
 def _weighted_tau(a: Floats, b: Floats, weights: Floats) -> Floats:
-    """(B,) for (B, n) numbers of times that each row is there."""
+    """(B,) τ-b for (B, n) multiplicities of the rows."""
     above_a, above_b = (np.sign(x[:, None] - x[None]) for x in (a, b))
 
     def total(pairs: Floats) -> Floats:

@@ -13,22 +13,23 @@ from surrogate_nas.surrogates.normal_model import NormalModel
 WEIGHT_SD = 0.5
 """Prior standard deviation of a weight around its equal share."""
 NETWORK_VARIANCE = 0.3
+"""Variance of a unit-variance target over training seeds, without sampling noise."""
 
 
 class Mixture(NormalModel):
-    """Normal approximation of a mixture of models, with weights of its own for each target."""
+    """Normal approximation of a mixture of models, with separate weights for each target."""
 
     weights: Tensor
 
     def __init__(self, members: Sequence[NormalModel], weights: Floats) -> None:
-        """From K members and (K, m) weights that sum to 1."""
+        """Build from K members and (K, m) weights, which sum to 1 over the members."""
         super().__init__()
         self.members: Sequence[NormalModel] = torch.nn.ModuleList(members)  # type: ignore[assignment]
         self.register_buffer("weights", torch.from_numpy(weights))
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return self.weights.shape[1]
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +50,7 @@ class Mixture(NormalModel):
 
 
 def mix(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from (K, …) of its members."""
+    """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from its members' (K, …) moments."""
     mixture_mean = (weights * mean).sum(0)
     return mixture_mean, (weights * (variance + (mean - mixture_mean) ** 2)).sum(0)
 
@@ -60,14 +61,14 @@ def equal_weights(members: int, targets: int) -> Floats:
 
 
 def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
-    """(K, m) weights that would have predicted held-out rows best, none below 0 (Breiman, Stacked regressions, 1996).
+    """(K, m) non-negative weights that minimise the held-out errors (Breiman, Stacked regressions, 1996).
 
-    Weights are drawn towards equal ones as by a normal prior of standard deviation 0.5: a few rows must not decide.
+    A normal prior of standard deviation 0.5 shrinks them towards equal weights, so that a few rows do not decide.
 
     Args:
         predicted: (K, n, m) held-out means of each member.
         Y: (n, m) targets.
-        Yvar: (n, m) their sampling variance; ∞ where undefined.
+        Yvar: (n, m) sampling variance of the targets; ∞ where undefined.
     """
     K, _, m = predicted.shape
     weights = equal_weights(K, m)

@@ -16,17 +16,17 @@ class NormalModel(Model):  # type: ignore[misc]
     """A model with normal posteriors, independent over the m targets."""
 
     def __repr__(self) -> str:
-        """A short text, instead of every module within."""
+        """Short text, without the modules of the model."""
         return f"<{type(self).__name__} of {self.num_outputs} targets>"
 
     @property
     @abstractmethod
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
 
     @property
     def batch_shape(self) -> torch.Size:
-        """None: one model, however many targets it has."""
+        """Empty shape: this is one model, whatever its number of targets."""
         return torch.Size()
 
     @abstractmethod
@@ -39,9 +39,9 @@ class NormalModel(Model):  # type: ignore[misc]
         return mean[:, 0], covariance[..., 0, 0]
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """The joint posterior of (…, q, d) inputs: (…, q, m)."""
+        """Joint posterior at (…, q, d) inputs, of shape (…, q, m)."""
         if transform := options.get("posterior_transform"):
-            raise NotImplementedError(f"posterior_transform {transform}")
+            raise NotImplementedError(f"posterior_transform is not supported, got {transform}")
         mean, covariance = self.joint(X)
         covariance = covariance + SMALLEST_VARIANCE * torch.eye(X.shape[-2], dtype=X.dtype)
         each = MultivariateNormal(mean.mT, covariance)

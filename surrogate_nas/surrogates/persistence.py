@@ -1,7 +1,7 @@
 """Store a fitted surrogate beside its archive, without pickle: XGBoost's own format inside safetensors, and JSON.
 
-A stored fit suffices for predictions: neither are outputs read nor curves fitted again. It is identified by its inputs
-(`FitKey`), not by computed numbers, whose last bits differ between processors. A surrogate without a state of its own
+A stored fit suffices for predictions, without reading outputs or fitting curves again. It is identified by its inputs
+(`FitKey`), not by computed numbers, whose last bits differ between processors. A surrogate whose state cannot be stored
 (the user's, `switching`) is fitted again when it is loaded; its cross-validation is stored.
 """
 
@@ -43,7 +43,7 @@ from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
 FORMAT = 5
-"""Increased with every change of the stored format, or of the fit to the same outputs.
+"""Version of the stored format; increased also when the same outputs give another fit.
 5: an exit that at most one architecture has is centred on the others, and its prior is stored."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
@@ -52,18 +52,18 @@ TARGETS = ("Y", "Yvar", "center", "rotation", "prior_sd")
 
 @dataclass(frozen=True, kw_only=True)
 class FitKey:
-    """Everything that determines a fit, beside the outputs of the records and the code."""
+    """Everything that determines a fit, except the outputs of the records and the code."""
 
     records: Sequence[Record]
     """(n,) trained networks; their outputs are not read."""
     data: str
-    """Fingerprint of the images that outputs are of."""
+    """Fingerprint of the data set."""
     seed: int
-    """Of splits and folds."""
+    """Seed of splits and folds."""
     space: SearchSpace
     costing: Costing
     cost_table: str = ""
-    """Content of the table that `costing` reads, if there is one."""
+    """Content of the cost table of `costing`, if there is one."""
     policy: PolicyName
     temperature: bool
     """Whether each exit's logits are divided by a temperature."""
@@ -72,7 +72,7 @@ class FitKey:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it, and of the libraries' releases."""
+        """SHA-256 of these fields and of the libraries' releases."""
         parts = {
             "format": FORMAT,
             "libraries": {library.__name__: release(library.__version__) for library in LIBRARIES},
@@ -90,7 +90,7 @@ class FitKey:
 
 
 def release(version: str) -> str:
-    """A version without the tag of its build.
+    """Version without its build tag.
 
     >>> release("2.14.1+cu130")
     '2.14.1'
@@ -110,15 +110,15 @@ def save(fitted: FittedSurrogate, key: FitKey, folder: Path) -> None:
             _write(fitted, digest, key.seed, partial)
             shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
-        if not home.is_dir():  # unless another command has just kept the same fit
-            raise OSError(f"surrogate not kept: {first_line(error)}") from None
+        if not home.is_dir():  # unless another command has just stored the same fit
+            raise OSError(f"the fitted surrogate was not stored: {first_line(error)}") from None
     for other in folder.iterdir():
-        if other != home and _is_of_a_fit(other):
+        if other != home and _is_fit_folder(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _is_of_a_fit(folder: Path) -> bool:
-    """Whether a folder has the name of a fit, whole or unfinished; others are the user's."""
+def _is_fit_folder(folder: Path) -> bool:
+    """Whether a folder has the name of a fit, finished or unfinished; others belong to the user."""
     name = folder.name[:NAME_DIGITS]
     return re.fullmatch(f"[0-9a-f]{{{NAME_DIGITS}}}", name) is not None and (
         folder.name == name or is_left_of(folder, name)
@@ -190,7 +190,7 @@ def _validation(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> V
 
 
 def _empty(kind: str, design: DesignMatrix) -> Model | None:
-    """The model before its state is loaded, if it has one."""
+    """The unfitted model to load a stored state into; `None` if a member's state cannot be stored."""
     surrogate, training = surrogate_named(kind), design.training
     makers = [member_named(name).empty for name in surrogate.members]
     models = [make(training) for make in makers if make is not None]

@@ -23,7 +23,7 @@ UNLIMITED_LOSS = 0.005
 """Accuracy given up for a lower cost where no limit depends on thresholds."""
 ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
 EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
-"""Quantities that follow from the targets; the latter two with the number of an exit."""
+"""Names of predicted quantities; the latter two are followed by the number of an exit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +31,19 @@ class Prediction:
     """Predicted measurements of a fresh training of each of n architectures at its operating point."""
 
     thresholds: Floats
-    """(n, E − 1), ∞ for off."""
+    """(n, E − 1) thresholds, ∞ for off."""
     rates: Spread
     """(n, E) exit probabilities."""
     exit_accuracy: Spread
-    """(n, E) accuracy of the samples that leave there."""
+    """(n, E) accuracy of the samples that leave at each exit."""
     accuracy: Spread
-    """(n,)."""
+    """(n,) accuracy of all samples."""
     expected_macs: Spread
-    """(n,)."""
+    """(n,) expected MACs."""
     cost: Spread | None
     """(n,) expected cost by the study's cost table, if it has one."""
     macs: Ints
-    """(n, E) exact."""
+    """(n, E) exact MACs from the input to each exit."""
     feasible: Floats
     """(n,) probability that every limit holds."""
 
@@ -59,7 +59,7 @@ class Predictor:
     calibration: Calibration
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text, without the model."""
         return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
@@ -73,8 +73,8 @@ class Predictor:
         Args:
             candidates: n architectures.
             samples: number of draws; 0 gives the mean, with a leading dimension of 1.
-            seed: of the draws; architectures share them, so that comparisons are less noisy.
-            fresh: draws of what a fresh training would measure; otherwise of the mean over trainings.
+            seed: seed of the draws, which architectures share, so that comparisons are less noisy.
+            fresh: whether to draw measurements of a new training, instead of the mean over trainings.
         """
         mean, variance = self.posterior(candidates)
         if samples == 0:
@@ -85,10 +85,10 @@ class Predictor:
         return self.design.drawn(mean + deviation * np.sqrt(variance), seed)
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
-        """(n, E − 1) thresholds out of the (T, E − 1) grid that are predicted best within the limits.
+        """(n, E − 1) thresholds of the (T, E − 1) grid with the best prediction within the limits; see `best_first`.
 
-        See `best_first`; where no setting is predicted to keep the limits, the one that violates them least. Without
-        limits that thresholds decide, the cheapest that is at most half a point below the most accurate.
+        If no setting is predicted to keep the limits, the one that violates them least. If no limit depends on
+        thresholds, the cheapest setting whose accuracy is at most 0.005 below the highest.
         """
         thresholds = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
         return np.concatenate(thresholds)
@@ -140,7 +140,7 @@ class Predictor:
         )
 
     def _widen(self, figures: Figures) -> Figures:
-        """Draws of the limited quantities, with deviations from the mean widened as those of the intervals."""
+        """Draws of the limited quantities, with deviations from the mean widened like the intervals."""
         widening = self.calibration.widening
 
         def wide(values: Floats, name: str) -> Floats:

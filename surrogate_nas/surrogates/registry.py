@@ -17,16 +17,16 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 from surrogate_nas.surrogates.xgb import XGBoostEnsemble
 
 FitMember = Callable[[TrainingSet, int], Model]
-"""From rows and a seed to a BoTorch model with m outputs."""
+"""Function of rows and a seed that returns a fitted BoTorch model with m outputs."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A model that is fitted by itself."""
+    """A model that is fitted separately, alone or as a part of a surrogate."""
 
     fit: FitMember
     empty: Callable[[TrainingSet], Model] | None = None
-    """Makes the unfitted model, into which a stored state is loaded; without it, the model is fitted again instead."""
+    """Function that builds the unfitted model to load a stored state into; without it, the model is fitted again."""
 
 
 def _gp(view: View) -> Member:
@@ -44,7 +44,7 @@ _GP = tuple(f"gp-{view}" for view in VIEWS)
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Members, and how they are weighted."""
+    """Members of a surrogate and their weighting."""
 
     members: tuple[str, ...]
     stacked: bool = False
@@ -62,13 +62,13 @@ AUTO: tuple[SurrogateName, ...] = ("gp", "xgb", "stack")
 """Surrogates that `auto` chooses from."""
 DEFAULT: SurrogateName = "stack"
 LEAD = 0.02
-"""Required lead in held-out τ of another surrogate over the default: the best of three is often the luckiest."""
+"""Lead in held-out τ by which another surrogate replaces the default: the best of three is often the luckiest."""
 BY_SIZE: SurrogateName = "size"
 """The baseline of all comparisons: costs alone."""
 
 
 def preferred(tau: Mapping[str, float]) -> str:
-    """The name to use, by held-out τ of each: the default, unless another is ahead by more than chance."""
+    """Name of the surrogate to use, by held-out τ of each: the default, unless another leads by more than `LEAD`."""
     return max(tau, key=lambda name: tau[name] + (LEAD if name == DEFAULT else 0.0))
 
 

@@ -8,7 +8,7 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 
 
 class BySize(NormalModel):
-    """The linear trend of each target on the costs, with the variance that it leaves."""
+    """Linear trend of each target on the costs, with its residual variance."""
 
     trend: Tensor
     variance: Tensor
@@ -21,7 +21,7 @@ class BySize(NormalModel):
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return self.trend.shape[1]
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:

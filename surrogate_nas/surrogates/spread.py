@@ -19,15 +19,17 @@ class Spread:
 
     mean: Floats
     sd: Floats
+    """Standard deviation."""
     low: Floats
+    """Lower bound of the 90 % interval."""
     high: Floats
-    """Of the 90 % interval."""
+    """Upper bound of the 90 % interval."""
 
     @classmethod
     def of(
         cls, draws: Floats, widening: float | Floats = 1.0, *, within: tuple[Any, Any] = (-np.inf, np.inf)
     ) -> "Spread":
-        """From (S, …) draws, with deviations from the mean widened, and intervals cut at what is possible."""
+        """Build from (S, …) draws: multiply deviations from the mean by `widening`, and clip bounds to `within`."""
         tail = (1 - INTERVAL) / 2
         mean = draws.mean(axis=0)
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
@@ -35,10 +37,10 @@ class Spread:
         return cls(mean, widening * draws.std(axis=0), np.clip(low, *within), np.clip(high, *within))
 
     def needed_widening(self, measured: Floats, resolution: float | Floats) -> Floats:
-        """Factors by which intervals would have to be widened to reach the measured values; NaN where those are
-        undefined or the prediction is certain.
+        """Factors by which intervals must be widened to reach the measured values; NaN where a value is undefined or
+        its prediction is certain.
 
-        Half of the resolution of a measurement is granted.
+        A distance of half the resolution of a measurement is tolerated.
         """
         off = np.abs(measured - self.mean) - 0.5 * resolution
         side = np.where(measured > self.mean, self.high - self.mean, self.mean - self.low)

@@ -1,5 +1,5 @@
-"""Adaptive switching of MSuNAS and the EENN searches based on it: for each target, of four regressors the one whose
-ranking is best and steadiest over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
+"""Adaptive switching of MSuNAS and the EENN searches based on it: for each target, the one of four regressors whose
+ranking is best and most stable over folds (Lu et al., arXiv 2007.10396; EDANAS; NACHOS)."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,22 +30,22 @@ class Regressor(Protocol):
     """A regressor in the sense of scikit-learn."""
 
     def fit(self, X: Floats, y: Floats) -> "Regressor":
-        """Learn from (n, d) and (n,)."""
+        """Fit to (n, d) inputs and (n,) targets."""
 
     def predict(self, X: Floats) -> Floats:
-        """(n,)."""
+        """(n,) predictions at (n, d) inputs."""
 
 
 class Mean:
-    """The mean of what is known; 0 where nothing is."""
+    """Mean of the targets, whatever the inputs; 0 without targets."""
 
     def fit(self, X: Floats, y: Floats) -> "Mean":
-        """Learn from (n, d) and (n,)."""
+        """Fit to (n, d) inputs and (n,) targets."""
         self.mean = float(y.mean()) if len(y) else 0.0
         return self
 
     def predict(self, X: Floats) -> Floats:
-        """(n,)."""
+        """(n,) predictions at (n, d) inputs."""
         return np.full(len(X), self.mean)
 
 
@@ -53,7 +53,7 @@ class RadialBasis:
     """Cubic radial basis functions with a linear tail."""
 
     def fit(self, X: Floats, y: Floats) -> "RadialBasis":
-        """Interpolate; inputs that never vary are left out, and rows that coincide are averaged."""
+        """Interpolate; constant inputs are left out, and targets of identical rows are averaged."""
         self.varies = np.ptp(X, axis=0) > 0
         if not self.varies.any():
             self.surface: Callable[[Floats], Floats] = Mean().fit(X, y).predict
@@ -65,7 +65,7 @@ class RadialBasis:
         return self
 
     def predict(self, X: Floats) -> Floats:
-        """(n,)."""
+        """(n,) predictions at (n, d) inputs."""
         return np.asarray(self.surface(X[:, self.varies]))
 
 
@@ -82,7 +82,7 @@ REGRESSORS: Mapping[str, Callable[[int], Regressor]] = {
 
 
 class Switching(NormalModel):
-    """One regressor for each target; variances are those of its held-out errors."""
+    """One regressor for each target; its variance is its mean squared held-out error."""
 
     variances: Tensor
 
@@ -104,7 +104,7 @@ class Switching(NormalModel):
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return len(self.regressors)
 
     def _columns(self, X: Tensor) -> Floats:
@@ -128,7 +128,7 @@ def best_regressor(X: Floats, y: Floats, group: Array, seed: int) -> tuple[str, 
     """The regressor with the largest mean − standard deviation of τ over folds: its name, fitted to all rows, and its
     mean squared held-out error.
 
-    Of fewer than two groups nothing can be held out: the mean, with the variance of a standardised target.
+    With fewer than two groups none can be held out: returns the mean, with the variance of a standardised target.
     """
     fold = folds(group, seed)
     names = np.unique(fold)

@@ -12,40 +12,40 @@ from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
 GRID_SIZE = 64
 SMALLEST_SIGNAL = 2.0
-"""Variance over networks, in units of the sampling variance, from which on a direction of coefficients is learned."""
+"""Smallest variance over networks of a direction of coefficients that is learned, in units of its sampling variance."""
 FEWEST_ARCHITECTURES = 2
-"""Fewest architectures with an exit from which its coefficients are learned: of one, nobody knows how others differ."""
+"""Fewest architectures with an exit for its coefficients to be learned: one does not show how architectures differ."""
 UNLEARNED_SD = 2**0.5 * PRIOR_SD
-"""Standard deviation of a network's coefficients at an exit that is not learned: the exit deviates from the others as a
-network does from its exit, and the network from the exit."""
+"""Standard deviation of a network's coefficients at an exit that is not learned: that of the exit among exits, and that
+of the network at its exit, each with `PRIOR_SD`."""
 
 
 @dataclass(frozen=True, repr=False)
 class Targets:
-    """The part of a design matrix that comes from measurements; the rest follows from the architectures."""
+    """The measured part of a design matrix; the rest follows from the architectures."""
 
     power: float
-    """Of the curve basis."""
+    """Power p of the curve basis; see `CurveBasis.power`."""
     samples: int
-    """Held-out samples that each network was measured on."""
+    """Number of held-out samples that each network was measured on."""
     Y: Floats
-    """(n, m), about zero mean and unit variance where defined, 0 elsewhere."""
+    """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
     """(n, m) sampling variance, from the number of held-out samples; ∞ where a target is undefined."""
     center: Floats
-    """(C,) of the curve coefficients."""
+    """(C,) center of the curve coefficients."""
     rotation: Floats
     """(m, C): coefficients = center + Y @ rotation."""
     prior_sd: Floats
-    """(C,) standard deviation around the center of coefficients that no target tells of; 0 for the others."""
+    """(C,) standard deviation around the center of coefficients without a target; 0 for the others."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text, without the arrays."""
         return "<Targets: {1} of {0} networks>".format(*self.Y.shape)
 
     @classmethod
     def of(cls, exits: Sequence[Exits], group: Ints) -> "Targets":
-        """From the exits of n networks on tune, and the (n,) number of each one's architecture."""
+        """Build from the exits of n networks on tune, and the (n,) number of each network's architecture."""
         present = np.array([view.present for view in exits])
         basis = CurveBasis(present.shape[1], power_for(exits))
         values, covariance = fit_curves(basis, list(exits), basis.spread(GRID_SIZE))
@@ -68,7 +68,7 @@ class Targets:
 
 
 def _unlearned(basis: CurveBasis, defined: Bools, group: Ints) -> Bools:
-    """(C,) which coefficients too few architectures have to learn from."""
+    """(C,) whether each coefficient exists in too few architectures to be learned."""
     unlearned = np.zeros(basis.size, dtype=bool)
     for where in basis.groups:
         unlearned[where] = len(np.unique(group[defined[:, where.start]])) < FEWEST_ARCHITECTURES
@@ -90,12 +90,12 @@ class _Axes:
 def _axes(
     basis: CurveBasis, values: Floats, covariance: Floats, defined: Bools, unlearned: Bools
 ) -> tuple[Floats, _Axes]:
-    """Center of the coefficients, and the axes that decorrelate each curve's, in the metric of their noise.
+    """Center of the coefficients, and the axes that decorrelate those of each curve, in the metric of their noise.
 
     Coefficients of one curve trade off against each other, so single ones are ill determined while some of their
-    combinations are well determined. Along the others networks differ by sampling noise alone: nothing is to be
-    learned there, and the center is as good a prediction as any. An exit that is not learned at all has no axes, and
-    the center of all early exits.
+    combinations are well determined. Along the other directions, networks differ only by sampling noise: there is
+    nothing to learn, and the center is the prediction. An exit that is not learned has no axes, and the center of all
+    early exits.
     """
     center, early = np.zeros(basis.size), basis.positions - 1
     for curves, typical in ((basis.leave, TYPICAL_LEAVE), (basis.right[:early], TYPICAL_EARLY)):
@@ -109,7 +109,7 @@ def _axes(
         rows = np.flatnonzero(defined[:, where.start])
         V, precision = values[rows, where], np.linalg.inv(covariance[rows, where, where])
         center[where] = np.linalg.solve(precision.sum(axis=0), np.einsum("nij,nj->i", precision, V))
-        whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has unit noise, where it is well known
+        whiten = np.linalg.cholesky(precision.mean(axis=0))  # V @ whiten has about unit noise
         scores = (V - center[where]) @ whiten
         eigenvalues, axes = np.linalg.eigh(scores.T @ scores / len(rows))
         for k in np.flatnonzero(eigenvalues >= min(SMALLEST_SIGNAL, eigenvalues[-1]))[::-1]:
@@ -124,7 +124,7 @@ def _axes(
 
 
 def _pooled(curves: Sequence[slice], typical: Floats, values: Floats, covariance: Floats, defined: Bools) -> Floats:
-    """Coefficients of a curve that suit all measured exits together, around the typical ones."""
+    """Coefficients of a curve, fitted to all measured exits together, around the typical ones."""
     precision = np.eye(len(typical)) / POOLED_PRIOR_SD**2
     moment = precision @ typical
     for where in curves:

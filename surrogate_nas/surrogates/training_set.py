@@ -19,19 +19,19 @@ class TrainingSet:
     """n rows with d inputs and m targets."""
 
     X: Floats
-    """(n, d), scaled so that the rows lie in [0, 1]; costs of other candidates may lie outside."""
+    """(n, d) inputs, scaled so that the rows lie in [0, 1]; costs of other candidates may lie outside."""
     kinds: tuple[InputKind, ...]
-    """(d,): `ordinal`, where nearer values are more alike; `nominal`, where they only differ; `cost`, which may be
-    extrapolated."""
+    """(d,) kind of each input: `ordinal` (near values are similar), `nominal` (values are equal or not), `cost` (may be
+    extrapolated)."""
     Y: Floats
-    """(n, m), about zero mean and unit variance where defined, 0 elsewhere."""
+    """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
     """(n, m) known part of the targets' noise variance, perhaps 0; ∞ where a target is undefined."""
     group: Ints
-    """(n,) from 0: rows of one group are trainings of one architecture."""
+    """(n,) number of each row's group, from 0; rows of one group are trainings of one architecture."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text, without the arrays."""
         return f"<TrainingSet of {len(self)} rows, {len(self.kinds)} inputs, {self.outputs} targets>"
 
     def __len__(self) -> int:
@@ -39,12 +39,12 @@ class TrainingSet:
 
     @property
     def outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return int(self.Y.shape[1])
 
     @cached_property
     def defined(self) -> Bools:
-        """(n, m) whether the target is defined."""
+        """(n, m) whether each target is defined."""
         return np.isfinite(self.Yvar)
 
     def columns(self, *kinds: InputKind) -> list[int]:
@@ -52,12 +52,12 @@ class TrainingSet:
         return [j for j, kind in enumerate(self.kinds) if kind in kinds]
 
     def rows(self, index: Ints) -> "TrainingSet":
-        """Some of the rows."""
+        """Training set of some of the rows."""
         _, group = np.unique(self.group[index], return_inverse=True)
         return TrainingSet(self.X[index], self.kinds, self.Y[index], self.Yvar[index], group)
 
     def targets(self, index: Sequence[int]) -> "TrainingSet":
-        """The same rows with some of the targets."""
+        """Training set of all rows, with some of the targets."""
         columns = list(index)
         return TrainingSet(self.X, self.kinds, self.Y[:, columns], self.Yvar[:, columns], self.group)
 
@@ -65,7 +65,7 @@ class TrainingSet:
     def trend(self) -> Floats:
         """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
 
-        It carries the effect of size, also beyond the range of the rows; the surrogates learn the residuals.
+        It models the effect of size, also beyond the range of the rows; surrogates learn the residuals.
         """
         use = [0, *(1 + j for j in self.columns("cost"))]
         A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]

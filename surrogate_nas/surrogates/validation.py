@@ -25,55 +25,55 @@ from surrogate_nas.surrogates.predictor import (
 from surrogate_nas.surrogates.spread import INTERVAL, Spread
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
-"""Of usual scores; see `reference_thresholds`."""
+"""Thresholds at which surrogates are judged, if scores are of usual size; see `reference_thresholds`."""
 HELD_OUT_TARGETS, HELD_OUT_AT = (ACCURACY, EXPECTED_MACS), 1
 MORE_THRESHOLDS = 5
 FEW_NETWORKS = 30
-"""Below this many networks, held-out scores are themselves uncertain."""
+"""Number of networks below which held-out scores are uncertain themselves."""
 FEWEST_TO_WIDEN = 8
 WIDENING = (1.0, 4.0)
 SHARE, NUMBER = (0.0, 1.0), (0.0, np.inf)
-"""Ranges of quantities."""
+"""Ranges of shares and of costs."""
 RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
-"""Targets whose errors are relative."""
+"""Quantities whose errors are relative to the measured value."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Validation:
-    """One surrogate, judged by k-fold cross-validation over architectures."""
+    """Result of a k-fold cross-validation over architectures, for one surrogate."""
 
     kind: str
     scores: tuple[Score, ...]
     cost_tau: float
-    """τ of accuracy against the MACs of the whole network: what sorting by size gives for nothing."""
+    """τ between accuracy and the MACs of the whole network: the score of ranking by size, without a surrogate."""
     calibration: Calibration
     held_out: Mapping[str, Floats]
-    """For accuracy and expected MACs, (4, n): predicted mean, low and high, and the measured value, at the middle
-    threshold."""
+    """(4, n) for accuracy and for expected MACs: predicted mean, low and high, and the measured value, at the middle
+    reference threshold."""
 
     def __repr__(self) -> str:
-        """A short text."""
+        """Short text."""
         return f"<Validation {self.kind}: {self.accuracy!r}>"
 
     @property
     def accuracy(self) -> Score:
-        """The score of the composed accuracy."""
+        """Score of the predicted accuracy."""
         return self.scores[0]
 
     @property
     def cautions(self) -> list[str]:
-        """Reasons against using this surrogate, in plain sentences."""
+        """Reasons not to rely on this surrogate, one sentence each."""
         tau, n = self.accuracy.tau, self.accuracy.n
         cautions = []
         if tau <= self.cost_tau:
             cautions.append(
-                f"sorting the networks by their size ranks their accuracies no worse than the surrogate does (τ = "
-                f"{self.cost_tau:.2f} against {tau:.2f}): do not rely on its order of accuracies, train more networks"
+                f"network size alone ranks accuracies no worse than the surrogate (τ = {self.cost_tau:.2f} against "
+                f"{tau:.2f}): do not rely on the predicted ranking; train more networks"
             )
         if n < FEW_NETWORKS:
             cautions.append(
-                f"the surrogate was judged on only {n} networks, so its scores and intervals are themselves uncertain "
-                f"(fewer than {FEW_NETWORKS})"
+                f"the surrogate was validated on only {n} networks; with fewer than {FEW_NETWORKS}, its scores and "
+                "intervals are uncertain themselves"
             )
         return cautions
 
@@ -95,13 +95,13 @@ def judge(
     n_judged, widening, scores = len(REFERENCE_THRESHOLDS), dict[str, float](), list[Score]()
     held_out = dict[str, Floats]()
     for target, values in _measured_targets(design, exits, thresholds).items():
-        if not np.isfinite(values).any():  # no network has this exit, or nobody leaves there
+        if not np.isfinite(values).any():  # no network has this exit, or no sample leaves there
             continue
         draws, share = np.array([d[target] for d in quantities]).swapaxes(0, 1), target not in RELATIVE
         resolution = 1 / design.samples * (1.0 if share else np.nanmax(values))
         needed = Spread.of(draws).needed_widening(values, resolution)
         widening[target] = widening_of(needed)
-        if not np.isfinite(values[:n_judged]).any():  # somebody leaves there, but not at the reference thresholds
+        if not np.isfinite(values[:n_judged]).any():  # samples leave there, but not at the reference thresholds
             continue
         parts = np.array([widening_of(needed[:, fold != k]) for k in names])
         spread = Spread.of(draws[:, :n_judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
@@ -115,8 +115,8 @@ def judge(
 
 
 def widening_of(needed: Floats) -> float:
-    """The factor that covers nine in ten of (T, n) held-out measurements, and the share of one more network (split
-    conformal prediction: Lei et al., arXiv 1604.04173)."""
+    """Factor that covers 90 % of (T, n) held-out measurements, with the finite-sample correction of split conformal
+    prediction (Lei et al., arXiv 1604.04173)."""
     n = int(np.isfinite(needed).any(axis=0).sum())
     if n < FEWEST_TO_WIDEN:
         return 1.0
@@ -125,13 +125,13 @@ def widening_of(needed: Floats) -> float:
 
 
 def _settings(basis: CurveBasis) -> Floats:
-    """(T, E − 1): the reference thresholds, then others that intervals are calibrated at too."""
+    """(T, E − 1) reference thresholds, followed by others at which intervals are calibrated too."""
     equal = np.repeat(np.array(reference_thresholds(basis))[:, None], basis.positions - 1, axis=1)
     return np.concatenate([equal, basis.spread(MORE_THRESHOLDS, seed=1)])
 
 
 def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
-    """Thresholds at which surrogates are judged, the same at every early exit: lower than usual if scores are low."""
+    """Thresholds at which surrogates are judged, equal at all early exits; lower than usual if scores are low."""
     return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
 
 

@@ -28,11 +28,12 @@ PARAMETERS = {
     "max_bin": 64,
 }
 NETWORK_VARIANCE = 0.3
-"""Variance of a unit-variance target over training seeds, besides sampling noise."""
+"""Variance of a unit-variance target over training seeds, without sampling noise."""
 
 
 class XGBoostEnsemble(NormalModel):
-    """Boosters that differ by their bootstrap sample of architectures, on top of a linear trend on the costs."""
+    """Ensemble of boosters, each fitted to a bootstrap sample of architectures, for the residuals of a linear trend on
+    the costs."""
 
     trend: Tensor
 
@@ -44,7 +45,7 @@ class XGBoostEnsemble(NormalModel):
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         return self.trend.shape[1]
 
     def members(self, X: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class XGBoostEnsemble(NormalModel):
         return torch.frombuffer(bytearray(b"".join([lengths, *raw])), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """From `get_extra_state`."""
+        """Restore the boosters from the result of `get_extra_state`."""
         content = state.numpy().tobytes()
         count = int(np.frombuffer(content, "<i8", 1)[0])
         ends = 8 * (count + 1) + np.cumsum(np.frombuffer(content, "<i8", count, 8))
@@ -83,7 +84,7 @@ class XGBoostEnsemble(NormalModel):
             self.boosters.append(booster)
 
     def fit(self, training: TrainingSet, seed: int) -> "XGBoostEnsemble":
-        """Weighted least squares on the residuals of the trend on the costs; undefined targets have weight 0."""
+        """Fit by weighted least squares to the residuals of the trend on the costs; undefined targets have weight 0."""
         rng = np.random.default_rng(seed)
         weight = np.where(training.defined, 1 / (training.Yvar + NETWORK_VARIANCE), 0.0)
         weight /= np.maximum(weight.max(axis=0), 1e-12)

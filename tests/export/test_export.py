@@ -314,7 +314,7 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
         tensors, described = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     name = next(name for name in tensors if name.startswith("segments.2") and tensors[name].ndim == 4)
     save_file({**tensors, name: 1.01 * tensors[name]}, weights, described)
-    with pytest.raises(JobError, match="the exported files compute something else: logits differ by"):
+    with pytest.raises(JobError, match="the exported files give other results: logits differ by"):
         Study.open(path).export(exporting[1], tmp_path / "out", limits=Limits())
     assert list(tmp_path.iterdir()) == [path]
 
@@ -324,7 +324,7 @@ def test_other_routes_or_classes_are_noticed() -> None:
     same = Predictions(none, none, classes, positions, none)  # type: ignore[arg-type]
     require_same_answers((positions, classes), same, "")
     for other in (dataclasses.replace(same, positions=positions[::-1]), dataclasses.replace(same, classes=classes + 1)):
-        with pytest.raises(JobError, match="of 3 test images otherwise"):
+        with pytest.raises(JobError, match="of 3 test images differently"):
             require_same_answers((positions, classes), other, "than before")
 
 
@@ -482,7 +482,7 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
         (["infer", "DIR", "nothing"], "no images at nothing"),
         (["infer", "nothing", "nothing"], "no exported network at nothing: No such file"),
         (["infer", "DIR", "DIR", "--setting", "77"], "setting 77 is not one of 0 to"),
-        (["infer", "DIR", "DIR", "--max-macs", "3"], "no setting takes at most 3 MACs on average"),
+        (["infer", "DIR", "DIR", "--max-macs", "3"], "no setting needs at most 3 expected MACs"),
         (["infer", "DIR", "DIR", "--max-macs", "3", "--setting", "0"], "give either --max-macs or --setting"),
         (["infer", "DIR", "DIR", "--threads", "0"], "threads 0 is not a positive number"),
         (["measure", "nothing"], "no exported network at nothing"),

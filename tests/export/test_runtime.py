@@ -84,7 +84,7 @@ def test_a_changed_threshold_or_a_missing_label_is_noticed(folder: Path, change:
 
 
 NONSENSE: list[tuple[Change, str]] = [
-    (lambda m: m["labels"].pop(), "10 classes apart, and there are 9 labels"),
+    (lambda m: m["labels"].pop(), "10 classes, but the manifest has 9 labels"),
     (lambda m: m["settings"][0]["thresholds"].append(0.5), "exits need 2 thresholds"),
     (lambda m: m["settings"][0]["thresholds"].__setitem__(0, 1.5), "threshold 1.5 is not a number from 0 to 1"),
     (lambda m: m["settings"][0]["thresholds"].__setitem__(0, float("nan")), "threshold nan is not a number"),
@@ -97,7 +97,7 @@ NONSENSE: list[tuple[Change, str]] = [
     ),
     (lambda m: m["settings"][0]["test"].__setitem__("accuracy", "x"), "accuracy 'x' is not a number from 0 to 1"),
     (lambda m: m["exits"][0].__setitem__("temperature", 0), "temperature of segment_1.onnx 0 is not a number from"),
-    (lambda m: m["exits"][0].update(segment="segment_2.onnx"), r"takes images of shape \[.*, and the manifest says"),
+    (lambda m: m["exits"][0].update(segment="segment_2.onnx"), r"takes images of shape \[.*, but the manifest says"),
     (lambda m: m["exits"][1].update(segment="segment_3.onnx"), "the pieces do not fit together"),
     (lambda m: m["exits"][0].update(branch="segment_1.onnx"), "the pieces do not fit together"),
     (lambda m: m["input"]["shape"].__setitem__(1, 10**6), r"manifest says \[1, 1000000, 8\]"),
@@ -107,15 +107,15 @@ NONSENSE: list[tuple[Change, str]] = [
     (lambda m: m.__setitem__("default_setting", 99), "default setting 99 is not a whole number from 0 to"),
     (lambda m: m.__setitem__("default_setting", 0.0), r"default setting 0\.0 is not a whole number from 0 to"),
     (lambda m: m.__setitem__("settings", []), "the network has no settings"),
-    (lambda m: m["exits"][0].__setitem__("branch", None), "all exits but the last have a branch"),
+    (lambda m: m["exits"][0].__setitem__("branch", None), "every exit but the last must have a branch"),
     (lambda m: m["exits"][0].__setitem__("segment", "segment_9.onnx"), "segment_9.onnx is not among the files"),
     (lambda m: m["exits"][0].__setitem__("segment", "README.md"), "README.md cannot be run"),
     (lambda m: m.__setitem__("version", 2), "version 2 of the format; allowed: 1"),
     (lambda m: m.__setitem__("format", "another"), "does not describe an exported network"),
-    (lambda m: m["files"].__setitem__("../x", "0"), "names outside its folder"),
+    (lambda m: m["files"].__setitem__("../x", "0"), "files outside its folder"),
     (lambda m: m.pop("exits"), "does not describe a network: KeyError"),
     (lambda m: m.__setitem__("settings", 3), "does not describe a network"),
-    (lambda m: m.pop("files"), "names no files"),
+    (lambda m: m.pop("files"), "lists no files"),
 ]
 
 
@@ -219,7 +219,7 @@ def test_settings_by_budget_and_by_load(exported: Path) -> None:
     assert budgets == sorted(budgets)
     assert [network.within(b) for b in budgets] == list(range(len(budgets)))
     assert network.within(1e12) == len(budgets) - 1
-    with pytest.raises(ExportError, match="no setting takes at most 1 MACs on average; the cheapest"):
+    with pytest.raises(ExportError, match="no setting needs at most 1 expected MACs; the cheapest"):
         network.within(1)
     assert network.at_load(0) == network.default
     assert network.at_load(1) == 0
@@ -262,7 +262,7 @@ sys.exit(runtime.main([folder, "--check", "--images", images]))
     ("words", "message"),
     [
         (["nowhere"], "error: no exported network at nowhere"),
-        (["HERE", "--images", "nothing.npy"], "error: nothing.npy is no .npy of images"),
+        (["HERE", "--images", "nothing.npy"], "error: nothing.npy is not a .npy file"),
         (["HERE", "--budget", "1", "--images", "HERE/examples.npy"], "error: "),
     ],
 )

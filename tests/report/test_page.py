@@ -137,13 +137,13 @@ def test_plotly_is_there_exactly_once(text: str) -> None:
 def test_the_sections_stand_in_order(text: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
         "The front",
-        "Where images leave",
-        "How sure exits are",
+        "Exit rates",
+        "Calibration of exits",
         "Images that leave early and late",
         "Accuracy per class",
-        "Predicted against verified",
-        "How far to trust the surrogate",
-        "Hypervolume per training",
+        "Predictions against measurements",
+        "Accuracy of the surrogate",
+        "Hypervolume after each training",
         "All networks",
     ]
 
@@ -216,12 +216,12 @@ def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "study", seed=3)
     study.report()
     assert rows_of((study.path / FRONT).read_text()) == []
-    assert "Nothing has been trained yet" in without_plotly((study.path / REPORT).read_text())
+    assert "No network has been trained yet" in without_plotly((study.path / REPORT).read_text())
 
 
 def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
     html = without_plotly(few.report().read_text(encoding="utf-8"))
-    assert "needs 8 trained networks, and there are 3" in html
+    assert "needs at least 8 trained networks, got 3" in html
     assert "No network proposed by the search has been trained yet" in html
     assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
 
@@ -232,7 +232,7 @@ def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     contents = contents_of(elsewhere)
     assert "train unknown, tune 144, test 360" in header(contents)
     assert contents.classes.names == tuple("0123456789")
-    assert "images cannot be read any more" in page(contents)
+    assert "images can no longer be read" in page(contents)
 
 
 def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasible: Study) -> None:

@@ -21,9 +21,9 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.report.baselines import Comparison, baselines_part, overlapping, points
 from surrogate_nas.report.calibration import calibration_section
 from surrogate_nas.report.classes import (
-    ALL_SHOWN,
-    BEST_SHOWN,
-    WORST_SHOWN,
+    ALL_LISTED,
+    BEST_LISTED,
+    WORST_LISTED,
     balance_text,
     classes_section,
     listed_classes,
@@ -121,7 +121,7 @@ def test_bars_are_as_long_as_exit_rates_and_say_so_in_text(contents: Contents) -
 
 def test_an_exit_that_nobody_takes_is_named_and_has_no_bar(contents: Contents, with_exits: Solution) -> None:
     text = exit_mix_section(replace(contents, front=(with_exits,)))
-    assert "exit 2: nobody leaves here" in text
+    assert "exit 2: no image leaves here" in text
     assert text.count("flex-grow") == 1
 
 
@@ -226,8 +226,8 @@ def test_why_there_are_no_images_is_said(study: Study, contents: Contents, with_
     off = study.solution(with_exits.record, OperatingPoint((None, None)))
     views = study.solutions.views
     for examples, why in (
-        (Examples.of([off], study.splits(), views), "No solution lets 5"),
-        (Examples.of([with_exits], None, views), "cannot be read any more"),
+        (Examples.of([off], study.splits(), views), "At every solution, fewer than 5"),
+        (Examples.of([with_exits], None, views), "can no longer be read"),
     ):
         text = examples_section(replace(contents, examples=examples))
         assert why in text
@@ -282,14 +282,14 @@ def test_of_many_classes_the_worst_and_the_best_are_shown(contents: Contents) ->
     one = replace(contents, front=(many,), baselines=(), classes=Classes(tuple(map(str, range(60))), (9,) * 60))
     indices = listed_classes(one, solution_columns(one))
     order = np.argsort(accuracy)
-    assert indices == [*order[:WORST_SHOWN], *order[-BEST_SHOWN:]]
+    assert indices == [*order[:WORST_LISTED], *order[-BEST_LISTED:]]
     assert "10 worst and the 5 best of 60 classes" in classes_section(one)
 
 
 def test_few_classes_are_shown_in_their_order(contents: Contents) -> None:
     two = replace(contents, front=(of_classes(contents.front[-1], 0.9, 0.2),), baselines=())
     assert listed_classes(two, solution_columns(two)) == [0, 1]
-    assert contents.header.shape.classes <= ALL_SHOWN
+    assert contents.header.shape.classes <= ALL_LISTED
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_the_compared_solutions_are_chosen_on_tune_and_reported_on_test(contents
     comparison = Comparison.of(base, front)
     assert comparison.as_accurate is comparison.as_cheap is front[1]  # although the first is more accurate on test
     text = plain(comparison.sentences())
-    assert text.startswith("On tune one solution is both")
+    assert text.startswith("On tune, one solution is the cheapest")
     assert "5.0 times fewer expected MACs (200) and is 5.0 points less accurate (85.0\N{NO-BREAK SPACE}%)" in text
 
 
@@ -352,10 +352,10 @@ def test_a_front_that_offers_nothing_says_so(contents: Contents) -> None:
     front = front_of(like, ((0.80, 100.0), (0.80, 100.0)))
     above = Comparison.of(solution(like, (0.90, 50.0), (0.9, 50.0)), front)
     assert above.sentences() == (
-        "No solution on the front is as accurate on tune. No solution on the front costs as little on tune."
+        "No solution on the front is as accurate on tune. No solution on the front is as cheap on tune."
     )
     nothing = replace(contents, front=(), nearest=like)
-    assert "There is no solution to compare them with" in baselines_part(nothing)
+    assert "There is no solution to compare the baselines with" in baselines_part(nothing)
 
 
 @pytest.mark.parametrize(

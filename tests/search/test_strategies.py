@@ -170,12 +170,12 @@ def too_large(history: History) -> list[Suggestion]:
 @pytest.mark.parametrize(
     ("suggest", "message"),
     [
-        (lambda h: fresh(h, 3), "suggests 3 architectures; asked for at most 2"),
-        (lambda h: [Suggestion(h.taken[0].architecture)], "suggests what is taken already"),
-        (lambda h: [Suggestion(h.taken[-1].architecture)], "suggests what is taken already"),
-        (lambda h: fresh(h, 1) * 2, "suggests an architecture twice"),
+        (lambda h: fresh(h, 3), "proposed 3 architectures, but at most 2"),
+        (lambda h: [Suggestion(h.taken[0].architecture)], "proposed an architecture that was proposed before"),
+        (lambda h: [Suggestion(h.taken[-1].architecture)], "proposed an architecture that was proposed before"),
+        (lambda h: fresh(h, 1) * 2, "proposed an architecture twice"),
         (too_large, "outside the limits"),
-        (lambda h: [replace(fresh(h, 1)[0], again=True)], "train again what has not been trained"),
+        (lambda h: [replace(fresh(h, 1)[0], again=True)], "repeat an untrained architecture"),
     ],
 )
 def test_what_breaks_the_promises_is_refused(suggest: Callable[[History], list[Suggestion]], message: str) -> None:

@@ -244,13 +244,13 @@ def test_a_folder_has_one_space(path: Path, problem: Problem, tmp_path: Path) ->
     spec = problem.space.spec.model_copy(update={"name": "another"})
     other = Problem(SearchSpace(spec), SHAPE, problem.settings, seed=0)
     networks = user_proposals(other, problem.space.sample(2, np.random.default_rng(1)), 0)
-    with pytest.raises(InputError, match=r"space.yaml is not the space of the archive, 'another'"):
+    with pytest.raises(InputError, match=r"space.yaml differs from the archive's space 'another'"):
         written([trained(p) for p in networks], other, tmp_path)
     assert EennTable.load(path).space == problem.space
 
 
 def test_an_archive_without_trainings_makes_no_table(problem: Problem, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no trainings to make a table of"):
+    with pytest.raises(InputError, match="has no finished trainings to write as a table"):
         written([], problem, tmp_path)
     assert not (tmp_path / "table").exists()
 
@@ -279,7 +279,7 @@ def test_what_is_no_table_is_said(path: Path, tmp_path: Path) -> None:
     assert "it is not a folder" in one_line(tmp_path / "nowhere")
     checksums = (path / CHECKSUMS).read_text()
     (path / CHECKSUMS).write_text("".join(line for line in checksums.splitlines(True) if NETWORKS not in line))
-    assert f"does not name {NETWORKS}" in one_line(path)
+    assert f"does not list {NETWORKS}" in one_line(path)
     (path / CHECKSUMS).write_text(checksums.replace(f"  {NETWORKS}", f"  ../{NETWORKS}"))
     assert f"{CHECKSUMS} is damaged: " in one_line(path)
     (path / CHECKSUMS).unlink()
@@ -317,9 +317,9 @@ def test_a_network_that_is_not_there_is_named(table: EennTable, architecture: Ar
 def test_what_a_table_cannot_tell_is_refused(table: EennTable, records: list[Record]) -> None:
     with pytest.raises(InputError, match="no scores of policy entropy; allowed: max_softmax, margin"):
         table.problem(Settings(policy="entropy"), 0)
-    with pytest.raises(InputError, match="no logits"):
+    with pytest.raises(InputError, match="temperatures need logits, which a table does not have"):
         table.problem(Settings(temperature=True), 0)
-    with pytest.raises(InputError, match=r"trained with .*got \{\}"):
+    with pytest.raises(InputError, match=r"networks have fidelity .*, got \{\}"):
         table.evaluate([replace(records[0].proposal, fidelity="{}")])
 
 

@@ -44,7 +44,7 @@ def serving(study: Path, scratch: Path) -> Iterator[Server]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        match = re.fullmatch(r"serving .* at (http://127\.0\.0\.1:\d+) \(Ctrl-C ends it\)\n", line)
+        match = re.fullmatch(r"serving .* at (http://127\.0\.0\.1:\d+) \(stop with Ctrl-C\)\n", line)
         assert match is not None, line
         yield Server(match[1], process)
     finally:
@@ -150,7 +150,7 @@ def test_the_report_opens_from_the_server(tab: Tab, server: Server, width: int) 
 def test_a_page_that_waits_for_the_report_loads_it(tab: Tab, study_path: Path, tmp_path: Path) -> None:
     with serving(study_path, tmp_path) as fresh:
         tab.open(fresh.url)
-        tab.wait("document.body.textContent.includes('this page then loads by itself')")
+        tab.wait("document.body.textContent.includes('this page reloads by itself')")
         tab.wait("document.querySelectorAll('.plotly-graph-div .main-svg').length > 0")
         tab.wait("document.getElementById('live').textContent.includes('covers 12 trainings')")
         tab.send("Page.navigate", url="about:blank")
@@ -179,19 +179,19 @@ def test_the_slider_moves_along_the_curve_by_keyboard(tab: Tab, server: Server, 
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_form_predicts_what_is_chosen(tab: Tab, server: Server, width: int) -> None:
     tab.open(f"{server.url}/what-if", width)
-    tab.wait("document.querySelector('#said dl')")
+    tab.wait("document.querySelector('#prediction dl')")
     tab.run("document.querySelector('#genes select').focus()")
-    first = tab.run("document.querySelector('#said').textContent")
+    first = tab.run("document.querySelector('#prediction').textContent")
     tab.key("ArrowUp", 38)
-    tab.wait(f"document.querySelector('#said').textContent !== {first!r}")
+    tab.wait(f"document.querySelector('#prediction').textContent !== {first!r}")
     tab.run("document.getElementById('own').click()")
     tab.run("document.getElementById('off1').click()")
-    tab.wait("document.querySelector('#said').textContent.includes(',off')")
+    tab.wait("document.querySelector('#prediction').textContent.includes(',off')")
     tab.run("document.getElementById('max_macs').value = 30000")
     tab.run("document.getElementById('best').click()")
     best = httpx.post(f"{server.url}/best", json={"limits": {"max_macs": 30000, "min_accuracy": 0.3}}).json()
     encoding = best["answers"][0]["encoding"]
-    tab.wait(f"document.querySelector('#said').textContent.includes({encoding!r})")
+    tab.wait(f"document.querySelector('#prediction').textContent.includes({encoding!r})")
     again = tab.run("document.querySelectorAll('#genes select').length")
     assert again > 10
     assert tab.run("[...document.querySelectorAll('input, select')].every((field) => field.labels.length > 0)")
@@ -201,7 +201,7 @@ def test_the_form_predicts_what_is_chosen(tab: Tab, server: Server, width: int) 
 @needs_chromium
 def test_what_the_server_refuses_is_shown_and_not_thrown(tab: Tab, server: Server) -> None:
     tab.open(f"{server.url}/what-if")
-    tab.wait("document.querySelector('#said dl')")
+    tab.wait("document.querySelector('#prediction dl')")
     tab.run("document.getElementById('max_macs').value = 1")
     tab.run("document.getElementById('best').click()")
     tab.wait("!document.getElementById('note').hidden")

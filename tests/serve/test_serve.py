@@ -193,7 +193,7 @@ def test_without_enough_networks_it_says_so(tmp_path: Path) -> None:
     Study.create(tmp_path / "new", data="digits", space="tiny")
     live = Live(tmp_path / "new")
     with Client(make_app(live, "127.0.0.1")) as client:
-        assert "8 trained networks, and there are 0" in error_of(client, {"encodings": ["0.5"]}, 409)
+        assert "at least 8 trained networks, got 0" in error_of(client, {"encodings": ["0.5"]}, 409)
         assert client.get("/trained").json() == []
         assert "is being made" in client.get("/").text
         assert client.get("/what-if").status_code == client.get("/networks").status_code == 200
@@ -307,14 +307,14 @@ def test_a_body_that_is_wrong_is_one_line_that_says_why(client: Client) -> None:
     assert error_of(client, b'{"encodings": [NaN]}', 400) == "the body is not JSON: NaN is not a JSON number"
     assert error_of(client, b'{"a": 1, "a": 2}', 400) == "the body is not JSON: duplicate key 'a'"
     assert "not UTF-8" in error_of(client, b'{"encodings": ["\xff"]}', 400)
-    assert f"nested more than {DEEPEST} deep" in error_of(client, b"[" * 100_000 + b"]" * 100_000, 400)
-    assert f"nested more than {DEEPEST} deep" in error_of(client, b"[" * 9 + b"]" * 9, 400)
-    assert "application/json is needed" in error_of(client, {}, 415, **{"content-type": "text/plain"})
+    assert f"nested more than {DEEPEST} levels deep" in error_of(client, b"[" * 100_000 + b"]" * 100_000, 400)
+    assert f"nested more than {DEEPEST} levels deep" in error_of(client, b"[" * 9 + b"]" * 9, 400)
+    assert "content type must be application/json" in error_of(client, {}, 415, **{"content-type": "text/plain"})
 
 
 def test_a_long_body_is_refused_with_and_without_its_length(client: Client) -> None:
     spaces = b'{"encodings": [' + b" " * MOST_BYTES + b"]}"
-    assert error_of(client, spaces, 413) == "a body has at most 1,048,576 bytes"
+    assert error_of(client, spaces, 413) == "the body is longer than 1,048,576 bytes"
     for count in (3, 40):  # some more than is allowed, and more than is read at all
         answer = client.post("/query", content=chunks(*[b" " * 2**19] * count), headers=JSON)
         assert "content-length" not in answer.request.headers

@@ -70,7 +70,7 @@ def test_finals_are_outside_everything_that_the_search_sees(study_path: Path, fi
 
 
 def test_a_design_of_mixed_fidelities_is_refused(finalized: Study) -> None:
-    with pytest.raises(InputError, match="surrogates learn from networks of one fidelity, got 2"):
+    with pytest.raises(InputError, match="surrogates need records of a single fidelity, got 2"):
         fit(finalized.home, [*finalized.archive.records(), *finalized.archive.records("final")])
 
 
@@ -110,7 +110,7 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
     assert set(to_finalize(study.solutions, [], [])) == {s.record.architecture for s in front}
     with pytest.raises(InputError, match="budget 1 is below the cheapest solution's expected MACs"):
         study.finalize(at=[1.0])
-    with pytest.raises(InputError, match="the final recipe is the search's"):
+    with pytest.raises(InputError, match="the final recipe equals that of the search"):
         study.finalize(recipe=study.settings.recipe)
     with pytest.raises(InputError, match="loss nachos needs branches with gates; those of space 'tiny' have none"):
         study.finalize(recipe=Recipe(epochs=3, loss={"kind": "nachos", "max_macs": 1e5}))  # type: ignore[arg-type]

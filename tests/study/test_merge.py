@@ -198,7 +198,7 @@ def test_machines_that_did_the_same_work_are_told_of_streams(
     copy: Copy, second_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     merge(copy(second_path).home, [second_path])
-    assert "4 networks were trained in both studies alike; with another --stream" in capsys.readouterr().err
+    assert "4 networks were trained in both studies with equal results; use another --stream" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------- the same training, otherwise
@@ -222,8 +222,8 @@ def test_a_training_that_measured_otherwise_is_said_and_the_own_one_stays(
     assert [conflict.here, conflict.there] == [float(outputs.right[-1].mean()) for outputs in both_outputs]
     assert_same(everything(study), before)
     assert (
-        f"warning: 1 networks were trained in both studies with the same seed and measured otherwise, as other "
-        f"hardware may; those of {study.path} stay: {record.id}" in capsys.readouterr().err
+        f"warning: 1 networks were trained in both studies with the same seed but different "
+        f"results, as on other hardware; the records of {study.path} are kept: {record.id}" in capsys.readouterr().err
     )
 
 
@@ -390,11 +390,11 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
 
 
 REFUSED = {
-    "seed": r"other splits than .*: seed 4, shares 0.1 for tune and 0.2 for test instead of seed 3, shares",
-    "space": r"other space than .*: user instead of tiny",
-    "data": r"other data than .*: negative \(fingerprint \w{12}\) instead of digits \(fingerprint \w{12}\)",
-    "recipe": r'other recipe than .*"epochs":1,.* instead of .*"epochs":2,',
-    "flips": r"other settings for mirrored images than .*: True instead of False",
+    "seed": r"differ in splits, .*: seed 4, shares 0.1 for tune and 0.2 for test instead of seed 3, shares",
+    "space": r"differ in space, .*: user instead of tiny",
+    "data": r"differ in data, .*: negative \(fingerprint \w{12}\) instead of digits \(fingerprint \w{12}\)",
+    "recipe": r'differ in recipe, .*"epochs":1,.* instead of .*"epochs":2,',
+    "flips": r"differ in settings for mirrored images, .*: True instead of False",
 }
 
 
@@ -404,7 +404,7 @@ def test_outputs_that_do_not_compare_are_refused(
 ) -> None:
     study = copy(second_path)
     before = everything(study)
-    with pytest.raises(InputError, match=f"{strangers[what]} has {REFUSED[what]}.*--warm-start"):
+    with pytest.raises(InputError, match=f"{strangers[what]} and .* {REFUSED[what]}.*--warm-start"):
         merge(study.home, [study_path, strangers[what]])
     assert_same(everything(study), before)
 
@@ -417,7 +417,7 @@ def test_labels_of_other_images_are_refused(copy: Copy, study_path: Path, second
     tune = replace(record.outputs.tune, labels=record.outputs.tune.labels[::-1].copy())
     add_again(other, replace(record, outputs=replace(record.outputs, tune=tune)))
     before = everything(study)
-    with pytest.raises(InputError, match=f"record {record.id} of .* was measured on other images"):
+    with pytest.raises(InputError, match=f"record {record.id} of .* was measured on other held-out images"):
         merge(study.home, [other.path])
     assert_same(everything(study), before)
 
@@ -473,14 +473,14 @@ def test_what_cannot_keep_the_limits_is_not_proposed(
     some, every = warm_start(fresh.home, [study_path]), {s.record.id for s in Study.open(study_path).front()}
     assert len(before) == 0
     assert len(some) < len(every)
-    assert "cannot keep expected MACs ≤ 20,000, accuracy ≥ 0.3, and are left out" in capsys.readouterr().err
+    assert "cannot keep the limits and are left out: expected MACs ≤ 20,000, accuracy ≥ 0.3" in capsys.readouterr().err
 
 
 def test_architectures_of_another_space_are_counted_and_refused(
     strangers: dict[str, Path], study_path: Path, tmp_path: Path
 ) -> None:
     study = Study.open(shutil.copytree(strangers["space"], tmp_path / "study"))
-    with pytest.raises(InputError, match=r"(\d+) of \1 networks of the front of .*'tiny', are not in space 'user' of"):
+    with pytest.raises(InputError, match=r"(\d+) of \1 networks on the front of .*'tiny', are not in space 'user' of"):
         warm_start(study.home, [study_path])
     assert study.archive.proposals() == []
 

@@ -210,20 +210,20 @@ BAD_FILES = {
     "h.txt": (b"\xff\xfe\n", "line 1: ", "not UTF-8"),
     "a.jsonl": (f'{{"encoding": "{GOOD}"}}\nnonsense', "line 2: ", "not JSON (Expecting value"),
     "b.jsonl": (f'{{"encoding": "{GOOD}", "x": NaN}}', "line 1: ", "NaN is not a JSON number"),
-    "c.jsonl": ('{"code": "x"}', "line 1: ", 'an object with "encoding" is needed, got {"code"'),
-    "d.jsonl": ('["x"]', "line 1: ", 'an object with "encoding" is needed, got ["x"]'),
-    "e.jsonl": ('{"encoding": [0.5, 0.5]}', "line 1: ", "encoding is a text, got list"),
-    "f.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": 0}}', "line 1: ", "thresholds is a text, got 0"),
+    "c.jsonl": ('{"code": "x"}', "line 1: ", 'expected an object with "encoding", got {"code"'),
+    "d.jsonl": ('["x"]', "line 1: ", 'expected an object with "encoding", got ["x"]'),
+    "e.jsonl": ('{"encoding": [0.5, 0.5]}', "line 1: ", "encoding must be text, got list"),
+    "f.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": 0}}', "line 1: ", "thresholds must be text, got 0"),
     "g.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": "0.5,inf"}}', "line 1: ", "threshold inf is not in [0, 1]"),
     "h.jsonl": (f'{{"encoding": "{GOOD}", "thresholds": "0.5"}}', "line 1: ", "3 exits need 2 thresholds, got 1"),
     "i.jsonl": ('{"encoding": ' + "[" * 40_000, "line 1: ", ""),
     "j.jsonl": (f'{{"encoding": {"9" * 9000}}}', "line 1: ", ""),
     "k.jsonl": (f'{{"encoding": "{GOOD}", "encoding": "{GOOD}"}}', "line 1: ", "duplicate key 'encoding'"),
-    "l.jsonl": ('{"encoding": 5}', "line 1: ", "encoding is a text, got 5"),
+    "l.jsonl": ('{"encoding": 5}', "line 1: ", "encoding must be text, got 5"),
     "f.csv": (f"encoding,encoding\n{GOOD},{GOOD}\n", "line 1: ", "2 columns are called 'encoding'"),
     "g.csv": (f"encoding, thresholds,thresholds\n{GOOD},,\n", "line 1: ", "2 columns are called 'thresholds'"),
-    "a.csv": ("code,thresholds\nx,", "line 1: ", "a column 'encoding' is needed, got code, thresholds"),
-    "b.csv": (f'encoding,thresholds\n{GOOD},"0.5,off"\n{GOOD}\n', "line 3: ", "2 columns need as many cells, got 1"),
+    "a.csv": ("code,thresholds\nx,", "line 1: ", "expected a column 'encoding', got code, thresholds"),
+    "b.csv": (f'encoding,thresholds\n{GOOD},"0.5,off"\n{GOOD}\n', "line 3: ", "expected 2 cells, one per column"),
     "c.csv": (f"encoding\n{GOOD}\n\nabc\n", "line 4: ", "'abc' is neither a text form nor numbers"),
     "d.csv": ("encoding\n", "d.csv has no encodings", ""),
     "e.csv": (f'encoding\n"{GOOD}\n' + f"{GOOD}\n" * 3000, "line ", "not CSV: field larger than"),
@@ -316,7 +316,7 @@ def test_the_best_at_given_thresholds_for_what_nothing_keeps_are_the_nearest(
     words = ["--best", 2, "--thresholds", "0.5,off", "--min-accuracy", "1", "-o", tmp_path / "out.jsonl"]
     code, _, err = command("query", study, *words)
     assert code == 0, err
-    assert "none of them keeps accuracy ≥ 1 with a probability of 0.5; these come nearest" in err
+    assert "no architecture keeps accuracy ≥ 1 with a probability of at least 0.5; showing the closest" in err
     answers = as_lines(tmp_path / "out.jsonl")
     assert len(answers) == 2
     assert {a["thresholds"] for a in answers} <= {"0.5,off", "off,off"}

@@ -76,8 +76,8 @@ def test_the_command_answers_in_json(command: Command, before: Study, verified: 
 
 def test_what_cannot_be_verified_is_refused_before_anything_is_trained(before: Study) -> None:
     trained = len(before.records())
-    with pytest.raises(InputError, match="network nowhere is not on the front: "):
+    with pytest.raises(InputError, match="network nowhere is not on the front; allowed: "):
         before.verify(["nowhere"])
-    with pytest.raises(InputError, match="seeds 1: to verify takes at least 2"):
+    with pytest.raises(InputError, match="seeds 1 is too few: at least 2"):
         before.verify(seeds=1)
     assert len(before.records()) == trained

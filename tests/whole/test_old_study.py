@@ -200,7 +200,7 @@ def test_a_run_that_was_killed_is_finished(path: Path, capsys: pytest.CaptureFix
     before = [(r.id, r.seconds) for r in study.records()]
     assert list(path.rglob("*.unfinished"))
     study.run()
-    assert f"1 of {len(HELD['pending'])} trainings go on from their last epoch" in capsys.readouterr().err
+    assert f"1 of {len(HELD['pending'])} trainings resume from their last epoch" in capsys.readouterr().err
     records = study.records()
     assert [(r.id, r.seconds) for r in records[: len(before)]] == before
     assert [r.id for r in records[len(before) :]] == HELD["pending"]

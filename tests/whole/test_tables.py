@@ -45,7 +45,7 @@ from tests.whole.test_old_study import WRITTEN
 MEASURED = re.compile(r"accura|expected|rates|reach|leave|probab|95 % of MACs|claimed|again|points", re.IGNORECASE)
 """Headings of figures that samples decide, so that they are of one split or another."""
 SPLIT = re.compile(r"\b(test|tune)\b")
-NO_FIGURES = ("to leave here", "cheapest", "middle", "most accurate", "nearest", "the only")
+NO_FIGURES = ("to leave here", "cheapest", "middle", "most accurate", "closest", "nearest", "the only")
 """Beginnings of headings of exact figures, and of those that name a network."""
 AMOUNT = 1000.0
 

@@ -1,7 +1,7 @@
 """Greedy selection of the next trainings by hypervolume improvement, conditioned on the trainings in flight.
 
-Independent of networks: candidates are sampled outcomes, or points of a model. No gradients are needed, so any BoTorch
-model can be used.
+This module knows no networks: candidates are sampled outcomes, or points of a model. It needs no gradients, so any
+BoTorch model can be used.
 """
 
 import warnings
@@ -29,14 +29,14 @@ PRUNING_SAMPLES = 256
 
 
 def safe(probability: Floats, feasible: int, q: int) -> Bools:
-    """Which of n candidates keep the limits with enough probability to be trained.
+    """(n,) whether each candidate is likely enough to keep the limits to be trained.
 
     Improvements over a good front lie just beyond the limits, where most trainings would be wasted. So once enough
-    trained networks keep the limits, candidates have to be likely to keep them, unless fewer than q are.
+    trained networks keep the limits, candidates must be likely to keep them, unless fewer than q are.
 
     Args:
-        probability: (n,) of keeping the limits.
-        feasible: trained networks that keep them.
+        probability: (n,) probability of keeping the limits.
+        feasible: number of trained networks that keep them.
         q: number of candidates to choose.
     """
     likely = probability >= SAFE
@@ -46,16 +46,17 @@ def safe(probability: Floats, feasible: int, q: int) -> Bools:
 def greedily(
     front: Front, cost: Floats, accuracy: Floats, count: int, pending: tuple[Floats, Floats] | None = None
 ) -> list[int]:
-    """Indices of up to `count` of n candidates, each by what it adds to the sampled fronts with the earlier ones.
+    """Indices of up to `count` of n candidates, chosen greedily by their improvement of the sampled fronts.
 
-    Candidates share their draws, so that one similar to an earlier one adds little.
+    Sampled fronts contain the candidates chosen before. Candidates share their draws, so that one similar to an earlier
+    one adds little.
 
     Args:
-        front: of the trained networks.
-        cost: (S, n, T) sampled costs of the T points that each candidate offers.
-        accuracy: (S, n, T) of the same.
+        front: the front of the trained networks.
+        cost: (S, n, T) sampled log₁₀ costs at the T settings of each candidate.
+        accuracy: (S, n, T) sampled accuracies at these settings.
         count: number of candidates to choose.
-        pending: (S, k, T) costs and accuracies of k candidates that are in flight.
+        pending: (S, k, T) costs and (S, k, T) accuracies of k candidates in flight.
     """
     fronts, picks = [front] * len(cost), list[int]()
     if pending is not None and pending[0].shape[1]:
@@ -75,9 +76,9 @@ class Outcomes:
 
     model: Model
     objectives: Callable[[Tensor], Tensor]
-    """From (…, outputs) samples to (…, 2) values, both to be maximised."""
+    """Function of (…, outputs) samples that returns (…, 2) values, both maximised."""
     constraints: Sequence[Callable[[Tensor], Tensor]]
-    """Each from (…, outputs) samples to (…), at most 0 where it is kept."""
+    """Functions of (…, outputs) samples that return (…) values, at most 0 where the constraint is satisfied."""
     reference: tuple[float, float]
     """Reference point of the two objectives."""
 
@@ -86,17 +87,17 @@ class Outcomes:
 def greedily_by_nehvi(
     outcomes: Outcomes, baseline: Tensor, points: Tensor, count: int, seed: int, pending: Tensor | None = None
 ) -> list[int]:
-    """Indices of up to `count` of n points, greedily by BoTorch's qLogNEHVI.
+    """Indices of up to `count` of n points, chosen greedily by BoTorch's qLogNEHVI.
 
     Daulton et al., arXiv 2105.08195; Ament et al., arXiv 2310.20708.
 
     Args:
         outcomes: the model, with objectives and constraints.
         baseline: (K, d) points of trained networks.
-        points: (n, d) to choose from.
-        count: how many.
-        seed: of all draws.
-        pending: (k, d) points that are in flight.
+        points: (n, d) points to choose from.
+        count: number of points to choose.
+        seed: seed of all draws.
+        pending: (k, d) points in flight.
     """
     none = points[:0] if pending is None else pending
     picks: list[int] = []
@@ -132,9 +133,9 @@ def greedily_by_nehvi(
 
 @contextmanager
 def _plain_qlognehvi() -> Iterator[None]:
-    """Keep BoTorch from compiling a C++ kernel at first use.
+    """Prevent BoTorch from compiling a C++ kernel at first use.
 
-    That takes longer than these small problems do, and a machine with a compiler would propose other networks than
+    Compiling takes longer than these small problems, and a machine with a compiler would propose other networks than
     one without.
     """
     before = getattr(logei, "_load_attempted", None)

@@ -1,7 +1,7 @@
-"""The value of an architecture: the joint hypervolume improvement of all its operating points.
+"""Acquisition value of an architecture: the joint hypervolume improvement of all its operating points.
 
-Thresholds cost no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until a trained
-network keeps the limits, the probability that a curve keeps them comes first.
+Changing thresholds needs no training, so a pool is scored by the exact hypervolume improvement of sampled curves. Until
+a trained network keeps the limits, candidates are scored first by the probability that their curve keeps them.
 """
 
 import itertools
@@ -34,24 +34,26 @@ RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 CURVE_SAMPLES = 32
 MOST_IN_ALL_SUBSETS = 8
-"""Early exits of which every subset is in the grid of settings."""
+"""Largest number of early exits for which the grid of settings contains every subset of them."""
 SUBSETS_OF_MORE = 63
-"""Subsets in the grid of more early exits: it is then no slower to read than that of eight."""
+"""Number of subsets in the grid for more early exits: evaluating it takes no longer than for eight."""
 COMPOSED_AT_ONCE = 8
-"""Architectures whose sampled curves fit into a processor's cache."""
+"""Number of architectures whose sampled curves fit into a processor's cache."""
 WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
 
 
 def threshold_grid(basis: CurveBasis) -> Floats:
-    """(T, E − 1) settings at which sampled curves are read: equal thresholds for subsets of exits, and others."""
+    """(T, E − 1) settings at which sampled curves are evaluated: equal thresholds for subsets of exits, and others."""
     early = basis.positions - 1
     equal = [np.where(subset, t**basis.power, OFF) for subset in exit_subsets(early) for t in EQUAL_THRESHOLDS]
     return np.concatenate([np.stack([*equal, np.full(early, OFF)]), basis.spread(RANDOM_THRESHOLDS)])
 
 
 def exit_subsets(early: int) -> Bools:
-    """(S, early) distinct non-empty subsets of early exits: every one, or of more than eight exits all of them, each
-    alone, and random subsets of every size."""
+    """(S, early) distinct non-empty subsets of early exits.
+
+    Up to eight early exits, every subset. Beyond, the full set, each exit alone, and random subsets of every size.
+    """
     if early <= MOST_IN_ALL_SUBSETS:
         return np.array(list(itertools.product([True, False], repeat=early)), dtype=bool)[:-1]
     rng = np.random.default_rng(0)
@@ -63,19 +65,22 @@ def exit_subsets(early: int) -> Bools:
 
 
 class CurveValue:
-    """Score candidates by what their sampled curves would add to the front: mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}),
-    over draws s, and settings t of the grid that keep the limits. Scores are cached by architecture."""
+    """Acquisition function: mean hypervolume improvement of the front by a candidate's sampled curves.
+
+    The value is mean_s HVI({(log₁₀ c_s(t), a_s(t)) : t}), over draws s and those settings t of the grid that keep the
+    limits. Scores are cached by architecture.
+    """
 
     def __init__(
         self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True
     ) -> None:
-        """From a front and (T, E − 1) settings; `joint=False` values the best single setting instead of the curve."""
+        """Build for a front and (T, E − 1) settings; `joint=False` scores the best single setting, not the curve."""
         self.predictor, self.front, self.limits, self.grid, self.seed = predictor, front, limits, grid, seed
         self.joint = joint
         self._scores: dict[bytes, tuple[float, int, float]] = {}
 
     def __call__(self, pool: Candidates) -> tuple[Floats, Ints]:
-        """(n,) values, and (n,) index of the grid setting that alone would add most."""
+        """(n,) values, and (n,) index of the grid setting with the largest improvement by itself."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._scores], dtype=np.int64)
         coefficients = self._coefficients(pool[new]) if len(new) else np.zeros((0, 0, 0))
@@ -88,18 +93,18 @@ class CurveValue:
         return np.array([v for v, _, _ in all_scores]), np.array([s for _, s, _ in all_scores], dtype=np.int64)
 
     def feasible(self, pool: Candidates) -> Floats:
-        """(n,) probabilities that some grid setting keeps the limits, of what has been scored."""
+        """(n,) probabilities that some grid setting keeps the limits; the candidates must have been scored."""
         return np.array([self._scores[row.tobytes()][2] for row in pool.indices])
 
     def curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
         """(S, n, T) sampled log₁₀ costs, accuracies and violations of the limits, of the mean over trainings.
 
-        A point that violates them is worthless.
+        A point that violates the limits has accuracy −1, so that it improves no front.
         """
         return self.curves_of(part, self._coefficients(part))
 
     def curves_of(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
-        """Same as `curves`, from (S, n, C) curve coefficients, in single precision."""
+        """Result of `curves` for given (S, n, C) curve coefficients, in single precision."""
         chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
         cost, accuracy, violation = zip(*(self._compose(part[c], coefficients[:, c]) for c in chunks), strict=True)
         return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
@@ -127,7 +132,7 @@ class CurveValue:
 
 
 class _CurveInputs(Model):  # type: ignore[misc]
-    """A surrogate that reads only the first columns of X; the others are for the deterministic model beside it."""
+    """A surrogate that reads only the first columns of X; the deterministic model beside it reads the others."""
 
     def __init__(self, model: Model, columns: int) -> None:
         super().__init__()
@@ -135,13 +140,13 @@ class _CurveInputs(Model):  # type: ignore[misc]
 
     @property
     def num_outputs(self) -> int:
-        """Targets m."""
+        """Number m of targets."""
         outputs: int = self.model.num_outputs
         return outputs
 
     @property
     def batch_shape(self) -> torch.Size:
-        """None: the batched outputs of a GP are not a batch of models."""
+        """Empty shape: the batched outputs of a GP are not a batch of models."""
         return torch.Size()
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
@@ -150,14 +155,16 @@ class _CurveInputs(Model):  # type: ignore[misc]
 
 
 def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
-    """Limits on spending that exit probabilities decide, beside that on the expected cost to be minimised; the worst
-    case is exact, and was looked at when curves were scored."""
+    """Limits on spending that depend on exit probabilities, except the limit on the minimised expected cost.
+
+    Worst-case limits are exact, and already applied when curves are scored.
+    """
     least = on_expected(objective)
     return [(row, cap) for row, cap in limits.active if not (row.exact or row.floor or row is least)]
 
 
 def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
-    """(n, E) each: the costs that a limit on spending bounds, of the backbone and of the branches."""
+    """Costs that a limit on spending bounds: (n, E) of the backbone, and (n, E) of the branches."""
     if not limit.needs_cost_table:
         return cost.backbone, cost.branch
     assert cost.other is not None
@@ -167,8 +174,8 @@ def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
 class OperatingPoints:
     """Architectures at single operating points, as points of a BoTorch model.
 
-    Exact costs and the presence of exits are deterministic outputs beside the surrogate's, so that accuracy and
-    expected cost are composite functions of its samples.
+    Exact costs and the presence of exits are deterministic outputs of the model, besides the surrogate's, so that
+    accuracy and expected cost are functions of its samples.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits, objective: Objective) -> None:
@@ -177,8 +184,7 @@ class OperatingPoints:
         self.caps = _caps(limits, objective)
 
     def points(self, part: Candidates, thresholds: Floats) -> Tensor:
-        """(n, inputs + (3 + K) E − 1): inputs, thresholds, presence, cost to be minimised, and each of K capped
-        costs."""
+        """(n, inputs + (3 + K) E − 1) points: inputs, thresholds, presence, the minimised cost, and K limited costs."""
         cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
         costs = [cost.objective_costs, *(_charges(limit, cost) for limit, _ in self.caps)]
         charges = [costs_of_leaving(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
@@ -199,7 +205,7 @@ class OperatingPoints:
         return Outcomes(model, self._objectives, constraints, (front.reference_accuracy, -front.reference_cost))
 
     def _curve_and_costs(self, samples: Tensor) -> tuple[ExitBehavior, list[Tensor]]:
-        """The curve, the cost to be minimised, and the capped costs."""
+        """The curve, followed by the minimised cost and the limited costs."""
         design, E = self.design, self.design.basis.positions
         parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.caps))]
         targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
@@ -207,12 +213,12 @@ class OperatingPoints:
         return design.basis.compose(coefficients, setting, present > 0), costs
 
     def _objectives(self, samples: Tensor) -> Tensor:
-        """(…, 2): accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
+        """(…, 2) accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
         curve, costs = self._curve_and_costs(samples)
         return torch.stack([curve.accuracy, -curve.expected(costs[0]).log10()], dim=-1)
 
     def _over(self, k: int, samples: Tensor) -> Tensor:
-        """Relative excess of capped cost k over its cap; negative within it."""
+        """Relative excess of limited cost k over its limit; negative within the limit."""
         curve, costs = self._curve_and_costs(samples)
         (limit, cap), spent = self.caps[k], Spending(curve.rates.numpy(), costs[1 + k].numpy())
         return torch.from_numpy(getattr(spent, limit.statistic) / cap - 1)

@@ -1,8 +1,8 @@
-"""Repeated training of networks on the front, with another seed, where that is worth more than a new network.
+"""Repeated training of networks on the front with another seed, if it is worth more than training a new network.
 
-The best of many measurements is partly luck, and a front of lucky networks is not what training them again would give.
-Both kinds of training are valued alike, by the knowledge gradient (Frazier et al. 2009, doi 10.1287/ijoc.1080.0314): by
-how much the hypervolume of the front *as the surrogate believes it* is expected to grow once the result is known.
+The best of many measurements is partly luck, so trainings with other seeds would not reproduce the measured front. Both
+kinds of training are scored by the knowledge gradient (Frazier et al. 2009, doi 10.1287/ijoc.1080.0314): the expected
+growth of the hypervolume of the *predicted* front, once the result of the training is known.
 """
 
 import numpy as np
@@ -14,19 +14,20 @@ from surrogate_nas.search.strategy import History
 from surrogate_nas.space.candidates import Candidates
 
 MOST_TRAININGS = 3
-"""Most trainings of one architecture."""
+"""Largest number of trainings of one architecture."""
 
 
 def worth_repeating(
     history: History, value: CurveValue, on_front: Ints, picks: Candidates, q: int
 ) -> list[tuple[int, Ints]]:
-    """Places among the picks to give up, and the rows to train again instead; at most half of the places, and of rounds
-    of one place every other one.
+    """Indices of picks to replace, each with the row to train again instead.
+
+    At most half of the picks are replaced. In rounds of a single pick, no two rounds in a row are repeats.
 
     Args:
-        history: its settings may disable repeats.
-        value: of candidates, with the front.
-        on_front: (k, G) architectures of the front.
+        history: history of the search; its settings may disable repeats.
+        value: acquisition function of candidates, with the front.
+        on_front: (k, G) architectures on the front.
         picks: up to q new architectures.
         q: number of trainings in this round.
     """
@@ -43,13 +44,13 @@ def worth_repeating(
 
 
 def _last_was_new(history: History) -> bool:
-    """Whether the last proposal was not of an architecture proposed before."""
+    """Whether the architecture of the last proposal was proposed for the first time."""
     last = max(history.taken, key=lambda p: (p.round, p.rank))
     return all(p.architecture != last.architecture for p in history.taken if p is not last)
 
 
 def _may_repeat(history: History, row: Ints) -> bool:
-    """Whether an architecture is not in flight, and has had fewer than the most trainings."""
+    """Whether an architecture is not in flight or excluded, and has fewer than `MOST_TRAININGS` trainings."""
     key, space = row.tobytes(), history.problem.space
     pending = space.indices([p.architecture for p in history.pending])
     trained = sum(other.tobytes() == key for other in history.networks.indices)
@@ -57,7 +58,7 @@ def _may_repeat(history: History, row: Ints) -> bool:
 
 
 class _Worth:
-    """Expected growth of the believed front's hypervolume by one more training."""
+    """Expected growth of the predicted front's hypervolume by one more training."""
 
     def __init__(self, history: History, value: CurveValue) -> None:
         self.value, self.predictor = value, value.predictor
@@ -75,7 +76,7 @@ class _Worth:
         return np.asarray(front.improvement(cost, accuracy).mean(axis=0))
 
     def of_repeats(self, rows: Ints) -> Floats:
-        """(k,) worth of training architectures again: the believed front may shrink too, but not on average."""
+        """(k,) worth of training architectures again: the predicted front may also shrink, but not on average."""
         before = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
         growths = []
         for row in rows:
@@ -94,12 +95,12 @@ class _Worth:
     def _after_training(self, part: Candidates) -> tuple[Floats, Floats]:
         """(S, n, T) sampled posterior mean costs and accuracies after one more training.
 
-        With variance v now and s of a training's result, the mean then has variance v² / (v + s).
+        With present variance v, and variance s of a training's result, the new mean has variance v² / (v + s).
         """
         mean, variance = self.predictor.posterior(part)
         noise = self.predictor.calibration.network_variance + self._sampling
         z = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
-        z = np.concatenate([z, -z])  # so that the mean stays what it is
+        z = np.concatenate([z, -z])  # antithetic draws keep the mean
         targets = mean + z * (variance / np.sqrt(variance + noise))
         cost, accuracy, _ = self.value.curves_of(part, self.predictor.design.coefficients(targets))
         return cost, accuracy

@@ -1,9 +1,9 @@
 """The search of this package: constrained multi-objective Bayesian optimisation over architectures.
 
-A pool is scored by the exact hypervolume improvement of sampled curves (`curve_value`); finalists are taken one by one,
-each for what it adds to the curves of those before and of what is in flight; they are scored again, each at its most
-useful operating point, by qLogNEHVI (`acquisition`). A front member whose figures may be luck takes a finalist's place
-where training it again is worth more (`repeats`).
+A pool is scored by the exact hypervolume improvement of sampled curves (`curve_value`). Finalists are chosen greedily,
+each by its improvement over the curves of earlier finalists and of trainings in flight, and scored again at their best
+operating points by qLogNEHVI (`acquisition`). A network on the front, whose measurements may be partly luck, replaces a
+finalist if training it again is worth more (`repeats`).
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from surrogate_nas.surrogates.spread import Spread
 
 POOL_SAMPLES, POOL_MUTANTS, POOL_CHILDREN = 512, 256, 128
 WHOLE_SPACE = 1024
-"""A space that is no larger is the pool."""
+"""Largest size of a space that is the pool as a whole."""
 CLIMBERS = 4
 MOST_NEIGHBORS = 4096
-"""Neighbours that are valued in a round: a number and not a time, so that proposals do not depend on the machine."""
+"""Most neighbours scored in a round: a number, not a time, so that proposals do not depend on the machine."""
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 BASELINE = 48
-"""Points of the front, evenly along it, that form the baseline of qLogNEHVI."""
+"""Number of points of the front, evenly spaced, that form the baseline of qLogNEHVI."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class KnownFront:
 
     front: Front
     parents: Ints
-    """(k, G) architectures on the front, or nearest to the limits where there is none."""
+    """(k, G) architectures on the front, or those closest to the limits if the front is empty."""
     points: Candidates
     """Architectures of the K front points, one row per point."""
     thresholds: Floats
-    """(K, E − 1) of the front points."""
+    """(K, E − 1) thresholds of the front points."""
     feasible: int
-    """Trained networks that keep the limits at some thresholds."""
+    """Number of trained networks that keep the limits at some thresholds."""
 
 
 def known_front(history: History) -> KnownFront:
-    """The feasible front of the trained networks."""
+    """Compute the feasible front of the trained networks."""
     problem, views, rows = history.problem, history.trained, history.networks
     limits = problem.settings.limits
     within = [exits.within(limits) for _, exits in views]
@@ -79,9 +79,9 @@ class Bayesian:
     """
 
     fit: FitSurrogate
-    """Fits the surrogate to the records so far."""
+    """Function that fits the surrogate to the records so far."""
     curves: bool = True
-    """Whether an architecture is valued by its whole curve; otherwise by its best operating point alone."""
+    """Whether an architecture is scored by its whole curve, instead of by its best operating point alone."""
 
     def __call__(self, history: History, q: int) -> list[Suggestion]:
         """Up to q suggestions, each with its prediction."""
@@ -102,8 +102,8 @@ class _Selection:
         self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
 
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
-        """Up to q architectures (n = 1 each), the (E − 1,) thresholds at which each adds most, and whether it is
-        trained again."""
+        """Up to q architectures (n = 1 each), each with its (E − 1,) most useful thresholds, and whether its training
+        is a repeat."""
         pool = self._pool(q)
         picks, thresholds = self._pick(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
         new = [(picks[np.array([i])], thresholds[i], False) for i in range(len(picks))]
@@ -114,7 +114,7 @@ class _Selection:
         return new
 
     def _pick(self, pool: Candidates, q: int) -> tuple[Candidates, Floats]:
-        """Up to q of the pool, with their thresholds."""
+        """Up to q candidates of the pool, with their thresholds."""
         best, setting = self._best_first(pool, q)[:SEMIFINALISTS], self.value(pool)[1]
         pending = self.history.candidates([p.architecture for p in self.history.pending])
         if len(self.known.points):
@@ -130,7 +130,7 @@ class _Selection:
         return finalists[index], thresholds[index]
 
     def _rescore(self, finalists: Candidates, thresholds: Floats, pending: Candidates, q: int) -> list[int]:
-        """Indices of q finalists, greedily by qLogNEHVI."""
+        """Indices of q finalists, chosen greedily by qLogNEHVI."""
         as_points = OperatingPoints(self.predictor, self.limits, finalists.cost.objective)
         pending_points = None
         if len(pending):
@@ -144,13 +144,14 @@ class _Selection:
         )
 
     def _best_first(self, pool: Candidates, q: int) -> Ints:
-        """Indices of those that are safe enough to be trained, the most valuable first."""
+        """Indices of the candidates that are likely enough to keep the limits, the most valuable first; see `safe`."""
         value, _ = self.value(pool)
         is_safe = safe(self.value.feasible(pool), self.known.feasible, q)
         return np.argsort(-np.where(is_safe, value, -np.inf), kind="stable")[: is_safe.sum()]
 
     def _pool(self, q: int) -> Candidates:
-        """Samples, mutants and children of the front, then neighbours of the most promising; or the whole space."""
+        """The whole space if it is small; else samples, mutants and children of the front, and neighbours of the
+        best."""
         history, genes, rng = self.history, self.history.problem.space.genes, self.rng
         if genes.size <= WHOLE_SPACE:
             return history.sample(genes.size, rng)
@@ -163,7 +164,7 @@ class _Selection:
         return self._climb(history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants])), q)
 
     def _climb(self, pool: Candidates, q: int) -> Candidates:
-        """The pool with every neighbour of its best, until none of them is better or so many have been valued."""
+        """Extend the pool by neighbours of its best, until none is better or `MOST_NEIGHBORS` have been added."""
         most, climbed = len(pool) + MOST_NEIGHBORS, set[bytes]()
         while 0 < len(pool) < most:
             best = pool.indices[self._best_first(pool, q)[:CLIMBERS]]
@@ -177,7 +178,7 @@ class _Selection:
         return pool
 
     def _around(self, row: Ints, q: int, most: int) -> Ints:
-        """Up to `most` neighbours of a (G,) row, then the steps of the better ones taken together."""
+        """Up to `most` neighbours of a (G,) row, followed by rows that combine the steps of the better ones."""
         genes = self.history.problem.space.genes
         start, near = self.history.new(row[None]), self.history.new(moves.neighbors(genes, row))[:most]
         best = near[self._best_first(near, q)]

@@ -1,1 +1,1 @@
-"""Evolutionary strategies: NSGA-II on architectures with threshold genes, and the published searches built on it."""
+"""Evolutionary strategies: NSGA-II on architectures with threshold genes, and published searches built on it."""

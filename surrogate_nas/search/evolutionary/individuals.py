@@ -1,7 +1,7 @@
-"""Individuals of the published searches: an architecture with a threshold gene for each early exit; and the
-measurements of trained individuals.
+"""Individuals of the published searches (an architecture with a threshold gene for each early exit), and measurements
+of trained individuals.
 
-Threshold genes are those of EDANAS (IJCNN 2023): 0.1, 0.2, or off. A search without them, such as NACHOS, has k = 0.
+Threshold genes are those of EDANAS (IJCNN 2023): 0.1, 0.2, or off. In a search without them, such as NACHOS, k is 0.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,8 @@ GENES = np.array(AEBNAS_GRID)
 RATE = 0.1
 """Probability that a mutation redraws a threshold gene."""
 Measure = Callable[[Exits, Floats], Measurements]
-"""Measures a network (T = 1), given its (E − 1,) threshold genes; the thresholds measured at are written back."""
+"""Function that measures a network at one operating point (T = 1), given its (E − 1,) threshold genes. The measured
+thresholds replace the genes."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Individuals:
     rows: Ints
     """(n, G) canonical choice indices."""
     thresholds: Floats
-    """(n, k), ∞ where off or where there is no exit."""
+    """(n, k) threshold genes, ∞ for off and for missing exits."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -46,34 +47,34 @@ class Individuals:
 
     @classmethod
     def of(cls, space: SearchSpace, rows: Ints, thresholds: Floats) -> "Individuals":
-        """Set genes to off where there is no exit, so that equal individuals have equal genes."""
+        """Build with genes of missing exits set to off, so that equal individuals have equal genes."""
         present = space.genes.present(rows)[:, : thresholds.shape[1]]
         return cls(rows, np.where(present, thresholds, OFF))
 
     @classmethod
     def random(cls, space: SearchSpace, rows: Ints, k: int, rng: np.random.Generator) -> "Individuals":
-        """Architectures with uniform genes."""
+        """Build from (n, G) rows, with k genes drawn uniformly."""
         return cls.of(space, rows, rng.choice(GENES, size=(len(rows), k)))
 
     def concatenate(self, others: "Individuals") -> "Individuals":
-        """These individuals, then the others."""
+        """Join these individuals and the others, in this order."""
         return Individuals(
             np.concatenate([self.rows, others.rows]), np.concatenate([self.thresholds, others.thresholds])
         )
 
     def features(self, space: SearchSpace) -> Floats:
-        """(n, d + k) in [0, 1]: encodings, and genes with 0 for 0.1, a half for 0.2, and 1 for off."""
+        """(n, d + k) features in [0, 1]: encodings, then genes (0 for 0.1, a half for 0.2, 1 for off)."""
         genes = np.interp(np.minimum(self.thresholds, 1.0), [GENES[0], GENES[1], 1.0], [0.0, 0.5, 1.0])
         return np.concatenate([space.encode_indices(self.rows), genes], axis=1)
 
     def keys(self) -> list[bytes]:
-        """A key for each individual; equal individuals have equal keys."""
+        """Keys of the individuals; equal individuals have equal keys."""
         return [row.tobytes() + genes.tobytes() for row, genes in zip(self.rows, self.thresholds, strict=True)]
 
     def children(self, space: SearchSpace, left: Ints, right: Ints, rng: np.random.Generator) -> "Individuals":
         """(m,) mutated children of (m,) left and right parents, by the moves of the space.
 
-        Each threshold gene is that of either parent; it is redrawn if that parent has no exit, or by mutation.
+        Each threshold gene comes from either parent; it is redrawn if that parent lacks the exit, or by mutation.
         """
         rows = moves.crossover(space.genes, self.rows[left], self.rows[right], rng)
         rows = moves.mutate(space.genes, rows, rng)
@@ -86,7 +87,7 @@ class Individuals:
 
 
 def genes_of(proposal: Proposal) -> Floats:
-    """(E − 1,) threshold genes of a proposed individual; if it has none, they are drawn with its seed."""
+    """(E − 1,) threshold genes of a proposal; if it has none, they are drawn with its seed."""
     k = proposal.architecture.positions - 1
     thresholds = (proposal.prediction or {}).get("thresholds")
     if not isinstance(thresholds, list) or len(thresholds) != k:
@@ -102,7 +103,7 @@ def pending_individuals(history: History, k: int) -> Individuals:
 
 
 def at_genes(exits: Exits, genes: Floats) -> Measurements:
-    """Measurements at an individual's own genes."""
+    """Measurements at the individual's own threshold genes."""
     return exits.measure(genes[None])
 
 
@@ -112,7 +113,7 @@ class TrainedIndividuals:
 
     individuals: Individuals
     error: Floats
-    """(n,) a fraction."""
+    """(n,) error, a fraction in [0, 1]."""
     log_cost: Floats
     """(n,) log₁₀ of the expected cost."""
     feasible: Bools
@@ -123,11 +124,11 @@ class TrainedIndividuals:
 
     @classmethod
     def of(cls, history: History, measure: Measure, *, genes: bool = True, macs: bool = False) -> "TrainedIndividuals":
-        """All trained individuals.
+        """Build from all trained networks of a history.
 
         Args:
-            history: with the records.
-            measure: measures each at its thresholds.
+            history: history with the records.
+            measure: function that measures each network at its thresholds.
             genes: whether individuals have threshold genes.
             macs: whether the cost is expected MACs, whatever the study minimises.
         """
@@ -152,7 +153,7 @@ def within_limits(history: History, individuals: Individuals) -> Individuals:
 
 
 def new_ones(history: History, individuals: Individuals) -> Individuals:
-    """The first of each architecture that may be proposed as new, in their order."""
+    """The first individual of each architecture that may be proposed as new, in order."""
     first: dict[bytes, int] = {}
     for i, row in enumerate(individuals.rows):
         first.setdefault(row.tobytes(), i)
@@ -161,7 +162,7 @@ def new_ones(history: History, individuals: Individuals) -> Individuals:
 
 
 def fill_up(history: History, candidates: Individuals, q: int, rng: np.random.Generator) -> Individuals:
-    """Up to q individuals: the candidates, which are new, then samples."""
+    """Up to q individuals: the candidates, which must be new, followed by samples."""
     if len(candidates) >= q:
         return candidates[:q]
     space, k = history.problem.space, candidates.thresholds.shape[1]

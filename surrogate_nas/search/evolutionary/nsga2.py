@@ -1,4 +1,4 @@
-"""NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017) with pymoo's survival and the space's own moves."""
+"""NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017), with pymoo's survival and the moves of the space."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from surrogate_nas.search.strategy import History, Suggestion
 
 POPULATION, GENERATIONS = 40, 20
 TRIES = 10
-"""Broods until enough children are new."""
+"""Largest number of broods to get enough new children."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Survivors:
     index: Ints
     """(m,) indices of the survivors."""
     rank: Ints
-    """(m,) number of the front that each is on."""
+    """(m,) number of each survivor's front, from 0."""
     crowding: Floats
-    """(m,) distance to its neighbours there."""
+    """(m,) crowding distance of each survivor to its neighbours on that front."""
 
     @classmethod
     def of(cls, values: Floats, rng: np.random.Generator) -> "Survivors":
-        """Select by (n, 2) values that are minimised; n is at least 1."""
+        """Select by (n, 2) values to minimise; n is at least 1."""
         everyone = Population.new(X=np.arange(len(values))[:, None], F=values)
         most = min(POPULATION, len(values))
         survivors = RankAndCrowding().do(Problem(n_var=1, n_obj=2), everyone, n_survive=most, random_state=rng)
@@ -68,13 +68,13 @@ def brood(history: History, population: Individuals, standing: Survivors, rng: n
 def evolve(
     history: History, start: Individuals, values: Callable[[Individuals], Floats], rng: np.random.Generator
 ) -> Individuals:
-    """The last population, the best fronts first.
+    """Run NSGA-II; returns the last population, the best fronts first.
 
     Args:
-        history: its space and exact limits, which every child keeps.
+        history: source of the space and the exact limits, which every child keeps.
         start: the first population, at least one individual.
-        values: (n, 2) that are minimised.
-        rng: of all random draws.
+        values: function of n individuals that returns the (n, 2) values to minimise.
+        rng: generator of all random draws.
     """
     population, objectives = start, values(start)
     for _ in range(GENERATIONS):
@@ -87,7 +87,7 @@ def evolve(
 
 
 def nsga2(history: History, q: int) -> Sequence[Suggestion]:
-    """The strategy named `nsga2`: children of the best by measured (error, log₁₀ expected cost), and no surrogate."""
+    """The strategy named `nsga2`: children of the best networks by measured error and log₁₀ cost; no surrogate."""
     rng, space = np.random.default_rng(history.seed), history.problem.space
     trained = TrainedIndividuals.of(history, at_genes)
     candidates = trained.individuals[:0]
@@ -103,7 +103,7 @@ def nsga2(history: History, q: int) -> Sequence[Suggestion]:
 
 
 def predictions(history: History, strategy: str, individuals: Individuals) -> list[dict[str, object]]:
-    """The stored prediction of each proposal, without surrogate predictions; JSON has `None` for off."""
+    """Predictions to store with proposals, without surrogate predictions; `None` means off."""
     common = {"strategy": strategy, "policy": history.problem.policy}
     if not individuals.thresholds.shape[1]:
         return [dict(common) for _ in range(len(individuals))]

@@ -1,8 +1,8 @@
 """Published surrogate-assisted searches of early-exit networks: EDANAS (IJCNN 2023), NACHOS (arXiv 2401.13330) and
 AEBNAS (arXiv 2512.10671).
 
-All three are MSuNAS (Lu et al., arXiv 2007.10396) with other individuals and objectives: each round one surrogate per
-measured scalar is chosen anew, NSGA-II runs on what they predict, and of its last population those are trained that
+All three are MSuNAS (Lu et al., arXiv 2007.10396) with other individuals and objectives: each round chooses one
+surrogate per measured quantity anew, runs NSGA-II on their predictions, and trains those of its last population that
 fill the gaps of the front.
 """
 
@@ -37,13 +37,13 @@ from surrogate_nas.surrogates.switching import Regressor, best_regressor
 
 PENALTY = 1e10
 BEYOND = 1.0
-"""Decades beyond the trained costs that a predicted cost may lie; a regressor that runs away is cut off there."""
+"""Largest distance of a predicted cost from the range of trained costs, in decades; predictions are clipped to it."""
 ObjectiveValues = Callable[[Floats, Floats], Floats]
-"""From (n,) errors and (n,) log₁₀ costs to the (n, 2) values that are minimised."""
+"""Function of (n,) errors and (n,) log₁₀ costs that returns the (n, 2) values to minimise."""
 
 
 def edanas(history: History, q: int) -> Sequence[Suggestion]:
-    """The strategy named `edanas`: thresholds are genes, and error and expected cost are minimised.
+    """The strategy named `edanas`: thresholds are genes; error and log₁₀ expected cost are minimised.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
@@ -53,7 +53,7 @@ def edanas(history: History, q: int) -> Sequence[Suggestion]:
 
 
 def nachos(history: History, q: int) -> Sequence[Suggestion]:
-    """The strategy named `nachos`: thresholds are NACHOS's own after training, and limits are penalties.
+    """The strategy named `nachos`: thresholds are chosen after training by NACHOS's rule, and limits are penalties.
 
     Raises:
         JobError: if fewer than eight networks have been trained.
@@ -73,7 +73,7 @@ def nachos(history: History, q: int) -> Sequence[Suggestion]:
 
 @dataclass(frozen=True)
 class Aebnas:
-    """The strategy named `aebnas`: thresholds are genes, tuned after training; the cost is drawn to a target.
+    """The strategy named `aebnas`: thresholds are genes, tuned after training; costs far from a target are penalised.
 
     Raises:
         InputError: without a target.
@@ -81,10 +81,10 @@ class Aebnas:
     """
 
     target_macs: float | None = None
-    """Expected MACs; the limit on them for `None`."""
+    """Target of expected MACs; by default the limit on them."""
 
     def __call__(self, history: History, q: int) -> Sequence[Suggestion]:
-        """See `Strategy`."""
+        """Up to q suggestions; see `Strategy`."""
         target = self.target_macs or history.problem.settings.limits.max_macs
         if target is None:
             raise InputError("strategy aebnas needs a target of expected MACs, got no max_macs")
@@ -94,7 +94,7 @@ class Aebnas:
 
 
 def at_nachos(exits: Exits, limits: Limits) -> Measurements:
-    """NACHOS's thresholds; those before their repair where that fails."""
+    """Measurements at NACHOS's thresholds; if their repair to keep the limits fails, at those before it."""
     try:
         return by_nachos(exits, limits)
     except JobError:
@@ -113,7 +113,7 @@ def penalised(value: Floats, cap: float | None, share: float) -> Floats:
 
 
 def near_target(error: Floats, log_cost: Floats, target: float) -> Floats:
-    """(n, 2) of AEBNAS: error in % + 0.1 · deviation of the cost from the target in %, and that deviation."""
+    """(n, 2) objectives of AEBNAS: error in % + 0.1 · deviation of the cost from the target in %; that deviation."""
     deviation = 100 * np.abs(10**log_cost / target - 1)
     return np.stack([100 * error + AEBNAS_WEIGHT * deviation, deviation], axis=1)
 
@@ -143,14 +143,14 @@ class _Round:
         return self._suggestions(fill_up(self.history, candidates, q, self.rng))
 
     def _start(self) -> Individuals:
-        """The best trained individuals, filled up with samples."""
+        """The first population: the best trained individuals, filled up with samples."""
         best = self.trained.individuals[Survivors.of(self.objectives, self.rng).index]
         space = self.history.problem.space
         samples = self.history.sample(POPULATION - len(best), self.rng).indices if len(best) < POPULATION else None
         return best if samples is None else best.concatenate(Individuals.random(space, samples, self.k, self.rng))
 
     def _known_costs(self) -> Floats:
-        """(K,) log₁₀ costs of the measured front, and predicted ones of individuals in flight."""
+        """(K,) log₁₀ costs: measured ones of the front, and predicted ones of individuals in flight."""
         front = pareto_order(-self.objectives[:, 0], self.objectives[:, 1])
         pending = pending_individuals(self.history, self.k)
         costs = self.trained.log_cost[front]
@@ -171,14 +171,14 @@ class _Round:
 
 @dataclass(frozen=True)
 class Surrogates:
-    """One regressor for the error and one for log₁₀ cost, chosen by how they rank over folds (adaptive switching)."""
+    """One regressor for the error and one for log₁₀ cost, chosen by their held-out ranking (adaptive switching)."""
 
     space: SearchSpace
     names: tuple[str, ...]
     """Names of the regressors; see `best_regressor`."""
     regressors: tuple[Regressor, ...]
     scales: tuple[tuple[float, float], ...]
-    """Mean and standard deviation of each target."""
+    """Mean and standard deviation of each target, by which it was standardised."""
     bounds: tuple[float, float]
     """Bounds of predicted log₁₀ costs."""
 
@@ -200,7 +200,7 @@ class Surrogates:
         return cls(space, tuple(names), tuple(regressors), scales, bounds)
 
     def __call__(self, individuals: Individuals) -> tuple[Floats, Floats]:
-        """(n,) errors and (n,) log₁₀ costs of at least one individual."""
+        """Predicted (n,) errors and (n,) log₁₀ costs; n is at least 1."""
         X = individuals.features(self.space)
         error, cost = (
             mean + deviation * np.asarray(regressor.predict(X)).ravel()
@@ -210,10 +210,10 @@ class Surrogates:
 
 
 def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
-    """Which q of n candidates make the costs most even: those with the smallest standard deviation of gaps.
+    """Indices of the q of n candidates that space the costs most evenly: the smallest standard deviation of gaps.
 
-    The criterion is MSuNAS's; it is met greedily, then by single swaps until none is better, in place of their genetic
-    algorithm.
+    The criterion is that of MSuNAS. In place of its genetic algorithm, candidates are chosen greedily, then swapped one
+    by one until no swap is better.
 
     Args:
         known: (K,) costs of existing networks.
@@ -236,7 +236,7 @@ def even_subset(known: Floats, costs: Floats, q: int) -> Ints:
 
 
 def _best_addition(known: Floats, costs: Floats, chosen: Sequence[int]) -> tuple[int, float]:
-    """The candidate beside the chosen that leaves the gaps most even, and how uneven they then are."""
+    """The candidate whose addition to the chosen leaves the gaps most even, and their standard deviation then."""
     occupied = np.append(known, costs[list(chosen)])
     value = _unevenness(np.concatenate([np.tile(occupied, (len(costs), 1)), costs[:, None]], axis=1))
     value[list(chosen)] = np.inf

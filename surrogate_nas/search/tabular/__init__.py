@@ -1,1 +1,1 @@
-"""A table of every network of a space, trained beforehand, that stands in for training in benchmarks."""
+"""Tabular benchmarks: stored trainings of the networks of a space, looked up in place of training."""

@@ -1,7 +1,7 @@
-"""Scores in one byte each.
+"""Compression of scores to one byte each.
 
-Each exit's 256 levels are quantiles of its own scores: many levels where many samples are, so that scores near 1 stay
-apart. Codes rise with scores, so that order is kept, with ties.
+Each exit has 256 levels, the quantiles of its own scores: levels are dense where scores are, so that scores near 1 stay
+distinct. Codes increase with scores, so that their order is kept, with ties.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ LEVELS = 256
 
 
 def encode_scores(scores: Floats32) -> tuple[Codes, Levels]:
-    """Codes of (X, N) scores, and the (X, 256) levels that they stand for, ascending, the last one repeated.
+    """Codes of (X, N) scores, and the (X, 256) levels that codes index, ascending; unused levels repeat the last.
 
-    Exact for an exit with at most 256 distinct scores. Else equal scores stay equal, and for no threshold do as many as
-    N/256 of the N samples change sides; without equal scores, at most half of ⌈N/256⌉.
+    Exact for an exit with at most 256 distinct scores. Otherwise equal scores stay equal, and at any threshold fewer
+    than N/256 of the N samples change sides; if all scores differ, at most half of ⌈N/256⌉.
 
     >>> encode_scores(np.float32([[0.5, 0.25, 0.5]]))[0].tolist()
     [[1, 0, 1]]
@@ -28,7 +28,7 @@ def encode_scores(scores: Floats32) -> tuple[Codes, Levels]:
 
 
 def decode_scores(codes: Codes, levels: Levels) -> Floats32:
-    """(X, N) scores of (X, N) codes by (X, 256) levels."""
+    """(X, N) scores from (X, N) codes and (X, 256) levels."""
     scores = np.empty(codes.shape, dtype=np.float32)
     for code, level, row in zip(codes, levels, scores, strict=True):
         np.take(level, code, out=row, mode="clip")  # every byte is in range; "raise" would copy
@@ -47,6 +47,9 @@ def _encode_row(row: Floats32) -> tuple[Codes, Levels]:
 
 
 def _medians(ordered: Floats32, starts: Array) -> Levels:
-    """(L,) lower medians of the runs of (N,) scores that begin at (L,) places: a threshold inside splits them best."""
+    """(L,) lower medians of the runs of (N,) sorted scores that begin at (L,) indices.
+
+    A median as the level of a run changes the side of the fewest samples, over all thresholds.
+    """
     ends = np.append(starts[1:], len(ordered))
     return np.asarray(ordered[(starts + ends - 1) // 2])

@@ -1,6 +1,6 @@
 """A tabular benchmark: stored outputs of trained early-exit networks, looked up in place of training.
 
-A table is a folder. It has every held-out score and prediction of the networks of a small space, so that searches, exit
+A table is a folder with the held-out scores and predictions of the networks of a small space, so that searches, exit
 policies and surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
 """
 
@@ -40,28 +40,28 @@ SPACE, NETWORKS, DESCRIPTION, LABELS = "space.yaml", "networks.csv", "table.json
 PIECE = "outputs-{:03d}.safetensors"
 CHECKSUMS = "SHA256SUMS"
 POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
-"""Exit policies with scores in a table."""
+"""Exit policies whose scores a table has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TabulatedTraining:
-    """One training of the table, with outputs of its X exits on N samples: those of tune, then those of test."""
+    """One training of the table, with outputs of its X exits on N samples, tune before test."""
 
     id: str
     """Id of the record."""
     architecture: Architecture
     seed: int
     seconds: float
-    """Wall time that it took."""
+    """Wall time of the training, in seconds."""
     codes: Mapping[PolicyName, Codes]
-    """Per policy (X, N); see `codes`."""
+    """(X, N) score codes of each policy; see the module `codes`."""
     levels: Mapping[PolicyName, Levels]
-    """Per policy (X, 256)."""
+    """(X, 256) score levels of each policy."""
     correct: npt.NDArray[np.uint8]
-    """(X, ⌈N/8⌉) bits, as `np.packbits` makes them."""
+    """(X, ⌈N/8⌉) bits, packed by `np.packbits`: whether each predicted class is the label."""
 
     def outputs(self, tune: Ints, test: Ints) -> Outputs:
-        """Scores and right answers, without logits.
+        """Outputs with scores and correctness, without logits.
 
         Args:
             tune: (n,) labels of the tune split.
@@ -81,25 +81,25 @@ class TabulatedTraining:
 
 @dataclass(frozen=True, eq=False)
 class EennTable:
-    """Trained networks of a space; `search` takes `evaluate` in place of training."""
+    """Table of trained networks of a space; `search` takes its `evaluate` in place of training."""
 
     space: SearchSpace
     shape: ImageShape
     fidelity: str
-    """The recipe of every training; see `Recipe.fidelity`."""
+    """Fidelity of every training; see `Recipe.fidelity`."""
     data: str
     """SHA-256 of the images and labels that networks were trained and measured on; see `Dataset.fingerprint`."""
     labels: tuple[Ints, Ints]
-    """(n,) of the tune split and (N − n,) of the test split."""
+    """(n,) labels of the tune split and (N − n,) labels of the test split."""
     trainings: tuple[TabulatedTraining, ...]
-    """In the order in which they were proposed; a network may appear several times."""
+    """Trainings in the order of their proposals; a network may appear several times."""
 
     @classmethod
     def load(cls, path: str | Path) -> "EennTable":
-        """The table in a folder.
+        """Load the table in a folder.
 
         Raises:
-            InputError: if there is none, a file is missing or is not what its checksum says, or the format is unknown.
+            InputError: if there is no table, a file is missing or has another checksum, or the format is unknown.
         """
         path = Path(path)
         files = _checked_files(path)
@@ -124,7 +124,7 @@ class EennTable:
 
     @cached_property
     def _of(self) -> Mapping[Architecture, Sequence[TabulatedTraining]]:
-        """Trainings of each network, in their order."""
+        """Trainings of each network, in the order of the table."""
         of: dict[Architecture, list[TabulatedTraining]] = {}
         for training in self.trainings:
             of.setdefault(training.architecture, []).append(training)
@@ -137,20 +137,20 @@ class EennTable:
 
     @property
     def seeds(self) -> Ints:
-        """(k,) number of trainings, with different seeds, of each of `trained`."""
+        """(k,) number of trainings of each network in `trained`, which differ in their seeds."""
         return np.array([len(trainings) for trainings in self._of.values()], dtype=np.int64)
 
     @cached_property
     def untrained(self) -> Ints:
-        """(size − k, G) choice indices of the networks of the space that are missing, which a search must leave out."""
+        """(size − k, G) choice indices of the space's networks that the table lacks, which a search must exclude."""
         trained_rows, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
-            raise InputError(f"space {self.space.spec.name!r} is too large to tell which of its networks are missing")
+            raise InputError(f"space {self.space.spec.name!r} is too large to list the networks that the table lacks")
         return everything[[row.tobytes() not in trained_rows for row in everything]]
 
     @property
     def missing(self) -> frozenset[bytes]:
-        """The same rows as bytes, for `excluded` of `loop.search`."""
+        """Rows of `untrained` as bytes, for the argument `excluded` of `loop.search`."""
         return frozenset(row.tobytes() for row in self.untrained)
 
     @property
@@ -159,35 +159,35 @@ class EennTable:
         return len(self._of) / self.space.size
 
     def problem(self, settings: Settings, seed: int) -> Problem:
-        """The search problem, with the recipe of the table in place of that of the settings.
+        """The search problem, with the table's recipe in place of the settings' recipe.
 
         Raises:
-            InputError: for an exit policy that the table has no scores of, for temperatures, or a wrong seed.
+            InputError: for an exit policy without scores in the table, for temperatures, or for a bad seed.
         """
         require_seed(seed)
         policy = settings.policy or self.space.spec.policy
         if policy not in POLICIES:
             raise InputError(f"the table has no scores of policy {policy}; allowed: {', '.join(POLICIES)}")
         if settings.temperature:
-            raise InputError("the table has no logits to divide by temperatures; allowed: temperature false")
+            raise InputError("temperatures need logits, which a table does not have; set temperature: false")
         settings = settings.updated({"recipe": Recipe.of_fidelity(self.fidelity).model_dump()})
         costs = None if settings.cost_table is None else CostTable.read(settings.cost_table)
         return Problem(self.space, self.shape, settings, seed, costs)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
-        """A record for each proposal, in order, with the outputs of a stored training.
+        """Records of proposals, in order, each with the outputs of a stored training.
 
-        Of a network with several trainings it is the one at `proposal.seed` modulo their number, independent of earlier
-        calls. Records have the proposal's seed; provenance has the training's.
+        A network with several trainings gets the one at index `proposal.seed` modulo their number, whatever was called
+        before. Records have the proposal's seed; their provenance has the seed of the stored training.
 
         Raises:
-            InputError: for a network that is not in the table, or another recipe than the table's.
+            InputError: for a network that is not in the table, or a recipe other than the table's.
         """
         return [self._record(proposal) for proposal in proposals]
 
     def _record(self, proposal: Proposal) -> Record:
         if proposal.fidelity != self.fidelity:
-            raise InputError(f"the table's networks were trained with {self.fidelity}, got {proposal.fidelity}")
+            raise InputError(f"the table's networks have fidelity {self.fidelity}, got {proposal.fidelity}")
         trainings = self._of.get(proposal.architecture)
         if trainings is None:
             raise self._unknown(proposal.architecture)
@@ -204,7 +204,7 @@ def _checked_files(path: Path) -> dict[str, bytes]:
     """Contents of the files of a table, by name.
 
     Raises:
-        InputError: for one that is missing or is not what its checksum says.
+        InputError: for a file that is missing or has another checksum.
     """
     if not path.is_dir():
         raise InputError(f"no table at {path}: it is not a folder")
@@ -212,13 +212,13 @@ def _checked_files(path: Path) -> dict[str, bytes]:
     for line in _read(path / CHECKSUMS).decode(errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         if not name or Path(name).name != name:
-            raise InputError(f"{path / CHECKSUMS} is damaged: {line[:80]!r} is not a checksum and a file's name")
+            raise InputError(f"{path / CHECKSUMS} is damaged: {line[:80]!r} is not a checksum and a file name")
         files[name] = _read(path / name)
         if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise InputError(f"{path / name} is damaged: its SHA-256 is not the one in {CHECKSUMS}")
+            raise InputError(f"{path / name} is damaged: its SHA-256 differs from the one in {CHECKSUMS}")
     for name in (SPACE, NETWORKS, DESCRIPTION, LABELS):
         if name not in files:
-            raise InputError(f"{path / CHECKSUMS} is damaged: it does not name {name}")
+            raise InputError(f"{path / CHECKSUMS} is damaged: it does not list {name}")
     return files
 
 
@@ -226,13 +226,13 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path.parent} is not a whole table: it has no {path.name}") from None
+        raise InputError(f"{path.parent} is not a complete table: it has no {path.name}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
-    """Trainings in `networks.csv`, piece by piece."""
+    """Trainings listed in `networks.csv`, piece by piece."""
     reader = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
     for piece, group in itertools.groupby(reader, key=lambda row: int(row["piece"])):
         rows = list(group)
@@ -254,7 +254,7 @@ def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTr
 
 
 def _piece(content: bytes, exits: int, samples: int) -> dict[str, Array]:
-    """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` for others."""
+    """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` if they differ."""
     arrays = tensors_of(content)
     for policy in POLICIES:
         _require(arrays, f"{policy}.codes", np.uint8, (exits, samples))

@@ -1,7 +1,7 @@
-"""Write an archive's trainings as a table; see `EennTable`.
+"""Write the trainings of an archive as a table; see `EennTable`.
 
-Pieces of 100 trainings, in the order of their proposals, do not change once they are full: a table can be published
-while it grows.
+Outputs are split into pieces of 100 trainings, in the order of their proposals. Full pieces do not change, so a table
+can be published while it grows.
 """
 
 import csv
@@ -33,22 +33,22 @@ from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.space.yaml_files import read_space
 
 PIECE_SIZE = 100
-"""Trainings in a file of outputs."""
+"""Number of trainings in a file of outputs."""
 Row = dict[str, object]
 
 
 def export(archive: Archive, folder: Path) -> int:
-    """Write the table of an archive's trainings into a folder; the same archive gives the same bytes.
+    """Write the trainings of an archive as a table into a folder; the same archive gives the same bytes.
 
-    Of the search's trainings those before the first that is still to be done are taken, without failures. Every file is
-    replaced whole, the checksums last.
+    The table has the search's trainings before the first pending one, without failures. Every file is replaced
+    atomically, the checksums last.
 
     Returns:
         Number of trainings in the table.
 
     Raises:
-        InputError: if there are none, they do not belong together, the folder is of another space, or it cannot be
-            written.
+        InputError: if there are no trainings, they differ in recipe or splits, the folder has a table of another space,
+            or it cannot be written.
     """
     records = _finished_records(archive)
     try:
@@ -73,29 +73,29 @@ def export(archive: Archive, folder: Path) -> int:
 
 
 def _finished_records(archive: Archive) -> list[Record]:
-    """Records without outputs, of one recipe, up to the first proposal that has none, failures left out."""
+    """Successful trainings before the first pending proposal, all of one recipe; outputs are not read."""
     records = {record.id: record for record in archive.records()}
     finished = [records[p.id] for p in takewhile(lambda p: p.id in records, archive.proposals())]
     finished = [record for record in finished if record.failure is None]
     if not finished:
-        raise InputError(f"{archive.path} has no trainings to make a table of")
+        raise InputError(f"{archive.path} has no finished trainings to write as a table")
     if len(recipes := {record.proposal.fidelity for record in finished}) > 1:
-        raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes; a table has one")
+        raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes, but a table must have one")
     return finished
 
 
 def _require_shared_labels(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
-    """Raise `InputError` for outputs of other samples than `labels`, which are set by the first, or of gates."""
+    """Raise `InputError` for outputs with gates, or of other samples than `labels`, which the first outputs set."""
     if outputs.tune.gates is not None:
-        raise InputError("a table has scores of logits; these networks have gates")
+        raise InputError("a table stores scores computed from logits; these networks have gates instead")
     for split, samples in (("tune", outputs.tune), ("test", outputs.test)):
         if not np.array_equal(labels.setdefault(split, samples.labels), samples.labels):
-            raise InputError(f"a table has one {split} split; these networks were measured on several")
+            raise InputError(f"a table must have one {split} split; these networks were measured on several")
     return outputs
 
 
 def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
-    """Arrays of one file, with a row for each exit of its trainings and a column for each sample: tune, then test."""
+    """Arrays of one file, with a row for each exit of its trainings and a column for each sample, tune before test."""
     right = [np.concatenate([o.tune.right, o.test.right], axis=1) for o in piece]
     tensors: dict[str, Array] = {"correct": np.packbits(np.concatenate(right), axis=1)}
     for policy in POLICIES:
@@ -123,7 +123,7 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
 
 
 def _costs(record: Record, cost: Cost) -> Row:
-    """MACs to each exit and the network's sizes; empty where there is no exit."""
+    """Columns of MACs to each exit (empty for missing exits), parameters and bytes."""
     where, E = record.architecture.exit_positions, record.architecture.positions
     macs = {f"macs_{e + 1}": int(cost.macs()[0, e]) if e in where else "" for e in range(E)}
     return {
@@ -135,7 +135,7 @@ def _costs(record: Record, cost: Cost) -> Row:
 
 
 def _accuracies(record: Record, outputs: Outputs, split: Split) -> Row:
-    """Accuracy of each exit over all samples; empty where there is no exit."""
+    """Columns of the accuracy of each exit over all samples; empty for missing exits."""
     right = (outputs.tune if split == "tune" else outputs.test).right.mean(axis=1)
     of = dict(zip(record.architecture.exit_positions, right, strict=True))
     return {
@@ -152,7 +152,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
 
 
 def _description(header: Header, records: Sequence[Record], labels: dict[str, Array]) -> bytes:
-    """`table.json`."""
+    """Content of `table.json`."""
     trained = len({record.architecture for record in records})
     document = {
         "format": FORMAT,
@@ -169,17 +169,17 @@ def _description(header: Header, records: Sequence[Record], labels: dict[str, Ar
 
 
 def _checksums(folder: Path, names: Sequence[str]) -> bytes:
-    """Checksums in the format of `sha256sum`."""
+    """Content of the file of checksums, in the format of `sha256sum`."""
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
 
 
 def _write_space(spec: SpaceSpec, path: Path) -> str:
-    """Write the space, unless the folder has its file already, which is kept as its author wrote it."""
+    """Write the space; an existing file of the same space is kept as its author wrote it."""
     if not path.exists():
         return _write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     if read_space(path) != spec:
-        raise InputError(f"{path} is not the space of the archive, {spec.name!r}: a table needs a folder of its own")
+        raise InputError(f"{path} differs from the archive's space {spec.name!r}: write the table to another folder")
     return path.name
 
 

@@ -1,19 +1,19 @@
-// What the pages share: asking the server, numbers for people, and elements.
+// Shared code of the pages: requests to the server, formatted numbers, and elements.
 
 const ROOM = 0.15;  // share of a bar that has room for text on a phone
 
 export async function ask(address, body) {
   const options = body === undefined ? {} :
     { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
+  let response;
   try {
-    answer = await fetch(address, options);
+    response = await fetch(address, options);
   } catch {
     throw new Error("The server does not answer.");
   }
-  const said = await answer.json();
-  if (!answer.ok) throw new Error(said.error);
-  return said;
+  const content = await response.json();
+  if (!response.ok) throw new Error(content.error);
+  return content;
 }
 
 export const count = (value) => Math.round(value).toLocaleString("en-US");
@@ -27,7 +27,7 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-// Pairs of a term and what it is, in place of what a list held.
+// Replaces the content of a list by pairs of a term and its description.
 export function describe(list, entries) {
   list.replaceChildren(...entries.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
 }
@@ -44,7 +44,7 @@ function coloured(made, [back, front]) {
   return made;
 }
 
-// A bar with the share of images that leaves at each exit, and the same in words.
+// A bar with the share of images that leave at each exit, and a list with its numbers.
 export function mix(place, shares, colours) {
   const bar = element("div", { class: "bar", "aria-hidden": "true" });
   const words = element("ul");

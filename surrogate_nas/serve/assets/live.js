@@ -1,4 +1,4 @@
-// Says on the report's page when there is a newer one, and loads it where nobody has begun to read.
+// Announces a newer report on the report's page, and loads it if the page has not been scrolled.
 import { ask, byId, element } from "./common.js";
 
 const EVERY = 2000;
@@ -6,18 +6,18 @@ const AT_THE_TOP = 40;
 const strip = byId("live"), place = byId("live-note");
 
 async function look() {
-  let said;
+  let state;
   try {
-    said = await ask("/state");
+    state = await ask("/state");
   } catch (error) {
     place.textContent = error.message;
     return;
   }
-  if (String(said.version) !== strip.dataset.version) {
+  if (String(state.version) !== strip.dataset.version) {
     if (scrollY < AT_THE_TOP) location.reload();
-    else place.replaceChildren(element("a", { href: "/" }, `Show the newer one, of ${said.trainings} trainings`), ".");
-  } else if (said.problem) place.textContent = `A newer one could not be made: ${said.problem}`;
-  else place.textContent = said.making ? "A newer one is being made." : "";
+    else place.replaceChildren(element("a", { href: "/" }, `Show the newer report, of ${state.trainings} trainings`), ".");
+  } else if (state.problem) place.textContent = `The report could not be updated: ${state.problem}`;
+  else place.textContent = state.making ? "A newer report is being made." : "";
 }
 
 await look();

@@ -1,4 +1,4 @@
-// A network's card: what it does at each place of its threshold curve.
+// Card of a network: its measurements at each point of its threshold curve.
 import { ask, byId, count, describe, element, mix, note, percent } from "./common.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -60,8 +60,8 @@ function facts() {
   byId("encoding").textContent = card.encoding;
   describe(byId("facts"), [
     ["Origin", `${card.origin}, seed ${card.seed}`], ["Parameters", count(card.parameters)],
-    ["Front", card.on_front ? "has a point on it" : "has no point on it"],
-    ["Exits", String(card.exits.length)], ["Points of its curve", String(card.curve.length)],
+    ["On the front", card.on_front ? "yes" : "no"],
+    ["Exits", String(card.exits.length)], ["Points of the curve", String(card.curve.length)],
   ]);
 }
 
@@ -89,7 +89,7 @@ function show() {
 function words(test, e) {
   const name = `exit ${e + 1}${e === space.positions - 1 ? ", the last" : ""}`;
   const right = test.exit_accuracy[e];
-  const leave = right === null ? "nobody leaves here" : `${percent(test.rates[e])} leave, ${percent(right)} of them right`;
+  const leave = right === null ? "no image leaves here" : `${percent(test.rates[e])} leave, ${percent(right)} of them right`;
   return `${name}: ${leave}; ${count(test.macs[e])} MACs`;
 }
 
@@ -113,7 +113,7 @@ async function load() {
 async function begin() {
   const [about, trained] = await Promise.all([ask("/space"), ask("/trained")]);
   space = about;
-  if (!trained.length) return note("Nothing has been trained yet.");
+  if (!trained.length) return note("No network has been trained yet.");
   choice.append(...trained.map((n) => element("option", { value: n.id },
     `${n.id}, ${n.origin}, ${count(n.last_exit_macs)} MACs to the end${n.on_front ? ", on the front" : ""}`)));
   const wanted = trained.find((n) => n.id === location.hash.slice(1)) ?? trained.find((n) => n.on_front) ?? trained[0];

@@ -1,7 +1,7 @@
-// The what-if form: genes, thresholds and limits to a prediction.
+// The what-if form: a prediction from genes, thresholds and limits.
 import { ask, byId, count, describe, element, mix, note, percent } from "./common.js";
 
-const PAUSE = 120;  // milliseconds without a change after which the server is asked
+const PAUSE = 120;  // milliseconds without a change before a request to the server
 const selects = new Map();
 let space, timer, asked = 0;
 
@@ -81,7 +81,7 @@ function setThresholds(text) {
 
 function setThreshold(e, value) {
   const slider = byId(`t${e}`);
-  slider.step = "any";  // a threshold from elsewhere need not lie on a step
+  slider.step = "any";  // thresholds of the best network need not lie on a step
   slider.value = value;
   showThreshold(slider);
 }
@@ -105,17 +105,17 @@ async function predict() {
 }
 
 async function findBest() {
-  clearTimeout(timer);  // a prediction of what was chosen before would take this answer's place
+  clearTimeout(timer);  // else the prediction of an earlier choice would replace this answer
   const number = ++asked;
   try {
-    const found = await ask("/best", { limits: limits(), n: 1 });
+    const best = await ask("/best", { limits: limits(), n: 1 });
     if (number !== asked) return;
     note("");
-    choose(found.choices[0]);
+    choose(best.choices[0]);
     byId("own").checked = false;
-    setThresholds(found.answers[0].thresholds);
+    setThresholds(best.answers[0].thresholds);
     enable();
-    show(found.answers[0]);
+    show(best.answers[0]);
   } catch (error) {
     if (number === asked) note(error.message);
   }
@@ -128,7 +128,7 @@ function show(answer) {
   const list = element("dl"), bar = element("div", { class: "mix" });
   const entries = [
     ["Accuracy", shares(answer.accuracy)], ["Expected MACs", amounts(answer.expected_macs)],
-    ["Keeps the limits", `with probability ${answer.feasible_probability.toFixed(2)}`],
+    ["Probability of keeping the limits", `${answer.feasible_probability.toFixed(2)}`],
     ["Worst-case MACs", count(answer.worst_macs)], ["Parameters", count(answer.parameters)],
     ["Bytes of weights", count(answer.weight_bytes)], ["Bytes of activations", count(answer.activation_bytes)],
     ["Thresholds", element("code", {}, answer.thresholds)], ["Encoding", element("code", {}, answer.encoding)],
@@ -137,7 +137,7 @@ function show(answer) {
   describe(list, entries);
   const on = answer.exit_accuracies.map((a, e) => [a, e]).filter(([a]) => a !== null).map(([, e]) => e);
   mix(bar, on.map((e) => ({ exit: e, rate: answer.exit_probabilities[e][0], text: leaving(answer, e) })), space.colours);
-  byId("said").replaceChildren(list, element("h3", {}, "Where images leave"), bar, exits(answer, on), ...trained(answer));
+  byId("prediction").replaceChildren(list, element("h3", {}, "Exit rates"), bar, exits(answer, on), ...trained(answer));
   byId("summary").hidden = false;
   byId("summary").textContent = `${percent(answer.accuracy[0])} accurate, ${count(answer.expected_macs[0])} expected MACs`;
   if (!byId("own").checked) setThresholds(answer.thresholds);
