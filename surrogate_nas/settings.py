@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.fields import MOST_SEEDS, Config, Count, Gigabytes, Hours, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
@@ -80,7 +80,7 @@ class Settings(Config):
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     """Share of a GPU that Ray gives each training; `None` is one where `device` is cuda, or auto and the cluster has
     GPUs, else none."""
-    max_memory_gb: Amount | None = None
+    max_memory_gb: Gigabytes | None = None
     """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
     free."""
     keep: KeepName = "front"
@@ -89,7 +89,7 @@ class Settings(Config):
     """Where networks are trained: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None
     """CSV with another cost per unit, such as microseconds. The study keeps a copy."""
-    max_hours: Amount | None = None
+    max_hours: Hours | None = None
     """A command's trainings end within so many hours: one that would not is stopped between two epochs, and the next
     command continues it."""
 

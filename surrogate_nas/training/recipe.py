@@ -6,9 +6,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.foundation.fields import Amount, Config, Count, NotNegative, Share, parse, read_mapping
+from surrogate_nas.foundation.fields import (
+    Amount,
+    BelowOne,
+    Config,
+    Count,
+    NotNegative,
+    Seconds,
+    Share,
+    parse,
+    read_mapping,
+)
 
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
 ROUNDING = 1e-9
 """Error of a share of epochs that comes from floating point."""
 Precision = Literal["float32", "bfloat16"]
@@ -101,7 +110,7 @@ class Recipe(Config):
     """Weight of each early exit's cross entropy in the joint loss; the last exit has 1."""
     augment: bool = True
     """Random shifts, and mirror images where the data set allows them."""
-    max_seconds: Amount | None = None
+    max_seconds: Seconds | None = None
     """A training that takes longer is recorded as a failure."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """What makes the steps."""
