@@ -89,7 +89,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected MACs",
         "MACs",
         "samples",
-        "At most so many expected (average) multiply-accumulates (MACs) per image.",
+        "Largest expected (mean) number of multiply-accumulates (MACs) per image, such as 3M.",
     ),
     Limit(
         "max_worst_macs",
@@ -97,7 +97,7 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case MACs",
         "MACs",
         "exits",
-        "At most so many MACs for an image that goes to the last exit.",
+        "Largest number of MACs of an image that goes to the last exit, such as 5M.",
     ),
     Limit(
         "max_p95_macs",
@@ -105,7 +105,7 @@ LIMITS: tuple[Limit, ...] = (
         "95 % of images' MACs",
         "MACs",
         "samples",
-        "At most so many MACs for 95 % of the images.",
+        "Largest number of MACs of 95 % of the images, such as 4M.",
     ),
     Limit(
         "max_params",
@@ -113,7 +113,7 @@ LIMITS: tuple[Limit, ...] = (
         "parameters",
         "parameters",
         "network",
-        "At most so many parameters of the whole network.",
+        "Largest number of parameters of the whole network, such as 200k.",
     ),
     Limit(
         "max_weight_bytes",
@@ -121,7 +121,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of weights",
         "bytes",
         "network",
-        "At most so many bytes of weights of the whole network, as deployed.",
+        "Largest size of the network's weights as deployed, in bytes: 256kB (powers of ten) or 256KiB (powers of two).",
     ),
     Limit(
         "max_activation_bytes",
@@ -129,7 +129,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of activations",
         "bytes",
         "exits",
-        "At most so many bytes of activations alive at the worst moment, for one image.",
+        "Largest size of activations in memory at any moment, for one image, in bytes: 64kB or 64KiB.",
     ),
     Limit(
         "max_cost",
@@ -137,7 +137,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected cost",
         "cost",
         "samples",
-        "At most this expected (average) cost per image, by the study's cost table.",
+        "Largest expected (mean) cost per image, in the unit of the cost table.",
     ),
     Limit(
         "max_worst_cost",
@@ -145,7 +145,7 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case cost",
         "cost",
         "exits",
-        "At most this cost for an image that goes to the last exit.",
+        "Largest cost of an image that goes to the last exit, in the unit of the cost table.",
     ),
     Limit(
         "max_p95_cost",
@@ -153,7 +153,7 @@ LIMITS: tuple[Limit, ...] = (
         "95 % of images' cost",
         "cost",
         "samples",
-        "At most this cost for 95 % of the images.",
+        "Largest cost of 95 % of the images, in the unit of the cost table.",
     ),
     Limit(
         "min_accuracy",
@@ -161,7 +161,7 @@ LIMITS: tuple[Limit, ...] = (
         "accuracy",
         "fraction",
         "samples",
-        "At least this accuracy, a fraction.",
+        "Smallest accuracy, as a fraction or a percentage: 0.9 or 90%.",
         floor=True,
     ),
 )

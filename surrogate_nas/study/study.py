@@ -24,8 +24,8 @@ from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, verification
-from surrogate_nas.study.baselines import HAND_MADE, without_exits
-from surrogate_nas.study.creation import create
+from surrogate_nas.study.baselines import baselines_of
+from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
@@ -81,7 +81,7 @@ class Study:
         Raises:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
-        home = create(
+        new = prepare(
             Path(path),
             data=data,
             space=space,
@@ -90,7 +90,7 @@ class Study:
             image_size=image_size,
             flips=flips,
         )
-        return cls(home)
+        return cls(new.write())
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
@@ -188,9 +188,7 @@ class Study:
         Raises:
             JobError: if nothing has been trained yet.
         """
-        front = self.front()
-        best = front[-1] if front else self.nearest()
-        return self.trainer.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
+        return self.trainer.collect_baselines(baselines_of(self.solutions))
 
     def finalize(
         self, ids: Sequence[str] = (), *, at: Sequence[float] = (), seeds: int = 3, recipe: Recipe | None = None

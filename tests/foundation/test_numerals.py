@@ -102,7 +102,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
 def test_other_text_is_refused_with_what_is_allowed(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match="is not an? .*; allowed: ") as caught:
+    with pytest.raises(ValueError, match=r"is not an? .*; allowed: ") as caught:
         READERS[name](text)
     assert str(caught.value).startswith(repr(text))
 
