@@ -28,8 +28,8 @@ from surrogate_nas.settings import Settings, SettingsFields
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, verification
 from surrogate_nas.study import merge as merging
-from surrogate_nas.study.baselines import HAND_MADE, without_exits
-from surrogate_nas.study.creation import create
+from surrogate_nas.study.baselines import baselines_of
+from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.frame import frame_of
 from surrogate_nas.study.home import Home
@@ -121,10 +121,16 @@ class Study:
             require_same(study.images, data=data, space=space, seed=seed, image_size=image_size, flips=flips)
             study.update(**settings)
             return study
-        changed = Settings().updated({**settings})
-        return cls(
-            create(path, data=data, space=space, seed=seed, settings=changed, image_size=image_size, flips=flips)
+        new = prepare(
+            path,
+            data=data,
+            space=space,
+            seed=seed,
+            settings=Settings().updated({**settings}),
+            image_size=image_size,
+            flips=flips,
         )
+        return cls(new.write())
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
@@ -259,9 +265,7 @@ class Study:
         Raises:
             JobError: if nothing has been trained yet.
         """
-        front = self.front()
-        best = front[-1] if front else self.nearest()
-        return self.trainer.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
+        return self.trainer.collect_baselines(baselines_of(self.solutions))
 
     def finalize(
         self,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.finals import Final, RankAgreement
+    from surrogate_nas.study.preview import Preview
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.solutions import Solutions
     from surrogate_nas.study.verification import Verification
@@ -249,3 +250,28 @@ def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
     """One object per answer of a query."""
     return [{name: getattr(a, name) for name in a.__slots__} for a in answers]
+
+
+def preview_document(preview: "Preview") -> dict[str, Any]:
+    """Trainings that a command would do; amounts in bytes and seconds, `None` where they are not known."""
+    settings, plan = preview.problem.settings, preview.plan
+    return {
+        "study": str(preview.path),
+        "new": preview.new,
+        "data": preview.header.data,
+        "space": preview.header.space.name,
+        "seed": preview.header.seed,
+        "stream": settings.stream,
+        "limits": settings.limits.model_dump(),
+        "budget": settings.budget,
+        "done": preview.done,
+        "trainings": plan.trainings,
+        "epochs": preview.recipe.epochs,
+        "at_a_time": plan.workers,
+        "device": plan.device,
+        "seconds": preview.seconds,
+        "disk": plan.disk,
+        "memory": plan.memory if plan.memory else None,
+        "gpu_memory": plan.gpu.memory if plan.gpu else None,
+        "networks": [{"encoding": str(a), "trainings": trainings} for a, trainings in preview.networks],
+    }

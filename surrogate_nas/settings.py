@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.fields import MOST_SEEDS, Config, Count, Gigabytes, Hours, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
@@ -118,7 +118,7 @@ class Settings(Config):
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     """GPUs that Ray reserves for each training, such as 0.25; `None`: 1 if `device` is cuda, or if it is auto and the
     cluster has GPUs, else 0."""
-    max_memory_gb: Amount | None = None
+    max_memory_gb: Gigabytes | None = None
     """Memory limit of each training process, in 10⁹ bytes; a training that exceeds it fails. `None`: an equal share of
     the free memory."""
     keep: KeepName = "front"
@@ -127,7 +127,7 @@ class Settings(Config):
     """Device that trains networks: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None
     """CSV file with another cost of each unit, such as microseconds; the study keeps a copy."""
-    max_hours: Amount | None = None
+    max_hours: Hours | None = None
     """Time limit of a command's trainings, in hours: a training that would exceed it stops between two epochs, and the
     next command continues it."""
 

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 from pydantic import BaseModel
@@ -34,7 +34,6 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "loss distillation": (Distillation, "`loss: {kind: distillation, …}`"),
     "loss nachos": (Nachos, "`loss: {kind: nachos, …}`"),
 }
-VALUES = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "Path": "PATH"}
 
 
 def cell(text: str) -> str:
@@ -63,22 +62,19 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from commands(inner_command, f"{name} {inner}")
 
 
-def value_of(option: Any, hints: Mapping[str, Any]) -> str:
-    """Placeholder of an option's value, such as `NUMBER`; empty for a switch."""
-    if getattr(option, "is_flag", False):
-        return ""
-    hint = hints[option.name]
-    while get_origin(hint) is not None:
-        hint = next(part for part in get_args(hint) if part is not type(None))
-    return f" {VALUES[hint.__name__]}"
-
-
-def option_row(option: Any, hints: Mapping[str, Any]) -> list[str]:
+def option_row(option: Any) -> list[str]:
     names = ", ".join(option.opts) + "".join(f" / {other}" for other in option.secondary_opts)
     default = option.default
     has_default = isinstance(default, int | float | str) and default is not False
     notes = ["Needed."] * option.required + [f"Default: {default}."] * has_default
-    return [f"`{names}{value_of(option, hints)}`", " ".join([option.help or "", *notes])]
+    return [f"`{f'{names} {option.metavar}'.strip()}`", " ".join([option.help or "", *notes])]
+
+
+def option_lines(options: list[Any]) -> Iterator[str]:
+    """A table of the options that matter most, then one for each panel of the help."""
+    for panel in dict.fromkeys([None, *(option.rich_help_panel for option in options)]):
+        rows = [option_row(option) for option in options if option.rich_help_panel == panel]
+        yield from ["", *markdown_table([panel.lower() if panel else "option", "meaning"], rows)] if rows else []
 
 
 def command_lines(name: str, command: Any) -> Iterator[str]:
@@ -92,8 +88,7 @@ def command_lines(name: str, command: Any) -> Iterator[str]:
     if arguments:
         rows = [[f"`{(p.metavar or p.name.upper()).strip('[].')}`", p.help or ""] for p in arguments]
         yield from ["", *markdown_table(["argument", "meaning"], rows)]
-    if options:
-        yield from ["", *markdown_table(["option", "meaning"], [option_row(p, hints) for p in options])]
+    yield from option_lines(options)
 
 
 def commands_page() -> str:
@@ -111,7 +106,15 @@ def commands_page() -> str:
         "nothing else; progress and warnings go to stderr. Exit codes: 0 done, 1 the work failed, 2 bad input, 130",
         "interrupted.",
         "",
-        "Options that set something of a study are kept in its [`config.yaml`](configuration.md).",
+        "`surrogate-nas --version` prints the version, `-h` or `--help` after any command its options, and",
+        "`surrogate-nas --install-completion` sets up completion of commands, options and names in your shell.",
+        "",
+        "Options that set something of a study are kept in its [`config.yaml`](configuration.md), so that a default",
+        "is that of a new study.",
+        "",
+        "`N` is a whole number and `NUMBER` any: 200000, 200_000, 200,000, 2e5, 200k, 3M or 1.5G. `BYTES` take the",
+        "same, with or without a B, in powers of ten, and KiB, MiB and GiB in powers of two. `TIME` is 90s, 25m,",
+        "2.5h or 1h30m; a number alone has the unit of the option. `SHARE` is 0.9 or 90%.",
     ]
     return "\n".join([*lines, *(line for name, c in named for line in command_lines(name, c)), ""])
 
@@ -198,6 +201,9 @@ def settings_page() -> str:
         "Every study has a `config.yaml`. Commands read it, and write what their options change. A file of the same",
         "form starts a new study: `surrogate-nas run STUDY --config FILE`; fields that are left out keep their",
         "defaults. A misspelt field or a value that is not allowed is one line, and nothing has been done then.",
+        "",
+        "Numbers may be text as on the [command line](commands.md): `max_macs: 3M`, `min_accuracy: 90%`,",
+        "`max_weight_bytes: 64KiB`, `max_hours: 1h30m`. They are stored as plain numbers in the unit of the setting.",
         "",
         "Space, images, splits and seed are the study's for good, and not among these. From Python, settings are",
         "keywords of `Study.create`.",

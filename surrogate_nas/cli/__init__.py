@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import sys
 import warnings
-from typing import Any
+from typing import Annotated
 
 import typer
 
@@ -26,6 +26,7 @@ from surrogate_nas.cli import (
 )
 from surrogate_nas.cli.archive import archive_app
 from surrogate_nas.cli.spaces import spaces_app
+from surrogate_nas.cli.wording import as_typed, options_by_name, usage
 from surrogate_nas.foundation.errors import InputError, JobError
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
@@ -33,10 +34,29 @@ BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
 app = typer.Typer(
     name="surrogate-nas",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Design early-exit neural networks: collect a training archive, fit surrogates, search, query, take away.",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import surrogate_nas
+
+        typer.echo(f"surrogate-nas {surrogate_nas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def surrogate_nas_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", metavar="", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Design early-exit neural networks: train an archive of networks, fit surrogates, search, query and export."""
+
+
 for command in (
     run.run,
     run.collect,
@@ -69,13 +89,13 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name=app.info.name, standalone_mode=False)
         if code == INTERRUPTED:  # newer versions of typer return what older ones raise
             raise KeyboardInterrupt
     except InputError as error:
-        _fail(str(error), BAD_INPUT)
+        _fail(_as_typed(error), BAD_INPUT)
     except (JobError, OSError, sqlite3.OperationalError) as error:
-        _fail(str(error), FAILED_JOB)
+        _fail(_as_typed(error), FAILED_JOB)
     except sqlite3.DatabaseError as error:
         _fail(f"the archive is damaged: {error}", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
@@ -83,7 +103,7 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        _fail(_usage(error), BAD_INPUT)  # typer's own: an unknown option, a missing argument
+        _fail(usage(error, sys.argv[1:]), BAD_INPUT)  # typer's own: an unknown option, a missing argument
     sys.exit(code)
 
 
@@ -91,23 +111,8 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _usage(error: Any) -> str:
-    """typer's message, with the commands there are or where to read on."""
-    context, message = getattr(error, "ctx", None), error.format_message().rstrip(".")
-    if context is None or not message:  # without a message, help has been shown
-        return str(message)
-    if message.startswith("No such command"):
-        return f"{message}; allowed: {', '.join(context.command.list_commands(context))}"
-    return f"{message}{_value_of(getattr(error, 'param', None))}; see {context.command_path} --help"
-
-
-def _value_of(option: Any) -> str:
-    """The text typed for an option that typer could not read, which its message omits."""
-    for i, word in enumerate(sys.argv):
-        name, equals, value = word.partition("=")
-        if name in getattr(option, "opts", ()):
-            return f", got {(value if equals else ' '.join(sys.argv[i + 1 : i + 2]))!r}"
-    return ""
+def _as_typed(error: Exception) -> str:
+    return as_typed(error, sys.argv[1:], options_by_name(typer.main.get_command(app)))
 
 
 def _fail(message: str, code: int) -> None:

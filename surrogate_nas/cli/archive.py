@@ -8,21 +8,25 @@ import typer
 
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
-from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait
+from surrogate_nas.cli.options import FailedNetworks, Json, Network, StudyPath, Wait, option
+from surrogate_nas.cli.values import COUNT
 from surrogate_nas.foundation.errors import InputError, JobError
 
-archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive, or merge others into it.")
+archive_app = typer.Typer(
+    no_args_is_help=True,
+    help="Inspect a study's training archive, repeat or delete its failures, or merge others into it.",
+)
 
 
 @archive_app.command("list")
 def archive_list(
     study: StudyPath,
-    failed: Annotated[bool, typer.Option("--failed", help="Only trainings that failed, and why.")] = False,
-    baselines: Annotated[bool, typer.Option("--baselines", help="The baselines instead of the search.")] = False,
-    finals: Annotated[bool, typer.Option("--finals", help="Trainings at full fidelity instead.")] = False,
+    failed: Annotated[bool, option("List only failed trainings, each with its reason.", "--failed")] = False,
+    baselines: Annotated[bool, option("List the baselines instead of the search's trainings.", "--baselines")] = False,
+    finals: Annotated[bool, option("List the trainings at full fidelity instead of the search's.", "--finals")] = False,
     as_json: Json = False,
 ) -> None:
-    """List every record."""
+    """List the trainings of the search, or the baselines, or the trainings at full fidelity."""
     if baselines and finals:
         raise InputError("archive list takes one of --baselines and --finals")
     home = open_study(study, {})
@@ -35,8 +39,8 @@ def archive_list(
 
 
 @archive_app.command("retry")
-def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
-    """Let failed trainings be done again, by the next run, search or collect."""
+def archive_retry(study: StudyPath, networks: FailedNetworks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Mark failed trainings as pending, so that the next run, search or collect repeats them."""
     home = open_study(study, {}, wait)
     ids = home.retry(networks or [])
     again = f"pending again, for the next run, search or collect: {' '.join(ids)}" if ids else "no training failed"
@@ -44,8 +48,8 @@ def archive_retry(study: StudyPath, networks: Networks = None, wait: Wait = Fals
 
 
 @archive_app.command("drop")
-def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False, as_json: Json = False) -> None:
-    """Forget failed trainings, as if they had never been proposed."""
+def archive_drop(study: StudyPath, networks: FailedNetworks = None, wait: Wait = False, as_json: Json = False) -> None:
+    """Delete failed trainings from the archive, as if they had never been proposed."""
     home = open_study(study, {}, wait)
     ids = home.drop(networks or [])
     gone = f"dropped: {' '.join(ids)}" if ids else "no training failed"
@@ -54,7 +58,7 @@ def archive_drop(study: StudyPath, networks: Networks = None, wait: Wait = False
 
 @archive_app.command("show")
 def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> None:
-    """Show one record: what was trained, how, and what each exit does."""
+    """Show one training: the network, its recipe, and the accuracy and calibration of each exit."""
     home = open_study(study, {})
     from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.documents import calibration_document, record_document
@@ -68,7 +72,7 @@ def archive_show(study: StudyPath, network: Network, as_json: Json = False) -> N
 
 @archive_app.command("dump")
 def archive_dump(study: StudyPath) -> None:
-    """Write every record as a line of JSON; of its outputs only the accuracy of each exit, on tune and on test."""
+    """Print every training as a line of JSON, with the accuracy of each exit on tune and on test."""
     home = open_study(study, {})
     from surrogate_nas.documents import record_document
 
@@ -80,15 +84,25 @@ def archive_dump(study: StudyPath) -> None:
 @archive_app.command("merge")
 def archive_merge(
     study: StudyPath,
-    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Folders of studies; they are only read.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Folders of other studies; only read.")],
     warm: Annotated[
-        bool, typer.Option("--warm-start", help="Only let architectures of the others' fronts be trained here first.")
+        bool,
+        option(
+            "Copy no trainings, but propose the networks on the fronts of the other studies to be trained here next.",
+            "--warm-start",
+        ),
     ] = False,
-    n: Annotated[int | None, typer.Option(help="With --warm-start: at most so many, evenly along each front.")] = None,
+    n: Annotated[
+        int | None,
+        option(
+            "With --warm-start: largest number of networks, spread evenly along each front. Default: all.",
+            kind=COUNT,
+        ),
+    ] = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
+    """Copy the trainings of other studies of the same data, space, seed and recipe into this one."""
     if n is not None and not warm:
         raise InputError(f"--n {n} needs --warm-start; what is merged is merged whole")
     home = open_study(study, {}, wait)
@@ -106,7 +120,7 @@ def archive_merge(
 
 @archive_app.command("validate")
 def archive_validate(study: StudyPath, as_json: Json = False) -> None:
-    """Check that the archive is sound."""
+    """Check the archive for damage."""
     home = open_study(study, {})
     problems = home.archive.problems()
     records = home.archive.count()

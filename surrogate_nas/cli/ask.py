@@ -13,20 +13,23 @@ from surrogate_nas.cli.options import (
     Json,
     StudyPath,
     Surrogate,
+    Thresholds,
     UserLimits,
     changes_of,
+    option,
     takes_limits,
 )
+from surrogate_nas.cli.values import COUNT, FILE
 from surrogate_nas.foundation.errors import InputError
 
 
 def fit(
     study: StudyPath,
     surrogate: Surrogate = None,
-    again: Annotated[bool, typer.Option("--again", help="Fit anew even if the stored surrogate is current.")] = False,
+    again: Annotated[bool, option("Fit anew, even if the stored surrogate is up to date.", "--again")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fit surrogates to the archive and judge them on networks they never saw."""
+    """Fit surrogate models to the archive, and measure their accuracy on held-out networks."""
     home = open_study(study, changes_of(locals()))
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_predictions import print_fit
@@ -40,19 +43,26 @@ def fit(
 def query(
     study: StudyPath,
     encoding: Encodings = None,
-    file: Annotated[Path | None, typer.Option(help="One encoding a line; .jsonl, .csv; - is standard input.")] = None,
-    sample: Annotated[int | None, typer.Option(help="So many random architectures of the space.")] = None,
-    best: Annotated[int | None, typer.Option(help="So many architectures that are predicted best in limits.")] = None,
-    thresholds: Annotated[str | None, typer.Option(help="Such as 0.8,off; the best for the limits by default.")] = None,
+    file: Annotated[
+        Path | None,
+        option("File of encodings: one per line, .jsonl or .csv; - reads standard input.", kind=FILE),
+    ] = None,
+    sample: Annotated[int | None, option("Number of networks to draw at random from the space.", kind=COUNT)] = None,
+    best: Annotated[
+        int | None, option("Number of networks to find that are predicted best within the limits.", kind=COUNT)
+    ] = None,
+    thresholds: Thresholds = None,
     limits: UserLimits = NO_USER_LIMITS,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
+        Path | None,
+        option("Write the predictions to this .jsonl or .csv file, row by row.", "--output", "-o", kind=FILE),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals, or find the best ones.
+    """Predict accuracy, exit rates and MACs of networks, trained or not, with 90 % intervals.
 
-    Limits replace the study's for this query; without any, the study's hold.
+    Name the networks by --encoding or --file, draw them by --sample, or find the best predicted ones by --best. Limits
+    given here replace the study's.
     """
     if sum(source is not None for source in (encoding, file, sample, best)) != 1:
         raise InputError("query needs one of --encoding, --file, --sample and --best")

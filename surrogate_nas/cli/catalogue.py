@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json
 from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
-datasets_app = typer.Typer(help="List the data sets, or show one: a name, a folder of images by class, an .npz.")
+datasets_app = typer.Typer(help="List the data sets, or show one.")
 
 
 @datasets_app.callback()
@@ -26,14 +27,21 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 
 @datasets_app.command("show")
 def datasets_show(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A name, a folder of images by class, or an .npz.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set's name, a folder with a sub-folder per class, or an .npz file.",
+            autocompletion=completion.data_sets,
+        ),
+    ],
     data_root: DataRoot = None,
     download: Download = None,
     image_size: ImageSize = None,
     flips: Flips = None,
     as_json: Json = False,
 ) -> None:
-    """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
+    """Show a data set as a study would use it: classes, splits, sizes, fingerprint, and changes made to its images."""
     from surrogate_nas.cli.print_catalogue import print_card
     from surrogate_nas.datasets.card import card
     from surrogate_nas.datasets.source import load
@@ -44,7 +52,7 @@ def datasets_show(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check the installation and say what to do about what is wrong."""
+    """Check the installation and this machine, with a remedy for each problem."""
     from surrogate_nas.cli.doctor import check
 
     checks = check()

@@ -12,17 +12,23 @@ from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
     Json,
     Network,
+    Rungs,
     StudyPath,
     UserLimits,
+    option,
     takes_limits,
 )
+from surrogate_nas.cli.values import COUNT, FOLDER, NUMBER, SECONDS
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.extras import require_extra
 
 app = typer.Typer()
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an exported network.")]
-SettingNumber = Annotated[int | None, typer.Option(help="Number of a setting in the manifest; the default one.")]
-Threads = Annotated[int, typer.Option(help="Of ONNX Runtime.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an exported network, written by `export`.")]
+SettingNumber = Annotated[
+    int | None,
+    option("Number of a setting (thresholds for one budget) in manifest.json. Default: its default one.", kind=COUNT),
+]
+Threads = Annotated[int, option("Number of threads of ONNX Runtime.", kind=COUNT)]
 
 
 @app.command()
@@ -31,15 +37,16 @@ def export(
     study: StudyPath,
     network: Network,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="New folder; exports/NETWORK in the study.")
+        Path | None,
+        option("New folder to write. Default: exports/NETWORK in the study.", "--output", "-o", kind=FOLDER),
     ] = None,
-    rungs: Annotated[int, typer.Option(help="Settings at most, beside the default one.")] = 8,
+    rungs: Rungs = 8,
     limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
-    """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early.
+    """Export a trained network as a folder that runs with NumPy and ONNX Runtime alone, and stops at early exits.
 
-    Limits are for its default setting, and replace the study's.
+    Limits given here replace the study's for its default setting.
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study
@@ -52,13 +59,16 @@ def export(
 @app.command()
 def infer(
     folder: Folder,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files and folders.")],
-    max_macs: Annotated[float | None, typer.Option(help="Budget on average: takes the best setting within it.")] = None,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")],
+    max_macs: Annotated[
+        float | None,
+        option("Largest mean number of MACs per image, such as 3M: use the best setting within it.", kind=NUMBER),
+    ] = None,
     setting: SettingNumber = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
-    """Classify image files with an exported network; says at which exit each left, and what it cost."""
+    """Classify image files with an exported network, and print the exit and the MACs of each."""
     if max_macs is not None and setting is not None:
         raise InputError(f"give either --max-macs or --setting, got --max-macs {max_macs:g} --setting {setting}")
     with require_extra("export"):
@@ -83,10 +93,12 @@ def measure(
     folder: Folder,
     setting: SettingNumber = None,
     threads: Threads = 1,
-    seconds: Annotated[float, typer.Option(help="For each batch size, at least.")] = 10.0,
+    seconds: Annotated[
+        float, option("Shortest time to measure each batch size, in seconds or such as 2m.", kind=SECONDS)
+    ] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Time an exported network on this machine: each piece, stopping early, to the end, and without early exits."""
+    """Measure the latency of an exported network on this machine, by piece, with early exits and without."""
     if not 0 < seconds < float("inf"):
         raise InputError(f"--seconds {seconds:g} is not a positive number")
     with require_extra("export"):

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
 from surrogate_nas.cli.options import (
     Device,
+    DryRun,
     Executor,
     FrontNetworks,
     GpusPerTrial,
@@ -19,7 +18,10 @@ from surrogate_nas.cli.options import (
     Wait,
     Workers,
     changes_of,
+    option,
 )
+from surrogate_nas.cli.print_preview import answer_preview
+from surrogate_nas.cli.values import COUNT, FILE, NUMBER
 
 
 def finalize(
@@ -27,32 +29,45 @@ def finalize(
     networks: FrontNetworks = None,
     at: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Budget of expected MACs, or cost if that is the objective, for one network; may be repeated."
+        option(
+            "Budget of expected MACs (or cost, where that is the objective), such as 3M: train the most accurate "
+            "network of the front within it; may be repeated.",
+            kind=NUMBER,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Epochs at full fidelity; five times the search's.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML file with what differs from the search's recipe.")] = None,
+    seeds: Annotated[int, option("Number of trainings of each network, each with another seed.", kind=COUNT)] = 3,
+    epochs: Annotated[
+        int | None,
+        option("Passes over the training images. Default: five times the search's.", kind=COUNT),
+    ] = None,
+    recipe: Annotated[
+        Path | None, option("YAML file of the recipe's settings that differ from the search's.", kind=FILE)
+    ] = None,
+    max_hours: MaxHours = None,
     workers: Workers = None,
+    device: Device = None,
     executor: Executor = None,
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
-    device: Device = None,
-    max_hours: MaxHours = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train the networks of the front, or those named, at full fidelity with several seeds."""
-    home = open_study(study, changes_of({**locals(), "epochs": None}), wait)
+    """Train the networks of the front, or those named, longer (at full fidelity), each with several seeds."""
+    home = open_study(study, changes_of({**locals(), "epochs": None}), wait, dry_run)
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_finals
     from surrogate_nas.documents import finals_document
+    from surrogate_nas.study import preview
     from surrogate_nas.study.finals import RankAgreement
     from surrogate_nas.training.recipe import changed
 
-    settings, whole = home.settings, Study(home)
+    settings = home.settings
     full = changed(settings.full_recipe, recipe, epochs) if recipe is not None or epochs is not None else None
+    if dry_run:
+        answer_preview(preview.of_finalize(home, networks or [], at or [], seeds, full), as_json)
+        return
+    whole = Study(home)
     finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
     page, limits = whole.report(), home.settings.limits
     within = {budget: whole.finals(limits.with_budget(settings.objective, budget)) for budget in at or []}
@@ -63,38 +78,50 @@ def finalize(
 def verify(
     study: StudyPath,
     networks: FrontNetworks = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each network, the search's own among them.")] = 3,
+    seeds: Annotated[
+        int, option("Number of trainings of each network in all, the search's own among them.", kind=COUNT)
+    ] = 3,
+    max_hours: MaxHours = None,
     workers: Workers = None,
+    device: Device = None,
     executor: Executor = None,
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
-    device: Device = None,
-    max_hours: MaxHours = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train the networks of the front, or those named, again with other seeds: how much of the front was luck."""
-    home = open_study(study, changes_of(locals()), wait)
+    """Train the networks of the front, or those named, again with other seeds, to measure how much was luck."""
+    home = open_study(study, changes_of(locals()), wait, dry_run)
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_verification
     from surrogate_nas.documents import verification_document
+    from surrogate_nas.study import preview
 
+    if dry_run:
+        answer_preview(preview.of_verify(home, networks or [], seeds), as_json)
+        return
     document = verification_document(Study(home).verify(networks or [], seeds=seeds), home.settings.limits)
     answer(document, as_json, lambda: print_verification(document))
 
 
 def baselines(
     study: StudyPath,
-    workers: Workers = None,
     max_hours: MaxHours = None,
+    workers: Workers = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
-    home = open_study(study, changes_of(locals()), wait)
+    """Train networks to compare the front with: ResNet-8, its BranchyNet, and the best network without its exits."""
+    home = open_study(study, changes_of(locals()), wait, dry_run)
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import baseline_rows
+    from surrogate_nas.study import preview
 
+    if dry_run:
+        answer_preview(preview.of_baselines(home), as_json)
+        return
     rows = baseline_rows(home.costing, Study(home).baselines())
     answer(rows, as_json, lambda: print_records(rows))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.cli.options import UserLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.progress import say
 
 if TYPE_CHECKING:
     from surrogate_nas.api import Study
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.network.backbone import Mount
     from surrogate_nas.settings import Settings
+    from surrogate_nas.study.creation import NewStudy
     from surrogate_nas.study.home import Home
     from surrogate_nas.study.query import Question
 
@@ -22,33 +24,40 @@ DRAW = 32_768
 """Architectures sampled at a time if they are sampled in parts."""
 
 
-def open_study(path: Path, changes: dict[str, Any], wait: bool = False) -> "Home":
+def open_study(path: Path, changes: dict[str, Any], wait: bool = False, dry_run: bool = False) -> "Home":
     """Open a study and change its settings, without torch; commands that need torch make a `Study` of it."""
     from surrogate_nas.study.home import Home
 
     home = Home.open(path)
     home.wait = wait
-    home.update(changes)
+    change(home, changes, dry_run)
     _say_remarks(home)
     return home
 
 
+def change(home: "Home", changes: dict[str, Any], dry_run: bool) -> None:
+    """Change settings of a study, in a dry run of this object alone."""
+    if dry_run:
+        home.preview(changes)
+    else:
+        home.update(changes)
+
+
 def _say_remarks(home: "Home") -> None:
     """Print what the records cannot tell, on stderr."""
-    from surrogate_nas.foundation.progress import say
-
     for remark in home.archive.remarks():
         say(f"{home.path}: {remark}")
 
 
-def open_or_create(path: Path, options: dict[str, Any], sample: int | None = None) -> "Study":
-    """Open the study at a path and change its settings, or create a new one there.
+def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = None) -> "Home | NewStudy":
+    """Open the study at a path and change its settings, or check a new one; in a dry run nothing is written.
 
     `sample` is the number of networks that a command trains instead of the initial sample, whose size it cannot set.
     """
-    from surrogate_nas.api import Study
     from surrogate_nas.settings import Settings
-    from surrogate_nas.study.creation import create
+    from surrogate_nas.study.creation import prepare
+    from surrogate_nas.study.home import Home
+    from surrogate_nas.study.images import StudyImages
     from surrogate_nas.study.opening import require_same
     from surrogate_nas.study.paths import ARCHIVE, SETTINGS
 
@@ -59,7 +68,9 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
         start = Settings.load(path / SETTINGS) if (path / SETTINGS).is_file() else Settings()
         if sample is not None:
             _fit_initial_into_budget(changes, start)
-        home = create(
+        if options["dry_run"] and changes.pop("download", False):
+            say("a dry run downloads nothing")
+        return prepare(
             path,
             data=data or DEFAULT_DATA,
             space=mounted_backbone or space or DEFAULT_SPACE,
@@ -69,22 +80,29 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
             flips=options["flips"],
             sample=sample,
         )
-        return Study(home)
-    study = Study.open(path)
+    home = Home.open(path)
     if sample is not None:
-        _fit_initial_into_budget(changes, study.settings)
-    study.home.wait = options["wait"]
+        _fit_initial_into_budget(changes, home.settings)
+    home.wait = options["wait"]
     require_same(
-        study.images,
+        StudyImages(home, store_copy=not options["dry_run"]),
         data=data,
         space=mounted_backbone or space,
         seed=seed,
         image_size=image_size,
         flips=options["flips"],
     )
-    study.home.update(changes)
-    _say_remarks(study.home)
-    return study
+    change(home, changes, options["dry_run"])
+    _say_remarks(home)
+    return home
+
+
+def opened(study: "Home | NewStudy") -> "Study":
+    """The whole study, which is written first if it is new."""
+    from surrogate_nas.api import Study
+    from surrogate_nas.study.home import Home
+
+    return Study(study if isinstance(study, Home) else study.write())
 
 
 def _fit_initial_into_budget(changes: dict[str, Any], settings: "Settings") -> None:

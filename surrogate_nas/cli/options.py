@@ -1,4 +1,8 @@
-"""Arguments and options of commands, and the settings they change."""
+"""Arguments and options of commands, and the settings they change.
+
+A new option is one definition here, and one parameter of each command that has it. If it has the name of a field of
+`Settings` or `Recipe`, it changes that setting.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -9,120 +13,385 @@ from typing import Annotated, Any
 
 import typer
 
-from surrogate_nas.exits.limit_table import LIMITS
+from surrogate_nas.cli import completion
+from surrogate_nas.cli.values import BYTES, COUNT, FILE, FOLDER, FRACTION, GIGABYTES, HOURS, NAME, NUMBER, SECONDS, Kind
+from surrogate_nas.exits.limit_table import LIMITS, LimitUnit
 from surrogate_nas.foundation.errors import InputError
 
-RECIPE = ("epochs", "max_seconds", "loss")
-SETTINGS = (
-    "budget",
-    "initial",
-    "batch",
-    "surrogate",
-    "policy",
-    "workers",
-    "max_memory_gb",
-    "keep",
-    "device",
-    "data_root",
-    "download",
-    "max_hours",
-    "executor",
-    "ray_address",
-    "gpus_per_trial",
-    "sampling",
-    "charge_heads",
-    "cost_table",
-    "objective",
-    "strategy",
-    "repeats",
-    "asynchronous",
-    "stream",
+DESIGN, BOUNDS, EFFORT, DATA, MACHINE, ADVANCED = (
+    "What to design",
+    "Limits",
+    "Effort",
+    "Data",
+    "Machine",
+    "Advanced",
 )
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
-Networks = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; all that failed by default.")]
-FrontNetworks = Annotated[
-    list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; the networks on the front by default.")
+"""Panels of the help. Options without one matter most: they come first."""
+KINDS: Mapping[LimitUnit, Kind] = {
+    "MACs": NUMBER,
+    "parameters": NUMBER,
+    "bytes": BYTES,
+    "cost": NUMBER,
+    "fraction": FRACTION,
+}
+FIRST_LIMITS = ("max_macs", "min_accuracy")
+"""Limits that are shown first in the help."""
+
+
+def option(
+    about: str,
+    *names: str,
+    panel: str | None = None,
+    kind: Kind | None = None,
+    complete: Callable[..., list[str]] | None = None,
+) -> Any:
+    """An option: its help text, names (by default that of the parameter), panel, kind of value (`None` for a switch),
+    and the function that completes its value in the shell."""
+    return typer.Option(
+        *names,
+        help=about,
+        rich_help_panel=panel,
+        metavar=kind.metavar if kind else "",  # a switch takes no value
+        parser=kind.parser if kind else None,
+        autocompletion=complete,
+    )
+
+
+def record_ids(about: str, metavar: str) -> Any:
+    """An argument that takes ids of records of the study named before it."""
+    return typer.Argument(metavar=metavar, help=about, autocompletion=completion.record_ids)
+
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study.")]
+FailedNetworks = Annotated[
+    list[str] | None,
+    record_ids("Ids of failed trainings, or their first characters. Default: all that failed.", "[NETWORK]..."),
 ]
-Network = Annotated[str, typer.Argument(metavar="NETWORK", help="A record's id, or how it starts.")]
-Json = Annotated[bool, typer.Option("--json", help="One machine-readable document on stdout.")]
+FrontNetworks = Annotated[
+    list[str] | None,
+    record_ids("Ids of trainings, or their first characters. Default: all networks on the front.", "[NETWORK]..."),
+]
+Network = Annotated[str, record_ids("Id of a training (see `archive list`), or its first characters.", "NETWORK")]
+Json = Annotated[bool, option("Print one JSON document on stdout, and nothing else there.", "--json")]
+DryRun = Annotated[
+    bool, option("Check everything and print what would be done, without training or writing anything.", "--dry-run")
+]
+
+# ---------------------------------------------------------------------- what to design
+
 Data = Annotated[
     str | None,
-    typer.Option(help="Images of a new study: a data set's name (digits by default), a folder by class, an .npz."),
-]
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which a new study's images are brought.")]
-Flips = Annotated[
-    bool | None, typer.Option("--flips/--no-flips", help="Whether a mirror image is still of its class (new study).")
+    option(
+        "Images of a new study: a data set's name (see `datasets`), a folder with a sub-folder per class, or an .npz "
+        "file. Default: digits.",
+        kind=NAME,
+        complete=completion.data_sets,
+    ),
 ]
 Space = Annotated[
-    str | None, typer.Option(help="Search space of a new study (tiny by default): a name of `spaces`, or a YAML file.")
+    str | None,
+    option(
+        "Search space of a new study: a name (see `spaces`) or a YAML file. Default: tiny.",
+        kind=NAME,
+        complete=completion.spaces,
+    ),
 ]
 Backbone = Annotated[
     str | None,
-    typer.Option(help="Instead of a space: a network of your own to mount exits on, package.module:function."),
+    option(
+        "Python function (package.module:function) that returns a PyTorch network of your own; the study places exits "
+        "in it, instead of searching --space.",
+        panel=DESIGN,
+        kind=NAME,
+    ),
 ]
-Exits = Annotated[str | None, typer.Option(help="Its modules after which an exit may be mounted: layer1,layer2.")]
+Exits = Annotated[
+    str | None,
+    option(
+        "With --backbone: modules after which an exit may be placed, such as layer1,layer2.", panel=DESIGN, kind=NAME
+    ),
+]
 BackboneInput = Annotated[
-    str | None, typer.Option(help="Channels, height and width that it takes: 3,64,64; the data's by default.")
+    str | None,
+    option(
+        "With --backbone: channels, height and width of its input, such as 3,64,64. Default: those of the images.",
+        panel=DESIGN,
+        kind=NAME,
+    ),
 ]
 Freeze = Annotated[
-    bool, typer.Option("--freeze", help="Leave its features as the function made them; its last classifier is trained.")
+    bool,
+    option("With --backbone: train only exits and the last classifier, not features.", "--freeze", panel=DESIGN),
 ]
-Sampling = Annotated[
-    str | None, typer.Option(help="How the first networks are drawn: uniform, stratified or space-filling.")
+Objective = Annotated[
+    str | None,
+    option(
+        "Cost to minimise beside maximising accuracy: macs (expected MACs), or cost (expected cost by --cost-table). "
+        "Default: macs.",
+        panel=DESIGN,
+        kind=NAME,
+        complete=completion.objectives,
+    ),
+]
+CostTable = Annotated[
+    Path | None,
+    option(
+        "CSV file with another cost per unit, such as microseconds measured by `spaces measure`.",
+        panel=DESIGN,
+        kind=FILE,
+    ),
 ]
 ChargeHeads = Annotated[
-    str | None, typer.Option(help="Charge a sample for all branches that were run, or its own alone: all or own.")
-]
-CostTable = Annotated[Path | None, typer.Option(help="CSV with another cost per unit; see `spaces measure`.")]
-Objective = Annotated[str | None, typer.Option(help="What to minimise: macs, or cost by the cost table.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of a new study (0 by default).")]
-Stream = Annotated[
-    int | None,
-    typer.Option(help="Of draws, proposals and training seeds: another trains other networks; see docs/share.md."),
-]
-Budget = Annotated[int | None, typer.Option(help="Trainings in all.")]
-Initial = Annotated[int | None, typer.Option(help="Trainings of sampled networks before the search.")]
-Batch = Annotated[int | None, typer.Option(help="Proposals per round.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of each training.")]
-Loss = Annotated[
-    str | None, typer.Option(help="What networks are trained for: joint or distillation; nachos by --config.")
-]
-Surrogate = Annotated[
-    str | None, typer.Option(help="auto, stack, gp, xgb, switching, size, or package.module:function.")
-]
-Strategy = Annotated[
     str | None,
-    typer.Option(help="Of the search: bayesian (the default), edanas, nachos, aebnas, nsga2, random, or your own."),
+    option(
+        "Exit branches counted in the cost of an image: all (every branch run before it left) or own (only that of its "
+        "exit). Default: the space's.",
+        panel=DESIGN,
+        kind=NAME,
+        complete=completion.charged_heads,
+    ),
 ]
-Repeats = Annotated[
-    bool | None,
-    typer.Option("--repeats/--no-repeats", help="Train a network of the front again where that is worth more."),
-]
-Asynchronous = Annotated[
-    bool | None,
-    typer.Option("--asynchronous/--rounds-together", help="Give a free worker a proposal at once."),
-]
-Policy = Annotated[
-    str | None, typer.Option(help="Confidence of an exit: max_softmax, margin, entropy, gate, cumulative_gate.")
-]
-Workers = Annotated[int | None, typer.Option(help="Training processes; one per core by default, 0 for none.")]
-Executor = Annotated[str | None, typer.Option(help="Where trainings run: processes (of this machine) or ray.")]
-RayAddress = Annotated[str | None, typer.Option(help="Of a Ray cluster; without, Ray starts one on this machine.")]
-GpusPerTrial = Annotated[float | None, typer.Option(help="Share of a GPU that each training gets from Ray: 0.25.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder with the files of a named data set.")]
-Download = Annotated[bool | None, typer.Option("--download", help="Let torchvision fetch a missing data set.")]
-MaxMemory = Annotated[float | None, typer.Option(help="A training that uses more (in GB) is a failure.")]
-Keep = Annotated[str | None, typer.Option(help="Whose trained weights are kept: all, front or none.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for another command that works on the study.")]
-MaxHours = Annotated[float | None, typer.Option(help="Trainings end within so many hours; unfinished ones wait.")]
-MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes longer is a failure.")]
-Config = Annotated[Path | None, typer.Option(help="YAML file of settings, as a study's config.yaml.")]
-Encodings = Annotated[list[str] | None, typer.Option("--encoding", help="Text or vector form; may be repeated.")]
-NoLimits = Annotated[bool, typer.Option("--no-limits", help="No limits, instead of the study's.")]
+
+# ---------------------------------------------------------------------- limits
+
+NoLimits = Annotated[bool, option("Set no limits at all, instead of the study's.", "--no-limits", panel=BOUNDS)]
 UserLimits = Mapping[str, float | None]
 """Limits from the command line by name; with `--no-limits` all of them, each `None`."""
 NO_USER_LIMITS: UserLimits = MappingProxyType({})
+
+# ---------------------------------------------------------------------- effort
+
+Budget = Annotated[
+    int | None, option("Number of trainings in all, the initial sample included. Default: 32.", kind=COUNT)
+]
+Epochs = Annotated[int | None, option("Passes over the training images in each training. Default: 20.", kind=COUNT)]
+MaxHours = Annotated[
+    float | None,
+    option(
+        "Time for the trainings of this command, in hours or such as 25m or 1h30m; the same command continues those "
+        "that are unfinished. Default: no limit.",
+        kind=HOURS,
+    ),
+]
+Initial = Annotated[
+    int | None,
+    option(
+        "Number of sampled networks to train before the search starts, at least 8. Default: 20.",
+        panel=EFFORT,
+        kind=COUNT,
+    ),
+]
+Batch = Annotated[
+    int | None, option("Number of networks proposed in each round of the search. Default: 4.", panel=EFFORT, kind=COUNT)
+]
+MaxSeconds = Annotated[
+    float | None,
+    option(
+        "Longest time of one training, in seconds or such as 25m; a longer one is recorded as a failure. "
+        "Default: no limit.",
+        panel=EFFORT,
+        kind=SECONDS,
+    ),
+]
+
+# ---------------------------------------------------------------------- data
+
+ImageSize = Annotated[
+    int | None,
+    option(
+        "Side in pixels to which the images of a new study are resized. Default: their own.", panel=DATA, kind=COUNT
+    ),
+]
+Flips = Annotated[
+    bool | None,
+    option(
+        "Whether a mirrored image keeps its class, so that trainings mirror images (new study). Default: as known for "
+        "a named data set, else yes.",
+        "--flips/--no-flips",
+        panel=DATA,
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    option(
+        "Folder with the files of a named data set, in torchvision's layout; digits needs none.",
+        panel=DATA,
+        kind=FOLDER,
+    ),
+]
+Download = Annotated[
+    bool | None,
+    option("Let torchvision download a named data set that is missing in --data-root.", "--download", panel=DATA),
+]
+
+# ---------------------------------------------------------------------- machine
+
+Workers = Annotated[
+    int | None,
+    option(
+        "Number of trainings at a time; 0 trains in this process. Default: one per core, as far as memory allows.",
+        kind=COUNT,
+    ),
+]
+Device = Annotated[
+    str | None,
+    option(
+        "Device of trainings: auto, cpu, cuda, cuda:1 (one of several GPUs) or mps. Default: auto, which is CUDA where "
+        "there is a GPU, else MPS, else the CPU.",
+        panel=MACHINE,
+        kind=NAME,
+        complete=completion.devices,
+    ),
+]
+MaxMemory = Annotated[
+    float | None,
+    option(
+        "Memory of one training process, in GB (10⁹ bytes) or such as 500MB or 4GiB; a training that uses more is "
+        "recorded as a failure. Default: its share of the free memory.",
+        panel=MACHINE,
+        kind=GIGABYTES,
+    ),
+]
+Keep = Annotated[
+    str | None,
+    option(
+        "Networks whose trained weights are kept: all, front (those on the Pareto front) or none. Default: front.",
+        panel=MACHINE,
+        kind=NAME,
+        complete=completion.kept,
+    ),
+]
+Executor = Annotated[
+    str | None,
+    option(
+        "Where trainings run: processes (of this machine) or ray (a Ray cluster). Default: processes.",
+        panel=MACHINE,
+        kind=NAME,
+        complete=completion.executors,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    option(
+        "With --executor ray: address of the Ray cluster. Default: a new one on this machine.", panel=MACHINE, kind=NAME
+    ),
+]
+GpusPerTrial = Annotated[
+    float | None,
+    option(
+        "With --executor ray: GPUs, or the share of one, for each training, such as 0.25. Default: 1 where trainings "
+        "use CUDA, else 0.",
+        panel=MACHINE,
+        kind=NUMBER,
+    ),
+]
+
+# ---------------------------------------------------------------------- advanced
+
+Seed = Annotated[
+    int | None,
+    option(
+        "Seed of a new study, from which splits, sampling, training and search follow. Default: 0.",
+        panel=ADVANCED,
+        kind=COUNT,
+    ),
+]
+Stream = Annotated[
+    int | None,
+    option(
+        "Number of one of many independent sequences of proposals and training seeds under the same seed and splits; "
+        "see docs/share.md. Default: 0.",
+        panel=ADVANCED,
+        kind=COUNT,
+    ),
+]
+Surrogate = Annotated[
+    str | None,
+    option(
+        "Model that predicts untrained networks: auto (chosen by cross-validation), stack, gp, xgb, switching, size, "
+        "or your own (package.module:function). Default: auto.",
+        panel=ADVANCED,
+        kind=NAME,
+        complete=completion.surrogates,
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    option(
+        "Search strategy: bayesian, edanas, nachos, aebnas, nsga2, random, or your own (package.module:function). "
+        "Default: bayesian.",
+        panel=ADVANCED,
+        kind=NAME,
+        complete=completion.strategies,
+    ),
+]
+Policy = Annotated[
+    str | None,
+    option(
+        "Confidence score of an exit: max_softmax, margin, entropy, gate, cumulative_gate. Default: the space's.",
+        panel=ADVANCED,
+        kind=NAME,
+        complete=completion.policies,
+    ),
+]
+Loss = Annotated[
+    str | None,
+    option(
+        "Training loss: joint or distillation; nachos needs settings of its own, in --config. Default: joint.",
+        panel=ADVANCED,
+        kind=NAME,
+        complete=completion.losses,
+    ),
+]
+Sampling = Annotated[
+    str | None,
+    option(
+        "Sampling of the initial networks: uniform (over choices), stratified (evenly over the logarithm of cost) or "
+        "space-filling (over encodings). Default: uniform.",
+        panel=ADVANCED,
+        kind=NAME,
+        complete=completion.samplings,
+    ),
+]
+Repeats = Annotated[
+    bool | None,
+    option(
+        "Whether the search may train a network of the front again with another seed, where that promises more than a "
+        "new network. Default: yes.",
+        "--repeats/--no-repeats",
+        panel=ADVANCED,
+    ),
+]
+Asynchronous = Annotated[
+    bool | None,
+    option(
+        "Give each free worker a new proposal immediately, or wait for the whole round. Default: wait.",
+        "--asynchronous/--rounds-together",
+        panel=ADVANCED,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    option("YAML file of settings, like a study's config.yaml; options override it.", panel=ADVANCED, kind=FILE),
+]
+Wait = Annotated[
+    bool,
+    option("Wait until no other command is changing the study, instead of giving up.", "--wait", panel=ADVANCED),
+]
+Encodings = Annotated[
+    list[str] | None,
+    option(
+        "Encoding of a network, as text or as numbers between commas; may be repeated.", "--encoding", kind=Kind("TEXT")
+    ),
+]
+Thresholds = Annotated[
+    str | None,
+    option(
+        "Threshold of each early exit in [0, 1], or off, such as 0.8,off. Default: the best ones within the limits.",
+        kind=Kind("LIST"),
+    ),
+]
+Rungs = Annotated[int, option("Largest number of settings, each for another budget.", kind=COUNT)]
 
 
 def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
@@ -148,20 +417,29 @@ def takes_limits(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _limit_options(kind: Any) -> list[inspect.Parameter]:
-    amounts = {limit.name: Annotated[float | None, typer.Option(help=limit.about)] for limit in LIMITS}
+    amounts = {
+        limit.name: Annotated[
+            float | None,
+            option(limit.about, panel=None if limit.name in FIRST_LIMITS else BOUNDS, kind=KINDS[limit.unit]),
+        ]
+        for limit in LIMITS
+    }
     options = [inspect.Parameter(name, kind, default=None, annotation=amount) for name, amount in amounts.items()]
     return [*options, inspect.Parameter("no_limits", kind, default=False, annotation=NoLimits)]
 
 
-def changes_of(options: dict[str, Any]) -> dict[str, Any]:
+def changes_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Settings from a command's options, which override those of its configuration file."""
     from surrogate_nas.settings import Settings
+    from surrogate_nas.training.recipe import Recipe
 
     changes: dict[str, Any] = {}
     if options.get("config") is not None:
         changes = Settings.load(options["config"]).model_dump(exclude_unset=True)
+    mappings = {"limits", "recipe", "final"}
     overrides, recipe = (
-        {name: options[name] for name in names if options.get(name) is not None} for names in (SETTINGS, RECIPE)
+        {name: options[name] for name in fields if name not in mappings and options.get(name) is not None}
+        for fields in (Settings.model_fields, Recipe.model_fields)
     )
     for name, group in (("limits", options.get("limits", NO_USER_LIMITS)), ("recipe", recipe)):
         if group:

@@ -2,10 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.inputs import DEFAULT_SPACE, open_or_create
+from surrogate_nas.cli.inputs import DEFAULT_SPACE, open_or_prepare, opened
 from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
     Asynchronous,
@@ -20,6 +18,7 @@ from surrogate_nas.cli.options import (
     DataRoot,
     Device,
     Download,
+    DryRun,
     Encodings,
     Epochs,
     Executor,
@@ -49,8 +48,11 @@ from surrogate_nas.cli.options import (
     UserLimits,
     Wait,
     Workers,
+    option,
     takes_limits,
 )
+from surrogate_nas.cli.print_preview import answer_preview
+from surrogate_nas.cli.values import COUNT
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -63,45 +65,54 @@ def run(
     exits: Exits = None,
     backbone_input: BackboneInput = None,
     freeze: Freeze = False,
-    seed: Seed = None,
+    objective: Objective = None,
+    cost_table: CostTable = None,
+    charge_heads: ChargeHeads = None,
+    limits: UserLimits = NO_USER_LIMITS,
     budget: Budget = None,
+    epochs: Epochs = None,
+    max_hours: MaxHours = None,
     initial: Initial = None,
     batch: Batch = None,
-    limits: UserLimits = NO_USER_LIMITS,
-    epochs: Epochs = None,
-    surrogate: Surrogate = None,
-    policy: Policy = None,
-    workers: Workers = None,
-    device: Device = None,
-    data_root: DataRoot = None,
-    download: Download = None,
+    max_seconds: MaxSeconds = None,
     image_size: ImageSize = None,
     flips: Flips = None,
-    max_hours: MaxHours = None,
-    max_seconds: MaxSeconds = None,
+    data_root: DataRoot = None,
+    download: Download = None,
+    workers: Workers = None,
+    device: Device = None,
     max_memory_gb: MaxMemory = None,
     keep: Keep = None,
-    sampling: Sampling = None,
-    loss: Loss = None,
     executor: Executor = None,
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
-    charge_heads: ChargeHeads = None,
-    cost_table: CostTable = None,
-    objective: Objective = None,
+    seed: Seed = None,
+    surrogate: Surrogate = None,
     strategy: Strategy = None,
+    policy: Policy = None,
+    loss: Loss = None,
+    sampling: Sampling = None,
     repeats: Repeats = None,
     asynchronous: Asynchronous = None,
     stream: Stream = None,
     config: Config = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole path: collect, search until the budget is spent, report. Continues an interrupted run."""
-    whole = open_or_create(study, locals())
+    """Run a whole study: train sampled networks, search until the budget is spent, and write the report.
+
+    Started again, it continues an interrupted run.
+    """
+    prepared = open_or_prepare(study, locals())
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
+    from surrogate_nas.study import preview
 
+    if dry_run:
+        answer_preview(preview.of_run(prepared), as_json)
+        return
+    whole = opened(prepared)
     with whole.home.changing():
         whole.trainer.announce()
         whole.run()
@@ -112,7 +123,7 @@ def run(
 @takes_limits
 def collect(
     study: StudyPath,
-    n: Annotated[int | None, typer.Option(help="Networks to sample and train.")] = None,
+    n: Annotated[int | None, option("Number of networks to sample and train.", kind=COUNT)] = None,
     encoding: Encodings = None,
     data: Data = None,
     space: Space = None,
@@ -120,35 +131,36 @@ def collect(
     exits: Exits = None,
     backbone_input: BackboneInput = None,
     freeze: Freeze = False,
-    seed: Seed = None,
-    budget: Budget = None,
+    objective: Objective = None,
+    cost_table: CostTable = None,
+    charge_heads: ChargeHeads = None,
     limits: UserLimits = NO_USER_LIMITS,
+    budget: Budget = None,
     epochs: Epochs = None,
-    policy: Policy = None,
-    workers: Workers = None,
-    device: Device = None,
-    data_root: DataRoot = None,
-    download: Download = None,
-    image_size: ImageSize = None,
-    flips: Flips = None,
     max_hours: MaxHours = None,
     max_seconds: MaxSeconds = None,
+    image_size: ImageSize = None,
+    flips: Flips = None,
+    data_root: DataRoot = None,
+    download: Download = None,
+    workers: Workers = None,
+    device: Device = None,
     max_memory_gb: MaxMemory = None,
     keep: Keep = None,
-    sampling: Sampling = None,
-    loss: Loss = None,
     executor: Executor = None,
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
-    charge_heads: ChargeHeads = None,
-    cost_table: CostTable = None,
-    objective: Objective = None,
+    seed: Seed = None,
+    policy: Policy = None,
+    loss: Loss = None,
+    sampling: Sampling = None,
     stream: Stream = None,
     config: Config = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train sampled networks, or those of given encodings, into the archive."""
+    """Train sampled networks, or those of given encodings, and add them to the archive."""
     if (n is None) == (encoding is None):
         raise InputError("collect needs either --n or --encoding")
     if n is not None and n < 1:
@@ -158,12 +170,18 @@ def collect(
     from surrogate_nas.documents import record_rows
     from surrogate_nas.space.space import SearchSpace
     from surrogate_nas.space.yaml_files import load_space
+    from surrogate_nas.study import preview
     from surrogate_nas.study.paths import ARCHIVE
 
     if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
         _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
-    whole = open_or_create(study, options, sample=1 if n is None else n)
-    architectures, trainer = [whole.space.parse(text) for text in encoding or []], whole.trainer
+    prepared = open_or_prepare(study, options, sample=1 if n is None else n)
+    architectures = [prepared.problem.space.parse(text) for text in encoding or []]
+    if dry_run:
+        answer_preview(preview.of_collect(prepared, n or 0, architectures), as_json)
+        return
+    whole = opened(prepared)
+    trainer = whole.trainer
     with trainer.at_work():
         trainer.finish_pending()
         records = trainer.collect_architectures(architectures) if architectures else trainer.collect(n or 0)

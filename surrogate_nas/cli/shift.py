@@ -13,8 +13,10 @@ from surrogate_nas.cli.options import (
     Network,
     StudyPath,
     UserLimits,
+    option,
     takes_limits,
 )
+from surrogate_nas.cli.values import FILE, Kind
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import require_output
 
@@ -28,18 +30,29 @@ def shift(
     network: Network,
     limits: UserLimits = NO_USER_LIMITS,
     thresholds: Annotated[
-        str | None, typer.Option(help="Such as 0.8,off; by default the best for the limits on clean tune images.")
+        str | None,
+        option(
+            "Threshold of each early exit in [0, 1], or off, such as 0.8,off. Default: the best ones within the "
+            "limits, on clean tune images.",
+            kind=Kind("LIST"),
+        ),
     ] = None,
     corruptions: Annotated[
-        str | None, typer.Option(help="Which of noise, blur, contrast, brightness, jpeg: noise,blur; all by default.")
+        str | None,
+        option("Corruptions between commas: noise, blur, contrast, brightness, jpeg. Default: all.", kind=Kind("LIST")),
     ] = None,
-    levels: Annotated[str | None, typer.Option(help="How strong, from 1 to 5: 1,3,5; all by default.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file with all figures.")] = None,
+    levels: Annotated[
+        str | None,
+        option("Strengths between commas, 1 (weak) to 5 (strong), such as 1,3,5. Default: all.", kind=Kind("LIST")),
+    ] = None,
+    output: Annotated[
+        Path | None, option("Write all figures to this .csv file as well.", "--output", "-o", kind=FILE)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a network at fixed thresholds on corrupted test images: accuracy, exit rates, and whether budgets hold.
+    """Measure a trained network on corrupted test images at fixed thresholds: accuracy, exit rates, limits kept.
 
-    Limits replace the study's.
+    Limits given here replace the study's.
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study

@@ -4,13 +4,27 @@ from typing import Annotated
 
 import typer
 
+from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import Json
+from surrogate_nas.cli.options import Json, option
+from surrogate_nas.cli.values import COUNT, Kind
 from surrogate_nas.foundation.errors import InputError, JobError
 
-spaces_app = typer.Typer(help="List the search spaces; show or check one: a name or a YAML file of your own.")
-Which = Annotated[str, typer.Argument(metavar="SPACE", help="A name, or a YAML file of your own.")]
-Published = Annotated[str, typer.Argument(metavar="NAME", help="edanas, edanas-resolution, nachos or aebnas.")]
+spaces_app = typer.Typer(help="List the search spaces, or show, check or measure one.")
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPACE", help="A search space's name, or a YAML file of your own.", autocompletion=completion.spaces
+    ),
+]
+Published = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Published system: edanas, edanas-resolution, nachos or aebnas.",
+        autocompletion=completion.published,
+    ),
+]
 
 
 @spaces_app.callback()
@@ -27,7 +41,7 @@ def spaces(context: typer.Context, as_json: Json = False) -> None:
 
 @spaces_app.command("show")
 def show(space: Which, as_json: Json = False) -> None:
-    """Show what can be chosen in a space."""
+    """Show the choices of a search space."""
     from surrogate_nas.cli.output import print_rows
     from surrogate_nas.space.card import gene_rows
     from surrogate_nas.space.space import SearchSpace
@@ -40,12 +54,12 @@ def show(space: Which, as_json: Json = False) -> None:
 @spaces_app.command("check")
 def check(
     space: Which,
-    samples: Annotated[int, typer.Option(help="Random networks that the laws are tried on.")] = 200,
-    channels: Annotated[int, typer.Option(help="Of the images.")] = 3,
-    classes: Annotated[int, typer.Option(help="That there are.")] = 10,
+    samples: Annotated[int, option("Number of random networks that each law is tried on.", kind=COUNT)] = 200,
+    channels: Annotated[int, option("Number of channels of the images.", kind=COUNT)] = 3,
+    classes: Annotated[int, option("Number of classes.", kind=COUNT)] = 10,
     as_json: Json = False,
 ) -> None:
-    """Try the laws of search spaces on one; say how large it is, and what its networks cost."""
+    """Check the laws of search spaces on one, and print its size and the costs of its networks."""
     for name, value in (("--samples", samples), ("--channels", channels), ("--classes", classes)):
         if value < 1:
             raise InputError(f"{name} {value} is not a positive number")
@@ -61,9 +75,11 @@ def check(
 
 @spaces_app.command("decode")
 def decode(
-    name: Published, genes: Annotated[str, typer.Argument(help="Integers between commas.")], as_json: Json = False
+    name: Published,
+    genes: Annotated[str, typer.Argument(help="Integers between commas.")],
+    as_json: Json = False,
 ) -> None:
-    """Read a genome as its authors' programs write it: the encoding and the thresholds that it stands for."""
+    """Convert a genome of a published system to an encoding, and thresholds where they are genes."""
     from surrogate_nas.space.genomes import genome
 
     try:
@@ -79,11 +95,17 @@ def decode(
 @spaces_app.command("encode")
 def encode(
     name: Published,
-    encoding: Annotated[str, typer.Option(help="Text or vector form.")],
-    thresholds: Annotated[str | None, typer.Option(help="Such as 0.1,off,0.2,off, where they are genes.")] = None,
+    encoding: Annotated[str, option("Encoding of a network, as text or as numbers between commas.", kind=Kind("TEXT"))],
+    thresholds: Annotated[
+        str | None,
+        option(
+            "Threshold of each early exit, or off, such as 0.1,off,0.2,off, for systems in which they are genes.",
+            kind=Kind("LIST"),
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write an encoding, with thresholds where they are genes, as its authors' programs would."""
+    """Convert an encoding, and thresholds where they are genes, to the genome of a published system."""
     from surrogate_nas.exits.operating_point import OperatingPoint
     from surrogate_nas.space.genomes import genome
 

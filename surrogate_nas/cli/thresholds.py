@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-import typer
-
+from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
-from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, StudyPath, UserLimits, takes_limits
+from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, Rungs, StudyPath, UserLimits, option, takes_limits
+from surrogate_nas.cli.values import NAME
 
 
 @takes_limits
@@ -15,11 +15,19 @@ def tune(
     network: Network,
     limits: UserLimits = NO_USER_LIMITS,
     method: Annotated[
-        str, typer.Option(help="curve (the best there are), or as in the papers: nachos, aebnas.")
+        str,
+        option(
+            "How thresholds are chosen: curve (the best of all), or nachos or aebnas (as in these papers).",
+            kind=NAME,
+            complete=completion.methods,
+        ),
     ] = "curve",
     as_json: Json = False,
 ) -> None:
-    """Choose thresholds of a trained network within limits, by default the study's, without training."""
+    """Choose the best thresholds of a trained network within limits, without training.
+
+    Limits given here replace the study's.
+    """
     home = open_study(study, {})
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_solutions import print_tuned
@@ -42,13 +50,13 @@ def tune(
 def ladder(
     study: StudyPath,
     network: Network,
-    rungs: Annotated[int, typer.Option(help="Settings at most.")] = 8,
+    rungs: Rungs = 8,
     limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
-    """Thresholds of a trained network for several budgets within limits, by default the study's.
+    """List thresholds of a trained network for several budgets, cheapest first, without training.
 
-    For a device that changes them with its load.
+    For devices that change thresholds with their load. Limits given here replace the study's.
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study
@@ -67,9 +75,9 @@ def policies(
     limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
-    """Compare exit policies on a trained network, each at its own best thresholds within limits, without training.
+    """Compare exit policies on a trained network, each at its own best thresholds, without training.
 
-    Without limits the study's hold.
+    Limits given here replace the study's.
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study

@@ -6,18 +6,21 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import Backbone, BackboneInput, Exits, Freeze, Json, Space
+from surrogate_nas.cli.options import Backbone, BackboneInput, Exits, Freeze, Json, Space, option
+from surrogate_nas.cli.values import COUNT, FILE
 from surrogate_nas.foundation.errors import InputError
 
 app = typer.Typer()
-Channels = Annotated[int, typer.Option(help="Of the images.")]
-Size = Annotated[int, typer.Option(help="Side of the images in pixels.")]
-NumberOfClasses = Annotated[int, typer.Option(help="That there are.")]
+Channels = Annotated[int, option("Number of channels of the images.", kind=COUNT)]
+Size = Annotated[int, option("Side of the images in pixels.", kind=COUNT)]
+NumberOfClasses = Annotated[int, option("Number of classes.", kind=COUNT)]
 
 
 @app.command()
 def measure(
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write; what is in it already is kept.")],
+    output: Annotated[
+        Path, option("CSV file to write; measurements that it has already are kept.", "--output", "-o", kind=FILE)
+    ],
     space: Space = None,
     backbone: Backbone = None,
     exits: Exits = None,
@@ -26,10 +29,13 @@ def measure(
     image_size: Size = 32,
     channels: Channels = 3,
     classes: NumberOfClasses = 10,
-    runs: Annotated[int, typer.Option(help="Timed runs of a unit in each of five passes.")] = 9,
+    runs: Annotated[int, option("Number of timed runs of each unit, in each of five passes.", kind=COUNT)] = 9,
     as_json: Json = False,
 ) -> None:
-    """Time every distinct unit of a space on this machine, for --cost-table: one image, one thread, median."""
+    """Measure the time of each unit of a search space on this machine, and write it as a --cost-table.
+
+    Times are medians for one image on one thread.
+    """
     counts = {"--runs": runs, "--image-size": image_size, "--channels": channels, "--classes": classes}
     for name, value in counts.items():
         if value < 1:

@@ -90,7 +90,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected MACs",
         "MACs",
         "samples",
-        "Limit on the expected (average) multiply-accumulates (MACs) per image.",
+        "Largest expected (mean) number of multiply-accumulates (MACs) per image, such as 3M.",
     ),
     Limit(
         "max_worst_macs",
@@ -98,7 +98,7 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case MACs",
         "MACs",
         "exits",
-        "Limit on the MACs of an image that goes to the last exit.",
+        "Largest number of MACs of an image that goes to the last exit, such as 5M.",
     ),
     Limit(
         "max_p95_macs",
@@ -106,7 +106,7 @@ LIMITS: tuple[Limit, ...] = (
         "95th-percentile MACs",
         "MACs",
         "samples",
-        "Limit on the 95th percentile of MACs per image.",
+        "Largest number of MACs of 95 % of the images, such as 4M.",
     ),
     Limit(
         "max_params",
@@ -114,7 +114,7 @@ LIMITS: tuple[Limit, ...] = (
         "parameters",
         "parameters",
         "network",
-        "Limit on the number of parameters of the whole network.",
+        "Largest number of parameters of the whole network, such as 200k.",
     ),
     Limit(
         "max_weight_bytes",
@@ -122,7 +122,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of weights",
         "bytes",
         "network",
-        "Limit on the bytes of weights of the whole network, as deployed (quantised, batch norm folded).",
+        "Largest size of the network's weights as deployed, in bytes: 256kB (powers of ten) or 256KiB (powers of two).",
     ),
     Limit(
         "max_activation_bytes",
@@ -130,7 +130,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes of activations",
         "bytes",
         "exits",
-        "Limit on the bytes of activations in memory at the worst moment, for one image.",
+        "Largest size of activations in memory at any moment, for one image, in bytes: 64kB or 64KiB.",
     ),
     Limit(
         "max_cost",
@@ -138,7 +138,7 @@ LIMITS: tuple[Limit, ...] = (
         "expected cost",
         "cost",
         "samples",
-        "Limit on the expected (average) cost per image, in the unit of the study's cost table.",
+        "Largest expected (mean) cost per image, in the unit of the cost table.",
     ),
     Limit(
         "max_worst_cost",
@@ -146,7 +146,7 @@ LIMITS: tuple[Limit, ...] = (
         "worst-case cost",
         "cost",
         "exits",
-        "Limit on the cost of an image that goes to the last exit, in the unit of the study's cost table.",
+        "Largest cost of an image that goes to the last exit, in the unit of the cost table.",
     ),
     Limit(
         "max_p95_cost",
@@ -154,7 +154,7 @@ LIMITS: tuple[Limit, ...] = (
         "95th-percentile cost",
         "cost",
         "samples",
-        "Limit on the 95th percentile of the cost per image, in the unit of the study's cost table.",
+        "Largest cost of 95 % of the images, in the unit of the cost table.",
     ),
     Limit(
         "min_accuracy",
@@ -162,7 +162,7 @@ LIMITS: tuple[Limit, ...] = (
         "accuracy",
         "fraction",
         "samples",
-        "Lower limit on the accuracy, a fraction between 0 and 1.",
+        "Smallest accuracy, as a fraction or a percentage: 0.9 or 90%.",
         floor=True,
     ),
 )

@@ -15,7 +15,7 @@ from pydantic import Field
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, kept_text, on_expected, rounded_text
 from surrogate_nas.foundation.arrays import Array, Bools, Floats
-from surrogate_nas.foundation.fields import Amount, Config, Share
+from surrogate_nas.foundation.fields import Amount, Bytes, Config, Share
 
 TOLERANCE = 1e-12
 """Relative excess up to which a limit holds, so that a value keeps a limit equal to it despite rounding errors."""
@@ -85,8 +85,8 @@ class Limits(Config):
     max_worst_macs: Amount | None = _unset("max_worst_macs")
     max_p95_macs: Amount | None = _unset("max_p95_macs")
     max_params: Amount | None = _unset("max_params")
-    max_weight_bytes: Amount | None = _unset("max_weight_bytes")
-    max_activation_bytes: Amount | None = _unset("max_activation_bytes")
+    max_weight_bytes: Bytes | None = _unset("max_weight_bytes")
+    max_activation_bytes: Bytes | None = _unset("max_activation_bytes")
     max_cost: Amount | None = _unset("max_cost")
     max_worst_cost: Amount | None = _unset("max_worst_cost")
     max_p95_cost: Amount | None = _unset("max_p95_cost")

@@ -17,10 +17,12 @@ class JobError(SurrogateNASError, RuntimeError):
 class FieldError(InputError):
     """A configuration field with an invalid value."""
 
-    def __init__(self, message: str, path: list[str | int]) -> None:
+    def __init__(self, message: str, path: list[str | int], source: str = "") -> None:
         super().__init__(message)
         self.path = path
         """Field names and list indices that lead to the field."""
+        self.source = source
+        """File, or kind of values, that the message begins with; empty if it names none."""
 
 
 def one_line(error: BaseException) -> str:

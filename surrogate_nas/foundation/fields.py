@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.errors import FieldError, InputError, one_line
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Amount = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(numerals.number)]
+Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(numerals.fraction)]
+BelowOne = Annotated[float, Field(ge=0, lt=1), BeforeValidator(numerals.fraction)]
+Amount = Annotated[float, Field(gt=0), BeforeValidator(numerals.number)]
+NotNegative = Annotated[float, Field(ge=0), BeforeValidator(numerals.number)]
+Bytes = Annotated[float, Field(gt=0), BeforeValidator(numerals.byte_count)]
+Gigabytes = Annotated[float, Field(gt=0), BeforeValidator(numerals.gigabytes)]
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(numerals.seconds)]
+Hours = Annotated[float, Field(gt=0), BeforeValidator(numerals.hours)]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
@@ -53,12 +59,12 @@ def parse(model: type[ConfigT], values: object, source: str) -> ConfigT:
     """Validate `values` as a `model`.
 
     Raises:
-        InputError: one line with the source, the field, the value got and the values allowed.
+        FieldError: one line with the source, the field, the value got and the values allowed.
     """
     try:
         return parse_fields(model, values)
     except FieldError as error:
-        raise InputError(f"{source}: {error}") from None
+        raise FieldError(f"{source}: {error}", error.path, source) from None
 
 
 def parse_fields(model: type[ConfigT], values: object) -> ConfigT:

@@ -48,7 +48,8 @@ def read_space(path: Path) -> SpaceSpec:
         return parse_fields(SpaceSpec, mapping)
     except FieldError as error:
         line = _line_of(root, error.path)
-        raise InputError(f"{path}{'' if line is None else _line(line)}: {error}") from None
+        where = f"{path}{'' if line is None else _line(line)}"
+        raise FieldError(f"{where}: {error}", error.path, where) from None
 
 
 def _line(line: int) -> str:

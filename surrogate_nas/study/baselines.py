@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from surrogate_nas.architecture.architecture import Architecture
+
+if TYPE_CHECKING:
+    from surrogate_nas.study.solutions import Solutions
 
 HAND_MADE: Mapping[str, Architecture] = {
     # the image classification network of MLPerf Tiny (arXiv 2106.07597)
@@ -23,6 +27,17 @@ def without_exits(architecture: Architecture) -> Architecture:
     True
     """
     return replace(architecture, branches=(None,) * len(architecture.branches))
+
+
+def baselines_of(solutions: "Solutions") -> list[Architecture]:
+    """The hand-made networks, and the best network of the front (else the nearest to the limits) without its exits.
+
+    Raises:
+        JobError: if nothing has been trained yet.
+    """
+    front = solutions.front()
+    best = front[-1] if front else solutions.nearest()
+    return [*HAND_MADE.values(), without_exits(best.record.architecture)]
 
 
 def name_of(architecture: Architecture) -> str:

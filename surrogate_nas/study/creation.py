@@ -1,5 +1,6 @@
 """Create a study's folder. Everything that can be checked is checked before anything is written."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from surrogate_nas import datasets
@@ -18,7 +19,6 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.space.yaml_files import load_space
 from surrogate_nas.study.checks import (
     cost_table,
@@ -38,7 +38,35 @@ WRITTEN = (DATA, SETTINGS, COSTS, ARCHIVE)
 """Files that a creation writes, each whole or not at all."""
 
 
-def create(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewStudy:
+    """A study whose arguments have all been checked, and of which nothing has been written yet."""
+
+    path: Path
+    header: Header
+    data: Dataset
+    settings: Settings
+    problem: Problem
+    table: CostTable | None
+
+    def write(self) -> Home:
+        """Write the files of the study, the archive last."""
+        try:
+            (self.path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            with StudyLock(self.path).hold():
+                for name in WRITTEN:
+                    for leftover in left_beside(self.path / name):
+                        leftover.unlink()
+                store.save(self.data, self.path / DATA)
+                self.settings.save(self.path / SETTINGS)
+                if self.table is not None:
+                    self.table.write(self.path / COSTS)
+                return Home(self.path, Archive.create(self.path / ARCHIVE, self.header), self.settings)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written: {error.strerror}") from None
+
+
+def prepare(
     path: Path,
     *,
     data: str | Path | Dataset,
@@ -48,8 +76,8 @@ def create(
     image_size: int | None = None,
     flips: bool | None = None,
     sample: int | None = None,
-) -> Home:
-    """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
+) -> NewStudy:
+    """Check a new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
     Args:
         path: the folder.
@@ -76,7 +104,8 @@ def create(
         spec = space.space(dataset.shape)
     assert spec is not None
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    _check(path, spec, dataset, settings, seed, table, sample)
+    problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table)
+    _check(path, problem, dataset, sample)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
@@ -90,24 +119,7 @@ def create(
         test_share=dataset.test_share,
         source_stamp=stamp,
     )
-    return _write(path, header, dataset, settings, table)
-
-
-def _write(path: Path, header: Header, data: Dataset, settings: Settings, table: CostTable | None) -> Home:
-    """Write the files of a study, the archive last."""
-    try:
-        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        with StudyLock(path).hold():
-            for name in WRITTEN:
-                for leftover in left_beside(path / name):
-                    leftover.unlink()
-            store.save(data, path / DATA)
-            settings.save(path / SETTINGS)
-            if table is not None:
-                table.write(path / COSTS)
-            return Home(path, Archive.create(path / ARCHIVE, header), settings)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    return NewStudy(path=path, header=header, data=dataset, settings=settings, problem=problem, table=table)
 
 
 def _require_free(path: Path) -> None:
@@ -118,16 +130,9 @@ def _require_free(path: Path) -> None:
         raise InputError(f"{path} is not a study, and not an empty folder to make one in")
 
 
-def _check(
-    path: Path,
-    spec: SpaceSpec,
-    data: Dataset,
-    settings: Settings,
-    seed: int,
-    table: CostTable | None,
-    sample: int | None,
-) -> None:
+def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> None:
     """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
+    spec, settings = problem.space.spec, problem.settings
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
         raise InputError(
@@ -135,14 +140,13 @@ def _check(
         )
     if settings.executor == "processes":  # a cluster may have what this machine has not
         device_here(settings.device)
-    problem = Problem(SearchSpace(spec), data.shape, settings, seed, table)
     require_policy(spec, settings)
     require_gates(spec, settings.recipe)
     require_surrogate(settings)
     require_strategy(settings)
     require_temperature(data.shape.classes, data.name, settings)
     initial_proposals(problem, settings.initial if sample is None else sample, [], 0)
-    Plan.of(problem, split(data, seed), settings.budget).check(path)
+    Plan.of(problem, split(data, problem.seed), settings.budget).check(path)
 
 
 def _left_by_creation(path: Path) -> bool:

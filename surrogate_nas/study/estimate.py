@@ -31,6 +31,7 @@ from surrogate_nas.training import training as train
 from surrogate_nas.training.devices import device_here, kind_of
 from surrogate_nas.training.executors.processes import free_gpu_memory
 from surrogate_nas.training.gpu_memory import RESIDENT_CONTEXT, GpuNeed, gpu_memory
+from surrogate_nas.training.recipe import Recipe
 
 SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
 SAMPLED = 64
@@ -169,6 +170,29 @@ def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Seq
     Returns:
         `None` without an earlier training, on a GPU or on other machines.
     """
+    settings = problem.settings
+    training = training_seconds(problem, splits, plan, records)
+    if training is None or plan.trainings <= 0:
+        return training
+    rounds = -(-max(settings.budget - max(settings.initial, len(records)), 0) // settings.batch) + 1
+    return training + rounds * SECONDS_PER_FIT_AND_ROUND * settings.budget
+
+
+def training_seconds(
+    problem: Problem,
+    splits: Splits,
+    plan: Plan,
+    records: Sequence[Record],
+    networks: Sequence[Architecture] = (),
+    recipe: Recipe | None = None,
+) -> float | None:
+    """Seconds of the trainings alone; as `estimated_seconds` otherwise.
+
+    Args:
+        problem, splits, plan, records: as for `estimated_seconds`.
+        networks: the networks to train, if they are known.
+        recipe: of the trainings; by default the search's.
+    """
     if plan.trainings <= 0:
         return 0.0
     settings, sample = problem.settings, _sample(problem)
@@ -178,10 +202,8 @@ def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Seq
         if plan.device != "cpu":
             return None
         speed = timed_speed(problem, splits, sample[len(sample) // 2]) * _slowdown(at_a_time)
-    training = speed * mean(work(problem, splits, a, settings.recipe) for a in sample)
-    rounds = -(-max(settings.budget - max(settings.initial, len(records)), 0) // settings.batch) + 1
-    fits = rounds * SECONDS_PER_FIT_AND_ROUND * settings.budget
-    return plan.trainings * training / at_a_time + fits
+    training = speed * mean(work(problem, splits, a, recipe or settings.recipe) for a in networks or sample)
+    return plan.trainings * training / at_a_time
 
 
 def _slowdown(workers: int) -> float:

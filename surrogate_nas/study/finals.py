@@ -117,23 +117,31 @@ def finalize(
     trainer: Trainer, solutions: Solutions, ids: Sequence[str], at: Sequence[float], seeds: int, recipe: Recipe | None
 ) -> list[Final]:
     """Train networks at full fidelity, each with several seeds; see `Study.finalize`."""
-    if seeds < 1:
-        raise InputError(f"seeds {seeds} is not a positive number")
     home = trainer.home
     with trainer.at_work():
-        architectures, full = to_finalize(solutions, ids, at), recipe or home.settings.full_recipe
-        if full.fidelity == home.settings.recipe.fidelity:
-            raise InputError(f"the final recipe equals that of the search, {full.fidelity}: set more epochs")
-        require_gates(home.space.spec, full)
+        architectures = to_finalize(solutions, ids, at, seeds, recipe)
         if recipe is not None:
             home.update({"final": recipe.model_dump()})
         trainer.collect_finals(architectures, seeds)
     return [f for f in finals(solutions, home.settings.limits) if f.architecture in architectures]
 
 
-def to_finalize(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
-    """The selected architectures: those of records, else the most accurate of the front within each budget, else the
-    front."""
+def to_finalize(
+    solutions: Solutions, ids: Sequence[str], at: Sequence[float], seeds: int, recipe: Recipe | None
+) -> list[Architecture]:
+    """Check the arguments of `finalize` and select the architectures: those of records, else the most accurate of the
+    front within each budget, else the front."""
+    if seeds < 1:
+        raise InputError(f"seeds {seeds} is not a positive number")
+    architectures, settings = _selected(solutions, ids, at), solutions.home.settings
+    full = recipe or settings.full_recipe
+    if full.fidelity == settings.recipe.fidelity:
+        raise InputError(f"the final recipe equals that of the search, {full.fidelity}: set more epochs")
+    require_gates(solutions.home.space.spec, full)
+    return architectures
+
+
+def _selected(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
     if ids:
         return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
     front = solutions.front()

@@ -107,6 +107,30 @@ class Home:
         """
         if not changes:
             return
+        settings, table = self._checked(changes)
+        with self.changing():
+            if table is not None:
+                table.write(self.path / COSTS)
+            self._before = {name: getattr(self.settings, name) for name in changes} | self._before
+            self._keep(settings)
+            if "keep" in changes:
+                self.prune()
+
+    def preview(self, changes: dict[str, Any]) -> None:
+        """Change settings of this object alone, as `update` would; nothing is written.
+
+        Raises:
+            InputError: as `update` does.
+        """
+        if not changes:
+            return
+        self.settings, table = self._checked(changes)
+        if table is not None:
+            header = self.archive.header
+            self._problem = Problem(self.space, header.shape, self.settings, header.seed, table, self.archive)
+
+    def _checked(self, changes: dict[str, Any]) -> tuple[Settings, CostTable | None]:
+        """The settings with `changes`, and the cost table that they name if they change it; raises as `update`."""
         settings = self.settings.updated(changes)
         self._require_fidelity(settings)
         if "surrogate" in changes:
@@ -116,14 +140,7 @@ class Home:
         require_policy(self.space.spec, settings)
         require_temperature(self.shape.classes, self.archive.header.data, settings)
         self._tell_of_initial(settings)
-        table = cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
-        with self.changing():
-            if table is not None:
-                table.write(self.path / COSTS)
-            self._before = {name: getattr(self.settings, name) for name in changes} | self._before
-            self._keep(settings)
-            if "keep" in changes:
-                self.prune()
+        return settings, cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
 
     def _keep(self, settings: Settings) -> None:
         settings.save(self.path / SETTINGS)

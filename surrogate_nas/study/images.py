@@ -32,8 +32,8 @@ def read_images(data: str | Path | Dataset, settings: Settings, image_size: int 
 class StudyImages:
     """The images of one study."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, home: Home, *, store_copy: bool = True) -> None:
+        self.home, self._store_copy = home, store_copy
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -49,7 +49,7 @@ class StudyImages:
         )
         if dataset.fingerprint() != header.fingerprint:
             raise InputError(f"data set {dataset.name!r} is not the one that {self.home.path} was made with")
-        if not copy.is_file():
+        if self._store_copy and not copy.is_file():
             with suppress(InputError):  # where nothing can be written it is read again each time
                 store.save(dataset, copy)
         return dataset

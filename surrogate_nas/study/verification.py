@@ -68,21 +68,37 @@ def _accuracy(solution: Solution, split: Split) -> float:
 
 def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: int) -> list[Verification]:
     """Train the networks on the front again with other seeds; see `Study.verify`."""
-    if seeds < FEWEST_SEEDS:
-        raise InputError(f"seeds {seeds} is too few: at least {FEWEST_SEEDS}, counting the one of the search")
+    require_seeds(seeds)
     with trainer.at_work():
         trainer.finish_pending()
-        front = solutions.front()
-        if not front:
-            raise JobError(f"no trained network keeps {solutions.limits}: there is no front to verify")
-        on_front = list(dict.fromkeys(s.record.id for s in front))
-        if unknown := [id for id in ids if id not in on_front]:
-            raise InputError(f"network {unknown[0]} is not on the front; allowed: {', '.join(on_front)}")
-        front = [s for s in front if not ids or s.record.id in ids]
-        architectures = list(dict.fromkeys(s.record.architecture for s in front))
-        trainings = Counter(p.architecture for p in trainer.home.archive.proposals())
-        trainer.collect_architectures([a for a in architectures for _ in range(seeds - trainings[a])])
+        front = to_verify(solutions, ids)
+        trainer.collect_architectures(missing_trainings(solutions, front, seeds))
+    architectures = dict.fromkeys(s.record.architecture for s in front)
     return [v for a in architectures if (v := _verification(solutions, a, front)) is not None]
+
+
+def require_seeds(seeds: int) -> None:
+    """Raise `InputError` for too few seeds to compare."""
+    if seeds < FEWEST_SEEDS:
+        raise InputError(f"seeds {seeds} is too few: at least {FEWEST_SEEDS}, counting the one of the search")
+
+
+def to_verify(solutions: Solutions, ids: Sequence[str]) -> list[Solution]:
+    """Solutions of the front to verify: of some records, or all; raises as `Study.verify`."""
+    front = solutions.front()
+    if not front:
+        raise JobError(f"no trained network keeps {solutions.limits}: there is no front to verify")
+    on_front = list(dict.fromkeys(s.record.id for s in front))
+    if unknown := [id for id in ids if id not in on_front]:
+        raise InputError(f"network {unknown[0]} is not on the front; allowed: {', '.join(on_front)}")
+    return [s for s in front if not ids or s.record.id in ids]
+
+
+def missing_trainings(solutions: Solutions, front: Sequence[Solution], seeds: int) -> list[Architecture]:
+    """Architectures of a front, each as often as it has to be trained to have so many trainings."""
+    trainings = Counter(p.architecture for p in solutions.home.archive.proposals())
+    architectures = dict.fromkeys(s.record.architecture for s in front)
+    return [a for a in architectures for _ in range(seeds - trainings[a])]
 
 
 def _verification(solutions: Solutions, architecture: Architecture, front: Sequence[Solution]) -> Verification | None:

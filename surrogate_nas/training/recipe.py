@@ -6,9 +6,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from surrogate_nas.foundation.fields import Amount, Config, Count, NotNegative, Share, parse, read_mapping
+from surrogate_nas.foundation.fields import (
+    Amount,
+    BelowOne,
+    Config,
+    Count,
+    NotNegative,
+    Seconds,
+    Share,
+    parse,
+    read_mapping,
+)
 
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
 ROUNDING = 1e-9
 """Largest rounding error of a share of epochs."""
 Precision = Literal["float32", "bfloat16"]
@@ -101,7 +110,7 @@ class Recipe(Config):
     """Weight of each early exit's cross entropy in the joint loss; the last exit has 1."""
     augment: bool = True
     """Whether training images are shifted at random, and mirrored if the data set allows it."""
-    max_seconds: Amount | None = None
+    max_seconds: Seconds | None = None
     """Time limit of a training, in seconds; a training that exceeds it is recorded as a failure."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Optimiser: `sgd`, stochastic gradient descent with Nesterov momentum, or `adamw`."""

@@ -32,37 +32,47 @@ def assert_refused(answer: tuple[int, str, str], expected: str) -> None:
     assert expected in err
 
 
+def state_of(study: Path) -> dict[Path, int]:
+    """Times of the last change of a study's files, but for those that SQLite has while an archive is open."""
+    return {p: p.stat().st_mtime_ns for p in study.rglob("*") if "sqlite-" not in p.name}
+
+
 BAD_ARGUMENTS = {
     "--data nope": "unknown data set 'nope'; allowed: cifar10, cifar100, digits",
     "--space nope": "unknown search space 'nope'; allowed: aebnas, compact, edanas",
-    "--budget 0": "budget: input should be greater than or equal to 1, got 0",
-    "--budget x": "Invalid value for '--budget'",
-    "--max-macs=many": "got 'many'",
-    "--initial 40": "initial 40 exceeds the budget of 32",
-    "--initial 5": "initial 5 is too small; surrogates need at least 8 trained networks",
-    "--max-macs -5": "limits.max_macs: input should be greater than 0, got -5",
-    "--max-macs nan": "limits.max_macs: input should be a finite number, got nan",
+    "--budget 0": "error: --budget 0: input should be greater than or equal to 1\n",
+    "--budget x": "error: --budget x: not a number; allowed: 200000, 200_000, 200,000, 2e5, 200k, 3M",
+    "--max-macs=many": "error: --max-macs many: not a number; allowed: 200000, 200_000",
+    "--initial 40": "error: --initial 40 exceeds the budget of 32",
+    "--initial 5": "error: --initial 5 is too few to search from; surrogates need at least 8 networks",
+    "--max-macs -5": "error: --max-macs -5: input should be greater than 0\n",
+    "--max-macs nan": "error: --max-macs nan: not a number; allowed: 200000",
     "--max-macs 100": "smallest found",
-    "--min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
-    "--surrogate rf": "'rf' is not a surrogate; allowed: auto, stack, gp",
-    "--surrogate nowhere:fit": "surrogate 'nowhere:fit': module 'nowhere' cannot be imported",
-    "--strategy tabu": "'tabu' is not a strategy; allowed: bayesian, edanas, nachos, aebnas, nsga2, random",
-    "--strategy nowhere:it": "strategy 'nowhere:it': module 'nowhere' cannot be imported",
-    "--strategy aebnas": "strategy aebnas needs a target of expected MACs, got no max_macs",
-    "--policy sure": "input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_gate', got 'sure'",
-    "--space compact": "space 'compact' is for images of 28 to 64 pixels, 'digits' has 8",
-    "--workers -1": "workers: input should be greater than or equal to 0, got -1",
-    "--device warp": "'warp' is not a device; allowed: auto, cpu, cuda, mps, cuda:1",
-    "--device meta": "'meta' is not a device; allowed: auto, cpu, cuda, mps, cuda:1",
-    "--device cuda:99": "device 'cuda:99' cannot be used here: this machine has",
-    "--executor ray --device cuda --gpus-per-trial 0": "gpus_per_trial 0 cannot be combined with device cuda",
-    "--executor ray --device cpu --gpus-per-trial 1": "gpus_per_trial 1 needs device auto or cuda, got cpu",
-    "--epochs 0": "recipe.epochs: input should be greater than or equal to 1, got 0",
-    "--seed -1": "seed -1 is out of range; allowed: 0 to 4294967295",
-    "--seed 4294967296": "seed 4294967296 is out of range; allowed: 0 to 4294967295",
-    "--stream 4294967296": "stream: input should be less than 4294967296",
+    "--min-accuracy 90": "error: --min-accuracy 90: input should be less than or equal to 1\n",
+    "--surrogate rf": "error: --surrogate rf: not a surrogate; allowed: auto, stack, gp",
+    "--surrogate nowhere:fit": "error: --surrogate nowhere:fit: module 'nowhere' cannot be imported",
+    "--strategy tabu": "error: --strategy tabu: not a strategy; allowed: bayesian, edanas, nachos, aebnas, nsga2, ",
+    "--strategy nowhere:it": "error: --strategy nowhere:it: module 'nowhere' cannot be imported",
+    "--strategy aebnas": "error: --strategy aebnas needs a target of expected MACs, got no --max-macs",
+    "--policy sure": "error: --policy sure: input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_",
+    "--space compact": "error: --space compact is for images of 28 to 64 pixels, 'digits' has 8",
+    "--workers -1": "error: --workers -1: input should be greater than or equal to 0\n",
+    "--device warp": "error: --device warp: not a device; allowed: auto, cpu, cuda, mps, cuda:1",
+    "--device meta": "error: --device meta: not a device; allowed: auto, cpu, cuda, mps, cuda:1",
+    "--device cuda:99": "error: --device cuda:99 cannot be used here: this machine has",
+    "--executor ray --device cuda --gpus-per-trial 0": "error: --gpus-per-trial 0 leaves --device cuda no GPU",
+    "--executor ray --device cpu --gpus-per-trial 1": "error: --gpus-per-trial 1 is for device auto or cuda, got cpu",
+    "--epochs 0": "error: --epochs 0: input should be greater than or equal to 1\n",
+    "--seed -1": "error: --seed -1 is out of range; allowed: 0 to 4294967295",
+    "--seed 4294967296": "error: --seed 4294967296 is out of range; allowed: 0 to 4294967295",
+    "--stream 4294967296": "error: --stream 4294967296: input should be less than 4294967296\n",
     "--data cifar10": "data set 'cifar10' needs --data-root",
     "--budgt 3": "--budgt",
+    "--max-weight-bytes 3Mb": "error: --max-weight-bytes 3Mb: not a number of bytes; allowed: 200000, 200kB, 1.5MB",
+    "--max-hours soon": "error: --max-hours soon: not a time; allowed: a number of hours, or 90s, 25m, 2.5h, 1h30m",
+    "--max-memory-gb 4Gb": "error: --max-memory-gb 4Gb: not an amount of memory; allowed: a number of GB",
+    "--epochs 1.5": "error: --epochs 1.5: not a whole number",
+    "--objective cost": "there is no --cost-table",
     "--config missing.yaml": "missing.yaml",
 }
 
@@ -103,7 +113,7 @@ BAD_QUESTIONS = {
     "query STUDY --encoding stem-w8-s1/res-d1-w8-k3-s1": "3 stages, the encoding has 1",
     "query NOWHERE --sample 1": "no study at NOWHERE",
     "tune STUDY zzzz --max-macs 1e5": "0 records have an id that starts with 'zzzz'",
-    "tune STUDY zzzz --min-accuracy 7": "min_accuracy: input should be less than or equal to 1, got 7",
+    "tune STUDY zzzz --min-accuracy 7": "error: --min-accuracy 7: input should be less than or equal to 1\n",
     "run STUDY --seed 4": "has seed 3, got --seed 4",
     "run STUDY --space compact": "has space tiny, got --space compact",
     "run STUDY --epochs 9": "another recipe needs a study of its own",
@@ -112,16 +122,16 @@ BAD_QUESTIONS = {
     "collect STUDY": "either --n or --encoding",
     "collect STUDY --n 0": "--n 0 is not a positive number",
     "collect NOWHERE --encoding abc": "neither a text form nor numbers",
-    "tune STUDY FIRST --max-macs 1e5 --method best": "method 'best' is not one of curve, nachos, aebnas",
-    "tune STUDY FIRST --method aebnas --no-limits": "method aebnas needs a target of expected MACs, got no max_macs",
+    "tune STUDY FIRST --max-macs 1e5 --method best": "error: --method best is not one of curve, nachos, aebnas",
+    "tune STUDY FIRST --method aebnas --no-limits": "--method aebnas needs a target of expected MACs, got no --max",
     "tune STUDY FIRST --max-params 9 --no-limits": "give either limits or --no-limits, got --max-params 9 --no-limits",
     "tune STUDY FIRST --max-cost 5": "expected cost ≤ 5: this study has no cost table, which a limit on cost needs",
     "ladder STUDY FIRST --rungs 1": "a ladder has at least 2 rungs, got 1",
     "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
-    "finalize STUDY --at 1": "budget 1 is below the cheapest solution's expected MACs",
-    "finalize STUDY --seeds 0": "seeds 0 is not a positive number",
-    "finalize STUDY --epochs 2": "the final recipe equals that of the search",
+    "finalize STUDY --at 1": "error: --at 1 is below the cheapest solution's expected MACs",
+    "finalize STUDY --seeds 0": "error: --seeds 0 is not a positive number",
+    "finalize STUDY --epochs 2": "the final recipe is the search's",
     "finalize STUDY --recipe missing.yaml": "missing.yaml",
     "archive show STUDY zzzz": "0 records have an id",
     "frobnicate": "allowed: run, collect, fit, search, query",
@@ -130,12 +140,12 @@ BAD_QUESTIONS = {
 
 @pytest.mark.parametrize("words", BAD_QUESTIONS)
 def test_bad_questions_are_one_line_and_change_nothing(words: str, study_path: Path, command: Command) -> None:
-    before = {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name}
+    before = state_of(study_path)
     assert before.keys() >= {study_path / ARCHIVE}
     first = Archive.open(study_path / ARCHIVE).records()[0].id
     substitutes = {"STUDY": study_path, "FIRST": first}
     assert_refused(command(*[substitutes.get(word, word) for word in words.split()]), BAD_QUESTIONS[words])
-    assert {p: p.stat().st_mtime_ns for p in study_path.rglob("*") if "sqlite-" not in p.name} == before
+    assert state_of(study_path) == before
     assert not Path("NOWHERE").exists()
 
 
@@ -224,7 +234,7 @@ def test_an_option_for_every_limit_stands_in_every_command_that_takes_limits() -
 def test_the_policies_of_the_help_are_those_of_the_table() -> None:
     group = typer.main.get_command(app)
     (option,) = (p for p in group.commands["run"].params if p.name == "policy")  # type: ignore[attr-defined]
-    assert option.help == f"Confidence of an exit: {', '.join(POLICIES)}."
+    assert option.help == f"Confidence score of an exit: {', '.join(POLICIES)}. Default: the space's."
 
 
 def test_every_json_document_is_the_only_thing_on_stdout(study_path: Path, command: Command) -> None:

@@ -101,7 +101,7 @@ def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision() -> None:
 def test_libraries_for_one_purpose_wait_for_it(words: list[str], study_path: Path) -> None:
     """No words: the import of `Study`."""
     command = command_line_script([str(study_path) if word == "STUDY" else word for word in words])
-    loaded = imported_libraries(command if words else "import surrogate_nas.study.study")
+    loaded = imported_libraries(command if words else "import surrogate_nas.api")
     assert loaded & {*FOR_ONE_PURPOSE, "sympy", "pandas", "ray"} == set()
     assert "torch" in loaded
 
@@ -118,7 +118,7 @@ def test_naming_an_evolutionary_strategy_loads_pymoo() -> None:
     assert loaded & FOR_ONE_PURPOSE == {"pymoo", "moocore"}
 
 
-@pytest.mark.parametrize("module", ["study.study", "search.bayesian.acquisition", "surrogates.gp"])
+@pytest.mark.parametrize("module", ["api", "search.bayesian.acquisition", "surrogates.gp"])
 def test_an_import_warns_of_nothing(module: str) -> None:
     """Whichever module is the first: what dependencies warn of is nothing that a user can change."""
     process = subprocess.run(

@@ -1,0 +1,44 @@
+"""Output of a dry run."""
+
+from typing import TYPE_CHECKING
+
+from surrogate_nas.cli.answer import answer
+
+if TYPE_CHECKING:
+    from surrogate_nas.study.preview import Preview
+
+
+def answer_preview(preview: "Preview", as_json: bool) -> None:
+    """Print what a command would do."""
+    from surrogate_nas.documents import preview_document
+
+    answer(preview_document(preview), as_json, lambda: print_preview(preview))
+
+
+def print_preview(preview: "Preview") -> None:
+    """Print what a command would do, on one screen."""
+    from surrogate_nas.cli.output import console
+    from surrogate_nas.foundation.machine import amount
+    from surrogate_nas.foundation.progress import duration
+
+    header, settings, plan = preview.header, preview.problem.settings, preview.plan
+    estimate = "known once a training has ended" if preview.seconds is None else f"about {duration(preview.seconds)}"
+    where = "on Ray" if plan.device is None else f"on {plan.device}"
+    lines = {
+        "study": f"{preview.path}{' (new)' if preview.new else ''}",
+        "data": f"{header.data}, {header.shape.classes} classes, {header.shape.size} × {header.shape.size} pixels",
+        "space": header.space.name,
+        "seed": f"{header.seed}{f', stream {settings.stream}' if settings.stream else ''}",
+        "limits": str(settings.limits),
+        "done": f"{preview.done} of {settings.budget} trainings of the search",
+        "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; epochs: {preview.recipe.epochs}",
+        "time": estimate,
+        "disk": f"at most {amount(plan.disk)} (weights kept: {settings.keep})",
+        "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "that of other machines")
+        + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else ""),
+    }
+    for name, value in lines.items():
+        console.print(f"{name:<8} {value}", markup=False, soft_wrap=True)
+    for architecture, trainings in preview.networks:
+        console.print(f"{trainings} × {architecture}", markup=False, soft_wrap=True)
+    console.print("dry run: nothing was trained or written", soft_wrap=True)

@@ -1,0 +1,166 @@
+"""Preview of a command that trains: everything checked and estimated as before the first training, nothing written."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.record import Group, Proposal, Record
+from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.datasets.splitting import split
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.proposals import baseline_proposals, final_proposals, initial_proposals, next_round
+from surrogate_nas.study.baselines import baselines_of
+from surrogate_nas.study.creation import NewStudy
+from surrogate_nas.study.estimate import Plan, estimated_seconds, training_seconds
+from surrogate_nas.study.finals import to_finalize
+from surrogate_nas.study.home import Home
+from surrogate_nas.study.images import StudyImages
+from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.verification import missing_trainings, require_seeds, to_verify
+from surrogate_nas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Trainings that a command would do, and what they would take."""
+
+    path: Path
+    new: bool
+    """Whether the study would be created."""
+    header: Header
+    problem: Problem
+    recipe: Recipe
+    """Recipe of the trainings."""
+    done: int
+    """Trainings of the search that the archive has."""
+    networks: tuple[tuple[Architecture, int], ...]
+    """Networks to train, each with its number of trainings; empty where the search decides."""
+    plan: Plan
+    """Number of trainings, and their memory and disk."""
+    seconds: float | None
+    """Estimated time; `None` where only a measured training could tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A study as a preview needs it, new or opened."""
+
+    path: Path
+    header: Header
+    problem: Problem
+    splits: Splits
+    home: Home | None = None
+    """Home of the study; `None` for a new one."""
+
+    @classmethod
+    def of(cls, study: NewStudy | Home) -> "Ground":
+        """A new or an opened study."""
+        if isinstance(study, Home):
+            splits = StudyImages(study, store_copy=False).splits()
+            return cls(study.path, study.archive.header, study.problem, splits, study)
+        return cls(study.path, study.header, study.problem, split(study.data, study.header.seed))
+
+    def records(self) -> list[Record]:
+        """Records of the search."""
+        return self.home.archive.records() if self.home else []
+
+    def proposals(self) -> list[Proposal]:
+        """Proposals of the search."""
+        return self.home.archive.proposals() if self.home else []
+
+    def pending(self) -> int:
+        """Trainings of the search that were proposed and have no record."""
+        return len(self.home.archive.pending()) if self.home else 0
+
+    def missing(self, proposals: Sequence[Proposal], group: Group) -> list[Architecture]:
+        """Architectures of proposals without a record, as often as they would be trained."""
+        trained = {record.id for record in self.home.archive.records(group)} if self.home else set()
+        return [proposal.architecture for proposal in proposals if proposal.id not in trained]
+
+    def preview(
+        self,
+        trainings: int,
+        networks: Sequence[Architecture] = (),
+        recipe: Recipe | None = None,
+        *,
+        with_fits: bool = False,
+    ) -> Preview:
+        """A preview of so many trainings, of certain networks if these are known.
+
+        Raises:
+            InputError: if the machine has too little disk or memory.
+        """
+        plan, records = Plan.of(self.problem, self.splits, trainings), self.records()
+        plan.check(self.path)
+        if with_fits:
+            seconds = estimated_seconds(self.problem, self.splits, plan, records)
+        else:
+            seconds = training_seconds(self.problem, self.splits, plan, records, networks, recipe)
+        return Preview(
+            path=self.path,
+            new=self.home is None,
+            header=self.header,
+            problem=self.problem,
+            recipe=recipe or self.problem.settings.recipe,
+            done=len(records),
+            networks=tuple(Counter(networks).items()),
+            plan=plan,
+            seconds=seconds,
+        )
+
+
+def of_run(study: NewStudy | Home) -> Preview:
+    """Preview of `Study.run`."""
+    ground = Ground.of(study)
+    return ground.preview(max(ground.problem.settings.budget - len(ground.records()), 0), with_fits=True)
+
+
+def of_collect(study: NewStudy | Home, n: int, architectures: Sequence[Architecture] = ()) -> Preview:
+    """Preview of `Study.collect`: of certain architectures, or n sampled ones.
+
+    Raises:
+        InputError: if too few networks keep the limits, or an architecture is not in the space.
+    """
+    ground = Ground.of(study)
+    if architectures:
+        ground.problem.space.indices(architectures)
+        return ground.preview(ground.pending() + len(architectures), architectures)
+    taken = ground.proposals()
+    initial_proposals(ground.problem, n, taken, next_round(taken))
+    return ground.preview(ground.pending() + n)
+
+
+def of_search(home: Home, rounds: int | None) -> Preview:
+    """Preview of `Study.search`."""
+    ground, settings = Ground.of(home), home.settings
+    left = max(settings.budget - len(ground.proposals()), 0)
+    new = left if rounds is None else min(rounds * settings.batch, left)
+    return ground.preview(ground.pending() + new, with_fits=True)
+
+
+def of_finalize(home: Home, ids: Sequence[str], at: Sequence[float], seeds: int, recipe: Recipe | None) -> Preview:
+    """Preview of `Study.finalize`, whose errors it raises."""
+    architectures = to_finalize(Solutions(home), ids, at, seeds, recipe)
+    if recipe is not None:
+        home.preview({"final": recipe.model_dump()})
+    ground = Ground.of(home)
+    missing = ground.missing(final_proposals(home.problem, architectures, seeds), "final")
+    return ground.preview(len(missing), missing, home.settings.full_recipe)
+
+
+def of_verify(home: Home, ids: Sequence[str], seeds: int) -> Preview:
+    """Preview of `Study.verify`, whose errors it raises, for the front as it is before pending trainings are done."""
+    require_seeds(seeds)
+    solutions, ground = Solutions(home), Ground.of(home)
+    missing = missing_trainings(solutions, to_verify(solutions, ids), seeds)
+    return ground.preview(ground.pending() + len(missing), missing)
+
+
+def of_baselines(home: Home) -> Preview:
+    """Preview of `Study.train_baselines`, whose errors it raises."""
+    ground = Ground.of(home)
+    missing = ground.missing(baseline_proposals(home.problem, baselines_of(Solutions(home))), "baseline")
+    return ground.preview(len(missing), missing)
