@@ -139,7 +139,7 @@ def test_pixels_are_normalised_by_the_statistics_given(architecture: Architectur
 
 
 def test_pixel_statistics_are_per_channel(architecture: Architecture) -> None:
-    with pytest.raises(InputError, match="3 channels need as many pixel statistics, got 2"):
+    with pytest.raises(InputError, match="3 channels need 3 pixel statistics, got 2"):
         EarlyExitNetwork(architecture, ImageShape(3, 8, 10), mean=(1.0, 2.0))
 
 
