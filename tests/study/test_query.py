@@ -202,7 +202,7 @@ GOOD = "stem-w8-s1/res-d1-w8-k3-s1/res-d1-w12-k3-s2/res-d1-w16-k3-s2"
 BAD_FILES = {
     "a.txt": (f"{GOOD}\n\nstem-w8-s1/res-d9-w8-k3-s1/res-d1-w12-k3-s2/res-d1-w16-k3-s2", "line 3: ", "depth 9 is not"),
     "b.txt": (f"{GOOD}\n0,nan,0.5\n", "line 2: ", "encodings"),
-    "c.txt": (f"{GOOD}\n{'9' * 200_000}\n", "line 2: ", "at most 100,000 bytes"),
+    "c.txt": (f"{GOOD}\n{'9' * 200_000}\n", "line 2: ", "the line is longer than 100,000 bytes"),
     "d.txt": (f"{GOOD}\n{'0.5,' * 5000}1", "line 2: ", "at most 4,000 characters, got 20,001"),
     "e.txt": (f"{GOOD}\nstem-w8-s1/res-d999999999-w8-k3-s1", "line 2: ", "more than 1000 blocks"),
     "f.txt": ("", "f.txt has no encodings", ""),

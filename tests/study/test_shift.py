@@ -111,7 +111,7 @@ def test_limits_are_held_against_each_row_and_breaks_are_said(study: Study) -> N
     worst = max(flagged.shifted, key=lambda row: row.measured.expected_macs)
     over_by = worst.measured.expected_macs / limits.max_macs - 1
     (warning,) = (
-        w for w in flagged.warnings() if f"{worst.measured.expected_macs:,.0f} at most, {over_by:.1%} over" in w
+        w for w in flagged.warnings() if f"up to {worst.measured.expected_macs:,.0f}, {over_by:.1%} over" in w
     )
     assert warning.startswith(
         f"the limit of {exact_text(limits.max_macs)} on expected MACs is exceeded under {worst.corruption} of level"
