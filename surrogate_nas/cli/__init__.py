@@ -41,9 +41,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import surrogate_nas
+        from importlib.metadata import version
 
-        typer.echo(f"surrogate-nas {surrogate_nas.__version__}")
+        typer.echo(f"{app.info.name} {version('surrogate-nas')}")
         raise typer.Exit
 
 

@@ -72,13 +72,13 @@ def _field_as_option(message: str, path: Sequence[str | int], words: Sequence[st
 
 
 def _value_as_option(message: str, option: str, value: str) -> str:
-    """A message with `name value` replaced by `--name value`."""
+    """A message that begins with `name value`, as one that begins with `--name value`."""
     name = OTHER_NAMES.get(option, option.removeprefix("--").replace("-", "_"))
 
     def typed(match: re.Match[str]) -> str:
         return f"{option} {value}" if _same(match[1] or match[2], value) else match[0]
 
-    return re.sub(rf"(?<![\w./'-]){re.escape(name)} (?:'([^']*)'|([^\s;]*[^\s;:,.]))", typed, message)
+    return re.sub(rf"^{re.escape(name)} (?:'([^']*)'|([^\s;]*[^\s;:,.]))", typed, message)
 
 
 def _same(text: str, value: str) -> bool:

@@ -84,4 +84,4 @@ def test_a_dry_run_for_people_is_one_screen_that_says_that_nothing_was_done(stud
     lines = out.splitlines()
     assert lines[-1] == "dry run: nothing was trained or written"
     assert sum(line.startswith("1 × stem-") for line in lines) == 3
-    assert {line.split()[0] for line in lines[:9]} >= {"study", "data", "space", "limits", "time", "disk", "memory"}
+    assert {line.split()[0] for line in lines[:10]} >= {"study", "data", "space", "limits", "time", "disk", "memory"}

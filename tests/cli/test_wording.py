@@ -46,6 +46,7 @@ def test_a_check_of_several_settings_begins_with_the_option() -> None:
         ("budget 60000 is below the cheapest", "--at 60k", "--at 60k is below the cheapest"),
         ("data set 'x' needs --data-root", "--data x", "data set 'x' needs --data-root"),
         ("strategy aebnas got no max_macs", "--seeds 3", "strategy aebnas got no --max-macs"),
+        ("unknown search space 'x'; allowed", "--space x", "unknown search space 'x'; allowed"),
         ("device cuda needs a GPU", "--device cpu", "device cuda needs a GPU"),
         ("no study at my/max_macs.x", "--seeds 3", "no study at my/max_macs.x"),
     ],
