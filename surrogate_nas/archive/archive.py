@@ -25,11 +25,12 @@ from surrogate_nas.foundation.errors import InputError, JobError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """2: baselines may be among the records; readers of version 1 would take them for part of the search.
 3: spaces have more kinds of stages, branches and accounting than readers of version 2 know.
 4: finals may be among the records.
-5: outputs have the answer of each exit; before, it followed from logits in half precision."""
+5: outputs have the answer of each exit; before, it followed from logits in half precision.
+6: splits may be given by a file, and outputs may have the groups of samples, which intervals draw as a whole."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (

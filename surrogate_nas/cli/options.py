@@ -50,6 +50,13 @@ Data = Annotated[
     typer.Option(help="Images of a new study: a data set's name (digits by default), a folder by class, an .npz."),
 ]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which a new study's images are brought.")]
+Splits = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file with the columns image, and split (train, tune, test or nothing) or group or both, for a new "
+        "study's images. Those of one group are never in two splits."
+    ),
+]
 Flips = Annotated[
     bool | None, typer.Option("--flips/--no-flips", help="Whether a mirror image is still of its class (new study).")
 ]

@@ -1,8 +1,8 @@
 """Merge the archives of several machines.
 
 Outputs compare only where the same images were held out. So what is merged comes from studies of the same data, space,
-splits (which follow from the study's seed) and recipe. Such studies train other networks by another `stream`. Of any
-other study the architectures on its front can be taken: see `warm_start`.
+splits (which follow from the study's seed and file of splits) and recipe. Such studies train other networks by another
+`stream`. Of any other study the architectures on its front can be taken: see `warm_start`.
 """
 
 import shutil
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import SPLITS, Outputs, same
+from surrogate_nas.archive.outputs import SPLITS, Outputs, SplitOutputs, same
 from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
-from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.progress import Countdown, say
@@ -147,7 +147,8 @@ def _data(header: Header) -> str:
 
 def _splits(home: Home) -> str:
     header = home.archive.header
-    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test"
+    file = "" if header.splits is None else f", file {header.splits[:12]}"
+    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test{file}"
 
 
 def _flips(home: Home) -> bool | None:
@@ -207,11 +208,17 @@ def _compare(home: Home, source: Home) -> MergeResult:
 
 def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Splits) -> None:
     """The same seed cuts the same images out only as long as the library that cuts does so."""
-    if not all(np.array_equal(outputs[split].labels, getattr(splits, split).labels) for split in SPLITS):
+    if not all(_same_samples(outputs[split], getattr(splits, split)) for split in SPLITS):
         raise InputError(
             f"record {record.id} of {source.path} was measured on other images than are held out here, though the seed "
             f"is the same: another version of scikit-learn cut them; {CURE}"
         )
+
+
+def _same_samples(outputs: SplitOutputs, images: LabeledImages) -> bool:
+    if outputs.groups is None or images.groups is None:
+        return outputs.groups is images.groups and np.array_equal(outputs.labels, images.labels)
+    return np.array_equal(outputs.labels, images.labels) and np.array_equal(outputs.groups, images.groups)
 
 
 def _accuracy(outputs: Outputs) -> float:

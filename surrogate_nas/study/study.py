@@ -64,6 +64,7 @@ class Study:
         seed: int = 0,
         image_size: int | None = None,
         flips: bool | None = None,
+        splits: str | Path | None = None,
         **settings: Any,
     ) -> "Study":
         """A new study.
@@ -76,6 +77,7 @@ class Study:
             seed: of everything that is drawn.
             image_size: side in pixels to which images are brought; by default they stay as they are.
             flips: whether mirror images are still of their class; the data set's own default for `None`.
+            splits: CSV file of splits and groups; see `datasets.split_file`.
             settings: fields of `Settings`; `limits` and `recipe` are mappings.
 
         Raises:
@@ -89,6 +91,7 @@ class Study:
             settings=Settings().updated(settings),
             image_size=image_size,
             flips=flips,
+            splits=None if splits is None else Path(splits),
         )
         return cls(home)
 

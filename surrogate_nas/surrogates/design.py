@@ -46,7 +46,7 @@ class DesignMatrix:
     """Smallest and largest log₁₀ costs among the rows, which scale the cost inputs: to [0, 1] for the rows, and further
     for what is cheaper or costlier than all of them."""
     samples: int
-    """Held-out samples that each row was measured on."""
+    """Held-out samples that each row was measured on; of grouped ones, the effective number."""
 
     def __repr__(self) -> str:
         """A short text."""

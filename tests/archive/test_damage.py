@@ -204,18 +204,24 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     assert "nobody" in nobody
 
 
+OPTIONAL = {"source_stamp", "splits"}
+"""Fields that a header may lack."""
+
+
 def damaged_headers() -> Iterator[str]:
     header = json.loads(HEADER.to_json())
     values = (None, "x", -1, 1.5, [], {}, [1], "9" * 30)
     yield from ("not JSON", "null", "[]", "{}")
-    for name in header.keys() - {"source_stamp"}:
+    for name in header.keys() - OPTIONAL:
         yield json.dumps({other: value for other, value in header.items() if other != name})
-    for name, value in itertools.product(header.keys() - {"data", "fingerprint", "tune_share", "source_stamp"}, values):
+    for name, value in itertools.product(header.keys() - {"data", "fingerprint", "tune_share", *OPTIONAL}, values):
         yield json.dumps({**header, name: value})
     for name, value in itertools.product(header["shape"], values):
         yield json.dumps({**header, "shape": {**header["shape"], name: value}})
     for name, value in itertools.product(("data", "fingerprint"), (None, 3, [])):
         yield json.dumps({**header, name: value})
+    for value in (3, [], {}):
+        yield json.dumps({**header, "splits": value})
 
 
 def test_an_archive_with_a_damaged_header_is_refused(archive: Archive) -> None:
