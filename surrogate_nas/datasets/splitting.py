@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from surrogate_nas.datasets.dataset import (
     PARTS,
@@ -25,6 +25,10 @@ from surrogate_nas.datasets.notes import lacking_classes
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 
+MOST_FOLDED = 1000
+"""Groups up to which they are cut into folds, which takes a second."""
+DRAWS = 50
+"""Random choices among more groups."""
 FAR_OFF = 0.25
 """Relative deviation of a split's share of the images from which on a note tells of it."""
 
@@ -108,7 +112,7 @@ def _part(dataset: Dataset, index: Ints) -> LabeledImages:
 
 
 def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, share: float, seed: int) -> Ints:
-    """Numbers of the images of whole groups, about a share of each class: the fold that comes nearest to that.
+    """Numbers of the images of whole groups, about a share of each class: of several choices the nearest to that.
 
     A group that is the only one of a class is not held out, so that every class can be trained.
 
@@ -117,7 +121,7 @@ def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, sh
         labels, groups: (N,) of the images that are cut.
         part: split that is cut.
         share: of the images, in (0, 1).
-        seed: of the folds.
+        seed: of the choices.
     """
     group = np.unique(groups, return_inverse=True)[1].ravel()
     counts = np.zeros((group.max() + 1, len(dataset.classes)), dtype=np.int64)
@@ -127,7 +131,7 @@ def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, sh
     rows = np.flatnonzero(~needed[group])
     wanted = share * counts.sum(axis=0)
     best, least = None, math.inf
-    for fold in _folds(labels[rows], group[rows], round(len(rows) / (share * len(labels))), seed):
+    for fold in _folds(labels[rows], group[rows], share * len(labels) / max(len(rows), 1), seed):
         held_out = np.bincount(labels[rows[fold]], minlength=len(wanted))
         deviation = float(np.abs(held_out - wanted).sum())
         leaves_each_class = not (counts.any(axis=0) & (held_out == counts.sum(axis=0))).any()
@@ -141,15 +145,21 @@ def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, sh
     return best
 
 
-def _folds(labels: Ints, groups: Ints, wanted: int, seed: int) -> list[Ints]:
-    """Folds of whole groups, alike in their classes; none where there are too few images."""
+def _folds(labels: Ints, groups: Ints, share: float, seed: int) -> list[Ints]:
+    """Choices of whole groups with about a share of the images; none where there are too few images.
+
+    Folds that are alike in their classes; of many groups, which would take minutes, random ones, which are nearly so.
+    """
     if not len(labels) or (largest := int(np.bincount(labels).max())) < 2:
         return []
-    count = max(min(wanted, len(np.unique(groups)), largest), 2)
+    data, count = (np.zeros(len(labels)), labels, groups), len(np.unique(groups))
+    if count > MOST_FOLDED:
+        draws = GroupShuffleSplit(DRAWS, test_size=min(share, 0.5), random_state=seed)
+        return [fold for _, fold in draws.split(*data)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than there are folds
-        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        return [fold for _, fold in folds.split(np.zeros(len(labels)), labels, groups)]
+        folds = StratifiedGroupKFold(max(min(round(1 / share), count, largest), 2), shuffle=True, random_state=seed)
+        return [fold for _, fold in folds.split(*data)]
 
 
 def _shares_off(dataset: Dataset, parts: Ints) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ def share_interval(is_so: Bools, clusters: Ints | None = None, confidence: float
     share, z2 = successes / n, quantile**2 / effective
     middle = (share + z2 / 2) / (1 + z2)
     reach = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
+    low, high = 0.0 if successes == 0 else middle - reach, 1.0 if successes == n else middle + reach  # against rounding
+    return float(low), float(high)
 
 
 def accuracy_intervals(exits: Exits, measurements: Measurements) -> list[tuple[float, float]]:

@@ -104,6 +104,9 @@ ARRAY_DAMAGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "complex logits": remade(lambda logits: logits.astype(np.complex64), "tune/logits"),
     "an answer beyond the classes": remade(lambda answers: answers + np.uint8(10), "test/answers"),
     "answers of one exit": remade(lambda answers: answers[0], "test/answers"),
+    "groups of another length": lambda blobs: blobs.update({"tune/groups": packed(np.zeros(3, np.int64))}),
+    "groups of floats": lambda blobs: blobs.update({"test/groups": packed(np.zeros(50, np.float32))}),
+    "a group below 0": lambda blobs: blobs.update({"test/groups": packed(np.full(50, -1))}),
     "gates without exits": lambda blobs: blobs.update({"tune/gates": packed(np.zeros(3, np.float16))}),
 }
 """What may happen to the arrays of a record, by name."""
