@@ -14,10 +14,13 @@ def cell_counts(clusters: Ints, cell: Ints, cells: int) -> Ints:
 def design_effect(counts: Ints) -> float:
     """Variance of the shares of cells over groups drawn anew, divided by that over independent samples; at least 1.
 
-    Both are summed over cells. The variance over groups is that of a ratio, by linearisation, G / (G − 1) Σ_g (x_g −
-    m_g p)² / n², where x_g of the m_g samples of group g are in the cell, and the share p of all. Kish, Survey Sampling
-    (1965); for several cells: Rao & Scott, JASA 76 (1981). Where all samples are in one cell nothing varies; the value
-    is then Σ m_g² / n, the largest there is, of groups whose samples are all alike. So it is for a single group.
+    The variance over groups is that of a ratio, by linearisation (Kish, Survey Sampling, 1965): for one cell
+
+        deff = [G / (G − 1) Σ_g (x_g − m_g p̂)² / n²] / [p̂ (1 − p̂) / (n − 1)]
+
+    where x_g of the m_g samples of group g are in the cell, and the share p̂ of all; for several, both variances are
+    summed over them (Rao & Scott, JASA 76, 1981). Where all samples are in one cell nothing varies; the value is then
+    Σ m_g² / n, the largest there is, of groups whose samples are all alike. So it is for a single group.
 
     Args:
         counts: (G, cells) samples of each group in each cell.

@@ -29,7 +29,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[floa
 def share_interval(is_so: Bools, clusters: Ints | None = None, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval of the share of samples for which something is so: Wilson's; with groups at the effective number.
 
-    The effective number is n / deff × (t_{n−1} / t_{G−1})², where deff is the design effect and the ratio of Student's
+    The effective number is n / deff · (t_{n−1} / t_{G−1})², where deff is the design effect and the ratio of Student's
     quantiles allows for the G groups that it is estimated from: Korn & Graubard, "Confidence intervals for proportions
     with small expected number of positive counts estimated from survey data", Survey Methodology 24 (1998). Wilson's
     interval at that number: Franco, Little, Louis & Slud, J. Survey Statistics and Methodology 7 (2019).

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.header import Header
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.contents import Contents
@@ -225,6 +226,12 @@ def damaged_headers() -> Iterator[str]:
         yield json.dumps({**header, name: value})
     for value in (3, [], {}):
         yield json.dumps({**header, "splits": value})
+
+
+def test_a_header_of_an_older_version_has_no_file_of_splits() -> None:
+    header = json.loads(HEADER.to_json())
+    assert header.pop("splits") is None
+    assert Header.from_json(json.dumps(header)) == HEADER
 
 
 def test_an_archive_with_a_damaged_header_is_refused(archive: Archive) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
 
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.card import GroupCounts, card
@@ -222,6 +223,22 @@ def test_a_stored_copy_keeps_the_official_tune_split(tmp_path: Path) -> None:
     assert again.fingerprint() == whole.fingerprint()
     moved = replace(dataset([0, 1] * 20), test=numbered([0, 1], 40))
     assert len({d.fingerprint() for d in (whole, moved, dataset([0, 1] * 20), dataset([0, 1] * 21))}) == 4
+
+
+def test_without_given_splits_a_copy_is_as_older_versions_wrote_it(tmp_path: Path) -> None:
+    """So studies of either version open in the other, with the same splits."""
+    whole = replace(dataset([0, 1] * 20), test=numbered([0, 1], 40))
+    path = tmp_path / "data.safetensors"
+    store.save(whole, path)
+    with safe_open(path, framework="numpy") as opened:
+        description = json.loads(opened.metadata()[store.DESCRIPTION])
+        assert sorted(opened.keys()) == ["test.images", "test.labels", "train.images", "train.labels"]
+    assert sorted(description) == ["classes", "flips", "format", "name", "notes"]
+    assert description["format"] == 1
+    assert [numbers(part) for part in each(split(store.load(path), 0))][2] == [40, 41]
+    store.save(replace(whole, tune=numbered([0, 1], 42)), path)
+    with safe_open(path, framework="numpy") as opened:  # which an older version would misread
+        assert json.loads(opened.metadata()[store.DESCRIPTION])["format"] == 2
 
 
 # ---------------------------------------------------------------------- wrong files
