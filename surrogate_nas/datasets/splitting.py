@@ -69,6 +69,7 @@ def _decided(dataset: Dataset, seed: int, tune_share: float) -> Ints:
     for share in shares.values():
         if not 0 < share < 1:
             raise InputError(f"tune share {share} is not between 0 and 1")
+    _check_that_each_class_can_be_trained(dataset, labels[(parts == TRAIN) | (parts == TO_CUT)])
     if shares and groups is None:
         _check_that_it_can_be_cut(dataset, labels[parts == TO_CUT], shares)
     for part, share in shares.items():
@@ -79,10 +80,6 @@ def _decided(dataset: Dataset, seed: int, tune_share: float) -> Ints:
             held_out = pool[_held_out_groups(dataset, labels[pool], groups[pool], part, share, seed)]
         parts[held_out] = part
     parts[parts == TO_CUT] = TRAIN
-    trained = np.bincount(labels[parts == TRAIN], minlength=len(dataset.classes))
-    if dataset.given is not None and not trained.all():
-        name = dataset.classes[trained.argmin()]
-        raise InputError(f"class {name!r} of data set {dataset.name!r} has no training images in the given splits")
     return parts
 
 
@@ -180,6 +177,13 @@ def _lacking(dataset: Dataset, parts: Ints) -> tuple[str, ...]:
     return tuple(
         note for part in (TUNE, TEST) for note in lacking_classes(dataset.classes, labels[parts == part], PARTS[part])
     )
+
+
+def _check_that_each_class_can_be_trained(dataset: Dataset, labels: Ints) -> None:
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    if not counts.all():
+        name = dataset.classes[counts.argmin()]
+        raise InputError(f"class {name!r} of data set {dataset.name!r} has no training images in the given splits")
 
 
 def _check_that_it_can_be_cut(dataset: Dataset, labels: Ints, shares: dict[int, float]) -> None:

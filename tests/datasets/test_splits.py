@@ -263,6 +263,8 @@ def test_without_given_splits_a_copy_is_as_older_versions_wrote_it(tmp_path: Pat
             "group 'p7' of {} is in both train (0) and test (2); allowed: one split",
         ),
         ('image,group\n0,"a\n', "{} is not a readable CSV file"),
+        ("image,split,group\n0,tune,a\n1,tune,\n2,tune,\n3,tune,\n", "class '0' of data set 'numbers' has no training"),
+        ("image,split\n0,tune\n1,tune\n2,tune\n3,tune\n", "class '0' of data set 'numbers' has no training images"),
         ("image,split\n0,test\n1,train\n2,tune\n3,train\n", "class '0' of data set 'numbers' has no training images"),
     ],
 )
