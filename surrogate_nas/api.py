@@ -95,6 +95,7 @@ class Study:
         seed: int = 0,
         image_size: int | None = None,
         flips: bool | None = None,
+        splits: str | Path | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
     ) -> "Study":
@@ -108,6 +109,7 @@ class Study:
             seed: of everything that is drawn.
             image_size: side in pixels to which images are brought; by default they stay as they are.
             flips: whether mirror images are still of their class; the data set's own default for `None`.
+            splits: CSV file of splits and groups; see `datasets.split_file`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, as `update` does.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
@@ -115,10 +117,18 @@ class Study:
         Raises:
             InputError: one line with the value got and those allowed; nothing has been written then.
         """
-        path = _path(path)
+        path, split_file = _path(path), None if splits is None else _path(splits)
         if exist_ok and (path / ARCHIVE).is_file():
             study = cls.open(path)
-            require_same(study.images, data=data, space=space, seed=seed, image_size=image_size, flips=flips)
+            require_same(
+                study.images,
+                data=data,
+                space=space,
+                seed=seed,
+                image_size=image_size,
+                flips=flips,
+                splits=split_file,
+            )
             study.update(**settings)
             return study
         new = prepare(
@@ -129,6 +139,7 @@ class Study:
             settings=Settings().updated({**settings}),
             image_size=image_size,
             flips=flips,
+            splits=split_file,
         )
         return cls(new.write())
 

@@ -25,12 +25,13 @@ from surrogate_nas.foundation.errors import InputError, JobError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the schema, and its changes.
 2: records may be baselines, which readers of version 1 would count as part of the search.
 3: spaces have kinds of stages, branches and accounting that readers of version 2 do not know.
 4: records may be finals.
-5: outputs contain each exit's predicted class; before, it was derived from logits in half precision."""
+5: outputs contain each exit's predicted class; before, it was derived from logits in half precision.
+6: splits may come from a file, and outputs may have groups of samples, which intervals draw as a whole."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (

@@ -20,11 +20,13 @@ class Header:
     seed: int
     """Seed of the splits, and of all other random draws."""
     tune_share: float
-    """Share of the training data held out for tune."""
+    """Share of the training data held out for tune; 0 if there is a given tune split."""
     test_share: float
-    """Share of all data held out for test, before tune; 0 if there is an official test split."""
+    """Share of all data held out for test, before tune; 0 if there is a given test split."""
     source_stamp: str | None = None
     """Stamp of the source files, by which changes are detected without reading them; see `source_stamp`."""
+    splits: str | None = None
+    """Digest of the file of splits or groups; `None` without one."""
 
     def to_json(self) -> str:
         """JSON text, as stored in the archive."""
@@ -52,3 +54,5 @@ class Header:
         for name in ("data", "fingerprint"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} {getattr(self, name)!r} is not text")
+        if not isinstance(self.splits, str | None):
+            raise ValueError(f"splits {self.splits!r} is not text")

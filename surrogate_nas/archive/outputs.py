@@ -17,8 +17,8 @@ Split = Literal["tune", "test"]
 SPLITS: tuple[Split, Split] = ("tune", "test")
 SCORES = "scores/"
 """Prefix of the names of score arrays, followed by the policy."""
-ANSWERS, CORRECT = "answers", "correct"
-"""Names of the arrays of predicted classes and of their correctness."""
+ANSWERS, CORRECT, GROUPS = "answers", "correct", "groups"
+"""Names of the arrays of predicted classes, of their correctness, and of the samples' groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +38,19 @@ class SplitOutputs:
     """(X, N) whether the predicted class is the label; set only if neither answers nor logits are kept."""
     gates: npt.NDArray[np.float16] | None = None
     """(X, N) logits of the exits' gates, 0 at the last; `None` for a network without gates."""
+    groups: Ints | None = None
+    """(N,) group numbers: samples of one group are not independent. `None` where all are."""
 
     @classmethod
-    def of(cls, logits: Array, labels: Ints, gates: Array | None = None) -> "SplitOutputs":
-        """Build from finite (X, N, C) logits and (X, N) logits of gates, of any float type."""
+    def of(cls, logits: Array, labels: Ints, gates: Array | None = None, groups: Ints | None = None) -> "SplitOutputs":
+        """Build from finite (X, N, C) logits, (X, N) logits of gates, of any float type, and (N,) labels and groups."""
         classes = logits.shape[-1]
         answers = logits.argmax(axis=-1).astype(np.min_scalar_type(classes - 1))
         half_gates = None if gates is None else _half(gates)
         if classes <= MOST_CLASSES_WITH_LOGITS:
-            return cls(labels=labels, logits=_half(logits), answers=answers, gates=half_gates)
+            return cls(labels=labels, logits=_half(logits), answers=answers, gates=half_gates, groups=groups)
         all_scores = {p: scores(p, logits) for p in POLICY_NAMES}
-        return cls(labels=labels, scores=all_scores, answers=answers, gates=half_gates)
+        return cls(labels=labels, scores=all_scores, answers=answers, gates=half_gates, groups=groups)
 
     def available(self, policy: PolicyName) -> PolicyName:
         """The policy, or its replacement if these outputs do not support it; see `policies.available`."""
@@ -110,6 +112,7 @@ class SplitOutputs:
             ANSWERS: self.answers,
             CORRECT: self.correct,
             "gates": self.gates,
+            GROUPS: self.groups,
         }
         arrays = {name: array for name, array in optional.items() if array is not None}
         return {**arrays, **{f"{SCORES}{policy}": array for policy, array in self.scores.items()}}
@@ -118,7 +121,7 @@ class SplitOutputs:
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "SplitOutputs":
         """Rebuild outputs from the result of `arrays`."""
         by_policy: dict[Any, Any] = {n.removeprefix(SCORES): a for n, a in arrays.items() if n.startswith(SCORES)}
-        single = {name: arrays.get(name) for name in ("logits", ANSWERS, "gates")}
+        single = {name: arrays.get(name) for name in ("logits", ANSWERS, "gates", GROUPS)}
         known = single[ANSWERS] is not None or single["logits"] is not None
         return cls(labels=arrays["labels"], scores=by_policy, correct=None if known else arrays[CORRECT], **single)
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 
-from surrogate_nas.archive.outputs import ANSWERS, CORRECT, SCORES, SPLITS
+from surrogate_nas.archive.outputs import ANSWERS, CORRECT, GROUPS, SCORES, SPLITS
 from surrogate_nas.archive.record import FailureKind, Origin, Proposal, Record
 from surrogate_nas.exits.policies import POLICY_NAMES
 from surrogate_nas.foundation.arrays import Array
@@ -54,7 +54,11 @@ def require_sound_outputs(arrays: Mapping[str, Array], exits: int, classes: int)
         _require_array(f"{split}/labels", own["labels"], "iu", (samples,), classes)
         for name in _required(own):
             _require(name in own, f"{split}/{name} is missing")
-        for name in own.keys() - {"labels"}:
+        if GROUPS in own:
+            groups = own[GROUPS]
+            _require_array(f"{split}/{GROUPS}", groups, "iu", (samples,))
+            _require(bool((groups >= 0).all()), f"{split}/{GROUPS} has numbers below 0")
+        for name in own.keys() - {"labels", GROUPS}:
             types = "iu" if name == ANSWERS else "b" if name == CORRECT else "f"
             shape = (exits, samples, classes) if name == "logits" else (exits, samples)
             _require_array(f"{split}/{name}", own[name], types, shape, classes)
@@ -68,13 +72,13 @@ def _required(own: Mapping[str, Array]) -> list[str]:
     return [*(f"{SCORES}{policy}" for policy in POLICY_NAMES), *answers]
 
 
-def _require_array(name: str, array: Array, types: str, shape: tuple[int, ...], classes: int) -> None:
+def _require_array(name: str, array: Array, types: str, shape: tuple[int, ...], classes: int | None = None) -> None:
     """Raise `JobError` for a wrong type or shape, a number that is not finite, or an integer that is not a class."""
     _require(array.dtype.kind in types, f"{name} has type {array.dtype}, not {TYPES[types]}")
     _require(array.shape == shape, f"{name} has shape {array.shape}, not {shape}")
     if types == "f":
         _require(bool(np.isfinite(array).all()), f"{name} has values that are not finite")
-    if types == "iu":
+    if types == "iu" and classes is not None:
         _require(bool(((array >= 0) & (array < classes)).all()), f"{name} has values that are not classes")
 
 

@@ -139,7 +139,8 @@ def exits_of(
     all_scores[where], all_right[where] = score, right
     present = np.zeros(E, dtype=bool)
     present[where] = True
-    return Exits(outputs.available(policy), present, all_scores, all_right, costing.of(architecture))
+    cost, policy = costing.of(architecture), outputs.available(policy)
+    return Exits(policy, present, all_scores, all_right, cost, outputs.groups)
 
 
 def temperatures_of(architecture: Architecture, tune: SplitOutputs) -> tuple[float, ...]:

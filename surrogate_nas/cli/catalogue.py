@@ -6,7 +6,7 @@ import typer
 
 from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json
+from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Splits
 from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
@@ -38,6 +38,7 @@ def datasets_show(
     data_root: DataRoot = None,
     download: Download = None,
     image_size: ImageSize = None,
+    splits: Splits = None,
     flips: Flips = None,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +47,7 @@ def datasets_show(
     from surrogate_nas.datasets.card import card
     from surrogate_nas.datasets.source import load
 
-    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
+    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips, splits=splits))
     answer(data_card.document(), as_json, lambda: print_card(data_card))
 
 

@@ -79,6 +79,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             image_size=image_size,
             flips=options["flips"],
             sample=sample,
+            splits=options["splits"],
         )
     home = Home.open(path)
     if sample is not None:
@@ -91,6 +92,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         seed=seed,
         image_size=image_size,
         flips=options["flips"],
+        splits=options["splits"],
     )
     change(home, changes, options["dry_run"])
     _say_remarks(home)

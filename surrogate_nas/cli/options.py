@@ -202,6 +202,15 @@ ImageSize = Annotated[
         "Side in pixels to which the images of a new study are resized. Default: their own.", panel=DATA, kind=COUNT
     ),
 ]
+Splits = Annotated[
+    Path | None,
+    option(
+        "CSV file of splits for a new study's images, with a column image, and split (train, tune, test or empty) or "
+        "group or both; images of one group are never in two splits. Default: splits are cut at random.",
+        panel=DATA,
+        kind=FILE,
+    ),
+]
 Flips = Annotated[
     bool | None,
     option(

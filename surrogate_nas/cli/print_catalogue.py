@@ -7,7 +7,7 @@ from surrogate_nas.foundation.machine import amount
 from surrogate_nas.space.card import CHECK_SAMPLE
 
 if TYPE_CHECKING:
-    from surrogate_nas.datasets.card import DataCard
+    from surrogate_nas.datasets.card import DataCard, GroupCounts
 
 
 def print_space_check(document: dict[str, Any]) -> None:
@@ -31,12 +31,19 @@ def print_space_check(document: dict[str, Any]) -> None:
         console.print(encoding, soft_wrap=True, markup=False)
 
 
+def _groups(groups: "GroupCounts") -> str:
+    return (
+        f"train {groups.train:,}, tune {groups.tune:,}, test {groups.test:,}; the largest has {groups.largest:,} images"
+    )
+
+
 def print_card(card: "DataCard") -> None:
     """Print a data set on one screen."""
     channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
     even = "the same for every class" if card.balance == 1 else f"smallest class / largest: {card.balance:.2f}"
     lines = {
         "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
+        **({} if card.groups is None else {"groups": _groups(card.groups)}),
         "pixels": f"{card.size} × {card.size}, {'grey' if card.channels == 1 else 'colour'}; mean ± sd {channels}",
         "classes": f"{len(card.classes)}; {even}",
         "memory": amount(card.bytes),

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments
-from surrogate_nas.datasets.splitting import split
-from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.datasets.dataset import TEST, TRAIN, TUNE, Dataset, LabeledImages, Splits, moments
+from surrogate_nas.datasets.splitting import settled, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,30 @@ class ClassCount:
     images: int
     """For training and tuning."""
     test: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """Groups of images, none of which is in two splits."""
+
+    train: int
+    tune: int
+    test: int
+    largest: int
+    """Images of the largest group."""
+
+    @classmethod
+    def of(cls, splits: Splits) -> "GroupCounts | None":
+        """`None` where images are independent."""
+        sizes = [
+            np.unique(part.groups, return_counts=True)[1]
+            for part in (splits.train, splits.tune, splits.test)
+            if part.groups is not None
+        ]
+        if not sizes:
+            return None
+        train, tune, test = map(len, sizes)
+        return cls(train, tune, test, max(int(s.max()) for s in sizes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +67,11 @@ class DataCard:
     flips: bool
     notes: tuple[str, ...]
     mean: tuple[float, ...]
-    """Mean of each channel's pixels, 0 to 255, over all images outside an official test split."""
+    """Mean of each channel's pixels, 0 to 255, over all images outside official tune and test splits."""
     deviation: tuple[float, ...]
     """Standard deviation of the same pixels."""
+    groups: "GroupCounts | None" = None
+    """Groups of images, if a file gives them."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -62,14 +87,16 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
     Raises:
         InputError: if it has too few images to split.
     """
-    counts = _cut(dataset, seed)
+    dataset = settled(dataset, seed)
+    splits = _cut(dataset, seed)
+    parts = {"train": splits.train, "tune": splits.tune, "test": splits.test}
+    counts = {name: np.bincount(part.labels, minlength=len(dataset.classes)) for name, part in parts.items()}
     classes = tuple(
         ClassCount(name, int(counts["train"][c] + counts["tune"][c]), int(counts["test"][c]))
         for c, name in enumerate(dataset.classes)
     )
     each = [c.images for c in classes]
     mean, deviation = moments(dataset.train.images)
-    parts = [part for part in (dataset.train, dataset.test) if part is not None]
     return DataCard(
         name=dataset.name,
         train=int(counts["train"].sum()),
@@ -79,22 +106,17 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
         size=dataset.shape.size,
         classes=classes,
         balance=min(each) / max(each),
-        bytes=sum(part.images.nbytes + part.labels.nbytes for part in parts),
+        bytes=sum(part.images.nbytes + part.labels.nbytes for part in dataset.parts.values()),
         fingerprint=dataset.fingerprint(),
         flips=dataset.flips,
         notes=dataset.notes,
         mean=mean,
         deviation=deviation,
+        groups=GroupCounts.of(splits),
     )
 
 
-def _cut(dataset: Dataset, seed: int) -> dict[str, Ints]:
-    """(C,) images of each class, by split."""
-
-    def bare(part: LabeledImages) -> LabeledImages:  # without pixels, which would be copied
-        return LabeledImages(part.images[:, :0], part.labels)
-
-    test = None if dataset.test is None else bare(dataset.test)
-    splits = split(replace(dataset, train=bare(dataset.train), test=test), seed)
-    parts = {"train": splits.train, "tune": splits.tune, "test": splits.test}
-    return {name: np.bincount(part.labels, minlength=len(dataset.classes)) for name, part in parts.items()}
+def _cut(dataset: Dataset, seed: int) -> Splits:
+    """The splits, without pixels, which would be copied."""
+    bare = {i: LabeledImages(part.images[:, :0], part.labels) for i, part in dataset.parts.items()}
+    return split(replace(dataset, train=bare[TRAIN], tune=bare.get(TUNE), test=bare.get(TEST)), seed)

@@ -17,6 +17,11 @@ TEST_SHARE = 0.2
 BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
 BYTES = 256
 SMALLEST_SIZE, LARGEST_SIZE = 4, 256
+PARTS = ("train", "tune", "test")
+"""The splits by their numbers."""
+TRAIN, TUNE, TEST = range(len(PARTS))
+TO_CUT = -1
+"""Number of an image that is to be cut into a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,27 @@ class LabeledImages:
     """(N, channels, size, size)."""
     labels: Labels
     """(N,) class indices."""
+    groups: Ints | None = None
+    """(N,) group numbers, such as of the object that an image shows; `None` where images are independent."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Ints) -> "LabeledImages":
-        return LabeledImages(self.images[index], self.labels[index])
+        groups = None if self.groups is None else self.groups[index]
+        return LabeledImages(self.images[index], self.labels[index], groups)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSplits:
+    """Splits and groups that a file gives to the N images of a data set, in the order of `Dataset.parts`."""
+
+    parts: Ints | None
+    """(N,) `TRAIN`, `TUNE`, `TEST` or `TO_CUT`; `None` where the data set's own splits hold."""
+    groups: Ints | None
+    """(N,) group numbers from 0, never on two sides of a split; `None` where images are independent."""
+    digest: str
+    """SHA-256 of the file's lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,10 @@ class Dataset:
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
     """Conversions of the images, in sentences for people."""
+    tune: LabeledImages | None = None
+    """The official validation split, or `None` where there is none."""
+    given: GivenSplits | None = None
+    """Splits and groups from a file, if there is one."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -62,8 +86,9 @@ class Dataset:
             raise InputError(
                 f"class {self.classes[counts.argmin()]!r} of data set {self.name!r} has no training images"
             )
-        if self.test is not None:
-            self._count("test", self.test)
+        for role, part in (("tune", self.tune), ("test", self.test)):
+            if part is not None:
+                self._count(role, part)
 
     def _count(self, role: str, part: LabeledImages) -> Ints:
         """(C,) images of each class."""
@@ -85,18 +110,57 @@ class Dataset:
         return ImageShape(self.train.images.shape[1], self.train.images.shape[2], len(self.classes))
 
     @property
+    def parts(self) -> dict[int, LabeledImages]:
+        """The images as they were read, by the split that they belong to: train, then tune and test if there are."""
+        parts = {TRAIN: self.train, TUNE: self.tune, TEST: self.test}
+        return {number: part for number, part in parts.items() if part is not None}
+
+    @property
+    def labels(self) -> Labels:
+        """(N,) class indices of all images, in the order of `parts`."""
+        return np.concatenate([part.labels for part in self.parts.values()])
+
+    @property
+    def own_parts(self) -> Ints:
+        """(N,) split of each image as it was read, in the order of `parts`."""
+        return np.repeat(list(self.parts), [len(part) for part in self.parts.values()])
+
+    @property
+    def assigned(self) -> Ints:
+        """(N,) split of each image, or `TO_CUT` where tune or test, or both, are to be cut.
+
+        They are cut from the images that a file leaves open; if it leaves none open, from the training images.
+        """
+        given = self.own_parts if self.given is None or self.given.parts is None else self.given.parts
+        if all((given == part).any() for part in (TUNE, TEST)):
+            return np.where(given == TO_CUT, TRAIN, given)
+        return given if (given == TO_CUT).any() else np.where(given == TRAIN, TO_CUT, given)
+
+    @property
+    def tune_share(self) -> float:
+        """Share of the training data that a study holds out for the tune split; 0 if that is given."""
+        return 0.0 if (self.assigned == TUNE).any() else TUNE_SHARE
+
+    @property
     def test_share(self) -> float:
-        """Share of the data that a study holds out for the test split."""
-        return TEST_SHARE if self.test is None else 0.0
+        """Share of the data that a study holds out for the test split; 0 if that is given."""
+        return 0.0 if (self.assigned == TEST).any() else TEST_SHARE
 
     def fingerprint(self) -> str:
-        """SHA-256 of every image and label, in order."""
+        """SHA-256 of every image and label, in order; splits and groups from a file have their own digest."""
         digest = hashlib.sha256()
         for part in (self.train, self.test):
-            if part is not None:
-                digest.update(np.ascontiguousarray(part.images).data)
-                digest.update(np.ascontiguousarray(part.labels).data)
+            _digest(digest, part)
+        if self.tune is not None:
+            digest.update(b"tune")
+            _digest(digest, self.tune)
         return digest.hexdigest()
+
+
+def _digest(digest: "hashlib._Hash", part: LabeledImages | None) -> None:
+    if part is not None:
+        digest.update(np.ascontiguousarray(part.images).data)
+        digest.update(np.ascontiguousarray(part.labels).data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A folder of images by class: DIR/CLASS/…, or DIR/train/CLASS/… and DIR/test/CLASS/…"""
+"""A folder of images by class: DIR/CLASS/…, or DIR/train/CLASS/…, DIR/validation/CLASS/… and DIR/test/CLASS/…"""
 
 import os
 import warnings
@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from surrogate_nas.datasets import pixels
-from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages
-from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, no_images, some, untested_classes
+from surrogate_nas.datasets.dataset import PARTS, TEST_SHARE, Dataset, Images, LabeledImages
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, lacking_classes, no_images, some
 from surrogate_nas.datasets.pixels import Pixels
+from surrogate_nas.datasets.split_file import VALIDATION, SplitFile, with_given
 from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
 
-TRAIN, TEST, VALIDATION = "train", "test", ("val", "valid", "validation")
+TRAIN, TEST = "train", "test"
 READ_AHEAD = 256  # images that wait in memory at a time
 ClassFiles = dict[str, list[Path]]
 """The image files of each class, sorted."""
@@ -29,8 +30,9 @@ ClassFiles = dict[str, list[Path]]
 class _Layout:
     """The folders that hold class folders."""
 
-    train: tuple[Path, ...]
-    test: Path | None
+    train: Path
+    tune: Path | None = None
+    test: Path | None = None
     notes: tuple[str, ...] = ()
     strays: tuple[Path, ...] = ()
     """Files beside `train` that are no images."""
@@ -47,46 +49,53 @@ class _Part:
     """Files that are no images."""
 
 
-def read_folder(folder: Path, image_size: int | None) -> Dataset:
+def read_folder(folder: Path, image_size: int | None, splits: SplitFile | None = None) -> Dataset:
     """Read a folder of images by class, at any depth below their class's folder.
 
     Classes are sorted by name, and the images of each by path. Hidden files are left out, and files that are neither
-    called nor made like images, such as a licence; both are noted. Where there is no `test`
-    beside `train`, a folder named `val`, `valid` or `validation` takes its place; where there is, it adds to `train`.
+    called nor made like images, such as a licence; both are noted. Beside `train`, a folder `test` is the test split,
+    and one named `val`, `valid` or `validation` the tune split.
 
     Args:
-        folder: folder of class folders, or of `train` and `test` with class folders.
+        folder: folder of class folders, or of `train`, and perhaps `val` and `test`, with class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
+        splits: splits and groups of the images, by their paths below `folder`; checked before images are decoded.
 
     Raises:
         InputError: naming the folder or file that is wrong.
     """
     layout = _layout(folder)
-    parts = [_classes(part) for part in layout.train]
-    train = _merge(layout.train, parts)
-    names = tuple(sorted(train))
-    _check(layout, train)
-    test: ClassFiles = {}
-    if layout.test is not None:
-        parts.append(_classes(layout.test))
-        test = parts[-1].files
-        _check_test(layout.test, test, train)
+    parts = [None if part is None else _classes(part) for part in (layout.train, layout.tune, layout.test)]
+    files = [ClassFiles() if part is None else part.files for part in parts]
+    names = tuple(sorted(files[0]))
+    for held_out, classes in ((layout.tune, files[1]), (layout.test, files[2])):
+        if held_out is not None:
+            _check_held_out(held_out, classes, files[0])
+    _check(layout.train, files[0])
 
-    paths = [path for part in (train, test) for name in names for path in part.get(name, [])]
-    counts = [len(part.get(name, [])) for part in (train, test) for name in names]
-    labels = np.repeat(np.tile(np.arange(len(names), dtype=np.int64), 2), counts)
+    paths = [path for part in files for name in names for path in part.get(name, [])]
+    counts = np.array([[len(part.get(name, [])) for name in names] for part in files])
+    labels = np.repeat(np.tile(np.arange(len(names), dtype=np.int64), len(files)), counts.ravel())
+    given = None
+    if splits is not None:
+        own_parts = np.repeat(np.arange(len(files)), counts.sum(axis=1))
+        given = splits.given([path.relative_to(folder).as_posix() for path in paths], own_parts)
     images, tally = _read(paths, image_size)
 
-    cut = sum(counts[: len(names)])
-    strays = [path.name for path in (*layout.strays, *(path for part in parts for path in part.strays))]
-    left_out = (*hidden_files(sum(part.hidden for part in parts)), *no_images(strays))
-    notes = (*tally.sentences(images.shape[2], images.shape[1]), *left_out, *layout.notes)
-    held_out = None
-    if test:
-        held_out = LabeledImages(images[cut:], labels[cut:])
-        notes = (*notes, *untested_classes(names, held_out.labels))
+    cuts = np.cumsum(counts.sum(axis=1))[:-1]
+    pieces = zip(np.split(images, cuts), np.split(labels, cuts), strict=True)
+    train, tune, test = (LabeledImages(*piece) if len(piece[1]) else None for piece in pieces)
+    assert train is not None
+    there = [part for part in parts if part is not None]
+    strays = [path.name for path in (*layout.strays, *(path for part in there for path in part.strays))]
+    notes = [*tally.sentences(images.shape[2], images.shape[1])]
+    notes += [*hidden_files(sum(part.hidden for part in there)), *no_images(strays)]
+    notes += layout.notes if given is None or given.parts is None else ()
+    for name, part in zip(PARTS[1:], (tune, test), strict=True):
+        notes += [] if part is None else lacking_classes(names, part.labels, name)
     name = f"folder:{Path(os.path.abspath(folder)).name}"
-    return Dataset(name, LabeledImages(images[:cut], labels[:cut]), held_out, names, flips=True, notes=notes)
+    dataset = Dataset(name, train, test, names, flips=True, notes=tuple(notes), tune=tune)
+    return dataset if splits is None or given is None else with_given(dataset, splits, given)
 
 
 def _layout(folder: Path) -> _Layout:
@@ -95,23 +104,23 @@ def _layout(folder: Path) -> _Layout:
     held_out = sorted(names & {TEST, *VALIDATION})
     others = sorted(names - {TRAIN, TEST, *VALIDATION})
     if TRAIN not in names or (others and not held_out):  # a class may be called "train"
-        return _Layout((folder,), None)
+        return _Layout(folder)
     if others:
         raise InputError(f"{folder / others[0]} lies beside train; allowed there: {', '.join((TEST, *VALIDATION))}")
     images, strays = _sorted_out(here.files)
     if images:
         raise InputError(f"{images[0]} lies beside train; an image belongs in the folder of its class")
-    train = folder / TRAIN
-    if TEST in held_out:
-        extra = [name for name in held_out if name != TEST]
-        notes = tuple(f"the images of {name} were added to those of train" for name in extra)
-        return _Layout((train, *(folder / name for name in extra)), folder / TEST, notes, strays)
-    if len(held_out) > 1:
-        raise InputError(f"{folder} has {' and '.join(held_out)}; name the one that is to be held out {TEST}")
-    if held_out:
-        notes = (f"{held_out[0]} is the test split, as there is no test",)
-        return _Layout((train,), folder / held_out[0], notes, strays)
-    return _Layout((train,), None, (), strays)
+    tune = [name for name in held_out if name != TEST]
+    if len(tune) > 1:
+        raise InputError(f"{folder} has {' and '.join(tune)}; allowed: one of them, the tune split")
+    notes = [f"{name} is the tune split; as there is no test, {TEST_SHARE:.0%} of train are held out" for name in tune]
+    return _Layout(
+        folder / TRAIN,
+        folder / tune[0] if tune else None,
+        folder / TEST if TEST in held_out else None,
+        () if TEST in held_out else tuple(notes),
+        strays,
+    )
 
 
 def _sorted_out(files: Iterable[Path]) -> tuple[list[Path], tuple[Path, ...]]:
@@ -139,26 +148,17 @@ def _classes(folder: Path) -> _Part:
     return _Part(classes, hidden, strays)
 
 
-def _merge(folders: Sequence[Path], parts: Sequence[_Part]) -> ClassFiles:
-    """The classes of the first folder, with the images of the same classes in the others."""
-    classes = parts[0].files
-    for folder, part in zip(folders[1:], parts[1:], strict=True):
-        _check_known(folder, part.files, classes)
-        classes = {name: files + part.files.get(name, []) for name, files in classes.items()}
-    return classes
-
-
-def _check(layout: _Layout, train: ClassFiles) -> None:
+def _check(folder: Path, train: ClassFiles) -> None:
     for name, files in train.items():
         if not files:
-            raise InputError(f"{layout.train[0] / name} has no images")
+            raise InputError(f"{folder / name} has no images")
     if len(train) == 1:
-        raise InputError(f"{layout.train[0]} has one class, {next(iter(train))!r}; at least two are needed")
+        raise InputError(f"{folder} has one class, {next(iter(train))!r}; at least two are needed")
 
 
-def _check_test(folder: Path, test: ClassFiles, train: ClassFiles) -> None:
-    _check_known(folder, test, train)
-    if not any(test.values()):
+def _check_held_out(folder: Path, classes: ClassFiles, train: ClassFiles) -> None:
+    _check_known(folder, classes, train)
+    if not any(classes.values()):
         raise InputError(f"{folder} has no images")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
-from surrogate_nas.datasets.notes import untested_classes
+from surrogate_nas.datasets.notes import lacking_classes
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -25,6 +25,7 @@ def from_torch(
     train: Pairs,
     test: Pairs | None = None,
     *,
+    tune: Pairs | None = None,
     name: str | None = None,
     classes: Sequence[str] | None = None,
     image_size: int | None = None,
@@ -36,6 +37,7 @@ def from_torch(
         train: items of an image and a class number from 0 on. An image is one of Pillow's, or an array or tensor
             (channels, H, W), (H, W) or (H, W, channels) with 1 or 3 channels, of bytes or of floats in [0, 1].
         test: the official test split, if there is one.
+        tune: the official validation split, if there is one.
         name: by default `torch:` and the name of the class of `train`.
         classes: the classes' names; by default `train.classes`, else their numbers.
         image_size: side in pixels that the images' central squares are resized to; by default they must be squares of
@@ -49,7 +51,8 @@ def from_torch(
     from surrogate_nas.datasets import pixels
 
     check_image_size(image_size)
-    parts = {"train": train} if test is None else {"train": train, "test": test}
+    all_parts = {"train": train, "tune": tune, "test": test}
+    parts = {role: part for role, part in all_parts.items() if part is not None}
     for role, part in parts.items():
         _check_length(role, part)
     labels: list[int] = []
@@ -63,15 +66,15 @@ def from_torch(
                 yield pixels.of_any(image, image_size, where)
 
     values, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
-    numbers, cut = np.array(labels, dtype=np.int64), len(train)
-    names = _class_names(train, classes, numbers[:cut])
-    notes = tally.sentences(values.shape[2], values.shape[1])
-    held_out = None
-    if test is not None:
-        held_out = LabeledImages(values[cut:], numbers[cut:])
-        notes = (*notes, *untested_classes(names, held_out.labels))
-    data = LabeledImages(values[:cut], numbers[:cut])
-    return Dataset(name or f"torch:{type(train).__name__}", data, held_out, names, flips, notes)
+    cuts = np.cumsum([len(part) for part in parts.values()])[:-1]
+    pieces = zip(np.split(values, cuts), np.split(np.array(labels, dtype=np.int64), cuts), strict=True)
+    data = {role: LabeledImages(*piece) for role, piece in zip(parts, pieces, strict=True)}
+    names = _class_names(train, classes, data["train"].labels)
+    notes = list(tally.sentences(values.shape[2], values.shape[1]))
+    for role in list(data)[1:]:
+        notes += lacking_classes(names, data[role].labels, role)
+    name = name or f"torch:{type(train).__name__}"
+    return Dataset(name, data["train"], data.get("test"), names, flips, tuple(notes), data.get("tune"))
 
 
 def _check_length(role: str, data: Pairs) -> None:

@@ -98,11 +98,15 @@ def no_images(names: Sequence[str]) -> tuple[str, ...]:
     return (f"{who} left out ({some(names)})",)
 
 
-def untested_classes(classes: tuple[str, ...], test_labels: Labels) -> tuple[str, ...]:
-    """A sentence on the classes that the test split lacks; nothing if it has all."""
-    lacking = [repr(classes[c]) for c in np.setdiff1d(np.arange(len(classes)), test_labels)]
+def lacking_classes(classes: tuple[str, ...], labels: Labels, split: str) -> tuple[str, ...]:
+    """A sentence on the classes that a held-out split lacks; nothing if it has all.
+
+    >>> lacking_classes(("cat", "dog"), np.array([0, 0]), "tune")
+    ("class 'dog' has no tune images",)
+    """
+    lacking = [repr(classes[c]) for c in np.setdiff1d(np.arange(len(classes)), labels)]
     if not lacking:
         return ()
     if len(lacking) == 1:
-        return (f"class {lacking[0]} has no test images",)
-    return (f"{len(lacking):,} classes have no test images ({some(lacking)})",)
+        return (f"class {lacking[0]} has no {split} images",)
+    return (f"{len(lacking):,} classes have no {split} images ({some(lacking)})",)

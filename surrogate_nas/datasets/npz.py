@@ -15,14 +15,20 @@ from surrogate_nas.datasets.dataset import (
     Labels,
     numbered_classes,
 )
-from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, some, untested_classes
+from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, lacking_classes, some
 from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resize
+from surrogate_nas.datasets.split_file import VALIDATION
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError
 
+TUNES = ("tune", *VALIDATION)
+HELD_OUT = ("tune", "test")
+IMAGES, LABELS = (("images", "tune_images", "test_images"), ("labels", "tune_labels", "test_labels"))
 SPELLINGS = {
     "images": ("images", "train_images", "x_train", "x"),
     "labels": ("labels", "train_labels", "y_train", "y"),
+    "tune_images": tuple(f"{name}_images" for name in TUNES) + tuple(f"x_{name}" for name in TUNES),
+    "tune_labels": tuple(f"{name}_labels" for name in TUNES) + tuple(f"y_{name}" for name in TUNES),
     "test_images": ("test_images", "x_test"),
     "test_labels": ("test_labels", "y_test"),
     "classes": ("classes",),
@@ -30,9 +36,11 @@ SPELLINGS = {
 
 
 def read_npz(path: Path, image_size: int | None) -> Dataset:
-    """Read the arrays `images` and `labels`, and `test_images`, `test_labels` and `classes` where they exist.
+    """Read the arrays `images` and `labels`, and where they exist `val_images` and `val_labels`, the tune split,
+    `test_images`, `test_labels`, and `classes`.
 
-    Other spellings, in any case: `x_train`, `y_train`, `x_test`, `y_test`; `train_images`, `train_labels`; `X`, `y`.
+    Other spellings, in any case: `x_train`, `y_train`, `x_val`, `y_val`, `x_test`, `y_test`; `train_images`,
+    `train_labels`; `X`, `y`; and `valid`, `validation` or `tune` instead of `val`.
 
     Args:
         path: the file. Images as for `channels_first` and `to_bytes`; labels are (N,) or (N, 1) class numbers from 0
@@ -54,13 +62,15 @@ def _dataset(stem: str, arrays: Mapping[str, Array], left_out: Sequence[str], im
     _check_lengths(arrays)
     images, notes = _images(arrays, image_size)
     train = LabeledImages(images["images"], labels["labels"])
-    test = None
-    if "test_images" in images:
-        test = LabeledImages(images["test_images"], labels["test_labels"])
-        notes = (*notes, *untested_classes(classes, test.labels))
+    held_out = dict[str, LabeledImages]()
+    for part in HELD_OUT:
+        if f"{part}_images" in images:
+            held_out[part] = LabeledImages(images[f"{part}_images"], labels[f"{part}_labels"])
+            notes = (*notes, *lacking_classes(classes, held_out[part].labels, part))
     if left_out:
         notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
-    return Dataset(f"npz:{stem}", train, test, classes, flips=True, notes=notes)
+    test, tune = held_out.get("test"), held_out.get("tune")
+    return Dataset(f"npz:{stem}", train, test, classes, flips=True, notes=notes, tune=tune)
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
@@ -91,9 +101,10 @@ def _names(path: Path, stored_names: list[str]) -> dict[str, str]:
     for role in ("images", "labels"):
         if role not in names:
             raise InputError(f"{path} has no array {role}, but {', '.join(stored_names) or 'none at all'}")
-    if ("test_images" in names) != ("test_labels" in names):
-        there, lacking = sorted(("test_images", "test_labels"), key=lambda role: role not in names)
-        raise InputError(f"{path} has {names[there]} but no {lacking}")
+    for part in HELD_OUT:
+        there, lacking = sorted((f"{part}_images", f"{part}_labels"), key=lambda role: role not in names)
+        if there in names and lacking not in names:
+            raise InputError(f"{path} has {names[there]} but no {lacking}")
     return names
 
 
@@ -113,10 +124,10 @@ def _array(file_arrays: Mapping[str, Array], name: str, path: Path) -> Array:
 
 def _labels(arrays: Mapping[str, Array]) -> tuple[dict[str, Labels], tuple[str, ...]]:
     """(N,) class indices of each array of labels, and the classes' names."""
-    labels = {name: _flat(arrays[name], name) for name in ("labels", "test_labels") if name in arrays}
+    labels = {name: _flat(arrays[name], name) for name in LABELS if name in arrays}
     kinds = {values.dtype.kind in "US" for values in labels.values()}
     if len(kinds) > 1:
-        raise InputError("labels and test_labels are numbers and names; both must be of one kind")
+        raise InputError(f"{' and '.join(labels)} are numbers and names; all must be of one kind")
     classes = tuple(_texts(_flat(arrays["classes"], "classes"), "classes")) if "classes" in arrays else None
     if kinds == {True}:
         texts = {name: _texts(values, name) for name, values in labels.items()}
@@ -163,7 +174,7 @@ def _indices(texts: list[str], classes: tuple[str, ...], name: str) -> Labels:
 
 
 def _check_lengths(arrays: Mapping[str, Array]) -> None:
-    for images, labels in (("images", "labels"), ("test_images", "test_labels")):
+    for images, labels in zip(IMAGES, LABELS, strict=True):
         if images in arrays and arrays[images].shape[:1] != arrays[labels].shape[:1]:
             raise InputError(
                 f"{images} has the shape {arrays[images].shape} and {labels} {arrays[labels].shape}; "
@@ -173,10 +184,10 @@ def _check_lengths(arrays: Mapping[str, Array]) -> None:
 
 def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[str, Images], tuple[str, ...]]:
     """(N, channels, size, size) of each array of images, and sentences on their conversions."""
-    pixels = {str(name): channels_first(arrays[name], name) for name in ("images", "test_images") if name in arrays}
+    pixels = {str(name): channels_first(arrays[name], name) for name in IMAGES if name in arrays}
     channels = {name: values.shape[1] for name, values in pixels.items()}
     if len(set(channels.values())) > 1:
-        raise InputError("images and test_images differ in channels, {images} and {test_images}".format(**channels))
+        raise InputError(f"{' and '.join(channels)} differ in channels, {' and '.join(map(str, channels.values()))}")
     side = _own_side(pixels) if image_size is None else image_size
     images, traits = to_bytes(pixels)
     tally = Tally()

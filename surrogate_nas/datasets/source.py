@@ -5,9 +5,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages, check_image_size
+from surrogate_nas.datasets.dataset import TEST, TRAIN, TUNE, Dataset, LabeledImages, check_image_size
 from surrogate_nas.datasets.named import dataset_names, read_named
 from surrogate_nas.datasets.notes import Tally
+from surrogate_nas.datasets.split_file import SplitFile, with_splits
 from surrogate_nas.datasets.tree import files_below
 from surrogate_nas.foundation.errors import InputError
 
@@ -21,6 +22,7 @@ def load(
     *,
     image_size: int | None = None,
     flips: bool | None = None,
+    splits: Path | None = None,
 ) -> Dataset:
     """Read a data set into memory.
 
@@ -31,16 +33,21 @@ def load(
         download: whether torchvision may fetch what is missing.
         image_size: side in pixels that all images are resized to; by default they are kept as they are.
         flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
+        splits: CSV file of splits and groups; see `split_file`. It names images by their paths below the folder, those
+            of a named set or an .npz file by their numbers from 0: train, then tune and test if there are.
 
     Raises:
-        InputError: for an unknown name, a missing root, or files that are absent or damaged.
+        InputError: for an unknown name, a missing root, files that are absent or damaged, or wrong splits.
         JobError: if torchvision is needed and cannot be imported.
     """
     check_image_size(image_size)
+    file = None if splits is None else SplitFile.read(splits)
     if data in dataset_names():
         dataset = _resize(read_named(data, root, download), image_size)
     else:
-        dataset = _from_path(data, image_size)
+        dataset = _from_path(data, image_size, file)
+    if file is not None and dataset.given is None:
+        dataset = with_splits(dataset, file)
     return dataset if flips is None else replace(dataset, flips=flips)
 
 
@@ -78,7 +85,7 @@ def _path(data: str) -> Path | None:
     return path if path.is_dir() or (path.suffix.lower() == NPZ and path.is_file()) else None
 
 
-def _from_path(data: str, image_size: int | None) -> Dataset:
+def _from_path(data: str, image_size: int | None, splits: SplitFile | None) -> Dataset:
     path = _path(data)
     if path is None:
         if data.startswith((".", "~")) or data.lower().endswith(NPZ) or any(s in data for s in ("/", os.sep)):
@@ -91,7 +98,7 @@ def _from_path(data: str, image_size: int | None) -> Dataset:
     if path.is_dir():
         from surrogate_nas.datasets.folders import read_folder
 
-        return read_folder(path, image_size)
+        return read_folder(path, image_size, splits)
     from surrogate_nas.datasets.npz import read_npz
 
     return read_npz(path, image_size)
@@ -103,9 +110,10 @@ def _resize(dataset: Dataset, side: int | None) -> Dataset:
     from surrogate_nas.datasets.pixels import resize  # late, as above
 
     tally, size = Tally(), (dataset.shape.size,) * 2
-    parts = [part for part in (dataset.train, dataset.test) if part is not None]
-    for part in parts:
+    parts = dataset.parts
+    for part in parts.values():
         tally.add(size, (), len(part))
-    train, *test = (LabeledImages(resize(part.images, side), part.labels) for part in parts)
+    resized = {i: LabeledImages(resize(part.images, side), part.labels) for i, part in parts.items()}
     notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
-    return replace(dataset, train=train, test=test[0] if test else None, notes=notes)
+    train, tune, test = resized[TRAIN], resized.get(TUNE), resized.get(TEST)
+    return replace(dataset, train=train, tune=tune, test=test, notes=notes)

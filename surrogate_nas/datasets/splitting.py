@@ -2,54 +2,207 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 
-from surrogate_nas.datasets.dataset import TEST_SHARE, TUNE_SHARE, Dataset, LabeledImages, Splits
+from surrogate_nas.datasets.dataset import (
+    PARTS,
+    TEST,
+    TEST_SHARE,
+    TO_CUT,
+    TRAIN,
+    TUNE,
+    TUNE_SHARE,
+    Dataset,
+    LabeledImages,
+    Splits,
+)
+from surrogate_nas.datasets.notes import lacking_classes
+from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
+
+MOST_FOLDED = 1000
+"""Groups up to which they are cut into folds, which takes a second."""
+DRAWS = 50
+"""Random choices among more groups."""
+FAR_OFF = 0.25
+"""Relative deviation of a split's share of the images from which on a note tells of it."""
 
 
 def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits:
     """Cut a data set, class by class, the same way for the same seed.
 
-    Without an official test split, 20 % of the data is held out first; then `tune_share` of the training data.
+    Without a given test split, 20 % of the data is held out first; without a given tune split, then `tune_share` of the
+    training data. Groups stay whole.
 
     Raises:
-        InputError: where a class, or the whole data set, has too few images to be cut so.
+        InputError: where a class, or the whole data set, has too few images or groups to be cut so.
     """
-    _check_that_it_can_be_cut(dataset, tune_share)
-    train, test = dataset.train, dataset.test
-    if test is None:
-        train, test = _cut(train, TEST_SHARE, seed)
-    train, tune = _cut(train, tune_share, seed)
+    parts = _decided(dataset, seed, tune_share)
+    train, tune, test = (_part(dataset, np.flatnonzero(parts == part)) for part in (TRAIN, TUNE, TEST))
     return Splits(train, tune, test)
 
 
-def _cut(data: LabeledImages, share: float, seed: int) -> tuple[LabeledImages, LabeledImages]:
-    kept, held_out = train_test_split(np.arange(len(data)), test_size=share, random_state=seed, stratify=data.labels)
-    return data[np.sort(kept)], data[np.sort(held_out)]
+def settled(dataset: Dataset, seed: int) -> Dataset:
+    """The data set with every split decided where a file gives splits or groups, and with notes on the result.
+
+    Cutting many groups takes seconds; a study does it once, and keeps it with its images.
+
+    Raises:
+        InputError: as `split`.
+    """
+    if dataset.given is None:
+        return dataset
+    parts = _decided(dataset, seed, TUNE_SHARE)
+    notes = (*dataset.notes, *_shares_off(dataset, parts), *_lacking(dataset, parts))
+    return replace(dataset, given=replace(dataset.given, parts=parts), notes=tuple(dict.fromkeys(notes)))
 
 
-def _check_that_it_can_be_cut(dataset: Dataset, tune_share: float) -> None:
-    if not 0 < tune_share < 1:
-        raise InputError(f"tune share {tune_share} is not between 0 and 1")
-    parts, shares = ("train and tune", [tune_share])
-    if dataset.test is None:
-        parts, shares = ("train, tune and test", [TEST_SHARE, tune_share])
-    classes, counts = len(dataset.classes), np.bincount(dataset.train.labels)
+def _decided(dataset: Dataset, seed: int, tune_share: float) -> Ints:
+    """(N,) `TRAIN`, `TUNE` or `TEST` of each image."""
+    parts, labels, groups = dataset.assigned.copy(), dataset.labels, _groups(dataset)
+    shares = _shares_to_cut(parts, tune_share)
+    for share in shares.values():
+        if not 0 < share < 1:
+            raise InputError(f"tune share {share} is not between 0 and 1")
+    _check_that_each_class_can_be_trained(dataset, labels[(parts == TRAIN) | (parts == TO_CUT)])
+    if shares and groups is None:
+        _check_that_it_can_be_cut(dataset, labels[parts == TO_CUT], shares)
+    for part, share in shares.items():
+        pool = np.flatnonzero(parts == TO_CUT)
+        if groups is None:
+            _, held_out = train_test_split(pool, test_size=share, random_state=seed, stratify=labels[pool])
+        else:
+            held_out = pool[_held_out_groups(dataset, labels[pool], groups[pool], part, share, seed)]
+        parts[held_out] = part
+    parts[parts == TO_CUT] = TRAIN
+    return parts
+
+
+def _groups(dataset: Dataset) -> Ints | None:
+    """(N,) group numbers, if there are groups."""
+    return None if dataset.given is None else dataset.given.groups
+
+
+def _shares_to_cut(parts: Ints, tune_share: float) -> dict[int, float]:
+    """Shares of the splits that are to be cut, in order."""
+    return {part: share for part, share in ((TEST, TEST_SHARE), (TUNE, tune_share)) if not (parts == part).any()}
+
+
+def _part(dataset: Dataset, index: Ints) -> LabeledImages:
+    """The images with these numbers, in order; a part as it was read, uncopied, where they are just that."""
+    start, pieces = 0, list[LabeledImages]()
+    for part in dataset.parts.values():
+        own = index[(index >= start) & (index < start + len(part))] - start
+        if len(own):
+            pieces.append(part if len(own) == len(part) else part[own])
+        start += len(part)
+    groups = None if (all_groups := _groups(dataset)) is None else all_groups[index]
+    if len(pieces) == 1:
+        return replace(pieces[0], groups=groups)
+    images, labels = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("images", "labels"))
+    return LabeledImages(images, labels, groups)
+
+
+def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, share: float, seed: int) -> Ints:
+    """Numbers of the images of whole groups, about a share of each class: of several choices the nearest to that.
+
+    A group that is the only one of a class is not held out, so that every class can be trained.
+
+    Args:
+        dataset: for messages.
+        labels, groups: (N,) of the images that are cut.
+        part: split that is cut.
+        share: of the images, in (0, 1).
+        seed: of the choices.
+    """
+    group = np.unique(groups, return_inverse=True)[1].ravel()
+    counts = np.zeros((group.max() + 1, len(dataset.classes)), dtype=np.int64)
+    np.add.at(counts, (group, labels), 1)
+    single = (counts > 0).sum(axis=0) == 1
+    needed = counts[:, single].sum(axis=1) > 0
+    rows = np.flatnonzero(~needed[group])
+    wanted = share * counts.sum(axis=0)
+    best, least = None, math.inf
+    for fold in _folds(labels[rows], group[rows], share * len(labels) / max(len(rows), 1), seed):
+        held_out = np.bincount(labels[rows[fold]], minlength=len(wanted))
+        deviation = float(np.abs(held_out - wanted).sum())
+        leaves_each_class = not (counts.any(axis=0) & (held_out == counts.sum(axis=0))).any()
+        if len(fold) and deviation < least and leaves_each_class:
+            best, least = rows[fold], deviation
+    if best is None:
+        raise InputError(
+            f"data set {dataset.name!r} has too few groups, {len(counts)}, to cut {PARTS[part]} and leave each class a "
+            "group to train on"
+        )
+    return best
+
+
+def _folds(labels: Ints, groups: Ints, share: float, seed: int) -> list[Ints]:
+    """Choices of whole groups with about a share of the images; none where there are too few images.
+
+    Folds that are alike in their classes; of many groups, which would take minutes, random ones, which are nearly so.
+    """
+    if not len(labels) or (largest := int(np.bincount(labels).max())) < 2:
+        return []
+    data, count = (np.zeros(len(labels)), labels, groups), len(np.unique(groups))
+    if count > MOST_FOLDED:
+        draws = GroupShuffleSplit(DRAWS, test_size=min(share, 0.5), random_state=seed)
+        return [fold for _, fold in draws.split(*data)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than there are folds
+        folds = StratifiedGroupKFold(max(min(round(1 / share), count, largest), 2), shuffle=True, random_state=seed)
+        return [fold for _, fold in folds.split(*data)]
+
+
+def _shares_off(dataset: Dataset, parts: Ints) -> tuple[str, ...]:
+    """Sentences on cut splits that are far from the share asked for."""
+    before, notes = dataset.assigned, list[str]()
+    pool = before == TO_CUT
+    for part, share in _shares_to_cut(before, TUNE_SHARE).items():
+        got = (parts[pool] == part).sum() / pool.sum()
+        pool = pool & (parts != part)
+        if _groups(dataset) is not None and abs(got / share - 1) > FAR_OFF:
+            notes.append(f"{PARTS[part]} has {got:.0%} of the images instead of {share:.0%}, as groups stay whole")
+    return tuple(notes)
+
+
+def _lacking(dataset: Dataset, parts: Ints) -> tuple[str, ...]:
+    """Sentences on classes that tune and test lack."""
+    labels = dataset.labels
+    return tuple(
+        note for part in (TUNE, TEST) for note in lacking_classes(dataset.classes, labels[parts == part], PARTS[part])
+    )
+
+
+def _check_that_each_class_can_be_trained(dataset: Dataset, labels: Ints) -> None:
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    if not counts.all():
+        name = dataset.classes[counts.argmin()]
+        raise InputError(f"class {name!r} of data set {dataset.name!r} has no training images in the given splits")
+
+
+def _check_that_it_can_be_cut(dataset: Dataset, labels: Ints, shares: dict[int, float]) -> None:
+    """Raise `InputError` where splits cannot be cut from independent images with these (N,) labels."""
+    parts = [PARTS[part] for part in (TRAIN, TUNE, TEST) if part == TRAIN or part in shares]
+    together = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    present, counts = np.unique(labels, return_counts=True)
     rarest = int(counts.argmin())
     if counts[rarest] < len(shares) + 1:
         raise InputError(
-            f"class {dataset.classes[rarest]!r} of data set {dataset.name!r} has too few images, {counts[rarest]}; "
-            f"at least {len(shares) + 1} are needed, for {parts}"
+            f"class {dataset.classes[present[rarest]]!r} of data set {dataset.name!r} has too few images, "
+            f"{counts[rarest]}; at least {len(shares) + 1} are needed, for {together}"
         )
-    if not _has_room(len(dataset.train), classes, shares):
-        needed = next(n for n in itertools.count(classes) if _has_room(n, classes, shares))
+    n, classes = len(labels), len(present)
+    if not _has_room(n, classes, list(shares.values())):
+        needed = next(k for k in itertools.count(classes) if _has_room(k, classes, list(shares.values())))
         raise InputError(
-            f"data set {dataset.name!r} has too few training images, {len(dataset.train)}; "
-            f"at least {needed} are needed, so that {parts} have room for each of {classes} classes"
+            f"data set {dataset.name!r} has too few training images, {n}; "
+            f"at least {needed} are needed, so that {together} have room for each of {classes} classes"
         )
 
 

@@ -1,20 +1,24 @@
 """A study's own copy of its data, in one safetensors file, so that the source is read once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages
+from surrogate_nas.datasets.dataset import PARTS, TEST, TUNE, Dataset, GivenSplits, LabeledImages
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
 
-FORMAT = 1
+FORMATS = (1, 2)
+"""2: with an official tune split, or with given splits or groups; readers of format 1 would ignore them."""
 ALL_MAY_READ_AND_WRITE = 0o666
 DESCRIPTION = "surrogate_nas.dataset"
+GIVEN, GROUPS = "given.parts", "given.groups"
+"""Names of the arrays of given splits and groups."""
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -24,16 +28,20 @@ def save(dataset: Dataset, path: Path) -> None:
         InputError: if it cannot be written.
     """
     tensors: dict[str, Array] = {}
-    for name, part in (("train", dataset.train), ("test", dataset.test)):
-        if part is not None:
-            tensors[f"{name}.images"] = np.ascontiguousarray(part.images)
-            tensors[f"{name}.labels"] = np.ascontiguousarray(part.labels)
+    for number, part in dataset.parts.items():
+        tensors[f"{PARTS[number]}.images"] = np.ascontiguousarray(part.images)
+        tensors[f"{PARTS[number]}.labels"] = np.ascontiguousarray(part.labels)
+    given = dataset.given
+    if given is not None:
+        arrays = ((GIVEN, given.parts), (GROUPS, given.groups))
+        tensors |= {name: array for name, array in arrays if array is not None}
     description = {
-        "format": FORMAT,
+        "format": FORMATS[dataset.tune is not None or given is not None],
         "name": dataset.name,
         "classes": dataset.classes,
         "flips": dataset.flips,
         "notes": dataset.notes,
+        **({} if given is None else {"splits": given.digest}),
     }
     try:
         with replaced(path) as partial:
@@ -54,14 +62,23 @@ def load(path: Path) -> Dataset:
     try:
         with safe_open(path, framework="numpy") as file:
             description = json.loads((file.metadata() or {})[DESCRIPTION])
-            if description["format"] != FORMAT:
-                raise InputError(f"format {description['format']}; allowed: {FORMAT}")
+            if description["format"] not in FORMATS:
+                raise InputError(f"format {description['format']}; allowed: {', '.join(map(str, FORMATS))}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
-        test = _part(tensors, "test") if "test.images" in tensors else None
+        tune, test = (_part(tensors, n) if f"{n}.images" in tensors else None for n in (PARTS[TUNE], PARTS[TEST]))
         texts = (tuple(description["classes"]), description["flips"], tuple(description["notes"]))
-        return Dataset(description["name"], _part(tensors, "train"), test, *texts)
+        dataset = Dataset(description["name"], _part(tensors, "train"), test, *texts, tune=tune)
+        return _with_given(dataset, tensors, description["splits"]) if "splits" in description else dataset
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
+
+
+def _with_given(dataset: Dataset, tensors: dict[str, Array], digest: str) -> Dataset:
+    for name in (GIVEN, GROUPS):
+        array = tensors.get(name, dataset.labels)
+        if array.dtype != np.int64 or array.shape != dataset.labels.shape:
+            raise ValueError(f"{name} are {array.dtype}{array.shape}")
+    return replace(dataset, given=GivenSplits(tensors.get(GIVEN), tensors.get(GROUPS), digest))
 
 
 def _part(tensors: dict[str, Array], name: str) -> LabeledImages:

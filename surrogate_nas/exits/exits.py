@@ -15,6 +15,7 @@ import numpy as np
 
 from surrogate_nas.architecture.cost import Cost, costs_of_leaving
 from surrogate_nas.exits import coordinates
+from surrogate_nas.exits.clusters import cell_counts
 from surrogate_nas.exits.front import pareto_order
 from surrogate_nas.exits.grid import cumulative_histogram, levels_for, quantiles, with_axes
 from surrogate_nas.exits.limits import Limits
@@ -51,6 +52,16 @@ class Exits:
     """(E, N) whether each exit classifies each sample correctly."""
     cost: Cost
     """Cost of this network (n = 1)."""
+    groups: Ints | None = None
+    """(N,) group numbers: samples of one group are not independent. `None` where all are."""
+
+    @cached_property
+    def clusters(self) -> Ints | None:
+        """(N,) group numbers from 0 without a gap; `None` where each sample is a group of its own."""
+        if self.groups is None:
+            return None
+        distinct, clusters = np.unique(self.groups, return_inverse=True)
+        return None if len(distinct) == self.samples else clusters.ravel()
 
     @property
     def positions(self) -> int:
@@ -86,10 +97,28 @@ class Exits:
 
     def route(self, operating_point: OperatingPoint) -> Ints:
         """(N,) position at which each sample leaves."""
-        thresholds = self._only_present(operating_point.array()[None])[0]
+        return self.leave(operating_point.array())
+
+    def leave(self, thresholds: Floats) -> Ints:
+        """(N,) position at which each sample leaves at (E − 1,) thresholds."""
+        thresholds = self._only_present(thresholds[None])[0]
         passes = np.ones_like(self.correct)  # every sample passes at the last exit
         passes[:-1] = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
         return np.asarray(passes.argmax(axis=0))
+
+    def right(self, leaving: Ints) -> Bools:
+        """(N,) whether samples that leave at these (N,) positions are classified correctly."""
+        return np.asarray(self.correct[leaving, np.arange(self.samples)])
+
+    def group_counts(self, leaving: Ints) -> Ints | None:
+        """(G, 2 E) samples of each group that leave at each of (N,) positions and are right, then those that are wrong.
+
+        `None` where each sample is a group of its own.
+        """
+        if self.clusters is None:
+            return None
+        cell = np.where(self.right(leaving), leaving, self.positions + leaving)
+        return cell_counts(self.clusters, cell, 2 * self.positions)
 
     def measure(self, thresholds: Floats) -> Measurements:
         """Measurements at each of (T, E − 1) thresholds."""

@@ -119,11 +119,10 @@ class _Exporting:
         files, exits = self._pieces(part, temperatures)
         splits = self.study_images.splits()
         images: Mapping[Split, LabeledImages] = {"tune": splits.tune, "test": splits.test}
-        labels = {split: images[split].labels for split in SPLITS}
         by_network = self._predictions_by(
             images, partial(ExitPredictions.by_network, self.network, policy, temperatures), "PyTorch"
         )
-        torch_judge = Judge.of(costing, record, labels, by_network)
+        torch_judge = Judge.of(costing, record, images, by_network)
         self._examples(part, files, images["test"], by_network["test"])
         self._save(part, self._manifest(torch_judge, points, default, exits, files))
         by_export = self._predictions_by(
@@ -132,7 +131,7 @@ class _Exporting:
         quantized = record.architecture.bits is not None
         differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
-        judge = Judge.of(costing, record, labels, by_export)
+        judge = Judge.of(costing, record, images, by_export)
         settled = [settle(point, torch_judge, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
         self._add(files, part, CARD, card(manifest).encode())

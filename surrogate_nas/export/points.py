@@ -1,6 +1,6 @@
 """Settings of an exported network: thresholds for several budgets, with their measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,9 @@ import numpy as np
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
-from surrogate_nas.datasets.dataset import Labels
+from surrogate_nas.datasets.dataset import LabeledImages, Labels
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import wilson
+from surrogate_nas.exits.intervals import share_interval
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
@@ -28,7 +28,7 @@ class Judge:
     record: Record
     costing: Costing
     """Costing that charges every branch that is run, whatever the study charges: a device must run them all."""
-    labels: Mapping[Split, Labels]
+    images: Mapping[Split, LabeledImages]
     predictions: Mapping[Split, ExitPredictions]
 
     @classmethod
@@ -36,20 +36,20 @@ class Judge:
         cls,
         costing: Costing,
         record: Record,
-        labels: Mapping[Split, Labels],
+        images: Mapping[Split, LabeledImages],
         predictions: Mapping[Split, ExitPredictions],
     ) -> "Judge":
         """Build for a trained network, by the costs of its study."""
-        return cls(record, replace(costing, charge_heads="all"), labels, predictions)
+        return cls(record, replace(costing, charge_heads="all"), images, predictions)
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Scores and correctness of all exits on one split."""
-        architecture, predictions, labels = self.record.architecture, self.predictions[split], self.labels[split]
+        architecture, predictions, labels = self.record.architecture, self.predictions[split], self.images[split].labels
         E, where = architecture.positions, list(architecture.exit_positions)
         scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
         scores[where[:-1]], correct[where] = predictions.confidence, predictions.logits.argmax(axis=2) == labels
         present = np.isin(np.arange(E), where)
-        return Exits(policy, present, scores, correct, self.costing.of(architecture))
+        return Exits(policy, present, scores, correct, self.costing.of(architecture), self.images[split].groups)
 
     def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images, as compared with the thresholds of an operating point."""
@@ -59,10 +59,9 @@ class Judge:
         )
 
     def measure(self, split: Split, point: OperatingPoint) -> Measured:
-        """Measurements on one split at one operating point."""
-        return Measured.of(
-            self.exits(split, point.policy), self.labels[split], self.predictions[split].logits.shape[2], point
-        )
+        """Measure one split at one operating point."""
+        labels, classes = self.images[split].labels, self.predictions[split].logits.shape[2]
+        return Measured.of(self.exits(split, point.policy), labels, classes, point)
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
         """(N,) exits at which images leave, counted over those of the network, and (N,) predicted classes."""
@@ -111,19 +110,22 @@ def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dic
     cost = judge.costing.of(judge.record.architecture)
     others = cost.others(on)
     measured = {split: judge.measure(split, point) for split in SPLITS}
+    documents: dict[str, dict[str, Any]] = {
+        split: _measured_document(measured[split], judge.exits(split, point.policy), point) for split in SPLITS
+    }
     return {
         "thresholds": [point.thresholds[e] for e in exits[:-1]],
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
-        **{split: _measured_document(measured[split], exits) for split in SPLITS},
+        **documents,
         "broken_on_test": measured["test"].broken_names(limits),
     }
 
 
-def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, Any]:
+def _measured_document(measured: Measured, view: Exits, point: OperatingPoint) -> dict[str, Any]:
     """Document of measurements on one split; `reach` is the share of images for which an exit's segment is computed."""
-    leaving = [round(measured.rates[e] * measured.n) for e in exits]
-    reaching = measured.n - np.cumsum([0, *leaving[:-1]])
+    exits, leaving = np.flatnonzero(view.present), view.route(point)
+    reaching = [leaving >= e for e in exits]
     return {
         "images": measured.n,
         "accuracy": measured.accuracy,
@@ -133,8 +135,8 @@ def _measured_document(measured: Measured, exits: Sequence[int]) -> dict[str, An
         "p95_macs": measured.p95_macs,
         "exit_rates": [measured.rates[e] for e in exits],
         "exit_accuracy": [measured.exit_accuracy[e] for e in exits],
-        "reach": (reaching / measured.n).tolist(),
-        "reach_interval": [list(wilson(k, measured.n)) for k in reaching],
+        "reach": [float(reaches.mean()) for reaches in reaching],
+        "reach_interval": [list(share_interval(reaches, view.clusters)) for reaches in reaching],
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from surrogate_nas.archive.archive import copy_archive
 from surrogate_nas.foundation.errors import InputError
-from surrogate_nas.study.paths import ARCHIVE, COSTS, DATA, SETTINGS, SURROGATE
+from surrogate_nas.study.paths import ARCHIVE, COSTS, DATA, SETTINGS, SPLITS, SURROGATE
 
 Stamp = tuple[tuple[int, int] | None, ...]
 
@@ -40,7 +40,7 @@ def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
         raise InputError(f"no study at {study}")
     home.mkdir()
     copy_archive(study / ARCHIVE, home / ARCHIVE)
-    for name in (SETTINGS, COSTS):
+    for name in (SETTINGS, COSTS, SPLITS):
         if (study / name).is_file():
             shutil.copyfile(study / name, home / name)
     if (study / DATA).is_file():

@@ -11,7 +11,8 @@ import numpy as np
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.documents import answers_document, record_rows
-from surrogate_nas.exits.intervals import wilson
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.intervals import accuracy_intervals
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -177,20 +178,21 @@ class Snapshot:
             "choices": self.solutions.home.space.indices([record.architecture])[0].tolist(),
             "curve": [
                 {**point, "test": on_test, "keeps_limits": keeps}
-                for point, on_test, keeps in zip(_points(curve), _points(measurements), feasible, strict=True)
+                for point, on_test, keeps in zip(
+                    _points(tune, curve), _points(test, measurements), feasible, strict=True
+                )
             ],
         }
 
 
-def _points(measurements: Measurements) -> list[dict[str, Any]]:
+def _points(exits: Exits, measurements: Measurements) -> list[dict[str, Any]]:
     """Rows of the operating points of a network, measured on one split."""
-    right, n = measurements.correct.sum(axis=1), measurements.n
     thresholds = [str(OperatingPoint.from_array(t)) for t in measurements.thresholds]
     exit_accuracy = [[None if np.isnan(a) else a for a in row] for row in measurements.exit_accuracy.tolist()]
     columns = {
         "thresholds": thresholds,
         "accuracy": measurements.accuracy.tolist(),
-        "accuracy_interval": [wilson(k, n) for k in right],
+        "accuracy_interval": accuracy_intervals(exits, measurements),
         "expected_macs": measurements.expected_macs.tolist(),
         "worst_macs": measurements.worst_macs.tolist(),
         "rates": measurements.rates.tolist(),

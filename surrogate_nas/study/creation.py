@@ -9,6 +9,7 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets.split_file import SplitFile
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import require_seed
@@ -30,11 +31,11 @@ from surrogate_nas.study.checks import (
 )
 from surrogate_nas.study.estimate import Plan
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.images import read_images
-from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS
+from surrogate_nas.study.images import read_images, settle_splits
+from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTINGS, SPLITS
 from surrogate_nas.training.devices import device_here
 
-WRITTEN = (DATA, SETTINGS, COSTS, ARCHIVE)
+WRITTEN = (DATA, SETTINGS, COSTS, SPLITS, ARCHIVE)
 """Files that a creation writes, each whole or not at all."""
 
 
@@ -48,6 +49,8 @@ class NewStudy:
     settings: Settings
     problem: Problem
     table: CostTable | None
+    splits: Path | None
+    """File of splits and groups; `None` without one."""
 
     def write(self) -> Home:
         """Write the files of the study, the archive last."""
@@ -61,6 +64,8 @@ class NewStudy:
                 self.settings.save(self.path / SETTINGS)
                 if self.table is not None:
                     self.table.write(self.path / COSTS)
+                if self.splits is not None:
+                    SplitFile.read(self.splits).write(self.path / SPLITS)
                 return Home(self.path, Archive.create(self.path / ARCHIVE, self.header), self.settings)
         except OSError as error:
             raise InputError(f"{self.path} cannot be written: {error.strerror}") from None
@@ -76,6 +81,7 @@ def prepare(
     image_size: int | None = None,
     flips: bool | None = None,
     sample: int | None = None,
+    splits: Path | None = None,
 ) -> NewStudy:
     """Check a new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
@@ -88,6 +94,7 @@ def prepare(
         image_size: side in pixels to which images are brought; by default they stay as they are.
         flips: whether mirror images are still of their class; the data set's own default for `None`.
         sample: how many networks have to be found within the limits; as many as the initial sample has for `None`.
+        splits: CSV file of splits and groups; see `datasets.split_file`.
 
     Raises:
         InputError: naming the value got and those allowed.
@@ -99,10 +106,11 @@ def prepare(
         spec = None
     else:
         spec = load_space(space)
-    dataset = read_images(data, settings, image_size, flips)
+    dataset = read_images(data, settings, image_size, flips, splits)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
     assert spec is not None
+    tune_share, test_share, dataset = dataset.tune_share, dataset.test_share, settle_splits(dataset, seed)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
     problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table)
     _check(path, problem, dataset, sample)
@@ -115,11 +123,14 @@ def prepare(
         fingerprint=dataset.fingerprint(),
         shape=dataset.shape,
         seed=seed,
-        tune_share=datasets.TUNE_SHARE,
-        test_share=dataset.test_share,
+        tune_share=tune_share,
+        test_share=test_share,
         source_stamp=stamp,
+        splits=None if dataset.given is None else dataset.given.digest,
     )
-    return NewStudy(path=path, header=header, data=dataset, settings=settings, problem=problem, table=table)
+    return NewStudy(
+        path=path, header=header, data=dataset, settings=settings, problem=problem, table=table, splits=splits
+    )
 
 
 def _require_free(path: Path) -> None:
@@ -153,5 +164,5 @@ def _left_by_creation(path: Path) -> bool:
     """Whether a creation that was cut short may have left this."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
-    whole = path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS)
+    whole = path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS, SPLITS)
     return path.is_file() and (whole or any(is_left_of(path, name) for name in WRITTEN))

@@ -1,5 +1,6 @@
 """A study's images: its own copy, or else the source, read again."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -8,24 +9,44 @@ from pathlib import Path
 from surrogate_nas import datasets
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
-from surrogate_nas.datasets.splitting import split
+from surrogate_nas.datasets.split_file import SplitFile, with_splits
+from surrogate_nas.datasets.splitting import settled, split
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.settings import Settings
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.paths import DATA
+from surrogate_nas.study.paths import DATA, SPLITS
 
 
-def read_images(data: str | Path | Dataset, settings: Settings, image_size: int | None, flips: bool | None) -> Dataset:
-    """Read the images of a study; every change made to them is reported."""
+def read_images(
+    data: str | Path | Dataset,
+    settings: Settings,
+    image_size: int | None,
+    flips: bool | None,
+    splits: Path | None = None,
+) -> Dataset:
+    """Read the images of a study, with splits and groups of a CSV file; every change made to them is reported."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
             raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
-        return data if flips is None else replace(data, flips=flips)
-    dataset = datasets.load(str(data), settings.data_root, settings.download, image_size=image_size, flips=flips)
+        data = data if flips is None else replace(data, flips=flips)
+        return data if splits is None else _reported(with_splits(data, SplitFile.read(splits)), data.notes)
+    root, download = settings.data_root, settings.download
+    return _reported(
+        datasets.load(str(data), root, download, image_size=image_size, flips=flips, splits=splits), known=()
+    )
+
+
+def settle_splits(dataset: Dataset, seed: int) -> Dataset:
+    """Decide the splits of a data set where a file gives splits or groups; what is odd about them is reported."""
+    return _reported(settled(dataset, seed), dataset.notes)
+
+
+def _reported(dataset: Dataset, known: Sequence[str]) -> Dataset:
     for note in dataset.notes:
-        say(f"data {dataset.name}: {note}")
+        if note not in known:
+            say(f"data {dataset.name}: {note}")
     return dataset
 
 
@@ -43,30 +64,41 @@ class StudyImages:
             InputError: if neither exists, or the images are not those of the study.
         """
         header, copy = self.home.archive.header, self.home.path / DATA
-        source = self._source
-        dataset = (
-            store.load(copy) if copy.is_file() else read_images(source, self.home.settings, header.shape.size, None)
-        )
-        if dataset.fingerprint() != header.fingerprint:
+        dataset = store.load(copy) if copy.is_file() else self._read_again()
+        digest = None if dataset.given is None else dataset.given.digest
+        if (dataset.fingerprint(), digest) != (header.fingerprint, header.splits):
             raise InputError(f"data set {dataset.name!r} is not the one that {self.home.path} was made with")
         if self._store_copy and not copy.is_file():
             with suppress(InputError):  # where nothing can be written it is read again each time
                 store.save(dataset, copy)
         return dataset
 
-    @property
-    def _source(self) -> str:
-        name = self.home.archive.header.data
-        return name if name in datasets.dataset_names() else str(self.home.settings.data_root or name)
+    def _read_again(self) -> Dataset:
+        header, settings, splits = self.home.archive.header, self.home.settings, self.home.path / SPLITS
+        source = header.data
+        if source not in datasets.dataset_names():
+            source = str(settings.data_root or source)
+        dataset = read_images(source, settings, header.shape.size, None, splits if header.splits else None)
+        return settle_splits(dataset, header.seed)
 
-    def require_data(self, data: str | Path | Dataset | None, image_size: int | None, flips: bool | None) -> None:
-        """Raise `InputError` if the arguments name other images than those of the study; `None` is any."""
+    def require_data(
+        self,
+        data: str | Path | Dataset | None,
+        image_size: int | None,
+        flips: bool | None,
+        splits: Path | None = None,
+    ) -> None:
+        """Raise `InputError` if the arguments name other images or splits than those of the study; `None` is any."""
         path, header = self.home.path, self.home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
         if flips not in (None, self.dataset.flips):
             was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
             raise InputError(f"study {path} was made with --{was}flips, got --{got}flips")
+        if splits is not None and SplitFile.read(splits).digest != header.splits:
+            raise InputError(
+                f"study {path} was made with other splits, got --splits {splits}; that needs a study of its own"
+            )
         if data is None or data == header.data:
             return
         name = data.name if isinstance(data, Dataset) else str(data)

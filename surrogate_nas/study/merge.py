@@ -1,8 +1,8 @@
 """Merge the archives of several studies, usually of several machines.
 
 Outputs are comparable only if the same images were held out. So studies can be merged if they have the same data,
-space, splits (determined by the study's seed) and recipe; a `stream` of its own makes each train different networks.
-Architectures on the front of any other study can be trained here instead: see `warm_start`.
+space, splits (determined by the study's seed and its file of splits) and recipe; a `stream` of its own makes each train
+different networks. Architectures on the front of any other study can be trained here instead: see `warm_start`.
 """
 
 import shutil
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.outputs import SPLITS, Outputs, same
+from surrogate_nas.archive.outputs import SPLITS, Outputs, SplitOutputs, same
 from surrogate_nas.archive.record import GROUPS, Record
 from surrogate_nas.datasets import stored as store
-from surrogate_nas.datasets.dataset import Splits
+from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced
@@ -159,7 +159,8 @@ def _data(header: Header) -> str:
 
 def _splits(home: Home) -> str:
     header = home.archive.header
-    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test"
+    file = "" if header.splits is None else f", file {header.splits[:12]}"
+    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test{file}"
 
 
 def _flips(home: Home) -> bool | None:
@@ -220,11 +221,17 @@ def _compare(home: Home, source: Home) -> MergeResult:
 
 def _require_labels(source: Home, record: Record, outputs: Outputs, splits: Splits) -> None:
     """Raise `InputError` if outputs are of other images: versions of scikit-learn may split differently by one seed."""
-    if not all(np.array_equal(outputs[split].labels, getattr(splits, split).labels) for split in SPLITS):
+    if not all(_same_samples(outputs[split], getattr(splits, split)) for split in SPLITS):
         raise InputError(
             f"record {record.id} of {source.path} was measured on other held-out images than those of this study, "
             f"although the seeds are equal: another version of scikit-learn made its splits; {REMEDY}"
         )
+
+
+def _same_samples(outputs: SplitOutputs, images: LabeledImages) -> bool:
+    if outputs.groups is None or images.groups is None:
+        return outputs.groups is images.groups and np.array_equal(outputs.labels, images.labels)
+    return np.array_equal(outputs.labels, images.labels) and np.array_equal(outputs.groups, images.groups)
 
 
 def _accuracy(outputs: Outputs) -> float:

@@ -17,8 +17,9 @@ def require_same(
     seed: int | None,
     image_size: int | None,
     flips: bool | None,
+    splits: Path | None,
 ) -> None:
-    """Check that a study has this space, this seed and these images; `None` is any.
+    """Check that a study has this space, this seed, these images and splits; `None` is any.
 
     Raises:
         InputError: naming the first that differs, the study's and the one asked for.
@@ -31,4 +32,4 @@ def require_same(
             raise InputError(f"study {path} has space {header.space.name}, got {wanted}; that needs a study of its own")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
-    images.require_data(data, image_size, flips)
+    images.require_data(data, image_size, flips, splits)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
-COSTS = "costs.csv"
+COSTS, SPLITS = "costs.csv", "splits.csv"
 SURROGATE = "surrogate"
 WEIGHTS, UNFINISHED = ".safetensors", ".unfinished"
 

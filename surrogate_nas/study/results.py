@@ -10,7 +10,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, wilson
+from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, share_interval
 from surrogate_nas.exits.limit_table import Quantity, on_expected
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.exits.measurements import Spending
@@ -26,7 +26,7 @@ class Measured:
 
     accuracy: float
     accuracy_interval: tuple[float, float]
-    """95 % Wilson interval."""
+    """95 % Wilson interval; see `intervals.share_interval`."""
     expected_macs: float
     expected_macs_interval: tuple[float, float]
     """95 % over samples drawn anew; see `intervals.bootstrap`."""
@@ -63,13 +63,15 @@ class Measured:
         """
         measurements = exits.at(operating_point)
         figures = measurements.figures
-        _, macs_interval = bootstrap(measurements.leaving[0], measurements.correct[0], measurements.macs[0], CONFIDENCE)
-        is_correct = exits.correct[exits.route(operating_point), np.arange(measurements.n)]
+        leaving = exits.route(operating_point)
+        is_correct, cells = exits.right(leaving), exits.group_counts(leaving)
+        m = measurements
+        _, macs_interval = bootstrap(m.leaving[0], m.correct[0], m.macs[0], CONFIDENCE, cells)
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, is_correct))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             accuracy=float(measurements.accuracy[0]),
-            accuracy_interval=wilson(measurements.correct.sum(), measurements.n),
+            accuracy_interval=share_interval(is_correct, exits.clusters),
             expected_macs=float(measurements.expected_macs[0]),
             expected_macs_interval=macs_interval,
             p95_macs=int(figures.macs.p95[0]),

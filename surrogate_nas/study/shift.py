@@ -150,7 +150,7 @@ def measure_shift(
     countdown, rows = Countdown(f"sets of {len(test):,} test images measured"), []
     for done, (corruption, level) in enumerate(cases, 1):
         images = corrupt(test.images, corruption, level, seed)
-        measured = measure(predict_split(network, LabeledImages(images, test.labels)))
+        measured = measure(predict_split(network, LabeledImages(images, test.labels, test.groups)))
         rows.append(ShiftedImages(corruption, level, measured, measured.broken(limits)))
         countdown.at(done, len(cases))
     return Shift(solution, limits, rows[0], tuple(rows[1:]))

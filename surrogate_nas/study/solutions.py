@@ -93,8 +93,9 @@ class Solutions:
         return [self._rung(record, b, limits.with_budget(objective, b), t) for b, t in pairs]
 
     def _rung(self, record: Record, budget: float, limits: Limits, thresholds: Floats) -> Rung:
-        test = self.views.test(record).measure(thresholds[None])
-        interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE)
+        exits = self.views.test(record)
+        test, cells = exits.measure(thresholds[None]), exits.group_counts(exits.leave(thresholds))
+        interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE, cells)
         return Rung(budget, limits, self.at(record, thresholds), interval)
 
     def compare_policies(self, record: Record, limits: Limits) -> list[Solution]:

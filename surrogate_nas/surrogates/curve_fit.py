@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surrogate_nas.exits.clusters import design_effect
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, evenly
 from surrogate_nas.surrogates.curves import (
     BEND,
     LEVELS,
@@ -31,6 +32,8 @@ STEPS = 20
 LONGEST_STEP = 2.0
 DAMPING = 1e-2
 FIT_CHUNK = 8
+EFFECT_SETTINGS = 8
+"""Settings that a network's design effect is a mean over."""
 
 
 @dataclass(frozen=True)
@@ -153,17 +156,30 @@ def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
     return step * (LONGEST_STEP / step.abs().amax(-1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
 
 
-def fit_curves(basis: CurveBasis, exits: list[Exits], thresholds: Floats) -> tuple[Floats, Floats]:
+def effect_of_groups(view: Exits, thresholds: Floats) -> float:
+    """Mean design effect of leaving and being right, over settings spread over a (T, E − 1) grid; 1 without groups."""
+    if view.clusters is None:
+        return 1.0
+    settings = thresholds[evenly(len(thresholds), EFFECT_SETTINGS)]
+    counts = [view.group_counts(view.leave(setting)) for setting in settings]
+    return float(np.mean([design_effect(c) for c in counts if c is not None]))
+
+
+def fit_curves(
+    basis: CurveBasis, exits: list[Exits], thresholds: Floats, effects: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Fit the curve coefficients of measured networks.
 
     Maximises the multinomial likelihood of leaving, and being right, at each exit, with a Gaussian prior, by Fisher
     scoring: first for some networks pooled, then for each around the pooled coefficients. All thresholds of a network
     are measured on the same samples, so together they weigh only as many observations as a position has coefficients.
+    Grouped samples weigh as many as their effective number, as in Rao & Scott's first-order correction (JASA 76, 1981).
 
     Args:
         basis: the coefficients to fit.
         exits: exits of n networks on tune.
         thresholds: (T, E − 1) grid.
+        effects: (n,) design effects of grouped samples; 1 by default.
 
     Returns:
         (n, C) coefficients, 0 where an exit does not exist, and (n, C, C) their sampling covariances.
@@ -172,6 +188,8 @@ def fit_curves(basis: CurveBasis, exits: list[Exits], thresholds: Floats) -> tup
     measurements = [view.measure(thresholds) for view in exits]
     counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measurements], dtype=float)
     share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
+    if effects is not None:
+        counts /= effects[:, None, None]
     scoring = Scoring(basis, torch.from_numpy(thresholds), torch.from_numpy(present), torch.from_numpy(share * counts))
     typical = [*TYPICAL_LEAVE * (basis.positions - 1), *TYPICAL_EARLY * (basis.positions - 1), *TYPICAL_LAST]
     values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))

@@ -47,7 +47,7 @@ class DesignMatrix:
     """Smallest and largest log₁₀ costs of the rows. They scale the cost inputs: to [0, 1] for the rows, and beyond for
     cheaper or costlier candidates."""
     samples: int
-    """Number of held-out samples that each row was measured on."""
+    """Number of held-out samples that each row was measured on; of grouped ones, the effective number."""
 
     def __repr__(self) -> str:
         """Short text, without the arrays."""

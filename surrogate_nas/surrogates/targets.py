@@ -7,7 +7,14 @@ import numpy as np
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
-from surrogate_nas.surrogates.curve_fit import POOLED_PRIOR_SD, PRIOR_SD, TYPICAL_EARLY, TYPICAL_LEAVE, fit_curves
+from surrogate_nas.surrogates.curve_fit import (
+    POOLED_PRIOR_SD,
+    PRIOR_SD,
+    TYPICAL_EARLY,
+    TYPICAL_LEAVE,
+    effect_of_groups,
+    fit_curves,
+)
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
 GRID_SIZE = 64
@@ -27,7 +34,7 @@ class Targets:
     power: float
     """Power p of the curve basis; see `CurveBasis.power`."""
     samples: int
-    """Number of held-out samples that each network was measured on."""
+    """Number of held-out samples that each network was measured on; of grouped ones, the effective number."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
@@ -48,7 +55,9 @@ class Targets:
         """Build from the exits of n networks on tune, and the (n,) number of each network's architecture."""
         present = np.array([view.present for view in exits])
         basis = CurveBasis(present.shape[1], power_for(exits))
-        values, covariance = fit_curves(basis, list(exits), basis.spread(GRID_SIZE))
+        grid = basis.spread(GRID_SIZE)
+        effects = np.array([effect_of_groups(view, grid) for view in exits])
+        values, covariance = fit_curves(basis, list(exits), grid, effects)
         defined = basis.defined(present)
         unlearned = _unlearned(basis, defined, group)
         center, axes = _axes(basis, values, covariance, defined, unlearned)
@@ -58,7 +67,7 @@ class Targets:
         variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
         return cls(
             power=basis.power,
-            samples=exits[0].samples,
+            samples=max(round(exits[0].samples / float(effects.mean())), 1),
             Y=Y,
             Yvar=np.where(target_defined, variance, np.inf),
             center=center,

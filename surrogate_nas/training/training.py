@@ -320,4 +320,4 @@ def predict_split(network: EarlyExitNetwork, data: LabeledImages) -> SplitOutput
     if not np.isfinite(logits).all() or not np.isfinite(gate).all():
         raise TrainingFailure("diverged", "the trained network's logits are not finite")
     has_gates = any(g is not None for _, g in exit_outputs)
-    return SplitOutputs.of(logits, data.labels, gate if has_gates else None)
+    return SplitOutputs.of(logits, data.labels, gate if has_gates else None, data.groups)

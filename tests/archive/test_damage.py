@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from surrogate_nas.api import Study
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.header import Header
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.paths import ARCHIVE
@@ -104,6 +105,9 @@ ARRAY_DAMAGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "complex logits": remade(lambda logits: logits.astype(np.complex64), "tune/logits"),
     "an answer beyond the classes": remade(lambda answers: answers + np.uint8(10), "test/answers"),
     "answers of one exit": remade(lambda answers: answers[0], "test/answers"),
+    "groups of another length": lambda blobs: blobs.update({"tune/groups": packed(np.zeros(3, np.int64))}),
+    "groups of floats": lambda blobs: blobs.update({"test/groups": packed(np.zeros(50, np.float32))}),
+    "a group below 0": lambda blobs: blobs.update({"test/groups": packed(np.full(50, -1))}),
     "gates without exits": lambda blobs: blobs.update({"tune/gates": packed(np.zeros(3, np.float16))}),
 }
 """Damages to the arrays of a record, by name."""
@@ -204,18 +208,30 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     assert "nobody" in nobody
 
 
+OPTIONAL = {"source_stamp", "splits"}
+"""Fields that a header may lack."""
+
+
 def damaged_headers() -> Iterator[str]:
     header = json.loads(HEADER.to_json())
     values = (None, "x", -1, 1.5, [], {}, [1], "9" * 30)
     yield from ("not JSON", "null", "[]", "{}")
-    for name in header.keys() - {"source_stamp"}:
+    for name in header.keys() - OPTIONAL:
         yield json.dumps({other: value for other, value in header.items() if other != name})
-    for name, value in itertools.product(header.keys() - {"data", "fingerprint", "tune_share", "source_stamp"}, values):
+    for name, value in itertools.product(header.keys() - {"data", "fingerprint", "tune_share", *OPTIONAL}, values):
         yield json.dumps({**header, name: value})
     for name, value in itertools.product(header["shape"], values):
         yield json.dumps({**header, "shape": {**header["shape"], name: value}})
     for name, value in itertools.product(("data", "fingerprint"), (None, 3, [])):
         yield json.dumps({**header, name: value})
+    for value in (3, [], {}):
+        yield json.dumps({**header, "splits": value})
+
+
+def test_a_header_of_an_older_version_has_no_file_of_splits() -> None:
+    header = json.loads(HEADER.to_json())
+    assert header.pop("splits") is None
+    assert Header.from_json(json.dumps(header)) == HEADER
 
 
 def test_an_archive_with_a_damaged_header_is_refused(archive: Archive) -> None:

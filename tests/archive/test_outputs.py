@@ -28,6 +28,13 @@ def test_outputs_are_named_arrays_and_come_back_from_them() -> None:
     assert all(back[name] is arrays[name] for name in arrays)
 
 
+def test_groups_are_kept_with_the_outputs() -> None:
+    outputs = SplitOutputs.of(np.zeros((1, 4, 3)), np.arange(4) % 3, groups=np.array([5, 5, 7, 9]))
+    assert outputs.arrays()["groups"] is outputs.groups
+    assert SplitOutputs.from_arrays(outputs.arrays()).groups is outputs.groups
+    assert SplitOutputs.of(np.zeros((1, 4, 30)), np.arange(4), groups=outputs.groups).groups is outputs.groups
+
+
 def test_answers_are_those_of_full_precision() -> None:
     labels = np.array([1, 2])
     outputs = SplitOutputs.of(NEARLY_TIED, labels)

@@ -262,7 +262,7 @@ def test_a_stored_data_set_that_contradicts_itself_is_refused(
     stored: Path, whole: Dataset, changes: dict[str, object], tensors: dict[str, np.ndarray]
 ) -> None:
     description = {
-        "format": store.FORMAT,
+        "format": store.FORMATS[0],
         "name": "digits",
         "classes": list(whole.classes),
         "flips": False,

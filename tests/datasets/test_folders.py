@@ -19,6 +19,7 @@ from surrogate_nas.datasets import folders as files
 from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.source import load, source_stamp
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
 
 Bytes = npt.NDArray[np.uint8]
@@ -119,18 +120,32 @@ def test_train_alone_has_no_test_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_validation_images_are_the_test_split_where_there_is_none(tmp_path: Path, name: str) -> None:
-    data = load(str(write(tmp_path, {f"{part}/{c}/1.png": grey() for part in ("train", name) for c in "ab"})))
-    assert data.test is not None
-    assert len(data.test) == 2
-    assert data.notes == (f"{name} is the test split, as there is no test",)
+def test_validation_images_are_tune_and_test_is_cut_from_train_where_there_is_none(tmp_path: Path, name: str) -> None:
+    contents = {f"train/{c}/{i}.png": grey() for c in "ab" for i in range(10)}
+    held_out = {f"{name}/{c}/1.png": grey() for c in "ab"}
+    data = load(str(write(tmp_path, contents | held_out)))
+    splits = split(data, seed=0)
+    assert [len(part) for part in (splits.train, splits.tune, splits.test)] == [16, 2, 4]
+    np.testing.assert_array_equal(splits.tune.images[1, 0], np.asarray(held_out[f"{name}/b/1.png"]))
+    assert data.notes == (f"{name} is the tune split; as there is no test, 20% of train are held out",)
+    assert (data.tune_share, data.test_share) == (0.0, 0.2)
 
 
-def test_validation_images_are_trained_on_where_there_is_a_test_split(tmp_path: Path) -> None:
-    data = load(str(write(tmp_path, {f"{part}/{c}/1.png": grey() for part in ("train", "val", "test") for c in "ab"})))
-    assert data.test is not None
-    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([0, 0, 1, 1], [0, 1])
-    assert data.notes == ("the images of val were added to those of train",)
+def test_train_validation_and_test_are_the_splits_as_given(tmp_path: Path) -> None:
+    contents = {f"{part}/{c}/1.png": grey() for part in ("train", "val", "test") for c in "ab"}
+    data = load(str(write(tmp_path, contents)))
+    splits = split(data, seed=0)
+    for folder, part in (("train", splits.train), ("val", splits.tune), ("test", splits.test)):
+        assert part.labels.tolist() == [0, 1]
+        np.testing.assert_array_equal(part.images[:, 0], [np.asarray(contents[f"{folder}/{c}/1.png"]) for c in "ab"])
+    assert data.notes == ()
+    assert (data.tune_share, data.test_share) == (0.0, 0.0)
+
+
+def test_a_class_that_validation_lacks_is_noted(tmp_path: Path) -> None:
+    names = ("train/a", "train/b", "val/a", "test/a", "test/b")
+    data = load(str(write(tmp_path, {f"{name}/1.png": grey() for name in names})))
+    assert data.notes == ("class 'b' has no tune images",)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -201,7 +216,7 @@ def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path)
         ({f"train/{c}/1.png": grey() for c in "ab"} | {"test/a/.hidden": b""}, "{}/test has no images"),
         ({f"{p}/1.png": grey() for p in ("train/a", "train/b", "test/c")}, "{}/test/c is of a class that train lacks"),
         ({f"{p}/1.png": grey() for p in ("train/a", "val/c", "test/a")}, "{}/val/c is of a class that train lacks"),
-        ({f"{p}/a/1.png": grey() for p in ("train", "val", "valid")}, "{} has val and valid; name the one that"),
+        ({f"{p}/a/1.png": grey() for p in ("train", "val", "valid")}, "{} has val and valid; allowed: one of them"),
         ({"a/1.png": grey(), "b/notes.txt": b"Rex"}, "{}/b has no images"),
         ({"train/a/1.png": grey(), "train/b/1.png": grey(), "test/a/LICENSE": b"MIT"}, "{}/test has no images"),
         ({"a/1.png": grey(), "b/1.png": b""}, "{}/b/1.png is not a readable image"),

@@ -14,6 +14,7 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.datasets import arrays
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.source import load, source_stamp
+from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import InputError
 
 N, SIDE = 12, 6
@@ -124,8 +125,18 @@ def test_arrays_may_have_other_names(tmp_path: Path, names: tuple[str, ...]) -> 
 
 
 def test_arrays_of_no_use_are_noted(tmp_path: Path) -> None:
-    data = read(tmp_path, images=GREY, labels=LABELS, weights=LABELS, val_images=GREY)
-    assert data.notes == ("arrays that were left out: val_images, weights",)
+    data = read(tmp_path, images=GREY, labels=LABELS, weights=LABELS, extra_images=GREY)
+    assert data.notes == ("arrays that were left out: extra_images, weights",)
+
+
+@pytest.mark.parametrize("names", ["val_images val_labels", "X_val y_val", "x_valid y_valid", "x_tune y_tune"])
+def test_validation_arrays_are_the_tune_split(tmp_path: Path, names: str) -> None:
+    arrays = dict(zip(names.split(), (GREY[:5], LABELS[:5]), strict=True))
+    data = read(tmp_path, images=GREY, labels=LABELS, test_images=GREY[:4], test_labels=LABELS[:4], **arrays)
+    splits = split(data, seed=0)
+    for part, count in ((splits.train, N), (splits.tune, 5), (splits.test, 4)):
+        np.testing.assert_array_equal(part.images, data.train.images[:count])
+        np.testing.assert_array_equal(part.labels, LABELS[:count])
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.uint64])
@@ -253,6 +264,7 @@ NAMES = np.array(["a", "b", "c"])
     [
         ({"test_images": GREY[:1], "test_labels": [3]}, "data set 'npz:data' has the test label 3; allowed: 0 to 2"),
         ({"test_images": GREY[:1], "test_labels": [-1]}, "test_labels has the value -1; allowed: integers from 0 on"),
+        ({"x_val": COLOUR[:1], "y_val": [0]}, "images and tune_images differ in channels, 1 and 3"),
         ({"test_images": GREY[:1], "test_labels": NAMES[:1]}, "labels and test_labels are numbers and names; "),
         ({"test_images": COLOUR[:1], "test_labels": [0]}, "images and test_images differ in channels, 1 and 3"),
         ({"test_images": GREY[:2], "test_labels": [0]}, "test_images has the shape (2, 1, 6, 6) and test_labels (1,);"),
@@ -281,6 +293,11 @@ def test_parts_that_do_not_fit_together_are_described(tmp_path: Path, stored: di
         ({"X": GREY, "y": LABELS, "x_train": GREY}, "has X and x_train, which mean the same; one of them is needed"),
         ({"X": GREY, "y": LABELS, "x_test": GREY}, "has x_test but no test_labels"),
         ({"X": GREY, "y": LABELS, "y_test": LABELS}, "has y_test but no test_images"),
+        ({"X": GREY, "y": LABELS, "x_val": GREY}, "has x_val but no tune_labels"),
+        (
+            {"X": GREY, "y": LABELS, "x_val": GREY, "val_images": GREY},
+            "has x_val and val_images, which mean the same; one of them is needed",
+        ),
     ],
 )
 def test_a_file_with_too_few_or_too_many_arrays_is_named(tmp_path: Path, stored: dict[str, Any], message: str) -> None:

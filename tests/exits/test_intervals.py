@@ -1,12 +1,17 @@
-"""Wilson's interval of a share."""
+"""Intervals of shares: Wilson's, and those of samples in groups."""
 
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogate_nas.exits.intervals import CONFIDENCE, wilson
+from surrogate_nas.exits.clusters import cell_counts, design_effect
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.exits.intervals import CONFIDENCE, accuracy_intervals, bootstrap, share_interval, wilson
+from surrogate_nas.exits.measurements import Measurements
+from tests.helpers.exits import cost
 
 
 @given(st.integers(1, 10_000), st.data())
@@ -22,3 +27,100 @@ def test_the_ends_of_wilsons_interval_solve_its_equation(n: int, data: st.DataOb
 
 def test_wilsons_interval_is_wider_for_more_confidence() -> None:
     assert wilson(5, 20, 0.99)[0] < wilson(5, 20)[0] < 0.25 < wilson(5, 20)[1] < wilson(5, 20, 0.99)[1]
+
+
+# ---------------------------------------------------------------------- groups
+
+
+def exits_of(seed: int, N: int, *, copies: int = 1, groups: np.ndarray | None = None) -> Exits:
+    """Three exits, with each sample `copies` times in a row."""
+    rng = np.random.default_rng(seed)
+    scores, right = rng.random((3, N)).astype(np.float32), rng.random((3, N)) < 0.8
+    scores, right = np.repeat(scores, copies, axis=1), np.repeat(right, copies, axis=1)
+    return Exits("max_softmax", np.ones(3, bool), scores, right, cost([100, 200, 400], [10, 20, 0]), groups)
+
+
+def both(exits: Exits, thresholds: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    leaving, m = exits.leave(thresholds), exits.measure(thresholds[None])
+    return bootstrap(m.leaving[0], m.correct[0], m.macs[0], CONFIDENCE, exits.group_counts(leaving))
+
+
+AT = np.array([0.6, 0.4])
+
+
+@given(st.integers(0, 50), st.integers(2, 60))
+def test_groups_of_one_sample_each_change_nothing(seed: int, N: int) -> None:
+    plain, single = exits_of(seed, N), exits_of(seed, N, groups=np.random.default_rng(seed).permutation(N) + 7)
+    assert both(single, AT) == both(plain, AT)
+    right = plain.right(plain.leave(AT))
+    assert share_interval(right, single.clusters) == wilson(int(right.sum()), N)
+    points = plain.measure(np.array([AT, [0.2, 0.9], [np.inf, np.inf]]))
+    assert accuracy_intervals(single, points) == accuracy_intervals(plain, points)
+    one_by_one = cell_counts(np.arange(N), right.astype(np.int64), 2)
+    if 0 < right.sum() < N:
+        assert design_effect(one_by_one) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("copies", [2, 4, 9])
+def test_copies_in_groups_give_the_intervals_of_the_samples_without_copies(copies: int) -> None:
+    """So they are √k wider than those that take copies for independent."""
+    N = 500
+    plain, naive = exits_of(0, N), exits_of(0, N, copies=copies)
+    grouped = exits_of(0, N, copies=copies, groups=np.repeat(np.arange(N), copies))
+    right = grouped.right(grouped.leave(AT))
+
+    def width(interval: tuple[float, float]) -> float:
+        return interval[1] - interval[0]
+
+    low, high = share_interval(right, grouped.clusters)
+    assert (low, high) == pytest.approx(wilson(int(right.sum()) // copies, N), abs=2e-4)
+    assert width((low, high)) / width(wilson(int(right.sum()), N * copies)) == pytest.approx(copies**0.5, rel=0.02)
+    for ours, as_if, alone in zip(both(grouped, AT), both(naive, AT), both(plain, AT), strict=True):
+        assert width(ours) / width(as_if) == pytest.approx(copies**0.5, rel=0.1)
+        assert ours == pytest.approx(alone, rel=0.01)
+
+
+@given(st.integers(2, 300), st.integers(1, 12), st.integers(0, 9))
+def test_intervals_of_groups_lie_around_the_share_and_are_never_narrower(N: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.sort(rng.integers(max(N // most, 1), size=N))
+    exits = exits_of(seed, N, groups=groups)
+    right = rng.random(N) < rng.choice([0.0, 0.5, 0.9, 1.0])
+    low, high = share_interval(right, exits.clusters)
+    narrow = wilson(int(right.sum()), N)
+    assert 0 <= low <= narrow[0] + 1e-12
+    assert narrow[1] - 1e-12 <= high <= 1
+
+
+def test_one_group_tells_nothing() -> None:
+    assert share_interval(np.array([True, True, False]), np.zeros(3, np.int64)) == (0.0, 1.0)
+
+
+def test_samples_that_are_all_right_count_as_one_for_each_group() -> None:
+    low, high = share_interval(np.ones(400, bool), np.repeat(np.arange(40), 10))
+    assert high == 1
+    assert low == pytest.approx(wilson(40, 40)[0], abs=0.01)
+
+
+def test_intervals_of_groups_cover_the_true_share_and_wilsons_does_not() -> None:
+    """Groups of ten whose samples are mostly alike, 40 of them: coverage over 400 drawings."""
+    rng, clusters = np.random.default_rng(0), np.repeat(np.arange(40), 10)
+    covered, naive = 0, 0
+    for _ in range(400):
+        right = rng.random(400) < rng.beta(2.4, 0.6, size=40)[clusters]  # mean 0.8
+        low, high = share_interval(right, clusters)
+        covered += low <= 0.8 <= high
+        low, high = wilson(int(right.sum()), 400)
+        naive += low <= 0.8 <= high
+    assert covered / 400 > 0.92
+    assert naive / 400 < 0.8
+
+
+def test_accuracy_intervals_are_of_each_setting() -> None:
+    exits = exits_of(1, 200, groups=np.arange(200) // 5)
+    points: Measurements = exits.curve
+    intervals = accuracy_intervals(exits, points)
+    assert len(intervals) == len(points)
+    for row, accuracy, (low, high) in zip(points.thresholds, points.accuracy, intervals, strict=True):
+        assert (low, high) == share_interval(exits.right(exits.leave(row)), exits.clusters)
+        assert low <= accuracy <= high
