@@ -25,6 +25,8 @@ class Header:
     """Share of all data held out for test, before tune; 0 if there is an official test split."""
     source_stamp: str | None = None
     """Stamp of the source files, which shows that they are unchanged without reading them; see `source_stamp`."""
+    resize: str = "crop"
+    """How pictures that were not square became square; studies of older versions took the central square."""
 
     def to_json(self) -> str:
         """Text as stored."""
@@ -49,6 +51,6 @@ class Header:
             share = getattr(self, name)
             if not isinstance(share, int | float) or not 0 <= share < 1:
                 raise ValueError(f"{name} {share!r} is no share")
-        for name in ("data", "fingerprint"):
+        for name in ("data", "fingerprint", "resize"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} {getattr(self, name)!r} is no text")

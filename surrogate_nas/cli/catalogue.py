@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json
+from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Resize
 from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
@@ -30,15 +30,18 @@ def datasets_show(
     data_root: DataRoot = None,
     download: Download = None,
     image_size: ImageSize = None,
+    resize: Resize = None,
     flips: Flips = None,
     as_json: Json = False,
 ) -> None:
     """Show a data set as a study would see it: counts, classes, balance, size, fingerprint, and what was done to it."""
     from surrogate_nas.cli.print_catalogue import print_card
     from surrogate_nas.datasets.card import card
+    from surrogate_nas.datasets.resizing import DEFAULT_RESIZE
     from surrogate_nas.datasets.source import load
 
-    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips))
+    how = resize or DEFAULT_RESIZE
+    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips, resize=how))
     answer(data_card.document(), as_json, lambda: print_card(data_card))
 
 

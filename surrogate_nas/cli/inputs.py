@@ -68,6 +68,7 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
             image_size=image_size,
             flips=options["flips"],
             sample=sample,
+            resize=options["resize"],
         )
         return Study(home)
     study = Study.open(path)
@@ -87,7 +88,7 @@ def open_or_create(path: Path, options: dict[str, Any], sample: int | None = Non
         )
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
-    study.images.require_data(data, image_size, options["flips"])
+    study.images.require_data(data, image_size, options["flips"], options["resize"])
     study.home.update(changes)
     _say_remarks(study.home)
     return study

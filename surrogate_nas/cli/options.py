@@ -50,6 +50,10 @@ Data = Annotated[
     typer.Option(help="Images of a new study: a data set's name (digits by default), a folder by class, an .npz."),
 ]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which a new study's images are brought.")]
+Resize = Annotated[
+    str | None,
+    typer.Option(help="How a new study's pictures become square: crop (the centre, the default), pad or squash."),
+]
 Flips = Annotated[
     bool | None, typer.Option("--flips/--no-flips", help="Whether a mirror image is still of its class (new study).")
 ]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, moments
+from surrogate_nas.datasets.resizing import ResizeName
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.arrays import Ints
 
@@ -47,6 +48,10 @@ class DataCard:
     """Mean of each channel's pixels, 0 to 255, over all images outside an official test split."""
     deviation: tuple[float, ...]
     """Standard deviation of the same pixels."""
+    resize: ResizeName
+    """How pictures that are not square become square."""
+    oblong: float
+    """Mean share of a picture, before it was resized, outside its central square."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,6 +90,8 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
         notes=dataset.notes,
         mean=mean,
         deviation=deviation,
+        resize=dataset.resize,
+        oblong=dataset.oblong,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 
@@ -52,6 +53,10 @@ class Dataset:
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
     """Conversions of the images, in sentences for people."""
+    resize: ResizeName = DEFAULT_RESIZE
+    """How pictures that are not square become square, here and for an exported network."""
+    oblong: float = 0.0
+    """Mean share of a picture, before it was resized, outside its central square."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -16,6 +16,7 @@ from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Dataset, Images, LabeledImages
 from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, no_images, some, untested_classes
 from surrogate_nas.datasets.pixels import Pixels
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
 
@@ -47,7 +48,7 @@ class _Part:
     """Files that are no images."""
 
 
-def read_folder(folder: Path, image_size: int | None) -> Dataset:
+def read_folder(folder: Path, image_size: int | None, resize: ResizeName = DEFAULT_RESIZE) -> Dataset:
     """Read a folder of images by class, at any depth below their class's folder.
 
     Classes are sorted by name, and the images of each by path. Hidden files are left out, and files that are neither
@@ -57,6 +58,7 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     Args:
         folder: folder of class folders, or of `train` and `test` with class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
+        resize: how pictures that are not square become square.
 
     Raises:
         InputError: naming the folder or file that is wrong.
@@ -75,18 +77,19 @@ def read_folder(folder: Path, image_size: int | None) -> Dataset:
     paths = [path for part in (train, test) for name in names for path in part.get(name, [])]
     counts = [len(part.get(name, [])) for part in (train, test) for name in names]
     labels = np.repeat(np.tile(np.arange(len(names), dtype=np.int64), 2), counts)
-    images, tally = _read(paths, image_size)
+    images, tally = _read(paths, image_size, resize)
 
     cut = sum(counts[: len(names)])
     strays = [path.name for path in (*layout.strays, *(path for part in parts for path in part.strays))]
     left_out = (*hidden_files(sum(part.hidden for part in parts)), *no_images(strays))
-    notes = (*tally.sentences(images.shape[2], images.shape[1]), *left_out, *layout.notes)
+    notes = (*tally.sentences(images.shape[2], images.shape[1], resize), *left_out, *layout.notes)
     held_out = None
     if test:
         held_out = LabeledImages(images[cut:], labels[cut:])
         notes = (*notes, *untested_classes(names, held_out.labels))
     name = f"folder:{Path(os.path.abspath(folder)).name}"
-    return Dataset(name, LabeledImages(images[:cut], labels[:cut]), held_out, names, flips=True, notes=notes)
+    train_part, oblong = LabeledImages(images[:cut], labels[:cut]), tally.oblong
+    return Dataset(name, train_part, held_out, names, flips=True, notes=notes, resize=resize, oblong=oblong)
 
 
 def _layout(folder: Path) -> _Layout:
@@ -170,8 +173,8 @@ def _check_known(folder: Path, classes: ClassFiles, train: ClassFiles) -> None:
             )
 
 
-def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
-    with warnings.catch_warnings(), closing(_decode(paths, side)) as images:
+def _read(paths: Sequence[Path], side: int | None, resize: ResizeName) -> tuple[Images, Tally]:
+    with warnings.catch_warnings(), closing(_decode(paths, side, resize)) as images:
         # Decoders warn of odd metadata, which does not touch the pixels; but an image that would fill the memory is
         # not to be opened.
         warnings.simplefilter("ignore")
@@ -179,8 +182,8 @@ def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
         return pixels.gather(images, len(paths))
 
 
-def _decode(paths: Sequence[Path], side: int | None) -> Generator[Pixels, None, None]:
+def _decode(paths: Sequence[Path], side: int | None, resize: ResizeName) -> Generator[Pixels, None, None]:
     """The images in the order of `paths`, decoded on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), READ_AHEAD):
-            yield from pool.map(partial(pixels.read, side=side), paths[start : start + READ_AHEAD])
+            yield from pool.map(partial(pixels.read, side=side, resize=resize), paths[start : start + READ_AHEAD])

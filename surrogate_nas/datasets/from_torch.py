@@ -8,6 +8,7 @@ import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
 from surrogate_nas.datasets.notes import untested_classes
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -29,6 +30,7 @@ def from_torch(
     classes: Sequence[str] | None = None,
     image_size: int | None = None,
     flips: bool = True,
+    resize: ResizeName = DEFAULT_RESIZE,
 ) -> Dataset:
     """Read every item once. Leave out random transforms: a study shifts and mirrors images itself.
 
@@ -38,9 +40,9 @@ def from_torch(
         test: the official test split, if there is one.
         name: by default `torch:` and the name of the class of `train`.
         classes: the classes' names; by default `train.classes`, else their numbers.
-        image_size: side in pixels that the images' central squares are resized to; by default they must be squares of
-            one size.
+        image_size: side in pixels of the squares that images become; by default they must be squares of one size.
         flips: whether a mirror image is still an image of its class.
+        resize: how pictures that are not square become square.
 
     Raises:
         InputError: for data without a length, and naming an item that cannot be used.
@@ -49,6 +51,7 @@ def from_torch(
     from surrogate_nas.datasets import pixels
 
     check_image_size(image_size)
+    resize = resize_name(resize)
     parts = {"train": train} if test is None else {"train": train, "test": test}
     for role, part in parts.items():
         _check_length(role, part)
@@ -60,18 +63,20 @@ def from_torch(
                 where = f"item {i} of {role}"
                 image, label = _pair(part, i, where)
                 labels.append(label)
-                yield pixels.of_any(image, image_size, where)
+                yield pixels.of_any(image, image_size, where, resize)
 
     values, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
     numbers, cut = np.array(labels, dtype=np.int64), len(train)
     names = _class_names(train, classes, numbers[:cut])
-    notes = tally.sentences(values.shape[2], values.shape[1])
+    notes = tally.sentences(values.shape[2], values.shape[1], resize)
     held_out = None
     if test is not None:
         held_out = LabeledImages(values[cut:], numbers[cut:])
         notes = (*notes, *untested_classes(names, held_out.labels))
     data = LabeledImages(values[:cut], numbers[:cut])
-    return Dataset(name or f"torch:{type(train).__name__}", data, held_out, names, flips, notes)
+    return Dataset(
+        name or f"torch:{type(train).__name__}", data, held_out, names, flips, notes, resize=resize, oblong=tally.oblong
+    )
 
 
 def _check_length(role: str, data: Pairs) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, check_image_size
 from surrogate_nas.datasets.named import dataset_names, read_named
 from surrogate_nas.datasets.notes import Tally
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.datasets.tree import files_below
 from surrogate_nas.foundation.errors import InputError
 
@@ -21,6 +22,7 @@ def load(
     *,
     image_size: int | None = None,
     flips: bool | None = None,
+    resize: str = DEFAULT_RESIZE,
 ) -> Dataset:
     """Read a data set into memory.
 
@@ -31,16 +33,18 @@ def load(
         download: whether torchvision may fetch what is missing.
         image_size: side in pixels that all images are resized to; by default they are kept as they are.
         flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
+        resize: how pictures that are not square become square, one of `RESIZES`.
 
     Raises:
         InputError: for an unknown name, a missing root, or files that are absent or damaged.
         JobError: if torchvision is needed and cannot be imported.
     """
     check_image_size(image_size)
+    how = resize_name(resize)
     if data in dataset_names():
-        dataset = _resize(read_named(data, root, download), image_size)
+        dataset = replace(_resize(read_named(data, root, download), image_size), resize=how)
     else:
-        dataset = _from_path(data, image_size)
+        dataset = _from_path(data, image_size, how)
     return dataset if flips is None else replace(dataset, flips=flips)
 
 
@@ -78,7 +82,7 @@ def _path(data: str) -> Path | None:
     return path if path.is_dir() or (path.suffix.lower() == NPZ and path.is_file()) else None
 
 
-def _from_path(data: str, image_size: int | None) -> Dataset:
+def _from_path(data: str, image_size: int | None, resize: ResizeName) -> Dataset:
     path = _path(data)
     if path is None:
         if data.startswith((".", "~")) or data.lower().endswith(NPZ) or any(s in data for s in ("/", os.sep)):
@@ -91,21 +95,21 @@ def _from_path(data: str, image_size: int | None) -> Dataset:
     if path.is_dir():
         from surrogate_nas.datasets.folders import read_folder
 
-        return read_folder(path, image_size)
+        return read_folder(path, image_size, resize)
     from surrogate_nas.datasets.npz import read_npz
 
-    return read_npz(path, image_size)
+    return read_npz(path, image_size, resize)
 
 
 def _resize(dataset: Dataset, side: int | None) -> Dataset:
     if side is None or dataset.shape.size == side:
         return dataset
-    from surrogate_nas.datasets.pixels import resize  # late, as above
+    from surrogate_nas.datasets.pixels import resized  # late, as above
 
     tally, size = Tally(), (dataset.shape.size,) * 2
     parts = [part for part in (dataset.train, dataset.test) if part is not None]
     for part in parts:
         tally.add(size, (), len(part))
-    train, *test = (LabeledImages(resize(part.images, side), part.labels) for part in parts)
+    train, *test = (LabeledImages(resized(part.images, side), part.labels) for part in parts)
     notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
     return replace(dataset, train=train, test=test[0] if test else None, notes=notes)

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, resize_name
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
@@ -34,6 +35,8 @@ def save(dataset: Dataset, path: Path) -> None:
         "classes": dataset.classes,
         "flips": dataset.flips,
         "notes": dataset.notes,
+        "resize": dataset.resize,
+        "oblong": dataset.oblong,
     }
     try:
         with replaced(path) as partial:
@@ -59,7 +62,9 @@ def load(path: Path) -> Dataset:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
         test = _part(tensors, "test") if "test.images" in tensors else None
         texts = (tuple(description["classes"]), description["flips"], tuple(description["notes"]))
-        return Dataset(description["name"], _part(tensors, "train"), test, *texts)
+        # Absent from copies of older versions, which took the central square.
+        resize, oblong = resize_name(description.get("resize", DEFAULT_RESIZE)), description.get("oblong", 0.0)
+        return Dataset(description["name"], _part(tensors, "train"), test, *texts, resize=resize, oblong=oblong)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None
 

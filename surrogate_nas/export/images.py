@@ -10,6 +10,7 @@ from PIL import Image
 
 from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Images
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.datasets.tree import files_below
 from surrogate_nas.export.runtime import BATCH, ExportedNetwork
 from surrogate_nas.foundation.errors import InputError
@@ -44,8 +45,19 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
-    """(channels, height, width) as for training: upright, central square, resized; grey or colour by `shape`.
+def resize_of(network: ExportedNetwork) -> ResizeName:
+    """How pictures that are not square become square for a network: as those that it was trained on.
+
+    Raises:
+        InputError: if its manifest names no way that is known here.
+    """
+    # Absent from manifests of older versions, whose networks take the central square.
+    name = network.manifest["input"].get("resize", DEFAULT_RESIZE)
+    return resize_name(name)
+
+
+def read_image(path: Path, shape: tuple[int, int, int], resize: ResizeName = DEFAULT_RESIZE) -> Images:
+    """(channels, height, width) as for training: upright, made square by `resize`; grey or colour by `shape`.
 
     Raises:
         InputError: if it is no image.
@@ -54,7 +66,7 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders' of odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        values = pixels.read(path, side).values
+        values = pixels.read(path, side, resize).values
     if len(values) > channels:
         return np.asarray(Image.fromarray(np.ascontiguousarray(values.transpose(1, 2, 0))).convert("L"))[None]
     return np.broadcast_to(values, shape)
@@ -62,9 +74,10 @@ def read_image(path: Path, shape: tuple[int, int, int]) -> Images:
 
 def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | None = None) -> Iterator[Classified]:
     """Predictions for the files, in their order; a file that cannot be read yields its error."""
+    resize = resize_of(network)
     for at in range(0, len(files), BATCH):
         some = files[at : at + BATCH]
-        results = [_image_or_error(path, network.shape) for path in some]
+        results = [_image_or_error(path, network.shape, resize) for path in some]
         images = [result for result in results if not isinstance(result, str)]
         answer = network.run(np.stack(images) if images else np.zeros((0, *network.shape), np.uint8), setting)
         answers = iter(zip(answer.classes, answer.probabilities, answer.positions, answer.macs, strict=True))
@@ -76,8 +89,8 @@ def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | Non
             yield Classified(str(path), network.labels[c], float(probabilities[c]), int(position) + 1, int(macs))
 
 
-def _image_or_error(path: Path, shape: tuple[int, int, int]) -> Images | str:
+def _image_or_error(path: Path, shape: tuple[int, int, int], resize: ResizeName) -> Images | str:
     try:
-        return read_image(path, shape)
+        return read_image(path, shape, resize)
     except InputError as error:
         return str(error)

@@ -48,6 +48,7 @@ def create(
     image_size: int | None = None,
     flips: bool | None = None,
     sample: int | None = None,
+    resize: str | None = None,
 ) -> Home:
     """A new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
@@ -60,6 +61,7 @@ def create(
         image_size: side in pixels to which images are brought; by default they stay as they are.
         flips: whether mirror images are still of their class; the data set's own default for `None`.
         sample: how many networks have to be found within the limits; as many as the initial sample has for `None`.
+        resize: how pictures that are not square become square: crop (for `None`), pad or squash.
 
     Raises:
         InputError: naming the value got and those allowed.
@@ -71,7 +73,7 @@ def create(
         spec = None
     else:
         spec = load_space(space)
-    dataset = read_images(data, settings, image_size, flips)
+    dataset = read_images(data, settings, image_size, flips, resize)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
     assert spec is not None
@@ -89,6 +91,7 @@ def create(
         tune_share=datasets.TUNE_SHARE,
         test_share=dataset.test_share,
         source_stamp=stamp,
+        resize=dataset.resize,
     )
     return _write(path, header, dataset, settings, table)
 

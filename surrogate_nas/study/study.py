@@ -12,6 +12,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
 from surrogate_nas.datasets.corruptions import require as require_corruptions
 from surrogate_nas.datasets.dataset import Dataset, Splits
+from surrogate_nas.datasets.resizing import ResizeName
 from surrogate_nas.exits.choosing import MethodName
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.ladder import RUNGS
@@ -64,6 +65,7 @@ class Study:
         seed: int = 0,
         image_size: int | None = None,
         flips: bool | None = None,
+        resize: ResizeName | None = None,
         **settings: Any,
     ) -> "Study":
         """A new study.
@@ -76,6 +78,7 @@ class Study:
             seed: of everything that is drawn.
             image_size: side in pixels to which images are brought; by default they stay as they are.
             flips: whether mirror images are still of their class; the data set's own default for `None`.
+            resize: how pictures that are not square become square: crop (for `None`), pad or squash.
             settings: fields of `Settings`; `limits` and `recipe` are mappings.
 
         Raises:
@@ -89,6 +92,7 @@ class Study:
             settings=Settings().updated(settings),
             image_size=image_size,
             flips=flips,
+            resize=resize,
         )
         return cls(home)
 
