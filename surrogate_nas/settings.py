@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, parse, read_mapping
+from surrogate_nas.foundation.fields import MOST_SEEDS, Amount, Config, Count, NotNegative, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
@@ -84,7 +84,11 @@ class Settings(Config):
     """What each training process may use, in 10⁹ bytes; one that takes more is a failure. `None`: its share of what is
     free."""
     keep: KeepName = "front"
-    """Whose trained weights are kept: those of every network, of the networks on the front, or of none."""
+    """Whose trained weights are kept: those of every network, of the networks on the front (and, within `keep_gb`, the
+    most accurate others), or of none."""
+    keep_gb: NotNegative = 1.0
+    """With `keep: front`, how much disk in 10⁹ bytes weights of other networks may take, the most accurate on tune
+    first, at their best thresholds without limits; 0 keeps the front alone."""
     device: str = "auto"
     """Where networks are trained: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None

@@ -22,6 +22,7 @@ SETTINGS = (
     "workers",
     "max_memory_gb",
     "keep",
+    "keep_gb",
     "device",
     "data_root",
     "download",
@@ -118,6 +119,9 @@ DataRoot = Annotated[Path | None, typer.Option(help="Folder with the files of a 
 Download = Annotated[bool | None, typer.Option("--download", help="Let torchvision fetch a missing data set.")]
 MaxMemory = Annotated[float | None, typer.Option(help="A training that uses more (in GB) is a failure.")]
 Keep = Annotated[str | None, typer.Option(help="Whose trained weights are kept: all, front or none.")]
+KeepGb = Annotated[
+    float | None, typer.Option(help="With --keep front: GB for weights of the most accurate other networks (1).")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for another command that works on the study.")]
 MaxHours = Annotated[float | None, typer.Option(help="Trainings end within so many hours; unfinished ones wait.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="A training that takes longer is a failure.")]

@@ -122,7 +122,7 @@ class Home:
                 table.write(self.path / COSTS)
             self._before = {name: getattr(self.settings, name) for name in changes} | self._before
             self._keep(settings)
-            if "keep" in changes:
+            if changes.keys() & {"keep", "keep_gb"}:
                 self.prune()
 
     def _keep(self, settings: Settings) -> None:
@@ -162,7 +162,7 @@ class Home:
             )
 
     def prune(self) -> None:
-        """Remove trained weights that the setting `keep` does not name."""
+        """Remove trained weights that the settings `keep` and `keep_gb` do not name."""
         prune(self.path / CHECKPOINTS, self.archive, self.problem)
 
     def retry(self, ids: Sequence[str]) -> list[str]:
