@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from PIL import Image
 
 from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import Images
+from surrogate_nas.datasets.notes import no_images
 from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.datasets.tree import files_below
 from surrogate_nas.export.runtime import BATCH, ExportedNetwork
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.foundation.progress import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +34,23 @@ class Classified:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and all files below the folders, in the order of their paths.
+    """The files themselves, and all images below the folders, in the order of their paths.
+
+    Files in folders that are neither called nor made like images, such as a licence, are left out, which is noted.
 
     Raises:
-        InputError: for a path with nothing at it, or a folder without files.
+        InputError: for a path with nothing at it, or a folder without images.
     """
-    files = list[Path]()
+    files, strays = list[Path](), list[str]()
     for path in paths:
         below = files_below(path)[0] if path.is_dir() else [path]
-        if not path.exists() or not below:
+        keeps = [not path.is_dir() or pixels.is_image(file) for file in below]
+        if not path.exists() or not any(keeps):
             raise InputError(f"no images at {path}; allowed: image files, and folders of them")
-        files += below
+        files += compress(below, keeps)
+        strays += [file.name for file, keep in zip(below, keeps, strict=True) if not keep]
+    for note in no_images(strays):
+        say(note)
     return files
 
 

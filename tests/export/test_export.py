@@ -463,6 +463,22 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_answered(
     assert sum(row["label"] is not None for row in rows) == 40
 
 
+def test_what_is_no_image_in_a_folder_is_left_out_and_named_by_itself_refused(
+    exported: Path, photos: Path, command: Command
+) -> None:
+    (photos / "LICENSE").write_text("CC BY")
+    code, out, err = command("infer", exported, photos, "--json")
+    assert code == 0
+    assert len(json.loads(out)["images"]) == 40
+    assert "1 file that is no image was left out (LICENSE)" in err.splitlines()
+    code, _, err = command("infer", exported, photos / "LICENSE")
+    assert code == 2
+    assert err.splitlines()[-1].endswith(f"{photos}/LICENSE is not a readable image")
+    for path in photos.glob("*.png"):
+        path.unlink()
+    assert command("infer", exported, photos)[2].startswith(f"error: no images at {photos}; allowed: image files")
+
+
 @pytest.mark.parametrize("n", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_fuzzed_image_files_are_refused_or_answered(exported: Path, photos: Path, tmp_path: Path, n: int) -> None:
     rng, network = np.random.default_rng(0), ExportedNetwork.load(exported)
