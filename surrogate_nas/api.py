@@ -11,6 +11,7 @@ from surrogate_nas.archive.record import Group, Proposal, Record
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
 from surrogate_nas.datasets.corruptions import require as require_corruptions
 from surrogate_nas.datasets.dataset import Dataset, Splits
+from surrogate_nas.datasets.resizing import ResizeName
 from surrogate_nas.exits.choosing import MethodName
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.ladder import RUNGS
@@ -95,6 +96,7 @@ class Study:
         seed: int = 0,
         image_size: int | None = None,
         flips: bool | None = None,
+        resize: ResizeName | None = None,
         splits: str | Path | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
@@ -109,6 +111,7 @@ class Study:
             seed: of everything that is drawn.
             image_size: side in pixels to which images are brought; by default they stay as they are.
             flips: whether mirror images are still of their class; the data set's own default for `None`.
+            resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
             splits: CSV file of splits and groups; see `datasets.split_file`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, as `update` does.
@@ -128,6 +131,7 @@ class Study:
                 image_size=image_size,
                 flips=flips,
                 splits=split_file,
+                resize=resize,
             )
             study.update(**settings)
             return study
@@ -140,6 +144,7 @@ class Study:
             image_size=image_size,
             flips=flips,
             splits=split_file,
+            resize=resize,
         )
         return cls(new.write())
 

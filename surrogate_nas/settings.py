@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from surrogate_nas.architecture.cost import ChargeHeads, Objective
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.fields import MOST_SEEDS, Config, Count, Gigabytes, Hours, parse, read_mapping
+from surrogate_nas.foundation.fields import MOST_SEEDS, Config, Count, DiskSpace, Gigabytes, Hours, parse, read_mapping
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
@@ -57,6 +57,7 @@ class SettingsFields(TypedDict, total=False):
     gpus_per_trial: float | None
     max_memory_gb: float | None
     keep: KeepName
+    keep_gb: float | str
     device: str
     cost_table: str | Path | None
     max_hours: float | str | None
@@ -122,7 +123,11 @@ class Settings(Config):
     """Memory limit of each training process, in 10⁹ bytes; a training that exceeds it fails. `None`: an equal share of
     the free memory."""
     keep: KeepName = "front"
-    """Networks whose trained weights are kept: `all`, those on the `front`, or `none`."""
+    """Networks whose trained weights are kept: `all`, those on the `front` (and, within `keep_gb`, the most accurate
+    others), or `none`."""
+    keep_gb: DiskSpace = 1.0
+    """Disk space for weights of networks that are not on the front, with `keep: front`, in 10⁹ bytes: the most accurate
+    on tune first, at their best thresholds without limits; 0 keeps the front alone."""
     device: str = "auto"
     """Device that trains networks: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is CUDA, else Apple's MPS, else the CPU."""
     cost_table: Path | None = None

@@ -22,6 +22,7 @@ import torch
 import typer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
 from surrogate_nas.api import Study
 from surrogate_nas.cli import app
@@ -267,8 +268,13 @@ def test_what_does_not_parse_is_seen(line: str) -> None:
 
 @pytest.fixture(scope="module")
 def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where `studies/digits` is a study and `data` the tables of this repository, as in the examples."""
+    """A folder where `studies/digits` is a study, `data` the tables of this repository and `photos` a folder of
+    pictures in portrait format, as in the examples."""
     folder = tmp_path_factory.mktemp("reader")
+    for i in range(40):
+        path = folder / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 40), (i, i, i)).save(path)
     shutil.copytree(study_path, folder / "studies/digits")
     (folder / "data").symlink_to(ROOT / "data")
     return folder

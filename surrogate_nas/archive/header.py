@@ -27,6 +27,8 @@ class Header:
     """Stamp of the source files, by which changes are detected without reading them; see `source_stamp`."""
     splits: str | None = None
     """Digest of the file of splits or groups; `None` without one."""
+    resize: str = "crop"
+    """Way in which pictures that are not square became square; studies of older versions took the central square."""
 
     def to_json(self) -> str:
         """JSON text, as stored in the archive."""
@@ -51,7 +53,7 @@ class Header:
             share = getattr(self, name)
             if not isinstance(share, int | float) or not 0 <= share < 1:
                 raise ValueError(f"{name} {share!r} is not a share from 0 to below 1")
-        for name in ("data", "fingerprint"):
+        for name in ("data", "fingerprint", "resize"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} {getattr(self, name)!r} is not text")
         if not isinstance(self.splits, str | None):

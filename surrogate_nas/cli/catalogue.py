@@ -6,7 +6,7 @@ import typer
 
 from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Splits
+from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Resize, Splits
 from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
@@ -39,15 +39,19 @@ def datasets_show(
     download: Download = None,
     image_size: ImageSize = None,
     splits: Splits = None,
+    resize: Resize = None,
     flips: Flips = None,
     as_json: Json = False,
 ) -> None:
     """Show a data set as a study would use it: classes, splits, sizes, fingerprint, and changes made to its images."""
     from surrogate_nas.cli.print_catalogue import print_card
     from surrogate_nas.datasets.card import card
+    from surrogate_nas.datasets.resizing import DEFAULT_RESIZE
     from surrogate_nas.datasets.source import load
 
-    data_card = card(load(data, data_root, bool(download), image_size=image_size, flips=flips, splits=splits))
+    how = resize or DEFAULT_RESIZE
+    data_set = load(data, data_root, bool(download), image_size=image_size, flips=flips, splits=splits, resize=how)
+    data_card = card(data_set)
     answer(data_card.document(), as_json, lambda: print_card(data_card))
 
 

@@ -80,6 +80,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             flips=options["flips"],
             sample=sample,
             splits=options["splits"],
+            resize=options["resize"],
         )
     home = Home.open(path)
     if sample is not None:
@@ -93,6 +94,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         image_size=image_size,
         flips=options["flips"],
         splits=options["splits"],
+        resize=options["resize"],
     )
     change(home, changes, options["dry_run"])
     _say_remarks(home)

@@ -151,6 +151,15 @@ ChargeHeads = Annotated[
         complete=completion.charged_heads,
     ),
 ]
+KeepGb = Annotated[
+    float | None,
+    option(
+        "With --keep front: disk space for weights of other networks, the most accurate first, in GB (10⁹ bytes) or "
+        "such as 500MB. Default: 1.",
+        panel=MACHINE,
+        kind=GIGABYTES,
+    ),
+]
 
 # ---------------------------------------------------------------------- limits
 
@@ -200,6 +209,16 @@ ImageSize = Annotated[
     int | None,
     option(
         "Side in pixels to which the images of a new study are resized. Default: their own.", panel=DATA, kind=COUNT
+    ),
+]
+Resize = Annotated[
+    str | None,
+    option(
+        "Way in which pictures of a new study become square: crop (the central square), pad (the whole picture between "
+        "bars) or squash (the aspect ratio changes). Default: crop.",
+        panel=DATA,
+        kind=NAME,
+        complete=completion.resizes,
     ),
 ]
 Splits = Annotated[

@@ -45,6 +45,7 @@ def print_card(card: "DataCard") -> None:
         "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
         **({} if card.groups is None else {"groups": _groups(card.groups)}),
         "pixels": f"{card.size} × {card.size}, {'grey' if card.channels == 1 else 'colour'}; mean ± sd {channels}",
+        "resize": _resizing(card),
         "classes": f"{len(card.classes)}; {even}",
         "memory": amount(card.bytes),
         "mirrored": "in training, half of them" if card.flips else "never (--no-flips)",
@@ -55,3 +56,17 @@ def print_card(card: "DataCard") -> None:
         console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
     rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]
     print_table(card.name, ("class", "train and tune", "test"), rows)
+
+
+def _resizing(card: "DataCard") -> str:
+    """How the pictures became square, and the effect that each way has on the average picture."""
+    if not card.oblong:
+        return f"{card.resize}; all images are square, so crop, pad and squash are the same"
+    percent = f"{100 * card.oblong:.0f} %"
+    effects = {
+        "crop": f"cuts off {percent} of the average picture",
+        "pad": f"leaves {percent} of the square black",
+        "squash": f"stretches one side about {1 / (1 - card.oblong):.2f} times",
+    }
+    others = ", ".join(f"{name} {effect}" for name, effect in effects.items() if name != card.resize)
+    return f"{card.resize}, which {effects[card.resize]}; instead, --resize {others}"

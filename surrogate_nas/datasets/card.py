@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.datasets.dataset import TEST, TRAIN, TUNE, Dataset, LabeledImages, Splits, moments
+from surrogate_nas.datasets.resizing import ResizeName
 from surrogate_nas.datasets.splitting import settled, split
 
 
@@ -70,6 +71,10 @@ class DataCard:
     """Mean of each channel's pixels, 0 to 255, over all images outside official tune and test splits."""
     deviation: tuple[float, ...]
     """Standard deviation of the same pixels."""
+    resize: ResizeName
+    """Way in which pictures that are not square become square."""
+    oblong: float
+    """Mean share of a picture, before it was resized, outside its central square."""
     groups: "GroupCounts | None" = None
     """Groups of images, if a file gives them."""
 
@@ -112,6 +117,8 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
         notes=dataset.notes,
         mean=mean,
         deviation=deviation,
+        resize=dataset.resize,
+        oblong=dataset.oblong,
         groups=GroupCounts.of(splits),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 
@@ -76,6 +77,10 @@ class Dataset:
     """The official validation split, or `None` where there is none."""
     given: GivenSplits | None = None
     """Splits and groups from a file, if there is one."""
+    resize: ResizeName = DEFAULT_RESIZE
+    """Way in which pictures that are not square become square, here and for an exported network."""
+    oblong: float = 0.0
+    """Mean share of a picture, before it was resized, outside its central square."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -16,6 +16,7 @@ from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import PARTS, TEST_SHARE, Dataset, Images, LabeledImages
 from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, lacking_classes, no_images, some
 from surrogate_nas.datasets.pixels import Pixels
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.datasets.split_file import VALIDATION, SplitFile, with_given
 from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
@@ -49,7 +50,9 @@ class _Part:
     """Files that are no images."""
 
 
-def read_folder(folder: Path, image_size: int | None, splits: SplitFile | None = None) -> Dataset:
+def read_folder(
+    folder: Path, image_size: int | None, splits: SplitFile | None = None, resize: ResizeName = DEFAULT_RESIZE
+) -> Dataset:
     """Read a folder of images by class, at any depth below their class's folder.
 
     Classes are sorted by name, and the images of each by path. Hidden files are left out, and files that are neither
@@ -60,6 +63,7 @@ def read_folder(folder: Path, image_size: int | None, splits: SplitFile | None =
         folder: folder of class folders, or of `train`, and perhaps `val` and `test`, with class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
         splits: splits and groups of the images, by their paths below `folder`; checked before images are decoded.
+        resize: way in which pictures that are not square become square.
 
     Raises:
         InputError: naming the folder or file that is wrong.
@@ -80,7 +84,7 @@ def read_folder(folder: Path, image_size: int | None, splits: SplitFile | None =
     if splits is not None:
         own_parts = np.repeat(np.arange(len(files)), counts.sum(axis=1))
         given = splits.given([path.relative_to(folder).as_posix() for path in paths], own_parts)
-    images, tally = _read(paths, image_size)
+    images, tally = _read(paths, image_size, resize)
 
     cuts = np.cumsum(counts.sum(axis=1))[:-1]
     pieces = zip(np.split(images, cuts), np.split(labels, cuts), strict=True)
@@ -88,13 +92,15 @@ def read_folder(folder: Path, image_size: int | None, splits: SplitFile | None =
     assert train is not None
     there = [part for part in parts if part is not None]
     strays = [path.name for path in (*layout.strays, *(path for part in there for path in part.strays))]
-    notes = [*tally.sentences(images.shape[2], images.shape[1])]
+    notes = [*tally.sentences(images.shape[2], images.shape[1], resize)]
     notes += [*hidden_files(sum(part.hidden for part in there)), *no_images(strays)]
     notes += layout.notes if given is None or given.parts is None else ()
     for name, part in zip(PARTS[1:], (tune, test), strict=True):
         notes += [] if part is None else lacking_classes(names, part.labels, name)
     name = f"folder:{Path(os.path.abspath(folder)).name}"
-    dataset = Dataset(name, train, test, names, flips=True, notes=tuple(notes), tune=tune)
+    dataset = Dataset(
+        name, train, test, names, flips=True, notes=tuple(notes), tune=tune, resize=resize, oblong=tally.oblong
+    )
     return dataset if splits is None or given is None else with_given(dataset, splits, given)
 
 
@@ -170,8 +176,8 @@ def _check_known(folder: Path, classes: ClassFiles, train: ClassFiles) -> None:
             )
 
 
-def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
-    with warnings.catch_warnings(), closing(_decode(paths, side)) as images:
+def _read(paths: Sequence[Path], side: int | None, resize: ResizeName) -> tuple[Images, Tally]:
+    with warnings.catch_warnings(), closing(_decode(paths, side, resize)) as images:
         # Decoders warn of odd metadata, which does not touch the pixels; but an image that would fill the memory is
         # not to be opened.
         warnings.simplefilter("ignore")
@@ -179,8 +185,8 @@ def _read(paths: Sequence[Path], side: int | None) -> tuple[Images, Tally]:
         return pixels.gather(images, len(paths))
 
 
-def _decode(paths: Sequence[Path], side: int | None) -> Generator[Pixels, None, None]:
+def _decode(paths: Sequence[Path], side: int | None, resize: ResizeName) -> Generator[Pixels, None, None]:
     """The images in the order of `paths`, decoded on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), READ_AHEAD):
-            yield from pool.map(partial(pixels.read, side=side), paths[start : start + READ_AHEAD])
+            yield from pool.map(partial(pixels.read, side=side, resize=resize), paths[start : start + READ_AHEAD])

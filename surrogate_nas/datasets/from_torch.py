@@ -8,6 +8,7 @@ import numpy as np
 
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Labels, check_image_size, numbered_classes
 from surrogate_nas.datasets.notes import lacking_classes
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -30,6 +31,7 @@ def from_torch(
     classes: Sequence[str] | None = None,
     image_size: int | None = None,
     flips: bool = True,
+    resize: ResizeName = DEFAULT_RESIZE,
 ) -> Dataset:
     """Read every item once. Leave out random transforms: a study shifts and mirrors images itself.
 
@@ -40,9 +42,9 @@ def from_torch(
         tune: the official validation split, if there is one.
         name: by default `torch:` and the name of the class of `train`.
         classes: the classes' names; by default `train.classes`, else their numbers.
-        image_size: side in pixels that the images' central squares are resized to; by default they must be squares of
-            one size.
+        image_size: side in pixels of the squares that images become; by default they must be squares of one size.
         flips: whether a mirror image is still an image of its class.
+        resize: how pictures that are not square become square.
 
     Raises:
         InputError: for data without a length, and naming an item that cannot be used.
@@ -51,6 +53,7 @@ def from_torch(
     from surrogate_nas.datasets import pixels
 
     check_image_size(image_size)
+    resize = resize_name(resize)
     all_parts = {"train": train, "tune": tune, "test": test}
     parts = {role: part for role, part in all_parts.items() if part is not None}
     for role, part in parts.items():
@@ -63,18 +66,28 @@ def from_torch(
                 where = f"item {i} of {role}"
                 image, label = _pair(part, i, where)
                 labels.append(label)
-                yield pixels.of_any(image, image_size, where)
+                yield pixels.of_any(image, image_size, where, resize)
 
     values, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
     cuts = np.cumsum([len(part) for part in parts.values()])[:-1]
     pieces = zip(np.split(values, cuts), np.split(np.array(labels, dtype=np.int64), cuts), strict=True)
     data = {role: LabeledImages(*piece) for role, piece in zip(parts, pieces, strict=True)}
     names = _class_names(train, classes, data["train"].labels)
-    notes = list(tally.sentences(values.shape[2], values.shape[1]))
+    notes = list(tally.sentences(values.shape[2], values.shape[1], resize))
     for role in list(data)[1:]:
         notes += lacking_classes(names, data[role].labels, role)
     name = name or f"torch:{type(train).__name__}"
-    return Dataset(name, data["train"], data.get("test"), names, flips, tuple(notes), data.get("tune"))
+    return Dataset(
+        name,
+        data["train"],
+        data.get("test"),
+        names,
+        flips,
+        tuple(notes),
+        data.get("tune"),
+        resize=resize,
+        oblong=tally.oblong,
+    )
 
 
 def _check_length(role: str, data: Pairs) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from surrogate_nas.datasets.dataset import Labels
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, square_side
 
 WidthHeight = tuple[int, int]
 """Width and height in pixels."""
@@ -28,6 +29,11 @@ _SENTENCES: dict[Trait, tuple[str, str]] = {
     "fractions": ("1 image of fractional values was rounded", "{} images of fractional values were rounded"),
     "grey": ("1 grey image among colour ones was made RGB", "{} grey images among colour ones were made RGB"),
 }
+_SQUARING: dict[ResizeName, tuple[str, str]] = {
+    "crop": ("cropped to its central square", "cropped to their central square"),
+    "pad": ("padded with black to a square", "padded with black to squares"),
+    "squash": ("squashed to a square", "squashed to squares"),
+}
 
 
 @dataclass
@@ -44,9 +50,15 @@ class Tally:
         for trait in traits:
             self.traits[trait] += images
 
-    def sentences(self, side: int, channels: int) -> tuple[str, ...]:
+    @property
+    def oblong(self) -> float:
+        """Mean share of a picture outside its central square; 0 if all are square."""
+        outside = sum((1 - min(size) / max(size)) * count for size, count in self.sizes.items())
+        return outside / max(self.sizes.total(), 1)
+
+    def sentences(self, side: int, channels: int, resize: ResizeName = DEFAULT_RESIZE) -> tuple[str, ...]:
         """Sentences on the conversions to images of `channels` × `side` × `side` bytes."""
-        sentences = [_resizing(self.sizes, side)] if any(size != (side, side) for size in self.sizes) else []
+        sentences = [_resizing(self.sizes, side, resize)] if any(size != (side, side) for size in self.sizes) else []
         for trait, (one, many) in _SENTENCES.items():
             count = self.traits[trait]
             if count and (trait != "grey" or channels > 1):
@@ -54,15 +66,15 @@ class Tally:
         return tuple(sentences)
 
 
-def _resizing(sizes: Counter[WidthHeight], side: int) -> str:
+def _resizing(sizes: Counter[WidthHeight], side: int, resize: ResizeName) -> str:
     sizes_changed = Counter({size: count for size, count in sizes.items() if size != (side, side)})
     names = some([f"{width}×{height}" for (width, height), _ in sizes_changed.most_common()])
     which = names if len(sizes_changed) == 1 else f"{len(sizes_changed):,} sizes ({names})"
     one = sizes_changed.total() == 1
     steps = []
     if any(width != height for width, height in sizes_changed):
-        steps.append(f"cropped to {'its' if one else 'their'} central square")
-    if any(min(size) != side for size in sizes_changed):
+        steps.append(_SQUARING[resize][0 if one else 1])
+    if any(square_side(*size, resize) != side for size in sizes_changed):
         steps.append(f"resized to {side}×{side}")
     who = f"1 image of {which} was" if one else f"{sizes_changed.total():,} images of {which} were"
     return f"{who} {' and '.join(steps)}"

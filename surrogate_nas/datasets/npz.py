@@ -16,7 +16,8 @@ from surrogate_nas.datasets.dataset import (
     numbered_classes,
 )
 from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, lacking_classes, some
-from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resize
+from surrogate_nas.datasets.pixels import HOW_TO_RESIZE, resized
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, square_side
 from surrogate_nas.datasets.split_file import VALIDATION
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError
@@ -35,7 +36,7 @@ SPELLINGS = {
 }
 
 
-def read_npz(path: Path, image_size: int | None) -> Dataset:
+def read_npz(path: Path, image_size: int | None, resize: ResizeName = DEFAULT_RESIZE) -> Dataset:
     """Read the arrays `images` and `labels`, and where they exist `val_images` and `val_labels`, the tune split,
     `test_images`, `test_labels`, and `classes`.
 
@@ -45,22 +46,28 @@ def read_npz(path: Path, image_size: int | None) -> Dataset:
     Args:
         path: the file. Images as for `channels_first` and `to_bytes`; labels are (N,) or (N, 1) class numbers from 0
             on, or the classes' names.
-        image_size: side in pixels that the images' central squares are resized to; by default their smaller side.
+        image_size: side in pixels of the squares that images become; by default their shorter side, and the longer
+            where they are padded.
+        resize: how images that are not square become square.
 
     Raises:
         InputError: naming the file, the array, its contents and what is allowed.
     """
     arrays, left_out = _arrays(path)
     try:
-        return _dataset(path.stem, arrays, left_out, image_size)
+        return _dataset(path.stem, arrays, left_out, image_size, resize)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _dataset(stem: str, arrays: Mapping[str, Array], left_out: Sequence[str], image_size: int | None) -> Dataset:
+def _dataset(
+    stem: str, arrays: Mapping[str, Array], left_out: Sequence[str], image_size: int | None, resize: ResizeName
+) -> Dataset:
     labels, classes = _labels(arrays)
     _check_lengths(arrays)
-    images, notes = _images(arrays, image_size)
+    images, tally = _images(arrays, image_size, resize)
+    _, channels, side, _ = images["images"].shape
+    notes = tally.sentences(side, channels, resize)
     train = LabeledImages(images["images"], labels["labels"])
     held_out = dict[str, LabeledImages]()
     for part in HELD_OUT:
@@ -70,7 +77,9 @@ def _dataset(stem: str, arrays: Mapping[str, Array], left_out: Sequence[str], im
     if left_out:
         notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
     test, tune = held_out.get("test"), held_out.get("tune")
-    return Dataset(f"npz:{stem}", train, test, classes, flips=True, notes=notes, tune=tune)
+    return Dataset(
+        f"npz:{stem}", train, test, classes, flips=True, notes=notes, tune=tune, resize=resize, oblong=tally.oblong
+    )
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
@@ -182,25 +191,26 @@ def _check_lengths(arrays: Mapping[str, Array]) -> None:
             )
 
 
-def _images(arrays: Mapping[str, Array], image_size: int | None) -> tuple[dict[str, Images], tuple[str, ...]]:
-    """(N, channels, size, size) of each array of images, and sentences on their conversions."""
+def _images(arrays: Mapping[str, Array], image_size: int | None, resize: ResizeName) -> tuple[dict[str, Images], Tally]:
+    """(N, channels, size, size) of each array of images, and a tally of their conversions."""
     pixels = {str(name): channels_first(arrays[name], name) for name in IMAGES if name in arrays}
     channels = {name: values.shape[1] for name, values in pixels.items()}
     if len(set(channels.values())) > 1:
         raise InputError(f"{' and '.join(channels)} differ in channels, {' and '.join(map(str, channels.values()))}")
-    side = _own_side(pixels) if image_size is None else image_size
+    side = _own_side(pixels, resize) if image_size is None else image_size
     images, traits = to_bytes(pixels)
     tally = Tally()
     for name, values in images.items():
         tally.add((values.shape[3], values.shape[2]), traits[name], len(values))
-    return {name: resize(values, side) for name, values in images.items()}, tally.sentences(side, channels["images"])
+    return {name: resized(values, side, resize) for name, values in images.items()}, tally
 
 
-def _own_side(pixels: Mapping[str, Array]) -> int:
-    """The common side of the central squares."""
-    side = min(pixels["images"].shape[2:])
+def _own_side(pixels: Mapping[str, Array], resize: ResizeName) -> int:
+    """The common side of the squares."""
+    height, width = pixels["images"].shape[2:]
+    side = square_side(width, height, resize)
     for name, values in pixels.items():
         height, width = values.shape[2:]
-        if min(height, width) != side or not SMALLEST_SIZE <= side <= LARGEST_SIZE:
+        if square_side(width, height, resize) != side or not SMALLEST_SIZE <= side <= LARGEST_SIZE:
             raise InputError(f"{name} are of {width}×{height} pixels; {HOW_TO_RESIZE}")
-    return int(side)
+    return side

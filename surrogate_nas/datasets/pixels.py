@@ -1,4 +1,4 @@
-"""Conversion of one image of any kind to bytes: grey or RGB, upright, its central square, resized."""
+"""Conversion of one image of any kind to bytes: grey or RGB, upright, made square, resized."""
 
 import time
 import warnings
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from surrogate_nas.datasets.arrays import item_to_bytes
 from surrogate_nas.datasets.dataset import LARGEST_SIZE, SMALLEST_SIZE, Images
 from surrogate_nas.datasets.notes import Tally, Trait, WidthHeight
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, say
 
@@ -22,9 +23,13 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF
 GREY_MODES = ("1", "L", "LA")
 SIXTEEN_BITS = 65535
 WORD_STEP = 257  # 65535 / 255
+FILTER = Image.Resampling.BILINEAR
 DRAFT = 2  # a JPEG is decoded at no less than this multiple of the size asked for
 SECONDS_BETWEEN_LINES = 5.0
-HOW_TO_RESIZE = f"choose one size for all with --image-size (image_size), {SMALLEST_SIZE} to {LARGEST_SIZE}"
+HOW_TO_RESIZE = (
+    f"choose one size for all with --image-size (image_size), {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+    "--resize tells how they become square"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Pixels:
     traits: tuple[Trait, ...] = ()
 
 
-def read(path: Path, side: int | None) -> Pixels:
+def read(path: Path, side: int | None, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
     """The image in a file; JPEG files are decoded no finer than needed.
 
     Raises:
@@ -51,7 +56,7 @@ def read(path: Path, side: int | None) -> Pixels:
             size = image.size
             if side is not None:
                 image.draft(None, (DRAFT * side, DRAFT * side))
-            return replace(of_image(image, side, str(path)), size=size)
+            return replace(of_image(image, side, str(path), resize), size=size)
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -79,11 +84,12 @@ def _opens(path: Path) -> bool:
         return True
 
 
-def of_image(image: Image.Image, side: int | None, where: str) -> Pixels:
+def of_image(image: Image.Image, side: int | None, where: str, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
     """An opened image; `where` names it in errors.
 
-    Its EXIF orientation is applied, transparency is laid over white, 16 bits are reduced to 8, and its central square
-    is resized to `side` pixels by Pillow's bilinear filter, which averages over all pixels when it shrinks.
+    Its EXIF orientation is applied, transparency is laid over white, 16 bits are reduced to 8, and it is made a square
+    of `side` pixels by Pillow's bilinear filter, which averages over all pixels when it shrinks. `resize` tells whether
+    that is its central square, all of it centred on black (as by Pillow's `ImageOps.pad`), or all of it squashed.
 
     Raises:
         InputError: for pixels that are floats or beyond 16 bits, or if its own size is to be kept and cannot be.
@@ -94,17 +100,17 @@ def of_image(image: Image.Image, side: int | None, where: str) -> Pixels:
     plain, traits = _to_bytes(ImageOps.exif_transpose(image), where)
     if plain.mode == "L":
         traits = (*traits, "grey")
-    return Pixels(_to_array(_fit(plain, side)), plain.size, (*traits, "animated") if animated else traits)
+    return Pixels(_to_array(_fit(plain, side, resize)), plain.size, (*traits, "animated") if animated else traits)
 
 
-def of_any(image: object, side: int | None, where: str) -> Pixels:
-    """An image of Pillow's, or as for `item_to_bytes`, whose central square is resized in the same way.
+def of_any(image: object, side: int | None, where: str, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
+    """An image of Pillow's, or as for `item_to_bytes`, made a square in the same way.
 
     Raises:
         InputError: for anything else.
     """
     if isinstance(image, Image.Image):
-        return of_image(image, side, where)
+        return of_image(image, side, where, resize)
     try:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError):  # on another device, or of a type that numpy lacks
@@ -116,17 +122,17 @@ def of_any(image: object, side: int | None, where: str) -> Pixels:
     if side is None:
         side = _own_side((width, height), where)
     if (height, width) != (side, side):
-        values = _to_array(_fit(_to_image(values), side))
+        values = _to_array(_fit(_to_image(values), side, resize))
     return Pixels(values, (width, height), (*traits, "grey") if channels == 1 else traits)
 
 
-def resize(images: Images, side: int) -> Images:
-    """The central squares of (N, channels, height, width) images, as (N, channels, side, side)."""
+def resized(images: Images, side: int, resize: ResizeName = DEFAULT_RESIZE) -> Images:
+    """(N, channels, height, width) images made squares, as (N, channels, side, side)."""
     if images.shape[2:] == (side, side):
         return images
     out = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
     for i, values in enumerate(images):
-        out[i] = _to_array(_fit(_to_image(values), side))
+        out[i] = _to_array(_fit(_to_image(values), side, resize))
     return out
 
 
@@ -195,10 +201,25 @@ def _without_colour(image: Image.Image) -> bool:
     return bool((values == values[..., :1]).all())
 
 
-def _fit(image: Image.Image, side: int) -> Image.Image:
-    edge = min(image.size)
-    left, top = (image.width - edge) // 2, (image.height - edge) // 2
-    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + edge, top + edge))
+def _fit(image: Image.Image, side: int, resize: ResizeName) -> Image.Image:
+    match resize:
+        case "crop":
+            edge = min(image.size)
+            left, top = (image.width - edge) // 2, (image.height - edge) // 2
+            return image.resize((side, side), FILTER, box=(left, top, left + edge, top + edge))
+        case "pad":
+            return _on_black(image, side)
+        case "squash":
+            return image.resize((side, side), FILTER)
+
+
+def _on_black(image: Image.Image, side: int) -> Image.Image:
+    """As Pillow's `ImageOps.pad`, which fails for a picture that would be less than a pixel wide."""
+    longest = max(image.size)
+    width, height = (max(round(edge / longest * side), 1) for edge in image.size)
+    square = Image.new(image.mode, (side, side))
+    square.paste(image.resize((width, height), FILTER), (round((side - width) / 2), round((side - height) / 2)))
+    return square
 
 
 def _to_image(values: Images) -> Image.Image:

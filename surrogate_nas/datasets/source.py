@@ -8,6 +8,7 @@ from pathlib import Path
 from surrogate_nas.datasets.dataset import TEST, TRAIN, TUNE, Dataset, LabeledImages, check_image_size
 from surrogate_nas.datasets.named import dataset_names, read_named
 from surrogate_nas.datasets.notes import Tally
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.datasets.split_file import SplitFile, with_splits
 from surrogate_nas.datasets.tree import files_below
 from surrogate_nas.foundation.errors import InputError
@@ -23,6 +24,7 @@ def load(
     image_size: int | None = None,
     flips: bool | None = None,
     splits: Path | None = None,
+    resize: str = DEFAULT_RESIZE,
 ) -> Dataset:
     """Read a data set into memory.
 
@@ -35,17 +37,18 @@ def load(
         flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
         splits: CSV file of splits and groups; see `split_file`. It names images by their paths below the folder, those
             of a named set or an .npz file by their numbers from 0: train, then tune and test if there are.
+        resize: way in which pictures that are not square become square, one of `RESIZES`.
 
     Raises:
         InputError: for an unknown name, a missing root, files that are absent or damaged, or wrong splits.
         JobError: if torchvision is needed and cannot be imported.
     """
     check_image_size(image_size)
-    file = None if splits is None else SplitFile.read(splits)
+    how, file = resize_name(resize), None if splits is None else SplitFile.read(splits)
     if data in dataset_names():
-        dataset = _resize(read_named(data, root, download), image_size)
+        dataset = replace(_resize(read_named(data, root, download), image_size), resize=how)
     else:
-        dataset = _from_path(data, image_size, file)
+        dataset = _from_path(data, image_size, file, how)
     if file is not None and dataset.given is None:
         dataset = with_splits(dataset, file)
     return dataset if flips is None else replace(dataset, flips=flips)
@@ -85,7 +88,7 @@ def _path(data: str) -> Path | None:
     return path if path.is_dir() or (path.suffix.lower() == NPZ and path.is_file()) else None
 
 
-def _from_path(data: str, image_size: int | None, splits: SplitFile | None) -> Dataset:
+def _from_path(data: str, image_size: int | None, splits: SplitFile | None, resize: ResizeName) -> Dataset:
     path = _path(data)
     if path is None:
         if data.startswith((".", "~")) or data.lower().endswith(NPZ) or any(s in data for s in ("/", os.sep)):
@@ -98,22 +101,22 @@ def _from_path(data: str, image_size: int | None, splits: SplitFile | None) -> D
     if path.is_dir():
         from surrogate_nas.datasets.folders import read_folder
 
-        return read_folder(path, image_size, splits)
+        return read_folder(path, image_size, splits, resize)
     from surrogate_nas.datasets.npz import read_npz
 
-    return read_npz(path, image_size)
+    return read_npz(path, image_size, resize)
 
 
 def _resize(dataset: Dataset, side: int | None) -> Dataset:
     if side is None or dataset.shape.size == side:
         return dataset
-    from surrogate_nas.datasets.pixels import resize  # late, as above
+    from surrogate_nas.datasets.pixels import resized  # late, as above
 
     tally, size = Tally(), (dataset.shape.size,) * 2
     parts = dataset.parts
     for part in parts.values():
         tally.add(size, (), len(part))
-    resized = {i: LabeledImages(resize(part.images, side), part.labels) for i, part in parts.items()}
+    smaller = {i: LabeledImages(resized(part.images, side), part.labels) for i, part in parts.items()}
     notes = (*dataset.notes, *tally.sentences(side, dataset.shape.channels))
-    train, tune, test = resized[TRAIN], resized.get(TUNE), resized.get(TEST)
+    train, tune, test = smaller[TRAIN], smaller.get(TUNE), smaller.get(TEST)
     return replace(dataset, train=train, tune=tune, test=test, notes=notes)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surrogate_nas.datasets.dataset import PARTS, TEST, TUNE, Dataset, GivenSplits, LabeledImages
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, resize_name
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
@@ -41,6 +42,8 @@ def save(dataset: Dataset, path: Path) -> None:
         "classes": dataset.classes,
         "flips": dataset.flips,
         "notes": dataset.notes,
+        "resize": dataset.resize,
+        "oblong": dataset.oblong,
         **({} if given is None else {"splits": given.digest}),
     }
     try:
@@ -67,7 +70,10 @@ def load(path: Path) -> Dataset:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
         tune, test = (_part(tensors, n) if f"{n}.images" in tensors else None for n in (PARTS[TUNE], PARTS[TEST]))
         texts = (tuple(description["classes"]), description["flips"], tuple(description["notes"]))
-        dataset = Dataset(description["name"], _part(tensors, "train"), test, *texts, tune=tune)
+        # Absent from copies of older versions, which took the central square.
+        resize, oblong = resize_name(description.get("resize", DEFAULT_RESIZE)), description.get("oblong", 0.0)
+        train = _part(tensors, "train")
+        dataset = Dataset(description["name"], train, test, *texts, tune=tune, resize=resize, oblong=oblong)
         return _with_given(dataset, tensors, description["splits"]) if "splits" in description else dataset
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged or not a study's data: {one_line(error)}") from None

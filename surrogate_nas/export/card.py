@@ -49,9 +49,11 @@ answer.classes, answer.positions, answer.macs
 network.run(images, network.within({_cheapest(manifest):.0f}))   # another setting, by expected MACs
 ```
 
-`python runtime.py . --check` compares this machine's results with those before the export. Images are turned upright,
-cut to their central square, resized to {height} × {width} by a bilinear filter that averages where it shrinks, and
-handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalisation is inside.
+`python runtime.py . --check` compares this machine's results with those before the export.
+
+Images are made square by `{manifest["input"]["resize"]}`, as for training: {_preparation(manifest)}.
+They are handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalisation is inside.
+`surrogate-nas infer` does all of that with image files.
 
 ## Settings
 
@@ -79,6 +81,11 @@ Values of the default setting. Reach: share of test images for which the segment
 
 Architecture: `{manifest["architecture"]}`
 """
+
+
+def _preparation(manifest: Mapping[str, Any]) -> str:
+    """Steps outside the network, in order."""
+    return ", ".join(manifest["input"]["preprocessing"][:-1])
 
 
 def _stopping(manifest: Mapping[str, Any]) -> str:

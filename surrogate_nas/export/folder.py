@@ -17,6 +17,7 @@ import torch
 from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Images, LabeledImages, Labels
+from surrogate_nas.datasets.resizing import resize_name, steps
 from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -209,12 +210,8 @@ class _Exporting:
                 "shape": [shape.channels, shape.size, shape.size],
                 "layout": "N, channel, row, column",
                 "pixels": "0 … 255, red, green, blue" if shape.channels == 3 else "0 … 255",
-                "preprocessing": [
-                    "turned upright",
-                    "central square",
-                    f"resized to {shape.size} pixels by a bilinear filter that averages where it shrinks",
-                    "normalised inside the network",
-                ],
+                "resize": header.resize,
+                "preprocessing": [*steps(resize_name(header.resize), shape.size), "normalised inside the network"],
             },
             "labels": list(dataset.classes),
             "policy": point.policy,

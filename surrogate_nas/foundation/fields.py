@@ -17,6 +17,7 @@ Amount = Annotated[float, Field(gt=0), BeforeValidator(numerals.number)]
 NotNegative = Annotated[float, Field(ge=0), BeforeValidator(numerals.number)]
 Bytes = Annotated[float, Field(gt=0), BeforeValidator(numerals.byte_count)]
 Gigabytes = Annotated[float, Field(gt=0), BeforeValidator(numerals.gigabytes)]
+DiskSpace = Annotated[float, Field(ge=0), BeforeValidator(numerals.gigabytes)]
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(numerals.seconds)]
 Hours = Annotated[float, Field(gt=0), BeforeValidator(numerals.hours)]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

@@ -82,6 +82,7 @@ def prepare(
     flips: bool | None = None,
     sample: int | None = None,
     splits: Path | None = None,
+    resize: str | None = None,
 ) -> NewStudy:
     """Check a new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
 
@@ -95,6 +96,7 @@ def prepare(
         flips: whether mirror images are still of their class; the data set's own default for `None`.
         sample: how many networks have to be found within the limits; as many as the initial sample has for `None`.
         splits: CSV file of splits and groups; see `datasets.split_file`.
+        resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
 
     Raises:
         InputError: naming the value got and those allowed.
@@ -106,7 +108,7 @@ def prepare(
         spec = None
     else:
         spec = load_space(space)
-    dataset = read_images(data, settings, image_size, flips, splits)
+    dataset = read_images(data, settings, image_size, flips, splits, resize)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
     assert spec is not None
@@ -127,6 +129,7 @@ def prepare(
         test_share=test_share,
         source_stamp=stamp,
         splits=None if dataset.given is None else dataset.given.digest,
+        resize=dataset.resize,
     )
     return NewStudy(
         path=path, header=header, data=dataset, settings=settings, problem=problem, table=table, splits=splits

@@ -25,6 +25,7 @@ from surrogate_nas.foundation.machine import (
 )
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.sampling import sample_within
+from surrogate_nas.study.pruning import weights_size
 from surrogate_nas.study.speed import measured_speed, timed_speed, work
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training import training as train
@@ -150,8 +151,8 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
     classes, held_out = problem.shape.classes, len(splits.tune) + len(splits.test)
     per_answer = 2 * classes if classes <= MOST_CLASSES_WITH_LOGITS else BYTES_OF_SCORES
     outputs = held_out * (problem.space.positions * per_answer + splits.tune.labels.itemsize)
-    weights = 4 * max(int(problem.costing.of(a).parameters[0]) for a in typical)
-    kept_weights = 0 if problem.settings.keep == "none" else weights
+    weights = weights_size(max(int(problem.costing.of(a).parameters[0]) for a in typical))
+    kept_weights = 0 if problem.settings.keep == "none" else weights  # all may be on the front, or within `keep_gb`
     return trainings * (outputs + kept_weights) + workers * COPIES_OF_WEIGHTS * weights
 
 

@@ -113,7 +113,7 @@ class Home:
                 table.write(self.path / COSTS)
             self._before = {name: getattr(self.settings, name) for name in changes} | self._before
             self._keep(settings)
-            if "keep" in changes:
+            if changes.keys() & {"keep", "keep_gb"}:
                 self.prune()
 
     def preview(self, changes: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ class Home:
             )
 
     def prune(self) -> None:
-        """Remove trained weights that the setting `keep` does not name."""
+        """Remove trained weights that the settings `keep` and `keep_gb` do not name."""
         prune(self.path / CHECKPOINTS, self.archive, self.problem)
 
     def retry(self, ids: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from surrogate_nas import datasets
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
+from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, resize_name
 from surrogate_nas.datasets.split_file import SplitFile, with_splits
 from surrogate_nas.datasets.splitting import settled, split
 from surrogate_nas.foundation.errors import InputError
@@ -24,18 +25,29 @@ def read_images(
     image_size: int | None,
     flips: bool | None,
     splits: Path | None = None,
+    resize: str | None = None,
 ) -> Dataset:
     """Read the images of a study, with splits and groups of a CSV file; every change made to them is reported."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
             raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
+        if resize is not None and resize_name(resize) != data.resize:
+            raise InputError(
+                f"images in memory were made square by {data.resize}, got resize {resize}; give it to from_torch"
+            )
         data = data if flips is None else replace(data, flips=flips)
         return data if splits is None else _reported(with_splits(data, SplitFile.read(splits)), data.notes)
-    root, download = settings.data_root, settings.download
-    return _reported(
-        datasets.load(str(data), root, download, image_size=image_size, flips=flips, splits=splits), known=()
+    dataset = datasets.load(
+        str(data),
+        settings.data_root,
+        settings.download,
+        image_size=image_size,
+        flips=flips,
+        splits=splits,
+        resize=resize or DEFAULT_RESIZE,
     )
+    return _reported(dataset, known=())
 
 
 def settle_splits(dataset: Dataset, seed: int) -> Dataset:
@@ -78,7 +90,9 @@ class StudyImages:
         source = header.data
         if source not in datasets.dataset_names():
             source = str(settings.data_root or source)
-        dataset = read_images(source, settings, header.shape.size, None, splits if header.splits else None)
+        dataset = read_images(
+            source, settings, header.shape.size, None, splits if header.splits else None, header.resize
+        )
         return settle_splits(dataset, header.seed)
 
     def require_data(
@@ -87,11 +101,14 @@ class StudyImages:
         image_size: int | None,
         flips: bool | None,
         splits: Path | None = None,
+        resize: str | None = None,
     ) -> None:
         """Raise `InputError` if the arguments name other images or splits than those of the study; `None` is any."""
         path, header = self.home.path, self.home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
+        if resize is not None and resize_name(resize) != header.resize:
+            raise InputError(f"study {path} was made with --resize {header.resize}, got --resize {resize}")
         if flips not in (None, self.dataset.flips):
             was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
             raise InputError(f"study {path} was made with --{was}flips, got --{got}flips")
@@ -111,7 +128,8 @@ class StudyImages:
             raise other
         if (stamp := datasets.source_stamp(name)) is not None and stamp == header.source_stamp:
             return
-        if read_images(data, self.home.settings, header.shape.size, flips).fingerprint() != header.fingerprint:
+        again = read_images(data, self.home.settings, header.shape.size, flips, resize=header.resize)
+        if again.fingerprint() != header.fingerprint:
             raise other
 
     def splits(self) -> Splits:

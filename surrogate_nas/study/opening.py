@@ -18,6 +18,7 @@ def require_same(
     image_size: int | None,
     flips: bool | None,
     splits: Path | None,
+    resize: str | None,
 ) -> None:
     """Check that a study has this space, this seed, these images and splits; `None` is any.
 
@@ -32,4 +33,4 @@ def require_same(
             raise InputError(f"study {path} has space {header.space.name}, got {wanted}; that needs a study of its own")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
-    images.require_data(data, image_size, flips, splits)
+    images.require_data(data, image_size, flips, splits, resize)

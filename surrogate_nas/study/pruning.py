@@ -1,17 +1,28 @@
-"""Remove trained weights that the setting `keep` does not name."""
+"""Remove trained weights that the settings `keep` and `keep_gb` do not name."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.record import GROUPS, Record
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.foundation.machine import amount
 from surrogate_nas.search.problem import Problem, on_front
+from surrogate_nas.settings import Settings
 from surrogate_nas.study.paths import unfinished_path, weights_path
+
+BYTES_PER_PARAMETER = 4
+BUFFERS = 1.02
+"""Factor for running statistics of batch normalisation, at most 1 % in the preset spaces beside `HEADER`."""
+HEADER = 32_768
+"""Bytes for the names and shapes in a file, and the statistics of small networks."""
+GB = 1e9
 
 
 def prune(folder: Path, archive: Archive, problem: Problem) -> None:
-    """Remove weights that the setting `keep` does not name, and partial files of interrupted commands.
+    """Remove weights that `keep` and `keep_gb` do not name, and partial files of interrupted commands.
 
     Args:
         folder: of the weights.
@@ -36,8 +47,22 @@ def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> 
         case "all":
             return {r.id for r in records}
         case "front":
-            baselines = {r.id for r in records if r.proposal.group == "baseline"}
-            return baselines | on_front(problem, archive.records()) | _best_finals(archive, problem)
+            searched = archive.records()
+            kept_ids = {r.id for r in records if r.proposal.group == "baseline"} | _best_finals(archive, problem)
+            kept_ids |= on_front(problem, searched)
+            return kept_ids | _most_accurate(problem, [r for r in searched if r.id not in kept_ids])
+
+
+def _most_accurate(problem: Problem, records: Sequence[Record]) -> set[str]:
+    """Ids of the networks most accurate on tune, at their best thresholds without limits, as many as `keep_gb` allows.
+
+    The first that does not fit ends the list. Sizes are computed, and count for weights that are gone as well: so the
+    set follows from the archive alone, whenever weights were removed.
+    """
+    best_first = sorted(problem.views.trained(records), key=lambda pair: -_best_accuracy(pair[1]))
+    sizes = [weights_size(int(problem.costing.of(r.architecture).parameters[0])) for r, _ in best_first]
+    room = problem.settings.keep_gb * GB
+    return {r.id for (r, _), total in zip(best_first, accumulate(sizes), strict=True) if total <= room}
 
 
 def _best_finals(archive: Archive, problem: Problem) -> set[str]:
@@ -45,5 +70,26 @@ def _best_finals(archive: Archive, problem: Problem) -> set[str]:
     best: dict[tuple[Architecture, str], tuple[float, str]] = {}
     for record, exits in problem.views.trained(archive.records("final")):
         key = record.architecture, record.proposal.fidelity
-        best[key] = max(best.get(key, (-1.0, "")), (float(exits.curve.accuracy.max()), record.id))
+        best[key] = max(best.get(key, (-1.0, "")), (_best_accuracy(exits), record.id))
     return {id for _, id in best.values()}
+
+
+def _best_accuracy(exits: Exits) -> float:
+    """Accuracy on the split of these exits at the best thresholds, whatever they cost."""
+    return float(exits.curve.accuracy.max())
+
+
+def weights_size(parameters: int) -> int:
+    """Bytes of a file of weights, at most, where most of the parameters are those of convolutions."""
+    return int(BUFFERS * BYTES_PER_PARAMETER * parameters) + HEADER
+
+
+def kept_weights(settings: Settings) -> str:
+    """Networks whose weights are kept, in words: "all", "front and up to 1.0 GB of the most accurate others", "none".
+
+    >>> kept_weights(Settings(keep="front", keep_gb=0))
+    'front'
+    """
+    if settings.keep != "front" or not settings.keep_gb:
+        return settings.keep
+    return f"front and up to {amount(settings.keep_gb * GB)} of the most accurate others"

@@ -19,6 +19,7 @@ from surrogate_nas.study.estimate import Plan, estimated_seconds
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
+from surrogate_nas.study.pruning import kept_weights
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training.devices import device_here
 from surrogate_nas.training.executors.deadline import Deadline
@@ -213,7 +214,8 @@ class Trainer:
             f"estimated time: {time_left}"
         )
         say(
-            f"disk: {amount(size_of(home.path))} used, at most {amount(plan.disk)} more (weights kept: {settings.keep})"
+            f"disk: {amount(size_of(home.path))} used, at most {amount(plan.disk)} more "
+            f"(weights kept: {kept_weights(settings)})"
             + (f"; memory: about {amount(plan.memory)} per training" if plan.memory else "")
             + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else "")
         )

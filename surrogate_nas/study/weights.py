@@ -6,6 +6,7 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.foundation.errors import JobError, first_line
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.study.home import Home
+from surrogate_nas.study.pruning import kept_weights
 from surrogate_nas.training.executors.jobs import ARCHITECTURE
 
 
@@ -20,8 +21,8 @@ def load_network(home: Home, record: Record) -> EarlyExitNetwork:
         raise JobError(f"training {record.id} failed ({record.failure.kind}: {record.failure.message})")
     if not path.is_file():
         raise JobError(
-            f"the weights of {record.id} are not at {path}: this study keeps those of {home.settings.keep}; "
-            f"train it again with --keep all"
+            f"the weights of {record.id} are not at {path}: this study keeps those of {kept_weights(home.settings)}; "
+            f"train it again: surrogate-nas collect {home.path} --keep all --encoding '{record.architecture}'"
         )
     network = EarlyExitNetwork(record.architecture, home.shape, backbone=home.space.spec.backbone)
     architecture = str(record.architecture)

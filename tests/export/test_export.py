@@ -21,11 +21,13 @@ from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.datasets.resizing import RESIZES, ResizeName
+from surrogate_nas.datasets.source import load
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICIES, PolicyName, gate_scores, scores
 from surrogate_nas.export import folder as exporting_module
-from surrogate_nas.export.images import classify, image_files, read_image
+from surrogate_nas.export.images import classify, image_files, read_image, resize_of
 from surrogate_nas.export.latency import LATENCY, time_network
 from surrogate_nas.export.parity import ExitPredictions, clear_of, require_equal, require_same_answers
 from surrogate_nas.export.pieces import TWINS, BranchPiece, pieces_of
@@ -391,6 +393,62 @@ def test_any_image_becomes_one_of_the_networks_shape(mode: str, channels: int, t
     assert np.ptp(values) > 50
 
 
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("size", [(12, 20), (20, 12), (1, 30), (16, 16)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_file_gives_the_pixels_that_training_reads(
+    tmp_path: Path, resize: ResizeName, size: tuple[int, int], mode: str
+) -> None:
+    values = np.random.default_rng(0).integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
+    for i, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.roll(values, i)).convert(mode).save(tmp_path / name / "image.png")
+    trained = load(str(tmp_path), image_size=8, resize=resize).train.images
+    for i, path in enumerate(image_files([tmp_path])):
+        shape = (trained.shape[1], 8, 8)
+        np.testing.assert_array_equal(read_image(path, shape, resize), trained[i])
+
+
+def test_an_exported_network_makes_files_square_as_its_study_did(tmp_path: Path, command: Command) -> None:
+    photos, rng = tmp_path / "photos", np.random.default_rng(0)
+    for i in range(60):
+        path = photos / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(100 * (i % 2), 100 * (i % 2) + 150, (21, 12), np.uint8)).save(path)
+    settings: dict[str, Any] = {"recipe": {"epochs": 1}, "workers": 0}
+    study = Study.create(tmp_path / "study", data=photos, image_size=8, resize="pad", **settings)
+    plain = next(a for a in study.space.sample(500, np.random.default_rng(0)) if len(a.exit_positions) == 1)
+    [record] = study.trainer.collect_architectures([plain])
+    folder = study.export(record, limits=Limits()).folder
+    exported_input = read_manifest(folder)["input"]
+    assert exported_input["resize"] == "pad"
+    assert exported_input["preprocessing"][-2] == "centred on a black square"
+    text = " ".join((folder / "README.md").read_text().split())
+    assert "made square by `pad`, as for training: turned upright, scaled until their longer side has 8 pixels" in text
+    network = ExportedNetwork.load(folder)
+    assert resize_of(network) == "pad"
+    expected = network.run(study.images.dataset.train.images)
+    rows = json.loads(command("infer", folder, photos, "--json")[1])["images"]
+    assert [row["label"] for row in rows] == [network.labels[c] for c in expected.classes]
+    probabilities = [row["probability"] for row in rows]
+    np.testing.assert_array_equal(probabilities, expected.probabilities.max(axis=1).astype(float))
+    cropped = network.run(load(str(photos), image_size=8).train.images).probabilities.max(axis=1)
+    assert not np.allclose(probabilities, cropped)
+
+
+def test_a_network_exported_by_an_older_version_takes_the_central_square(exported: Path, tmp_path: Path) -> None:
+    network = ExportedNetwork.load(exported)
+    inputs = {name: value for name, value in network.manifest["input"].items() if name != "resize"}
+    older = dataclasses.replace(network, manifest={**network.manifest, "input": inputs})
+    assert resize_of(older) == resize_of(network) == "crop"
+    Image.fromarray(np.arange(160, dtype=np.uint8).reshape(16, 10)).save(tmp_path / "a.png")
+    [row], [expected] = list(classify(older, [tmp_path / "a.png"])), list(classify(network, [tmp_path / "a.png"]))
+    assert row == expected
+    unknown = dataclasses.replace(network, manifest={**network.manifest, "input": {**inputs, "resize": "fill"}})
+    with pytest.raises(InputError, match="resize 'fill' is not one of crop, pad, squash"):
+        next(classify(unknown, [tmp_path / "a.png"]))
+
+
 def test_files_that_are_no_images_are_named_and_the_rest_is_answered(
     exported: Path, photos: Path, command: Command
 ) -> None:
@@ -402,6 +460,22 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_answered(
     assert err.splitlines()[-1] == unread
     assert [row["image"] for row in rows if row["error"]] == [f"{photos}/020x.png"]
     assert sum(row["label"] is not None for row in rows) == 40
+
+
+def test_what_is_no_image_in_a_folder_is_left_out_and_named_by_itself_refused(
+    exported: Path, photos: Path, command: Command
+) -> None:
+    (photos / "LICENSE").write_text("CC BY")
+    code, out, err = command("infer", exported, photos, "--json")
+    assert code == 0
+    assert len(json.loads(out)["images"]) == 40
+    assert "1 file that is no image was left out (LICENSE)" in err.splitlines()
+    code, _, err = command("infer", exported, photos / "LICENSE")
+    assert code == 2
+    assert err.splitlines()[-1].endswith(f"{photos}/LICENSE is not a readable image")
+    for path in photos.glob("*.png"):
+        path.unlink()
+    assert command("infer", exported, photos)[2].startswith(f"error: no images at {photos}; allowed: image files")
 
 
 @pytest.mark.parametrize("n", [400, pytest.param(10_000, marks=pytest.mark.slow)])
