@@ -11,11 +11,13 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
+from surrogate_nas.study.payoff import payoff
 
 if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.finals import Final, RankAgreement
+    from surrogate_nas.study.payoff import Comparison, Payoff
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.study import Study
     from surrogate_nas.study.verification import Verification
@@ -49,6 +51,7 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
     records, front, limits = study.archive.records(), study.front(), study.settings.limits
     return {
         "study": str(study.path),
+        "early_exits": payoff_document(payoff(study.solutions, front)),
         "report": str(page),
         "limits": limits.model_dump(),
         "trainings": len(records),
@@ -58,6 +61,27 @@ def front_document(study: "Study", page: Path) -> dict[str, Any]:
         "front": [solution_document(s, limits) for s in front],
         "nearest": None if front else solution_document(study.nearest(), limits),
     }
+
+
+def payoff_document(payoff: "Payoff") -> dict[str, Any]:
+    """Whether early exits pay, against the same networks run to their last exit and against a static network."""
+    return {
+        "pay": payoff.pays,
+        "verdict": payoff.verdict,
+        "unit": payoff.unit,
+        "to_last_exit": comparison_document(payoff.preferred),
+        "front": {
+            "solutions": len(payoff.front),
+            "paying": len(payoff.paying),
+            "median_saving": payoff.median_saving,
+        },
+        "static": None if payoff.static is None else comparison_document(payoff.static),
+    }
+
+
+def comparison_document(comparison: "Comparison") -> dict[str, Any]:
+    """A solution against a network that runs to its end, every field by its name."""
+    return {name: getattr(comparison, name) for name in comparison.__slots__}
 
 
 def finals_document(

@@ -8,7 +8,7 @@ import typer
 
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
-from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait
+from surrogate_nas.cli.options import Json, Network, Networks, StudyPath, Wait, Wide
 from surrogate_nas.foundation.errors import InputError, JobError
 
 archive_app = typer.Typer(no_args_is_help=True, help="Look into a study's training archive, or merge others into it.")
@@ -20,6 +20,7 @@ def archive_list(
     failed: Annotated[bool, typer.Option("--failed", help="Only trainings that failed, and why.")] = False,
     baselines: Annotated[bool, typer.Option("--baselines", help="The baselines instead of the search.")] = False,
     finals: Annotated[bool, typer.Option("--finals", help="Trainings at full fidelity instead.")] = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List every record."""
@@ -31,7 +32,7 @@ def archive_list(
 
     records = home.archive.records("baseline" if baselines else "final" if finals else "search")
     rows = record_rows(home.costing, [r for r in records if r.failure is not None or not failed], why=failed)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))
 
 
 @archive_app.command("retry")
@@ -86,6 +87,7 @@ def archive_merge(
     ] = False,
     n: Annotated[int | None, typer.Option(help="With --warm-start: at most so many, evenly along each front.")] = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Add the records of other studies of the same data, space, seed and recipe, as of other machines."""
@@ -98,7 +100,7 @@ def archive_merge(
 
     if warm:
         rows = print_merge.proposal_rows(warm_start(home, others, n))
-        answer(rows, as_json, lambda: print_merge.print_proposals(rows))
+        answer(rows, as_json, lambda: print_merge.print_proposals(rows, wide=wide))
         return
     document = print_merge.document(home, merge(home, others))
     answer(document, as_json, lambda: print_merge.print_merge_result(document))

@@ -14,6 +14,7 @@ from surrogate_nas.cli.options import (
     StudyPath,
     Surrogate,
     UserLimits,
+    Wide,
     changes_of,
     takes_limits,
 )
@@ -48,6 +49,7 @@ def query(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write .jsonl or .csv, however many rows, in little memory.")
     ] = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Predict accuracy, exit probabilities and MACs of any encodings, with 90 % intervals, or find the best ones.
@@ -82,4 +84,4 @@ def query(
         answer({"output": str(output), "rows": rows}, as_json, lambda: typer.echo(output))
         return
     answers = [row for block in blocks for row in block]
-    answer(answers_document(answers), as_json, lambda: print_answers(answers))
+    answer(answers_document(answers), as_json, lambda: print_answers(answers, wide=wide))

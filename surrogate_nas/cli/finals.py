@@ -17,6 +17,7 @@ from surrogate_nas.cli.options import (
     RayAddress,
     StudyPath,
     Wait,
+    Wide,
     Workers,
     changes_of,
 )
@@ -41,6 +42,7 @@ def finalize(
     device: Device = None,
     max_hours: MaxHours = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Train the networks of the front, or those named, at full fidelity with several seeds."""
@@ -57,7 +59,7 @@ def finalize(
     finals = whole.finalize(networks or [], at=at or [], seeds=seeds, recipe=full)
     page = write_report(whole)
     document = finals_document(whole, finals, RankAgreement.of(finals), at or [], page)
-    answer(document, as_json, lambda: print_finals(document))
+    answer(document, as_json, lambda: print_finals(document, wide=wide))
 
 
 def verify(
@@ -85,16 +87,31 @@ def verify(
 
 def baselines(
     study: StudyPath,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Train hand-made networks that cannot keep the study's limits, too.")
+    ] = False,
     workers: Workers = None,
     max_hours: MaxHours = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """Train hand-made networks to compare the front with: ResNet-8, its BranchyNet, a static network of the space."""
+    """Train networks to compare the front with: its best network without exits, ResNet-8 and ResNet-8 with exits.
+
+    The last two are trained only if they can keep the study's limits, or with --all.
+    """
     home = open_study(study, changes_of(locals()), wait)
     from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.cli.print_solutions import print_payoff
     from surrogate_nas.documents import baseline_rows
+    from surrogate_nas.study.payoff import payoff
     from surrogate_nas.study.study import Study
 
-    rows = baseline_rows(home.costing, Study(home).train_baselines())
-    answer(rows, as_json, lambda: print_records(rows))
+    whole = Study(home)
+    rows = baseline_rows(home.costing, whole.train_baselines(everything=everything))
+
+    def show() -> None:
+        print_payoff(payoff(whole.solutions, whole.front()))
+        print_records(rows, wide=wide)
+
+    answer(rows, as_json, show)

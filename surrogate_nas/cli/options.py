@@ -44,6 +44,7 @@ FrontNetworks = Annotated[
     list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Ids; the networks on the front by default.")
 ]
 Network = Annotated[str, typer.Argument(metavar="NETWORK", help="A record's id, or how it starts.")]
+Wide = Annotated[bool, typer.Option("--wide", help="One line for each row of the table, however long.")]
 Json = Annotated[bool, typer.Option("--json", help="One machine-readable document on stdout.")]
 Data = Annotated[
     str | None,

@@ -48,6 +48,7 @@ from surrogate_nas.cli.options import (
     Surrogate,
     UserLimits,
     Wait,
+    Wide,
     Workers,
     takes_limits,
 )
@@ -147,6 +148,7 @@ def collect(
     stream: Stream = None,
     config: Config = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Train sampled networks, or those of given encodings, into the archive."""
@@ -169,4 +171,4 @@ def collect(
         trainer.finish_pending()
         records = trainer.collect_architectures(architectures) if architectures else trainer.collect(n or 0)
     rows = record_rows(whole.home.costing, records)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))

@@ -27,6 +27,7 @@ from surrogate_nas.cli.options import (
     Surrogate,
     UserLimits,
     Wait,
+    Wide,
     Workers,
     changes_of,
     takes_limits,
@@ -56,6 +57,7 @@ def search(
     asynchronous: Asynchronous = None,
     stream: Stream = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Propose, train and refit: for some rounds, or until the budget is spent."""
@@ -76,4 +78,4 @@ def search(
         raise InputError(f"the budget of {home.settings.budget} trainings is spent; give a larger --budget")
     new = [r for r in whole.search(rounds) if r.id not in before]
     rows = record_rows(home.costing, new)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))

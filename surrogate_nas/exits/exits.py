@@ -90,6 +90,13 @@ class Exits:
         passes[:-1] = self.compared_scores(np.flatnonzero(np.isfinite(thresholds)))[:-1] >= thresholds[:, None]
         return np.asarray(passes.argmax(axis=0))
 
+    def outcomes(self, operating_point: OperatingPoint) -> tuple[Bools, Array]:
+        """(N,) whether each sample is answered right, and (N,) the cost to minimise that it takes."""
+        route = self.route(operating_point)
+        on = np.isfinite(self._only_present(operating_point.array()[None]))
+        costs = costs_of_leaving(*self.cost.objective_costs, on, self.cost.charge_heads)[0]
+        return self.correct[route, np.arange(self.samples)], costs[route]
+
     def measure(self, thresholds: Floats) -> Measurements:
         """Measurements at each of (T, E − 1) thresholds."""
         thresholds = self._only_present(thresholds)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.arrays import Floats, Ints
 
 CONFIDENCE = 0.95
 DRAWS = 1000
@@ -41,3 +41,19 @@ def bootstrap(
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+
+
+def paired_bootstrap(values: Floats, confidence: float = CONFIDENCE) -> list[tuple[float, float]]:
+    """Bootstrap percentile intervals of the means of K values of each sample, which are drawn together.
+
+    Drawing samples is drawing from their distinct rows, of which there are few: right or wrong, times the exits.
+
+    Args:
+        values: (N, K), as the difference of two networks on each sample.
+        confidence: probability that an interval covers the true mean.
+    """
+    rows, counts = np.unique(values, axis=0, return_counts=True)
+    n = len(values)
+    means = np.random.default_rng(0).multinomial(n, counts / n, size=DRAWS) @ rows / n
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    return [(float(low), float(high)) for low, high in np.quantile(means, tails, axis=0).T]

@@ -23,8 +23,7 @@ from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study import finals, fitting, searching, verification
-from surrogate_nas.study.baselines import HAND_MADE, without_exits
+from surrogate_nas.study import baselines, finals, fitting, searching, verification
 from surrogate_nas.study.creation import create
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.home import Home
@@ -180,17 +179,16 @@ class Study:
         """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
         return searching.run(self.trainer, self.solutions)
 
-    def train_baselines(self) -> list[Record]:
-        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front cut back.
+    def train_baselines(self, *, everything: bool = False) -> list[Record]:
+        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front without exits.
 
-        Each is trained once; what an earlier call has trained is not trained again.
+        Each is trained once; what an earlier call has trained is not trained again. Hand-made networks that cannot keep
+        the study's limits are left out, unless `everything` is asked for.
 
         Raises:
             JobError: if nothing has been trained yet.
         """
-        front = self.front()
-        best = front[-1] if front else self.nearest()
-        return self.trainer.collect_baselines([*HAND_MADE.values(), without_exits(best.record.architecture)])
+        return baselines.train_baselines(self.trainer, self.solutions, everything=everything)
 
     def finalize(
         self, ids: Sequence[str] = (), *, at: Sequence[float] = (), seeds: int = 3, recipe: Recipe | None = None
