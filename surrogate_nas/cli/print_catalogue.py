@@ -20,9 +20,7 @@ def print_space_check(document: dict[str, Any]) -> None:
         (size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
         for size, amounts in document["costs"].items()
     ]
-    note = (
-        f"smallest and largest of {CHECK_SAMPLE:,} networks spread over the costs, or of all if there are fewer; exact"
-    )
+    note = f"smallest and largest of {CHECK_SAMPLE:,} networks spread over the costs, or of all; exact"
     columns = ("image size", "MACs to the last exit", "parameters", "bytes of weights", "bytes of activations")
     print_table("", columns, rows, note)
     for law in document["laws"]:

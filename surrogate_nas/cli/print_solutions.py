@@ -29,7 +29,10 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 def print_front(study: "Study", page: Path) -> None:
     """Print whether early exits pay, and the front on the test split, or the solution nearest to the limits."""
     records, front = study.archive.records(), study.front()
-    print_payoff(payoff(study.solutions, front))
+    early_exits = payoff(study.solutions, front)
+    print_payoff(early_exits)
+    if early_exits.static is None:
+        print_line(f"surrogate-nas baselines {study.path} trains the best backbone without exits, to compare with.")
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
     why = f" (surrogate-nas archive list {study.path} --failed shows why)" if failed else ""
@@ -51,8 +54,6 @@ def print_payoff(result: "Payoff") -> None:
     """Print whether early exits pay: the verdict first, then the whole front and the static network."""
     for sentence in result.sentences:
         print_line(sentence)
-    if result.static is None:
-        print_line("surrogate-nas baselines trains the same backbone without exits, to compare with.")
 
 
 def print_tuned(solution: "Solution", network: str, limits: "Limits") -> None:

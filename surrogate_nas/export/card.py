@@ -45,7 +45,7 @@ from runtime import ExportedNetwork     # the file beside this one
 
 network = ExportedNetwork.load(".")     # checks every file
 answer = network.run(images)            # (N, {channels}, {height}, {width}) pixels 0 … 255
-answer.classes, answer.positions, answer.macs
+answer.classes, answer.exits, answer.macs
 network.run(images, network.within({_cheapest(manifest):.0f}))   # another setting, by expected MACs
 ```
 
@@ -57,7 +57,8 @@ handed over as bytes{", red, green and blue" if channels == 3 else ""}; normalis
 
 {_settings(manifest)}
 
-Thresholds were chosen on {setting["tune"]["images"]:,} other images (tune); the figures are of the test split, which
+Thresholds, one per exit position but the last, are printed with the digits that matter; `manifest.json` has the exact
+ones. They were chosen on {setting["tune"]["images"]:,} other images (tune); the figures are of the test split, which
 chose nothing. MACs are of convolutions and linear layers, with every branch that was run.
 {_limits(manifest)}
 
@@ -65,7 +66,8 @@ chose nothing. MACs are of convolutions and linear layers, with every branch tha
 
 {_exits(manifest, setting)}
 
-Of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
+Figures are of the default setting. Exits are numbered by their position in the architecture, from 1. Reach: share of
+test images for which the segment is computed, with its 95 % interval.
 
 ## What to know
 
@@ -119,7 +121,7 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         test = setting["test"]
         low, high = test["accuracy_interval"]
         number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
-        thresholds = ", ".join("off" if t is None else f"{t:.6g}" for t in setting["thresholds"]) or "–"
+        thresholds = setting["thresholds_text"] or "–"
         rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
         cells = (
             number,
@@ -141,7 +143,7 @@ def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
         accuracy = test["exit_accuracy"][x]
         rows.append(
             [
-                str(x + 1),
+                str(exit_row["exit"]),
                 f"{exit_row['segment_macs']:,}",
                 f"{exit_row['branch_macs']:,}",
                 f"{macs:,}",

@@ -70,8 +70,8 @@ class BaselineChoice:
 def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> BaselineChoice:
     """Hand-made networks that can keep the study's exact limits, and the best network of the front without its exits.
 
-    Exact costs are known before a training, so none is spent on a network that cannot compete. The best network, see
-    `Solutions.preferred`, is always trained without exits: its early exits have to be worth more than that.
+    Exact costs are known before a training, so none is spent on a network that cannot compete. The best network with
+    early exits, see `Solutions.preferred`, is always trained without them: they have to be worth more than that.
 
     Args:
         solutions: of the study.
@@ -80,7 +80,8 @@ def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> Bas
     Raises:
         JobError: if nothing has been trained yet.
     """
-    best = solutions.preferred(solutions.front())
+    front = solutions.front()
+    best = solutions.preferred([s for s in front if len(s.record.architecture.exit_positions) > 1] or front)
     broken = {name: () if everything else _broken(solutions.home, network) for name, network in HAND_MADE.items()}
     chosen = [network for name, network in HAND_MADE.items() if not broken[name]]
     skipped = (SkippedBaseline(name, limits) for name, limits in broken.items() if limits)
