@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table
+from surrogate_nas.exits.digits import approximate
+from surrogate_nas.exits.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Answer
@@ -51,7 +53,7 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
             f"{a.worst_macs:,}",
             f"{a.parameters:,}",
             f"{a.feasible_probability:.2f}",
-            a.thresholds,
+            _thresholds(a),
             "yes" if a.trained else "",
         )
         for a in answers[:MOST_ROWS]
@@ -72,7 +74,7 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
 
 
 def _print_answer(answer: "Answer") -> None:
-    print_line(f"{answer.encoding}\nthresholds {answer.thresholds}")
+    print_line(f"{answer.encoding}\nthresholds {_thresholds(answer)}")
     print_line(
         f"predicted on tune, with 90 % intervals: accuracy {_interval(answer.accuracy, '.3f')}, "
         f"expected MACs {_interval(answer.expected_macs, ',.0f')}, "
@@ -97,6 +99,10 @@ def _print_answer(answer: "Answer") -> None:
             f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
             f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images"
         )
+
+
+def _thresholds(answer: "Answer") -> str:
+    return str(approximate(OperatingPoint.parse(answer.thresholds, len(answer.macs))))
 
 
 def _interval(values: tuple[float, float, float], form: str) -> str:

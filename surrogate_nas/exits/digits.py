@@ -1,6 +1,7 @@
-"""Thresholds for people: the fewest decimals that let every image leave where it leaves."""
+"""Thresholds as tables print them: with the digits that matter. Documents, files and manifests keep exact values."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +11,14 @@ from surrogate_nas.foundation.arrays import Array
 
 FEWEST, MOST = 2, 17
 """Decimals tried; 17 are more than a float in [0, 1] has."""
+SLACK = 0.01
 
 
 def shortest(point: OperatingPoint, splits: Sequence[Exits]) -> OperatingPoint:
     """The operating point with the fewest decimals, two at least, that routes every image of the splits alike.
 
-    Only the images that reach an exit count there. Where several texts are equally short, the nearest is taken. Nothing
-    is chosen by it: it is for tables, where it can be typed back with the same figures; documents keep exact values.
+    Only the images that reach an exit count there. Of equally short decimals the nearest is taken. Typed back, they
+    give the same figures on these splits. Nothing is chosen by them, and no labels are read.
 
     Args:
         point: thresholds of E − 1 early exits.
@@ -28,7 +30,22 @@ def shortest(point: OperatingPoint, splits: Sequence[Exits]) -> OperatingPoint:
         assert exact is not None
         stays, leaves = scores[scores < exact], scores[scores >= exact]
         thresholds[e] = _shortest_between(exact, stays.max(initial=-1.0), leaves.min(initial=1.0))
-    return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
+    return replace(point, thresholds=tuple(thresholds))
+
+
+def approximate(point: OperatingPoint) -> OperatingPoint:
+    """The operating point with the fewest decimals, two at least, that are within 1 % of each threshold's distance from
+    0 and from 1: for predictions, which vary smoothly with thresholds.
+
+    >>> str(approximate(OperatingPoint((0.6035745522584268, None, 0.99997312))))
+    '0.6,off,0.999973'
+    """
+    return replace(point, thresholds=tuple(None if t is None else _nearby(t) for t in point.thresholds))
+
+
+def _nearby(exact: float) -> float:
+    slack = SLACK * min(exact, 1 - exact)
+    return _shortest_between(exact, exact - slack, exact + slack)
 
 
 def _reaching(point: OperatingPoint, splits: Sequence[Exits]) -> Iterator[tuple[int, Array]]:

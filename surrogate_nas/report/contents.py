@@ -24,6 +24,7 @@ from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study.baselines import name_of
 from surrogate_nas.study.finals import Final
+from surrogate_nas.study.payoff import Payoff, payoff
 from surrogate_nas.study.results import Measured, Solution
 from surrogate_nas.study.study import Study
 from surrogate_nas.surrogates.fit import FittedSurrogate
@@ -136,6 +137,8 @@ class Contents:
     predictions: tuple[CheckedPrediction, ...]
     surrogate: FittedSurrogate | None
     """`None` while too few networks have been trained."""
+    payoff: Payoff | None
+    """Whether early exits pay; `None` until a network has been trained."""
     hypervolume: tuple[float, ...]
     """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
@@ -172,6 +175,7 @@ class Contents:
             nearest=nearest,
             predictions=tuple(_checked_predictions(study, trained_records)),
             surrogate=_fit_surrogate(study),
+            payoff=payoff(study.solutions, front) if trained_records else None,
             hypervolume=tuple(study.hypervolume()) if records else (),
             baselines=_baselines(study, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),
