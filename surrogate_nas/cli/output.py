@@ -85,7 +85,7 @@ def _widths(cells: Iterable[str], *, whole: bool) -> Iterator[int]:
     return (cell_len(word) for cell in cells for word in ([cell] if whole else cell.split()))
 
 
-def print_line(text: object) -> None:
+def print_line(text: str) -> None:
     """Print text to which no line break is added, so that paths and encodings stay whole; brackets are no markup."""
     console.print(text, soft_wrap=True, markup=False)
 

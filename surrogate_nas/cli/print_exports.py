@@ -82,7 +82,7 @@ def print_export(export: Export) -> None:
         f"{export.logit_difference:.2g}; at every setting all {images:,} test images leave at PyTorch's exit"
     )
     print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows, with_legend(note, rows))
-    print_line(export.folder)
+    print_line(str(export.folder))
 
 
 def _numbers(manifest: Mapping[str, Any]) -> str:

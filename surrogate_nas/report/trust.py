@@ -60,10 +60,11 @@ def trust_section(contents: Contents) -> str:
     *most, last = thresholds
     intro = (
         f"Each network was predicted by a surrogate that never saw it (cross-validation), with all thresholds at "
-        f"{', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
-        "order, 0 is chance. RMSE is the typical error, in percentage points or in percent of the measured MACs. "
-        "Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the negative "
-        "log likelihood in nats, less is better. Regret is what the best of the predicted top five lacks to the best."
+        f"{', '.join(most)} and {last}; all figures are of tune. τ is Kendall's rank correlation, with its 90 % "
+        "interval: 1 is the measured order, 0 is chance. RMSE is the typical error, in percentage points or in percent "
+        "of the measured MACs. Coverage is the share of measured values inside their 90 % interval, and should be "
+        "90 %. NLL is the negative log likelihood in nats, less is better. Regret is how much worse the best of the "
+        "predicted top five is than the best."
     )
     validations = contents.surrogate.validations
     cautions = [

@@ -71,7 +71,8 @@ def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> Bas
     """Hand-made networks that can keep the study's exact limits, and the best network of the front without its exits.
 
     Exact costs are known before a training, so none is spent on a network that cannot compete. The best network with
-    early exits, see `Solutions.preferred`, is always trained without them: they have to be worth more than that.
+    early exits, see `Solutions.preferred`, is always trained without them: they have to be worth more than that. What
+    an earlier call has begun is not left out.
 
     Args:
         solutions: of the study.
@@ -80,9 +81,10 @@ def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> Bas
     Raises:
         JobError: if nothing has been trained yet.
     """
-    front = solutions.front()
+    home, front = solutions.home, solutions.front()
     best = solutions.preferred([s for s in front if len(s.record.architecture.exit_positions) > 1] or front)
-    broken = {name: () if everything else _broken(solutions.home, network) for name, network in HAND_MADE.items()}
+    taken = [*HAND_MADE.values()] if everything else [p.architecture for p in home.archive.proposals("baseline")]
+    broken = {name: () if network in taken else _broken(home, network) for name, network in HAND_MADE.items()}
     chosen = [network for name, network in HAND_MADE.items() if not broken[name]]
     skipped = (SkippedBaseline(name, limits) for name, limits in broken.items() if limits)
     return BaselineChoice((*chosen, without_exits(best.record.architecture)), tuple(skipped))
