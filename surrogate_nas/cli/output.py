@@ -16,6 +16,8 @@ from surrogate_nas.exits.limit_table import BREAKS, BREAKS_LEGEND
 MOST_ROWS = 12
 WIDTH_OF_FILES = 180
 INDENT = "  "
+ENCODINGS = ("encoding", "sample")
+"""Keys of rows whose values are encodings."""
 ROW = "row"
 """Key of a row's number in the style of its cells."""
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
@@ -96,10 +98,10 @@ def with_legend(note: str, rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str, note: str = "", *, wide: bool = False) -> None:
-    """Print rows as a table, with their keys as columns; `encoding` as in `print_table`."""
-    names = [name for name in rows[0] if name != "encoding"]
+    """Print rows as a table, with their keys as columns; encodings as in `print_table`."""
+    names = [name for name in rows[0] if name not in ENCODINGS]
     cells = [[_cell(row[name]) for name in names] for row in rows]
-    encodings = [row["encoding"] for row in rows if "encoding" in row]
+    encodings = [row[name] for row in rows for name in ENCODINGS if name in row]
     print_table(title, [name.replace("_", " ") for name in names], cells, note, encodings=encodings, wide=wide)
 
 
