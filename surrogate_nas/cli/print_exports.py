@@ -9,6 +9,7 @@ from typing import Any
 from surrogate_nas.cli.output import print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import Quantity, marked
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.export.card import rates_text
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError
@@ -72,22 +73,17 @@ def print_export(export: Export) -> None:
             f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
             f"{test['expected_macs']:,.0f}",
             f"{setting['macs'][-1]:,}",
-            " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
+            rates_text(manifest, test["exit_rates"]),
         )
         rows.append(marked(cells, [*EXPORT_COLUMNS.values()], setting["broken_on_test"]))
     images = manifest["settings"][0]["test"]["images"]
     note = (
         f"* default setting, chosen within {Limits(**manifest['limits'])} on tune; the others are for other budgets. "
-        f"Exit rates: exits {_numbers(manifest)}. Logits differ from PyTorch's by at most "
-        f"{export.logit_difference:.2g}; at every setting all {images:,} test images leave at PyTorch's exit"
+        f"Logits differ from PyTorch's by at most {export.logit_difference:.2g}; at every setting all {images:,} test "
+        "images leave at PyTorch's exit"
     )
     print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows, with_legend(note, rows))
     print_line(str(export.folder))
-
-
-def _numbers(manifest: Mapping[str, Any]) -> str:
-    """Numbers of the exits that a network has, in order."""
-    return " ".join(str(one["exit"]) for one in manifest["exits"])
 
 
 def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:

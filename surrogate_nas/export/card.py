@@ -122,7 +122,7 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         low, high = test["accuracy_interval"]
         number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
         thresholds = setting["thresholds_text"] or "–"
-        rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
+        rates = rates_text(manifest, test["exit_rates"])
         cells = (
             number,
             thresholds,
@@ -133,6 +133,17 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         )
         rows.append(marked(cells, [*SETTING_COLUMNS.values()], setting["broken_on_test"]))
     return _markdown_table([*SETTING_COLUMNS], rows)
+
+
+def rates_text(manifest: Mapping[str, Any], rates: Sequence[float]) -> str:
+    """Rates of the exits of a network in whole percent, one for each position, 0 where it has no exit.
+
+    >>> rates_text({"exits": [{"exit": 2}, {"exit": 3}]}, [0.9, 0.1])
+    '0 90 10'
+    """
+    numbers = [one["exit"] for one in manifest["exits"]]
+    by_number = dict(zip(numbers, rates, strict=True))
+    return " ".join(f"{PERCENT * by_number.get(e, 0):.0f}" for e in range(1, numbers[-1] + 1))
 
 
 def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
