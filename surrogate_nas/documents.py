@@ -11,7 +11,6 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limit_table import on_expected
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.study.baselines import name_of
-from surrogate_nas.study.payoff import payoff
 
 if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
@@ -46,12 +45,12 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
     }
 
 
-def front_document(study: "Study", page: Path) -> dict[str, Any]:
+def front_document(study: "Study", page: Path, early_exits: "Payoff") -> dict[str, Any]:
     """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
     records, front, limits = study.archive.records(), study.front(), study.settings.limits
     return {
         "study": str(study.path),
-        "early_exits": payoff_document(payoff(study.solutions, front)),
+        "early_exits": payoff_document(early_exits),
         "report": str(page),
         "limits": limits.model_dump(),
         "trainings": len(records),

@@ -1,8 +1,8 @@
 """Tables and lines printed for people."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,6 +18,8 @@ WIDTH_OF_FILES = 180
 INDENT = "  "
 ENCODINGS = ("encoding", "sample")
 """Keys of rows whose values are encodings."""
+GAP = 2
+"""Blanks between columns, at most."""
 ROW = "row"
 """Key of a row's number in the style of its cells."""
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
@@ -53,7 +55,7 @@ def print_table(
 ) -> None:
     """Print a table, with numbers aligned to the right.
 
-    On a terminal, cells fold at spaces where the table is too wide for it; in a file, none does.
+    On a terminal, cells fold at spaces if only then the table fits; in a file, none does. No word is ever broken.
 
     Args:
         title: heading of the table.
@@ -69,12 +71,12 @@ def print_table(
     heading = Text(title, style="table.title") if title else None
     table = EncodingTable(title=heading, title_justify="left", box=None, pad_edge=False)
     table.encodings = () if wide else encodings
-    whole = wide or not console.is_terminal
-    for i, column in enumerate(columns):
-        cells = [str(row[i]) for row in rows]
-        numeric = all(cell[:1].isdigit() or cell in ("", "–") for cell in cells)
-        least = max(_widths([column, *cells] if wide else cells, whole=whole or i == 0), default=0)
-        table.add_column(Text(column), justify="right" if numeric else "left", min_width=least)
+    cells = [[str(row[i]) for row in rows] for i in range(len(columns))]
+    least, fold = _least_widths(columns, cells, wide=wide)
+    for column, texts, width in zip(columns, cells, least, strict=True):
+        numeric = all(text[:1].isdigit() or text in ("", "–") for text in texts)
+        side: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(Text(column), justify=side, min_width=width, max_width=width if fold else None)
     for i, row in enumerate(rows):
         table.add_row(*(Text(str(cell)) for cell in row), style=Style(meta={ROW: i}))
     console.print(table, crop=False)
@@ -82,9 +84,33 @@ def print_table(
         console.print(note, markup=False)
 
 
-def _widths(cells: Iterable[str], *, whole: bool) -> Iterator[int]:
-    """Width of each cell, or of each of its words, which are never broken."""
-    return (cell_len(word) for cell in cells for word in ([cell] if whole else cell.split()))
+def _least_widths(columns: Sequence[str], cells: Sequence[Sequence[str]], *, wide: bool) -> tuple[list[int], bool]:
+    """Width of each column with all folded that folds, and whether there is too little room for more.
+
+    Headings fold in any case but `wide`; cells on a terminal that has room for folded ones, and not for all whole ones.
+    """
+    headings = [cell_len(column) if wide else _longest_word(column) for column in columns]
+    whole = [max([least, *map(cell_len, texts)]) for least, texts in zip(headings, cells, strict=True)]
+    words = [max(map(_longest_word, (column, *texts))) for column, texts in zip(columns, cells, strict=True)]
+    words[0] = whole[0]  # which names the row
+    room = console.width - GAP * (len(columns) - 1)
+    if console.is_terminal and not wide and sum(words) <= room < sum(whole):
+        return _folded(words, whole, room), True
+    return whole, sum(max(pair) for pair in zip(whole, map(cell_len, columns), strict=True)) > room
+
+
+def _folded(words: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
+    """Widths of columns of which as many as the room allows are whole, those that need least more first."""
+    widths = list(words)
+    for i in sorted(range(len(widths)), key=lambda i: whole[i] - words[i]):
+        if sum(widths) + whole[i] - words[i] <= room:
+            widths[i] = whole[i]
+    return widths
+
+
+def _longest_word(text: str) -> int:
+    """Width of the longest word of a text; words are never broken."""
+    return max(map(cell_len, text.split()), default=0)
 
 
 def print_line(text: str) -> None:

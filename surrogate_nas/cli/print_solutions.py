@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, kept_text, marked
 from surrogate_nas.foundation.arrays import evenly
-from surrogate_nas.study.payoff import payoff
 
 if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
@@ -26,10 +25,9 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 }
 
 
-def print_front(study: "Study", page: Path) -> None:
+def print_front(study: "Study", page: Path, early_exits: "Payoff") -> None:
     """Print whether early exits pay, and the front on the test split, or the solution nearest to the limits."""
     records, front = study.archive.records(), study.front()
-    early_exits = payoff(study.solutions, front)
     print_payoff(early_exits)
     if early_exits.static is None:
         print_line(f"surrogate-nas baselines {study.path} trains the best backbone without exits, to compare with.")

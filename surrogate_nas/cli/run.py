@@ -103,12 +103,15 @@ def run(
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
     from surrogate_nas.report.writing import write_report
+    from surrogate_nas.study.payoff import payoff
 
     with whole.home.changing():
         whole.trainer.announce()
         whole.run()
         page = write_report(whole)
-    answer(front_document(whole, page), as_json, lambda: print_front(whole, page))
+    early_exits = payoff(whole.solutions, whole.front())
+    document = front_document(whole, page, early_exits)
+    answer(document, as_json, lambda: print_front(whole, page, early_exits))
 
 
 @takes_limits

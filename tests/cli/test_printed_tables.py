@@ -120,7 +120,7 @@ WITH_ENCODINGS: dict[str, Show] = {
 WITH_FIGURES: dict[str, Show] = {
     "print_answer": lambda s, wide: print_predictions.print_answers(answers(s)[:1]),
     "print_fit": lambda s, wide: print_predictions.print_fit(s.fit()),
-    "print_front": lambda s, wide: print_solutions.print_front(s, Path("report.html")),
+    "print_front": lambda s, wide: print_solutions.print_front(s, Path("report.html"), payoff(s.solutions, s.front())),
     "print_tuned": lambda s, wide: print_solutions.print_tuned(s.front()[0], "a1", s.settings.limits),
     "print_ladder": lambda s, wide: print_solutions.print_ladder(
         [Rung(9, s.settings.limits, s.front()[0], (0.0, 1.0))], "a1", s.settings.limits

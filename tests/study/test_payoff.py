@@ -139,7 +139,8 @@ def test_the_sentences_tell_the_figures() -> None:
 
 
 def test_the_document_of_a_run_has_the_figures(study: Study) -> None:
-    document, result = front_document(study, Path("x"))["early_exits"], payoff_of(study, study.front())
+    result = payoff_of(study, study.front())
+    document = front_document(study, Path("x"), result)["early_exits"]
     assert document["verdict"] == result.verdict
     assert document["pay"] == result.pays
     assert document["to_last_exit"]["accuracy_interval"] == result.preferred.accuracy_interval

@@ -33,6 +33,7 @@ from surrogate_nas.report.front_table import front_csv
 from surrogate_nas.report.page import page
 from surrogate_nas.report.solutions import front_section
 from surrogate_nas.study.finals import Final
+from surrogate_nas.study.payoff import Payoff, payoff
 from surrogate_nas.study.results import Measured, Rung, Solution
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.study import Study
@@ -136,6 +137,10 @@ PRINTED: dict[str, Show] = {
 }
 
 
+def verdict_of(study: Study) -> Payoff:
+    return payoff(study.solutions, study.front())
+
+
 class limited:  # noqa: N801
     """A study whose settings have other limits."""
 
@@ -213,7 +218,7 @@ def test_documents_have_a_field_for_it(study: Study) -> None:
         print_shift.document(shift(solution, limits))["network"],
     ):
         assert document["broken_on_test"] == [limit.name]
-    for one, front in zip(study.front(), front_document(study, Path("x"))["front"], strict=True):
+    for one, front in zip(study.front(), front_document(study, Path("x"), verdict_of(study))["front"], strict=True):
         assert front["broken_on_test"] == one.test.broken_names(study.settings.limits)
 
 
@@ -229,7 +234,7 @@ def test_every_heading_of_a_printed_table_names_the_split(study: Study, tables: 
     solution, limits = solution_beyond(study.front()[0], LIMITS[6])
     for show in PRINTED.values():
         show(study, solution, limits)
-    print_solutions.print_front(study, Path("report.html"))
+    print_solutions.print_front(study, Path("report.html"), verdict_of(study))
     answers = study.query([r.architecture for r in study.records()[:2]])
     print_predictions.print_answers(answers)
     print_predictions.print_answers(answers[:1])
