@@ -242,6 +242,7 @@ def test_the_manifest_says_what_things_cost(exported: Path, exporting: tuple[Pat
     study, manifest = Study.open(exporting[0]), read_manifest(exported)
     architecture = study.archive.find(exporting[1]).architecture
     cost = Costing(study.home.shape).of(architecture)
+    assert [one["exit"] for one in manifest["exits"]] == [e + 1 for e in architecture.exit_positions]
     segments = [one["segment_macs"] for one in manifest["exits"]]
     branches = [one["branch_macs"] for one in manifest["exits"]]
     assert sum(segments) + sum(branches) == cost.macs()[0, -1]
