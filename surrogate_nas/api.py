@@ -29,7 +29,7 @@ from surrogate_nas.settings import Settings, SettingsFields
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, verification
 from surrogate_nas.study import merge as merging
-from surrogate_nas.study.baselines import baselines_of
+from surrogate_nas.study.baselines import train_baselines
 from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.frame import frame_of
@@ -272,16 +272,17 @@ class Study:
         """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
         return searching.search(self.trainer, self.solutions, None if rounds is None else _count("rounds", rounds))
 
-    def baselines(self) -> list[Record]:
-        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front cut back.
+    def baselines(self, *, everything: bool = False) -> list[Record]:
+        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front without exits.
 
-        Each is trained once; what an earlier call has trained is not trained again. `records("baseline")` are those
-        that are there.
+        Each is trained once; what an earlier call has trained is not trained again. Hand-made networks that cannot keep
+        the study's limits are left out, unless `everything` is asked for. `records("baseline")` are those that are
+        there.
 
         Raises:
             JobError: if nothing has been trained yet.
         """
-        return self.trainer.collect_baselines(baselines_of(self.solutions))
+        return train_baselines(self.trainer, self.solutions, everything=everything)
 
     def finalize(
         self,

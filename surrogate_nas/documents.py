@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from surrogate_nas.archive.views import ExitCalibration
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.finals import Final, RankAgreement
+    from surrogate_nas.study.payoff import Comparison, Payoff
     from surrogate_nas.study.preview import Preview
     from surrogate_nas.study.results import Answer, Measured, Rung, Solution
     from surrogate_nas.study.solutions import Solutions
@@ -45,12 +46,13 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
     }
 
 
-def front_document(solutions: "Solutions", page: Path) -> dict[str, Any]:
+def front_document(solutions: "Solutions", page: Path, early_exits: "Payoff") -> dict[str, Any]:
     """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
     home, front, limits = solutions.home, solutions.front(), solutions.limits
     records = home.archive.records()
     return {
         "study": str(home.path),
+        "early_exits": payoff_document(early_exits),
         "report": str(page),
         "limits": limits.model_dump(),
         "trainings": len(records),
@@ -60,6 +62,27 @@ def front_document(solutions: "Solutions", page: Path) -> dict[str, Any]:
         "front": [solution_document(s, limits) for s in front],
         "nearest": None if front else solution_document(solutions.nearest(), limits),
     }
+
+
+def payoff_document(payoff: "Payoff") -> dict[str, Any]:
+    """Whether early exits pay, against the same networks run to their last exit and against a static network."""
+    return {
+        "pay": payoff.pays,
+        "verdict": payoff.verdict,
+        "unit": payoff.unit,
+        "to_last_exit": comparison_document(payoff.preferred),
+        "front": {
+            "solutions": len(payoff.front),
+            "paying": len(payoff.paying),
+            "median_saving": payoff.median_saving,
+        },
+        "static": None if payoff.static is None else comparison_document(payoff.static),
+    }
+
+
+def comparison_document(comparison: "Comparison") -> dict[str, Any]:
+    """A solution against a network that runs to its end, every field by its name."""
+    return {name: getattr(comparison, name) for name in comparison.__slots__}
 
 
 def finals_document(

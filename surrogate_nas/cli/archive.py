@@ -8,7 +8,7 @@ import typer
 
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import open_study
-from surrogate_nas.cli.options import FailedNetworks, Json, Network, StudyPath, Wait, option
+from surrogate_nas.cli.options import FailedNetworks, Json, Network, StudyPath, Wait, Wide, option
 from surrogate_nas.cli.values import COUNT
 from surrogate_nas.foundation.errors import InputError, JobError
 
@@ -24,6 +24,7 @@ def archive_list(
     failed: Annotated[bool, option("List only failed trainings, each with its reason.", "--failed")] = False,
     baselines: Annotated[bool, option("List the baselines instead of the search's trainings.", "--baselines")] = False,
     finals: Annotated[bool, option("List the trainings at full fidelity instead of the search's.", "--finals")] = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """List the trainings of the search, or the baselines, or the trainings at full fidelity."""
@@ -35,7 +36,7 @@ def archive_list(
 
     records = home.archive.records("baseline" if baselines else "final" if finals else "search")
     rows = record_rows(home.costing, [r for r in records if r.failure is not None or not failed], why=failed)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))
 
 
 @archive_app.command("retry")
@@ -100,6 +101,7 @@ def archive_merge(
         ),
     ] = None,
     wait: Wait = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Copy the trainings of other studies of the same data, space, seed and recipe into this one."""
@@ -112,7 +114,7 @@ def archive_merge(
 
     if warm:
         rows = print_merge.proposal_rows(warm_start(home, others, n))
-        answer(rows, as_json, lambda: print_merge.print_proposals(rows))
+        answer(rows, as_json, lambda: print_merge.print_proposals(rows, wide=wide))
         return
     document = print_merge.document(home, merge(home, others))
     answer(document, as_json, lambda: print_merge.print_merge_result(document))

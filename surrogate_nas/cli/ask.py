@@ -15,6 +15,7 @@ from surrogate_nas.cli.options import (
     Surrogate,
     Thresholds,
     UserLimits,
+    Wide,
     changes_of,
     option,
     takes_limits,
@@ -57,6 +58,7 @@ def query(
         Path | None,
         option("Write the predictions to this .jsonl or .csv file, row by row.", "--output", "-o", kind=FILE),
     ] = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Predict accuracy, exit rates and MACs of networks, trained or not, with 90 % intervals.
@@ -92,4 +94,4 @@ def query(
         answer({"output": str(output), "rows": rows}, as_json, lambda: typer.echo(output))
         return
     answers = [row for block in blocks for row in block]
-    answer(answers_document(answers), as_json, lambda: print_answers(answers))
+    answer(answers_document(answers), as_json, lambda: print_answers(answers, wide=wide))

@@ -16,6 +16,7 @@ from surrogate_nas.cli.options import (
     RayAddress,
     StudyPath,
     Wait,
+    Wide,
     Workers,
     changes_of,
     option,
@@ -51,6 +52,7 @@ def finalize(
     gpus_per_trial: GpusPerTrial = None,
     wait: Wait = False,
     dry_run: DryRun = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Train the networks of the front, or those named, longer (at full fidelity), each with several seeds."""
@@ -72,7 +74,7 @@ def finalize(
     page, limits = whole.report(), home.settings.limits
     within = {budget: whole.finals(limits.with_budget(settings.objective, budget)) for budget in at or []}
     document = finals_document(whole.solutions, finals, RankAgreement.of(finals), within, page)
-    answer(document, as_json, lambda: print_finals(document))
+    answer(document, as_json, lambda: print_finals(document, wide=wide))
 
 
 def verify(
@@ -107,21 +109,36 @@ def verify(
 
 def baselines(
     study: StudyPath,
+    everything: Annotated[
+        bool, option("Train hand-made networks that cannot keep the study's limits, too.", "--all")
+    ] = False,
     max_hours: MaxHours = None,
     workers: Workers = None,
     wait: Wait = False,
     dry_run: DryRun = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """Train networks to compare the front with: ResNet-8, its BranchyNet, and the best network without its exits."""
+    """Train networks to compare the front with: its best network without exits, ResNet-8 and ResNet-8 with exits.
+
+    The last two are trained only if they can keep the study's limits, or with --all.
+    """
     home = open_study(study, changes_of(locals()), wait, dry_run)
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.cli.print_solutions import print_payoff
     from surrogate_nas.documents import baseline_rows
     from surrogate_nas.study import preview
+    from surrogate_nas.study.payoff import payoff
 
     if dry_run:
-        answer_preview(preview.of_baselines(home), as_json)
+        answer_preview(preview.of_baselines(home, everything=everything), as_json)
         return
-    rows = baseline_rows(home.costing, Study(home).baselines())
-    answer(rows, as_json, lambda: print_records(rows))
+    whole = Study(home)
+    rows = baseline_rows(home.costing, whole.baselines(everything=everything))
+
+    def show() -> None:
+        print_payoff(payoff(whole.solutions, whole.front()))
+        print_records(rows, wide=wide)
+
+    answer(rows, as_json, show)

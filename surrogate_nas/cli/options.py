@@ -72,6 +72,7 @@ FrontNetworks = Annotated[
     record_ids("Ids of trainings, or their first characters. Default: all networks on the front.", "[NETWORK]..."),
 ]
 Network = Annotated[str, record_ids("Id of a training (see `archive list`), or its first characters.", "NETWORK")]
+Wide = Annotated[bool, option("Print each row of the table on one line, however long.", "--wide")]
 Json = Annotated[bool, option("Print one JSON document on stdout, and nothing else there.", "--json")]
 DryRun = Annotated[
     bool, option("Check everything and print what would be done, without training or writing anything.", "--dry-run")

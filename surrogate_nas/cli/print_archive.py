@@ -12,16 +12,21 @@ RECORD_COLUMNS = {
     "origin": "origin",
     "status": "status",
     "seconds": "seconds",
-    "last_exit_macs": "MACs to the end",
+    "last_exit_macs": "MACs to the last exit",
     "parameters": "parameters",
-    "message": "why",
-    "encoding": "encoding",
+    "message": "reason",
 }
+EXACT = "MACs and parameters are exact; nothing in this table is measured on a split"
 
 
-def print_records(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of records, with the columns present in its rows."""
+def print_records(rows: Sequence[dict[str, Any]], *, wide: bool = False) -> None:
+    """Print a table of records, with the columns present in its rows; `wide` as in `print_table`."""
     title = f"{len(rows)} record{'' if len(rows) == 1 else 's'}"
-    names = [name for name in RECORD_COLUMNS if rows and name in rows[0]]
-    cells = [[f"{r[n]:,}" if n in ("last_exit_macs", "parameters") else r[n] for n in names] for r in rows]
-    print_table(title, [RECORD_COLUMNS[name] for name in names], cells)
+    names = [name for name in RECORD_COLUMNS if any(name in row for row in rows)]
+    cells = [[_cell(name, row.get(name, "")) for name in names] for row in rows]
+    encodings = [row["encoding"] for row in rows]
+    print_table(title, [RECORD_COLUMNS[name] for name in names], cells, EXACT, encodings=encodings, wide=wide)
+
+
+def _cell(name: str, value: object) -> object:
+    return f"{value:,}" if name in ("last_exit_macs", "parameters") else value

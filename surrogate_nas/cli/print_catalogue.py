@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.output import console, print_table
+from surrogate_nas.cli.output import print_line, print_table
 from surrogate_nas.foundation.machine import amount
 from surrogate_nas.space.card import CHECK_SAMPLE
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 def print_space_check(document: dict[str, Any]) -> None:
     """Print the check of a space: its size, the costs of its networks, and the laws tried."""
-    console.print(
+    print_line(
         f"{document['space']}: {document['networks']:,} networks, {document['genes']} genes, "
-        f"{document['exits']} exit positions",
-        soft_wrap=True,
+        f"{document['exits']} exit positions"
     )
     rows = [
         (size, *(f"{low:,} to {high:,}" for low, high in amounts.values()))
         for size, amounts in document["costs"].items()
     ]
-    columns = ("images", "MACs to the end", "parameters", "bytes of weights", "bytes of activations")
-    print_table("", columns, rows, f"of {CHECK_SAMPLE:,} networks spread over the costs, or of all")
+    note = f"smallest and largest of {CHECK_SAMPLE:,} networks spread over the costs, or of all; exact"
+    columns = ("image size", "MACs to the last exit", "parameters", "bytes of weights", "bytes of activations")
+    print_table("", columns, rows, note)
     for law in document["laws"]:
         verdict = "ok  " if law["holds"] else "FAIL"
-        against = "" if law["holds"] else f"; not for {law['counterexample']}"
-        console.print(f"{verdict}  {law['law']} ({law['tried']} tried){against}", soft_wrap=True, markup=False)
+        against = "" if law["holds"] else f"; it fails for {law['counterexample']}"
+        print_line(f"{verdict}  {law['law']} ({law['tried']} tried){against}")
     for encoding in document["sample"]:
-        console.print(encoding, soft_wrap=True, markup=False)
+        print_line(encoding)
 
 
 def _groups(groups: "GroupCounts") -> str:
@@ -40,7 +40,7 @@ def _groups(groups: "GroupCounts") -> str:
 def print_card(card: "DataCard") -> None:
     """Print a data set on one screen."""
     channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
-    even = "the same for every class" if card.balance == 1 else f"smallest class / largest: {card.balance:.2f}"
+    even = "all of the same size" if card.balance == 1 else f"smallest / largest: {card.balance:.2f}"
     lines = {
         "images": f"train {card.train:,}, tune {card.tune:,}, test {card.test:,}",
         **({} if card.groups is None else {"groups": _groups(card.groups)}),
@@ -48,12 +48,12 @@ def print_card(card: "DataCard") -> None:
         "resize": _resizing(card),
         "classes": f"{len(card.classes)}; {even}",
         "memory": amount(card.bytes),
-        "mirrored": "in training, half of them" if card.flips else "never (--no-flips)",
+        "mirrored": "half of the images, in training" if card.flips else "never (--no-flips)",
         "fingerprint": card.fingerprint,
         **{f"note {i}": note for i, note in enumerate(card.notes, 1)},
     }
     for name, value in lines.items():
-        console.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
+        print_line(f"{name:<12} {value}")
     rows = [(c.name, f"{c.images:,}", f"{c.test:,}") for c in card.classes]
     print_table(card.name, ("class", "train and tune", "test"), rows)
 

@@ -1,13 +1,15 @@
 """Output of the commands about exported networks."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table, with_legend
+from surrogate_nas.cli.output import print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import Quantity, marked
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.export.card import rates_text
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.export.runtime import ExportedNetwork, ExportError
@@ -16,12 +18,13 @@ from surrogate_nas.foundation.errors import InputError
 
 MOST_SHOWN = 20
 PERCENT = 100
+TIMED = {"routed": "with early exits", "to_the_end": "all exits run, to the last", "static": "without early exits"}
 EXPORT_COLUMNS: dict[str, Quantity | None] = {
     "setting": None,
     "thresholds": None,
     "test accuracy [95 %]": "accuracy",
     "expected test MACs": "expected_macs",
-    "to the end": "worst_macs",
+    "worst-case MACs": "worst_macs",
     "test exit rates %": None,
 }
 
@@ -66,21 +69,21 @@ def print_export(export: Export) -> None:
         low, high = test["accuracy_interval"]
         cells = (
             f"{i} *" if i == manifest["default_setting"] else f"{i}",
-            ",".join("off" if t is None else f"{t:.4g}" for t in setting["thresholds"]),
+            setting["thresholds_text"],
             f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
             f"{test['expected_macs']:,.0f}",
             f"{setting['macs'][-1]:,}",
-            " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"]),
+            rates_text(manifest, test["exit_rates"]),
         )
         rows.append(marked(cells, [*EXPORT_COLUMNS.values()], setting["broken_on_test"]))
     images = manifest["settings"][0]["test"]["images"]
     note = (
-        f"* within {Limits(**manifest['limits'])} on tune; the others are for other budgets. Logits differ from "
-        f"PyTorch's by at most {export.logit_difference:.2g}; all {images:,} test images leave where they should, "
-        f"at every setting\n{export.folder}"
+        f"* default setting, chosen within {Limits(**manifest['limits'])} on tune; the others are for other budgets. "
+        f"Logits differ from PyTorch's by at most {export.logit_difference:.2g}; at every setting all {images:,} test "
+        "images leave at PyTorch's exit"
     )
-    print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows)
-    console.print(with_legend(note, rows), soft_wrap=True)
+    print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows, with_legend(note, rows))
+    print_line(str(export.folder))
 
 
 def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
@@ -90,38 +93,40 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
         for row in (classified[i] for i in evenly(len(classified), MOST_SHOWN))
     ]
-    exit_counts = [sum(row.exit == x + 1 for row in classified) for x in range(len(network.stages))]
     note = ""
     if classified:
+        exits = Counter(row.exit for row in classified)
+        shares = ((stage.exit, exits[stage.exit] / len(classified)) for stage in network.stages)
+        rates = ", ".join(f"exit {exit} {PERCENT * share:.0f} %" for exit, share in shares)
         mean_macs = sum(row.macs or 0 for row in classified) / len(classified)
-        rates = " ".join(f"{PERCENT * n / len(classified):.0f}" for n in exit_counts)
-        note = f"{len(classified):,} images; exit rates {rates} %; {mean_macs:,.0f} MACs on average"
-    print_table(f"By network {network.manifest['network']}", ("image", "class", "probability", "exit", "MACs"), cells)
-    console.print(note, soft_wrap=True)
+        note = f"of the {len(classified):,} images given: exit rates: {rates}; mean MACs {mean_macs:,.0f}"
+    title = f"Answers of network {network.manifest['network']}"
+    print_table(title, ("image", "class", "probability", "exit", "MACs"), cells, note)
 
 
 def print_latency(document: Mapping[str, Any]) -> None:
     """Print all timings beside MACs."""
     rows: list[list[str]] = []
     for size, one in document["batch"].items():
-        timings = {**one["pieces"], **{name: one[name] for name in ("routed", "to_the_end", "static")}}
+        timings = {**one["pieces"], **{name: one[name] for name in TIMED}}
         rows += [
-            [size, name.replace("_", " "), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
+            [size, TIMED.get(name, name), f"{t['median']:,.0f}", f"{t['p95']:,.0f}", f"{t['mean']:,.0f}"]
             for name, t in timings.items()
         ]
-        rows += [[size, f"to leave at exit {x}", "", "", f"{t:,.0f}"] for x, t in enumerate(one["exits"], start=1)]
+        exits = zip(document["exit_numbers"], one["exits"], strict=True)
+        rows += [[size, f"to leave at exit {exit}", "", "", f"{t:,.0f}"] for exit, t in exits]
     macs, single = document["macs"], document["batch"]["1"]
     machine = document["machine"]
     note = (
-        f"µs per batch, {document['threads']} thread of ONNX Runtime on {machine['processor']}; "
-        "mean: over batches, of each one's median\n"
-        f"batch 1: routed takes {single['routed_over_to_the_end']:.2f} of the time to the end, for "
-        f"{macs['expected'] / macs['to_the_end']:.2f} of the MACs on all test images; "
-        f"{single['routed_over_composed']:.2f} of what its pieces take by themselves"
+        f"µs per batch on the test images in the folder, {document['threads']} thread of ONNX Runtime on "
+        f"{machine['processor']}; mean: over batches, of the median of each\n"
+        f"batch 1: with early exits the network takes {single['routed_over_to_the_end']:.2f} of the time to the last "
+        f"exit, for {macs['expected'] / macs['to_the_end']:.2f} of the MACs on all test images, and "
+        f"{single['routed_over_composed']:.2f} of the summed time of the pieces it runs"
     )
     print_table(
-        f"Latency of {document['network']} at setting {document['setting']}",
-        ("batch", "what", "median", "95 %", "mean"),
+        f"Latency of network {document['network']} at setting {document['setting']}",
+        ("batch size", "timed", "median", "95th percentile", "mean"),
         rows,
+        note,
     )
-    console.print(note, soft_wrap=True)

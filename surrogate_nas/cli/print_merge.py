@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from surrogate_nas.archive.record import Proposal
-from surrogate_nas.cli.output import console, print_rows
+from surrogate_nas.cli.output import print_line, print_rows
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.merge import MergeResult
 from surrogate_nas.study.warm_start import WARM_START
@@ -40,9 +40,9 @@ def print_merge_result(document: dict[str, Any]) -> None:
         for m in document["merged"]
     ]
     records, budget = document["records"], document["budget"]
-    print_rows(rows, f"Merged into {document['study']}: {records} trainings of the search are there now")
+    print_rows(rows, f"Merged into {document['study']}: it now has {records} trainings of the search")
     if records >= budget:
-        console.print(f"The budget of {budget} trainings is spent; a larger --budget lets the search go on.")
+        print_line(f"The budget of {budget} trainings is spent; a larger --budget continues the search.")
 
 
 def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
@@ -56,9 +56,9 @@ def proposal_rows(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     return rows
 
 
-def print_proposals(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of proposals."""
+def print_proposals(rows: Sequence[dict[str, Any]], *, wide: bool = False) -> None:
+    """Print a table of proposals; `wide` as in `print_table`."""
     if rows:
-        print_rows(rows, f"{len(rows)} networks, to be trained by the next run, search or collect")
+        print_rows(rows, f"{len(rows)} networks, to be trained by the next run, search or collect", wide=wide)
     else:
-        console.print("Nothing new to be trained.")
+        print_line("There is no new network to train.")

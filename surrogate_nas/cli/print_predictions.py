@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from surrogate_nas.cli.output import MOST_ROWS, console, print_table
+from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table
+from surrogate_nas.exits.digits import approximate
+from surrogate_nas.exits.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from surrogate_nas.study.results import Answer
@@ -28,19 +30,19 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
     ]
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
-        f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}. NLL in nats; regret: "
-        "what the best of the predicted top 5 lacks to the best. All of it on the tune split. Errors of MACs are "
-        "relative. size: a linear trend on MACs and parameters; sorting by MACs ranks accuracy with τ "
-        f"{surrogate.chosen_validation.cost_tau:.2f}"
+        f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}; all figures are of "
+        "tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. Regret: "
+        "how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs and "
+        f"parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )
-    columns = ("surrogate", "target", "n", "τ [90 %]", "RMSE", "90 % covers", "NLL", "regret")
-    print_table("Surrogates on networks they never saw", columns, rows, note)
+    columns = ("surrogate", "target", "networks", "τ [90 %]", "RMSE", "coverage of 90 %", "NLL", "regret")
+    print_table("Surrogates, judged on networks held out from their fit", columns, rows, note)
     for caution in surrogate.chosen_validation.cautions:
-        console.print(f"warning: {caution}", soft_wrap=True)
+        print_line(f"warning: {caution}")
 
 
-def print_answers(answers: Sequence["Answer"]) -> None:
-    """Print one answer in full, or a table of the first ones."""
+def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
+    """Print one answer in full, or a table of the first ones; `wide` as in `print_table`."""
     if len(answers) == 1:
         _print_answer(answers[0])
         return
@@ -51,50 +53,56 @@ def print_answers(answers: Sequence["Answer"]) -> None:
             f"{a.worst_macs:,}",
             f"{a.parameters:,}",
             f"{a.feasible_probability:.2f}",
-            a.thresholds,
+            _thresholds(a),
             "yes" if a.trained else "",
-            a.encoding,
         )
         for a in answers[:MOST_ROWS]
     ]
     columns = (
         "tune accuracy [90 %]",
         "expected tune MACs [90 %]",
-        "worst MACs",
+        "worst-case MACs",
         "parameters",
-        "P(feasible)",
+        "P(within limits on tune)",
         "thresholds",
         "trained",
-        "encoding",
     )
-    note = "predictions of what a training would measure on tune; limits are judged by them"
-    print_table(f"{len(rows)} of {len(answers)} architectures; --json gives all", columns, rows, note)
+    note = "predictions of the measurements of a training on tune; worst-case MACs and parameters are exact"
+    encodings = [a.encoding for a in answers[:MOST_ROWS]]
+    title = f"{len(rows)} of {len(answers)} architectures" + ("; --json prints all" if len(rows) < len(answers) else "")
+    print_table(title, columns, rows, note, encodings=encodings, wide=wide)
 
 
 def _print_answer(answer: "Answer") -> None:
-    console.print(f"{answer.encoding}\nthresholds {answer.thresholds}", soft_wrap=True)
-    console.print(
-        f"predicted on tune: accuracy {_interval(answer.accuracy, '.3f')}, "
-        f"expected MACs {_interval(answer.expected_macs, ',.0f')}, P(feasible) {answer.feasible_probability:.2f}; "
+    print_line(f"{answer.encoding}\nthresholds {_thresholds(answer)}")
+    print_line(
+        f"predicted on tune, with 90 % intervals: accuracy {_interval(answer.accuracy, '.3f')}, "
+        f"expected MACs {_interval(answer.expected_macs, ',.0f')}, "
+        f"probability of keeping the limits {answer.feasible_probability:.2f}"
+    )
+    print_line(
         f"exact: worst-case MACs {answer.worst_macs:,}, parameters {answer.parameters:,}, "
-        f"bytes of weights {answer.weight_bytes:,} and of activations {answer.activation_bytes:,}",
-        soft_wrap=True,
+        f"bytes of weights {answer.weight_bytes:,} and of activations {answer.activation_bytes:,}"
     )
     if answer.cost is not None:
-        console.print(f"expected cost on tune by the table {_interval(answer.cost, ',.1f')}")
+        print_line(f"predicted on tune: expected cost by the cost table {_interval(answer.cost, ',.1f')}")
     exits = zip(answer.macs, answer.exit_probabilities, answer.exit_accuracies, strict=True)
     rows = [
         (e, f"{macs:,}", _interval(p, ".3f"), "–" if a is None else _interval(a, ".3f"))
         for e, (macs, p, a) in enumerate(exits, 1)
     ]
-    print_table("", ("exit", "MACs", "tune probability [90 %]", "tune accuracy of those who leave [90 %]"), rows)
+    columns = ("exit", "MACs", "tune exit probability [90 %]", "tune accuracy of images that leave [90 %]")
+    print_table("", columns, rows)
     for training in answer.trained:
         rates = " ".join(f"{rate:.3f}" for rate in training["rates"])
-        console.print(
+        print_line(
             f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
-            f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images",
-            soft_wrap=True,
+            f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images"
         )
+
+
+def _thresholds(answer: "Answer") -> str:
+    return str(approximate(OperatingPoint.parse(answer.thresholds, len(answer.macs))))
 
 
 def _interval(values: tuple[float, float, float], form: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from surrogate_nas.cli.output import console, print_table, with_legend
+from surrogate_nas.cli.output import print_line, print_table, with_legend
 from surrogate_nas.cli.print_solutions import percentages
 from surrogate_nas.datasets.corruptions import CORRUPTIONS
 from surrogate_nas.documents import measurement_document, solution_document
@@ -19,9 +19,9 @@ COLUMNS = (
     "level",
     "test accuracy [95 %]",
     "expected test MACs",
-    "× clean",
+    "ratio to clean",
     "test exit rates %",
-    "limits hold",
+    "limits kept on test",
 )
 QUANTITIES: tuple[Quantity | None, ...] = (None, None, "accuracy", "expected_macs", None, None, None)
 
@@ -70,18 +70,17 @@ def show(shift: Shift) -> None:
             f"no: {', '.join(b.limit.words for b in row.broken)}" if row.broken else "yes",
         )
         rows.append(marked(cells, QUANTITIES, [b.limit.name for b in row.broken]))
-    point = shift.solution.operating_point
-    at = f" at {point}" if str(point) else ""  # a network of one stage has no thresholds
-    title = f"{shift.solution.record.id}{at}, limits: {shift.limits}"
-    note = f"{clean.n} test images; thresholds were chosen on clean tune images and stay as they are"
+    point = shift.solution.printed
+    at = f" at thresholds {point}" if str(point) else ""  # a network of one stage has no thresholds
+    title = f"Network {shift.solution.record.id}{at}, limits: {shift.limits}"
+    note = f"{clean.n} test images, clean and corrupted, at the same thresholds"
     print_table(title, COLUMNS, rows, with_legend(note, rows))
-    console.print(
-        f"mean over {len(shift.shifted)}: accuracy {shift.mean_accuracy:.4f}, expected MACs {shift.mean_macs:,.0f}, "
-        f"{shift.mean_macs / clean.expected_macs:.2f} times those of clean images",
-        soft_wrap=True,
+    print_line(
+        f"mean over {len(shift.shifted)} corruptions and levels, on test: accuracy {shift.mean_accuracy:.4f}, "
+        f"expected MACs {shift.mean_macs:,.0f}, {shift.mean_macs / clean.expected_macs:.2f} times those of clean images"
     )
     for warning in shift.warnings():
-        console.print(f"warning: {warning}", soft_wrap=True)
+        print_line(f"warning: {warning}")
 
 
 def write(shift: Shift, path: Path) -> None:

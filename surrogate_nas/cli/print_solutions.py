@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogate_nas.cli.output import MOST_ROWS, console, print_table, with_legend
+from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, kept_text, marked
 from surrogate_nas.foundation.arrays import evenly
 
 if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
+    from surrogate_nas.study.payoff import Payoff
     from surrogate_nas.study.results import Rung, Solution
     from surrogate_nas.study.solutions import Solutions
 
@@ -24,29 +25,38 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 }
 
 
-def print_front(solutions: "Solutions", page: Path) -> None:
-    """Print the front on the test split, or the solution nearest to the limits."""
-    records, front = solutions.home.archive.records(), solutions.front()
+def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> None:
+    """Print whether early exits pay, and the front on the test split, or the solution nearest to the limits."""
+    path, records, front = solutions.home.path, solutions.home.archive.records(), solutions.front()
+    print_payoff(early_exits)
+    if early_exits.static is None:
+        print_line(f"surrogate-nas baselines {path} trains the best backbone without exits, to compare with.")
     searched = sum(r.proposal.origin == "search" for r in records)
     failed = sum(r.failure is not None for r in records)
-    why = f" (surrogate-nas archive list {solutions.home.path} --failed says why)" if failed else ""
-    console.print(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
+    why = f" (surrogate-nas archive list {path} --failed shows why)" if failed else ""
+    print_line(f"{len(records)} networks trained, {searched} of them proposed by the search, {failed} failed{why}")
     limits = solutions.limits
     if front:
         rows = [front[i] for i in evenly(len(front), MOST_ROWS)]
-        title = f"Front within {limits} on tune: {len(rows)} of {len(front)} solutions"
-        _print_solutions(rows, title, limits)
+        count = f"{len(front)}" if len(rows) == len(front) else f"{len(rows)} of {len(front)}"
+        _print_solutions(rows, f"Front within {limits} on tune: {count} solutions, cheapest first", limits)
     else:
         nearest = solutions.nearest()
         broken = ", ".join(map(str, nearest.tune.broken(limits)))
-        console.print(f"No trained network keeps {limits} on tune. The nearest: {broken}.", soft_wrap=True)
-        _print_solutions([nearest], "The nearest", limits)
-    console.print(f"report: {page}", soft_wrap=True)
+        print_line(f"No trained network keeps {limits} on tune. The closest one breaks: {broken}.")
+        _print_solutions([nearest], "Closest network, outside the limits on tune", limits)
+    print_line(f"report: {page}")
+
+
+def print_payoff(result: "Payoff") -> None:
+    """Print whether early exits pay: the verdict first, then the whole front and the static network."""
+    for sentence in result.sentences:
+        print_line(sentence)
 
 
 def print_tuned(solution: "Solution", network: str, limits: "Limits") -> None:
     """Print test figures of a network at the thresholds chosen within limits on tune."""
-    _print_solutions([solution], f"{network} within {limits} on tune", limits)
+    _print_solutions([solution], f"Network {network} within {limits} on tune", limits)
 
 
 def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limits") -> None:
@@ -56,13 +66,13 @@ def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limit
         "test accuracy [95 %]": "accuracy",
         "expected test MACs": "expected_macs",
         **({"expected test cost": "expected_cost"} if solutions[0].test.cost else {}),
-        "worst MACs": "worst_macs",
+        "worst-case MACs": "worst_macs",
         "parameters": "parameters",
         "test exit rates %": None,
         "thresholds": None,
     }
     rows = [marked(_cells(s), [*columns.values()], s.test.broken_names(limits)) for s in solutions]
-    note = f"thresholds were chosen on the tune split; all figures are of the {solutions[0].test.n} test images"
+    note = f"thresholds were chosen on tune; the other figures are exact or of the {solutions[0].test.n} test images"
     print_table(title, [*columns], rows, with_legend(note, rows))
 
 
@@ -77,16 +87,16 @@ def _cells(solution: "Solution") -> list[object]:
         f"{test.worst_macs:,}",
         f"{solution.parameters:,}",
         percentages(test.rates),
-        solution.operating_point,
+        solution.printed,
     ]
 
 
-def print_finals(document: dict[str, Any]) -> None:
-    """Print the networks at full fidelity of a `finals_document`."""
+def print_finals(document: dict[str, Any], *, wide: bool = False) -> None:
+    """Print the networks at full fidelity of a `finals_document`; `wide` as in `print_table`."""
     row = next(limit for limit in LIMITS if f"within_{limit.name}" in document)
     finals = [(exact_text(float(b)), f) for b, f in document[f"within_{row.name}"].items()]
-    finals = finals or [("of the study", f) for f in document["finals"]]
-    found = [(budget, f) for budget, f in finals if f is not None]
+    finals = finals or [("the study's", f) for f in document["finals"]]
+    within = [(budget, f) for budget, f in finals if f is not None]
     columns: dict[str, Quantity | None] = {
         f"max {row.unit} on tune": None,
         "best seed": None,
@@ -94,23 +104,23 @@ def print_finals(document: dict[str, Any]) -> None:
         "test accuracy": "accuracy",
         "95 % interval": None,
         "expected test MACs": "expected_macs",
-        **({"expected test cost": "expected_cost"} if any(f["test_expected_cost"] for _, f in found) else {}),
-        "test, in the search": None,
-        "encoding": None,
+        **({"expected test cost": "expected_cost"} if any(f["test_expected_cost"] for _, f in within) else {}),
+        "test accuracy in the search": None,
     }
-    rows = [marked([budget, *_final_cells(f)], [*columns.values()], f["broken_on_test"]) for budget, f in found]
-    note = "means over seeds; thresholds and the choice of networks are of the tune split, figures of the test split"
-    print_table("At full fidelity", [*columns], rows, with_legend(note, rows))
+    rows = [marked([budget, *_final_cells(f)], [*columns.values()], f["broken_on_test"]) for budget, f in within]
+    note = "networks and thresholds were chosen on tune; accuracy and expected MACs are of test, means over seeds"
+    encodings = [f["encoding"] for _, f in within]
+    print_table("At full fidelity", [*columns], rows, with_legend(note, rows), encodings=encodings, wide=wide)
     missing = [budget for budget, f in finals if f is None]
     if missing:
-        console.print(f"No network keeps {row.words} ≤ {' or '.join(missing)} on tune.")
+        print_line(f"No network keeps {row.words} ≤ {' or '.join(missing)} on tune.")
     if document["ranking"] is not None:
-        console.print(
-            f"ranking of {document['ranking']['networks']} networks on tune, search against full fidelity: "
-            f"τ {document['ranking']['tau']:.2f}"
+        print_line(
+            f"rank correlation of {document['ranking']['networks']} networks between the search and full fidelity, by "
+            f"accuracy on tune: τ {document['ranking']['tau']:.2f}"
         )
     if document["report"] is not None:
-        console.print(f"report: {document['report']}", soft_wrap=True)
+        print_line(f"report: {document['report']}")
 
 
 def _final_cells(final: dict[str, Any]) -> list[object]:
@@ -123,7 +133,6 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
         f"{final['test_expected_macs']:,.0f}",
         *([] if final["test_expected_cost"] is None else [f"{final['test_expected_cost']:,.1f}"]),
         "–" if final["low_fidelity"] is None else f"{final['low_fidelity']['test']['accuracy']:.4f}",
-        final["encoding"],
     ]
 
 
@@ -149,19 +158,19 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
         "network",
         "trainings",
         "expected tune MACs",
-        "tune, claimed",
-        "tune, again",
-        "tune, points",
-        "test, claimed",
-        "test, again",
+        "tune accuracy, on the front",
+        "tune accuracy, other seeds",
+        "change on tune, points",
+        "test accuracy, on the front",
+        "test accuracy, other seeds",
     )
-    note = "means over the network's solutions on the front, within the same expected cost; again: with other seeds"
-    print_table("The front trained again", columns, rows, with_legend(note, rows))
+    note = "means over the solutions of each network on the front; other seeds keep the same expected cost on tune"
+    print_table("Networks of the front, trained again with other seeds", columns, rows, with_legend(note, rows))
     if document:
         points = [100 * (v["tune_accuracy_again"] - v["tune_accuracy_claimed"]) for v in document]
-        console.print(f"on average {sum(points) / len(points):+.2f} points on tune")
+        print_line(f"mean change on tune: {sum(points) / len(points):+.2f} points")
     else:
-        console.print("Nothing that is on the front keeps its cost with another seed.")
+        print_line("No network of the front keeps its expected cost on tune with another seed.")
 
 
 def print_ladder(rungs: Sequence["Rung"], network: str, limits: "Limits") -> None:
@@ -176,8 +185,8 @@ def print_ladder(rungs: Sequence["Rung"], network: str, limits: "Limits") -> Non
         "test exit rates %": None,
     }
     rows = [marked(_rung_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in rungs]
-    note = "thresholds were chosen on tune, to keep the budget there; intervals are over test images drawn anew"
-    print_table(f"{network} within {limits} on tune", [*columns], rows, with_legend(note, rows))
+    note = "thresholds were chosen on tune, where they keep the budget; intervals: 95 % bootstrap over test images"
+    print_table(f"Network {network} within {limits} on tune", [*columns], rows, with_legend(note, rows))
 
 
 def _rung_cells(rung: "Rung") -> list[object]:
@@ -185,7 +194,7 @@ def _rung_cells(rung: "Rung") -> list[object]:
     least, most = test.expected_macs_interval
     return [
         kept_text(rung.budget),
-        rung.solution.operating_point,
+        rung.solution.printed,
         f"{rung.solution.tune.accuracy:.4f}",
         f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
         f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
@@ -206,11 +215,11 @@ def print_policies(solutions: Sequence["Solution"], network: str, limits: "Limit
             f"{test.accuracy:.4f} [{test.accuracy_interval[0]:.4f}, {test.accuracy_interval[1]:.4f}]",
             f"{test.expected_macs:,.0f}",
             percentages(test.rates),
-            point,
+            s.printed,
         )
         rows.append(marked(cells, [*POLICY_COLUMNS.values()], test.broken_names(limits)))
-    note = "each at the thresholds that are best on tune; all other figures are of test"
-    print_table(f"{network} within {limits} on tune", [*POLICY_COLUMNS], rows, with_legend(note, rows))
+    note = "each policy at the thresholds that are best on tune; expected MACs and exit rates are of test"
+    print_table(f"Network {network} within {limits} on tune", [*POLICY_COLUMNS], rows, with_legend(note, rows))
 
 
 def percentages(rates: Sequence[float]) -> str:

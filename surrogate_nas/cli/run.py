@@ -50,6 +50,7 @@ from surrogate_nas.cli.options import (
     Surrogate,
     UserLimits,
     Wait,
+    Wide,
     Workers,
     option,
     takes_limits,
@@ -114,6 +115,7 @@ def run(
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
     from surrogate_nas.study import preview
+    from surrogate_nas.study.payoff import payoff
 
     if dry_run:
         answer_preview(preview.of_run(prepared), as_json)
@@ -123,7 +125,9 @@ def run(
         whole.trainer.announce()
         whole.run()
         page = whole.report()
-    answer(front_document(whole.solutions, page), as_json, lambda: print_front(whole.solutions, page))
+    early_exits = payoff(whole.solutions, whole.front())
+    document = front_document(whole.solutions, page, early_exits)
+    answer(document, as_json, lambda: print_front(whole.solutions, page, early_exits))
 
 
 @takes_limits
@@ -167,6 +171,7 @@ def collect(
     config: Config = None,
     wait: Wait = False,
     dry_run: DryRun = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Train sampled networks, or those of given encodings, and add them to the archive."""
@@ -195,4 +200,4 @@ def collect(
         trainer.finish_pending()
         records = trainer.collect_architectures(architectures) if architectures else trainer.collect(n or 0)
     rows = record_rows(whole.home.costing, records)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))

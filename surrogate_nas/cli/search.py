@@ -27,6 +27,7 @@ from surrogate_nas.cli.options import (
     Surrogate,
     UserLimits,
     Wait,
+    Wide,
     Workers,
     changes_of,
     option,
@@ -63,6 +64,7 @@ def search(
     stream: Stream = None,
     wait: Wait = False,
     dry_run: DryRun = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Propose and train networks, round by round, until the budget is spent."""
@@ -87,4 +89,4 @@ def search(
     whole = Study(home)
     new = [r for r in whole.search(rounds) if r.id not in before]
     rows = record_rows(home.costing, new)
-    answer(rows, as_json, lambda: print_records(rows))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))

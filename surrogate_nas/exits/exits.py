@@ -120,6 +120,13 @@ class Exits:
         cell = np.where(self.right(leaving), leaving, self.positions + leaving)
         return cell_counts(self.clusters, cell, 2 * self.positions)
 
+    def outcomes(self, operating_point: OperatingPoint) -> tuple[Bools, Array]:
+        """(N,) whether each sample is classified correctly, and (N,) its cost, of the kind to minimise."""
+        route = self.route(operating_point)
+        on = np.isfinite(self._only_present(operating_point.array()[None]))
+        costs = costs_of_leaving(*self.cost.objective_costs, on, self.cost.charge_heads)[0]
+        return self.right(route), costs[route]
+
     def measure(self, thresholds: Floats) -> Measurements:
         """Measurements at each of (T, E − 1) thresholds."""
         thresholds = self._only_present(thresholds)

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, norm, t
 from surrogate_nas.exits.clusters import cell_counts, design_effect
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.measurements import Measurements
-from surrogate_nas.foundation.arrays import Bools, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
 CONFIDENCE = 0.95
 DRAWS = 1000
@@ -94,3 +94,26 @@ def bootstrap(
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(np.stack([accuracy, cost]), tails, axis=1)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+
+
+def paired_bootstrap(
+    values: Floats, clusters: Ints | None = None, confidence: float = CONFIDENCE
+) -> list[tuple[float, float]]:
+    """Bootstrap percentile intervals of the means of K values of each sample, which are drawn together.
+
+    Drawing samples is drawing from their distinct rows, of which there are few: right or wrong, times the exits. Groups
+    are drawn as a whole, as in `bootstrap`.
+
+    Args:
+        values: (N, K), such as the difference of two networks on each sample.
+        clusters: (N,) as `Exits.clusters`; `None` for independent samples.
+        confidence: probability that an interval covers the true mean.
+    """
+    sums = np.column_stack([values, np.ones(len(values))])
+    if clusters is not None:
+        sums = np.column_stack([np.bincount(clusters, weights=column) for column in sums.T])
+    rows, counts = np.unique(sums, axis=0, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), size=DRAWS) @ rows
+    means = drawn[:, :-1] / drawn[:, -1:]
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    return [(float(low), float(high)) for low, high in np.quantile(means, tails, axis=0).T]

@@ -45,7 +45,7 @@ from runtime import ExportedNetwork     # runtime.py in this folder
 
 network = ExportedNetwork.load(".")     # checks every file
 answer = network.run(images)            # (N, {channels}, {height}, {width}) pixels 0 … 255
-answer.classes, answer.positions, answer.macs
+answer.classes, answer.exits, answer.macs
 network.run(images, network.within({_cheapest(manifest):.0f}))   # another setting, by expected MACs
 ```
 
@@ -59,7 +59,8 @@ They are handed over as bytes{", red, green and blue" if channels == 3 else ""};
 
 {_settings(manifest)}
 
-Thresholds were chosen on {setting["tune"]["images"]:,} other images (the tune split); the values are measured on the
+Thresholds, one per exit position but the last, are printed with the digits that matter; `manifest.json` has the exact
+ones. They were chosen on {setting["tune"]["images"]:,} other images (the tune split); the values are measured on the
 test split, which was used for no choice. MACs are of convolutions and linear layers, with every branch that is run.
 {_limits(manifest)}
 
@@ -67,7 +68,8 @@ test split, which was used for no choice. MACs are of convolutions and linear la
 
 {_exits(manifest, setting)}
 
-Values of the default setting. Reach: share of test images for which the segment is computed, with its 95 % interval.
+Values of the default setting. Exits are numbered by their position in the architecture, from 1. Reach: share of test
+images for which the segment is computed, with its 95 % interval.
 
 ## Limitations
 
@@ -126,8 +128,8 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         test = setting["test"]
         low, high = test["accuracy_interval"]
         number = f"**{i}** (default)" if i == manifest["default_setting"] else str(i)
-        thresholds = ", ".join("off" if t is None else f"{t:.6g}" for t in setting["thresholds"]) or "–"
-        rates = " ".join(f"{PERCENT * p:.0f}" for p in test["exit_rates"])
+        thresholds = setting["thresholds_text"] or "–"
+        rates = rates_text(manifest, test["exit_rates"])
         cells = (
             number,
             thresholds,
@@ -140,6 +142,17 @@ def _settings(manifest: Mapping[str, Any]) -> str:
     return _markdown_table([*SETTING_COLUMNS], rows)
 
 
+def rates_text(manifest: Mapping[str, Any], rates: Sequence[float]) -> str:
+    """Rates of the exits of a network in whole percent, one for each position, 0 where it has no exit.
+
+    >>> rates_text({"exits": [{"exit": 2}, {"exit": 3}]}, [0.9, 0.1])
+    '0 90 10'
+    """
+    numbers = [one["exit"] for one in manifest["exits"]]
+    by_number = dict(zip(numbers, rates, strict=True))
+    return " ".join(f"{PERCENT * by_number.get(e, 0):.0f}" for e in range(1, numbers[-1] + 1))
+
+
 def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
     rows = []
     for x, (exit_row, macs) in enumerate(zip(manifest["exits"], setting["macs"], strict=True)):
@@ -148,7 +161,7 @@ def _exits(manifest: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
         accuracy = test["exit_accuracy"][x]
         rows.append(
             [
-                str(x + 1),
+                str(exit_row["exit"]),
                 f"{exit_row['segment_macs']:,}",
                 f"{exit_row['branch_macs']:,}",
                 f"{macs:,}",

@@ -267,11 +267,11 @@ class _Exporting:
             countdown.at(i + 1, len(points))
 
     def _predicted(self, batches: list[Images], point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) exits and (N,) classes by PyTorch, with early exits."""
+        """(N,) numbers of exits and (N,) classes by PyTorch, with early exits."""
         answers = [self.network.predict(torch.from_numpy(batch), point) for batch in batches]
         positions = np.concatenate([a.positions for a in answers])
         classes = np.concatenate([a.logits.argmax(dim=1).numpy() for a in answers])
-        return np.searchsorted(self.record.architecture.exit_positions, positions), classes
+        return positions + 1, classes
 
     def _report_broken_limits(self, measured: Measured) -> None:
         """Report limits that the default setting breaks on tune after its thresholds were moved."""

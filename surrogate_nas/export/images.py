@@ -27,7 +27,7 @@ class Classified:
     label: str | None = None
     probability: float | None = None
     exit: int | None = None
-    """Exit at which the image left, counted from 1 over the exits of the network."""
+    """Number of the exit at which the image left; 1 is the first position of the architecture."""
     macs: int | None = None
     error: str | None = None
     """Error that prevented a prediction."""
@@ -89,13 +89,13 @@ def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | Non
         results = [_image_or_error(path, network.shape, resize) for path in some]
         images = [result for result in results if not isinstance(result, str)]
         answer = network.run(np.stack(images) if images else np.zeros((0, *network.shape), np.uint8), setting)
-        answers = iter(zip(answer.classes, answer.probabilities, answer.positions, answer.macs, strict=True))
+        answers = iter(zip(answer.classes, answer.probabilities, answer.exits, answer.macs, strict=True))
         for path, result in zip(some, results, strict=True):
             if isinstance(result, str):
                 yield Classified(str(path), error=result)
                 continue
-            c, probabilities, position, macs = next(answers)
-            yield Classified(str(path), network.labels[c], float(probabilities[c]), int(position) + 1, int(macs))
+            c, probabilities, exit, macs = next(answers)
+            yield Classified(str(path), network.labels[c], float(probabilities[c]), int(exit), int(macs))
 
 
 def _image_or_error(path: Path, shape: tuple[int, int, int], resize: ResizeName) -> Images | str:

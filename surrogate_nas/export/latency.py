@@ -86,14 +86,14 @@ class Clock:
     def _walk(self, batch: Array) -> dict[str, float]:
         """Microseconds of each piece, in the order of computation."""
         times, values = dict[str, float](), [batch]
-        for x, stage in enumerate(self.network.stages, start=1):
+        for stage in self.network.stages:
             start = time.perf_counter_ns()
             values = stage.segment(values)
             middle = time.perf_counter_ns()
-            times[f"segment {x}"] = (middle - start) * 1e-3
+            times[f"segment {stage.exit}"] = (middle - start) * 1e-3
             if stage.branch is not None:
                 stage.branch(values[:1])
-                times[f"branch {x}"] = (time.perf_counter_ns() - middle) * 1e-3
+                times[f"branch {stage.exit}"] = (time.perf_counter_ns() - middle) * 1e-3
         return times
 
 
@@ -139,6 +139,7 @@ def time_network(
         "threads": threads,
         "machine": machine(),
         "unit": "µs",
+        "exit_numbers": [stage.exit for stage in network.stages],
         "batch": sizes,
         "macs": {
             "expected": chosen_setting.expected_macs,
@@ -162,10 +163,11 @@ def _batches(images: Array, size: int) -> list[Array]:
 def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
     """Document with times and exit rates of one batch size."""
     X = len(clock.network.stages)
-    positions = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
-    leaving = np.bincount(np.concatenate(positions), minlength=X)
+    places = [clock.network.route(batch, clock.thresholds)[1] for batch in clock.batches]
+    leaving = np.bincount(np.concatenate(places), minlength=X)
     pieces = {name: t.document() for name, t in times.items() if name.split()[0] in ("segment", "branch")}
-    up_to = _up_to(clock.thresholds, {name: times[name].typical.mean() for name in pieces}, X)
+    numbers = [stage.exit for stage in clock.network.stages]
+    up_to = _up_to(clock.thresholds, {name: times[name].typical.mean() for name in pieces}, numbers)
     routed, end = times["routed"], times["to_the_end"]
     composed = float(leaving @ up_to / leaving.sum())
     return {
@@ -183,12 +185,17 @@ def _document(clock: Clock, times: Mapping[str, Times]) -> dict[str, Any]:
     }
 
 
-def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], X: int) -> Array:
-    """(X,) microseconds of the pieces run for an image that leaves at each exit, without exits that are off."""
+def _up_to(thresholds: Sequence[float | None], pieces: Mapping[str, float], numbers: Sequence[int]) -> Array:
+    """(X,) microseconds of the pieces run for an image that leaves at each exit; branches that are off are left out.
+
+    Args:
+        thresholds: (X − 1,) of the setting.
+        pieces: microseconds of each segment and branch.
+        numbers: (X,) number of each exit of the network.
+    """
     spent, up_to = 0.0, []
-    for x in range(X):
-        on = x < X - 1 and thresholds[x] is not None
-        spent += pieces[f"segment {x + 1}"] + (pieces[f"branch {x + 1}"] if on else 0.0)
+    for exit, threshold in zip(numbers, [*thresholds, None], strict=True):
+        spent += pieces[f"segment {exit}"] + (0.0 if threshold is None else pieces[f"branch {exit}"])
         up_to.append(spent)
     return np.array(up_to)
 

@@ -104,10 +104,10 @@ def require_same_answers(expected: tuple[Array, Array], actual: Predictions, wha
     """Raise `JobError` unless every image leaves at the expected exit with the expected class.
 
     Args:
-        expected: (N,) exits, counted over those of the network, and (N,) classes.
+        expected: (N,) numbers of exits, 1 for the first position, and (N,) classes.
         actual: predictions of the exported network for the same images.
         what: end of the error message, such as `from PyTorch`.
     """
-    differ = (expected[0] != actual.positions) | (expected[1] != actual.classes)
+    differ = (expected[0] != actual.exits) | (expected[1] != actual.classes)
     if differ.any():
         raise JobError(f"the exported files route {differ.sum()} of {len(differ)} test images differently {what}")

@@ -141,19 +141,19 @@ def pieces_of(
     fold_quantization(plain)
     shape, start, last = network.shape, 0, network.architecture.positions - 1
     values: tuple[Tensor, ...] = (torch.zeros(2, shape.channels, shape.size, shape.size),)
-    for x, position in enumerate(network.architecture.exit_positions):
-        inputs = (IMAGES,) if x == 0 else _features(x - 1, len(values))
+    for position in network.architecture.exit_positions:
+        inputs = (IMAGES,) if start == 0 else _features(start - 1, len(values))
         segment = SegmentPiece(plain, range(start, position + 1)).eval()
         after = segment(*values)
-        outputs = (LOGITS,) if position == last else _features(x, len(after))
+        outputs = (LOGITS,) if position == last else _features(position, len(after))
         branch = None
         if position != last:
             module = BranchPiece(plain, position, policy, temperatures[position] if temperatures else 1.0).eval()
-            branch = Piece(f"branch_{x + 1}.onnx", module, after[:1], outputs[:1], (LOGITS, CONFIDENCE))
-        yield Piece(f"segment_{x + 1}.onnx", segment, values, inputs, outputs), branch
+            branch = Piece(f"branch_{position + 1}.onnx", module, after[:1], outputs[:1], (LOGITS, CONFIDENCE))
+        yield Piece(f"segment_{position + 1}.onnx", segment, values, inputs, outputs), branch
         start, values = position + 1, after
 
 
-def _features(x: int, n: int) -> tuple[str, ...]:
-    """Names of the tensors that pass from exit x to the next segment."""
-    return tuple(f"{FEATURES}_{x + 1}" + (f"_{i}" if i else "") for i in range(n))
+def _features(position: int, n: int) -> tuple[str, ...]:
+    """Names of the tensors that pass from the exit at a position to the next segment."""
+    return tuple(f"{FEATURES}_{position + 1}" + (f"_{i}" if i else "") for i in range(n))

@@ -10,6 +10,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import LabeledImages, Labels
+from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import share_interval
 from surrogate_nas.exits.limits import Limits
@@ -64,10 +65,10 @@ class Judge:
         return Measured.of(self.exits(split, point.policy), labels, classes, point)
 
     def route(self, split: Split, point: OperatingPoint) -> tuple[Labels, Labels]:
-        """(N,) exits at which images leave, counted over those of the network, and (N,) predicted classes."""
+        """(N,) numbers of the exits at which images leave, from 1 by position, and (N,) predicted classes."""
         where = np.array(self.record.architecture.exit_positions)
         x = np.searchsorted(where, self.exits(split, point.policy).route(point))
-        return x, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
+        return where[x] + 1, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
 def chosen_points(solutions: Solutions, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
@@ -104,7 +105,10 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
 
 
 def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dict[str, Any]:
-    """Document of one setting in the manifest; `limits` are those that it should keep."""
+    """Document of one setting in the manifest; `limits` are those that it should keep.
+
+    Thresholds are exact, one for each exit of the network; as text they are one for each position, see `exits.digits`.
+    """
     exits = list(judge.record.architecture.exit_positions)
     on = np.isfinite(point.array())
     cost = judge.costing.of(judge.record.architecture)
@@ -115,6 +119,7 @@ def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dic
     }
     return {
         "thresholds": [point.thresholds[e] for e in exits[:-1]],
+        "thresholds_text": str(shortest(point, [judge.exits(split, point.policy) for split in SPLITS])),
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
         **documents,
@@ -147,7 +152,7 @@ def exit_costs(judge: Judge) -> list[dict[str, Any]]:
     amounts: dict[str, tuple[Array, Array]] = {"macs": (cost.backbone, cost.branch)}
     if cost.other is not None:
         amounts["cost"] = cost.other
-    rows: list[dict[str, Any]] = [{"position": e} for e in exits]
+    rows: list[dict[str, Any]] = [{"exit": e + 1} for e in exits]
     for name, (backbone, branch) in amounts.items():
         segments = np.diff(backbone[0, exits], prepend=backbone.dtype.type(0))
         for row, segment, own in zip(rows, segments.tolist(), branch[0, exits].tolist(), strict=True):

@@ -4,7 +4,7 @@
 
     network = ExportedNetwork.load("FOLDER")
     answer = network.run(images)               # (N, channels, size, size) pixels 0 … 255
-    answer.classes, answer.positions, answer.macs
+    answer.classes, answer.exits, answer.macs
     answer = network.run(images, network.within(1e6))   # at another setting: at most 1e6 MACs on average
 
 Images that leave at an exit are not computed further. A copy of this file lies in every exported folder.
@@ -34,6 +34,7 @@ TOLERANCE = 1e-4
 """Allowed difference of logits from those of the original network; see `difference`."""
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
 MOST_MACS = 2**53
+MOST_EXITS = 10_000
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -73,8 +74,8 @@ class Predictions:
     """(N, C) softmax of the logits divided by that exit's temperature."""
     classes: Ints
     """(N,) indices of the most probable classes."""
-    positions: Ints
-    """(N,) index of the exit at which each image left, counted from 0 over the exits of the network."""
+    exits: Ints
+    """(N,) number of the exit at which each image left; 1 is the first position of the architecture."""
     macs: Ints
     """(N,) multiply-accumulates spent on each image."""
 
@@ -99,6 +100,8 @@ class LoadedPiece:
 class ExitPieces:
     """The backbone up to an exit, from the exit before, and the exit's branch."""
 
+    exit: int
+    """Number of the exit; 1 is the first position of the architecture, whether or not the network has an exit there."""
     segment: LoadedPiece
     """Backbone from all outputs of the segment before to those of this one; the last segment returns logits."""
     branch: LoadedPiece | None
@@ -183,6 +186,7 @@ class ExportedNetwork:
     def _of(cls, manifest: Mapping[str, Any], content: Mapping[str, bytes], threads: int) -> "ExportedNetwork":
         stages = tuple(
             ExitPieces(
+                _exit_number(one),
                 _piece(content, one["segment"], threads),
                 _piece(content, one["branch"], threads) if one["branch"] is not None else None,
                 _number(
@@ -286,11 +290,11 @@ class ExportedNetwork:
             ExportError: for images of a wrong shape or type, or an unknown setting.
         """
         chosen_setting = self.settings[self._setting(setting)]
-        logits, positions = self.route(self.checked(images), chosen_setting.thresholds)
-        return self._answer(logits, positions, chosen_setting)
+        logits, x = self.route(self.checked(images), chosen_setting.thresholds)
+        return self._answer(logits, x, chosen_setting)
 
     def route(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, Ints]:
-        """(N, C) logits, and (N,) indices of the exits at which images leave.
+        """(N, C) logits, and (N,) indices in `stages` of the exits at which images leave.
 
         Args:
             pixels: images as returned by `checked`.
@@ -302,7 +306,7 @@ class ExportedNetwork:
         N, X = len(pixels), len(self.stages)
         inside = np.arange(N)
         logits = np.zeros((N, len(self.labels)), dtype=np.float32)
-        positions = np.full(N, X - 1, dtype=np.int64)
+        places = np.full(N, X - 1, dtype=np.int64)
         left_probability: Floats32 | None = None
         values: list[Array] = [pixels]
         for x, stage in enumerate(self.stages):
@@ -323,13 +327,13 @@ class ExportedNetwork:
             if count == 0:
                 continue
             if count == len(inside):
-                logits[inside], positions[inside] = exit_logits, x
+                logits[inside], places[inside] = exit_logits, x
                 break
-            logits[inside[leaves]], positions[inside[leaves]] = exit_logits[leaves], x
+            logits[inside[leaves]], places[inside[leaves]] = exit_logits[leaves], x
             stays = ~leaves
             values, inside = [value[stays] for value in values], inside[stays]
             left_probability = None if left_probability is None else left_probability[stays]
-        return logits, positions
+        return logits, places
 
     def _route_one(self, pixels: Array, thresholds: Sequence[float | None]) -> tuple[Floats32, int]:
         """Route a single image, without the overhead of a batch."""
@@ -349,11 +353,12 @@ class ExportedNetwork:
                 return exit_logits, x
         return values[0], len(self.stages) - 1
 
-    def _answer(self, logits: Floats32, positions: Ints, setting: Setting) -> Predictions:
-        temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[positions]
+    def _answer(self, logits: Floats32, x: Ints, setting: Setting) -> Predictions:
+        temperature = np.array([stage.temperature for stage in self.stages], dtype=np.float32)[x]
         probabilities = softmax(logits / temperature[:, None])
-        macs = np.array(setting.macs, dtype=np.int64)[positions]
-        return Predictions(logits, probabilities, logits.argmax(axis=1), positions, macs)
+        macs = np.array(setting.macs, dtype=np.int64)[x]
+        exits = np.array([stage.exit for stage in self.stages], dtype=np.int64)[x]
+        return Predictions(logits, probabilities, logits.argmax(axis=1), exits, macs)
 
     def everything(self, images: Array) -> tuple[Floats32, Floats32]:
         """(X, N, C) logits of all exits, and (X − 1, N) confidence of each early exit; no image leaves early."""
@@ -464,6 +469,12 @@ def _piece(content: Mapping[str, bytes], name: str, threads: int) -> LoadedPiece
         raise ExportError(f"{name} cannot be run: {str(error).splitlines()[0]}") from None
 
 
+def _exit_number(one: Mapping[str, Any]) -> int:
+    """Number of an exit; folders of version 0.1.0 have its position, counted from 0."""
+    exit = one["exit"] if "exit" in one else one["position"] + 1
+    return _integer(exit, "number of an exit", 1, MOST_EXITS)
+
+
 def _number(value: object, what: str, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:  # NaN is neither
         raise ExportError(f"{what} {value!r:.40} is not a number from {low:g} to {high:g}")
@@ -509,7 +520,7 @@ def _lines(network: ExportedNetwork, images: Array, setting: int | None) -> None
                         "image": at + i,
                         "label": network.labels[c],
                         "probability": round(float(answer.probabilities[i, c]), 6),
-                        "exit": int(answer.positions[i]) + 1,
+                        "exit": int(answer.exits[i]),
                         "macs": int(answer.macs[i]),
                     }
                 )

@@ -108,7 +108,7 @@ def baselines_part(contents: Contents) -> str:
         return "\n".join([title, *failures, paragraph(none)])
     note = (
         "Trained with the same recipe on the same images; not part of the search. The static network is the backbone "
-        "of the solution that was the most accurate when baselines were trained, without early exits."
+        "of the best network with early exits at that time, trained without them."
     )
     return "\n".join([title, *failures, paragraph(note, "note"), _table(contents), _compared(contents)])
 
@@ -134,7 +134,7 @@ def _cells(name: str, point: Solution, limits: Limits) -> list[str]:
     (low, high), test = point.test.accuracy_interval, point.test
     cells = [
         escape(name),
-        f"<code>{escape(point.operating_point)}</code>",
+        f"<code>{escape(point.printed)}</code>",
         percent(test.accuracy),
         f"{100 * low:.1f} – {100 * high:.1f}",
         count(test.expected_macs),
@@ -160,6 +160,6 @@ def _compared(contents: Contents) -> str:
 
 def _line(baseline: Baseline, front: Sequence[Solution]) -> str:
     best = baseline.most_accurate
-    how = f" at <code>{escape(best.operating_point)}</code>, its most accurate thresholds on tune"
+    how = f" at <code>{escape(best.printed)}</code>, its most accurate thresholds on tune"
     sentences = Comparison.of(best, front).sentences()
     return f"<strong>{escape(baseline.name)}</strong>{how if baseline.has_exits else ''}: {sentences}"

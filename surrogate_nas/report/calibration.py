@@ -3,7 +3,7 @@
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.text import entry, escape, exit_name, html_table, paragraph, percent, section
 
-COLUMNS = ("network", "exit", "calibration error", "temperature", "calibration error with temperature")
+COLUMNS = ("network", "exit", "test calibration error", "temperature, fitted on tune", "test calibration error with it")
 
 
 def calibration_section(contents: Contents) -> str:

@@ -27,6 +27,7 @@ from surrogate_nas.study.finals import Final, finals
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
+from surrogate_nas.study.payoff import Payoff, payoff
 from surrogate_nas.study.results import Measured, Solution
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.surrogates.fit import FittedSurrogate
@@ -139,6 +140,8 @@ class Contents:
     predictions: tuple[CheckedPrediction, ...]
     surrogate: FittedSurrogate | None
     """The fitted surrogate; `None` if too few networks have been trained."""
+    payoff: Payoff | None
+    """Comparison of early exits with their absence; `None` until a network has been trained."""
     hypervolume: tuple[float, ...]
     """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
@@ -175,6 +178,7 @@ class Contents:
             nearest=nearest,
             predictions=tuple(_checked_predictions(solutions, trained_records)),
             surrogate=_fit_surrogate(home),
+            payoff=payoff(solutions, front) if trained_records else None,
             hypervolume=tuple(solutions.hypervolume()) if records else (),
             baselines=_baselines(solutions, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),

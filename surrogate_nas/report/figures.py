@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from surrogate_nas.exits.digits import approximate
 from surrogate_nas.report.contents import Contents, PredictionCheck
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
@@ -46,7 +47,8 @@ def macs_figure(contents: Contents) -> go.Figure:
 
 def _prediction_names(contents: Contents) -> list[str]:
     return [
-        f"{v.record.id}, round {v.record.proposal.round}, thresholds {v.operating_point}" for v in contents.predictions
+        f"{v.record.id}, round {v.record.proposal.round}, thresholds {approximate(v.operating_point)}"
+        for v in contents.predictions
     ]
 
 

@@ -184,7 +184,7 @@ def _solutions(solutions: Sequence[Solution], name: str, mark: Mark) -> go.Scatt
             "width": 3,
         },
         marker={"symbol": mark.plotly, "size": 10, "color": mark.colour, "line": {"color": "white", "width": 1}},
-        text=[_hover(s.record, str(s.operating_point), rates(s.test), s.test) for s in solutions],
+        text=[_hover(s.record, str(s.printed), rates(s.test), s.test) for s in solutions],
         hovertemplate="%{text}",
     )
 

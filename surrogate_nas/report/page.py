@@ -78,7 +78,15 @@ def header(contents: Contents) -> str:
     )
     if contents.limits.active:
         note += f" {BREAKS_LEGEND}."
-    return f"<header>\n<dl>\n{definitions}\n</dl>\n{paragraph(note)}\n</header>"
+    return f"<header>\n{verdict(contents)}<dl>\n{definitions}\n</dl>\n{paragraph(note)}\n</header>"
+
+
+def verdict(contents: Contents) -> str:
+    """Whether early exits pay, in sentences; nothing until a network has been trained."""
+    if contents.payoff is None:
+        return ""
+    first, *others = map(escape, contents.payoff.sentences)
+    return "".join(f"{paragraph(text)}\n" for text in (f"<strong>{first}</strong>", *others))
 
 
 def _channels(channels: int) -> str:

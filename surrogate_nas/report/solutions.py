@@ -112,7 +112,7 @@ def _cells(solution: Solution, limits: Limits) -> list[str]:
         count(test.worst_macs),
         count(solution.parameters),
         rates(test),
-        f"<code>{escape(solution.operating_point)}</code>",
+        f"<code>{escape(solution.printed)}</code>",
     ]
     return marked(cells, [*COLUMNS.values()], test.broken_names(limits))
 

@@ -42,7 +42,7 @@ def exit_name(position: int, last: int) -> str:
 
 def at(solution: Solution) -> str:
     """A solution's id and thresholds, as HTML."""
-    return f"<strong>{escape(solution.record.id)}</strong> at <code>{escape(solution.operating_point)}</code>"
+    return f"<strong>{escape(solution.record.id)}</strong> at <code>{escape(solution.printed)}</code>"
 
 
 def escape(value: object) -> str:

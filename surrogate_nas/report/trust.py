@@ -60,11 +60,11 @@ def trust_section(contents: Contents) -> str:
     *most, last = thresholds
     intro = (
         f"Each network was predicted by a surrogate that was not fitted to it (cross-validation), with all thresholds "
-        f"at {', '.join(most)} and {last}. τ is Kendall's rank correlation, with its 90 % interval: 1 is the measured "
-        "order, 0 is chance. RMSE is the root mean squared error, in percentage points or in percent of the measured "
-        "MACs. Coverage is the share of measured values inside their 90 % interval, and should be 90 %. NLL is the "
-        "negative log likelihood in nats; less is better. Regret is the gap between the best network and the best of "
-        "the five predicted to be best."
+        f"at {', '.join(most)} and {last}; all values are of tune. τ is Kendall's rank correlation, with its 90 % "
+        "interval: 1 is the measured order, 0 is chance. RMSE is the root mean squared error, in percentage points or "
+        "in percent of the measured MACs. Coverage is the share of measured values inside their 90 % interval, and "
+        "should be 90 %. NLL is the negative log likelihood in nats; less is better. Regret is the gap between the "
+        "best network and the best of the five predicted to be best."
     )
     validations = contents.surrogate.validations
     cautions = [

@@ -11,6 +11,7 @@ import numpy as np
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.documents import answers_document, record_rows
+from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import accuracy_intervals
 from surrogate_nas.exits.limits import Limits
@@ -165,6 +166,7 @@ class Snapshot:
         curve = tune.curve
         measurements = test.measure(curve.thresholds)
         feasible = curve.feasible(self.solutions.limits).tolist()
+        texts = [str(shortest(OperatingPoint.from_array(t), (tune, test))) for t in curve.thresholds]
         return {
             "id": record.id,
             "encoding": str(record.architecture),
@@ -174,12 +176,12 @@ class Snapshot:
             "on_front": record.id in self.front,
             "tune_images": curve.n,
             "test_images": measurements.n,
-            "exits": list(record.architecture.exit_positions),
+            "exits": [e + 1 for e in record.architecture.exit_positions],
             "choices": self.solutions.home.space.indices([record.architecture])[0].tolist(),
             "curve": [
-                {**point, "test": on_test, "keeps_limits": keeps}
-                for point, on_test, keeps in zip(
-                    _points(tune, curve), _points(test, measurements), feasible, strict=True
+                {**point, "printed": printed, "test": on_test, "keeps_limits": keeps}
+                for point, printed, on_test, keeps in zip(
+                    _points(tune, curve), texts, _points(test, measurements), feasible, strict=True
                 )
             ],
         }

@@ -9,7 +9,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Cost, Objective
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.exits.limit_table import Quantity
-from surrogate_nas.exits.limits import Limits
+from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.space.space import SearchSpace
@@ -59,6 +59,17 @@ def least_excess(cost: Cost, present: Bools, limits: Limits) -> Floats:
         limits: limits; those on accuracy are ignored.
     """
     return np.zeros(len(cost)) + limits.excess(_least(cost, present))
+
+
+def exactly_broken(cost: Cost, present: Bools, limits: Limits) -> tuple[BrokenLimit, ...]:
+    """The exact limits that one network exceeds at its cheapest operating points, so at all; see `least_excess`.
+
+    Args:
+        cost: cost of one network (n = 1).
+        present: (1, E) which exits exist.
+        limits: limits; those on accuracy are ignored.
+    """
+    return limits.broken({quantity: value.item() for quantity, value in _least(cost, present).items()})
 
 
 def _least(cost: Cost, present: Bools) -> dict[Quantity, Array]:

@@ -1,13 +1,21 @@
 """Hand-made networks to compare a search with. They are trained by the same engine under the same recipe."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.limits import BrokenLimit
+from surrogate_nas.foundation.progress import say
+from surrogate_nas.space.candidates import exactly_broken
 
 if TYPE_CHECKING:
+    from surrogate_nas.study.home import Home
     from surrogate_nas.study.solutions import Solutions
+    from surrogate_nas.study.trainings import Trainer
 
 HAND_MADE: Mapping[str, Architecture] = {
     # the image classification network of MLPerf Tiny (arXiv 2106.07597)
@@ -21,23 +29,12 @@ STATIC = "static network"
 
 
 def without_exits(architecture: Architecture) -> Architecture:
-    """The same backbone as an ordinary network: one exit, at the end.
+    """Backbone of an architecture as an ordinary network: one exit, at the end.
 
     >>> str(without_exits(HAND_MADE["BranchyNet of ResNet-8"])) == str(HAND_MADE["ResNet-8"])
     True
     """
     return replace(architecture, branches=(None,) * len(architecture.branches))
-
-
-def baselines_of(solutions: "Solutions") -> list[Architecture]:
-    """The hand-made networks, and the best network of the front (else the nearest to the limits) without its exits.
-
-    Raises:
-        JobError: if nothing has been trained yet.
-    """
-    front = solutions.front()
-    best = front[-1] if front else solutions.nearest()
-    return [*HAND_MADE.values(), without_exits(best.record.architecture)]
 
 
 def name_of(architecture: Architecture) -> str:
@@ -47,3 +44,61 @@ def name_of(architecture: Architecture) -> str:
     'ResNet-8'
     """
     return next((name for name, hand_made in HAND_MADE.items() if hand_made == architecture), STATIC)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedBaseline:
+    """A hand-made network that keeps some exact limit of the study at no thresholds."""
+
+    name: str
+    broken: tuple[BrokenLimit, ...]
+    """Limits that its least costs exceed."""
+
+    def __str__(self) -> str:
+        limits = ", ".join(map(str, self.broken))
+        return f"{self.name} is left out, it cannot keep the limits: {limits} (baselines --all trains it anyway)"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineChoice:
+    """Baselines to train, and those that cannot keep the study's limits."""
+
+    architectures: tuple[Architecture, ...]
+    skipped: tuple[SkippedBaseline, ...]
+
+
+def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> BaselineChoice:
+    """Hand-made networks that can keep the study's exact limits, and the best network of the front without its exits.
+
+    Exact costs are known before a training, so none is spent on a network that cannot compete. The best network with
+    early exits, see `Solutions.preferred`, is always trained without them: they have to be worth more than that. What
+    an earlier call has begun is not left out.
+
+    Args:
+        solutions: of the study.
+        everything: whether to take hand-made networks whatever they cost.
+
+    Raises:
+        JobError: if nothing has been trained yet.
+    """
+    home, front = solutions.home, solutions.front()
+    best = solutions.preferred([s for s in front if len(s.record.architecture.exit_positions) > 1] or front)
+    taken = [*HAND_MADE.values()] if everything else [p.architecture for p in home.archive.proposals("baseline")]
+    broken = {name: () if network in taken else _broken(home, network) for name, network in HAND_MADE.items()}
+    chosen = [network for name, network in HAND_MADE.items() if not broken[name]]
+    skipped = (SkippedBaseline(name, limits) for name, limits in broken.items() if limits)
+    return BaselineChoice((*chosen, without_exits(best.record.architecture)), tuple(skipped))
+
+
+def _broken(home: "Home", architecture: Architecture) -> tuple[BrokenLimit, ...]:
+    """The exact limits that a network keeps at no thresholds."""
+    present = np.isin(np.arange(architecture.positions), architecture.exit_positions)[None]
+    return exactly_broken(home.costing.of(architecture), present, home.settings.limits)
+
+
+def train_baselines(trainer: "Trainer", solutions: "Solutions", *, everything: bool = False) -> list[Record]:
+    """Train the baselines of `choose_baselines`, each once, and say which are left out; see `Study.baselines`."""
+    choice = choose_baselines(solutions, everything=everything)
+    for skipped in choice.skipped:
+        say(str(skipped))
+    return trainer.collect_baselines(choice.architectures)

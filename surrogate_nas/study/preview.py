@@ -12,7 +12,7 @@ from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import baseline_proposals, final_proposals, initial_proposals, next_round
-from surrogate_nas.study.baselines import baselines_of
+from surrogate_nas.study.baselines import choose_baselines
 from surrogate_nas.study.creation import NewStudy
 from surrogate_nas.study.estimate import Plan, estimated_seconds, training_seconds
 from surrogate_nas.study.finals import to_finalize
@@ -159,8 +159,11 @@ def of_verify(home: Home, ids: Sequence[str], seeds: int) -> Preview:
     return ground.preview(ground.pending() + len(missing), missing)
 
 
-def of_baselines(home: Home) -> Preview:
-    """Preview of `Study.train_baselines`, whose errors it raises."""
+def of_baselines(home: Home, *, everything: bool) -> Preview:
+    """Preview of `Study.baselines`, whose errors it raises."""
     ground = Ground.of(home)
-    missing = ground.missing(baseline_proposals(home.problem, baselines_of(Solutions(home))), "baseline")
+    missing = ground.missing(
+        baseline_proposals(home.problem, choose_baselines(Solutions(home), everything=everything).architectures),
+        "baseline",
+    )
     return ground.preview(len(missing), missing)

@@ -136,6 +136,8 @@ class Solution:
 
     record: Record
     operating_point: OperatingPoint
+    printed: OperatingPoint
+    """Operating point as tables print it: the fewest digits with the same figures; see `exits.digits`."""
     tune: Measured
     test: Measured
 

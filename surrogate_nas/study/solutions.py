@@ -1,12 +1,16 @@
 """Trained networks at operating points: the front, the closest solution to the limits, and any other thresholds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import SPLITS, Split, SplitOutputs
 from surrogate_nas.archive.record import Group, Record
 from surrogate_nas.archive.views import Views, exits_of
+from surrogate_nas.exits.best import wants_cheapest
 from surrogate_nas.exits.choosing import METHODS, MethodName
+from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
@@ -50,7 +54,11 @@ class Solutions:
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
         """A trained network at an operating point, on both splits."""
         tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
-        return Solution(record, operating_point, tune, test)
+        return Solution(record, operating_point, self._printed(record, operating_point), tune, test)
+
+    def _printed(self, record: Record, point: OperatingPoint) -> OperatingPoint:
+        """The operating point with the fewest digits that have the same figures on both splits."""
+        return shortest(point, [self.views.under(record, split, point.policy, point.temperatures) for split in SPLITS])
 
     def at(self, record: Record, thresholds: Floats) -> Solution:
         """A trained network at (E − 1,) thresholds, on both splits."""
@@ -137,6 +145,13 @@ class Solutions:
         points = Measurements.concatenate(keeps)
         order = pareto_order(points.accuracy, points.objective)
         return [self.at(trained[owner[i]][0], points.thresholds[i]) for i in order]
+
+    def preferred(self, front: Sequence[Solution]) -> Solution:
+        """The solution that the limits ask for, judged on tune: the most accurate of the front, the cheapest where
+        only accuracy is limited, the nearest to the limits where there is no front."""
+        if not front:
+            return self.nearest()
+        return front[0] if wants_cheapest(self.limits) else front[-1]
 
     def nearest(self) -> Solution:
         """The trained network and thresholds with the smallest violation of the limits on tune."""

@@ -179,7 +179,7 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
     for words, expected in {
         f"query STUDY --encoding {record.architecture}": f"trained as {record.id}",
         "query STUDY --sample 3": "3 of 3 architectures",
-        "fit STUDY": "Surrogates on networks they never saw",
+        "fit STUDY": "Surrogates, judged on networks held out",
         f"tune STUDY {record.id[:6]} --max-macs 1e6": record.id,
         f"tune STUDY {record.id} --max-macs 2e5 --method aebnas": record.id,
         f"ladder STUDY {record.id} --rungs 4": "test accuracy [95 %]",
@@ -207,7 +207,7 @@ def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: P
     ):
         code, out, err = command(verb, study_path, record.id, *options)
         assert code == 0, err
-        assert out.partition("\n")[0].strip() == f"{record.id} within {within} on tune"
+        assert out.partition("\n")[0].strip() == f"Network {record.id} within {within} on tune"
 
 
 def test_no_limits_of_a_search_are_kept_as_none(study_path: Path, tmp_path: Path, command: Command) -> None:
@@ -329,7 +329,7 @@ def test_failed_trainings_are_listed_with_the_reason_retried_and_dropped(tmp_pat
 
 def test_baselines_are_trained_listed_and_reported(study_path: Path, tmp_path: Path, command: Command) -> None:
     study = shutil.copytree(study_path, tmp_path / "study")
-    code, out, err = command("baselines", study, "--json")
+    code, out, err = command("baselines", study, "--all", "--json")
     assert code == 0, err
     assert [row["name"] for row in json.loads(out)] == ["ResNet-8", "BranchyNet of ResNet-8", "static network"]
     _, out, _ = command("archive", "list", study, "--baselines")

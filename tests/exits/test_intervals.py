@@ -1,4 +1,4 @@
-"""Intervals of shares: Wilson's, and those of samples in groups."""
+"""Intervals of shares, of samples in groups, and of paired differences."""
 
 from statistics import NormalDist
 
@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from surrogate_nas.exits.clusters import cell_counts, design_effect
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.intervals import CONFIDENCE, accuracy_intervals, bootstrap, share_interval, wilson
+from surrogate_nas.exits.intervals import (
+    CONFIDENCE,
+    accuracy_intervals,
+    bootstrap,
+    paired_bootstrap,
+    share_interval,
+    wilson,
+)
 from surrogate_nas.exits.measurements import Measurements
 from tests.helpers.exits import cost
 
@@ -124,3 +131,39 @@ def test_accuracy_intervals_are_of_each_setting() -> None:
     for row, accuracy, (low, high) in zip(points.thresholds, points.accuracy, intervals, strict=True):
         assert (low, high) == share_interval(exits.right(exits.leave(row)), exits.clusters)
         assert low <= accuracy <= high
+
+
+# ---------------------------------------------------------------------- paired differences
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=60))
+def test_paired_intervals_are_around_the_mean_and_within_the_values(values: list[float]) -> None:
+    ((low, high),) = paired_bootstrap(np.array(values)[:, None])
+    assert min(values) <= low <= np.mean(values) + 1e-12
+    assert np.mean(values) - 1e-12 <= high <= max(values)
+
+
+def test_a_paired_interval_is_of_the_difference_and_not_of_either_value() -> None:
+    """Two networks that are right on the same images differ by nothing, however few images there are."""
+    right = np.random.default_rng(0).random(50) < 0.8
+    (single, difference) = paired_bootstrap(np.stack([right, right.astype(float) - right], axis=1))
+    assert single[0] < single[1]
+    assert difference == (0, 0)
+
+
+def test_a_paired_interval_covers_as_often_as_it_says() -> None:
+    rng, p, covered = np.random.default_rng(1), np.array([0.05, 0.85, 0.1]), 0
+    for _ in range(300):
+        ((low, high),) = paired_bootstrap(rng.choice([-1.0, 0.0, 1.0], size=(200, 1), p=p))
+        covered += low <= p[2] - p[0] <= high
+    assert 0.9 <= covered / 300 <= 0.99
+
+
+def test_paired_intervals_draw_groups_as_a_whole() -> None:
+    """Copies in groups give the interval of the samples without copies."""
+    values = np.random.default_rng(2).choice([-1.0, 0.0, 1.0], size=(100, 2))
+    copies, clusters = np.repeat(values, 9, axis=0), np.repeat(np.arange(100), 9)
+    for ours, alone in zip(paired_bootstrap(copies, clusters), paired_bootstrap(values), strict=True):
+        assert ours == pytest.approx(alone)
+    for single, alone in zip(paired_bootstrap(values, np.arange(100)), paired_bootstrap(values), strict=True):
+        assert single == pytest.approx(alone)

@@ -64,7 +64,8 @@ def alone(network: EarlyExitNetwork, folder: Path, policy: PolicyName) -> Export
                 content = piece.onnx()
                 (folder / piece.name).write_bytes(content)
                 files[piece.name] = hashlib.sha256(content).hexdigest()
-        exits.append({"segment": segment.name, "branch": branch and branch.name, "temperature": 1.0})
+        exit = int(segment.name.removeprefix("segment_").removesuffix(".onnx"))
+        exits.append({"segment": segment.name, "branch": branch and branch.name, "exit": exit, "temperature": 1.0})
     shape, X = network.shape, len(exits)
     measured = {"expected_macs": 1.0, "accuracy": 0.0}
     setting = {"thresholds": [None] * (X - 1), "macs": [1] * X, "tune": measured, "test": measured}
@@ -132,7 +133,7 @@ def test_a_network_without_early_exits_is_a_single_piece(tmp_path: Path) -> None
     network = EarlyExitNetwork(Architecture.parse("stem-w4-s2/res-d1-w8-k3-s1/res-d1-w8-k3-s2"), ImageShape(1, 8, 10))
     images = np.random.default_rng(1).integers(256, size=(5, 1, 8, 8), dtype=np.uint8)
     exported = alone(warmed(network, images), tmp_path, "max_softmax")
-    assert [path.name for path in tmp_path.glob("*.onnx")] == ["segment_1.onnx"]
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["segment_2.onnx"]
     expected, actual = (
         ExitPredictions.by_network(network, "max_softmax", (), images),
         ExitPredictions.by_export(exported, images),
@@ -140,7 +141,7 @@ def test_a_network_without_early_exits_is_a_single_piece(tmp_path: Path) -> None
     assert require_equal(expected, actual, quantized=False) < 1e-4
     for n in (1, 5):
         answer = exported.run(images[:n])
-        assert answer.positions.tolist() == [0] * n
+        assert answer.exits.tolist() == [2] * n
         assert np.array_equal(answer.classes, expected.logits[0, :n].argmax(axis=1))
 
 
@@ -231,7 +232,7 @@ def test_what_is_exported_is_the_trained_network_to_the_sample(exported: Path, e
             thresholds[e] = setting.thresholds[x]
         expected = trained.predict(torch.from_numpy(test.images), OperatingPoint(tuple(thresholds), study.policy))
         answers = network.run(test.images, i)
-        assert np.array_equal(np.array(where)[answers.positions], expected.positions)
+        assert np.array_equal(answers.exits, expected.positions + 1)
         assert np.array_equal(answers.classes, expected.logits.argmax(dim=1).numpy())
         assert np.abs(answers.logits - expected.logits.numpy()).max() < 1e-4
         assert (answers.classes == test.labels).mean() == pytest.approx(setting.accuracy, abs=1e-12)
@@ -242,6 +243,7 @@ def test_the_manifest_says_what_things_cost(exported: Path, exporting: tuple[Pat
     study, manifest = Study.open(exporting[0]), read_manifest(exported)
     architecture = study.archive.find(exporting[1]).architecture
     cost = Costing(study.home.shape).of(architecture)
+    assert [one["exit"] for one in manifest["exits"]] == [e + 1 for e in architecture.exit_positions]
     segments = [one["segment_macs"] for one in manifest["exits"]]
     branches = [one["branch_macs"] for one in manifest["exits"]]
     assert sum(segments) + sum(branches) == cost.macs()[0, -1]
@@ -322,12 +324,12 @@ def test_files_of_another_network_refuse_to_export(exporting: tuple[Path, str], 
 
 
 def test_other_routes_or_classes_are_noticed() -> None:
-    positions, classes, none = np.array([0, 1, 1]), np.array([3, 4, 5]), np.zeros(3)
-    same = Predictions(none, none, classes, positions, none)  # type: ignore[arg-type]
-    require_same_answers((positions, classes), same, "")
-    for other in (dataclasses.replace(same, positions=positions[::-1]), dataclasses.replace(same, classes=classes + 1)):
+    exits, classes, none = np.array([1, 2, 2]), np.array([3, 4, 5]), np.zeros(3)
+    same = Predictions(none, none, classes, exits, none)  # type: ignore[arg-type]
+    require_same_answers((exits, classes), same, "")
+    for other in (dataclasses.replace(same, exits=exits[::-1]), dataclasses.replace(same, classes=classes + 1)):
         with pytest.raises(JobError, match="of 3 test images differently"):
-            require_same_answers((positions, classes), other, "than before")
+            require_same_answers((exits, classes), other, "than before")
 
 
 def test_nothing_is_overwritten_and_nothing_impossible_begun(exporting: tuple[Path, str], tmp_path: Path) -> None:
@@ -377,7 +379,7 @@ def test_image_files_are_classified_as_their_pixels_are(exported: Path, photos: 
     rows, expected = list(classify(network, image_files([photos]))), network.run(images[:40])
     assert [row.label for row in rows] == [network.labels[c] for c in expected.classes]
     assert [row.macs for row in rows] == expected.macs.tolist()
-    assert [row.exit for row in rows] == (expected.positions + 1).tolist()
+    assert [row.exit for row in rows] == expected.exits.tolist()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "CMYK"])

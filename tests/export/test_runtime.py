@@ -169,7 +169,7 @@ def test_answers_do_not_depend_on_the_batch(exported: Path) -> None:
     for setting in range(len(network.settings)):
         whole = network.run(images, setting)
         parts = runtime.joined([network.run(images[i : i + 7], setting) for i in range(0, len(images), 7)])
-        assert np.array_equal(whole.positions, parts.positions)
+        assert np.array_equal(whole.exits, parts.exits)
         assert np.array_equal(whole.classes, parts.classes)
         assert np.allclose(whole.probabilities.sum(axis=1), 1, atol=1e-5)
         as_floats = network.run(images.astype(np.float64), setting)
@@ -197,7 +197,7 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
             return self.piece(values)
 
     stages = tuple(
-        runtime.ExitPieces(Spy(s.segment), s.branch and Spy(s.branch), s.temperature)  # type: ignore[arg-type]
+        runtime.ExitPieces(s.exit, Spy(s.segment), s.branch and Spy(s.branch), s.temperature)  # type: ignore[arg-type]
         for s in network.stages
     )
     spied = ExportedNetwork(
@@ -205,8 +205,8 @@ def test_what_has_left_is_not_computed(exported: Path) -> None:
     )
     for thresholds in ([0.0] * early, [2.0] * early, [None] * early, [0.6] * early):
         sizes.clear()
-        _, positions = spied.route(network.checked(images), thresholds)
-        inside = [int((positions >= x).sum()) for x in range(early + 1)]
+        _, places = spied.route(network.checked(images), thresholds)
+        inside = [int((places >= x).sum()) for x in range(early + 1)]
         expected = [
             n for x, n in enumerate(inside) for _ in range(1 if x == early or thresholds[x] is None else 2) if n
         ]
@@ -239,7 +239,7 @@ def test_the_file_runs_without_the_package(exported: Path, tmp_path: Path) -> No
     network = ExportedNetwork.load(exported)
     answer = network.run(images)
     assert [row["label"] for row in rows] == [network.labels[c] for c in answer.classes]
-    assert [row["exit"] - 1 for row in rows] == answer.positions.tolist()
+    assert [row["exit"] for row in rows] == answer.exits.tolist()
     assert [row["macs"] for row in rows] == answer.macs.tolist()
     assert "logits differ by at most" in process.stderr
 
@@ -359,7 +359,7 @@ def everything_asked(folder: Path) -> None:
             assert np.isfinite(answer.probabilities).all()
             assert (answer.macs >= 0).all()
             assert all(network.labels[c] for c in answer.classes) or "" in network.labels
-    assert network.run(images[:2]).positions.shape == (2,)
+    assert network.run(images[:2]).exits.shape == (2,)
     for load in (0, 0.5, 1):
         network.run(images[:1], network.at_load(load))
     network.run(images[:1], network.within(runtime.MOST_MACS))

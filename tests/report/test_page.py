@@ -154,7 +154,7 @@ def test_every_network_appears_with_its_encoding(contents: Contents, text: str) 
         assert f">{record.id}</th>" in html
         assert f"<code>{record.architecture}</code>" in html
     for solution in evenly_by_cost(contents.front, MOST_SOLUTIONS):
-        assert f"<code>{solution.operating_point}</code>" in html
+        assert f"<code>{solution.printed}</code>" in html
 
 
 def test_every_opened_element_is_closed(text: str) -> None:
@@ -239,7 +239,7 @@ def test_limits_that_nothing_keeps_give_the_nearest_and_an_empty_front(infeasibl
     html = unescape(without_plotly(infeasible.report().read_text(encoding="utf-8")))
     nearest = infeasible.nearest()
     assert "There is no solution" in html
-    assert f"<code>{nearest.operating_point}</code>" in html
+    assert f"<code>{nearest.printed}</code>" in html
     lines = excess_lines(nearest, infeasible.settings.limits)
     assert lines
     assert all(f"<li>{line}</li>" in html for line in lines)

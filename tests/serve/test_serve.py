@@ -165,6 +165,7 @@ def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
     assert any(t["on_front"] for t in trained)
     for record in live.snapshot.records[:3]:
         card, curve = client.get(f"/trained/{record.id}").json(), study.exits(record, "tune").curve
+        assert card["exits"] == [e + 1 for e in record.architecture.exit_positions]
         macs = [point["expected_macs"] for point in card["curve"]]
         assert macs == sorted(macs) == curve.expected_macs.tolist()
         assert [point["accuracy"] for point in card["curve"]] == curve.accuracy.tolist()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from surrogate_nas.study.study import Study
 
+from surrogate_nas.api import Study
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.exits import Exits

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from surrogate_nas.study.study import Study
 
 from surrogate_nas import datasets
+from surrogate_nas.api import Study
 from surrogate_nas.archive.header import Header
 from surrogate_nas.datasets.resizing import RESIZES, ResizeName
 from surrogate_nas.foundation.errors import InputError

@@ -35,6 +35,7 @@ from surrogate_nas.report.front_table import front_csv
 from surrogate_nas.report.page import page
 from surrogate_nas.report.solutions import front_section
 from surrogate_nas.study.finals import Final
+from surrogate_nas.study.payoff import Payoff, payoff
 from surrogate_nas.study.results import Measured, Rung, Solution
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.solutions import Solutions
@@ -111,10 +112,12 @@ def shift(solution: Solution, limits: Limits) -> Shift:
 
 
 def manifest(solution: Solution, limits: Limits) -> dict[str, Any]:
-    """The manifest of a real export, with the figures of the default setting those of a solution."""
+    """Manifest of a real export, with the figures of the default setting those of a solution."""
     whole: dict[str, Any] = json.loads(next(WRITTEN.glob("exports/*/manifest.json")).read_text(encoding="utf-8"))
+    for one in whole["exits"]:
+        one["exit"] = one.pop("position") + 1  # as manifests have it since
     for setting in whole["settings"]:
-        setting["broken_on_test"] = []
+        setting |= {"broken_on_test": [], "thresholds_text": "off,0.13"}
     default = whole["settings"][whole["default_setting"]]
     default["test"] |= {name: getattr(solution.test, name) for name in ("accuracy", "expected_macs", "p95_macs")}
     default["broken_on_test"] = solution.test.broken_names(limits)
@@ -135,6 +138,10 @@ PRINTED: dict[str, Show] = {
     "shift": lambda study, s, limits: print_shift.show(shift(s, limits)),
     "export": lambda study, s, limits: print_exports.print_export(Export(Path("x"), manifest(s, limits), 0.0)),
 }
+
+
+def verdict_of(study: Study) -> Payoff:
+    return payoff(study.solutions, study.front())
 
 
 def limited(study: Study, limits: Limits) -> Any:
@@ -215,7 +222,8 @@ def test_documents_have_a_field_for_it(study: Study) -> None:
         print_shift.document(shift(solution, limits))["network"],
     ):
         assert document["broken_on_test"] == [limit.name]
-    for one, front in zip(study.front(), front_document(study.solutions, Path("x"))["front"], strict=True):
+    document = front_document(study.solutions, Path("x"), verdict_of(study))
+    for one, front in zip(study.front(), document["front"], strict=True):
         assert front["broken_on_test"] == one.test.broken_names(study.settings.limits)
 
 
@@ -231,7 +239,7 @@ def test_every_heading_of_a_printed_table_names_the_split(study: Study, tables: 
     solution, limits = solution_beyond(study.front()[0], LIMITS[6])
     for show in PRINTED.values():
         show(study, solution, limits)
-    print_solutions.print_front(study.solutions, Path("report.html"))
+    print_solutions.print_front(study.solutions, Path("report.html"), verdict_of(study))
     answers = study.query([r.architecture for r in study.records()[:2]])
     print_predictions.print_answers(answers)
     print_predictions.print_answers(answers[:1])
@@ -243,9 +251,8 @@ def test_every_heading_of_a_printed_table_names_the_split(study: Study, tables: 
         require_splits(headings)
     tables.clear()
     print_predictions.print_fit(study.fit())
-    (table,) = tables[:1]
-    assert isinstance(table, Table)
-    assert "on the tune split" in str(table.caption)
+    assert isinstance(tables[0], Table)
+    assert "all figures are of tune" in str(tables[1])
 
 
 def test_every_heading_of_the_page_names_the_split(contents: Contents) -> None:

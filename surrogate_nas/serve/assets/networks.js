@@ -70,7 +70,7 @@ function show() {
   const [low, high] = test.accuracy_interval;
   const accuracy = `${percent(test.accuracy)} [${percent(low)}, ${percent(high)}]`;
   describe(byId("figures"), [
-    ["Thresholds", element("code", {}, point.thresholds)],
+    ["Thresholds", element("code", {}, point.printed)],
     [`Accuracy, ${card.test_images} test images [95 %]`, accuracy],
     [`Accuracy, ${card.tune_images} tune images`, percent(point.accuracy)],
     ["Expected MACs, test", count(test.expected_macs)], ["Expected MACs, tune", count(point.expected_macs)],
@@ -81,7 +81,7 @@ function show() {
   marker.setAttribute("cx", scale.x(point.expected_macs));
   marker.setAttribute("cy", scale.y(test.accuracy));
   const on = point.thresholds.split(",");
-  const exits = card.exits.filter((e) => e === space.positions - 1 || on[e] !== "off");
+  const exits = card.exits.map((exit) => exit - 1).filter((e) => e === space.positions - 1 || on[e] !== "off");
   mix(byId("mix"), exits.map((e) => ({ exit: e, rate: test.rates[e], text: words(test, e) })), space.colours);
   byId("try").href = `/what-if#choices=${card.choices.join(".")}&thresholds=${point.thresholds}`;
 }
