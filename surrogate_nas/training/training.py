@@ -153,8 +153,8 @@ def epochs(
             torch.manual_seed(seed + epoch)  # in each epoch, since a resumed training may start with any of them
             for _ in training.epoch(epoch):
                 if recipe.max_seconds is not None and time.monotonic() - start > recipe.max_seconds:
-                    limit = f"took more than max_seconds {recipe.max_seconds:g}, stopped in epoch {epoch + 1}"
-                    raise TrainingFailure("time", limit)
+                    message = f"took more than {recipe.max_seconds:g} s (max_seconds), stopped in epoch {epoch + 1}"
+                    raise TrainingFailure("time", message)
         if unfinished:
             training.keep(unfinished, epoch + 1, time.monotonic() - start)
         yield epoch + 1

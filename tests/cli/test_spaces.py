@@ -33,7 +33,9 @@ def test_genomes_are_read_and_written(command: Command) -> None:
         "spaces", "encode", "edanas", "--encoding", document["encoding"], "--thresholds", "0.1,off,0.2,off"
     )
     assert out.strip() == genes
-    assert_refused(command("spaces", "decode", "nachos", "9" + ",0" * 48), "gene 1 of nachos is one of 0 to 2, got 9")
+    assert_refused(
+        command("spaces", "decode", "nachos", "9" + ",0" * 48), "gene 1 of nachos must be from 0 to 2, got 9"
+    )
 
 
 def test_showing_a_space_lists_what_can_be_chosen(command: Command) -> None:

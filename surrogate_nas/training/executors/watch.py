@@ -58,7 +58,7 @@ class Watch:
             return None
         if time.monotonic() - self.begun <= limit + TIME_TO_STOP:
             return None
-        return self.failure_record("time", f"took more than max_seconds {limit:g}, and did not stop by itself")
+        return self.failure_record("time", f"took more than {limit:g} s (max_seconds), and did not stop by itself")
 
     def failure_record(self, kind: FailureKind, message: str) -> Record:
         """A failure record for a training that reports none."""
