@@ -206,7 +206,11 @@ class Study:
         return self.images.splits()
 
     def records(self, group: Group = "search") -> list[Record]:
-        """The records of the search, of the `baseline`s or of the `final`s, with outputs, in the order of proposal."""
+        """Records with their outputs, in the order of proposal.
+
+        Args:
+            group: `search`, `baseline`, or `final`, which are trainings at full fidelity.
+        """
         return self.solutions.records(group)
 
     def record(self, network: Network) -> Record:

@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,25 @@ def test_the_package_tells_its_version_and_what_it_has() -> None:
 @pytest.mark.parametrize("line", SCRIPT_LINES)
 def test_a_stranger_s_first_script_runs(script: dict[str, Any], line: str) -> None:
     assert script.get(line) is None
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+[README_SCRIPT] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_script_of_the_readme_has_the_five_verbs_in_twenty_lines() -> None:
+    assert len(README_SCRIPT.splitlines()) <= 20
+    assert all(f"study.{verb}(" in README_SCRIPT for verb in ("collect", "fit", "search", "best", "export"))
+
+
+@pytest.mark.slow
+def test_the_script_of_the_readme_runs(tmp_path: Path) -> None:
+    """With fewer and shorter trainings."""
+    small = README_SCRIPT.replace("budget=32", 'budget=10, initial=8, recipe={"epochs": 2}').replace("(20)", "(8)")
+    (tmp_path / "script.py").write_text(small)
+    process = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "Export(folder=studies/mine/exports/" in process.stdout
 
 
 def test_the_command_prints_the_same_status(study: sn.Study, command: Command) -> None:

@@ -223,7 +223,7 @@ UNIT = GREY / 255
         (np.zeros((N, 3, 6, 3)), "images has the shape (12, 3, 6, 3), whose channels may be first or last; allowed: "),
         (np.zeros((N, 0, 6)), "images has the shape (12, 0, 6); allowed: "),
         (np.zeros((N, 2, 2)), "images are of 2×2 pixels; choose one size for all with image_size, from 4 to"),
-        (np.zeros((N, 300, 400), np.uint8), "images are of 400×300 pixels; choose one size for all with --image-size"),
+        (np.zeros((N, 300, 400), np.uint8), "images are of 400×300 pixels; choose one size for all with image_size"),
         (GREY[:-1], "images has the shape (11, 1, 6, 6) and labels (12,); both must begin with the same length"),
         (np.array(3), "images has the shape () and labels (12,); both must begin with the same length"),
     ],
