@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "id": (lambda s: s.tune("zzzz"), "'zzzz'"),
     "untrained": (lambda s: s.tune(s.space.sample(1, np.random.default_rng(9))[0]), "has not been trained"),
     "number": (lambda s: s.query([3]), "3 is not a network; allowed: an encoding's text"),  # type: ignore[list-item]
-    "nothing": (lambda s: s.query(None), "None is no network"),  # type: ignore[arg-type]
+    "nothing": (lambda s: s.query(None), "None is not a network"),  # type: ignore[arg-type]
     "limit": (lambda s: s.tune(s.front()[0], max_mac=1), "unknown setting 'max_mac'"),  # type: ignore[call-arg]
     "amount": (lambda s: s.query(s.front()[0], max_macs=-1), "max_macs"),
     "both": (lambda s: s.tune(s.front()[0], {"max_macs": 1e5}, max_macs=1e5), "either as one argument or by name"),
@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "data": (lambda s: sn.Study.create(s.path / "new", data="nodigits"), "unknown data set 'nodigits'"),
     "space": (lambda s: sn.Study.create(s.path / "new", space=5), "space 5 is"),  # type: ignore[arg-type]
     "seed": (lambda s: sn.Study.create(s.path / "new", seed="1"), "seed '1' is"),  # type: ignore[arg-type]
-    "there": (lambda s: sn.Study.create(s.path), "is a study already"),
+    "there": (lambda s: sn.Study.create(s.path), "already has a study"),
     "other seed": (lambda s: sn.Study.create(s.path, **{**NEW, "seed": 1}), "has seed 0, got"),
     "other space": (lambda s: sn.Study.create(s.path, **{**NEW, "space": "compact"}), "has space tiny, got"),
     "other data": (lambda s: sn.Study.create(s.path, **{**NEW, "data": "nodigits"}), "nodigits"),

@@ -55,7 +55,7 @@ def test_another_way_is_refused(tmp_path: Path, command: Command) -> None:
     study = Study.create(path, data=source, image_size=8, resize="pad", workers=0)
     study.close()
     for got, complaint in (
-        ("squash", f"study {path} was made with --resize pad, got --resize squash"),
+        ("squash", f"study {path} was created with --resize pad, got --resize squash"),
         ("fill", "resize 'fill' is not one of crop, pad, squash"),
     ):
         code, _, err = command("collect", path, "--n", 1, "--resize", got)
