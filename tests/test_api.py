@@ -121,8 +121,8 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "threshold": (lambda s: s.solution(s.front()[0], (2.0, None)), r"threshold 2\.0 is not in \[0, 1\]"),
     "kind": (lambda s: s.solution(s.front()[0], 0.5), "0.5: each is a number"),  # type: ignore[arg-type]
     "collect": (lambda s: s.collect(), "needs either n or encodings"),
-    "count": (lambda s: s.collect("8"), "n '8' is not a positive whole number"),  # type: ignore[arg-type]
-    "rounds": (lambda s: s.search(rounds=0), "rounds 0 is not a positive whole number"),
+    "count": (lambda s: s.collect("8"), "n '8' is not a positive integer"),  # type: ignore[arg-type]
+    "rounds": (lambda s: s.search(rounds=0), "rounds 0 is not a positive integer"),
     "rungs": (lambda s: s.ladder(s.front()[0], rungs=1), "rungs"),
     "best": (lambda s: s.best(0), "n 0 is not"),
     "setting": (lambda s: s.update(batches=2), "unknown setting 'batches'"),  # type: ignore[call-arg]
