@@ -114,6 +114,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "number": (lambda s: s.query([3]), "3 is not a network; allowed: an encoding's text"),  # type: ignore[list-item]
     "nothing": (lambda s: s.query(None), "None is not a network"),  # type: ignore[arg-type]
     "limit": (lambda s: s.tune(s.front()[0], max_mac=1), "unknown setting 'max_mac'"),  # type: ignore[call-arg]
+    "constructor": (lambda s: sn.Limits(max_macs="3X"), "max_macs: '3X' is not a number; allowed: 200000"),  # type: ignore[arg-type]
     "amount": (lambda s: s.query(s.front()[0], max_macs=-1), "max_macs"),
     "both": (lambda s: s.tune(s.front()[0], {"max_macs": 1e5}, max_macs=1e5), "either as one argument or by name"),
     "method": (lambda s: s.tune(s.front()[0], method="best"), "'best' is not one of"),  # type: ignore[arg-type]

@@ -76,8 +76,8 @@ def infer(
     from surrogate_nas.cli.print_exports import load_network, print_classified, setting_number
     from surrogate_nas.foundation.progress import Countdown
 
-    network, files = load_network(folder, threads), image_files(images)
-    number = setting_number(network, max_macs, setting)
+    network = load_network(folder, threads)
+    number, files = setting_number(network, max_macs, setting), image_files(images)
     rows, countdown = [], Countdown("images")
     for row in classify(network, files, number):
         rows.append(row)

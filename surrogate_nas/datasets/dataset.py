@@ -9,6 +9,7 @@ import numpy.typing as npt
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.foundation.arrays import Ints
+from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 
 Images = npt.NDArray[np.uint8]
@@ -25,7 +26,8 @@ TO_CUT = -1
 """Split number of an image whose split is not decided yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(lambda part: {"images": len(part), "shape": part.images.shape[1:], "groups": part.groups is not None})
+@dataclass(frozen=True, slots=True, repr=False)
 class LabeledImages:
     """N images with their classes."""
 
@@ -56,7 +58,18 @@ class GivenSplits:
     """SHA-256 of the file's lines."""
 
 
-@dataclass(frozen=True, slots=True)
+@displayed_by(
+    lambda data: {
+        "name": data.name,
+        "classes": len(data.classes),
+        "channels": data.shape.channels,
+        "pixels": data.shape.size,
+        "train": len(data.train),
+        "tune": data.tune and len(data.tune),
+        "test": data.test and len(data.test),
+    }
+)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dataset:
     """A data set before the study's splits.
 

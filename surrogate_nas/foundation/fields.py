@@ -2,13 +2,27 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.errors import FieldError, InputError, one_line
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _OneLineErrors
+else:
+
+    class _OneLineErrors(type(BaseModel)):
+        """Metaclass of settings, whose constructors raise `FieldError`; type checkers see pydantic's own."""
+
+        def __call__(cls, *args, **values):
+            try:
+                return super().__call__(*args, **values)
+            except ValidationError as error:
+                raise _field_error(cls, error) from None
+
 
 Count = Annotated[int, Field(ge=1), BeforeValidator(numerals.number)]
 Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(numerals.fraction)]
@@ -35,8 +49,12 @@ def require_seed(seed: int) -> None:
         raise InputError(f"seed {seed} is out of range; allowed: 0 to {MOST_SEEDS - 1}")
 
 
-class Config(BaseModel):
-    """Base of settings: frozen, without unknown fields and without infinite or NaN numbers."""
+class Config(BaseModel, metaclass=_OneLineErrors):
+    """Base of settings: frozen, without unknown fields and without infinite or NaN numbers.
+
+    Raises:
+        FieldError: one line with the first invalid field, the value got and the values allowed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -77,29 +95,31 @@ def parse_fields(model: type[ConfigT], values: object) -> ConfigT:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        errors = error.errors()  # a misspelt required field is reported as missing too: name the misspelling first
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        path, at = _resolve(model, first["loc"])
-        where = ".".join(str(part) for part in path)
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(at.model_fields)
-            raise FieldError(f"unknown setting {where!r}; allowed: {allowed}", path) from None
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        if first["type"] == "value_error":
-            _refuse(message, where, path, at)
-        raise FieldError(f"{where + ': ' if where else ''}{message}, got {first['input']!r}", path) from None
+        raise _field_error(model, error) from None
 
 
-def _refuse(message: str, where: str, path: list[str | int], at: type[BaseModel]) -> NoReturn:
-    """Raise `FieldError` with the message of a validator of this package.
+def _field_error(model: type[BaseModel], error: ValidationError) -> FieldError:
+    """The error of the first invalid field."""
+    errors = error.errors()  # a misspelt required field is reported as missing too: name the misspelling first
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    path, at = _resolve(model, first["loc"])
+    where = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        return FieldError(f"unknown setting {where!r}; allowed: {', '.join(at.model_fields)}", path)
+    message = first["msg"].removeprefix("Value error, ")
+    message = f"{where + ': ' if where else ''}{message[0].lower()}{message[1:]}"
+    if first["type"] == "value_error":
+        return FieldError(message, _blamed(first["msg"].removeprefix("Value error, "), path, at))
+    return FieldError(f"{message}, got {first['input']!r}", path)
+
+
+def _blamed(message: str, path: list[str | int], at: type[BaseModel]) -> list[str | int]:
+    """Path of the field that a validator of this package blames.
 
     A validator of several fields starts its message with the name of the field to blame, which completes the path.
     """
     first = message.partition(" ")[0].rstrip(":").split(".")
-    if first[0] in at.model_fields:
-        path = [*path, *first]
-    raise FieldError(f"{where + ': ' if where else ''}{message}", path) from None
+    return [*path, *first] if first[0] in at.model_fields else path
 
 
 def _resolve(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str | int], type[BaseModel]]:

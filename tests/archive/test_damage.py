@@ -208,7 +208,7 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     assert "nobody" in nobody
 
 
-OPTIONAL = {"source_stamp", "splits"}
+OPTIONAL = {"source_stamp", "splits", "resize"}
 """Fields that a header may lack."""
 
 

@@ -58,7 +58,8 @@ def test_bad_questions_of_a_dry_run_are_those_of_the_command(words: str, study_p
         ("search STUDY --budget 15", 3),
         ("verify STUDY FRONT --seeds 4 --workers 0", 3),
         ("finalize STUDY FRONT --seeds 2 --epochs 7", 2),
-        ("baselines STUDY", 3),
+        ("baselines STUDY", 1),
+        ("baselines STUDY --all", 3),
     ],
 )
 def test_an_opened_study_is_left_as_it_is(words: str, trainings: int, study_path: Path, command: Command) -> None:
@@ -79,7 +80,7 @@ def test_an_opened_study_is_left_as_it_is(words: str, trainings: int, study_path
 
 
 def test_a_dry_run_for_people_is_one_screen_that_says_that_nothing_was_done(study_path: Path, command: Command) -> None:
-    code, out, err = command("baselines", study_path, "--dry-run")
+    code, out, err = command("baselines", study_path, "--all", "--dry-run")
     assert code == 0, err
     lines = out.splitlines()
     assert lines[-1] == "dry run: nothing was trained or written"

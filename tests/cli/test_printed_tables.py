@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from surrogate_nas.study.study import Study
 
+from surrogate_nas.api import Study
 from surrogate_nas.cli import (
     output,
     print_archive,
@@ -93,7 +93,7 @@ def shift(study: Study) -> Shift:
 
 
 def final(study: Study) -> dict[str, Any]:
-    return finals_document(study, study.finals(), None, [], None)
+    return finals_document(study.solutions, study.finals(), None, {}, None)
 
 
 def verification(study: Study) -> list[dict[str, Any]]:
@@ -120,7 +120,9 @@ WITH_ENCODINGS: dict[str, Show] = {
 WITH_FIGURES: dict[str, Show] = {
     "print_answer": lambda s, wide: print_predictions.print_answers(answers(s)[:1]),
     "print_fit": lambda s, wide: print_predictions.print_fit(s.fit()),
-    "print_front": lambda s, wide: print_solutions.print_front(s, Path("report.html"), payoff(s.solutions, s.front())),
+    "print_front": lambda s, wide: print_solutions.print_front(
+        s.solutions, Path("report.html"), payoff(s.solutions, s.front())
+    ),
     "print_tuned": lambda s, wide: print_solutions.print_tuned(s.front()[0], "a1", s.settings.limits),
     "print_ladder": lambda s, wide: print_solutions.print_ladder(
         [Rung(9, s.settings.limits, s.front()[0], (0.0, 1.0))], "a1", s.settings.limits

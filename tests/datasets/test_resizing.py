@@ -226,4 +226,4 @@ def test_the_card_tells_what_each_way_does(tmp_path: Path, command: Command) -> 
     code, out, _ = command("datasets", "show", "digits", "--resize", "squash")
     assert "resize       squash; all images are square, so crop, pad and squash are the same\n" in out
     code, _, err = command("datasets", "show", "digits", "--resize", "fill")
-    assert (code, err) == (2, "error: resize 'fill' is not one of crop, pad, squash\n")
+    assert (code, err) == (2, "error: --resize fill is not one of crop, pad, squash\n")

@@ -233,7 +233,7 @@ def test_without_given_splits_a_copy_is_as_older_versions_wrote_it(tmp_path: Pat
     with safe_open(path, framework="numpy") as opened:
         description = json.loads(opened.metadata()[store.DESCRIPTION])
         assert sorted(opened.keys()) == ["test.images", "test.labels", "train.images", "train.labels"]
-    assert sorted(description) == ["classes", "flips", "format", "name", "notes"]
+    assert sorted(description) == ["classes", "flips", "format", "name", "notes", "oblong", "resize"]
     assert description["format"] == 1
     assert [numbers(part) for part in each(split(store.load(path), 0))][2] == [40, 41]
     store.save(replace(whole, tune=numbered([0, 1], 42)), path)

@@ -539,7 +539,7 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
     assert code == 0
     assert json.loads(out)["network"] == id
     code, out, err = command("measure", target, "--seconds", 0.1)
-    assert "to the end" in out
+    assert "to the last" in out
     assert "of the MACs" in out
     study = Study.open(shutil.copytree(path, tmp_path / "study"))
     assert list(read_latencies(study.path)) == []
@@ -557,13 +557,13 @@ def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command)
     [
         (["infer", "DIR", "nothing"], "no images at nothing"),
         (["infer", "nothing", "nothing"], "no exported network at nothing: No such file"),
-        (["infer", "DIR", "DIR", "--setting", "77"], "setting 77 is not one of 0 to"),
+        (["infer", "DIR", "DIR", "--setting", "77"], "--setting 77 is not one of 0 to"),
         (["infer", "DIR", "DIR", "--max-macs", "3"], "no setting needs at most 3 expected MACs"),
         (["infer", "DIR", "DIR", "--max-macs", "3", "--setting", "0"], "give either --max-macs or --setting"),
-        (["infer", "DIR", "DIR", "--threads", "0"], "threads 0 is not a positive number"),
+        (["infer", "DIR", "DIR", "--threads", "0"], "--threads 0 is not a positive number"),
         (["measure", "nothing"], "no exported network at nothing"),
         (["measure", "DIR", "--seconds", "-1"], "--seconds -1 is not a positive number"),
-        (["measure", "DIR", "--setting", "-1"], "setting -1 is not one of 0 to"),
+        (["measure", "DIR", "--setting", "-1"], "--setting -1 is not one of 0 to"),
     ],
 )
 def test_bad_input_is_one_line(exported: Path, words: list[str], message: str, command: Command) -> None:

@@ -125,7 +125,7 @@ def _thresholds(study: Study, id: str) -> None:
     record = study.archive.find(id)
     everything = float(study.home.costing.of(record.architecture).macs().max())  # which every method keeps
     for method in METHODS:
-        assert study.tune(id, Limits(max_macs=everything), method).record.id == id
+        assert study.tune(id, Limits(max_macs=everything), method=method).record.id == id
     rungs = study.ladder(id, Limits())
     assert rungs
     assert study.policies(id, Limits())

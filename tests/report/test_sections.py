@@ -64,7 +64,7 @@ def study(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     path = tmp_path_factory.mktemp("sections") / "study"
     shutil.copytree(study_path, path)
     study = Study.open(path)
-    study.baselines()
+    study.baselines(everything=True)
     return study
 
 

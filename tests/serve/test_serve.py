@@ -160,11 +160,11 @@ def test_the_best_keep_the_limits_and_come_near_a_long_search(client: Client, li
 
 
 def test_a_card_is_the_networks_curve(client: Client, live: Live) -> None:
-    study, trained = live.snapshot.study, client.get("/trained").json()
+    views, trained = live.snapshot.solutions.views, client.get("/trained").json()
     assert [t["id"] for t in trained] == [r.id for r in live.snapshot.records]
     assert any(t["on_front"] for t in trained)
     for record in live.snapshot.records[:3]:
-        card, curve = client.get(f"/trained/{record.id}").json(), study.exits(record, "tune").curve
+        card, curve = client.get(f"/trained/{record.id}").json(), views.tune(record).curve
         assert card["exits"] == [e + 1 for e in record.architecture.exit_positions]
         macs = [point["expected_macs"] for point in card["curve"]]
         assert macs == sorted(macs) == curve.expected_macs.tolist()
@@ -337,7 +337,7 @@ def test_methods_that_are_not_there_are_refused(client: Client) -> None:
 def test_a_wrong_study_host_or_port_is_one_line(command: Command, tmp_path: Path, study_path: Path) -> None:
     assert command("serve", tmp_path / "none", "--port", 0) == (2, "", f"error: no study at {tmp_path / 'none'}\n")
     code, _, err = command("serve", study_path, "--port", 70_000)
-    assert (code, err) == (2, "error: port 70000 is not between 0 and 65535\n")
+    assert (code, err) == (2, "error: --port 70000 is not between 0 and 65535\n")
     code, _, err = command("serve", study_path, "--host", "no.such.host.invalid", "--port", 0)
     assert code == 2
     assert err.count("\n") == 1

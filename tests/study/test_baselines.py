@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from surrogate_nas.study.study import Study
 
+from surrogate_nas.api import Study
 from surrogate_nas.exits.limit_table import LIMITS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.space.candidates import Candidates, exactly_broken, keeps_exact_limits

@@ -105,9 +105,11 @@ def test_a_budget_means_the_most_accurate_network_within_it(study_path: Path, tm
     study = Study.open(shutil.copytree(study_path, tmp_path / "copy"))
     front = study.front()
     at = front[-1].tune.expected_macs * 1.01
-    assert to_finalize(study.solutions, [], [at]) == [front[-1].record.architecture]
-    assert to_finalize(study.solutions, [], [front[0].tune.expected_macs * 1.0001]) == [front[0].record.architecture]
-    assert set(to_finalize(study.solutions, [], [])) == {s.record.architecture for s in front}
+    assert to_finalize(study.solutions, [], [at], 1, FULL) == [front[-1].record.architecture]
+    assert to_finalize(study.solutions, [], [front[0].tune.expected_macs * 1.0001], 1, FULL) == [
+        front[0].record.architecture
+    ]
+    assert set(to_finalize(study.solutions, [], [], 1, FULL)) == {s.record.architecture for s in front}
     with pytest.raises(InputError, match="budget 1 is below the cheapest solution's expected MACs"):
         study.finalize(at=[1.0])
     with pytest.raises(InputError, match="the final recipe equals that of the search"):
@@ -131,9 +133,9 @@ def test_budgets_are_of_the_expected_cost_where_that_is_minimised(
     assert costs == sorted(costs)
     assert macs != sorted(macs)
     for solution, cost in zip(front, costs, strict=True):  # each keeps the budget that equals its own cost
-        assert to_finalize(study.solutions, [], [cost]) == [solution.record.architecture]
+        assert to_finalize(study.solutions, [], [cost], 1, FULL) == [solution.record.architecture]
     with pytest.raises(InputError, match=r"budget 0\.01 is below the cheapest solution's expected cost, \d"):
-        to_finalize(study.solutions, [], [0.01])
+        to_finalize(study.solutions, [], [0.01], 1, FULL)
     at = [max(f.best.tune.expected("cost") for f in study.finals())]
     within = {b: study.finals(study.settings.limits.with_budget("cost", b)) for b in (*at, 0.01)}
     document = finals_document(study.solutions, study.finals(), None, within, None)

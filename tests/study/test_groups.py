@@ -86,12 +86,12 @@ def test_a_lost_copy_of_the_images_is_read_again_with_the_splits_of_the_study(co
 
 def test_intervals_draw_groups(study: Study) -> None:
     record = study.records()[0]
-    off = study.operating_point(record, np.full(record.architecture.positions - 1, np.inf))
-    measured, exits = study.measured(record, "test", off), study.exits(record, "test")
+    off = study.solutions.operating_point(record, np.full(record.architecture.positions - 1, np.inf))
+    measured, exits = study.solutions.measured(record, "test", off), study.exits(record, "test")
     right = is_right(exits, measured)
     assert measured.accuracy_interval == share_interval(right, exits.clusters)
     assert measured.accuracy_interval != wilson(int(right.sum()), measured.n)
-    shift = study.shift(record.id, corruptions=["noise"], levels=[1], operating_point=off)
+    shift = study.shift(record.id, corruptions=["noise"], levels=[1], thresholds=off)
     assert shift.clean.measured == measured
 
 
@@ -104,8 +104,8 @@ def test_an_export_tells_intervals_of_groups(study: Study) -> None:
         split: ExitPredictions.by_network(network, point.policy, (), part.images, lambda done: None)
         for split, part in images.items()
     }
-    setting = setting_document(Judge.of(study, record, images, predictions), point, limits)["test"]
-    measured = study.measured(record, "test", point)
+    setting = setting_document(Judge.of(study.home.costing, record, images, predictions), point, limits)["test"]
+    measured = study.solutions.measured(record, "test", point)
     assert setting["accuracy_interval"] == pytest.approx(measured.accuracy_interval, abs=0.01)
     assert setting["reach"][0] == 1
     assert setting["reach_interval"][0][0] < wilson(n, n)[0]  # there are fewer groups than images
@@ -125,7 +125,7 @@ def test_studies_with_other_splits_are_not_merged(study: Study, copy: Study, tmp
     file = csv_file(tmp_path / "other.csv", offset=1) if splits else None
     other = Study.create(tmp_path / "other", splits=file, **HERE)
     for here, there in ((copy, other), (other, study)):
-        with pytest.raises(InputError, match="has other splits than"):
+        with pytest.raises(InputError, match="differ in splits"):
             merge(here.home, [there.path])
     (result,) = merge(copy.home, [study.path])
     assert len(result.duplicates) == 1

@@ -529,7 +529,7 @@ def test_the_command_warm_starts(fresh: Study, study_path: Path, command: Comman
     assert [row["id"] for row in rows] == [p.id for p in fresh.archive.pending()]
     assert {row["from_study"] for row in rows} == {str(study_path)}
     code, out, _ = command("archive", "merge", fresh.path, study_path, "--warm-start", "--n", 2)
-    assert (code, out) == (0, "Nothing new to be trained.\n")
+    assert (code, out) == (0, "There is no new network to train.\n")
 
 
 BAD = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from surrogate_nas.study.study import Study
 
+from surrogate_nas.api import Study
 from surrogate_nas.documents import front_document
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -140,7 +140,7 @@ def test_the_sentences_tell_the_figures() -> None:
 
 def test_the_document_of_a_run_has_the_figures(study: Study) -> None:
     result = payoff_of(study, study.front())
-    document = front_document(study, Path("x"), result)["early_exits"]
+    document = front_document(study.solutions, Path("x"), result)["early_exits"]
     assert document["verdict"] == result.verdict
     assert document["pay"] == result.pays
     assert document["to_last_exit"]["accuracy_interval"] == result.preferred.accuracy_interval

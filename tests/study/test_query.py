@@ -265,7 +265,7 @@ BAD_OPTIONS = {
     "--best 3 --thresholds 0.5": "3 exits need 2 thresholds, got 1",
     "--best 3 --max-params 10": "within parameters ≤ 10; smallest found: ",
     "--best 3 --max-cost 5": "expected cost ≤ 5: this study has no cost table",
-    "--sample 3 --max-macs -1": "max_macs: input should be greater than 0, got -1",
+    "--sample 3 --max-macs -1": "--max-macs -1: input should be greater than 0",
 }
 
 

@@ -37,7 +37,7 @@ def test_the_source_is_read_again_the_same_way(tmp_path: Path, resize: ResizeNam
     assert again.fingerprint() == before.fingerprint()
     assert again.resize == before.resize
     (source / "dark" / "0.png").touch()  # whose stamp says no longer that it is the same
-    study.images.require_data(str(source), 8, None, resize)
+    study.images.require_data(str(source), 8, None, resize=resize)
 
 
 def test_a_study_of_an_older_version_took_the_central_square(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_study_of_an_older_version_took_the_central_square(tmp_path: Path) -> 
     del values["resize"]
     assert Header.from_json(json.dumps(values)) == study.archive.header
     assert study.archive.header.resize == "crop"
-    with pytest.raises(ValueError, match="resize 3 is no text"):
+    with pytest.raises(ValueError, match="resize 3 is not text"):
         Header.from_json(json.dumps({**values, "resize": 3}))
 
 
@@ -56,12 +56,12 @@ def test_another_way_is_refused(tmp_path: Path, command: Command) -> None:
     study.close()
     for got, complaint in (
         ("squash", f"study {path} was created with --resize pad, got --resize squash"),
-        ("fill", "resize 'fill' is not one of crop, pad, squash"),
+        ("fill", "--resize fill is not one of crop, pad, squash"),
     ):
         code, _, err = command("collect", path, "--n", 1, "--resize", got)
         assert (code, err.splitlines()[-1]) == (2, f"error: {complaint}")
     code, _, err = command("collect", tmp_path / "new", "--n", 1, "--resize", "fill")
-    assert (code, err) == (2, "error: resize 'fill' is not one of crop, pad, squash\n")
+    assert (code, err) == (2, "error: --resize fill is not one of crop, pad, squash\n")
     assert not (tmp_path / "new").exists()
 
 

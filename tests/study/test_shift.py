@@ -180,7 +180,7 @@ BAD = {
     "shift STUDY FIRST --thresholds 0.5": "3 exits need 2 thresholds, got 1",
     "shift STUDY FIRST --output shift.txt": "output shift.txt does not end in .csv",
     "shift STUDY FIRST --output nowhere/s.csv": "output nowhere/s.csv cannot be written: its folder does not exist",
-    "shift STUDY FIRST --min-accuracy 90": "min_accuracy: input should be less than or equal to 1, got 90",
+    "shift STUDY FIRST --min-accuracy 90": "--min-accuracy 90: input should be less than or equal to 1",
     "shift STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "shift NOWHERE zzzz": "no study at NOWHERE",
 }

@@ -74,7 +74,7 @@ def test_policies_are_compared_at_their_own_best_thresholds_without_training(stu
 
 def test_a_ladder_is_chosen_on_tune_and_measured_on_both_splits(study: Study) -> None:
     id = study.records()[0].id
-    rungs = study.ladder(id, Limits(), 6)
+    rungs = study.ladder(id, Limits(), rungs=6)
     curve = study.exits(study.records()[0], "tune").curve
     assert [r.solution.tune.accuracy for r in rungs] == sorted(r.solution.tune.accuracy for r in rungs)
     assert rungs[-1].solution.tune.accuracy == curve.accuracy[-1]
@@ -91,7 +91,7 @@ def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_point
     plain = copy.front()
     copy.home.update({"temperature": True})
     front = copy.front()
-    assert all(s.operating_point.temperatures == copy.temperatures(s.record) for s in front)
+    assert all(s.operating_point.temperatures == copy.solutions.views.temperatures(s.record) for s in front)
     assert all(len(s.operating_point.temperatures) == 3 for s in front)
     for s in front:
         view = copy.exits(s.record, "test")

@@ -1,4 +1,4 @@
-"""The front trained again: what is trained, what is compared, and what is refused."""
+"""Networks of the front, trained again: what is trained, what is compared, and what is refused."""
 
 import json
 import shutil
@@ -70,14 +70,18 @@ def test_the_command_answers_in_json(command: Command, before: Study, verified: 
     assert document["trainings"] == 3
     assert {"tune_accuracy_claimed", "tune_accuracy_again", "test_accuracy_again"} <= document.keys()
     _, table, _ = command("verify", before.path, on_front)
-    assert "The front trained again" in table
+    assert "Networks of the front, trained again" in table
     assert "points on tune" in table
 
 
 def test_what_cannot_be_verified_is_refused_before_anything_is_trained(before: Study) -> None:
     trained = len(before.records())
-    with pytest.raises(InputError, match="network nowhere is not on the front; allowed: "):
+    with pytest.raises(InputError, match="0 records have an id that starts with 'nowhere'"):
         before.verify(["nowhere"])
+    front = {s.id for s in before.front()}
+    other = next(r.id for r in before.records() if r.id not in front)
+    with pytest.raises(InputError, match=f"network {other} is not on the front; allowed: "):
+        before.verify([other])
     with pytest.raises(InputError, match="seeds 1 is too few: at least 2"):
         before.verify(seeds=1)
     assert len(before.records()) == trained

@@ -77,7 +77,7 @@ def test_it_is_sound(path: Path, command: Command) -> None:
     document = answered(command, "archive", "validate", path)
     require({"records": 11, "problems": []}, document)
     (remark,) = document["remarks"]
-    assert "no answers" in remark
+    assert "did not store predicted classes" in remark
 
 
 def test_its_settings_are_in_force(study: Study) -> None:

@@ -114,8 +114,9 @@ def shift(solution: Solution, limits: Limits) -> Shift:
 def manifest(solution: Solution, limits: Limits) -> dict[str, Any]:
     """Manifest of a real export, with the figures of the default setting those of a solution."""
     whole: dict[str, Any] = json.loads(next(WRITTEN.glob("exports/*/manifest.json")).read_text(encoding="utf-8"))
+    whole["input"]["resize"] = "crop"  # as manifests have it since
     for one in whole["exits"]:
-        one["exit"] = one.pop("position") + 1  # as manifests have it since
+        one["exit"] = one.pop("position") + 1
     for setting in whole["settings"]:
         setting |= {"broken_on_test": [], "thresholds_text": "off,0.13"}
     default = whole["settings"][whole["default_setting"]]
