@@ -194,7 +194,7 @@ class Study:
 
     @property
     def data(self) -> Dataset:
-        """The data set; raises as `splits`."""
+        """The data set; raises errors like `splits`."""
         return self.images.dataset
 
     def splits(self) -> Splits:

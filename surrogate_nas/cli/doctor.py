@@ -114,7 +114,7 @@ def _memory() -> str:
     free, cores = available_memory(), available_cores()
     if free < BASE_MEMORY:
         raise JobError(f"{amount(free)} free; one training needs at least {amount(BASE_MEMORY)}: free some memory")
-    few = "" if free >= cores * BASE_MEMORY else f", too little for {cores} trainings at a time: set --workers to fewer"
+    few = "" if free >= cores * BASE_MEMORY else f", too little for {cores} trainings at a time; set --workers to fewer"
     return f"{amount(free)} free{few}"
 
 

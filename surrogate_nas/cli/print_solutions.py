@@ -137,7 +137,7 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
 
 
 def print_verification(document: Sequence[dict[str, Any]]) -> None:
-    """Print claimed and repeated accuracies of a `verification_document`."""
+    """Print a `verification_document`: accuracies on the front, and of trainings with other seeds."""
     rows = []
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]

@@ -68,7 +68,7 @@ class BaselineChoice:
 
 
 def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> BaselineChoice:
-    """Hand-made networks that can keep the study's exact limits, and the best network of the front without its exits.
+    """Choose hand-made networks that can keep the exact limits, and the best network of the front without its exits.
 
     Exact costs are known without training, so no training is spent on a network that cannot keep the limits. The best
     network with early exits, see `Solutions.preferred`, is always trained without them, to measure whether they pay.

@@ -181,7 +181,7 @@ class Home:
             )
 
     def prune(self) -> None:
-        """Remove trained weights that are not to be kept by the settings `keep` and `keep_gb`."""
+        """Remove trained weights not selected by the settings `keep` and `keep_gb`."""
         prune(self.path / CHECKPOINTS, self.archive, self.problem)
 
     def retry(self, ids: Sequence[str]) -> list[str]:

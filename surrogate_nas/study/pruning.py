@@ -1,4 +1,4 @@
-"""Remove trained weights that are not to be kept by the settings `keep` and `keep_gb`."""
+"""Remove trained weights not selected by the settings `keep` and `keep_gb`."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -22,7 +22,7 @@ GB = 1e9
 
 
 def prune(folder: Path, archive: Archive, problem: Problem) -> None:
-    """Remove weights that are not to be kept by `keep` and `keep_gb`, and partial files of interrupted commands.
+    """Remove weights not selected by `keep` and `keep_gb`, and partial files of interrupted commands.
 
     Args:
         folder: folder of the weights.

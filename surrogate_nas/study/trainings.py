@@ -62,7 +62,7 @@ class Trainer:
                 pending = sum(len(self.home.archive.pending(group)) for group in GROUPS)
                 say(f"time limit reached with {pending} trainings pending; run the same command again to continue")
 
-    # ------------------------------------------------------------------ what to train
+    # ------------------------------------------------------------------ choice of trainings
 
     def collect(self, n: int, total: int | None = None) -> list[Record]:
         """Train n more sampled architectures; for `total` see `evaluate`."""
@@ -181,7 +181,7 @@ class Trainer:
         recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
         return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 
-    # ------------------------------------------------------------------ time and space
+    # ------------------------------------------------------------------ time and disk
 
     def plan(self, trainings: int) -> Plan:
         """Resources of a number of trainings."""
