@@ -130,7 +130,7 @@ BAD_QUESTIONS = {
     "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY --at 1": "error: --at 1 is below the cheapest solution's expected MACs",
-    "finalize STUDY --seeds 0": "error: --seeds 0 is not a positive whole number",
+    "finalize STUDY --seeds 0": "error: --seeds 0 is not a positive integer",
     "finalize STUDY --epochs 2": "the final recipe equals that of the search",
     "finalize STUDY --recipe missing.yaml": "missing.yaml",
     "archive show STUDY zzzz": "0 records have an id",

@@ -25,7 +25,7 @@ from tests.conftest import Command
         (["blur"], [6], "level 6 is not one of 1, 2, 3, 4, 5"),
         (["blur"], [0], "level 0 is not one of 1, 2, 3, 4, 5"),
         ([], [1], "expected at least one corruption, got none; allowed: noise"),
-        (["blur"], [], "no level is given"),
+        (["blur"], [], "expected at least one level, got none"),
         (["blur", "blur"], [1], "duplicate corruption in blur, blur"),
         (["blur"], [2, 3, 2], "duplicate level in 2, 3, 2"),
     ],
