@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from surrogate_nas.cli.output import print_table
+from surrogate_nas.cli.output import print_line, print_table
 
 RECORD_COLUMNS = {
     "name": "baseline",
@@ -22,6 +22,9 @@ EXACT = "MACs and parameters are exact; nothing in this table is measured on a s
 def print_records(rows: Sequence[dict[str, Any]], *, wide: bool = False) -> None:
     """Print a table of records, with the columns present in its rows; `wide` as in `print_table`."""
     title = f"{len(rows)} record{'' if len(rows) == 1 else 's'}"
+    if not rows:
+        print_line(title)
+        return
     names = [name for name in RECORD_COLUMNS if any(name in row for row in rows)]
     cells = [[_cell(name, row.get(name, "")) for name in names] for row in rows]
     encodings = [row["encoding"] for row in rows]

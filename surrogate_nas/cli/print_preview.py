@@ -20,6 +20,7 @@ def print_preview(preview: "Preview") -> None:
     from surrogate_nas.cli.output import console
     from surrogate_nas.foundation.machine import amount
     from surrogate_nas.foundation.progress import duration
+    from surrogate_nas.study.pruning import kept_weights
 
     header, settings, plan = preview.header, preview.problem.settings, preview.plan
     estimate = "unknown before the first training" if preview.seconds is None else f"about {duration(preview.seconds)}"
@@ -33,7 +34,7 @@ def print_preview(preview: "Preview") -> None:
         "done": f"{preview.done} of {settings.budget} trainings of the search",
         "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; epochs: {preview.recipe.epochs}",
         "time": estimate,
-        "disk": f"at most {amount(plan.disk)} (weights kept: {settings.keep})",
+        "disk": f"at most {amount(plan.disk)} (weights kept: {kept_weights(settings)})",
         "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "on other machines")
         + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else ""),
     }

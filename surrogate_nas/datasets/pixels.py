@@ -27,8 +27,8 @@ FILTER = Image.Resampling.BILINEAR
 DRAFT = 2  # a JPEG is decoded at no less than this multiple of the requested size
 SECONDS_BETWEEN_LINES = 5.0
 HOW_TO_RESIZE = (
-    f"choose one size for all with --image-size (image_size), {SMALLEST_SIZE} to {LARGEST_SIZE}, "
-    "and the way they become square with --resize (resize)"
+    f"choose one size for all with image_size, from {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+    "resize selects how they become square"
 )
 
 

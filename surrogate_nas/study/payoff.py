@@ -51,9 +51,14 @@ class Comparison:
         return self.accuracy_interval[1] < 0 or self.accuracy_change < -MOST_LOSS
 
     @property
+    def gains(self) -> bool:
+        """Whether accuracy is gained significantly (the interval lies above 0) at no more cost."""
+        return self.accuracy_interval[0] > 0 and self.saved >= 0
+
+    @property
     def pays(self) -> bool:
-        """Whether the solution saves at least `LEAST_SAVING` of the cost and does not lose accuracy."""
-        return self.saved >= LEAST_SAVING and not self.loses
+        """Whether accuracy is gained, or at least `LEAST_SAVING` of the cost is saved and accuracy is not lost."""
+        return self.gains or (self.saved >= LEAST_SAVING and not self.loses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,8 @@ def payoff(solutions: Solutions, front: Sequence[Solution]) -> Payoff:
 
     The verdict is about one solution, `Solutions.preferred`. Its early exits pay if they save at least 5 % of the
     expected cost on test, compared with the same network with every early exit off, without losing accuracy: the change
-    of accuracy is not significantly below 0 (95 %, paired bootstrap over test images), and at least −1 point.
+    of accuracy is not significantly below 0 (95 %, paired bootstrap over test images), and at least −1 point. They also
+    pay if accuracy is significantly higher at no more cost, which occurs where the last exit is poorly trained.
 
     Args:
         solutions: solutions of the study.

@@ -290,6 +290,6 @@ def test_printed_thresholds_typed_back_give_the_same_figures(study: Study) -> No
     assert any(s.printed != s.operating_point for s in solutions)
     for one in solutions:
         typed = type(one.printed).parse(str(one.printed), len(one.printed.thresholds) + 1, one.printed.policy)
-        again = study.operating_point(one.record, typed.array())
-        assert study.measured(one.record, "tune", again) == one.tune
-        assert study.measured(one.record, "test", again) == one.test
+        again = study.solutions.operating_point(one.record, typed.array())
+        assert study.solutions.measured(one.record, "tune", again) == one.tune
+        assert study.solutions.measured(one.record, "test", again) == one.test

@@ -333,10 +333,7 @@ def test_it_is_said_what_was_done_to_the_sizes(tmp_path: Path, sizes: list[tuple
 )
 def test_other_images_than_equal_squares_need_a_size(tmp_path: Path, sizes: list[tuple[int, int]], got: str) -> None:
     folder = write(tmp_path, {f"{'ab'[i]}/{i}.png": grey(*size) for i, size in enumerate(sizes)})
-    hint = (
-        "; choose one size for all with --image-size (image_size), 4 to 256, "
-        "and the way they become square with --resize (resize)"
-    )
+    hint = "; choose one size for all with image_size, from 4 to 256; resize selects how they become square"
     assert refusal(folder) == got.format(tmp_path) + hint
     assert refusal(folder, image_size=300) == "image size 300 is not between 4 and 256 pixels"
 

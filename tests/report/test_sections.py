@@ -419,7 +419,10 @@ def test_two_baselines_of_one_name_are_told_apart(
 ) -> None:
     baselines = study.records("baseline")
     twice = baselines + baselines[2:]
-    monkeypatch.setattr(study, "baselines", lambda: twice)
+    records = study.solutions.records
+    monkeypatch.setattr(
+        study.solutions, "records", lambda group="search": twice if group == "baseline" else records(group)
+    )
     names: list[Baseline] = list(contents_of(study).baselines)
     assert [b.name for b in names[:2]] == [ResNet, Branchy]
     assert all(b.name == f"{Static} {b.exits_off.record.id}" for b in names[2:])

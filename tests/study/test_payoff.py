@@ -57,7 +57,8 @@ def test_exits_that_are_off_save_nothing_and_change_nothing(study: Study) -> Non
 
 
 def test_a_network_without_early_exits_pays_nothing(study: Study) -> None:
-    (static,) = [r for r in study.baselines() if r.architecture == without_exits(study.front()[-1].record.architecture)]
+    without = without_exits(study.front()[-1].record.architecture)
+    (static,) = [r for r in study.records("baseline") if r.architecture == without]
     for thresholds in ((0.0, 0.0), (None, None)):
         result = payoff_of(study, [study.solution(static, OperatingPoint(thresholds))])
         assert result.preferred.saved == result.preferred.accuracy_change == 0
@@ -113,6 +114,8 @@ def test_the_verdict_is_about_the_solution_that_the_limits_ask_for(study: Study)
         (comparison(saved=LEAST_SAVING), True),
         (comparison(saved=LEAST_SAVING - 1e-9), False),
         (comparison(saved=-0.1), False),
+        (comparison(saved=0.0, change=0.1, high=0.12), True),  # accuracy is gained at no more cost
+        (comparison(saved=-0.01, change=0.1, high=0.12), False),
         (comparison(change=-MOST_LOSS), True),
         (comparison(change=-MOST_LOSS - 1e-9), False),  # a loss that so few images cannot prove
         (comparison(change=-0.005, high=-0.001), False),  # a small loss that many images prove

@@ -71,7 +71,7 @@ def test_the_command_answers_in_json(command: Command, before: Study, verified: 
     assert {"tune_accuracy_claimed", "tune_accuracy_again", "test_accuracy_again"} <= document.keys()
     _, table, _ = command("verify", before.path, on_front)
     assert "Networks of the front, trained again" in table
-    assert "points on tune" in table
+    assert "mean change on tune" in table
 
 
 def test_what_cannot_be_verified_is_refused_before_anything_is_trained(before: Study) -> None:
