@@ -156,10 +156,10 @@ def test_empty_data_are_refused() -> None:
         ((COLOUR[0].astype(int), 0), "item 2 of train is of type int64; allowed: bytes, booleans, floating-point"),
         ((np.zeros((4, 6, 6), np.uint8), 0), r"item 2 of train has the shape \(4, 6, 6\); allowed: \(H, W\), \(1 or 3"),
         ((np.zeros(6, np.uint8), 0), r"item 2 of train has the shape \(6,\); allowed: \(H, W\), \(1 or 3, H, W\)"),
-        ((np.zeros((3, 5, 6), np.uint8), 0), "item 2 of train is 6×5 pixels; choose one size for all with --image-siz"),
+        ((np.zeros((3, 5, 6), np.uint8), 0), "item 2 of train is 6×5 pixels; choose one size for all with image_size"),
         (
             (np.zeros((3, 7, 7), np.uint8), 0),
-            "images differ in size, 6×6 and 7×7 pixels; choose one size for all with --",
+            "images differ in size, 6×6 and 7×7 pixels; choose one size for all with image_size",
         ),
         ((Image.new("F", (6, 6)), 0), "item 2 of train has pixels of floating-point numbers; allowed: integers of"),
     ],
