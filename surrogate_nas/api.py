@@ -1,4 +1,4 @@
-"""The one door: everything that the commands do, as methods of `Study`."""
+"""The Python interface: everything that the commands do, as methods of `Study`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -72,11 +72,11 @@ LimitsLike = Limits | LimitFields | Mapping[str, float | str | None]
 class Study:
     """A study in a folder, open until `close` or the end of its `with` block.
 
-    Its methods have the names of the commands. Where a network is meant, each takes the text of an encoding, an
-    `Architecture`, the id of a record (or how it starts), a `Record`, a `Solution` or an `Answer`. Limits are a
-    `Limits`, a mapping, or keywords (`max_macs=2e5`); by default they are the study's, and `Limits()` is none.
+    Its methods have the names of the commands. A network is given as the text of an encoding, an `Architecture`, the id
+    of a record (or its first characters), a `Record`, a `Solution`, a `Rung` or an `Answer`. Limits are a `Limits`, a
+    mapping, or keywords (`max_macs=2e5`); by default they are those of the study, and `Limits()` has none.
 
-    Scripts that train put the calls under `if __name__ == "__main__":`, because each training is a process of its own.
+    Scripts that train need their calls under `if __name__ == "__main__":`, because each training is a separate process.
     """
 
     def __init__(self, home: Home) -> None:
@@ -101,24 +101,24 @@ class Study:
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
     ) -> "Study":
-        """A new study, or with `exist_ok` the one that is there.
+        """Create a study, or with `exist_ok` open an existing one.
 
         Args:
-            path: a folder that does not exist yet, or is empty.
-            data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory,
-                as `datasets.from_torch` makes one of any `torch.utils.data.Dataset`.
-            space: a preset's name, the path of a space's YAML file, or what `mount` makes of a network of your own.
-            seed: of everything that is drawn.
-            image_size: side in pixels to which images are brought; by default they stay as they are.
-            flips: whether mirror images are still of their class; the data set's own default for `None`.
+            path: folder of the study; it must not exist yet, or be empty.
+            data: name of a data set, path of a folder of images by class or of an `.npz` file, or a data set in memory,
+                to which `datasets.from_torch` converts any `torch.utils.data.Dataset`.
+            space: name of a preset, path of a YAML file, or a network of your own, mounted by `mount`.
+            seed: seed of all random draws.
+            image_size: side in pixels to which images are resized; by default they keep their size.
+            flips: whether mirror images still belong to their class; for `None` the default of the data set.
             resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
             splits: CSV file of splits and groups; see `datasets.split_file`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
-                its settings, as `update` does.
+                its settings, like `update`.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
 
         Raises:
-            InputError: one line with the value got and those allowed; nothing has been written then.
+            InputError: for a wrong argument; the message names the value got and those allowed, and nothing is written.
         """
         path, split_file = _path(path), None if splits is None else _path(splits)
         if exist_ok and (path / ARCHIVE).is_file():
@@ -150,7 +150,7 @@ class Study:
 
     @classmethod
     def open(cls, path: str | Path) -> "Study":
-        """The study at `path`; raises `InputError` if there is none."""
+        """Open the study at `path`; raises `InputError` if there is none."""
         return cls(Home.open(_path(path)))
 
     def close(self) -> None:
@@ -189,19 +189,19 @@ class Study:
 
     @property
     def policy(self) -> PolicyName:
-        """Exit policy: how exits score their confidence."""
+        """Exit policy, which defines the confidence of an exit."""
         return self.home.problem.policy
 
     @property
     def data(self) -> Dataset:
-        """The data set; raises as `splits`."""
+        """The data set; raises errors like `splits`."""
         return self.images.dataset
 
     def splits(self) -> Splits:
-        """The images: train, tune and test.
+        """The images of the train, tune and test splits.
 
         Raises:
-            InputError: if they are gone, or not those that the study was made with.
+            InputError: if the images are missing, or differ from those that the study was created with.
         """
         return self.images.splits()
 
@@ -217,12 +217,12 @@ class Study:
         """The record of a trained network, with its outputs.
 
         Raises:
-            InputError: if there is none.
+            InputError: if the network has no record.
         """
         return self.solutions.views.with_outputs([record_of(self.home, network)])[0]
 
     def frame(self) -> Any:
-        """A table of all trainings, baselines and finals among them; see `study.frame.frame_of` for its columns.
+        """Table of all trainings, including baselines and finals; see `study.frame.frame_of` for its columns.
 
         Returns:
             A `pandas.DataFrame` where pandas is installed, else a mapping from column names to arrays.
@@ -230,31 +230,31 @@ class Study:
         return frame_of(self.solutions)
 
     def status(self) -> Status:
-        """Records by kind, pending trainings, the command at work, and time spent and left."""
+        """State of the study: records by kind, pending trainings, the running command, and time spent and left."""
         return status_of(self.home, self.trainer.seconds_left())
 
     @spelled_out
     def update(self, **settings: Unpack[SettingsFields]) -> None:
-        """Change settings, and keep them.
+        """Change settings, and store them.
 
         Raises:
-            InputError: for a setting that is wrong, or a recipe other than that of networks already trained.
+            InputError: for a wrong setting, or a recipe other than that of networks already trained.
         """
         self.home.update({**settings})
 
     # ------------------------------------------------------------------ verbs that train
 
     def run(self) -> list[Record]:
-        """The whole path: the initial sample, then the search. Continues where an earlier run stopped."""
+        """Train the initial sample, then search until the budget is spent; continues where an earlier run stopped."""
         return searching.run(self.trainer, self.solutions)
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
-        """Train n more sampled architectures, or the given ones; what was pending is trained first.
+        """Train n more sampled architectures, or given ones; pending trainings come first.
 
         An architecture that has been trained is trained again with another seed.
 
         Raises:
-            InputError: for neither or both of them, or an architecture that is not of the space.
+            InputError: for neither or both of `n` and `encodings`, or an architecture outside the space.
         """
         if (n is None) == (encodings is None):
             raise InputError(f"collect needs either n or encodings, got n={n!r} and encodings={encodings!r}")
@@ -265,7 +265,7 @@ class Study:
             return self.trainer.collect_architectures(architectures) if architectures else self.trainer.collect(count)
 
     def fit(self, *, again: bool = False) -> FittedSurrogate:
-        """The surrogate of everything trained so far: the stored one if it still fits, or with `again` a new one.
+        """Fit the surrogate to all trainings, or load the stored one if it is up to date and `again` is false.
 
         Raises:
             JobError: if fewer than eight networks have been trained.
@@ -273,18 +273,17 @@ class Study:
         return fitting.fit(self.home, self.archive.records(), again=again)
 
     def search(self, rounds: int | None = None) -> list[Record]:
-        """Propose, train and refit, for so many rounds or until the budget or the time is spent."""
+        """Propose, train and refit, for a number of rounds or until the budget or the time is spent."""
         return searching.search(self.trainer, self.solutions, None if rounds is None else _count("rounds", rounds))
 
     def baselines(self, *, everything: bool = False) -> list[Record]:
-        """Train the baselines of the front: ResNet-8, its BranchyNet, and the best network of the front without exits.
+        """Train networks to compare the front with: ResNet-8, its BranchyNet, and the best network without its exits.
 
-        Each is trained once; what an earlier call has trained is not trained again. Hand-made networks that cannot keep
-        the study's limits are left out, unless `everything` is asked for. `records("baseline")` are those that are
-        there.
+        Each is trained once, also over several calls. Hand-made networks that cannot keep the study's limits are left
+        out, unless `everything` is true. Returns the baselines of this call; `records("baseline")` returns all.
 
         Raises:
-            JobError: if nothing has been trained yet.
+            JobError: if no network has been trained yet.
         """
         return train_baselines(self.trainer, self.solutions, everything=everything)
 
@@ -296,47 +295,48 @@ class Study:
         seeds: int = 3,
         recipe: Recipe | None = None,
     ) -> list[Final]:
-        """Train networks at full fidelity, each with several seeds. What an earlier call has trained is kept.
+        """Train networks at full fidelity, each with several seeds; trainings of an earlier call are not repeated.
 
         Args:
-            networks: by default those on the front.
-            at: budgets of the expected cost that is minimised: instead of the whole front, the most accurate network
-                on tune within each.
-            seeds: trainings of each network.
-            recipe: of full fidelity, kept in the settings; by default the one that is there.
+            networks: networks to train; by default those on the front.
+            at: budgets of the expected cost that is minimised; for each, the most accurate network on tune within it is
+                trained, instead of the whole front.
+            seeds: number of trainings of each network.
+            recipe: recipe of full fidelity, which is stored in the settings; by default the one stored there.
 
         Returns:
-            Those networks within the study's limits, the most accurate on tune first.
+            The networks within the study's limits, the most accurate on tune first.
 
         Raises:
-            InputError: for an unknown network, a budget below the front's cheapest, or a recipe like the search's.
-            JobError: if nothing keeps the limits.
+            InputError: for an unknown network, a budget below the cheapest of the front, or the recipe of the search.
+            JobError: if no network keeps the limits.
         """
         return finals.finalize(self.trainer, self.solutions, self._ids(networks), at, _count("seeds", seeds), recipe)
 
     def finals(self, limits: LimitsLike | None = None) -> list[Final]:
         """Networks at full fidelity within limits, the most accurate on tune first.
 
-        Architectures that keep the limits with no seed are left out.
+        Architectures are left out if none of their trainings keeps the limits.
         """
         return finals.finals(self.solutions, self._limits(limits, {}))
 
     def verify(self, networks: Network | Iterable[Network] = (), *, seeds: int = 3) -> list[Verification]:
-        """Train the networks on the front again, by the search's recipe with other seeds, until each has so many
-        trainings. They join the archive, and surrogates learn of them.
+        """Train the networks on the front again with other seeds, by the search's recipe, to measure how much was luck.
 
-        The networks of the front as it was before: what further trainings find is not claimed.
+        The trainings join the archive, so that surrogates learn from them. The results are about the front before these
+        trainings, without networks that join it through them.
 
         Args:
-            networks: on the front; by default all.
-            seeds: trainings of each architecture, the search's own among them.
+            networks: networks on the front; by default all of them.
+            seeds: number of trainings of each architecture, including that of the search.
 
         Returns:
-            Those whose claims could be held against other seeds, in the order of the front.
+            Comparisons of the front's figures with those of other seeds, in the order of the front; networks that
+            cannot be compared are left out.
 
         Raises:
             InputError: for a network that is not on the front, or fewer than two seeds.
-            JobError: if nothing keeps the limits.
+            JobError: if no network keeps the limits.
         """
         return verification.verify(self.trainer, self.solutions, self._ids(networks), _count("seeds", seeds))
 
@@ -346,20 +346,21 @@ class Study:
         """Add the records of other studies of the same data, space, seed and recipe; see `study.merge.merge`.
 
         Raises:
-            InputError: if a folder is no study, or its outputs do not compare with this one's; nothing is changed then.
+            InputError: if a folder is not a study, or its outputs are not comparable with this study's; nothing is
+                changed then.
         """
         return merging.merge(self.home, [_folder(other) for other in others])
 
     def warm_start(self, *others: "str | Path | Study", n: int | None = None) -> list[Proposal]:
-        """Let the architectures on the fronts of other studies be trained here first; see `study.warm_start`.
+        """Propose the architectures on the fronts of other studies for training here; see `study.warm_start`.
 
         Args:
             others: studies of any data, with architectures of this space.
-            n: at most so many of each, evenly along the front, which is taken whole by default.
+            n: largest number of architectures from each study, spread evenly along its front; by default all of them.
 
         Raises:
-            InputError: if a folder is no study, or has architectures on its front that are not of this space.
-            JobError: if nothing that was trained there keeps the limits there.
+            InputError: if a folder is not a study, or has architectures outside this space on its front.
+            JobError: if no network of another study keeps that study's limits.
         """
         return warm_start(self.home, [_folder(other) for other in others], n)
 
@@ -368,42 +369,42 @@ class Study:
         return self.home.retry(self._ids(networks))
 
     def drop(self, networks: Network | Iterable[Network] = ()) -> list[str]:
-        """Forget failed trainings, all of them if none is named; returns their ids."""
+        """Delete failed trainings, all of them if none is named; returns their ids."""
         return self.home.drop(self._ids(networks))
 
     def validate(self) -> list[str]:
-        """Problems of the archive, a line each; none if it is sound."""
+        """Check the archive; returns a line for each problem, and none if it is sound."""
         return self.archive.problems()
 
     # ------------------------------------------------------------------ trained networks
 
     def front(self) -> list[Solution]:
-        """All solutions within the limits that no other beats on tune, cheapest first, measured on both splits.
+        """The Pareto front on tune of the solutions within the limits, cheapest first, measured on tune and test.
 
-        Empty if no trained network can keep the limits; `nearest` then says how close one comes.
+        Empty if no trained network can keep the limits; `nearest` then returns the closest solution.
         """
         return self.solutions.front()
 
     def nearest(self) -> Solution:
-        """The trained network and thresholds that come nearest to keeping the limits on tune."""
+        """The trained network and thresholds that are closest to keeping the limits on tune."""
         return self.solutions.nearest()
 
     def hypervolume(self) -> list[float]:
-        """Area of (accuracy, log₁₀ expected cost) on tune that the front dominates after each training, in order."""
+        """Hypervolume of the front on tune, in accuracy × log₁₀ expected cost, after each training, in order."""
         return self.solutions.hypervolume()
 
     def exits(self, network: Network, split: Split) -> Exits:
-        """One network's exits on one split, under the study's policy: its scores, and its threshold curve."""
+        """The exits of one network on one split, under the study's policy: scores and threshold curve."""
         return self.solutions.views.exits(self.record(network), split)
 
     def solution(self, network: Network, thresholds: Thresholds) -> Solution:
-        """A trained network at given thresholds, measured on both splits.
+        """A trained network at given thresholds, measured on tune and test.
 
-        Thresholds are compared with scores by the study's policy and the network's own temperatures; those of an
-        `OperatingPoint` by its own.
+        Thresholds apply to the scores of the study's policy with the temperatures of the network; an `OperatingPoint`
+        has its own policy and temperatures.
 
         Raises:
-            InputError: if there is no such network, or for a wrong number of thresholds.
+            InputError: for an unknown network, or a wrong number of thresholds.
         """
         record = self.record(network)
         return self.solutions.solution(record, self._point(thresholds, record))
@@ -420,14 +421,14 @@ class Study:
         """The best thresholds of one trained network within limits, chosen on tune.
 
         Args:
-            network: trained.
-            limits: to keep on tune.
-            method: how thresholds are chosen; see `exits.choosing`.
+            network: a trained network.
+            limits: limits to keep on tune.
+            method: method of choosing thresholds; see `exits.choosing`.
             limit: limits by name.
 
         Raises:
-            InputError: if there is no such network, or no such method.
-            JobError: if no thresholds keep the limits; the nearest are named.
+            InputError: for an unknown network or method.
+            JobError: if no thresholds keep the limits; the message has the closest ones.
         """
         return self.solutions.tune(self.record(network), self._limits(limits, limit), method)
 
@@ -440,13 +441,19 @@ class Study:
         rungs: int = RUNGS,
         **limit: Unpack[LimitFields],
     ) -> list[Rung]:
-        """Settings of one trained network for several budgets within limits, cheapest first; chosen on tune.
+        """Settings of one trained network for several budgets within limits, cheapest first, chosen on tune.
 
         See `exits.ladder`.
 
+        Args:
+            network: a trained network.
+            limits: limits to keep on tune.
+            rungs: largest number of settings.
+            limit: limits by name.
+
         Raises:
-            InputError: if there is no such network, or for fewer than two rungs.
-            JobError: if no thresholds keep the limits; the nearest are named.
+            InputError: for an unknown network, or fewer than two rungs.
+            JobError: if no thresholds keep the limits; the message has the closest ones.
         """
         return self.solutions.ladder(self.record(network), self._limits(limits, limit), _count("rungs", rungs))
 
@@ -454,13 +461,14 @@ class Study:
     def policies(
         self, network: Network, limits: LimitsLike | None = None, **limit: Unpack[LimitFields]
     ) -> list[Solution]:
-        """One trained network under every exit policy that it can have, with and without temperatures.
+        """One trained network under each of its possible exit policies, with and without temperatures.
 
-        Thresholds are chosen anew for each, on tune, within limits. A policy under which none keep them is left out.
+        Each policy has its own best thresholds within limits, chosen on tune. Policies under which no thresholds keep
+        the limits are left out.
 
         Raises:
-            InputError: if there is no such network.
-            JobError: if no policy keeps the limits; the nearest thresholds are named.
+            InputError: for an unknown network.
+            JobError: if no policy keeps the limits; the message has the closest thresholds.
         """
         return self.solutions.compare_policies(self.record(network), self._limits(limits, limit))
 
@@ -475,18 +483,19 @@ class Study:
         levels: Sequence[int] = LEVELS,
         **limit: Unpack[LimitFields],
     ) -> Shift:
-        """One trained network at fixed thresholds on corrupted test images.
+        """Measure one trained network at fixed thresholds on corrupted test images.
 
         Args:
-            network: trained, with its weights kept.
-            limits: that are meant to hold.
-            thresholds: by default the best within the limits, chosen on clean tune images.
-            corruptions, levels: which of `datasets.corruptions.CORRUPTIONS`, and how strong, from 1 to 5.
+            network: a trained network whose weights are kept.
+            limits: limits to check on the corrupted images.
+            thresholds: thresholds to use; by default the best within the limits, chosen on clean tune images.
+            corruptions: names from `datasets.corruptions.CORRUPTIONS`.
+            levels: strengths of each corruption, from 1 to 5.
             limit: limits by name.
 
         Raises:
-            InputError: if there is no such network, corruption or level.
-            JobError: if the weights are gone, or no thresholds keep the limits.
+            InputError: for an unknown network, corruption or level.
+            JobError: if the weights are missing, or no thresholds keep the limits.
         """
         require_corruptions(corruptions, levels)
         record = self.record(network)
@@ -497,8 +506,8 @@ class Study:
         """The trained `nn.Module` of a network, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: if there is no such network.
-            JobError: if its training failed, or its weights are gone or damaged.
+            InputError: for an unknown network.
+            JobError: if its training failed, or its weights are missing or damaged.
         """
         return load_network(self.home, self.record(network))
 
@@ -515,9 +524,9 @@ class Study:
         """Predictions for architectures, trained or not.
 
         Args:
-            networks: one or several.
-            thresholds: for all of them; by default each has its best ones within the limits.
-            limits: that `feasible_probability` is about.
+            networks: one network or several.
+            thresholds: thresholds of all of them; by default each has its best ones within the limits.
+            limits: limits whose probability of being kept is `feasible_probability`.
             limit: limits by name.
 
         Raises:
@@ -538,16 +547,17 @@ class Study:
         thresholds: Thresholds | None = None,
         **limit: Unpack[LimitFields],
     ) -> list[Answer]:
-        """The n architectures that are predicted best within limits, trained or not, the best first; no training.
+        """The n architectures predicted to be best within limits, trained or not, the best first; nothing is trained.
 
-        Found by an evolutionary search on the surrogate, `search.best_predicted`, and ranked by its `ranking`: first
-        those that keep all limits with a probability of at least a half, by accuracy (by cost, where thresholds have
-        only an accuracy floor to keep), then the others by that probability. The study's seed decides all chance.
+        An evolutionary search on the surrogate, `search.best_predicted`, proposes them, and its `ranking` orders them:
+        first those that keep all limits with a probability of at least 0.5, by accuracy (by cost, if only a lower limit
+        on accuracy depends on thresholds), then the others by that probability. The study's seed makes it
+        deterministic.
 
         Args:
-            n: fewer are returned only where no more were found within the exact limits.
-            limits: to keep.
-            thresholds: for all of them; by default each has its best ones.
+            n: number of architectures, from 1 to 5,000; fewer are returned if no more lie within the exact limits.
+            limits: limits to keep.
+            thresholds: thresholds of all of them; by default each has its best ones.
             limit: limits by name.
 
         Raises:
@@ -557,10 +567,10 @@ class Study:
         point = None if thresholds is None else self._point(thresholds)
         return respondent_of(self.solutions, self._limits(limits, limit)).best(_count("n", n), point)
 
-    # ------------------------------------------------------------------ results to take away
+    # ------------------------------------------------------------------ report, export, server
 
     def report(self, folder: str | Path | None = None) -> Path:
-        """Write `report.html`, `front.csv` and `figures/`, by default into the study; returns the page's path.
+        """Write `report.html`, `front.csv` and `figures/`, by default into the study; returns the path of the page.
 
         Raises:
             InputError: if the folder cannot be written.
@@ -579,19 +589,19 @@ class Study:
         rungs: int = RUNGS,
         **limit: Unpack[LimitFields],
     ) -> "Export":
-        """Write a trained network as a folder that runs with NumPy and ONNX Runtime alone, and really stops early.
+        """Export a trained network as a folder that runs with NumPy and ONNX Runtime alone, and stops at early exits.
 
         Args:
-            network: trained, with its weights kept.
-            folder: one that does not exist or is empty; by default `exports/ID` in the study.
-            limits: of the default setting.
-            rungs: the largest number of settings beside the default one.
+            network: a trained network whose weights are kept.
+            folder: folder that does not exist or is empty; by default `exports/ID` in the study.
+            limits: limits that the default setting keeps on tune.
+            rungs: largest number of settings beside the default one.
             limit: limits by name.
 
         Raises:
-            InputError: if there is no such network, or something is in the folder already.
-            JobError: if no thresholds keep the limits, the weights are gone, the written network computes something
-                else, or the extra `export` is not installed.
+            InputError: for an unknown network, or a folder that is not empty.
+            JobError: if no thresholds keep the limits, the weights are missing, the outputs of the exported network
+                differ from PyTorch's, or the extra `export` is not installed.
         """
         with require_extra("export"):
             from surrogate_nas.export.folder import export_network
@@ -604,11 +614,11 @@ class Study:
         """Serve the report, networks, predictions and an HTTP API until Ctrl-C; the study is only read.
 
         Args:
-            host: name or address of this machine to listen on; requests that ask for another host are refused.
-            port: 0 for any free port.
+            host: name or address of this machine to listen on; requests for another host are refused.
+            port: port to listen on; 0 for any free one.
 
         Raises:
-            InputError: if there is no such host or port.
+            InputError: for a host or port that does not exist.
             JobError: if the port is in use, or the extra `serve` is not installed.
         """
         with require_extra("serve"):
@@ -621,10 +631,10 @@ class Study:
         return [record_of(self.home, network).id for network in as_list(networks)]
 
     def _limits(self, limits: LimitsLike | None, limit: LimitFields) -> Limits:
-        """Limits of a call, else the study's.
+        """Limits given to a method, or else those of the study.
 
         Raises:
-            InputError: for limits given twice, wrong ones, and limits on a cost that the study has no table of.
+            InputError: for limits given in both ways, invalid limits, and limits on cost in a study without cost table.
         """
         if limits is not None and limit:
             raise InputError(f"give limits either as one argument or by name, got {limits!r} and {limit!r}")
@@ -636,7 +646,7 @@ class Study:
         return parsed
 
     def _point(self, thresholds: Thresholds, record: Record | None = None) -> OperatingPoint:
-        """Operating point of thresholds, by the study's policy; of a trained network, with its temperatures."""
+        """Operating point of thresholds under the study's policy; for a trained network, with its temperatures."""
         if isinstance(thresholds, OperatingPoint):
             return thresholds
         positions = self.space.positions if record is None else record.architecture.positions
@@ -646,7 +656,7 @@ class Study:
 
 def _path(path: str | Path) -> Path:
     if not isinstance(path, str | Path):
-        raise InputError(f"path {path!r} is of type {type(path).__name__}; allowed: a text or a pathlib.Path")
+        raise InputError(f"path {path!r} is of type {type(path).__name__}; allowed: str or pathlib.Path")
     return Path(path).expanduser()
 
 
@@ -656,5 +666,5 @@ def _folder(study: "str | Path | Study") -> Path:
 
 def _count(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} {value!r} is not a positive whole number")
+        raise InputError(f"{name} {value!r} is not a positive integer")
     return value

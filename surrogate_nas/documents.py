@@ -1,4 +1,4 @@
-"""JSON documents of commands and the server."""
+"""JSON documents printed by commands with `--json` and returned by the server."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def measurement_document(figures: "Measured") -> dict[str, Any]:
-    """Measurement of one split, every field by its name."""
+    """Measurements on one split, with the names of the fields as keys."""
     return {name: getattr(figures, name) for name in figures.__slots__}
 
 
 def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
-    """A trained network at an operating point, with its tune and test figures, and the limits broken on test."""
+    """A trained network at an operating point, with measurements on tune and test, and the limits broken on test."""
     return {
         "id": solution.record.id,
         "encoding": str(solution.record.architecture),
@@ -81,7 +81,7 @@ def payoff_document(payoff: "Payoff") -> dict[str, Any]:
 
 
 def comparison_document(comparison: "Comparison") -> dict[str, Any]:
-    """A solution against a network that runs to its end, every field by its name."""
+    """Comparison of a solution with a network run to its last exit, with the names of the fields as keys."""
     return {name: getattr(comparison, name) for name in comparison.__slots__}
 
 
@@ -92,8 +92,10 @@ def finals_document(
     within: Mapping[float, Sequence["Final"]],
     page: Path | None,
 ) -> dict[str, Any]:
-    """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget of
-    the expected cost that is minimised: under `within_max_macs`, or `within_max_cost` where that is by a cost table."""
+    """Networks at full fidelity within the study's limits, and the most accurate on tune within each further budget.
+
+    Budgets are of the minimised cost, with the key `within_max_macs`, or `within_max_cost` with a cost table.
+    """
     settings, limits = solutions.home.settings, solutions.limits
     within_budgets = {}
     for budget, affordable in within.items():
@@ -112,7 +114,7 @@ def finals_document(
 
 
 def _key(budget: float) -> str:
-    """A budget as text, to its last digit.
+    """A budget as text, without loss of digits.
 
     >>> _key(3e6), _key(3125709.0), _key(0.01)
     ('3e+06', '3125709.0', '0.01')
@@ -121,7 +123,7 @@ def _key(budget: float) -> str:
 
 
 def final_document(final: "Final", limits: "Limits") -> dict[str, Any]:
-    """One architecture at full fidelity, found within limits."""
+    """One architecture at full fidelity within limits."""
     return {
         "encoding": str(final.architecture),
         "seeds": len(final.solutions),
@@ -219,7 +221,7 @@ def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = Fals
 
 
 def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Like `record_rows`, for baselines: with their names and without rounds."""
+    """One row per baseline, like `record_rows`, but with names and without rounds."""
     rows = record_rows(costing, records)
     return [
         {"name": name_of(r.architecture), **{n: v for n, v in row.items() if n != "round"}}
@@ -228,7 +230,7 @@ def baseline_rows(costing: Costing, records: Sequence[Record]) -> list[dict[str,
 
 
 def record_document(costing: Costing, record: Record, outputs: Outputs | None = None) -> dict[str, Any]:
-    """A record; of its outputs, where they are given, the accuracy of each exit."""
+    """A record, with the accuracy of each exit if outputs are given."""
     cost, proposal = costing.of(record.architecture), record.proposal
     return {
         "id": record.id,
@@ -250,7 +252,7 @@ def record_document(costing: Costing, record: Record, outputs: Outputs | None = 
 
 
 def _accuracies(outputs: Outputs) -> dict[Split, list[float]]:
-    """By split, the share of all its images that each exit answers right, in the order of the exits."""
+    """Accuracy of each exit on all images of each split, in the order of the exits."""
     return {split: outputs[split].right.mean(axis=1).tolist() for split in SPLITS}
 
 
@@ -276,7 +278,7 @@ def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
 
 
 def preview_document(preview: "Preview") -> dict[str, Any]:
-    """Trainings that a command would do; amounts in bytes and seconds, `None` where they are not known."""
+    """Trainings that a command would do, in bytes and seconds; `None` for unknown amounts."""
     settings, plan = preview.problem.settings, preview.plan
     return {
         "study": str(preview.path),

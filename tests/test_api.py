@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "id": (lambda s: s.tune("zzzz"), "'zzzz'"),
     "untrained": (lambda s: s.tune(s.space.sample(1, np.random.default_rng(9))[0]), "has not been trained"),
     "number": (lambda s: s.query([3]), "3 is not a network; allowed: an encoding's text"),  # type: ignore[list-item]
-    "nothing": (lambda s: s.query(None), "None is no network"),  # type: ignore[arg-type]
+    "nothing": (lambda s: s.query(None), "None is not a network"),  # type: ignore[arg-type]
     "limit": (lambda s: s.tune(s.front()[0], max_mac=1), "unknown setting 'max_mac'"),  # type: ignore[call-arg]
     "constructor": (lambda s: sn.Limits(max_macs="3X"), "max_macs: '3X' is not a number; allowed: 200000"),  # type: ignore[arg-type]
     "amount": (lambda s: s.query(s.front()[0], max_macs=-1), "max_macs"),
@@ -143,8 +143,8 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "threshold": (lambda s: s.solution(s.front()[0], (2.0, None)), r"threshold 2\.0 is not in \[0, 1\]"),
     "kind": (lambda s: s.solution(s.front()[0], 0.5), "0.5: each is a number"),  # type: ignore[arg-type]
     "collect": (lambda s: s.collect(), "needs either n or encodings"),
-    "count": (lambda s: s.collect("8"), "n '8' is not a positive whole number"),  # type: ignore[arg-type]
-    "rounds": (lambda s: s.search(rounds=0), "rounds 0 is not a positive whole number"),
+    "count": (lambda s: s.collect("8"), "n '8' is not a positive integer"),  # type: ignore[arg-type]
+    "rounds": (lambda s: s.search(rounds=0), "rounds 0 is not a positive integer"),
     "rungs": (lambda s: s.ladder(s.front()[0], rungs=1), "rungs"),
     "best": (lambda s: s.best(0), "n 0 is not"),
     "setting": (lambda s: s.update(batches=2), "unknown setting 'batches'"),  # type: ignore[call-arg]
@@ -154,7 +154,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "data": (lambda s: sn.Study.create(s.path / "new", data="nodigits"), "unknown data set 'nodigits'"),
     "space": (lambda s: sn.Study.create(s.path / "new", space=5), "space 5 is"),  # type: ignore[arg-type]
     "seed": (lambda s: sn.Study.create(s.path / "new", seed="1"), "seed '1' is"),  # type: ignore[arg-type]
-    "there": (lambda s: sn.Study.create(s.path), "is a study already"),
+    "there": (lambda s: sn.Study.create(s.path), "already has a study"),
     "other seed": (lambda s: sn.Study.create(s.path, **{**NEW, "seed": 1}), "has seed 0, got"),
     "other space": (lambda s: sn.Study.create(s.path, **{**NEW, "space": "compact"}), "has space tiny, got"),
     "other data": (lambda s: sn.Study.create(s.path, **{**NEW, "data": "nodigits"}), "nodigits"),

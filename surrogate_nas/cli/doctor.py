@@ -20,11 +20,11 @@ PACKAGE = "surrogate-nas"
 LEAST_FREE_DISK = 1_000_000_000
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "afs", "9p")
 SAME_MODULE = {"xgboost": "xgboost-cpu"}
-"""Smaller packages with the same module: they serve as well, but both together overwrite each other."""
+"""Smaller packages with the same module: either is enough, but installed together they overwrite each other."""
 
 
 def check() -> list[dict[str, Any]]:
-    """Run all checks; one entry each, with its subject, success, and finding or remedy."""
+    """Run all checks; one entry for each, with its subject, success, and result or remedy."""
     checks: dict[str, Callable[[], str]] = dict(_libraries())
     checks |= {
         "torchvision fits torch": _torchvision,
@@ -45,7 +45,7 @@ def _run(what: str, probe: Callable[[], str]) -> dict[str, Any]:
     except SurrogateNASError as error:
         return {"what": what, "ok": False, "found": str(error)}
     except (ImportError, OSError) as error:  # a library that is missing, or cannot be loaded
-        return {"what": what, "ok": False, "found": f"cannot be checked: {one_line(error)}"}
+        return {"what": what, "ok": False, "found": f"check failed: {one_line(error)}"}
 
 
 def _libraries() -> Iterator[tuple[str, Callable[[], str]]]:
@@ -65,19 +65,17 @@ def _library(requirement: Requirement) -> str:
     if not names:
         raise JobError(f"not installed; pip install '{requirement}'")
     if len(names) > 1:
-        raise JobError(
-            f"{versions} installed, which overwrite each other; pip uninstall {' '.join(names)}, then one of them"
-        )
+        raise JobError(f"{versions} overwrite each other; pip uninstall {' '.join(names)}, then install one of them")
     if not requirement.specifier.contains(_version(names[0]) or "", prereleases=True):
         raise JobError(f"{versions} is not {requirement.specifier}; pip install '{requirement}'")
     return versions.removeprefix(f"{requirement.name} ")
 
 
 def _extra(extra: str, requirements: list[Requirement]) -> str:
-    """Report missing libraries of an extra; since extras are optional, this is no failure."""
+    """Report missing libraries of an extra; this is not a failure, because extras are optional."""
     missing = [r.name for r in requirements if _version(r.name) is None]
     if missing:
-        return f"without {', '.join(missing)}; if you need it: pip install '{PACKAGE}[{extra}]'"
+        return f"not installed: {', '.join(missing)}; if needed: pip install '{PACKAGE}[{extra}]'"
     return "complete"
 
 
@@ -105,7 +103,7 @@ def _cores() -> str:
     from surrogate_nas.foundation.machine import available_cores
 
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    crowd = "" if threads == "1" else f"; OMP_NUM_THREADS is {threads}, so that fits compete with trainings: unset it"
+    crowd = "" if threads == "1" else f"; OMP_NUM_THREADS is {threads}, which slows trainings down: unset it"
     return f"{available_cores()} usable of {os.cpu_count()}: as many trainings at a time, with one thread each{crowd}"
 
 
@@ -115,8 +113,8 @@ def _memory() -> str:
 
     free, cores = available_memory(), available_cores()
     if free < BASE_MEMORY:
-        raise JobError(f"{amount(free)} free; one training needs {amount(BASE_MEMORY)} and more: free some")
-    few = "" if free >= cores * BASE_MEMORY else f", too little for {cores} trainings at a time: use --workers"
+        raise JobError(f"{amount(free)} free; one training needs at least {amount(BASE_MEMORY)}: free some memory")
+    few = "" if free >= cores * BASE_MEMORY else f", too little for {cores} trainings at a time; set --workers to fewer"
     return f"{amount(free)} free{few}"
 
 
@@ -138,7 +136,7 @@ def _disk() -> str:
     except OSError as error:
         raise JobError(f"nothing can be written in {Path.cwd()}: {error.strerror}; work in another folder") from None
     if free < LEAST_FREE_DISK:
-        raise JobError(f"{amount(free)} free; studies need some: free at least {amount(LEAST_FREE_DISK)}")
+        raise JobError(f"{amount(free)} free; studies need at least {amount(LEAST_FREE_DISK)}: free some disk space")
     return f"{amount(free)} free"
 
 

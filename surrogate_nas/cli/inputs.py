@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
 DRAW = 32_768
-"""Architectures sampled at a time if they are sampled in parts."""
+"""Number of architectures sampled at a time, if they are sampled in parts."""
 
 
 def open_study(path: Path, changes: dict[str, Any], wait: bool = False, dry_run: bool = False) -> "Home":
-    """Open a study and change its settings, without torch; commands that need torch make a `Study` of it."""
+    """Open a study and change its settings, without importing torch; `opened` returns its `Study`."""
     from surrogate_nas.study.home import Home
 
     home = Home.open(path)
@@ -36,7 +36,7 @@ def open_study(path: Path, changes: dict[str, Any], wait: bool = False, dry_run:
 
 
 def change(home: "Home", changes: dict[str, Any], dry_run: bool) -> None:
-    """Change settings of a study, in a dry run of this object alone."""
+    """Change settings of a study; in a dry run, only those of this object."""
     if dry_run:
         home.preview(changes)
     else:
@@ -44,7 +44,7 @@ def change(home: "Home", changes: dict[str, Any], dry_run: bool) -> None:
 
 
 def _say_remarks(home: "Home") -> None:
-    """Print what the records cannot tell, on stderr."""
+    """Print remarks on the archive on stderr, such as data that older versions did not store."""
     for remark in home.archive.remarks():
         say(f"{home.path}: {remark}")
 
@@ -52,7 +52,7 @@ def _say_remarks(home: "Home") -> None:
 def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = None) -> "Home | NewStudy":
     """Open the study at a path and change its settings, or check a new one; in a dry run nothing is written.
 
-    `sample` is the number of networks that a command trains instead of the initial sample, whose size it cannot set.
+    `sample` is the number of networks that a command trains instead of the initial sample.
     """
     from surrogate_nas.settings import Settings
     from surrogate_nas.study.creation import prepare
@@ -102,7 +102,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
 
 
 def opened(study: "Home | NewStudy") -> "Study":
-    """The whole study, which is written first if it is new."""
+    """The `Study` of an opened or new study; a new one is written first."""
     from surrogate_nas.api import Study
     from surrogate_nas.study.home import Home
 
@@ -110,7 +110,7 @@ def opened(study: "Home | NewStudy") -> "Study":
 
 
 def _fit_initial_into_budget(changes: dict[str, Any], settings: "Settings") -> None:
-    """Bound the initial sample, a setting of `run`, by a new budget."""
+    """Reduce the initial sample to a smaller new budget; for commands that cannot set its size."""
     if 0 < changes.get("budget", 0) < changes.get("initial", settings.initial):
         changes["initial"] = changes["budget"]
 
@@ -131,14 +131,14 @@ def mount_of(options: dict[str, Any]) -> "Mount | None":
 
     numbers = None if shape is None else shape.split(",")
     if numbers is not None and (len(numbers) != 3 or not all(n.strip().isdigit() for n in numbers)):
-        raise InputError(f"--backbone-input {shape} is not of the form 3,64,64")
+        raise InputError(f"--backbone-input {shape} is not of the form channels,height,width, such as 3,64,64")
     example = None if numbers is None else (int(numbers[0]), int(numbers[1]), int(numbers[2]))
     names = [name.strip() for name in exits.split(",")]
     return mount(reference, names, example=example, frozen=options["freeze"])
 
 
 def limits_of(user_limits: UserLimits, home: "Home") -> "Limits":
-    """Limits from the command line, else those of the study."""
+    """Limits from the command line, or else those of the study."""
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
 
@@ -154,7 +154,7 @@ def questions_of(
     *,
     in_parts: bool,
 ) -> tuple[Iterable["Question"], Callable[[int], float | None]]:
-    """Questions of a `query`, and a function from a number of questions to the share of all of them.
+    """Questions of a `query`, and a function from a number of answered questions to their share of all.
 
     Args:
         home: home of the study.

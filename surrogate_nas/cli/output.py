@@ -19,14 +19,14 @@ INDENT = "  "
 ENCODINGS = ("encoding", "sample")
 """Keys of rows whose values are encodings."""
 GAP = 2
-"""Blanks between columns, at most."""
+"""Largest number of blanks between columns."""
 ROW = "row"
-"""Key of a row's number in the style of its cells."""
+"""Key of the row number in the style of cells."""
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
 class EncodingTable(Table):
-    """A table with an encoding in a line of its own below each row: unbroken, so that a double click selects it."""
+    """A table with an encoding on a separate line below each row, unbroken, so that a double click selects it."""
 
     encodings: Sequence[str] = ()
 
@@ -40,7 +40,7 @@ class EncodingTable(Table):
 
 
 def _row_of(line: Iterable[Segment]) -> int | None:
-    """Number of the row that a printed line belongs to; `None` for headings and notes."""
+    """Row number of a printed line; `None` for headings and notes."""
     return next((s.style.meta[ROW] for s in line if s.style is not None and ROW in s.style.meta), None)
 
 
@@ -55,15 +55,16 @@ def print_table(
 ) -> None:
     """Print a table, with numbers aligned to the right.
 
-    On a terminal, cells fold at spaces if only then the table fits; in a file, none does. No word is ever broken.
+    On a terminal, cells wrap at spaces if the table does not fit otherwise; in a file, they never wrap. Words are never
+    broken.
 
     Args:
         title: heading of the table.
         columns: heading of each column.
         rows: cells of each row.
         note: text below the table.
-        encodings: one for each row, printed below it; never broken.
-        wide: print each row in one line however long, with its encoding at the end.
+        encodings: encoding of each row, printed below it on one line.
+        wide: whether to print each row on one line of any length, with its encoding at the end.
     """
     if wide and encodings:
         columns = [*columns, "encoding"]
@@ -85,14 +86,14 @@ def print_table(
 
 
 def _least_widths(columns: Sequence[str], cells: Sequence[Sequence[str]], *, wide: bool) -> tuple[list[int], bool]:
-    """Width of each column with all folded that folds, and whether there is too little room for more.
+    """Smallest width of each column, and whether the room is too narrow for columns at full width.
 
-    Headings fold in any case but `wide`; cells on a terminal that has room for folded ones, and not for all whole ones.
+    Headings wrap unless `wide`; cells wrap on a terminal that has room for wrapped cells but not for whole ones.
     """
     headings = [cell_len(column) if wide else _longest_word(column) for column in columns]
     whole = [max([least, *map(cell_len, texts)]) for least, texts in zip(headings, cells, strict=True)]
     words = [max(map(_longest_word, (column, *texts))) for column, texts in zip(columns, cells, strict=True)]
-    words[0] = whole[0]  # which names the row
+    words[0] = whole[0]  # the first column, which names the row, never wraps
     room = console.width - GAP * (len(columns) - 1)
     if console.is_terminal and not wide and sum(words) <= room < sum(whole):
         return _folded(words, whole, room), True
@@ -100,7 +101,7 @@ def _least_widths(columns: Sequence[str], cells: Sequence[Sequence[str]], *, wid
 
 
 def _folded(words: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
-    """Widths of columns of which as many as the room allows are whole, those that need least more first."""
+    """Widths of columns, as many of them at full width as the room allows, those that need the least first."""
     widths = list(words)
     for i in sorted(range(len(widths)), key=lambda i: whole[i] - words[i]):
         if sum(widths) + whole[i] - words[i] <= room:
@@ -114,17 +115,17 @@ def _longest_word(text: str) -> int:
 
 
 def print_line(text: str) -> None:
-    """Print text to which no line break is added, so that paths and encodings stay whole; brackets are no markup."""
+    """Print text without added line breaks, so that paths and encodings stay whole, and without markup."""
     console.print(text, soft_wrap=True, markup=False)
 
 
 def with_legend(note: str, rows: Sequence[Sequence[str]]) -> str:
-    """A note on a table, with the meaning of the sign of broken limits where a cell has it."""
+    """A note on a table, and the meaning of the sign of broken limits if a cell has it."""
     return f"{note}\n{BREAKS_LEGEND}" if any(BREAKS in cell for row in rows for cell in row) else note
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str, note: str = "", *, wide: bool = False) -> None:
-    """Print rows as a table, with their keys as columns; encodings as in `print_table`."""
+    """Print rows as a table, with their keys as headings; `wide` and encodings as in `print_table`."""
     names = [name for name in rows[0] if name not in ENCODINGS]
     cells = [[_cell(row[name]) for name in names] for row in rows]
     encodings = [row[name] for row in rows for name in ENCODINGS if name in row]
@@ -132,7 +133,7 @@ def print_rows(rows: Sequence[dict[str, Any]], title: str, note: str = "", *, wi
 
 
 def _cell(value: object) -> object:
-    """A value as a cell: numbers with separators, the two of a list as a range."""
+    """Text of a cell: integers with thousands separators, a list of two numbers as a range."""
     if isinstance(value, list):
         return "–".join(f"{x:,}" for x in value)
     return f"{value:,}" if isinstance(value, int) else value

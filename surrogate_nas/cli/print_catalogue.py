@@ -38,7 +38,7 @@ def _groups(groups: "GroupCounts") -> str:
 
 
 def print_card(card: "DataCard") -> None:
-    """Print a data set on one screen."""
+    """Print a data card on one screen."""
     channels = " and ".join(f"{m:.0f} ± {d:.0f}" for m, d in zip(card.mean, card.deviation, strict=True))
     even = "all of the same size" if card.balance == 1 else f"smallest / largest: {card.balance:.2f}"
     lines = {
@@ -59,7 +59,7 @@ def print_card(card: "DataCard") -> None:
 
 
 def _resizing(card: "DataCard") -> str:
-    """How the pictures became square, and the effect that each way has on the average picture."""
+    """Way in which pictures became square, and the effect of each way on the average picture."""
     if not card.oblong:
         return f"{card.resize}; all images are square, so crop, pad and squash are the same"
     percent = f"{100 * card.oblong:.0f} %"

@@ -45,7 +45,7 @@ def load_network(folder: Path, threads: int) -> ExportedNetwork:
 
 
 def setting_number(network: ExportedNetwork, budget: float | None, setting: int | None) -> int:
-    """The number of a setting: the best within a budget, the one asked for, or the default.
+    """The number of a setting: the best within a budget, the given one, or the default.
 
     Raises:
         InputError: if there is no such setting.
@@ -57,7 +57,7 @@ def setting_number(network: ExportedNetwork, budget: float | None, setting: int 
 
 
 def export_document(export: Export) -> dict[str, Any]:
-    """Folder and manifest of an export, and how far its logits differ from PyTorch's."""
+    """Folder and manifest of an export, and the largest difference of its logits from PyTorch's."""
     return {"folder": str(export.folder), "logit_difference": export.logit_difference, "manifest": export.manifest}
 
 
@@ -105,7 +105,7 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
 
 
 def print_latency(document: Mapping[str, Any]) -> None:
-    """Print all timings beside MACs."""
+    """Print all timings, and compare them with MACs."""
     rows: list[list[str]] = []
     for size, one in document["batch"].items():
         timings = {**one["pieces"], **{name: one[name] for name in TIMED}}

@@ -9,21 +9,21 @@ if TYPE_CHECKING:
 
 
 def answer_preview(preview: "Preview", as_json: bool) -> None:
-    """Print what a command would do."""
+    """Print a preview, as JSON or as text."""
     from surrogate_nas.documents import preview_document
 
     answer(preview_document(preview), as_json, lambda: print_preview(preview))
 
 
 def print_preview(preview: "Preview") -> None:
-    """Print what a command would do, on one screen."""
+    """Print a preview on one screen."""
     from surrogate_nas.cli.output import console
     from surrogate_nas.foundation.machine import amount
     from surrogate_nas.foundation.progress import duration
     from surrogate_nas.study.pruning import kept_weights
 
     header, settings, plan = preview.header, preview.problem.settings, preview.plan
-    estimate = "known once a training has ended" if preview.seconds is None else f"about {duration(preview.seconds)}"
+    estimate = "unknown before the first training" if preview.seconds is None else f"about {duration(preview.seconds)}"
     where = "on Ray" if plan.device is None else f"on {plan.device}"
     lines = {
         "study": f"{preview.path}{' (new)' if preview.new else ''}",
@@ -35,7 +35,7 @@ def print_preview(preview: "Preview") -> None:
         "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; epochs: {preview.recipe.epochs}",
         "time": estimate,
         "disk": f"at most {amount(plan.disk)} (weights kept: {kept_weights(settings)})",
-        "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "that of other machines")
+        "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "on other machines")
         + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else ""),
     }
     for name, value in lines.items():

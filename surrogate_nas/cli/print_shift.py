@@ -84,7 +84,7 @@ def show(shift: Shift) -> None:
 
 
 def write(shift: Shift, path: Path) -> None:
-    """Write a CSV with one row per corruption and level, atomically."""
+    """Write a CSV file with one row per corruption and level, atomically."""
     with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(_cells(shift))
 

@@ -26,7 +26,7 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 
 
 def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> None:
-    """Print whether early exits pay, and the front on the test split, or the solution nearest to the limits."""
+    """Print whether early exits pay, and the front measured on test, or else the solution closest to the limits."""
     path, records, front = solutions.home.path, solutions.home.archive.records(), solutions.front()
     print_payoff(early_exits)
     if early_exits.static is None:
@@ -49,13 +49,13 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
 
 
 def print_payoff(result: "Payoff") -> None:
-    """Print whether early exits pay: the verdict first, then the whole front and the static network."""
+    """Print whether early exits pay, for the preferred solution, the front, and against the static network."""
     for sentence in result.sentences:
         print_line(sentence)
 
 
 def print_tuned(solution: "Solution", network: str, limits: "Limits") -> None:
-    """Print test figures of a network at the thresholds chosen within limits on tune."""
+    """Print measurements on test of a network at thresholds chosen on tune within limits."""
     _print_solutions([solution], f"Network {network} within {limits} on tune", limits)
 
 
@@ -137,7 +137,7 @@ def _final_cells(final: dict[str, Any]) -> list[object]:
 
 
 def print_verification(document: Sequence[dict[str, Any]]) -> None:
-    """Print claimed and repeated accuracies of a `verification_document`."""
+    """Print a `verification_document`: accuracies on the front, and of trainings with other seeds."""
     rows = []
     for v in document:
         macs = [c["claimed"]["tune"]["expected_macs"] for c in v["claims"]]

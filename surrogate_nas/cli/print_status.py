@@ -1,4 +1,4 @@
-"""The state of a study, for people."""
+"""Output of `status`."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ MOST_IDS = 8
 
 
 def print_status(status: "Status") -> None:
-    """Print what has been trained, what is pending or at work, and time spent and left."""
+    """Print trainings by origin, pending ones, the running command, and time spent and left."""
     console.print(
         f"{status.path}: data {status.data}, space {status.space}, seed {status.seed}; "
         f"{status.trainings} of {status.budget} trainings of the search ended",
@@ -22,7 +22,8 @@ def print_status(status: "Status") -> None:
     print_table("", ("origin", "trained", "failed", "pending"), rows)
     if status.pending:
         ids = " ".join(status.pending[:MOST_IDS]) + (" …" if len(status.pending) > MOST_IDS else "")
-        console.print(f"pending: {ids} ({len(status.begun)} of {len(status.pending)} have begun)", soft_wrap=True)
-    console.print(f"at work: {status.working or 'no command'}", soft_wrap=True)
-    left = "unknown before the first training" if status.seconds_left is None else duration(status.seconds_left)
-    console.print(f"training time: {duration(status.seconds_spent)} spent, summed over workers; left: about {left}")
+        console.print(f"pending: {ids} ({len(status.begun)} of {len(status.pending)} have started)", soft_wrap=True)
+    console.print(f"running command: {status.working or 'none'}", soft_wrap=True)
+    left = status.seconds_left
+    estimate = "unknown before the first training" if left is None else f"about {duration(left)}"
+    console.print(f"training time: {duration(status.seconds_spent)} spent, summed over workers; left: {estimate}")

@@ -1,4 +1,4 @@
-"""Error messages in the words of the shell: options as typed, instead of fields of settings or Python arguments."""
+"""Error messages for the shell: they name options as typed, not fields of settings or Python arguments."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,16 +10,16 @@ from surrogate_nas.foundation.errors import FieldError
 OWN_SOURCES = ("settings", "limits", "recipe", "budget")
 """Sources of values that may be options; any other source is a file, whose fields keep their names."""
 OTHER_NAMES: Mapping[str, str] = {"--at": "budget"}
-"""Options whose values messages name otherwise than the option."""
+"""Other names by which messages refer to the values of options."""
 
 
 def as_typed(error: Exception, words: Sequence[str], options: Mapping[str, str]) -> str:
-    """The message of an error, naming options instead of fields.
+    """The message of an error, with options in place of fields.
 
     Args:
         error: the error.
         words: words of the command line.
-        options: options by the names of their parameters, of all commands.
+        options: options of all commands, by the names of their parameters.
     """
     message = str(error)
     path = error.path if isinstance(error, FieldError) else []
@@ -35,7 +35,10 @@ def as_typed(error: Exception, words: Sequence[str], options: Mapping[str, str])
 
 
 def options_by_name(command: Any) -> dict[str, str]:
-    """The options of a command and of those inside it whose parameters' names are no words of plain English."""
+    """Options of a command and its subcommands by parameter name, for names with an underscore.
+
+    Other names may be ordinary words in a message.
+    """
     own = {p.name: p.opts[0] for p in command.params if p.param_type_name == "option" and "_" in p.name}
     for inner in getattr(command, "commands", {}).values():
         own |= options_by_name(inner)
@@ -43,7 +46,7 @@ def options_by_name(command: Any) -> dict[str, str]:
 
 
 def usage(error: Any, words: Sequence[str]) -> str:
-    """The message of an error of typer's own, with the value that it could not read, and where to read on."""
+    """The message of an error raised by typer, with the value that it could not parse, and the help to read."""
     context, message = getattr(error, "ctx", None), error.format_message().rstrip(".")
     if context is None or not message:  # without a message, help has been printed
         return str(message)
@@ -59,7 +62,7 @@ def usage(error: Any, words: Sequence[str]) -> str:
 
 
 def _field_as_option(message: str, path: Sequence[str | int], words: Sequence[str]) -> str:
-    """A message about a field as one about the option that set it, if it was typed."""
+    """Turn a message about a field into one about the option that set it, if that was typed."""
     option = "--" + str(path[-1]).replace("_", "-") if path else ""
     typed = [value for name, value in _values(words) if name == option]
     if not typed:
@@ -72,7 +75,7 @@ def _field_as_option(message: str, path: Sequence[str | int], words: Sequence[st
 
 
 def _value_as_option(message: str, option: str, value: str) -> str:
-    """A message that begins with `name value`, as one that begins with `--name value`."""
+    """Turn a message that begins with `name value` into one that begins with `--name value`."""
     name = OTHER_NAMES.get(option, option.removeprefix("--").replace("-", "_"))
 
     def typed(match: re.Match[str]) -> str:
@@ -90,7 +93,7 @@ def _same(text: str, value: str) -> bool:
 
 
 def _values(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options that have been typed, with the text of their values."""
+    """Options on the command line, with the text of their values."""
     for i, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name.startswith("--"):

@@ -1,7 +1,7 @@
-"""Anybody's images: data sets by name, folders by class, .npz files and PyTorch data sets, all as one type.
+"""Data sets: by name, folders of images by class, .npz files and PyTorch data sets, all read into one `Dataset`.
 
-Cutting one (`splitting`) and counting the parts (`card`) needs scikit-learn; both are imported from their own modules,
-so that a listing starts without it.
+`splitting` and `card` need scikit-learn and are imported from their own modules, so that listing data sets starts
+without it.
 """
 
 from surrogate_nas.datasets.dataset import (

@@ -11,14 +11,14 @@ from surrogate_nas.foundation.errors import InputError
 
 CHANNELS = (1, 3)
 BYTE_MAX, WORD_MAX = 255, 65535
-BLOCK = 4096  # images that are held as floating-point numbers at a time
+BLOCK = 4096  # number of images converted through floating-point numbers at a time
 
 
 def channels_first(images: Array, what: str) -> Array:
-    """A view (N, channels, H, W) of (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W).
+    """View (N, channels, H, W) of an array (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W).
 
     Raises:
-        InputError: for another shape, or one that can be read both ways; `what` names the array.
+        InputError: for another shape, or one whose channels may be first or last; `what` names the array.
     """
     allowed = "allowed: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W)"
     if images.ndim not in (3, 4) or 0 in images.shape:
@@ -34,13 +34,16 @@ def channels_first(images: Array, what: str) -> Array:
 
 
 def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, tuple[Trait, ...]]]:
-    """Named arrays of images as bytes, by one scale for all of a type, and the conversions of each.
+    """Convert named arrays of images to bytes, with one scale for all arrays of a type.
 
     Booleans become 0 and 255. Unsigned 16 bits are divided by 257, unless no value is above 255. Floating-point
     numbers are multiplied by 255 if none is above 1, else rounded. Other integers are kept.
 
+    Returns:
+        The arrays of bytes, and the conversions of each array, both by name.
+
     Raises:
-        InputError: for other types, negative values, values that are too large, infinite or no number.
+        InputError: for other types, and for values that are negative, too large, infinite or NaN.
     """
     ranges = {name: _range(values, name) for name, values in arrays.items()}
     highest: dict[str, float] = {}
@@ -59,7 +62,7 @@ def to_bytes(arrays: Mapping[str, Array]) -> tuple[dict[str, Images], dict[str, 
 
 
 def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
-    """One image (H, W), (channels, H, W) or (H, W, channels) as (channels, H, W) bytes, and its conversions.
+    """Convert an image (H, W), (channels, H, W) or (H, W, channels) to (channels, H, W) bytes; also its conversions.
 
     Raises:
         InputError: for another shape, and for values other than bytes, booleans and floating-point numbers in [0, 1].
@@ -77,7 +80,7 @@ def item_to_bytes(values: Array, what: str) -> tuple[Images, tuple[Trait, ...]]:
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):
         raise InputError(
-            f"{what} has values from {low:g} to {high:g}; allowed: 0 to 1; leave normalisation out, the network does it"
+            f"{what} has values from {low:g} to {high:g}; allowed: 0 to 1, not normalised: the network does that itself"
         )
     return _divide(image, 1 / BYTE_MAX), ("unit range",) if image.dtype.kind == "f" else ()
 
@@ -96,7 +99,7 @@ def _range(values: Array, name: str) -> tuple[float, float]:
 
 
 def _scale(kind: str, high: float) -> tuple[float, tuple[Trait, ...], int]:
-    """(divisor, traits, greatest value allowed)."""
+    """Divisor, traits and largest allowed value for arrays of one type."""
     if kind == "b":
         return 1 / BYTE_MAX, (), 1
     if kind == "word" and high > BYTE_MAX:

@@ -1,4 +1,4 @@
-"""The data card: a data set in numbers."""
+"""Data card: numbers of images, classes and groups, pixel statistics and conversions of a data set."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,27 +12,28 @@ from surrogate_nas.datasets.splitting import settled, split
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """A class, and the number of its images in a study."""
+    """A class, and the numbers of its images in a study."""
 
     name: str
     images: int
-    """For training and tuning."""
+    """Number of images in train and tune together."""
     test: int
+    """Number of images in test."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCounts:
-    """Groups of images, none of which is in two splits."""
+    """Number of groups of images in each split; no group is in two splits."""
 
     train: int
     tune: int
     test: int
     largest: int
-    """Images of the largest group."""
+    """Number of images in the largest group."""
 
     @classmethod
     def of(cls, splits: Splits) -> "GroupCounts | None":
-        """`None` where images are independent."""
+        """Count the groups of the splits; `None` where images are independent."""
         sizes = [
             np.unique(part.groups, return_counts=True)[1]
             for part in (splits.train, splits.tune, splits.test)
@@ -46,40 +47,42 @@ class GroupCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
-    """A data set in numbers, as a study splits it."""
+    """Counts and statistics of a data set, as a study splits it."""
 
     name: str
     train: int
-    """Images of the train split, which fit weights."""
+    """Number of images in the train split, on which weights are trained."""
     tune: int
-    """Images of the tune split, which all decisions use."""
+    """Number of images in the tune split, on which all choices are made."""
     test: int
-    """Images of the test split, which only the report uses."""
+    """Number of images in the test split, on which results are reported and nothing is chosen."""
     channels: int
     size: int
     """Side in pixels."""
     classes: tuple[ClassCount, ...]
     balance: float
-    """Images of the smallest class, for training and tuning, divided by those of the largest."""
+    """Number of images of the smallest class in train and tune, divided by that of the largest."""
     bytes: int
     """Bytes of all images and labels in memory."""
     fingerprint: str
     """SHA-256 in hexadecimal digits."""
     flips: bool
+    """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...]
+    """Sentences on the conversions of the images."""
     mean: tuple[float, ...]
     """Mean of each channel's pixels, 0 to 255, over all images outside official tune and test splits."""
     deviation: tuple[float, ...]
-    """Standard deviation of the same pixels."""
+    """Standard deviation of each channel's pixels, over the same images."""
     resize: ResizeName
     """Way in which pictures that are not square become square."""
     oblong: float
-    """Mean share of a picture, before it was resized, outside its central square."""
+    """Mean share of a picture outside its central square, before resizing."""
     groups: "GroupCounts | None" = None
-    """Groups of images, if a file gives them."""
+    """Numbers of groups; `None` if no file gives groups."""
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """The card as a JSON document."""
         values = asdict(self)
         for field in ("classes", "notes", "mean", "deviation"):
             values[field] = list(values[field])
@@ -87,7 +90,7 @@ class DataCard:
 
 
 def card(dataset: Dataset, seed: int = 0) -> DataCard:
-    """Describe a data set as a study with this seed splits it.
+    """Describe a data set, split as by a study with this seed.
 
     Raises:
         InputError: if it has too few images to split.
@@ -124,6 +127,6 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
 
 
 def _cut(dataset: Dataset, seed: int) -> Splits:
-    """The splits, without pixels, which would be copied."""
+    """Cut the splits without pixels, to avoid copying them."""
     bare = {i: LabeledImages(part.images[:, :0], part.labels) for i, part in dataset.parts.items()}
     return split(replace(dataset, train=bare[TRAIN], tune=bare.get(TUNE), test=bare.get(TEST)), seed)

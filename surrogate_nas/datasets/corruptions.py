@@ -1,8 +1,9 @@
 """Corrupted images, each kind at five levels, in the spirit of Hendrycks & Dietterich (ICLR 2019, arXiv 1903.12261).
 
-Parameters are those of CIFAR-10-C. What is a matter of brightness, or of JPEG's own 8×8 blocks, is the same at any
-size. The width of the blur grows with images larger than 32 pixels; for smaller ones it stays, since a narrower one
-would not reach the next pixel. So 8×8 digits are blurred more than photographs are, relative to what they show.
+Parameters are those of CIFAR-10-C. Those of noise, contrast and brightness, and of JPEG with its fixed blocks of 8×8
+pixels, are the same at any image size. The width of the blur grows with images larger than 32 pixels; it does not
+shrink for smaller ones, where a narrower blur would not reach the next pixel. So 8×8 digits are blurred more than
+photographs, relative to the size of their content.
 
 | kind | parameter | 1 | 2 | 3 | 4 | 5 |
 |---|---|---|---|---|---|---|
@@ -27,10 +28,10 @@ from surrogate_nas.foundation.errors import InputError
 
 LEVELS = (1, 2, 3, 4, 5)
 CHUNK = 1024
-"""Images at a time, which bounds the memory that their floats take."""
+"""Number of images converted to floating-point numbers at a time, which bounds memory."""
 WHITE = 255.0
 SIDE = 32
-"""Side of the images that the widths of the blur are for."""
+"""Side in pixels of the images for which the widths of the blur are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Corruption:
     """A kind of corruption."""
 
     parameters: tuple[float, ...]
-    """Parameter of each level."""
+    """Parameter at each level, from 1 to 5."""
     apply: Callable[[Floats32, float, np.random.Generator], Floats32]
     """Maps (n, channels, S, S) pixels in [0, 1], a parameter and a generator to pixels, not yet clipped."""
 
@@ -58,7 +59,10 @@ def _contrast(x: Floats32, factor: float, rng: np.random.Generator) -> Floats32:
 
 
 def _brightness(x: Floats32, by: float, rng: np.random.Generator) -> Floats32:
-    """HSV's value is the largest channel; scaling all alike keeps hue and saturation. Black becomes grey."""
+    """Raise the value of HSV, the largest channel; one factor for all channels keeps hue and saturation.
+
+    Black becomes grey.
+    """
     value = x.max(axis=1, keepdims=True)
     brighter = np.minimum(value + np.float32(by), 1)
     scale = brighter / np.maximum(value, np.finfo(np.float32).tiny)
@@ -71,7 +75,7 @@ def _jpeg(x: Floats32, quality: float, rng: np.random.Generator) -> Floats32:
 
 
 def _through_jpeg(image: Images, quality: int) -> Images:
-    """(S, S, channels), encoded and decoded."""
+    """Encode and decode an image (S, S, channels)."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer, formats=["JPEG"]) as result:
@@ -88,7 +92,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
 
 
 def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
-    """The same images, corrupted; the same for the same seed, whose noise is that of every level, scaled.
+    """Corrupt images; a seed draws one noise, which each level scales.
 
     Args:
         images: (N, channels, S, S) uint8, of one or three channels.
@@ -111,16 +115,16 @@ def corrupt(images: Images, name: str, level: int, seed: int) -> Images:
 
 
 def require(names: Sequence[str], levels: Sequence[int]) -> None:
-    """Raise `InputError` for an unknown corruption or level, for none, and for a duplicate."""
+    """Raise `InputError` for an unknown or duplicate corruption or level, and for an empty list of either."""
     for what, values, allowed in (("corruption", names, tuple(CORRUPTIONS)), ("level", levels, LEVELS)):
         choices = ", ".join(map(str, allowed))
         if not values:
-            raise InputError(f"no {what} is given; allowed: {choices}")
+            raise InputError(f"expected at least one {what}, got none; allowed: {choices}")
         for value in values:
             if value not in allowed:
                 raise InputError(f"{what} {value} is not one of {choices}")
         if len(set(values)) < len(values):
-            raise InputError(f"a {what} is named twice: {', '.join(map(str, values))}")
+            raise InputError(f"duplicate {what} in {', '.join(map(str, values))}")
 
 
 def _to_bytes(x: Floats32) -> Images:

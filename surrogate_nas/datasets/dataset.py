@@ -16,14 +16,14 @@ Images = npt.NDArray[np.uint8]
 Labels = Ints
 TUNE_SHARE = 0.1
 TEST_SHARE = 0.2
-BLOCK = 1024  # images counted at a time, so that little more than the data is in memory
+BLOCK = 1024  # number of images counted at a time, which bounds memory
 BYTES = 256
 SMALLEST_SIZE, LARGEST_SIZE = 4, 256
 PARTS = ("train", "tune", "test")
 """The splits by their numbers."""
 TRAIN, TUNE, TEST = range(len(PARTS))
 TO_CUT = -1
-"""Number of an image that is to be cut into a split."""
+"""Split number of an image whose split is not decided yet."""
 
 
 @displayed_by(lambda part: {"images": len(part), "shape": part.images.shape[1:], "groups": part.groups is not None})
@@ -36,7 +36,7 @@ class LabeledImages:
     labels: Labels
     """(N,) class indices."""
     groups: Ints | None = None
-    """(N,) group numbers, such as of the object that an image shows; `None` where images are independent."""
+    """(N,) group numbers, the same for images of one object, say; `None` where images are independent."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,12 +48,12 @@ class LabeledImages:
 
 @dataclass(frozen=True, slots=True)
 class GivenSplits:
-    """Splits and groups that a file gives to the N images of a data set, in the order of `Dataset.parts`."""
+    """Splits and groups of the N images of a data set, read from a file, in the order of `Dataset.parts`."""
 
     parts: Ints | None
-    """(N,) `TRAIN`, `TUNE`, `TEST` or `TO_CUT`; `None` where the data set's own splits hold."""
+    """(N,) `TRAIN`, `TUNE`, `TEST` or `TO_CUT`; `None` to keep the data set's own splits."""
     groups: Ints | None
-    """(N,) group numbers from 0, never on two sides of a split; `None` where images are independent."""
+    """(N,) group numbers from 0; no group is in two splits. `None` where images are independent."""
     digest: str
     """SHA-256 of the file's lines."""
 
@@ -74,7 +74,7 @@ class Dataset:
     """A data set before the study's splits.
 
     Raises:
-        InputError: for fewer than two classes, a label that is none of them, or a class without training images.
+        InputError: for fewer than two classes, a label outside them, or a class without training images.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Dataset:
     flips: bool
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
-    """Conversions of the images, in sentences for people."""
+    """Sentences on the conversions of the images."""
     tune: LabeledImages | None = None
     """The official validation split, or `None` where there is none."""
     given: GivenSplits | None = None
@@ -93,7 +93,7 @@ class Dataset:
     resize: ResizeName = DEFAULT_RESIZE
     """Way in which pictures that are not square become square, here and for an exported network."""
     oblong: float = 0.0
-    """Mean share of a picture, before it was resized, outside its central square."""
+    """Mean share of a picture outside its central square, before resizing."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -109,10 +109,11 @@ class Dataset:
                 self._count(role, part)
 
     def _count(self, role: str, part: LabeledImages) -> Ints:
-        """(C,) images of each class."""
+        """(C,) number of images of each class."""
         if not len(part) or len(part.images) != len(part.labels):
             raise InputError(
-                f"data set {self.name!r} has {len(part.images)} {role} images and {len(part.labels)} labels of them"
+                f"data set {self.name!r} has {len(part.images)} {role} images and {len(part.labels)} labels; "
+                "expected equal numbers, at least 1"
             )
         low, high = int(part.labels.min()), int(part.labels.max())
         if low < 0 or high >= len(self.classes):
@@ -129,7 +130,7 @@ class Dataset:
 
     @property
     def parts(self) -> dict[int, LabeledImages]:
-        """The images as they were read, by the split that they belong to: train, then tune and test if there are."""
+        """The images as read, by split number: train, then tune and test where the data set has them."""
         parts = {TRAIN: self.train, TUNE: self.tune, TEST: self.test}
         return {number: part for number, part in parts.items() if part is not None}
 
@@ -140,14 +141,14 @@ class Dataset:
 
     @property
     def own_parts(self) -> Ints:
-        """(N,) split of each image as it was read, in the order of `parts`."""
+        """(N,) split number of each image as read, in the order of `parts`."""
         return np.repeat(list(self.parts), [len(part) for part in self.parts.values()])
 
     @property
     def assigned(self) -> Ints:
-        """(N,) split of each image, or `TO_CUT` where tune or test, or both, are to be cut.
+        """(N,) split number of each image; `TO_CUT` for the images from which missing tune and test splits are cut.
 
-        They are cut from the images that a file leaves open; if it leaves none open, from the training images.
+        These are the images for which a file gives no split; if it gives one for every image, the training images.
         """
         given = self.own_parts if self.given is None or self.given.parts is None else self.given.parts
         if all((given == part).any() for part in (TUNE, TEST)):
@@ -156,12 +157,12 @@ class Dataset:
 
     @property
     def tune_share(self) -> float:
-        """Share of the training data that a study holds out for the tune split; 0 if that is given."""
+        """Share of the training data that a study holds out for the tune split; 0 if that split is given."""
         return 0.0 if (self.assigned == TUNE).any() else TUNE_SHARE
 
     @property
     def test_share(self) -> float:
-        """Share of the data that a study holds out for the test split; 0 if that is given."""
+        """Share of the data that a study holds out for the test split; 0 if that split is given."""
         return 0.0 if (self.assigned == TEST).any() else TEST_SHARE
 
     def fingerprint(self) -> str:
@@ -183,7 +184,7 @@ def _digest(digest: "hashlib._Hash", part: LabeledImages | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A study's three splits: train for weights, tune for decisions, test for the report."""
+    """The three splits of a study: train for weights, tune for all choices, test for reported results."""
 
     train: LabeledImages
     tune: LabeledImages
@@ -191,28 +192,28 @@ class Splits:
 
 
 def check_image_size(size: int | None) -> None:
-    """Raise `InputError` for a side in pixels, unless `None`, that images cannot be resized to."""
+    """Raise `InputError` for a side in pixels outside the allowed range; `None` is allowed."""
     if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise InputError(f"image size {size} is not between {SMALLEST_SIZE} and {LARGEST_SIZE} pixels")
 
 
 def numbered_classes(labels: Labels, what: str) -> tuple[str, ...]:
-    """Names of classes that have only numbers: "0", "1", …
+    """Names "0", "1", … of classes that are only numbered.
 
     Raises:
-        InputError: for a number below 0, or a missing one below the greatest; `what` names the labels.
+        InputError: for a number below 0 or a gap in the numbers; `what` names the labels.
     """
     distinct = np.unique(labels)
     if distinct[0] < 0:
-        raise InputError(f"{what} are class numbers from 0 on, got {distinct[0]}")
+        raise InputError(f"{what} must be class numbers ≥ 0, got {distinct[0]}")
     if distinct[-1] != len(distinct) - 1:
         missing = int(np.flatnonzero(distinct != np.arange(len(distinct)))[0])
-        raise InputError(f"{what} are class numbers from 0 on without a gap; {distinct[-1]} is there, {missing} is not")
+        raise InputError(f"{what} must be class numbers from 0 without a gap, got {distinct[-1]} but no {missing}")
     return tuple(str(c) for c in range(len(distinct)))
 
 
 def moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, from how often it has each of the 256 values."""
+    """Mean and standard deviation of each channel, computed from its histogram over the 256 values."""
     counts = np.zeros((images.shape[1], BYTES), dtype=np.int64)
     for start in range(0, len(images), BLOCK):
         for c, channel in enumerate(counts):

@@ -22,21 +22,21 @@ from surrogate_nas.datasets.tree import files_below, listing
 from surrogate_nas.foundation.errors import InputError
 
 TRAIN, TEST = "train", "test"
-READ_AHEAD = 256  # images that wait in memory at a time
+READ_AHEAD = 256  # number of decoded images waiting in memory
 ClassFiles = dict[str, list[Path]]
 """The image files of each class, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The folders that hold class folders."""
+    """The folders that contain class folders."""
 
     train: Path
     tune: Path | None = None
     test: Path | None = None
     notes: tuple[str, ...] = ()
     strays: tuple[Path, ...] = ()
-    """Files beside `train` that are no images."""
+    """Files beside `train` that are not images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +47,26 @@ class _Part:
     hidden: int
     """Number of hidden entries."""
     strays: tuple[Path, ...]
-    """Files that are no images."""
+    """Files that are not images."""
 
 
 def read_folder(
     folder: Path, image_size: int | None, splits: SplitFile | None = None, resize: ResizeName = DEFAULT_RESIZE
 ) -> Dataset:
-    """Read a folder of images by class, at any depth below their class's folder.
+    """Read a folder of images by class, at any depth below the folder of their class.
 
-    Classes are sorted by name, and the images of each by path. Hidden files are left out, and files that are neither
-    called nor made like images, such as a licence; both are noted. Beside `train`, a folder `test` is the test split,
-    and one named `val`, `valid` or `validation` the tune split.
+    Classes are sorted by name, and the images of each by path. Hidden files are left out, and so are files that are
+    images neither by name nor by content, such as a licence; notes report both. Beside `train`, a folder `test` is the
+    test split, and a folder `val`, `valid` or `validation` the tune split.
 
     Args:
-        folder: folder of class folders, or of `train`, and perhaps `val` and `test`, with class folders.
+        folder: folder with class folders, or with `train`, optionally `val` and `test`, that have class folders.
         image_size: side in pixels that all images are resized to; by default they must be squares of one size.
         splits: splits and groups of the images, by their paths below `folder`; checked before images are decoded.
         resize: way in which pictures that are not square become square.
 
     Raises:
-        InputError: naming the folder or file that is wrong.
+        InputError: if a folder or file, which the message names, is not as described above.
     """
     layout = _layout(folder)
     parts = [None if part is None else _classes(part) for part in (layout.train, layout.tune, layout.test)]
@@ -118,8 +118,8 @@ def _layout(folder: Path) -> _Layout:
         raise InputError(f"{images[0]} lies beside train; an image belongs in the folder of its class")
     tune = [name for name in held_out if name != TEST]
     if len(tune) > 1:
-        raise InputError(f"{folder} has {' and '.join(tune)}; allowed: one of them, the tune split")
-    notes = [f"{name} is the tune split; as there is no test, {TEST_SHARE:.0%} of train are held out" for name in tune]
+        raise InputError(f"{folder} has {' and '.join(tune)}; allowed: only one of them, as the tune split")
+    notes = [f"{name} is the tune split; without a folder test, {TEST_SHARE:.0%} of train is held out" for name in tune]
     return _Layout(
         folder / TRAIN,
         folder / tune[0] if tune else None,
@@ -130,7 +130,7 @@ def _layout(folder: Path) -> _Layout:
 
 
 def _sorted_out(files: Iterable[Path]) -> tuple[list[Path], tuple[Path, ...]]:
-    """Images, and files that are none."""
+    """Separate image files from other files."""
     images, strays = list[Path](), list[Path]()
     for path in files:
         (images if pixels.is_image(path) else strays).append(path)
@@ -172,14 +172,14 @@ def _check_known(folder: Path, classes: ClassFiles, train: ClassFiles) -> None:
     for name in classes:
         if name not in train:
             raise InputError(
-                f"{folder / name} is of a class that {TRAIN} lacks; there are {some(sorted(train), MOST_ALLOWED)}"
+                f"{folder / name} is a class that {TRAIN} lacks; allowed: {some(sorted(train), MOST_ALLOWED)}"
             )
 
 
 def _read(paths: Sequence[Path], side: int | None, resize: ResizeName) -> tuple[Images, Tally]:
     with warnings.catch_warnings(), closing(_decode(paths, side, resize)) as images:
-        # Decoders warn of odd metadata, which does not touch the pixels; but an image that would fill the memory is
-        # not to be opened.
+        # Decoders warn about unusual metadata, which does not affect pixels. An image that would fill the memory,
+        # however, must not be opened.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return pixels.gather(images, len(paths))

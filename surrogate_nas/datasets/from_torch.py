@@ -33,23 +33,25 @@ def from_torch(
     flips: bool = True,
     resize: ResizeName = DEFAULT_RESIZE,
 ) -> Dataset:
-    """Read every item once. Leave out random transforms: a study shifts and mirrors images itself.
+    """Convert PyTorch data sets, or lists of pairs, to a `Dataset`; every item is read once.
+
+    Leave out random transforms: a study shifts and mirrors images itself.
 
     Args:
-        train: items of an image and a class number from 0 on. An image is one of Pillow's, or an array or tensor
+        train: pairs of an image and a class number ≥ 0. An image is a Pillow image, or an array or tensor
             (channels, H, W), (H, W) or (H, W, channels) with 1 or 3 channels, of bytes or of floats in [0, 1].
         test: the official test split, if there is one.
         tune: the official validation split, if there is one.
-        name: by default `torch:` and the name of the class of `train`.
-        classes: the classes' names; by default `train.classes`, else their numbers.
+        name: name of the data set; by default `torch:` and the name of the type of `train`.
+        classes: names of the classes; by default `train.classes`, else their numbers.
         image_size: side in pixels of the squares that images become; by default they must be squares of one size.
         flips: whether a mirror image is still an image of its class.
-        resize: how pictures that are not square become square.
+        resize: way in which pictures that are not square become square.
 
     Raises:
-        InputError: for data without a length, and naming an item that cannot be used.
+        InputError: for data without a length, or an item that cannot be used, which the message names.
     """
-    # Pillow is needed only where images are made, so that start-up stays light.
+    # Imported late: Pillow is needed only to convert images, and would slow down start-up.
     from surrogate_nas.datasets import pixels
 
     check_image_size(image_size)
@@ -92,7 +94,7 @@ def from_torch(
 
 def _check_length(role: str, data: Pairs) -> None:
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        raise InputError(f"{role} is a {type(data).__name__}; a data set with a length and numbered items is needed")
+        raise InputError(f"{role} is a {type(data).__name__}; expected a data set with a length and items by index")
     if not len(data):
         raise InputError(f"{role} is empty")
 
@@ -100,11 +102,11 @@ def _check_length(role: str, data: Pairs) -> None:
 def _pair(data: Pairs, i: int, where: str) -> tuple[Any, int]:
     item = data[i]
     if not isinstance(item, tuple | list) or len(item) < 2:
-        raise InputError(f"{where} is a {type(item).__name__}; a pair of an image and its label is needed")
+        raise InputError(f"{where} is a {type(item).__name__}; expected a pair of an image and its label")
     try:
         return item[0], operator.index(item[1])
     except TypeError:
-        raise InputError(f"{where} has the label {item[1]!r}; allowed: integers from 0 on") from None
+        raise InputError(f"{where} has the label {item[1]!r}; allowed: integers ≥ 0") from None
 
 
 def _class_names(train: Pairs, classes: Sequence[str] | None, labels: Labels) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Data sets by name: the embedded digits, and those that torchvision reads."""
+"""Data sets by name: the digits of scikit-learn, and data sets read by torchvision."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ DIGITS_MAX = 16
 
 
 def dataset_names() -> list[str]:
-    """Data sets that `read_named` knows."""
+    """Names of data sets, sorted."""
     return sorted(_LOADERS)
 
 
@@ -24,7 +24,7 @@ def read_named(name: str, root: Path | None = None, download: bool = False) -> D
 
 
 def _digits(root: Path | None, download: bool) -> Dataset:
-    # scikit-learn holds the images; names and sizes are listed without it.
+    # Imported late: scikit-learn contains the images, and is not needed to list data sets.
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -34,10 +34,10 @@ def _digits(root: Path | None, download: bool) -> Dataset:
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision's data sets.
+    """Import `torchvision.datasets`.
 
     Raises:
-        JobError: saying what to install, if it is missing or built for another torch.
+        JobError: if torchvision is missing or built for another torch; the message names the remedy.
     """
     try:
         from torchvision import datasets
@@ -93,7 +93,7 @@ _LOADERS: dict[str, Callable[[Path | None, bool], Dataset]] = {
 
 
 def dataset_rows() -> list[dict[str, Any]]:
-    """The data sets that can be named."""
+    """Rows of the table of data sets, by name or path."""
     return [
         {"data": "digits", "images": "1,797 grey 8×8", "classes": 10, "needs": "nothing: embedded"},
         {"data": "fashion-mnist", "images": "70,000 grey 28×28", "classes": 10, "needs": "--data-root, torchvision"},

@@ -1,4 +1,4 @@
-"""Counts of the conversions of images while reading, as sentences for people."""
+"""Counts of the conversions of images on reading, and sentences that report them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _SENTENCES: dict[Trait, tuple[str, str]] = {
         "1 image with transparency was laid over white",
         "{} images with transparency were laid over white",
     ),
-    "sixteen bits": ("1 image of 16 bits was reduced to 8", "{} images of 16 bits were reduced to 8"),
+    "sixteen bits": ("1 image of 16 bits was reduced to 8 bits", "{} images of 16 bits were reduced to 8 bits"),
     "unit range": (
         "1 image of values from 0 to 1 was scaled by 255",
         "{} images of values from 0 to 1 were scaled by 255",
@@ -41,8 +41,9 @@ class Tally:
     """Counts of the images read, by size and trait."""
 
     sizes: Counter[WidthHeight] = field(default_factory=Counter)
-    """Images of each size before they were resized."""
+    """Number of images of each size, before resizing."""
     traits: Counter[Trait] = field(default_factory=Counter)
+    """Number of images with each trait."""
 
     def add(self, size: WidthHeight, traits: Iterable[Trait], images: int = 1) -> None:
         """Count `images` more images, all with this size and these traits."""
@@ -52,7 +53,7 @@ class Tally:
 
     @property
     def oblong(self) -> float:
-        """Mean share of a picture outside its central square; 0 if all are square."""
+        """Mean share of a picture outside its central square; 0 if all pictures are square."""
         outside = sum((1 - min(size) / max(size)) * count for size, count in self.sizes.items())
         return outside / max(self.sizes.total(), 1)
 
@@ -90,28 +91,28 @@ def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
 
 
 def hidden_files(count: int) -> tuple[str, ...]:
-    """A sentence on hidden files that were left out; nothing if there are none."""
+    """A sentence on hidden files that were left out; empty if there are none."""
     if not count:
         return ()
     return ("1 hidden file was left out" if count == 1 else f"{count:,} hidden files were left out",)
 
 
 def no_images(names: Sequence[str]) -> tuple[str, ...]:
-    """A sentence on files that are no images and were left out; nothing if there are none.
+    """A sentence on files that are not images and were left out; empty if there are none.
 
     >>> no_images(["LICENSE"])
-    ('1 file that is no image was left out (LICENSE)',)
+    ('1 file that is not an image was left out (LICENSE)',)
     >>> no_images(["LICENSE", "README.md"])
-    ('2 files that are no images were left out (LICENSE, README.md)',)
+    ('2 files that are not images were left out (LICENSE, README.md)',)
     """
     if not names:
         return ()
-    who = "1 file that is no image was" if len(names) == 1 else f"{len(names):,} files that are no images were"
+    who = "1 file that is not an image was" if len(names) == 1 else f"{len(names):,} files that are not images were"
     return (f"{who} left out ({some(names)})",)
 
 
 def lacking_classes(classes: tuple[str, ...], labels: Labels, split: str) -> tuple[str, ...]:
-    """A sentence on the classes that a held-out split lacks; nothing if it has all.
+    """A sentence on the classes that a held-out split lacks; empty if it has all.
 
     >>> lacking_classes(("cat", "dog"), np.array([0, 0]), "tune")
     ("class 'dog' has no tune images",)

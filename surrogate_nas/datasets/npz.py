@@ -1,4 +1,4 @@
-"""Data sets in .npz files of numpy. Nothing in them is ever unpickled."""
+"""Data sets in NumPy's .npz files, read without unpickling."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,21 +37,22 @@ SPELLINGS = {
 
 
 def read_npz(path: Path, image_size: int | None, resize: ResizeName = DEFAULT_RESIZE) -> Dataset:
-    """Read the arrays `images` and `labels`, and where they exist `val_images` and `val_labels`, the tune split,
-    `test_images`, `test_labels`, and `classes`.
+    """Read a data set from the arrays of an .npz file.
 
-    Other spellings, in any case: `x_train`, `y_train`, `x_val`, `y_val`, `x_test`, `y_test`; `train_images`,
-    `train_labels`; `X`, `y`; and `valid`, `validation` or `tune` instead of `val`.
+    The arrays `images` and `labels` are required. Optional are `val_images` and `val_labels`, the tune split,
+    `test_images` and `test_labels`, the test split, and `classes`. Other spellings, in any case: `x_train`, `y_train`,
+    `x_val`, `y_val`, `x_test`, `y_test`; `train_images`, `train_labels`; `X`, `y`; and `valid`, `validation` or `tune`
+    instead of `val`.
 
     Args:
-        path: the file. Images as for `channels_first` and `to_bytes`; labels are (N,) or (N, 1) class numbers from 0
-            on, or the classes' names.
-        image_size: side in pixels of the squares that images become; by default their shorter side, and the longer
-            where they are padded.
-        resize: how images that are not square become square.
+        path: the file. Images have shapes and types as for `channels_first` and `to_bytes`; labels are (N,) or (N, 1)
+            class numbers ≥ 0, or names of classes.
+        image_size: side in pixels of the squares that images become; by default their shorter side, or for `pad` their
+            longer side.
+        resize: way in which images that are not square become square.
 
     Raises:
-        InputError: naming the file, the array, its contents and what is allowed.
+        InputError: for a file or array, which the message names, that cannot be used.
     """
     arrays, left_out = _arrays(path)
     try:
@@ -75,7 +76,7 @@ def _dataset(
             held_out[part] = LabeledImages(images[f"{part}_images"], labels[f"{part}_labels"])
             notes = (*notes, *lacking_classes(classes, held_out[part].labels, part))
     if left_out:
-        notes = (*notes, f"arrays that were left out: {', '.join(left_out)}")
+        notes = (*notes, f"unused arrays: {', '.join(left_out)}")
     test, tune = held_out.get("test"), held_out.get("tune")
     return Dataset(
         f"npz:{stem}", train, test, classes, flips=True, notes=notes, tune=tune, resize=resize, oblong=tally.oblong
@@ -83,18 +84,18 @@ def _dataset(
 
 
 def _arrays(path: Path) -> tuple[dict[str, Array], list[str]]:
-    """The arrays by the names used here, and the names of unused ones."""
+    """The arrays by their standard names, which are the keys of `SPELLINGS`, and the names of unused arrays."""
     try:
-        with path.open("rb") as file:  # numpy would leave it open if it is damaged
+        with path.open("rb") as file:  # because NumPy does not close a damaged file
             file_arrays = np.load(file, allow_pickle=False)
             if not isinstance(file_arrays, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds one array; an .npz file with images and labels is needed")
+                raise InputError(f"{path} contains a single array; expected an .npz file with images and labels")
             names = _names(path, file_arrays.files)
             arrays = {role: _array(file_arrays, name, path) for role, name in names.items()}
             return arrays, sorted(set(file_arrays.files) - set(names.values()))
     except InputError:
         raise
-    except Exception:  # on damaged bytes, numpy and zipfile raise whatever they happen to stumble over
+    except Exception:  # NumPy and zipfile raise exceptions of any type on damaged files
         raise InputError(f"{path} is not a readable .npz file") from None
 
 
@@ -104,12 +105,12 @@ def _names(path: Path, stored_names: list[str]) -> dict[str, str]:
     for role, spellings in SPELLINGS.items():
         fitting = [name for name in stored_names if name.lower() in spellings]
         if len(fitting) > 1:
-            raise InputError(f"{path} has {' and '.join(fitting)}, which mean the same; one of them is needed")
+            raise InputError(f"{path} has {' and '.join(fitting)}, which mean the same; expected only one of them")
         if fitting:
             names[role] = fitting[0]
     for role in ("images", "labels"):
         if role not in names:
-            raise InputError(f"{path} has no array {role}, but {', '.join(stored_names) or 'none at all'}")
+            raise InputError(f"{path} has no array {role}; its arrays: {', '.join(stored_names) or 'none'}")
     for part in HELD_OUT:
         there, lacking = sorted((f"{part}_images", f"{part}_labels"), key=lambda role: role not in names)
         if there in names and lacking not in names:
@@ -124,10 +125,10 @@ def _array(file_arrays: Mapping[str, Array], name: str, path: Path) -> Array:
         raise InputError(f"{name} in {path} does not fit into memory") from None
     except Exception as error:  # as above
         if "allow_pickle" in str(error):
-            raise InputError(f"{name} in {path} holds Python objects, which are not read; save it as numbers") from None
+            raise InputError(f"{name} in {path} has Python objects, which are not read; save it as numbers") from None
         raise InputError(f"{name} in {path} is damaged") from None
     if not isinstance(array, np.ndarray):
-        raise InputError(f"{name} in {path} is not an array of numpy")
+        raise InputError(f"{name} in {path} is not a NumPy array")
     return array
 
 
@@ -136,7 +137,7 @@ def _labels(arrays: Mapping[str, Array]) -> tuple[dict[str, Labels], tuple[str, 
     labels = {name: _flat(arrays[name], name) for name in LABELS if name in arrays}
     kinds = {values.dtype.kind in "US" for values in labels.values()}
     if len(kinds) > 1:
-        raise InputError(f"{' and '.join(labels)} are numbers and names; all must be of one kind")
+        raise InputError(f"{' and '.join(labels)} mix numbers and names; use one kind for all")
     classes = tuple(_texts(_flat(arrays["classes"], "classes"), "classes")) if "classes" in arrays else None
     if kinds == {True}:
         texts = {name: _texts(values, name) for name, values in labels.items()}
@@ -160,10 +161,10 @@ def _numbers(values: Array, name: str) -> Labels:
         raise InputError(f"{name} is of type {values.dtype}; allowed: integers, or the names of classes")
     odd = ~np.isfinite(values) | (values != np.floor(values)) if values.dtype.kind == "f" else np.zeros(1, np.bool_)
     if odd.any():
-        raise InputError(f"{name} has the value {values[odd.argmax()]}; allowed: integers from 0 on")
+        raise InputError(f"{name} has the value {values[odd.argmax()]}; allowed: integers ≥ 0")
     if values.min() < 0 or values.max() > np.iinfo(np.int32).max:
         value = values.min() if values.min() < 0 else values.max()
-        raise InputError(f"{name} has the value {value}; allowed: integers from 0 on")
+        raise InputError(f"{name} has the value {value}; allowed: integers ≥ 0")
     return values.astype(np.int64)
 
 
@@ -187,7 +188,7 @@ def _check_lengths(arrays: Mapping[str, Array]) -> None:
         if images in arrays and arrays[images].shape[:1] != arrays[labels].shape[:1]:
             raise InputError(
                 f"{images} has the shape {arrays[images].shape} and {labels} {arrays[labels].shape}; "
-                "both must begin with the same length"
+                "their first dimensions must be equal"
             )
 
 
@@ -206,11 +207,11 @@ def _images(arrays: Mapping[str, Array], image_size: int | None, resize: ResizeN
 
 
 def _own_side(pixels: Mapping[str, Array], resize: ResizeName) -> int:
-    """The common side of the squares."""
+    """Common side of the squares, where their size is kept."""
     height, width = pixels["images"].shape[2:]
     side = square_side(width, height, resize)
     for name, values in pixels.items():
         height, width = values.shape[2:]
         if square_side(width, height, resize) != side or not SMALLEST_SIZE <= side <= LARGEST_SIZE:
-            raise InputError(f"{name} are of {width}×{height} pixels; {HOW_TO_RESIZE}")
+            raise InputError(f"{name} have {width}×{height} pixels; {HOW_TO_RESIZE}")
     return side

@@ -1,4 +1,4 @@
-"""Conversion of one image of any kind to bytes: grey or RGB, upright, made square, resized."""
+"""Conversion of images of any kind to bytes: grey or RGB, upright, square, of one size."""
 
 import time
 import warnings
@@ -17,17 +17,18 @@ from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, say
 
-# Formats of pixels alone. Others run programs (EPS) or have no signature to be known by (TGA); AVIF is last because an
-# older Pillow does not know it.
+# Raster formats with a signature. Others run programs (EPS) or cannot be recognised by their content (TGA). AVIF is
+# last because older versions of Pillow lack it.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 GREY_MODES = ("1", "L", "LA")
 SIXTEEN_BITS = 65535
 WORD_STEP = 257  # 65535 / 255
 FILTER = Image.Resampling.BILINEAR
-DRAFT = 2  # a JPEG is decoded at no less than this multiple of the size asked for
+DRAFT = 2  # a JPEG is decoded at no less than this multiple of the requested size
 SECONDS_BETWEEN_LINES = 5.0
 HOW_TO_RESIZE = (
-    f"choose one size for all with image_size, from {SMALLEST_SIZE} to {LARGEST_SIZE}; resize is how they become square"
+    f"choose one size for all with image_size, from {SMALLEST_SIZE} to {LARGEST_SIZE}; "
+    "resize selects how they become square"
 )
 
 
@@ -36,17 +37,19 @@ class Pixels:
     """A converted image."""
 
     values: Images
-    """(channels, size, size); 1 channel if it is grey, else 3."""
+    """(channels, size, size) with 1 channel for a grey image, else 3."""
     size: WidthHeight
     """Size before the conversion."""
     traits: tuple[Trait, ...] = ()
+    """Conversions other than resizing."""
 
 
 def read(path: Path, side: int | None, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
-    """The image in a file; JPEG files are decoded no finer than needed.
+    """Read an image file; a JPEG is decoded at no higher resolution than needed.
 
     Raises:
-        InputError: if the file is no image, is damaged, too large, of floats, or (without `side`) of no usable size.
+        InputError: if the file is not an image, is damaged or too large, or has floating-point pixels; without `side`,
+            also if the image is not square or its size is not allowed.
     """
     try:
         if not path.is_file():  # opening a pipe would wait for ever
@@ -59,13 +62,13 @@ def read(path: Path, side: int | None, resize: ResizeName = DEFAULT_RESIZE) -> P
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path} is too large an image; allowed: {Image.MAX_IMAGE_PIXELS:,} pixels") from None
-    except Exception:  # on damaged bytes, decoders raise whatever they happen to stumble over
+        raise InputError(f"{path} is too large an image; allowed: up to {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+    except Exception:  # decoders raise exceptions of any type on damaged files
         raise InputError(f"{path} is not a readable image") from None
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file has the name or, under a name that tells nothing, the beginning of an image."""
+    """Whether a file is an image by its extension or, with any other extension, by its first bytes."""
     if path.suffix.lower() in Image.registered_extensions():
         return True
     try:
@@ -74,7 +77,7 @@ def is_image(path: Path) -> bool:
             return path.is_file() and _opens(path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return True
-    except Exception:  # on other bytes, decoders raise whatever they happen to stumble over
+    except Exception:  # decoders raise exceptions of any type on other files
         return False
 
 
@@ -84,18 +87,19 @@ def _opens(path: Path) -> bool:
 
 
 def of_image(image: Image.Image, side: int | None, where: str, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
-    """An opened image; `where` names it in errors.
+    """Convert an opened image; `where` names it in errors.
 
     Its EXIF orientation is applied, transparency is laid over white, 16 bits are reduced to 8, and it is made a square
-    of `side` pixels by Pillow's bilinear filter, which averages over all pixels when it shrinks. `resize` tells whether
-    that is its central square, all of it centred on black (as by Pillow's `ImageOps.pad`), or all of it squashed.
+    of `side` pixels by Pillow's bilinear filter, which averages over all pixels when it shrinks. By `resize`, that is
+    its central square, the whole image centred on black (like Pillow's `ImageOps.pad`), or the whole image squashed.
 
     Raises:
-        InputError: for pixels that are floats or beyond 16 bits, or if its own size is to be kept and cannot be.
+        InputError: for pixels that are floating-point numbers or have more than 16 bits; without `side`, also for an
+            image that is not square or whose size is not allowed.
     """
     if side is None:
         side = _own_side(image.size, where)
-    animated = getattr(image, "is_animated", False) and image.format != "MPO"  # a photograph with its preview
+    animated = getattr(image, "is_animated", False) and image.format != "MPO"  # MPO: a photograph with its preview
     plain, traits = _to_bytes(ImageOps.exif_transpose(image), where)
     if plain.mode == "L":
         traits = (*traits, "grey")
@@ -103,7 +107,7 @@ def of_image(image: Image.Image, side: int | None, where: str, resize: ResizeNam
 
 
 def of_any(image: object, side: int | None, where: str, resize: ResizeName = DEFAULT_RESIZE) -> Pixels:
-    """An image of Pillow's, or as for `item_to_bytes`, made a square in the same way.
+    """Convert a Pillow image, or an array as for `item_to_bytes`, and make it square like `of_image`.
 
     Raises:
         InputError: for anything else.
@@ -126,7 +130,7 @@ def of_any(image: object, side: int | None, where: str, resize: ResizeName = DEF
 
 
 def resized(images: Images, side: int, resize: ResizeName = DEFAULT_RESIZE) -> Images:
-    """(N, channels, height, width) images made squares, as (N, channels, side, side)."""
+    """Make (N, channels, height, width) images square: (N, channels, side, side)."""
     if images.shape[2:] == (side, side):
         return images
     out = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
@@ -136,7 +140,7 @@ def resized(images: Images, side: int, resize: ResizeName = DEFAULT_RESIZE) -> I
 
 
 def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
-    """n images as one array, and a tally of their conversions; progress goes to stderr.
+    """Collect n images in one array, with a tally of their conversions; progress is printed on stderr.
 
     Returns:
         (n, channels, size, size), with one channel if every image is grey, else 3; and the tally.
@@ -152,7 +156,7 @@ def gather(images: Iterable[Pixels], n: int) -> tuple[Images, Tally]:
             out = np.empty((n, channels, side, side), dtype=np.uint8)
         if side != out.shape[2]:
             raise InputError(
-                f"there are images of {out.shape[2]}×{out.shape[2]} and {side}×{side} pixels; {HOW_TO_RESIZE}"
+                f"images differ in size, {out.shape[2]}×{out.shape[2]} and {side}×{side} pixels; {HOW_TO_RESIZE}"
             )
         if channels > out.shape[1]:
             out = np.repeat(out, channels, axis=1)
@@ -170,7 +174,7 @@ def _own_side(size: WidthHeight, where: str) -> int:
 
 
 def _to_bytes(image: Image.Image, where: str) -> tuple[Image.Image, tuple[Trait, ...]]:
-    """The image in mode L or RGB."""
+    """Convert an image to mode L or RGB; also its conversions."""
     if image.mode == "F":
         raise InputError(f"{where} has pixels of floating-point numbers; allowed: integers of 1, 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -213,7 +217,7 @@ def _fit(image: Image.Image, side: int, resize: ResizeName) -> Image.Image:
 
 
 def _on_black(image: Image.Image, side: int) -> Image.Image:
-    """As Pillow's `ImageOps.pad`, which fails for a picture that would be less than a pixel wide."""
+    """Centre an image on a black square, like Pillow's `ImageOps.pad`, which fails for sides scaled below one pixel."""
     longest = max(image.size)
     width, height = (max(round(edge / longest * side), 1) for edge in image.size)
     square = Image.new(image.mode, (side, side))
@@ -226,13 +230,13 @@ def _to_image(values: Images) -> Image.Image:
 
 
 def _to_array(image: Image.Image) -> Images:
-    """(channels, height, width)."""
+    """(channels, height, width) array of an image."""
     values: Images = np.asarray(image)
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
 
 
 class _Reading:
-    """Prints every few seconds how many of the images have been read."""
+    """Progress of reading images: a line every few seconds."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -6,13 +6,13 @@ from surrogate_nas.foundation.errors import InputError
 
 ResizeName = Literal["crop", "pad", "squash"]
 """`crop` takes the central square, `pad` centres the whole picture on a black square, `squash` changes the ratio of its
-sides. The three are the same for pictures that are square."""
+sides. For square pictures all three are the same."""
 RESIZES: tuple[ResizeName, ...] = get_args(ResizeName)
 DEFAULT_RESIZE: ResizeName = "crop"
 
 
 def resize_name(name: str) -> ResizeName:
-    """One of `RESIZES`.
+    """Check that a name is one of `RESIZES`, and return it.
 
     Raises:
         InputError: for another name.
@@ -24,12 +24,12 @@ def resize_name(name: str) -> ResizeName:
 
 
 def square_side(width: int, height: int, resize: ResizeName) -> int:
-    """Side of the square that a picture becomes if its size is kept: the longer side for `pad`, else the shorter."""
+    """Side of the square that a picture becomes without a given size: its longer side for `pad`, else its shorter."""
     return max(width, height) if resize == "pad" else min(width, height)
 
 
 def steps(resize: ResizeName, side: int) -> tuple[str, ...]:
-    """Steps from a picture to an upright square of `side` pixels, to follow the words "images are".
+    """Steps from a picture to an upright square of `side` pixels, phrased to follow the words "images are".
 
     >>> steps("crop", 32)[1]
     'cut to their central square'

@@ -29,18 +29,21 @@ def load(
     """Read a data set into memory.
 
     Args:
-        data: one of `dataset_names()`, of which `digits` is embedded and the others are read in torchvision's layout;
-            or the path of a folder of images by class (`files.read_folder`) or of an .npz file (`npz.read_npz`).
+        data: one of `dataset_names()`, of which `digits` needs no files and the others are read in torchvision's
+            layout; or the path of a folder of images by class (`folders.read_folder`) or of an .npz file
+            (`npz.read_npz`).
         root: folder that holds the files of a named set; needed for all but `digits`.
-        download: whether torchvision may fetch what is missing.
-        image_size: side in pixels that all images are resized to; by default they are kept as they are.
-        flips: whether a mirror image is still an image of its class; by default as known for a named set, else yes.
-        splits: CSV file of splits and groups; see `split_file`. It names images by their paths below the folder, those
-            of a named set or an .npz file by their numbers from 0: train, then tune and test if there are.
+        download: whether torchvision may download missing files.
+        image_size: side in pixels that all images are resized to; by default they keep their size.
+        flips: whether a mirror image is still an image of its class; by default the known value of a named set, and
+            true for other data.
+        splits: CSV file of splits and groups; see `split_file`. It names images by their paths below the folder; images
+            of a named set or an .npz file by their numbers from 0, counted over train, then tune and test if they
+            exist.
         resize: way in which pictures that are not square become square, one of `RESIZES`.
 
     Raises:
-        InputError: for an unknown name, a missing root, files that are absent or damaged, or wrong splits.
+        InputError: for an unknown name, a missing root, missing or damaged files, or invalid splits.
         JobError: if torchvision is needed and cannot be imported.
     """
     check_image_size(image_size)
@@ -67,7 +70,7 @@ def source_stamp(data: str) -> str | None:
     for file in files:
         try:
             state = file.stat()
-        except OSError:  # a link to nowhere
+        except OSError:  # a dangling link
             state = file.lstat()
         digest.update(
             f"{file.relative_to(path).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(
@@ -78,7 +81,7 @@ def source_stamp(data: str) -> str | None:
 
 
 def _path(data: str) -> Path | None:
-    """The folder or .npz file, if it exists."""
+    """Path of the folder or .npz file; `None` if there is none."""
     if not data or data in dataset_names():
         return None
     try:
@@ -97,7 +100,7 @@ def _from_path(data: str, image_size: int | None, splits: SplitFile | None, resi
             f"unknown data set {data!r}; allowed: {', '.join(dataset_names())}, "
             f"or the path of a folder of images or of an {NPZ} file"
         )
-    # Pillow is imported only for images that need it, so that start-up stays light.
+    # Imported late: Pillow is needed only to convert images, and would slow down start-up.
     if path.is_dir():
         from surrogate_nas.datasets.folders import read_folder
 

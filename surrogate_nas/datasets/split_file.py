@@ -1,7 +1,7 @@
 """Splits and groups of images from a CSV file.
 
-Its columns are `image`, and `split` or `group` or both. Images of one group, such as photographs of one object, are
-never on two sides of a split.
+The columns are `image`, and `split` or `group` or both. Images of one group, such as photographs of one object, are
+always in the same split.
 """
 
 import csv
@@ -22,17 +22,17 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.files import replaced
 
 VALIDATION = ("val", "valid", "validation")
-"""Names that data sets give to the tune split."""
+"""Other names of the tune split in data sets."""
 COLUMNS = ("image", "split", "group")
 _NUMBERS = {"": TO_CUT, "train": TRAIN, "tune": TUNE, "test": TEST, **dict.fromkeys(VALIDATION, TUNE)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """The line of one image."""
+    """Split and group of one image."""
 
     line: int
-    """Number in the file, from 1."""
+    """Line number in the file, from 1."""
     part: int
     group: str
 
@@ -43,46 +43,46 @@ class SplitFile:
 
     path: Path
     rows: dict[str, _Row]
-    """By the name of the image: its path below the data folder, or its number."""
+    """Rows by image name, which is the path below the data folder, or the number."""
 
     @classmethod
     def read(cls, path: Path) -> "SplitFile":
         """Read a file.
 
         Raises:
-            InputError: for a wrong header, a line of another length, an image twice, or an unknown split.
+            InputError: for a wrong header, a line with another number of cells, a duplicate image, or an unknown split.
         """
         try:
             lines = list(_lines(path.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, csv.Error):
             raise InputError(f"{path} is not a readable CSV file") from None
         if not lines:
-            raise InputError(f"{path} is empty; needed: the columns {', '.join(COLUMNS)}")
+            raise InputError(f"{path} is empty; expected the columns {', '.join(COLUMNS)}")
         (_, columns), *others = lines
         if "image" not in columns or len(columns) < 2 or len({*columns} & {*COLUMNS}) < len(columns):
-            raise InputError(f"{path} has the columns {', '.join(columns)}; needed: image, and split or group or both")
+            raise InputError(f"{path} has the columns {', '.join(columns)}; expected image, and split or group or both")
         rows = dict[str, _Row]()
         for line, cells in others:
             if len(cells) != len(columns):
-                raise InputError(f"line {line} of {path} has {len(cells)} cells; needed: {len(columns)}")
+                raise InputError(f"line {line} of {path} has {len(cells)} cells; expected {len(columns)}")
             values = dict(zip(columns, cells, strict=True))
             name, part = values["image"].removeprefix("./"), values.get("split", "").lower()
             if part not in _NUMBERS:
-                allowed = f"allowed: {', '.join(PARTS)}, or nothing where it is to be cut"
+                allowed = f"allowed: {', '.join(PARTS)}, or empty to let the study choose"
                 raise InputError(f"line {line} of {path} has the split {part!r}; {allowed}")
             if name in rows:
-                raise InputError(f"line {line} of {path} names image {name!r} again, after line {rows[name].line}")
+                raise InputError(f"line {line} of {path} repeats image {name!r} of line {rows[name].line}")
             rows[name] = _Row(line, _NUMBERS[part], values.get("group", ""))
         return cls(path, rows)
 
     def write(self, path: Path) -> None:
-        """Write its lines to another file, sorted by image: whole or not at all."""
+        """Write the lines, sorted by image, to another file, atomically."""
         with replaced(path) as partial:
             partial.write_text(self._text, encoding="utf-8")
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of its lines, in whatever order they are."""
+        """SHA-256 of the lines, independent of their order."""
         return hashlib.sha256(self._text.encode()).hexdigest()
 
     @property
@@ -96,15 +96,15 @@ class SplitFile:
     def given(self, names: Sequence[str], own_parts: Ints) -> GivenSplits:
         """Splits and groups of a data set's images.
 
-        Images of which the file tells no split go where others of their group are; without any split in the file, the
-        data set's own hold. An image without a group is a group of its own.
+        An image without a split in the file joins the split of its group, if another image of the group has one. If the
+        file has no splits at all, those of the data set are kept. An image without a group is a group by itself.
 
         Args:
-            names: (N,) of the images.
-            own_parts: (N,) splits of the data set itself.
+            names: (N,) names of the images.
+            own_parts: (N,) split numbers of the images in the data set itself.
 
         Raises:
-            InputError: unless each image has its line, and each line its image; or for a group on two sides.
+            InputError: for an image without a line, a line without an image, or a group in two splits.
         """
         self._require_same_images(names)
         rows = [self.rows[name] for name in names]
@@ -121,14 +121,14 @@ class SplitFile:
         known = set(names)
         for name, row in self.rows.items():
             if name not in known:
-                like = f"images have names like {names[0]!r}"
-                raise InputError(f"line {row.line} of {self.path} names {name!r}, which is no image; {like}")
+                like = f"expected names like {names[0]!r}"
+                raise InputError(f"line {row.line} of {self.path} names {name!r}, which is not an image; {like}")
         if lacking := [name for name in names if name not in self.rows]:
             count = f"{len(lacking):,} of {len(names):,} images"
-            raise InputError(f"{self.path} lacks {count}, the first {lacking[0]!r}; each needs a line")
+            raise InputError(f"{self.path} has no line for {count}, the first of them {lacking[0]!r}; each needs one")
 
     def _followed(self, names: Sequence[str], rows: Sequence[_Row], parts: Ints, groups: Ints) -> Ints:
-        """(N,) splits, where open images follow their group; raises `InputError` for a group on two sides."""
+        """(N,) splits, with undecided images in that of their group; raises `InputError` for a group in two splits."""
         side = np.full(groups.max() + 1, TO_CUT)
         np.maximum.at(side, groups, parts)
         followed = np.where(parts == TO_CUT, side[groups], parts)
@@ -140,17 +140,17 @@ class SplitFile:
         return followed
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence on the groups; nothing if there are none."""
+        """A sentence on the groups; empty if there are none."""
         sizes = Counter(row.group for row in self.rows.values() if row.group)
         if not sizes:
             return ()
         single = sum(not row.group for row in self.rows.values())
         (largest, size), alone = sizes.most_common(1)[0], f", and {single:,} without a group" if single else ""
-        return (f"images are in {len(sizes):,} groups{alone}; the largest, {largest!r}, has {size:,}",)
+        return (f"images are in {len(sizes):,} groups{alone}; the largest, {largest!r}, has {size:,} images",)
 
 
 def with_given(dataset: Dataset, file: SplitFile, given: GivenSplits) -> Dataset:
-    """The data set with splits and groups of a file."""
+    """Add the splits and groups of a file to a data set."""
     notes = dataset.notes
     if given.parts is not None:
         own = ((PARTS[number], part.labels) for number, part in dataset.parts.items() if number != TRAIN)
@@ -160,7 +160,7 @@ def with_given(dataset: Dataset, file: SplitFile, given: GivenSplits) -> Dataset
 
 
 def with_splits(dataset: Dataset, file: SplitFile) -> Dataset:
-    """The data set with splits and groups of a file that names images by number: from 0 in the order of `parts`.
+    """Add the splits and groups of a file that names images by number, from 0 in the order of `Dataset.parts`.
 
     Raises:
         InputError: as `SplitFile.given`.
@@ -170,7 +170,7 @@ def with_splits(dataset: Dataset, file: SplitFile) -> Dataset:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines that are not blank, as their number and cells."""
+    """Line numbers and cells of the lines that are not blank."""
     reader = csv.reader(StringIO(text), strict=True)
     for cells in reader:
         if any(cell.strip() for cell in cells):

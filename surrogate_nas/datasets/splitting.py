@@ -1,4 +1,4 @@
-"""How a study's splits are cut out of a data set."""
+"""Cut the splits of a study out of a data set."""
 
 import itertools
 import math
@@ -26,21 +26,21 @@ from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError
 
 MOST_FOLDED = 1000
-"""Groups up to which they are cut into folds, which takes a second."""
+"""Largest number of groups that are cut into stratified folds, which takes a second."""
 DRAWS = 50
-"""Random choices among more groups."""
+"""Number of random choices that are compared where there are more groups."""
 FAR_OFF = 0.25
-"""Relative deviation of a split's share of the images from which on a note tells of it."""
+"""Relative deviation of a split's share of the images above which a note reports it."""
 
 
 def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits:
-    """Cut a data set, class by class, the same way for the same seed.
+    """Cut a data set into splits, stratified by class; a seed always gives the same splits.
 
     Without a given test split, 20 % of the data is held out first; without a given tune split, then `tune_share` of the
     training data. Groups stay whole.
 
     Raises:
-        InputError: where a class, or the whole data set, has too few images or groups to be cut so.
+        InputError: if a class, or the whole data set, has too few images or groups.
     """
     parts = _decided(dataset, seed, tune_share)
     train, tune, test = (_part(dataset, np.flatnonzero(parts == part)) for part in (TRAIN, TUNE, TEST))
@@ -48,9 +48,9 @@ def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits
 
 
 def settled(dataset: Dataset, seed: int) -> Dataset:
-    """The data set with every split decided where a file gives splits or groups, and with notes on the result.
+    """Decide the split of each image where a file gives splits or groups, and add notes on irregularities.
 
-    Cutting many groups takes seconds; a study does it once, and keeps it with its images.
+    Cutting many groups takes seconds; a study does it once, and stores the result with its images.
 
     Raises:
         InputError: as `split`.
@@ -89,12 +89,12 @@ def _groups(dataset: Dataset) -> Ints | None:
 
 
 def _shares_to_cut(parts: Ints, tune_share: float) -> dict[int, float]:
-    """Shares of the splits that are to be cut, in order."""
+    """Shares of the splits that are not given, in the order in which they are cut."""
     return {part: share for part, share in ((TEST, TEST_SHARE), (TUNE, tune_share)) if not (parts == part).any()}
 
 
 def _part(dataset: Dataset, index: Ints) -> LabeledImages:
-    """The images with these numbers, in order; a part as it was read, uncopied, where they are just that."""
+    """The images at these indices, in order; not copied where they are exactly one part of the data set."""
     start, pieces = 0, list[LabeledImages]()
     for part in dataset.parts.values():
         own = index[(index >= start) & (index < start + len(part))] - start
@@ -109,16 +109,16 @@ def _part(dataset: Dataset, index: Ints) -> LabeledImages:
 
 
 def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, share: float, seed: int) -> Ints:
-    """Numbers of the images of whole groups, about a share of each class: of several choices the nearest to that.
+    """Indices of the images to hold out: whole groups with about `share` of each class, the best of several choices.
 
-    A group that is the only one of a class is not held out, so that every class can be trained.
+    The only group of a class is never held out, so that every class can be trained.
 
     Args:
-        dataset: for messages.
-        labels, groups: (N,) of the images that are cut.
-        part: split that is cut.
-        share: of the images, in (0, 1).
-        seed: of the choices.
+        dataset: data set, for its classes and name.
+        labels, groups: (N,) labels and groups of the images that are cut.
+        part: number of the split that is held out, for messages.
+        share: share of the images to hold out, in (0, 1).
+        seed: seed of the choices.
     """
     group = np.unique(groups, return_inverse=True)[1].ravel()
     counts = np.zeros((group.max() + 1, len(dataset.classes)), dtype=np.int64)
@@ -137,15 +137,16 @@ def _held_out_groups(dataset: Dataset, labels: Ints, groups: Ints, part: int, sh
     if best is None:
         raise InputError(
             f"data set {dataset.name!r} has too few groups, {len(counts)}, to cut {PARTS[part]} and leave each class a "
-            "group to train on"
+            "group for training"
         )
     return best
 
 
 def _folds(labels: Ints, groups: Ints, share: float, seed: int) -> list[Ints]:
-    """Choices of whole groups with about a share of the images; none where there are too few images.
+    """Candidate sets of whole groups with about `share` of the images; empty if there are too few images.
 
-    Folds that are alike in their classes; of many groups, which would take minutes, random ones, which are nearly so.
+    Up to `MOST_FOLDED` groups, these are folds stratified by class. Above, where such folds would take minutes, they
+    are random sets, which are nearly stratified.
     """
     if not len(labels) or (largest := int(np.bincount(labels).max())) < 2:
         return []
@@ -154,13 +155,13 @@ def _folds(labels: Ints, groups: Ints, share: float, seed: int) -> list[Ints]:
         draws = GroupShuffleSplit(DRAWS, test_size=min(share, 0.5), random_state=seed)
         return [fold for _, fold in draws.split(*data)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than there are folds
+        warnings.simplefilter("ignore", UserWarning)  # about classes with fewer images than there are folds
         folds = StratifiedGroupKFold(max(min(round(1 / share), count, largest), 2), shuffle=True, random_state=seed)
         return [fold for _, fold in folds.split(*data)]
 
 
 def _shares_off(dataset: Dataset, parts: Ints) -> tuple[str, ...]:
-    """Sentences on cut splits that are far from the share asked for."""
+    """Sentences on splits whose share of the images is far from the intended one."""
     before, notes = dataset.assigned, list[str]()
     pool = before == TO_CUT
     for part, share in _shares_to_cut(before, TUNE_SHARE).items():

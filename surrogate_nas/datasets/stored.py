@@ -15,7 +15,7 @@ from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
 
 FORMATS = (1, 2)
-"""2: with an official tune split, or with given splits or groups; readers of format 1 would ignore them."""
+"""Format versions: 2 adds an official tune split and given splits or groups, which readers of 1 would ignore."""
 ALL_MAY_READ_AND_WRITE = 0o666
 DESCRIPTION = "surrogate_nas.dataset"
 GIVEN, GROUPS = "given.parts", "given.groups"
@@ -23,7 +23,7 @@ GIVEN, GROUPS = "given.parts", "given.groups"
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Write `path`, whole or not at all.
+    """Write a data set to `path`, atomically.
 
     Raises:
         InputError: if it cannot be written.
@@ -49,7 +49,7 @@ def save(dataset: Dataset, path: Path) -> None:
     try:
         with replaced(path) as partial:
             save_file(tensors, partial, metadata={DESCRIPTION: json.dumps(description)})
-            partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # as the folder's, not its owner's alone
+            partial.chmod(path.parent.stat().st_mode & ALL_MAY_READ_AND_WRITE)  # of the folder, not of a temporary file
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be written: {one_line(error)}") from None
 
@@ -58,7 +58,7 @@ def load(path: Path) -> Dataset:
     """Read a file of `save`.
 
     Raises:
-        InputError: if there is no such file, or it is damaged or another's.
+        InputError: if there is no such file, or it is damaged or of another kind.
     """
     if not path.is_file():
         raise InputError(f"no data at {path}")

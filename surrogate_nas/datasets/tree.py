@@ -1,4 +1,4 @@
-"""The files below a folder, in an order that does not depend on the disk."""
+"""The files below a folder, in an order independent of the file system."""
 
 import os
 from dataclasses import dataclass
@@ -40,9 +40,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def files_below(top: Path, excluded: frozenset[Path] = frozenset()) -> tuple[list[Path], int]:
-    """Every file below a folder, sorted by path, and how many entries were hidden.
+    """Every file below a folder, sorted by path, and the number of hidden entries.
 
-    Links to folders are followed, but no folder is entered twice, nor any of `excluded`, so cyclic links end.
+    Links to folders are followed, but no folder is entered twice, nor any of `excluded`, so cyclic links are harmless.
 
     Raises:
         InputError: if a folder cannot be read.

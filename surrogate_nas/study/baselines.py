@@ -1,4 +1,4 @@
-"""Hand-made networks to compare a search with. They are trained by the same engine under the same recipe."""
+"""Baselines: networks to compare the front with, trained by the same code under the search's recipe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,38 +48,38 @@ def name_of(architecture: Architecture) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SkippedBaseline:
-    """A hand-made network that keeps some exact limit of the study at no thresholds."""
+    """A hand-made network that breaks an exact limit of the study at any thresholds, and is not trained."""
 
     name: str
     broken: tuple[BrokenLimit, ...]
-    """Limits that its least costs exceed."""
+    """Limits that its smallest possible costs exceed."""
 
     def __str__(self) -> str:
         limits = ", ".join(map(str, self.broken))
-        return f"{self.name} is left out, it cannot keep the limits: {limits} (baselines --all trains it anyway)"
+        return f"{self.name} is left out: it cannot keep the limits, {limits} (baselines --all trains it anyway)"
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineChoice:
-    """Baselines to train, and those that cannot keep the study's limits."""
+    """Baselines to train, and hand-made networks left out because they cannot keep the study's limits."""
 
     architectures: tuple[Architecture, ...]
     skipped: tuple[SkippedBaseline, ...]
 
 
 def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> BaselineChoice:
-    """Hand-made networks that can keep the study's exact limits, and the best network of the front without its exits.
+    """Choose hand-made networks that can keep the exact limits, and the best network of the front without its exits.
 
-    Exact costs are known before a training, so none is spent on a network that cannot compete. The best network with
-    early exits, see `Solutions.preferred`, is always trained without them: they have to be worth more than that. What
-    an earlier call has begun is not left out.
+    Exact costs are known without training, so no training is spent on a network that cannot keep the limits. The best
+    network with early exits, see `Solutions.preferred`, is always trained without them, to measure whether they pay.
+    Hand-made networks that an earlier call proposed are chosen again.
 
     Args:
-        solutions: of the study.
-        everything: whether to take hand-made networks whatever they cost.
+        solutions: solutions of the study.
+        everything: whether to choose hand-made networks whatever they cost.
 
     Raises:
-        JobError: if nothing has been trained yet.
+        JobError: if no network has been trained yet.
     """
     home, front = solutions.home, solutions.front()
     best = solutions.preferred([s for s in front if len(s.record.architecture.exit_positions) > 1] or front)
@@ -91,13 +91,13 @@ def choose_baselines(solutions: "Solutions", *, everything: bool = False) -> Bas
 
 
 def _broken(home: "Home", architecture: Architecture) -> tuple[BrokenLimit, ...]:
-    """The exact limits that a network keeps at no thresholds."""
+    """Exact limits that a network breaks at any thresholds."""
     present = np.isin(np.arange(architecture.positions), architecture.exit_positions)[None]
     return exactly_broken(home.costing.of(architecture), present, home.settings.limits)
 
 
 def train_baselines(trainer: "Trainer", solutions: "Solutions", *, everything: bool = False) -> list[Record]:
-    """Train the baselines of `choose_baselines`, each once, and say which are left out; see `Study.baselines`."""
+    """Train the baselines of `choose_baselines`, each once, and report those left out; see `Study.baselines`."""
     choice = choose_baselines(solutions, everything=everything)
     for skipped in choice.skipped:
         say(str(skipped))

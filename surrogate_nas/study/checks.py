@@ -1,4 +1,4 @@
-"""Checks of settings against the study, when a study is created and when its settings change."""
+"""Checks of settings against a study, when it is created and when its settings change."""
 
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
@@ -36,10 +36,11 @@ def require_policy(spec: SpaceSpec, settings: Settings) -> None:
 
 
 def require_temperature(classes: int, data: str, settings: Settings) -> None:
-    """Raise `InputError` for temperatures, if logits are not kept, which they are fitted to."""
+    """Raise `InputError` for temperatures, if there are too many classes to keep the logits that they are fitted to."""
     if settings.temperature and classes > MOST_CLASSES_WITH_LOGITS:
         raise InputError(
-            f"temperatures need logits, which are kept up to {MOST_CLASSES_WITH_LOGITS} classes; {data!r} has {classes}"
+            f"temperatures need logits, which are kept only up to {MOST_CLASSES_WITH_LOGITS} classes; "
+            f"data {data!r} has {classes}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Create a study's folder. Everything that can be checked is checked before anything is written."""
+"""Create the folder of a study. All checks are made before anything is written."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +36,12 @@ from surrogate_nas.study.paths import ARCHIVE, CHECKPOINTS, COSTS, DATA, SETTING
 from surrogate_nas.training.devices import device_here
 
 WRITTEN = (DATA, SETTINGS, COSTS, SPLITS, ARCHIVE)
-"""Files that a creation writes, each whole or not at all."""
+"""Files of a new study, each written atomically."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewStudy:
-    """A study whose arguments have all been checked, and of which nothing has been written yet."""
+    """A new study: its arguments are checked, and nothing is written yet."""
 
     path: Path
     header: Header
@@ -84,22 +84,22 @@ def prepare(
     splits: Path | None = None,
     resize: str | None = None,
 ) -> NewStudy:
-    """Check a new study in a folder that does not exist, is empty, or was left by a creation that was cut short.
+    """Check a new study in a folder that does not exist, is empty, or was left by an interrupted creation.
 
     Args:
-        path: the folder.
-        data: a data set's name, the path of a folder of images by class or of an `.npz`, or a data set in memory.
-        space: a preset's name, a file, or a network of the user's own to mount exits on.
-        seed: of splits, sampling, training and search.
-        settings: those that may change later.
-        image_size: side in pixels to which images are brought; by default they stay as they are.
-        flips: whether mirror images are still of their class; the data set's own default for `None`.
-        sample: how many networks have to be found within the limits; as many as the initial sample has for `None`.
+        path: folder of the study.
+        data: name of a data set, path of a folder of images by class or of an `.npz` file, or a data set in memory.
+        space: name of a preset, path of a YAML file, or a network of the user's own to mount exits on.
+        seed: seed of splits, sampling, training and search.
+        settings: settings, which may change later.
+        image_size: side in pixels to which images are resized; by default they keep their size.
+        flips: whether mirror images still belong to their class; for `None` the default of the data set.
+        sample: number of networks that must exist within the limits; for `None` the size of the initial sample.
         splits: CSV file of splits and groups; see `datasets.split_file`.
         resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
 
     Raises:
-        InputError: naming the value got and those allowed.
+        InputError: for a wrong argument; the message names the value got and those allowed.
     """
     _require_free(path)
     require_seed(seed)
@@ -137,11 +137,11 @@ def prepare(
 
 
 def _require_free(path: Path) -> None:
-    """Raise `InputError` for a folder in which no study can be made."""
+    """Raise `InputError` for a folder in which no study can be created."""
     if (path / ARCHIVE).exists():
-        raise InputError(f"{path} is a study already; allowed: to open it, or a folder that does not exist or is empty")
+        raise InputError(f"{path} already has a study; open it, or give a folder that does not exist or is empty")
     if path.exists() and (not path.is_dir() or not all(_left_by_creation(p) for p in path.iterdir())):
-        raise InputError(f"{path} is not a study, and not an empty folder to make one in")
+        raise InputError(f"{path} is not a study; allowed for a new one: a folder that does not exist or is empty")
 
 
 def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> None:
@@ -150,9 +150,10 @@ def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> N
     low, high = spec.image_sizes
     if not low <= data.shape.size <= high:
         raise InputError(
-            f"space {spec.name!r} is for images of {low} to {high} pixels, {data.name!r} has {data.shape.size}"
+            f"space {spec.name!r} is for images of {low} to {high} pixels; "
+            f"those of {data.name!r} have {data.shape.size}"
         )
-    if settings.executor == "processes":  # a cluster may have what this machine has not
+    if settings.executor == "processes":  # a cluster may have devices that this machine lacks
         device_here(settings.device)
     require_policy(spec, settings)
     require_gates(spec, settings.recipe)
@@ -164,7 +165,7 @@ def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> N
 
 
 def _left_by_creation(path: Path) -> bool:
-    """Whether a creation that was cut short may have left this."""
+    """Whether an interrupted creation may have left this file or folder."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and not any(path.iterdir())
     whole = path.name in (SETTINGS, LOCK, HOLDER, DATA, COSTS, SPLITS)

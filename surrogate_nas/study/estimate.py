@@ -36,7 +36,7 @@ from surrogate_nas.training.recipe import Recipe
 
 SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
 SAMPLED = 64
-BASE_MEMORY = 600_000_000  # of a process with torch that trains digits, measured: 540 MB
+BASE_MEMORY = 600_000_000  # bytes of a process with torch that trains on digits; measured: 540 MB
 COPIES_OF_DATA = 2  # the file while it is split, and the splits
 COPIES_IN_TRAINING = 2  # activations kept for the gradient, and the gradient
 COPIES_IN_MEASURING = 3  # of one layer: its input, its output, and its work space
@@ -52,17 +52,17 @@ class Plan:
     workers: int
     """Number of trainings at a time."""
     memory: int
-    """Bytes of memory of this machine that each training uses, approximately."""
+    """Approximate bytes of this machine's memory that each training uses; 0 if trainings run on other machines."""
     disk: int
-    """Bytes on disk, at most."""
+    """Upper bound on the bytes written to disk."""
     device: str | None = None
-    """Device of the trainings; `None` if another machine decides."""
+    """Device of the trainings; `None` if they run on other machines."""
     gpu: GpuNeed | None = None
-    """Need of this machine's GPU memory, if the trainings run on one."""
+    """Memory needed on this machine's GPU; `None` if the trainings do not run on it."""
 
     @classmethod
     def of(cls, problem: Problem, splits: Splits, trainings: int) -> "Plan":
-        """Estimate the plan; if the settings name no workers, one per core, or as many as fit into memory."""
+        """Estimate the resources; by default with one worker per core, or as many as fit into memory."""
         typical, settings = _sample(problem), problem.settings
         device = device_here(settings.device) if settings.executor == "processes" else None
         memory, gpu = _memory(problem, splits, typical, device)
@@ -89,15 +89,16 @@ class Plan:
         free, memory = free_disk(path), available_memory()
         if self.disk > free:
             raise InputError(
-                f"{self.trainings} trainings write up to {amount(self.disk)} at {path}, where {amount(free)} are free"
+                f"{self.trainings} trainings write up to {amount(self.disk)} to {path}, "
+                f"but only {amount(free)} are free"
             )
         at_a_time = min(self.workers, self.trainings)
         if self.memory * at_a_time > memory:
             fitting = memory // self.memory
             cure = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some memory"
             raise InputError(
-                f"{at_a_time} trainings at a time need about {amount(self.memory)} of memory each, and "
-                f"{amount(memory)} are free; {cure}, or use smaller batches"
+                f"{at_a_time} trainings at a time need about {amount(self.memory)} of memory each, but "
+                f"only {amount(memory)} are free; {cure}, or use smaller batches"
             )
         if self.gpu is not None:
             self.gpu.check(at_a_time)
@@ -159,8 +160,8 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
 def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Sequence[Record]) -> float | None:
     """Estimated seconds of the trainings and the surrogate fits between them.
 
-    The estimate follows the durations of earlier trainings; before the first, a few timed steps and the load of the
-    machine.
+    The estimate is based on the durations of earlier trainings; before the first, on a few timed steps and the load of
+    the machine.
 
     Args:
         problem: the search problem.
@@ -169,7 +170,7 @@ def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Seq
         records: records of the search so far.
 
     Returns:
-        `None` without an earlier training, on a GPU or on other machines.
+        Seconds; `None` for trainings on a GPU or on other machines, before the first has ended.
     """
     settings = problem.settings
     training = training_seconds(problem, splits, plan, records)
@@ -187,12 +188,12 @@ def training_seconds(
     networks: Sequence[Architecture] = (),
     recipe: Recipe | None = None,
 ) -> float | None:
-    """Seconds of the trainings alone; as `estimated_seconds` otherwise.
+    """Estimated seconds of the trainings alone; otherwise like `estimated_seconds`.
 
     Args:
-        problem, splits, plan, records: as for `estimated_seconds`.
+        problem, splits, plan, records: see `estimated_seconds`.
         networks: the networks to train, if they are known.
-        recipe: of the trainings; by default the search's.
+        recipe: recipe of the trainings; by default that of the search.
     """
     if plan.trainings <= 0:
         return 0.0
@@ -208,6 +209,6 @@ def training_seconds(
 
 
 def _slowdown(workers: int) -> float:
-    """Factor by which a training is slower beside other workers than alone, both at the present load of the machine."""
+    """Factor by which a training among several workers is slower than alone, at the present load of the machine."""
     cores, load = available_cores(), other_load()
     return crowding(workers + load, cores) / crowding(1 + load, cores)

@@ -13,11 +13,11 @@ from surrogate_nas.study.solutions import Solutions
 
 
 def frame_of(solutions: Solutions) -> Any:
-    """A row for each training: of the search, then baselines, then finals, each in the order of proposal.
+    """Table with a row for each training: those of the search, baselines, finals, each in the order of proposal.
 
     `accuracy` is that of the last exit on tune, and `accuracy_1`, `accuracy_2`, … those of the exit positions; they are
-    NaN for failures and where there is no exit. `macs` are the exact multiply-accumulates to the last exit, with every
-    branch before it.
+    NaN for failures and where there is no exit. `macs` are the exact multiply-accumulates to the last exit, including
+    every branch before it.
 
     Returns:
         A `pandas.DataFrame` where pandas is installed, else a mapping from the columns' names to (n,) arrays.
@@ -49,7 +49,7 @@ def _columns(solutions: Solutions, records: Sequence[Record]) -> Mapping[str, Ar
 
 
 def _accuracies(record: Record, positions: int) -> list[float]:
-    """(positions,) accuracy on tune of the exit at each position; baselines may have fewer than the space."""
+    """(positions,) accuracy on tune of the exit at each position; NaN where there is none."""
     accuracies = [np.nan] * positions
     if record.outputs is not None:
         right = record.outputs.tune.right.mean(axis=1).tolist()

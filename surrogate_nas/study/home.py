@@ -1,4 +1,4 @@
-"""The folder of a study: archive, settings, problem and lock. Light: neither torch nor a surrogate is imported."""
+"""The folder of a study: archive, settings, problem and lock. Imports neither torch nor surrogates."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,10 +37,10 @@ class Home:
     archive: Archive
     settings: Settings
     wait: bool = False
-    """Whether to wait for another command that works on the study, instead of giving up."""
+    """Whether to wait for another command that is changing the study, instead of raising an error."""
     _problem: Problem | None = field(default=None, init=False, repr=False, compare=False)
     _before: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Values that changed settings had, until what they ask for has worked."""
+    """Earlier values of changed settings, until the work that uses the new values has succeeded."""
 
     @classmethod
     def open(cls, path: Path) -> "Home":
@@ -57,7 +57,7 @@ class Home:
 
     @property
     def problem(self) -> Problem:
-        """The search problem under the settings in force; the same object, with its views, until they change."""
+        """The search problem under the settings in force; one object, with cached views, until they change."""
         if self._problem is None or self._problem.settings is not self.settings:
             header, table = self.archive.header, self.path / COSTS
             model = CostTable.read(table) if table.is_file() else None
@@ -100,10 +100,10 @@ class Home:
             yield
 
     def update(self, changes: dict[str, Any]) -> None:
-        """Change settings, and keep them.
+        """Change settings, and store them.
 
         Raises:
-            InputError: for a setting that is wrong, or a recipe other than that of networks already trained.
+            InputError: for a wrong setting, or a recipe other than that of networks already trained.
         """
         if not changes:
             return
@@ -117,7 +117,7 @@ class Home:
                 self.prune()
 
     def preview(self, changes: dict[str, Any]) -> None:
-        """Change settings of this object alone, as `update` would; nothing is written.
+        """Change settings of this object alone, like `update`, but without writing anything.
 
         Raises:
             InputError: as `update` does.
@@ -148,8 +148,10 @@ class Home:
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:
-        """Take back a change of a setting if what it asks for, which is done inside the block, fails: a study keeps
-        what works. An interruption is no failure."""
+        """Revert a change of a setting if the work inside the block, which uses it, fails.
+
+        An interruption is not a failure, and keeps the change.
+        """
         try:
             yield
         except Exception:
@@ -160,11 +162,11 @@ class Home:
         self.has_worked(name)
 
     def has_worked(self, name: str) -> None:
-        """Keep a change of a setting, whatever happens later."""
+        """Confirm a change of a setting, so that `trial` no longer reverts it."""
         self._before.pop(name, None)
 
     def _tell_of_initial(self, settings: Settings) -> None:
-        """Say that another size of the initial sample changes nothing, where it does not."""
+        """Report a smaller initial sample that has no effect, because more networks have been proposed already."""
         proposed = len(self.archive.proposals())
         if settings.initial < self.settings.initial and settings.initial < proposed:
             say(f"initial {settings.initial} has no effect: {proposed} networks have been proposed already")
@@ -175,22 +177,22 @@ class Home:
         if fidelities and settings.recipe.fidelity not in fidelities:
             raise InputError(
                 f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "
-                "recipe needs a study of its own"
+                "recipe needs a new study"
             )
 
     def prune(self) -> None:
-        """Remove trained weights that the settings `keep` and `keep_gb` do not name."""
+        """Remove trained weights not selected by the settings `keep` and `keep_gb`."""
         prune(self.path / CHECKPOINTS, self.archive, self.problem)
 
     def retry(self, ids: Sequence[str]) -> list[str]:
-        """Make failed trainings pending again, all of them if none is named; returns which."""
+        """Make failed trainings pending again, all of them if none is named; returns their ids."""
         failed_ids = self._failed_ids(ids)
         with self.changing():
             self.archive.retry(failed_ids)
         return failed_ids
 
     def drop(self, ids: Sequence[str]) -> list[str]:
-        """Forget failed trainings, all of them if none is named; the budget has room again. Returns which."""
+        """Delete failed trainings, all of them if none is named, which frees budget again; returns their ids."""
         failed_ids = self._failed_ids(ids)
         with self.changing():
             self.archive.drop(failed_ids)
@@ -201,7 +203,7 @@ class Home:
         """Full ids of failed records.
 
         Raises:
-            InputError: for one that is not there or did not fail.
+            InputError: for an unknown id, or a training that did not fail.
         """
         if not ids:
             return [r.id for group in GROUPS for r in self.archive.records(group) if r.failure]

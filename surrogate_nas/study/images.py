@@ -27,14 +27,14 @@ def read_images(
     splits: Path | None = None,
     resize: str | None = None,
 ) -> Dataset:
-    """Read the images of a study, with splits and groups of a CSV file; every change made to them is reported."""
+    """Read the images of a study, with splits and groups from a CSV file, and report all conversions on stderr."""
     if isinstance(data, Dataset):
         if image_size not in (None, data.shape.size):
             size = data.shape.size
-            raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them before")
+            raise InputError(f"images in memory have {size} pixels, got image_size {image_size}; resize them first")
         if resize is not None and resize_name(resize) != data.resize:
             raise InputError(
-                f"images in memory were made square by {data.resize}, got resize {resize}; give it to from_torch"
+                f"images in memory were made square by {data.resize}, got resize {resize}; pass resize to from_torch"
             )
         data = data if flips is None else replace(data, flips=flips)
         return data if splits is None else _reported(with_splits(data, SplitFile.read(splits)), data.notes)
@@ -51,7 +51,7 @@ def read_images(
 
 
 def settle_splits(dataset: Dataset, seed: int) -> Dataset:
-    """Decide the splits of a data set where a file gives splits or groups; what is odd about them is reported."""
+    """Decide the splits of a data set where a file gives splits or groups, and report irregularities on stderr."""
     return _reported(settled(dataset, seed), dataset.notes)
 
 
@@ -73,15 +73,15 @@ class StudyImages:
         """The study's own copy of its images, or else the source, read again.
 
         Raises:
-            InputError: if neither exists, or the images are not those of the study.
+            InputError: if neither exists, or the images differ from those that the study was created with.
         """
         header, copy = self.home.archive.header, self.home.path / DATA
         dataset = store.load(copy) if copy.is_file() else self._read_again()
         digest = None if dataset.given is None else dataset.given.digest
         if (dataset.fingerprint(), digest) != (header.fingerprint, header.splits):
-            raise InputError(f"data set {dataset.name!r} is not the one that {self.home.path} was made with")
+            raise InputError(f"data set {dataset.name!r} differs from the one that {self.home.path} was created with")
         if self._store_copy and not copy.is_file():
-            with suppress(InputError):  # where nothing can be written it is read again each time
+            with suppress(InputError):  # where nothing can be written, the source is read each time
                 store.save(dataset, copy)
         return dataset
 
@@ -103,23 +103,23 @@ class StudyImages:
         splits: Path | None = None,
         resize: str | None = None,
     ) -> None:
-        """Raise `InputError` if the arguments name other images or splits than those of the study; `None` is any."""
+        """Raise `InputError` if an argument differs from the images or splits of the study; `None` is not checked."""
         path, header = self.home.path, self.home.archive.header
         if image_size not in (None, header.shape.size):
             raise InputError(f"study {path} has images of {header.shape.size} pixels, got --image-size {image_size}")
         if resize is not None and resize_name(resize) != header.resize:
-            raise InputError(f"study {path} was made with --resize {header.resize}, got --resize {resize}")
+            raise InputError(f"study {path} was created with --resize {header.resize}, got --resize {resize}")
         if flips not in (None, self.dataset.flips):
             was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
-            raise InputError(f"study {path} was made with --{was}flips, got --{got}flips")
+            raise InputError(f"study {path} was created with --{was}flips, got --{got}flips")
         if splits is not None and SplitFile.read(splits).digest != header.splits:
             raise InputError(
-                f"study {path} was made with other splits, got --splits {splits}; that needs a study of its own"
+                f"study {path} was created with other splits, got --splits {splits}; they need a new study"
             )
         if data is None or data == header.data:
             return
         name = data.name if isinstance(data, Dataset) else str(data)
-        other = InputError(f"study {path} has data {header.data}, got --data {name}; that needs a study of its own")
+        other = InputError(f"study {path} has data {header.data}, got --data {name}; other data need a new study")
         if isinstance(data, Dataset):
             if data.fingerprint() != header.fingerprint:
                 raise other
@@ -133,6 +133,6 @@ class StudyImages:
             raise other
 
     def splits(self) -> Splits:
-        """Train, tune and test."""
+        """The train, tune and test splits."""
         header = self.home.archive.header
         return split(self.dataset, header.seed, header.tune_share)

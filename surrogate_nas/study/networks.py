@@ -1,4 +1,4 @@
-"""The networks that a user names: by text, id, architecture, record, solution or answer."""
+"""Look up networks that a user names by text, id, architecture, record, solution, rung or answer."""
 
 from collections.abc import Iterable
 
@@ -9,8 +9,8 @@ from surrogate_nas.study.home import Home
 from surrogate_nas.study.results import Answer, Rung, Solution
 
 Network = str | Architecture | Record | Solution | Rung | Answer
-"""A network: the text or vector of an encoding, an `Architecture`, the id of a record or its beginning, or a result
-that names one."""
+"""A network: the text or vector of an encoding, an `Architecture`, the id of a record or the beginning of one, or a
+result that belongs to a network."""
 LOOKED_UP: tuple[Group, ...] = ("search", "final", "baseline")
 """Groups of records in the order in which the training of an architecture is looked up."""
 ALLOWED = "an encoding's text, the id of a record, an Architecture, Record, Solution, Rung or Answer"
@@ -20,7 +20,7 @@ def architectures_of(home: Home, networks: Network | Iterable[Network]) -> list[
     """The architectures of one network or of several.
 
     Raises:
-        InputError: for one that is not of the study's space, or something else than a network.
+        InputError: for an architecture outside the study's space, or a value that is not a network.
     """
     return [architecture_of(home, network) for network in as_list(networks)]
 
@@ -32,7 +32,7 @@ def as_list(networks: Network | Iterable[Network]) -> list[Network]:
     try:
         return list(networks)
     except TypeError:
-        raise InputError(f"{networks!r} is no network and no list of them; allowed: {ALLOWED}") from None
+        raise InputError(f"{networks!r} is not a network or a list of networks; allowed: {ALLOWED}") from None
 
 
 def architecture_of(home: Home, network: Network) -> Architecture:
@@ -51,7 +51,7 @@ def architecture_of(home: Home, network: Network) -> Architecture:
 
 
 def record_of(home: Home, network: Network) -> Record:
-    """The record of a trained network; of an architecture the first training that succeeded, searches before finals.
+    """The record of a trained network; for an architecture, its first successful training, in order of `LOOKED_UP`.
 
     Raises:
         InputError: if there is no such record, or the architecture has not been trained.
@@ -76,7 +76,7 @@ def record_of(home: Home, network: Network) -> Record:
 
 
 def _is_encoding(text: str) -> bool:
-    """Whether a text is meant as an encoding: ids have none of these signs, and every encoding has some."""
+    """Whether a text is an encoding, not an id: ids have none of these characters, and every encoding has some."""
     return any(sign in text for sign in "-/,[")
 
 
@@ -84,5 +84,5 @@ def _trained(home: Home, architecture: Architecture) -> Record:
     records = (r for group in LOOKED_UP for r in home.archive.records(group))
     record = next((r for r in records if r.architecture == architecture and r.failure is None), None)
     if record is None:
-        raise InputError(f"{architecture} has not been trained in {home.path}; collect it first, or name a record's id")
+        raise InputError(f"{architecture} has not been trained in {home.path}; train it first with collect")
     return record

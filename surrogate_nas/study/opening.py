@@ -1,4 +1,4 @@
-"""Whether a study that exists is the one that somebody asks for."""
+"""Check that an existing study has the requested data, space and seed."""
 
 from pathlib import Path
 
@@ -20,17 +20,18 @@ def require_same(
     splits: Path | None,
     resize: str | None,
 ) -> None:
-    """Check that a study has this space, this seed, these images and splits; `None` is any.
+    """Check that a study has the given space, seed, images and splits; `None` is not checked.
 
     Raises:
-        InputError: naming the first that differs, the study's and the one asked for.
+        InputError: for the first that differs; the message names the study's value and the one got.
     """
     path, header = images.home.path, images.home.archive.header
     if space is not None:
         is_same = space.is_that_of(header.space) if isinstance(space, Mount) else load_space(space) == header.space
         if not is_same:
             wanted = f"--backbone {space.reference}" if isinstance(space, Mount) else f"--space {space}"
-            raise InputError(f"study {path} has space {header.space.name}, got {wanted}; that needs a study of its own")
+            reason = "another space needs a new study"
+            raise InputError(f"study {path} has space {header.space.name}, got {wanted}; {reason}")
     if seed not in (None, header.seed):
-        raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; that needs a study of its own")
+        raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; another seed needs a new study")
     images.require_data(data, image_size, flips, splits, resize)

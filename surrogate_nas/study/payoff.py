@@ -1,7 +1,7 @@
-"""Whether early exits pay in a study: trained networks with exits against the same networks without, on test images.
+"""Payoff of early exits in a study: networks with early exits compared with the same networks without, on test.
 
-Networks and thresholds were chosen on tune; test images only measure. Each comparison is of the same images, so its
-intervals are of differences, which a lucky or unlucky draw of images affects less than either accuracy.
+Networks and thresholds were chosen on tune. Both sides of a comparison are measured on the same test images, so its
+intervals are those of paired differences, which vary less with the sample of images than either accuracy does.
 """
 
 from collections.abc import Sequence
@@ -21,25 +21,25 @@ from surrogate_nas.study.results import Solution
 from surrogate_nas.study.solutions import Solutions
 
 LEAST_SAVING = 0.05
-"""Share of the cost that early exits have to save: less is not worth their complexity."""
+"""Smallest saving, as a share of the cost, that is worth the complexity of early exits."""
 MOST_LOSS = 0.01
-"""Largest loss of accuracy, as measured: few images cannot prove a loss, but it counts all the same."""
+"""Largest accepted drop of the measured accuracy; a larger one counts as a loss even if it is not significant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A solution against a network that runs to its end, on the same test images."""
+    """Comparison of a solution with a network run to its last exit, on the same test images."""
 
     network: str
-    """Record of the solution."""
+    """Id of the solution's record."""
     against: str
-    """Record that runs to its end: the solution's own, or its backbone trained without exits."""
+    """Id of the record run to its last exit: the solution's own, or that of its backbone trained without exits."""
     saved: float
-    """Mean cost saved, as a share of the other's; negative where the solution costs more."""
+    """Mean saving as a share of the other network's cost; negative where the solution costs more."""
     saved_interval: tuple[float, float]
     """95 % interval over test images, by a paired bootstrap."""
     accuracy_change: float
-    """Accuracy of the solution minus that of the other."""
+    """Accuracy of the solution minus that of the other network."""
     accuracy_interval: tuple[float, float]
     """95 % interval over test images, by a paired bootstrap."""
     images: int
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def loses(self) -> bool:
-        """Whether accuracy is lost: significantly (the interval lies below 0), or by more than `MOST_LOSS`."""
+        """Whether the solution is less accurate: significantly (interval below 0), or by more than `MOST_LOSS`."""
         return self.accuracy_interval[1] < 0 or self.accuracy_change < -MOST_LOSS
 
     @property
@@ -66,16 +66,16 @@ class Payoff:
     """Whether early exits pay in a study, and by how much."""
 
     unit: LimitUnit
-    """The cost that is compared, which is the one that the study minimises: MACs, or cost by its table."""
+    """Compared cost, which is the one that the study minimises: MACs, or cost by its cost table."""
     words: str
-    """The preferred solution in words."""
+    """Description of the preferred solution, such as "the most accurate within the limits"."""
     preferred: Comparison
-    """The solution that the limits ask for against itself, run to its last exit; see `Solutions.preferred`."""
+    """The preferred solution compared with its network run to the last exit; see `Solutions.preferred`."""
     front: tuple[Comparison, ...]
-    """Each solution of the front against itself, run to its last exit; cheapest first."""
+    """Each solution of the front compared with its network run to the last exit; cheapest first."""
     static: Comparison | None
-    """The preferred solution, or else the last of the front that has one, against its backbone trained without exits;
-    `None` until that baseline is trained."""
+    """The preferred solution compared with its backbone trained without exits; without that baseline, the last solution
+    of the front that has one. `None` if there is none."""
 
     @property
     def pays(self) -> bool:
@@ -89,12 +89,12 @@ class Payoff:
 
     @property
     def median_saving(self) -> float | None:
-        """Median share saved by the solutions of the front for which early exits pay; `None` where there are none."""
+        """Median saving of the solutions of the front for which early exits pay; `None` if there are none."""
         return median(c.saved for c in self.paying) if self.paying else None
 
     @property
     def verdict(self) -> str:
-        """One sentence on the preferred solution."""
+        """A sentence on whether early exits pay for the preferred solution, and by how much."""
         one = self.preferred
         verdict = f"Early exits {'pay' if self.pays else 'do not pay'} here: network {one.network}, {self.words},"
         if one.saved == 0 and not any(one.accuracy_interval):
@@ -105,7 +105,7 @@ class Payoff:
 
     @property
     def sentences(self) -> list[str]:
-        """The verdict, the whole front, and the comparison with a static network where there is one."""
+        """Sentences on the preferred solution, on the front, and on the static network if there is one."""
         lines = [self.verdict]
         if self.front:
             share = self.median_saving
@@ -120,19 +120,19 @@ class Payoff:
 
 
 def payoff(solutions: Solutions, front: Sequence[Solution]) -> Payoff:
-    """Whether early exits pay for the trained networks of a study.
+    """Measure whether early exits pay for the trained networks of a study.
 
-    The verdict is about the solution that the limits ask for, `Solutions.preferred`. It pays if its exits save at least
-    5 % of the expected cost on test, against the same network with every early exit off, and accuracy is not lost:
-    its change is not significantly below 0 (95 %, paired bootstrap over test images), and at least −1 point. It also
-    pays if accuracy is significantly gained at no more cost, as where the last exit is poorly trained.
+    The verdict is about one solution, `Solutions.preferred`. Its early exits pay if they save at least 5 % of the
+    expected cost on test, compared with the same network with every early exit off, without losing accuracy: the change
+    of accuracy is not significantly below 0 (95 %, paired bootstrap over test images), and at least −1 point. They also
+    pay if accuracy is significantly higher at no more cost, which occurs where the last exit is poorly trained.
 
     Args:
-        solutions: of the study.
-        front: its front, if there is one.
+        solutions: solutions of the study.
+        front: front of the study; may be empty.
 
     Raises:
-        JobError: if nothing has been trained yet.
+        JobError: if no network has been trained yet.
     """
     preferred, limits = solutions.preferred(front), solutions.limits
     words = "the cheapest within the limits" if wants_cheapest(limits) else "the most accurate within the limits"
@@ -146,12 +146,12 @@ def payoff(solutions: Solutions, front: Sequence[Solution]) -> Payoff:
 
 
 def _against_itself(solutions: Solutions, solution: Solution) -> Comparison:
-    """A solution against the same network run to its last exit."""
+    """Compare a solution with its network run to the last exit."""
     return _compare(solution, _exits(solutions, solution), solution.record, _exits(solutions, solution))
 
 
 def _against_static(solutions: Solutions, candidates: Sequence[Solution]) -> Comparison | None:
-    """The last of some solutions with early exits whose backbone was trained without, against that network."""
+    """Compare the last candidate whose backbone was trained without exits with that baseline; `None` if none was."""
     static = {r.architecture: r for r in solutions.records("baseline") if r.failure is None}
     for solution in reversed(candidates):
         architecture = solution.record.architecture
@@ -167,7 +167,7 @@ def _exits(solutions: Solutions, solution: Solution) -> Exits:
 
 
 def _compare(solution: Solution, exits: Exits, record: Record, other: Exits) -> Comparison:
-    """A solution against a network with every early exit off."""
+    """Compare a solution with a network with every early exit off."""
     right, cost = exits.outcomes(solution.operating_point)
     right_to_the_end, full_cost = other.outcomes(OperatingPoint((None,) * (other.positions - 1), other.policy))
     values = np.stack([1 - cost / full_cost, right.astype(np.float64) - right_to_the_end], axis=1)

@@ -1,4 +1,4 @@
-"""Preview of a command that trains: everything checked and estimated as before the first training, nothing written."""
+"""Previews of commands that train: all checks and estimates are made, and nothing is trained or written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from surrogate_nas.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """Trainings that a command would do, and what they would take."""
+    """Trainings that a command would do, with their time, memory and disk."""
 
     path: Path
     new: bool
@@ -35,18 +35,18 @@ class Preview:
     recipe: Recipe
     """Recipe of the trainings."""
     done: int
-    """Trainings of the search that the archive has."""
+    """Number of trainings of the search in the archive."""
     networks: tuple[tuple[Architecture, int], ...]
-    """Networks to train, each with its number of trainings; empty where the search decides."""
+    """Networks to train, each with its number of trainings; empty if they are not known yet."""
     plan: Plan
     """Number of trainings, and their memory and disk."""
     seconds: float | None
-    """Estimated time; `None` where only a measured training could tell."""
+    """Estimated time; `None` if it cannot be estimated before the first training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A study as a preview needs it, new or opened."""
+    """Parts of a study, new or opened, from which a preview is computed."""
 
     path: Path
     header: Header
@@ -57,7 +57,7 @@ class Ground:
 
     @classmethod
     def of(cls, study: NewStudy | Home) -> "Ground":
-        """A new or an opened study."""
+        """Parts of a new or an opened study."""
         if isinstance(study, Home):
             splits = StudyImages(study, store_copy=False).splits()
             return cls(study.path, study.archive.header, study.problem, splits, study)
@@ -72,11 +72,11 @@ class Ground:
         return self.home.archive.proposals() if self.home else []
 
     def pending(self) -> int:
-        """Trainings of the search that were proposed and have no record."""
+        """Number of proposals of the search without a record."""
         return len(self.home.archive.pending()) if self.home else 0
 
     def missing(self, proposals: Sequence[Proposal], group: Group) -> list[Architecture]:
-        """Architectures of proposals without a record, as often as they would be trained."""
+        """Architectures of proposals without a record, each repeated for each of its trainings."""
         trained = {record.id for record in self.home.archive.records(group)} if self.home else set()
         return [proposal.architecture for proposal in proposals if proposal.id not in trained]
 
@@ -88,7 +88,7 @@ class Ground:
         *,
         with_fits: bool = False,
     ) -> Preview:
-        """A preview of so many trainings, of certain networks if these are known.
+        """Preview of a number of trainings, of given networks if they are known.
 
         Raises:
             InputError: if the machine has too little disk or memory.
@@ -119,7 +119,7 @@ def of_run(study: NewStudy | Home) -> Preview:
 
 
 def of_collect(study: NewStudy | Home, n: int, architectures: Sequence[Architecture] = ()) -> Preview:
-    """Preview of `Study.collect`: of certain architectures, or n sampled ones.
+    """Preview of `Study.collect`: of given architectures, or of n sampled ones.
 
     Raises:
         InputError: if too few networks keep the limits, or an architecture is not in the space.
@@ -152,7 +152,7 @@ def of_finalize(home: Home, ids: Sequence[str], at: Sequence[float], seeds: int,
 
 
 def of_verify(home: Home, ids: Sequence[str], seeds: int) -> Preview:
-    """Preview of `Study.verify`, whose errors it raises, for the front as it is before pending trainings are done."""
+    """Preview of `Study.verify`, whose errors it raises, for the present front, without pending trainings."""
     require_seeds(seeds)
     solutions, ground = Solutions(home), Ground.of(home)
     missing = missing_trainings(solutions, to_verify(solutions, ids), seeds)

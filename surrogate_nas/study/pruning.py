@@ -1,4 +1,4 @@
-"""Remove trained weights that the settings `keep` and `keep_gb` do not name."""
+"""Remove trained weights not selected by the settings `keep` and `keep_gb`."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -15,19 +15,19 @@ from surrogate_nas.study.paths import unfinished_path, weights_path
 
 BYTES_PER_PARAMETER = 4
 BUFFERS = 1.02
-"""Factor for running statistics of batch normalisation, at most 1 % in the preset spaces beside `HEADER`."""
+"""Factor for running statistics of batch normalisation: at most 1 % in the preset spaces, beyond `HEADER`."""
 HEADER = 32_768
-"""Bytes for the names and shapes in a file, and the statistics of small networks."""
+"""Bytes for names and shapes in a file of weights, and for the running statistics of small networks."""
 GB = 1e9
 
 
 def prune(folder: Path, archive: Archive, problem: Problem) -> None:
-    """Remove weights that `keep` and `keep_gb` do not name, and partial files of interrupted commands.
+    """Remove weights not selected by `keep` and `keep_gb`, and partial files of interrupted commands.
 
     Args:
-        folder: of the weights.
-        archive: of the study.
-        problem: of the study, with its settings.
+        folder: folder of the weights.
+        archive: archive of the study.
+        problem: search problem of the study, with its settings.
     """
     records = [r for group in GROUPS for r in archive.records(group)]
     pending = {p.id for group in GROUPS for p in archive.pending(group)}
@@ -56,8 +56,8 @@ def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> 
 def _most_accurate(problem: Problem, records: Sequence[Record]) -> set[str]:
     """Ids of the networks most accurate on tune, at their best thresholds without limits, as many as `keep_gb` allows.
 
-    The first that does not fit ends the list. Sizes are computed, and count for weights that are gone as well: so the
-    set follows from the archive alone, whenever weights were removed.
+    The list ends before the first network that does not fit. Sizes are computed from numbers of parameters, and count
+    also where the weights have been removed, so that the set depends on the archive alone.
     """
     best_first = sorted(problem.views.trained(records), key=lambda pair: -_best_accuracy(pair[1]))
     sizes = [weights_size(int(problem.costing.of(r.architecture).parameters[0])) for r, _ in best_first]
@@ -75,12 +75,12 @@ def _best_finals(archive: Archive, problem: Problem) -> set[str]:
 
 
 def _best_accuracy(exits: Exits) -> float:
-    """Accuracy on the split of these exits at the best thresholds, whatever they cost."""
+    """Largest accuracy of a network at any thresholds, on the split of its exits."""
     return float(exits.curve.accuracy.max())
 
 
 def weights_size(parameters: int) -> int:
-    """Bytes of a file of weights, at most, where most of the parameters are those of convolutions."""
+    """Upper bound on the bytes of a file of weights, for networks that consist mostly of convolutions."""
     return int(BUFFERS * BYTES_PER_PARAMETER * parameters) + HEADER
 
 

@@ -29,37 +29,37 @@ class Measured:
     """95 % Wilson interval; see `intervals.share_interval`."""
     expected_macs: float
     expected_macs_interval: tuple[float, float]
-    """95 % over samples drawn anew; see `intervals.bootstrap`."""
+    """95 % bootstrap interval over samples; see `intervals.bootstrap`."""
     p95_macs: int
-    """95th percentile over samples."""
+    """95th percentile of the MACs over samples."""
     worst_macs: int
     rates: tuple[float, ...]
-    """Exit probability of each position."""
+    """Exit rate of each position: the share of samples that leave there."""
     exit_accuracy: tuple[float | None, ...]
-    """Accuracy of the samples that leave at each position; `None` where none does."""
+    """Accuracy of the samples that leave at each position; `None` where none leaves."""
     class_accuracy: tuple[float | None, ...]
-    """Accuracy of the samples of each class; `None` for a class that the split has none of."""
+    """Accuracy of the samples of each class; `None` for a class without samples in the split."""
     balanced_accuracy: float
-    """Mean of the accuracies of the classes: each class counts as much as any other, however rare it is."""
+    """Mean accuracy over classes: each class counts equally, however rare it is."""
     n: int
-    """Samples of the split."""
+    """Number of samples in the split."""
     parameters: int
     weight_bytes: int
     """Size of the weights as deployed."""
     activation_bytes: int
     """Peak activation memory at batch 1, with the exits that are on."""
     cost: tuple[float, float, float] | None
-    """By the study's cost table: expected, 95th percentile, worst case."""
+    """Cost by the study's cost table, if it has one: expected, 95th percentile, worst case."""
 
     @classmethod
     def of(cls, exits: Exits, labels: Ints, classes: int, operating_point: OperatingPoint) -> "Measured":
-        """At one operating point.
+        """Measure a network at one operating point.
 
         Args:
-            exits: of the network on a split.
-            labels: (N,) of that split.
+            exits: exits of the network on a split.
+            labels: (N,) class indices of the samples of that split.
             classes: number of classes.
-            operating_point: under the exits' policy.
+            operating_point: operating point under the policy of `exits`.
         """
         measurements = exits.at(operating_point)
         figures = measurements.figures
@@ -89,7 +89,7 @@ class Measured:
 
     @property
     def quantities(self) -> dict[Quantity, float]:
-        """Everything that limits bound."""
+        """Values of all quantities that can be limited."""
         values: dict[Quantity, float] = {
             "accuracy": self.accuracy,
             "expected_macs": self.expected_macs,
@@ -104,11 +104,11 @@ class Measured:
         return values
 
     def broken(self, limits: Limits) -> tuple[BrokenLimit, ...]:
-        """The limits that these figures do not keep."""
+        """Limits that these measurements break."""
         return limits.broken(self.quantities)
 
     def broken_names(self, limits: Limits) -> list[str]:
-        """Names of the limits that these figures do not keep."""
+        """Names of the limits that these measurements break."""
         return [broken.limit.name for broken in self.broken(limits)]
 
     def expected(self, objective: Objective) -> float:
@@ -131,15 +131,17 @@ def _of_solution(solution: "Solution") -> Mapping[str, object]:
 class Solution:
     """A trained network with thresholds chosen on tune, measured on tune and test.
 
-    `accuracy` and `macs` are those of test, which chose nothing; `tune` and `test` have everything else.
+    `accuracy` and `macs` are measured on test, on which nothing is chosen; `tune` and `test` have all measurements.
     """
 
     record: Record
     operating_point: OperatingPoint
     printed: OperatingPoint
-    """Operating point as tables print it: the fewest digits with the same figures; see `exits.digits`."""
+    """Operating point for tables, rounded to the fewest digits that give the same measurements; see `exits.digits`."""
     tune: Measured
+    """Measurements on tune, on which thresholds are chosen."""
     test: Measured
+    """Measurements on test."""
 
     @property
     def id(self) -> str:
@@ -183,7 +185,7 @@ class Rung:
     """Limits that the solution keeps on tune, the budget among them."""
     solution: Solution
     test_accuracy_interval: tuple[float, float]
-    """95 % over samples drawn anew, as that of the expected MACs."""
+    """95 % bootstrap interval over samples, like that of the expected MACs."""
 
 
 class Interval(NamedTuple):
@@ -217,10 +219,11 @@ class Answer:
     expected_macs: Interval
     exit_probabilities: list[Interval]
     exit_accuracies: list[Interval | None]
-    """`None` where there is no exit or it is off."""
+    """Accuracy of the samples that leave at each position; `None` where there is no exit or it is off."""
     feasible_probability: float
+    """Probability that the network keeps the limits on tune."""
     macs: list[int]
-    """Exact, to each exit position."""
+    """Exact MACs from the input to each exit position."""
     worst_macs: int
     parameters: int
     weight_bytes: int
@@ -228,7 +231,7 @@ class Answer:
     cost: Interval | None
     """Expected cost by the study's cost table, if it has one."""
     trained: list[dict[str, Any]]
-    """For each training of this architecture its id, seed and exact values on tune."""
+    """Trainings of this architecture: id, seed and measurements on tune of each."""
 
     @property
     def mean(self) -> float:

@@ -17,12 +17,12 @@ ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 @dataclass(frozen=True, slots=True)
 class Trainings:
-    """Trainings of one origin."""
+    """Numbers of trainings of one origin."""
 
     trained: int = 0
     failed: int = 0
     pending: int = 0
-    """Proposed, and not yet ended."""
+    """Number of proposals without a record."""
 
 
 @displayed_by(
@@ -46,29 +46,30 @@ class Status:
     """Name of the search space."""
     seed: int
     budget: int
-    """Trainings of the search in all."""
+    """Number of trainings of the search that the study may do in total."""
     trainings: int
-    """Trainings of the search that ended, failures among them."""
+    """Number of finished trainings of the search, including failures."""
     records: Mapping[Origin, Trainings]
-    """Trainings by origin: sampled (`initial`), proposed by the search, named by the user, baselines and finals."""
+    """Numbers of trainings by origin: sampled (`initial`), proposed by the search, named by the user, baselines and
+    finals."""
     pending: tuple[str, ...]
-    """Ids of proposals without a record: they run, or the next command trains them."""
+    """Ids of proposals without a record: running now, or to be trained by the next command."""
     begun: tuple[str, ...]
-    """Those pending trainings that have stored an epoch, from which they go on."""
+    """Ids of pending trainings with a stored epoch, from which they resume."""
     working: str | None
-    """The command that is changing the study now; `None` if there is none."""
+    """Command that is changing the study now; `None` if there is none."""
     seconds_spent: float
-    """Sum of the seconds of all trainings."""
+    """Sum of the durations of all trainings, in seconds."""
     seconds_left: float | None
-    """Estimate for the trainings that are left of the budget; `None` where no training could tell yet."""
+    """Estimated seconds of the remaining trainings of the budget; `None` without a training to estimate from."""
 
 
 def status_of(home: Home, seconds_left: float | None) -> Status:
     """The state of a study; only listings are read.
 
     Args:
-        home: of the study.
-        seconds_left: see `Status`.
+        home: home of the study.
+        seconds_left: estimated seconds of the remaining trainings; see `Status`.
     """
     records = [r for group in GROUPS for r in home.archive.records(group)]
     pending = [p for group in GROUPS for p in home.archive.pending(group)]

@@ -27,7 +27,7 @@ from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.recipe import Recipe
 
 ENDED = ("diverged", "error")
-"""Failures that a resumed training would repeat, so its state is removed."""
+"""Kinds of failures that a resumed training would repeat, so that its stored state is removed."""
 
 
 class Trainer:
@@ -42,7 +42,7 @@ class Trainer:
 
     @contextmanager
     def at_work(self) -> Iterator[Deadline]:
-        """Hold the study's lock inside the block; yields the deadline, `max_hours` after its beginning.
+        """Hold the study's lock inside the block; yields the deadline, `max_hours` after the block starts.
 
         A nested block has the deadline of the outer one, so that all trainings of a command share it.
 
@@ -62,7 +62,7 @@ class Trainer:
                 pending = sum(len(self.home.archive.pending(group)) for group in GROUPS)
                 say(f"time limit reached with {pending} trainings pending; run the same command again to continue")
 
-    # ------------------------------------------------------------------ what to train
+    # ------------------------------------------------------------------ choice of trainings
 
     def collect(self, n: int, total: int | None = None) -> list[Record]:
         """Train n more sampled architectures; for `total` see `evaluate`."""
@@ -86,7 +86,7 @@ class Trainer:
         return self.evaluate(baseline_proposals(self.home.problem, architectures))
 
     def finish_pending(self) -> list[Record]:
-        """Train the proposals that are pending since an interruption."""
+        """Train the proposals left pending by an interruption."""
         return self.evaluate(self.home.archive.pending(), self.home.settings.budget)
 
     # ------------------------------------------------------------------ training
@@ -181,17 +181,17 @@ class Trainer:
         recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
         return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 
-    # ------------------------------------------------------------------ time and space
+    # ------------------------------------------------------------------ time and disk
 
     def plan(self, trainings: int) -> Plan:
         """Resources of a number of trainings."""
         return Plan.of(self.home.problem, self.images.splits(), trainings)
 
     def seconds_left(self, plan: Plan | None = None) -> float | None:
-        """Estimate for the trainings that are left of the budget; `None` where none could tell yet.
+        """Estimated seconds of the remaining trainings of the budget; `None` without a training to estimate from.
 
         Args:
-            plan: of these trainings, if it is known.
+            plan: resources of these trainings, if they are known.
         """
         home = self.home
         left = home.settings.budget - home.archive.count()
@@ -205,7 +205,7 @@ class Trainer:
         done = home.archive.count()
         plan = self.plan(max(settings.budget - done, 0))
         seconds = self.seconds_left(plan)
-        time_left = "known once a training has ended" if seconds is None else duration(seconds)
+        time_left = "unknown before the first training" if seconds is None else duration(seconds)
         stream = f", stream {settings.stream}" if settings.stream else ""
         say(
             f"study {home.path}: data {header.data}, space {header.space.name}, seed {header.seed}{stream}, "

@@ -1,4 +1,4 @@
-"""Trained weights: a record's network, read from disk."""
+"""Load the trained network of a record."""
 
 from safetensors import SafetensorError, safe_open
 
@@ -21,7 +21,7 @@ def load_network(home: Home, record: Record) -> EarlyExitNetwork:
         raise JobError(f"training {record.id} failed ({record.failure.kind}: {record.failure.message})")
     if not path.is_file():
         raise JobError(
-            f"the weights of {record.id} are not at {path}: this study keeps those of {kept_weights(home.settings)}; "
+            f"the weights of {record.id} are not at {path} (weights kept: {kept_weights(home.settings)}); "
             f"train it again: surrogate-nas collect {home.path} --keep all --encoding '{record.architecture}'"
         )
     network = EarlyExitNetwork(record.architecture, home.shape, backbone=home.space.spec.backbone)
@@ -35,5 +35,5 @@ def load_network(home: Home, record: Record) -> EarlyExitNetwork:
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise JobError(f"{path} has the weights of {owner}; those of {record.id} are of {architecture}") from None
+        raise JobError(f"{path} has weights of {owner}; expected those of {record.id}, {architecture}") from None
     return network.eval()

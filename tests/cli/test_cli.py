@@ -55,7 +55,7 @@ BAD_ARGUMENTS = {
     "--strategy nowhere:it": "error: --strategy nowhere:it: module 'nowhere' cannot be imported",
     "--strategy aebnas": "error: --strategy aebnas needs a target of expected MACs, got no --max-macs",
     "--policy sure": "error: --policy sure: input should be 'max_softmax', 'margin', 'entropy', 'gate' or 'cumulative_",
-    "--space compact": "error: --space compact is for images of 28 to 64 pixels, 'digits' has 8",
+    "--space compact": "error: --space compact is for images of 28 to 64 pixels; those of 'digits' have 8",
     "--workers -1": "error: --workers -1: input should be greater than or equal to 0\n",
     "--device warp": "error: --device warp: not a device; allowed: auto, cpu, cuda, mps, cuda:1",
     "--device meta": "error: --device meta: not a device; allowed: auto, cpu, cuda, mps, cuda:1",
@@ -116,7 +116,7 @@ BAD_QUESTIONS = {
     "tune STUDY zzzz --min-accuracy 7": "error: --min-accuracy 7: input should be less than or equal to 1\n",
     "run STUDY --seed 4": "has seed 3, got --seed 4",
     "run STUDY --space compact": "has space tiny, got --space compact",
-    "run STUDY --epochs 9": "another recipe needs a study of its own",
+    "run STUDY --epochs 9": "another recipe needs a new study",
     "search STUDY": "the budget of 12 trainings is spent",
     "search STUDY --rounds 0": "--rounds 0 is not a positive number",
     "collect STUDY": "either --n or --encoding",
@@ -130,7 +130,7 @@ BAD_QUESTIONS = {
     "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY --at 1": "error: --at 1 is below the cheapest solution's expected MACs",
-    "finalize STUDY --seeds 0": "error: --seeds 0 is not a positive whole number",
+    "finalize STUDY --seeds 0": "error: --seeds 0 is not a positive integer",
     "finalize STUDY --epochs 2": "the final recipe equals that of the search",
     "finalize STUDY --recipe missing.yaml": "missing.yaml",
     "archive show STUDY zzzz": "0 records have an id",
@@ -153,7 +153,7 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path, command: Comman
     (tmp_path / "thesis.txt").write_text("years of work")
     code, _, err = command("run", tmp_path)
     assert code == 2
-    assert "not a study, and not an empty folder" in err
+    assert "is not a study; allowed for a new one" in err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 

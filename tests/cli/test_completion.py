@@ -99,7 +99,7 @@ echo "completed: ${{COMPREPLY[@]}}"
 """
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["completed: fit finalize"], done.stderr
-    shown = subprocess.run(
+    script_printed = subprocess.run(
         ["bash", "-c", f"{COMMAND} --show-completion; :"], env=environment, capture_output=True, text=True
     )
-    assert "complete -o default -F" in shown.stdout
+    assert "complete -o default -F" in script_printed.stdout

@@ -78,7 +78,7 @@ def test_a_missing_extra_is_said_and_is_no_failure(installed: dict[str, str | No
     installed["hypothesis"] = None
     extra = finding_of("extra dev")
     assert extra["ok"] is True
-    assert "without hypothesis; if you need it: pip install 'surrogate-nas[dev]'" in extra["found"]
+    assert "not installed: hypothesis; if needed: pip install 'surrogate-nas[dev]'" in extra["found"]
 
 
 @pytest.mark.parametrize("error", [ImportError("no module"), RuntimeError("operator torchvision::nms does not exist")])
@@ -100,13 +100,13 @@ def test_a_torchvision_that_does_not_fit_torch_is_explained(error: Exception, mo
 def test_a_library_that_cannot_be_loaded_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "surrogate_nas.training.devices", None)
     assert finding_of("device")["ok"] is False
-    assert "cannot be checked" in finding_of("device")["found"]
+    assert "check failed" in finding_of("device")["found"]
 
 
 def test_little_disk_and_little_memory_are_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "free_disk", lambda path: 5_000_000)
     monkeypatch.setattr(machine, "available_memory", lambda: 5_000_000)
-    assert finding_of("disk here")["found"] == "5.0 MB free; studies need some: free at least 1.0 GB"
+    assert finding_of("disk here")["found"] == "5.0 MB free; studies need at least 1.0 GB: free some disk space"
     assert finding_of("memory")["ok"] is False
 
 

@@ -146,7 +146,7 @@ OF_NO_SPLIT = {
 
 
 def text_of(show: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> str:
-    """What is printed on a terminal of 80 columns, or into a file."""
+    """Text printed on a terminal of 80 columns, or into a file."""
     file = io.StringIO()
     width = WIDTH if terminal else output.WIDTH_OF_FILES
     console = Console(file=file, highlight=False, width=width, force_terminal=terminal, color_system=None)

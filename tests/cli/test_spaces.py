@@ -50,4 +50,4 @@ def test_a_study_in_a_space_of_ones_own(command: Command, tmp_path: Path) -> Non
     assert command(*words)[0] == 0
     assert command(*words)[0] == 0
     file.write_text(yaml.safe_dump({**yaml.safe_load(GOOD), "stem": {"width": [4, 8]}}))
-    assert_refused(command(*words), "that needs a study of its own")
+    assert_refused(command(*words), "another space needs a new study")

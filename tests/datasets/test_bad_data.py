@@ -95,7 +95,7 @@ def test_the_data_card_counts_what_is_no_image(photos: Path, command: Command) -
     for name in ("LICENSE", "README.md", "a/notes.txt", ".DS_Store"):
         (photos / name).write_text("not an image")
     card = json.loads(command("datasets", "show", photos, "--json")[1])
-    notes = ["1 hidden file was left out", "3 files that are no images were left out (LICENSE, README.md, notes.txt)"]
+    notes = ["1 hidden file was left out", "3 files that are not images were left out (LICENSE, README.md, notes.txt)"]
     assert card == {**plain, "notes": notes}
 
 
@@ -185,7 +185,7 @@ def test_a_study_of_other_data_is_refused(study: Path, photos: Path, command: Co
     assert_refused(command("run", study, "--data", "cifar10"), "has data digits, got --data cifar10")
     assert_refused(command("run", study, "--data", photos), "has data digits, got --data")
     assert_refused(command("run", study, "--image-size", 9), "has images of 8 pixels, got --image-size 9")
-    assert_refused(command("run", study, "--flips"), "was made with --no-flips, got --flips")
+    assert_refused(command("run", study, "--flips"), "was created with --no-flips, got --flips")
 
 
 def test_a_study_keeps_its_images_and_notices_others(photos: Path, command: Command) -> None:

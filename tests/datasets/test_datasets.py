@@ -163,7 +163,7 @@ def test_a_tune_share_that_leaves_nothing_is_refused(share: float) -> None:
         ([0, 2], ("a", "b", "c"), "class 'b' of data set 'x' has no training images"),
         ([0, 2], ("a", "b"), "data set 'x' has the training label 2; allowed: 0 to 1"),
         ([-1, 1], ("a", "b"), "data set 'x' has the training label -1; allowed: 0 to 1"),
-        ([0], ("a", "b"), "data set 'x' has 2 training images and 1 labels of them"),
+        ([0], ("a", "b"), "data set 'x' has 2 training images and 1 labels; expected equal numbers, at least 1"),
     ],
 )
 def test_a_data_set_that_cannot_be_learned_is_refused(

@@ -127,7 +127,7 @@ def test_validation_images_are_tune_and_test_is_cut_from_train_where_there_is_no
     splits = split(data, seed=0)
     assert [len(part) for part in (splits.train, splits.tune, splits.test)] == [16, 2, 4]
     np.testing.assert_array_equal(splits.tune.images[1, 0], np.asarray(held_out[f"{name}/b/1.png"]))
-    assert data.notes == (f"{name} is the tune split; as there is no test, 20% of train are held out",)
+    assert data.notes == (f"{name} is the tune split; without a folder test, 20% of train is held out",)
     assert (data.tune_share, data.test_share) == (0.0, 0.2)
 
 
@@ -176,13 +176,13 @@ def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path, prefixes: tupl
     data = load(str(write(tmp_path / "strays", {**images, **strays})))
     assert data.fingerprint() == plain.fingerprint()
     (note,) = set(data.notes) - set(plain.notes)
-    assert re.fullmatch(rf"{len(strays)} files that are no images were left out \(.*README.md.*\)", note)
+    assert re.fullmatch(rf"{len(strays)} files that are not images were left out \(.*README.md.*\)", note)
 
 
 def test_one_file_that_is_no_image_is_named(pets: Path) -> None:
     assert load(str(write(pets, {".DS_Store": b"junk", "README.md": b"# Pets"}))).notes == (
         "1 hidden file was left out",
-        "1 file that is no image was left out (README.md)",
+        "1 file that is not an image was left out (README.md)",
     )
 
 
@@ -214,9 +214,12 @@ def test_links_to_folders_are_followed_and_loops_end(pets: Path, tmp_path: Path)
         ({"a/1.png": grey(), "b/.hidden": b""}, "{}/b has no images"),
         ({"a/1.png": grey(), "b/deep/.hidden": b""}, "{}/b has no images"),
         ({f"train/{c}/1.png": grey() for c in "ab"} | {"test/a/.hidden": b""}, "{}/test has no images"),
-        ({f"{p}/1.png": grey() for p in ("train/a", "train/b", "test/c")}, "{}/test/c is of a class that train lacks"),
-        ({f"{p}/1.png": grey() for p in ("train/a", "val/c", "test/a")}, "{}/val/c is of a class that train lacks"),
-        ({f"{p}/a/1.png": grey() for p in ("train", "val", "valid")}, "{} has val and valid; allowed: one of them"),
+        ({f"{p}/1.png": grey() for p in ("train/a", "train/b", "test/c")}, "{}/test/c is a class that train lacks"),
+        ({f"{p}/1.png": grey() for p in ("train/a", "val/c", "test/a")}, "{}/val/c is a class that train lacks"),
+        (
+            {f"{p}/a/1.png": grey() for p in ("train", "val", "valid")},
+            "{} has val and valid; allowed: only one of them",
+        ),
         ({"a/1.png": grey(), "b/notes.txt": b"Rex"}, "{}/b has no images"),
         ({"train/a/1.png": grey(), "train/b/1.png": grey(), "test/a/LICENSE": b"MIT"}, "{}/test has no images"),
         ({"a/1.png": grey(), "b/1.png": b""}, "{}/b/1.png is not a readable image"),
@@ -256,7 +259,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(pets: Path, make: Callable[
 @pytest.mark.parametrize("limit", [50, 20])  # Pillow warns above its limit, and raises above twice that
 def test_an_image_that_would_fill_the_memory_is_named(pets: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    assert refusal(pets) == f"{pets / 'cat' / '1.png'} is too large an image; allowed: {limit} pixels"
+    assert refusal(pets) == f"{pets / 'cat' / '1.png'} is too large an image; allowed: up to {limit} pixels"
 
 
 def test_a_stamp_changes_when_a_file_does(pets: Path) -> None:
@@ -322,7 +325,7 @@ def test_it_is_said_what_was_done_to_the_sizes(tmp_path: Path, sizes: list[tuple
 @pytest.mark.parametrize(
     ("sizes", "got"),
     [
-        ([(8, 8), (9, 9)], "there are images of 8×8 and 9×9 pixels"),
+        ([(8, 8), (9, 9)], "images differ in size, 8×8 and 9×9 pixels"),
         ([(8, 9), (8, 9)], "{}/a/0.png is 8×9 pixels"),
         ([(3, 3), (3, 3)], "{}/a/0.png is 3×3 pixels"),
         ([(257, 257), (257, 257)], "{}/a/0.png is 257×257 pixels"),
@@ -330,7 +333,7 @@ def test_it_is_said_what_was_done_to_the_sizes(tmp_path: Path, sizes: list[tuple
 )
 def test_other_images_than_equal_squares_need_a_size(tmp_path: Path, sizes: list[tuple[int, int]], got: str) -> None:
     folder = write(tmp_path, {f"{'ab'[i]}/{i}.png": grey(*size) for i, size in enumerate(sizes)})
-    hint = "; choose one size for all with image_size, from 4 to 256; resize is how they become square"
+    hint = "; choose one size for all with image_size, from 4 to 256; resize selects how they become square"
     assert refusal(folder) == got.format(tmp_path) + hint
     assert refusal(folder, image_size=300) == "image size 300 is not between 4 and 256 pixels"
 
@@ -456,7 +459,7 @@ def test_grey_images_among_colour_ones_become_rgb(pets: Path) -> None:
 def test_a_folder_of_grey_images_has_one_channel_and_no_note(tmp_path: Path) -> None:
     data = load(str(write(tmp_path, {"a/1.png": grey(), "b/1.png": Image.fromarray(SIXTEEN), "b/2.png": grey()})))
     assert data.shape.channels == 1
-    assert data.notes == ("1 image of 16 bits was reduced to 8",)
+    assert data.notes == ("1 image of 16 bits was reduced to 8 bits",)
 
 
 def test_an_animated_image_is_its_first_frame(pets: Path) -> None:

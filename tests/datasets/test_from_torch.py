@@ -125,7 +125,7 @@ class Stream(IterableDataset[tuple[Any, int]]):
 
 @pytest.mark.parametrize("data", [Stream(), DataLoader(TENSORS), iter([])])
 def test_data_without_numbered_items_are_refused(data: Any) -> None:
-    message = f"train is a {type(data).__name__}; a data set with a length and numbered items is needed"
+    message = f"train is a {type(data).__name__}; expected a data set with a length and items by index"
     with pytest.raises(InputError, match=message):
         from_torch(data)
 
@@ -140,24 +140,27 @@ def test_empty_data_are_refused() -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (COLOUR[0], "item 2 of train is a ndarray; a pair of an image and its label is needed"),
-        ((COLOUR[0],), "item 2 of train is a tuple; a pair of an image and its label is needed"),
-        ({"image": 0, "label": 0}, "item 2 of train is a dict; a pair of an image and its label is needed"),
-        ((COLOUR[0], "cat"), "item 2 of train has the label 'cat'; allowed: integers from 0 on"),
-        ((COLOUR[0], torch.tensor(1.0)), r"item 2 of train has the label tensor\(1.\); allowed: integers from 0 on"),
-        ((COLOUR[0], -1), "labels of train are class numbers from 0 on, got -1"),
-        ((COLOUR[0], 10**12), "labels of train are class numbers from 0 on without a gap; 1000000000000 is there"),
+        (COLOUR[0], "item 2 of train is a ndarray; expected a pair of an image and its label"),
+        ((COLOUR[0],), "item 2 of train is a tuple; expected a pair of an image and its label"),
+        ({"image": 0, "label": 0}, "item 2 of train is a dict; expected a pair of an image and its label"),
+        ((COLOUR[0], "cat"), "item 2 of train has the label 'cat'; allowed: integers ≥ 0"),
+        ((COLOUR[0], torch.tensor(1.0)), r"item 2 of train has the label tensor\(1.\); allowed: integers ≥ 0"),
+        ((COLOUR[0], -1), "labels of train must be class numbers ≥ 0, got -1"),
+        ((COLOUR[0], 10**12), "labels of train must be class numbers from 0 without a gap, got 1000000000000 but no"),
         (("cat.png", 0), r"item 2 of train is of type <U7; allowed: bytes, booleans, floating-point numbers"),
         ((None, 0), "item 2 of train has a NoneType; allowed: images of Pillow, arrays, tensors on the CPU"),
         ((torch.zeros(6, 6, device="meta"), 0), "item 2 of train has a Tensor; allowed: images of Pillow, arrays"),
-        ((to_unit(COLOUR[0]) - 0.5, 0), "item 2 of train has values from -0.5 to 0.4.*; allowed: 0 to 1; leave n"),
-        ((COLOUR[0] / np.float32(2), 0), r"item 2 of train has values from .* to 124; allowed: 0 to 1; leave normal"),
-        ((np.full((6, 6), np.nan), 0), "item 2 of train has values from nan to nan; allowed: 0 to 1; leave normalis"),
+        ((to_unit(COLOUR[0]) - 0.5, 0), "item 2 of train has values from -0.5 to 0.4.*; allowed: 0 to 1, not n"),
+        ((COLOUR[0] / np.float32(2), 0), r"item 2 of train has values from .* to 124; allowed: 0 to 1, not normal"),
+        ((np.full((6, 6), np.nan), 0), "item 2 of train has values from nan to nan; allowed: 0 to 1, not normalis"),
         ((COLOUR[0].astype(int), 0), "item 2 of train is of type int64; allowed: bytes, booleans, floating-point"),
         ((np.zeros((4, 6, 6), np.uint8), 0), r"item 2 of train has the shape \(4, 6, 6\); allowed: \(H, W\), \(1 or 3"),
         ((np.zeros(6, np.uint8), 0), r"item 2 of train has the shape \(6,\); allowed: \(H, W\), \(1 or 3, H, W\)"),
-        ((np.zeros((3, 5, 6), np.uint8), 0), "item 2 of train is 6×5 pixels; choose one size for all with --image-siz"),
-        ((np.zeros((3, 7, 7), np.uint8), 0), "there are images of 6×6 and 7×7 pixels; choose one size for all with --"),
+        ((np.zeros((3, 5, 6), np.uint8), 0), "item 2 of train is 6×5 pixels; choose one size for all with image_size"),
+        (
+            (np.zeros((3, 7, 7), np.uint8), 0),
+            "images differ in size, 6×6 and 7×7 pixels; choose one size for all with image_size",
+        ),
         ((Image.new("F", (6, 6)), 0), "item 2 of train has pixels of floating-point numbers; allowed: integers of"),
     ],
 )

@@ -74,8 +74,8 @@ def test_channels_may_be_anywhere(tmp_path: Path, images: npt.NDArray[Any], expe
     [
         (GREY.astype(np.int64), ()),
         (GREY.astype(np.uint16), ()),
-        (GREY.astype(np.uint16) * 257, ("12 images of 16 bits were reduced to 8",)),
-        ((GREY.astype(np.uint16) * 257).astype(">u2"), ("12 images of 16 bits were reduced to 8",)),
+        (GREY.astype(np.uint16) * 257, ("12 images of 16 bits were reduced to 8 bits",)),
+        ((GREY.astype(np.uint16) * 257).astype(">u2"), ("12 images of 16 bits were reduced to 8 bits",)),
         (GREY / 255, ("12 images of values from 0 to 1 were scaled by 255",)),
         (GREY.astype(np.float32) / 255, ("12 images of values from 0 to 1 were scaled by 255",)),
         ((GREY / 255).astype(np.float16), ("12 images of values from 0 to 1 were scaled by 255",)),
@@ -126,7 +126,7 @@ def test_arrays_may_have_other_names(tmp_path: Path, names: tuple[str, ...]) -> 
 
 def test_arrays_of_no_use_are_noted(tmp_path: Path) -> None:
     data = read(tmp_path, images=GREY, labels=LABELS, weights=LABELS, extra_images=GREY)
-    assert data.notes == ("arrays that were left out: extra_images, weights",)
+    assert data.notes == ("unused arrays: extra_images, weights",)
 
 
 @pytest.mark.parametrize("names", ["val_images val_labels", "X_val y_val", "x_valid y_valid", "x_tune y_tune"])
@@ -222,10 +222,10 @@ UNIT = GREY / 255
         (np.zeros((N, 6, 6, 4)), "images has the shape (12, 6, 6, 4), without 1 or 3 channels; allowed: "),
         (np.zeros((N, 3, 6, 3)), "images has the shape (12, 3, 6, 3), whose channels may be first or last; allowed: "),
         (np.zeros((N, 0, 6)), "images has the shape (12, 0, 6); allowed: "),
-        (np.zeros((N, 2, 2)), "images are of 2×2 pixels; choose one size for all with image_size, from 4 to"),
-        (np.zeros((N, 300, 400), np.uint8), "images are of 400×300 pixels; choose one size for all with image_size"),
-        (GREY[:-1], "images has the shape (11, 1, 6, 6) and labels (12,); both must begin with the same length"),
-        (np.array(3), "images has the shape () and labels (12,); both must begin with the same length"),
+        (np.zeros((N, 2, 2)), "images have 2×2 pixels; choose one size for all with image_size, from 4 to"),
+        (np.zeros((N, 300, 400), np.uint8), "images have 400×300 pixels; choose one size for all with image_size"),
+        (GREY[:-1], "images has the shape (11, 1, 6, 6) and labels (12,); their first dimensions must be equal"),
+        (np.array(3), "images has the shape () and labels (12,); their first dimensions must be equal"),
     ],
 )
 def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.NDArray[Any], message: str) -> None:
@@ -236,13 +236,13 @@ def test_images_that_cannot_be_used_are_described(tmp_path: Path, images: npt.ND
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS - 1, "labels has the value -1; allowed: integers from 0 on"),
-        (LABELS + 1, "labels are class numbers from 0 on without a gap; 3 is there, 0 is not"),
-        (LABELS * 2, "labels are class numbers from 0 on without a gap; 4 is there, 1 is not"),
-        (LABELS + 0.5, "labels has the value 0.5; allowed: integers from 0 on"),
-        (LABELS * np.nan, "labels has the value nan; allowed: integers from 0 on"),
+        (LABELS - 1, "labels has the value -1; allowed: integers ≥ 0"),
+        (LABELS + 1, "labels must be class numbers from 0 without a gap, got 3 but no 0"),
+        (LABELS * 2, "labels must be class numbers from 0 without a gap, got 4 but no 1"),
+        (LABELS + 0.5, "labels has the value 0.5; allowed: integers ≥ 0"),
+        (LABELS * np.nan, "labels has the value nan; allowed: integers ≥ 0"),
         (LABELS.astype(np.uint64) + np.uint64(2**63), "labels has the value 9223372036854775810; allowed: integers"),
-        (LABELS * 1e300, "labels has the value 2e+300; allowed: integers from 0 on"),
+        (LABELS * 1e300, "labels has the value 2e+300; allowed: integers ≥ 0"),
         (np.eye(3)[LABELS], "labels has the shape (12, 3); allowed: (N,) with at least one entry"),
         (np.array(0), "labels has the shape (); allowed: (N,) with at least one entry"),
         (np.zeros(0), "labels has the shape (0,); allowed: (N,) with at least one entry"),
@@ -263,13 +263,13 @@ NAMES = np.array(["a", "b", "c"])
     ("stored", "message"),
     [
         ({"test_images": GREY[:1], "test_labels": [3]}, "data set 'npz:data' has the test label 3; allowed: 0 to 2"),
-        ({"test_images": GREY[:1], "test_labels": [-1]}, "test_labels has the value -1; allowed: integers from 0 on"),
+        ({"test_images": GREY[:1], "test_labels": [-1]}, "test_labels has the value -1; allowed: integers ≥ 0"),
         ({"x_val": COLOUR[:1], "y_val": [0]}, "images and tune_images differ in channels, 1 and 3"),
-        ({"test_images": GREY[:1], "test_labels": NAMES[:1]}, "labels and test_labels are numbers and names; "),
+        ({"test_images": GREY[:1], "test_labels": NAMES[:1]}, "labels and test_labels mix numbers and names; "),
         ({"test_images": COLOUR[:1], "test_labels": [0]}, "images and test_images differ in channels, 1 and 3"),
         ({"test_images": GREY[:2], "test_labels": [0]}, "test_images has the shape (2, 1, 6, 6) and test_labels (1,);"),
         ({"test_images": GREY[:0], "test_labels": []}, "test_labels has the shape (0,); allowed: (N,) with at least"),
-        ({"test_images": np.zeros((1, 9, 9)), "test_labels": [0]}, "test_images are of 9×9 pixels; choose one size"),
+        ({"test_images": np.zeros((1, 9, 9)), "test_labels": [0]}, "test_images have 9×9 pixels; choose one size"),
         ({"classes": NAMES[:2]}, "data set 'npz:data' has the training label 2; allowed: 0 to 1"),
         ({"classes": np.array(["a", "b", "c", "d"])}, "class 'd' of data set 'npz:data' has no training images"),
         ({"labels": NAMES[LABELS], "classes": NAMES[:2]}, "labels has the class 'c'; allowed: a, b"),
@@ -287,16 +287,19 @@ def test_parts_that_do_not_fit_together_are_described(tmp_path: Path, stored: di
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        ({"images": GREY}, "has no array labels, but images"),
-        ({"labels": LABELS}, "has no array images, but labels"),
-        ({}, "has no array images, but none at all"),
-        ({"X": GREY, "y": LABELS, "x_train": GREY}, "has X and x_train, which mean the same; one of them is needed"),
+        ({"images": GREY}, "has no array labels; its arrays: images"),
+        ({"labels": LABELS}, "has no array images; its arrays: labels"),
+        ({}, "has no array images; its arrays: none"),
+        (
+            {"X": GREY, "y": LABELS, "x_train": GREY},
+            "has X and x_train, which mean the same; expected only one of them",
+        ),
         ({"X": GREY, "y": LABELS, "x_test": GREY}, "has x_test but no test_labels"),
         ({"X": GREY, "y": LABELS, "y_test": LABELS}, "has y_test but no test_images"),
         ({"X": GREY, "y": LABELS, "x_val": GREY}, "has x_val but no tune_labels"),
         (
             {"X": GREY, "y": LABELS, "x_val": GREY, "val_images": GREY},
-            "has x_val and val_images, which mean the same; one of them is needed",
+            "has x_val and val_images, which mean the same; expected only one of them",
         ),
     ],
 )
@@ -314,7 +317,7 @@ class Explosive:
 def test_nothing_is_ever_unpickled(tmp_path: Path, name: str) -> None:
     objects = np.array([Explosive()] * N, dtype=object)
     path = saved(tmp_path, **({"images": GREY, "labels": LABELS} | {name: objects}))
-    assert refusal(path) == f"{name} in {path} holds Python objects, which are not read; save it as numbers"
+    assert refusal(path) == f"{name} in {path} has Python objects, which are not read; save it as numbers"
     path.write_bytes(pickle.dumps(Explosive()))
     assert refusal(path) == f"{path} is not a readable .npz file"
 
@@ -344,4 +347,6 @@ def test_random_bytes_are_named(tmp_path_factory: pytest.TempPathFactory, tail: 
 def test_a_single_array_is_not_enough(tmp_path: Path) -> None:
     np.save(tmp_path / "data.npy", GREY)
     (tmp_path / "data.npy").rename(tmp_path / "data.npz")
-    assert refusal(tmp_path / "data.npz").endswith("holds one array; an .npz file with images and labels is needed")
+    assert refusal(tmp_path / "data.npz").endswith(
+        "contains a single array; expected an .npz file with images and labels"
+    )

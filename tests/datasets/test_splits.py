@@ -116,9 +116,9 @@ def test_another_seed_cuts_otherwise(tmp_path: Path) -> None:
 
 
 def test_too_few_groups_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="too few groups, 1, to cut test and leave each class a group to train on"):
+    with pytest.raises(InputError, match="too few groups, 1, to cut test and leave each class a group for training"):
         split(grouped(tmp_path, [0, 1] * 10, ["one"] * 20), seed=0)
-    with pytest.raises(InputError, match="too few groups, 2, to cut tune and leave each class a group to train on"):
+    with pytest.raises(InputError, match="too few groups, 2, to cut tune and leave each class a group for training"):
         split(grouped(tmp_path, [0] * 40 + [1] * 20, ["a"] * 20 + ["b"] * 20 + ["c"] * 20), seed=0)
 
 
@@ -247,17 +247,17 @@ def test_without_given_splits_a_copy_is_as_older_versions_wrote_it(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "{} is empty; needed: the columns image, split, group"),
-        ("image\n0\n", "{} has the columns image; needed: image, and split or group or both"),
-        ("image;group\n0;a\n", "{} has the columns image;group; needed: image, and"),
-        ("file,group\n0,a\n", "{} has the columns file, group; needed: image, and"),
-        ("image,groups\n0,a\n", "{} has the columns image, groups; needed: image, and"),
-        ("image,group,group\n0,a,b\n", "{} has the columns image, group, group; needed: image, and"),
-        ("image,group\n0,a\n1\n", "line 3 of {} has 1 cells; needed: 2"),
-        ("image,split\n0,train\n\n1,dev\n", "line 4 of {} has the split 'dev'; allowed: train, tune, test, or nothing"),
-        ("image,group\n0,a\n1,a\n0,b\n", "line 4 of {} names image '0' again, after line 2"),
-        ("image,group\n0,a\n9,a\n", "line 3 of {} names '9', which is no image; images have names like '0'"),
-        ("image,group\n0,a\n2,a\n", "{} lacks 2 of 4 images, the first '1'; each needs a line"),
+        ("", "{} is empty; expected the columns image, split, group"),
+        ("image\n0\n", "{} has the columns image; expected image, and split or group or both"),
+        ("image;group\n0;a\n", "{} has the columns image;group; expected image, and"),
+        ("file,group\n0,a\n", "{} has the columns file, group; expected image, and"),
+        ("image,groups\n0,a\n", "{} has the columns image, groups; expected image, and"),
+        ("image,group,group\n0,a,b\n", "{} has the columns image, group, group; expected image, and"),
+        ("image,group\n0,a\n1\n", "line 3 of {} has 1 cells; expected 2"),
+        ("image,split\n0,train\n\n1,dev\n", "line 4 of {} has the split 'dev'; allowed: train, tune, test, or empty"),
+        ("image,group\n0,a\n1,a\n0,b\n", "line 4 of {} repeats image '0' of line 2"),
+        ("image,group\n0,a\n9,a\n", "line 3 of {} names '9', which is not an image; expected names like '0'"),
+        ("image,group\n0,a\n2,a\n", "{} has no line for 2 of 4 images, the first of them '1'; each needs one"),
         (
             "image,split,group\n0,train,p7\n1,train,q\n2,test,p7\n3,test,q\n",
             "group 'p7' of {} is in both train (0) and test (2); allowed: one split",
@@ -282,7 +282,7 @@ def test_a_file_as_spreadsheets_write_it_is_read(tmp_path: Path) -> None:
     path.write_bytes("\ufeffimage, group\r\n./0, a\r\n1,a\r\n\r\n2,\r\n".encode())
     read = SplitFile.read(path)
     assert {name: row.group for name, row in read.rows.items()} == {"0": "a", "1": "a", "2": ""}
-    assert read.notes() == ("images are in 1 groups, and 1 without a group; the largest, 'a', has 2",)
+    assert read.notes() == ("images are in 1 groups, and 1 without a group; the largest, 'a', has 2 images",)
     path.write_text("group,image\n,2\na,1\na,0\n")
     assert SplitFile.read(path).digest == read.digest
     read.write(tmp_path / "copy.csv")
@@ -331,8 +331,12 @@ def test_the_command_shows_counts_and_groups(photos: Path, command: Command) -> 
     ("header", "lines", "message"),
     [
         ("image,split", [("a/00.png", "dev")], "has the split 'dev'"),
-        ("image,group", [("a/99.png", "x")], "names 'a/99.png', which is no image; images have names like 'a/00.png'"),
-        ("image,group", [("a/00.png", "x")], "lacks 59 of 60 images, the first 'a/02.png'; each needs a line"),
+        ("image,group", [("a/99.png", "x")], "names 'a/99.png', which is not an image; expected names like 'a/00.png'"),
+        (
+            "image,group",
+            [("a/00.png", "x")],
+            "has no line for 59 of 60 images, the first of them 'a/02.png'; each needs one",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_before_any_image_is_decoded(

@@ -471,7 +471,7 @@ def test_what_is_no_image_in_a_folder_is_left_out_and_named_by_itself_refused(
     code, out, err = command("infer", exported, photos, "--json")
     assert code == 0
     assert len(json.loads(out)["images"]) == 40
-    assert "1 file that is no image was left out (LICENSE)" in err.splitlines()
+    assert "1 file that is not an image was left out (LICENSE)" in err.splitlines()
     code, _, err = command("infer", exported, photos / "LICENSE")
     assert code == 2
     assert err.splitlines()[-1].endswith(f"{photos}/LICENSE is not a readable image")

@@ -62,7 +62,7 @@ def test_the_best_network_with_early_exits_is_always_trained_without_them(study:
 def test_who_is_left_out_is_told_with_the_limit_in_one_line(study: Study) -> None:
     text = str(choice(study, Limits(max_params=1000)).skipped[0])
     assert "\n" not in text
-    assert text.startswith("ResNet-8 is left out, it cannot keep the limits: parameters 77,754 > 1,000")
+    assert text.startswith("ResNet-8 is left out: it cannot keep the limits, parameters 77,754 > 1,000")
     assert "--all" in text
 
 

@@ -23,7 +23,9 @@ def test_what_a_creation_that_was_killed_left_half_written_is_removed(tmp_path: 
 def test_no_study_is_made_among_folders_of_the_user(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine").touch()
-    with pytest.raises(InputError, match="is not a study, and not an empty folder to make one in"):
+    with pytest.raises(
+        InputError, match="is not a study; allowed for a new one: a folder that does not exist or is empty"
+    ):
         Study.create(tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == [name, "mine"]
 
@@ -32,7 +34,7 @@ def test_a_study_is_not_made_twice(study_path: Path) -> None:
     with pytest.raises(InputError) as error:
         Study.create(study_path)
     assert str(error.value) == (
-        f"{study_path} is a study already; allowed: to open it, or a folder that does not exist or is empty"
+        f"{study_path} already has a study; open it, or give a folder that does not exist or is empty"
     )
 
 

@@ -23,7 +23,7 @@ def test_disk_that_will_not_do_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "free_disk", lambda path: 300_000)
-    with pytest.raises(InputError, match=r"32 trainings write up to .* MB at .*, where 300.0 kB are free"):
+    with pytest.raises(InputError, match=r"32 trainings write up to .* MB to .*, but only 300.0 kB are free"):
         Study.create(tmp_path / "study")
     assert list(tmp_path.iterdir()) == []
 

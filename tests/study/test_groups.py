@@ -77,7 +77,7 @@ def test_a_lost_copy_of_the_images_is_read_again_with_the_splits_of_the_study(co
     np.testing.assert_equal(asdict(copy.splits()), asdict(study.splits()))
     (copy.path / DATA).unlink()
     csv_file(copy.path / SPLITS, offset=1)
-    with pytest.raises(InputError, match="is not the one that"):
+    with pytest.raises(InputError, match="differs from the one that"):
         Study.open(copy.path).splits()
     (copy.path / SPLITS).unlink()
     with pytest.raises(InputError, match=f"{SPLITS} is not a readable CSV file"):
@@ -116,8 +116,8 @@ def test_another_file_of_splits_is_noticed(study: Study, tmp_path: Path, command
     study.images.require_data("digits", None, None, same)
     for words in (["run", study.path], ["collect", study.path, "--n", 1]):
         code, _, err = command(*words, "--splits", other)
-        wrong = f"study {study.path} was made with other splits, got --splits {other}"
-        assert (code, err) == (2, f"error: {wrong}; that needs a study of its own\n")
+        wrong = f"study {study.path} was created with other splits, got --splits {other}"
+        assert (code, err) == (2, f"error: {wrong}; they need a new study\n")
 
 
 @pytest.mark.parametrize("splits", [False, True])

@@ -28,7 +28,7 @@ def payoff_of(study: Study, front: Sequence[Solution]) -> Payoff:
 
 
 def off(study: Study, solution: Solution) -> Solution:
-    """The same network with every early exit off."""
+    """A solution's network with every early exit off."""
     point = OperatingPoint((None,) * len(solution.operating_point.thresholds), solution.operating_point.policy)
     return study.solution(solution.record, point)
 

@@ -55,7 +55,7 @@ def test_another_way_is_refused(tmp_path: Path, command: Command) -> None:
     study = Study.create(path, data=source, image_size=8, resize="pad", workers=0)
     study.close()
     for got, complaint in (
-        ("squash", f"study {path} was made with --resize pad, got --resize squash"),
+        ("squash", f"study {path} was created with --resize pad, got --resize squash"),
         ("fill", "--resize fill is not one of crop, pad, squash"),
     ):
         code, _, err = command("collect", path, "--n", 1, "--resize", got)
@@ -68,7 +68,7 @@ def test_another_way_is_refused(tmp_path: Path, command: Command) -> None:
 def test_images_in_memory_have_been_made_square_before(tmp_path: Path) -> None:
     pairs = [(np.full((12, 8), i, np.uint8), i % 2) for i in range(80)]
     data = datasets.from_torch(pairs, image_size=8, resize="pad")
-    with pytest.raises(InputError, match="images in memory were made square by pad, got resize crop; give it to from_"):
+    with pytest.raises(InputError, match="images in memory were made square by pad, got resize crop; pass resize to"):
         Study.create(tmp_path / "study", data=data, resize="crop")
     assert Study.create(tmp_path / "study", data=data, resize="pad", workers=0).archive.header.resize == "pad"
     assert Study.create(tmp_path / "other", data=data, workers=0).archive.header.resize == "pad"

@@ -24,10 +24,10 @@ from tests.conftest import Command
         (["fog"], [1], "corruption fog is not one of noise, blur, contrast, brightness, jpeg"),
         (["blur"], [6], "level 6 is not one of 1, 2, 3, 4, 5"),
         (["blur"], [0], "level 0 is not one of 1, 2, 3, 4, 5"),
-        ([], [1], "no corruption is given; allowed: noise"),
-        (["blur"], [], "no level is given"),
-        (["blur", "blur"], [1], "a corruption is named twice: blur, blur"),
-        (["blur"], [2, 3, 2], "a level is named twice: 2, 3, 2"),
+        ([], [1], "expected at least one corruption, got none; allowed: noise"),
+        (["blur"], [], "expected at least one level, got none"),
+        (["blur", "blur"], [1], "duplicate corruption in blur, blur"),
+        (["blur"], [2, 3, 2], "duplicate level in 2, 3, 2"),
     ],
 )
 def test_what_there_is_not_is_refused(names: list[str], levels: list[int], message: str, study_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_an_architecture_collected_twice_is_trained_with_two_seeds(copy: Study) 
 
 
 def test_another_recipe_needs_another_study(copy: Study) -> None:
-    with pytest.raises(InputError, match="another recipe needs a study of its own"):
+    with pytest.raises(InputError, match="another recipe needs a new study"):
         copy.home.update({"recipe": {"epochs": 5}})
 
 
@@ -257,7 +257,7 @@ def test_a_study_of_other_data_is_refused(copy: Study) -> None:
     connection = copy.archive._connection
     fingerprint = copy.archive.header.fingerprint
     connection.execute("UPDATE meta SET value = replace(value, ?, 'other')", (fingerprint,))
-    with pytest.raises(InputError, match="data set 'digits' is not the one that"):
+    with pytest.raises(InputError, match="data set 'digits' differs from the one that"):
         Study.open(copy.path).collect(1)
 
 

@@ -36,7 +36,7 @@ def test_weights_of_the_front_are_kept_whatever_the_limits(copy: Study) -> None:
     with pytest.raises(JobError) as error:
         copy.network(pruned_id)
     assert str(error.value) == (
-        f"the weights of {pruned_id} are not at {copy.home.checkpoint(pruned_id)}: this study keeps those of front; "
+        f"the weights of {pruned_id} are not at {copy.home.checkpoint(pruned_id)} (weights kept: front); "
         f"train it again: surrogate-nas collect {copy.path} --keep all --encoding "
         f"'{copy.archive.find(pruned_id).architecture}'"
     )
@@ -125,7 +125,7 @@ def test_weights_of_another_architecture_are_said(copy: Study) -> None:
     with pytest.raises(JobError) as error:
         copy.network(one.id)
     path = copy.home.checkpoint(one.id)
-    message = f"{path} has the weights of {other.architecture}; those of {one.id} are of {one.architecture}"
+    message = f"{path} has weights of {other.architecture}; expected those of {one.id}, {one.architecture}"
     assert str(error.value) == message
 
 
