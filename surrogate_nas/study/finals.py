@@ -132,7 +132,7 @@ def to_finalize(
     """Check the arguments of `finalize` and select the architectures: those of records, else the most accurate of the
     front within each budget, else the front."""
     if seeds < 1:
-        raise InputError(f"seeds {seeds} is not a positive whole number")
+        raise InputError(f"seeds {seeds} is not a positive integer")
     architectures, settings = _selected(solutions, ids, at), solutions.home.settings
     full = recipe or settings.full_recipe
     if full.fidelity == settings.recipe.fidelity:
