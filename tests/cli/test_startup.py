@@ -106,6 +106,7 @@ def test_libraries_for_one_purpose_wait_for_it(words: list[str], study_path: Pat
     assert "torch" in loaded
 
 
+@pytest.mark.slow
 def test_a_run_adds_only_the_libraries_that_draw_its_report(study_path: Path, tmp_path: Path) -> None:
     study = shutil.copytree(study_path, tmp_path / "study")
     loaded = imported_libraries(command_line_script(["run", str(study)]))

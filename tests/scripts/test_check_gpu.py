@@ -74,6 +74,7 @@ def outcomes(report: dict[str, Any]) -> dict[str, bool | None]:
     return {row["name"]: row["passed"] for row in report["checks"]}
 
 
+@pytest.mark.slow
 def test_a_sound_device_passes_and_this_process_makes_no_cuda_context(
     check: Callable[..., Outcome],
     capsys: pytest.CaptureFixture[str],
