@@ -173,7 +173,7 @@ def questions_of(
     problem, space = home.problem, home.space
     if sample is not None:
         if sample < 1:
-            raise InputError(f"--sample {sample} is not a positive number")
+            raise InputError(f"--sample {sample} is not a positive integer")
         rng = np.random.default_rng(home.archive.header.seed)
         parts = moves.distinct(space.genes, sample, rng, draw=DRAW if in_parts else sample)
         return chain.from_iterable(about(space, rows, point) for rows in parts), lambda n: n / sample

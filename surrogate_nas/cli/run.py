@@ -178,7 +178,7 @@ def collect(
     if (n is None) == (encoding is None):
         raise InputError("collect needs either --n or --encoding")
     if n is not None and n < 1:
-        raise InputError(f"--n {n} is not a positive number")
+        raise InputError(f"--n {n} is not a positive integer")
     options = locals()
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows

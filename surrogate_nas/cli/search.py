@@ -69,7 +69,7 @@ def search(
 ) -> None:
     """Propose and train networks, round by round, until the budget is spent."""
     if rounds is not None and rounds < 1:
-        raise InputError(f"--rounds {rounds} is not a positive number")
+        raise InputError(f"--rounds {rounds} is not a positive integer")
     changes = changes_of(locals())
     home = open_study(study, {}, wait)
     if budget is not None and 0 < budget < home.settings.initial:

@@ -62,7 +62,7 @@ def check(
     """Check the laws of search spaces on one, and print its size and the costs of its networks."""
     for name, value in (("--samples", samples), ("--channels", channels), ("--classes", classes)):
         if value < 1:
-            raise InputError(f"{name} {value} is not a positive number")
+            raise InputError(f"{name} {value} is not a positive integer")
     from surrogate_nas.cli.print_catalogue import print_space_check
     from surrogate_nas.space.card import check_space
     from surrogate_nas.space.yaml_files import load_space

@@ -39,7 +39,7 @@ def measure(
     counts = {"--runs": runs, "--image-size": image_size, "--channels": channels, "--classes": classes}
     for name, value in counts.items():
         if value < 1:
-            raise InputError(f"{name} {value} is not a positive number")
+            raise InputError(f"{name} {value} is not a positive integer")
     from surrogate_nas.architecture.shape import ImageShape
     from surrogate_nas.cli.inputs import DEFAULT_SPACE, mount_of
     from surrogate_nas.foundation.progress import Countdown

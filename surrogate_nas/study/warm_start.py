@@ -36,7 +36,7 @@ def warm_start(home: Home, others: Sequence[Path], n: int | None = None) -> list
         JobError: if no network trained in another study keeps its limits.
     """
     if n is not None and n < 1:
-        raise InputError(f"n {n} is not a positive number")
+        raise InputError(f"n {n} is not a positive integer")
     origins: dict[Architecture, dict[str, Any]] = {}
     for source in [Home.open(path) for path in others]:
         front = _along_front(source, n)

@@ -46,7 +46,7 @@ class GpuNeed:
         """Raise `InputError` if so many trainings do not fit; the message has the need, free memory and a remedy."""
         fitting = self.free // self.memory
         if fitting < at_a_time:
-            remedy = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some"
+            remedy = f"allowed: --workers up to {fitting}" if fitting else "not even one fits: free some memory"
             raise InputError(
                 f"{at_a_time} trainings at a time need about {amount(self.memory)} of GPU memory each, but only "
                 f"{amount(self.free)} are free; {remedy}, or use smaller batches"

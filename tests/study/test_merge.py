@@ -537,7 +537,7 @@ BAD = {
     "STUDY": "Missing argument 'OTHER...'",
     "nowhere STUDY": "no study at nowhere",
     "STUDY STUDY --n 3": "--n 3 needs --warm-start",
-    "STUDY STUDY --warm-start --n 0": "n 0 is not a positive number",
+    "STUDY STUDY --warm-start --n 0": "n 0 is not a positive integer",
 }
 
 
