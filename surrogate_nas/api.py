@@ -1,6 +1,7 @@
 """The Python interface: everything that the commands do, as methods of `Study`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -65,8 +66,8 @@ LimitsLike = Limits | LimitFields | Mapping[str, float | str | None]
         "path": study.path,
         "data": study.archive.header.data,
         "space": study.space.spec.name,
+        "budget": study.settings.budget,
         "limits": study.settings.limits,
-        "trainings": f"{study.archive.count()} of {study.settings.budget}",
     }
 )
 class Study:
@@ -123,17 +124,20 @@ class Study:
         path, split_file = _path(path), None if splits is None else _path(splits)
         if exist_ok and (path / ARCHIVE).is_file():
             study = cls.open(path)
-            require_same(
-                study.images,
-                data=data,
-                space=space,
-                seed=seed,
-                image_size=image_size,
-                flips=flips,
-                splits=split_file,
-                resize=resize,
-            )
-            study.update(**settings)
+            with ExitStack() as on_error:
+                on_error.callback(study.close)
+                require_same(
+                    study.images,
+                    data=data,
+                    space=space,
+                    seed=seed,
+                    image_size=image_size,
+                    flips=flips,
+                    splits=split_file,
+                    resize=resize,
+                )
+                study.update(**settings)
+                on_error.pop_all()
             return study
         new = prepare(
             path,

@@ -172,6 +172,13 @@ def test_wrong_input_is_one_line(study: sn.Study, case: str) -> None:
     assert not (study.path / "new").exists()
 
 
+def test_a_closed_study_still_has_a_text(study: sn.Study) -> None:
+    with sn.Study.open(study.path) as again:
+        text = repr(again)
+    assert repr(again) == text
+    assert "data=digits" in text
+
+
 def test_the_same_study_is_opened_and_another_setting_kept(study: sn.Study) -> None:
     with sn.Study.create(study.path, **{**NEW, "budget": 12}) as again:
         assert [r.id for r in again.records()] == [r.id for r in study.records()]

@@ -119,6 +119,7 @@ def test_naming_an_evolutionary_strategy_loads_pymoo() -> None:
     assert loaded & FOR_ONE_PURPOSE == {"pymoo", "moocore"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["api", "search.bayesian.acquisition", "surrogates.gp"])
 def test_an_import_warns_of_nothing(module: str) -> None:
     """Whichever module is the first: what dependencies warn of is nothing that a user can change."""

@@ -420,6 +420,7 @@ torch._C._cuda_init = counted("_cuda_init", None)
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_asks_for_cuda_does_not_ask_in_the_server_that_forks_its_trainings(
     job: Jobs, tmp_path: Path
 ) -> None:

@@ -38,7 +38,10 @@ def chain(positions: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("positions", [1, 2, pytest.param(9, marks=pytest.mark.slow), 16])
+LONG = pytest.mark.slow
+
+
+@pytest.mark.parametrize("positions", [1, pytest.param(2, marks=LONG), pytest.param(9, marks=LONG), 16])
 def test_a_space_of_any_number_of_exits_goes_through(positions: int, tmp_path: Path) -> None:
     go_through(tmp_path / "one", chain(positions))
 
