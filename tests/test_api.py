@@ -16,6 +16,7 @@ import surrogate_nas as sn
 from surrogate_nas.exits.limits import LimitFields
 from surrogate_nas.settings import SettingsFields
 from surrogate_nas.study import frame
+from surrogate_nas.study.baselines import HAND_MADE
 from tests.conftest import Command
 
 VERBS = (
@@ -130,6 +131,8 @@ def test_thresholds_are_meant_by_any_of_their_forms(study: sn.Study) -> None:
 
 WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "encoding": (lambda s: s.query(["stem-w4-s2/nonsense"]), "nonsense"),
+    "outside": (lambda s: s.query(HAND_MADE["ResNet-8"]), "stem"),
+    "outside too": (lambda s: s.collect(encodings=HAND_MADE["ResNet-8"]), "stem"),
     "id": (lambda s: s.tune("zzzz"), "'zzzz'"),
     "untrained": (lambda s: s.tune(s.space.sample(1, np.random.default_rng(9))[0]), "has not been trained"),
     "number": (lambda s: s.query([3]), "3 is not a network; allowed: an encoding's text"),  # type: ignore[list-item]

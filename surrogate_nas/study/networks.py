@@ -17,10 +17,10 @@ ALLOWED = "an encoding's text, the id of a record, an Architecture, Record, Solu
 
 
 def architectures_of(home: Home, networks: Network | Iterable[Network]) -> list[Architecture]:
-    """The architectures of one network or of several.
+    """The architectures of one network or of several. An `Architecture` need not be in the study's space.
 
     Raises:
-        InputError: for an architecture outside the study's space, or a value that is not a network.
+        InputError: for a text that is not an encoding of the space, or a value that is not a network.
     """
     return [architecture_of(home, network) for network in as_list(networks)]
 
@@ -39,15 +39,13 @@ def architecture_of(home: Home, network: Network) -> Architecture:
     """The architecture of a network; raises as `architectures_of`."""
     match network:
         case Architecture():
-            architecture = network
+            return network
         case str() if _is_encoding(network):
             return home.space.parse(network)
         case Answer():
             return home.space.parse(network.encoding)
         case _:
-            architecture = record_of(home, network).architecture
-    home.space.indices([architecture])
-    return architecture
+            return record_of(home, network).architecture
 
 
 def record_of(home: Home, network: Network) -> Record:

@@ -206,4 +206,4 @@ def _triples(estimate: Spread) -> list[Any]:
     """Interval of each architecture, or a list of them over its exits."""
     triples = np.stack([estimate.mean, estimate.low, estimate.high], axis=-1)
     rows = triples.tolist()
-    return [Interval(*row) if triples.ndim == 2 else [Interval(*e) for e in row] for row in rows]
+    return [Interval._make(row) if triples.ndim == 2 else [Interval._make(e) for e in row] for row in rows]
