@@ -1,6 +1,6 @@
 """`python -m surrogate_nas` is the command line."""
 
-from surrogate_nas.cli import main
+from surrogate_nas.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -12,9 +12,10 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from surrogate_nas import cli, datasets
+from surrogate_nas import datasets
 from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.cli.app import main
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
@@ -61,7 +62,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["surrogate-nas", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 

@@ -25,7 +25,7 @@ from markdown_it.token import Token
 from PIL import Image
 
 from surrogate_nas.api import Study
-from surrogate_nas.cli import app
+from surrogate_nas.cli.app import app
 from surrogate_nas.surrogates.training_set import TrainingSet
 from tests.conftest import Command
 from tests.helpers.eenn_table import needs_eenn_table

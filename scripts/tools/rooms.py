@@ -45,9 +45,10 @@ def module_arrows(package: Path, *, for_checkers: bool = False) -> Arrows:
     trees = sources(package)
     arrows: dict[str, set[str]] = {}
     for module, tree in trees.items():
-        names = imported(tree, for_checkers=for_checkers)
+        names = set(imported(tree, for_checkers=for_checkers))
         targets = {name if name in trees else name.rpartition(".")[0] for name in names}
-        arrows[module] = targets & trees.keys() - {module}
+        packages = {target.rpartition(".")[0] for target in targets & names}  # `from package import module` reads both
+        arrows[module] = (targets | packages - {package.name}) & trees.keys() - {module}
     return arrows
 
 

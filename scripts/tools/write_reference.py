@@ -17,7 +17,7 @@ import typer
 from pydantic import BaseModel
 
 from surrogate_nas import settings as config
-from surrogate_nas.cli import app
+from surrogate_nas.cli.app import app
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.settings import Settings
 from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from surrogate_nas.datasets import pixels
 from surrogate_nas.datasets.dataset import PARTS, TEST_SHARE, Dataset, Images, LabeledImages
 from surrogate_nas.datasets.notes import MOST_ALLOWED, Tally, hidden_files, lacking_classes, no_images, some
-from surrogate_nas.datasets.pixels import Pixels
+from surrogate_nas.datasets.pixels import Pixels, gather, is_image, read
 from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName
 from surrogate_nas.datasets.split_file import VALIDATION, SplitFile, with_given
 from surrogate_nas.datasets.tree import files_below, listing
@@ -133,7 +132,7 @@ def _sorted_out(files: Iterable[Path]) -> tuple[list[Path], tuple[Path, ...]]:
     """Separate image files from other files."""
     images, strays = list[Path](), list[Path]()
     for path in files:
-        (images if pixels.is_image(path) else strays).append(path)
+        (images if is_image(path) else strays).append(path)
     return images, tuple(strays)
 
 
@@ -182,11 +181,11 @@ def _read(paths: Sequence[Path], side: int | None, resize: ResizeName) -> tuple[
         # however, must not be opened.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return pixels.gather(images, len(paths))
+        return gather(images, len(paths))
 
 
 def _decode(paths: Sequence[Path], side: int | None, resize: ResizeName) -> Generator[Pixels, None, None]:
     """The images in the order of `paths`, decoded on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), READ_AHEAD):
-            yield from pool.map(partial(pixels.read, side=side, resize=resize), paths[start : start + READ_AHEAD])
+            yield from pool.map(partial(read, side=side, resize=resize), paths[start : start + READ_AHEAD])

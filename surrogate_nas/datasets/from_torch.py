@@ -52,7 +52,7 @@ def from_torch(
         InputError: for data without a length, or an item that cannot be used, which the message names.
     """
     # Imported late: Pillow is needed only to convert images, and would slow down start-up.
-    from surrogate_nas.datasets import pixels
+    from surrogate_nas.datasets.pixels import Pixels, gather, of_any
 
     check_image_size(image_size)
     resize = resize_name(resize)
@@ -62,15 +62,15 @@ def from_torch(
         _check_length(role, part)
     labels: list[int] = []
 
-    def images() -> Iterator[pixels.Pixels]:
+    def images() -> Iterator[Pixels]:
         for role, part in parts.items():
             for i in range(len(part)):
                 where = f"item {i} of {role}"
                 image, label = _pair(part, i, where)
                 labels.append(label)
-                yield pixels.of_any(image, image_size, where, resize)
+                yield of_any(image, image_size, where, resize)
 
-    values, tally = pixels.gather(images(), sum(len(part) for part in parts.values()))
+    values, tally = gather(images(), sum(len(part) for part in parts.values()))
     cuts = np.cumsum([len(part) for part in parts.values()])[:-1]
     pieces = zip(np.split(values, cuts), np.split(np.array(labels, dtype=np.int64), cuts), strict=True)
     data = {role: LabeledImages(*piece) for role, piece in zip(parts, pieces, strict=True)}

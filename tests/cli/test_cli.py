@@ -14,7 +14,7 @@ import typer
 
 from surrogate_nas.api import Study
 from surrogate_nas.archive.archive import Archive
-from surrogate_nas.cli import app
+from surrogate_nas.cli.app import app
 from surrogate_nas.exits.limit_table import LIMITS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import POLICIES

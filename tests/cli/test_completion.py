@@ -24,7 +24,7 @@ COMMAND = "surrogate-nas"
 def program(folder: Path, before: str = "") -> Path:
     """The command line as a program of its name."""
     path = folder / COMMAND
-    path.write_text(f"#!{sys.executable}\n{before}\nfrom surrogate_nas.cli import main\nmain()\n")
+    path.write_text(f"#!{sys.executable}\n{before}\nfrom surrogate_nas.cli.app import main\nmain()\n")
     path.chmod(0o755)
     return path
 

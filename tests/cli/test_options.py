@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from surrogate_nas.cli import app, options
+from surrogate_nas.cli import options
+from surrogate_nas.cli.app import app
 from surrogate_nas.cli.options import changes_of
 from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES
 from tests.conftest import Command

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 import typer.main
 
-from surrogate_nas import cli
+from surrogate_nas.cli.app import app
 from surrogate_nas.foundation import files
 from surrogate_nas.foundation.errors import InputError
 from tests.conftest import Command
@@ -34,7 +34,7 @@ def commands_with_outputs(command: Any, name: str = "") -> Iterator[str]:
 
 
 def test_every_command_with_an_output_is_tried() -> None:
-    assert set(commands_with_outputs(typer.main.get_command(cli.app))) == set(COMMANDS)
+    assert set(commands_with_outputs(typer.main.get_command(app))) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -31,7 +31,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 
 def command_line_script(words: list[str]) -> str:
     """A script that is the command line."""
-    return f"import sys; sys.argv = {['surrogate-nas', *words]}\nfrom surrogate_nas.cli import main\nmain()"
+    return f"import sys; sys.argv = {['surrogate-nas', *words]}\nfrom surrogate_nas.cli.app import main\nmain()"
 
 
 def imported_libraries(script: str) -> set[str]:

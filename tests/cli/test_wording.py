@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from surrogate_nas.cli import app
+from surrogate_nas.cli.app import app
 from surrogate_nas.cli.wording import as_typed, options_by_name
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import parse
