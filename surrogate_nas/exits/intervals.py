@@ -3,9 +3,11 @@
 Samples of one group, such as photographs of one object, are not independent: where there are groups, they are drawn.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, norm, t
+from scipy.stats import norm, t
 
 from surrogate_nas.exits.clusters import cell_counts, design_effect
 from surrogate_nas.exits.exits import Exits
@@ -22,8 +24,16 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[floa
     >>> [round(end, 3) for end in wilson(9, 10)]
     [0.596, 0.982]
     """
-    interval = binomtest(int(successes), n).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    return _wilson(int(successes), n, n, confidence)
+
+
+def _wilson(successes: int, n: int, effective: float, confidence: float) -> tuple[float, float]:
+    """Wilson's interval of `successes` / n as that of an effective number of independent samples: both p at which
+    (p̂ − p)² = z² p (1 − p) / `effective`."""
+    share, z2 = successes / n, float(norm.ppf((1 + confidence) / 2)) ** 2 / effective
+    middle, reach = share + z2 / 2, math.sqrt(share * (1 - share) * z2 + z2**2 / 4)
+    low = 0.0 if successes == 0 else (middle - reach) / (1 + z2)  # exactly, against rounding
+    return low, 1.0 if successes == n else (middle + reach) / (1 + z2)
 
 
 def share_interval(is_so: Bools, clusters: Ints | None = None, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -46,13 +56,9 @@ def share_interval(is_so: Bools, clusters: Ints | None = None, confidence: float
     groups = len(wrong_right)
     if groups == 1:
         return 0.0, 1.0
-    quantile, tail = float(norm.ppf((1 + confidence) / 2)), (1 + confidence) / 2
+    tail = (1 + confidence) / 2
     effective = n / design_effect(wrong_right) * float(t.ppf(tail, n - 1) / t.ppf(tail, groups - 1)) ** 2
-    share, z2 = successes / n, quantile**2 / effective
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    low, high = 0.0 if successes == 0 else middle - reach, 1.0 if successes == n else middle + reach  # against rounding
-    return float(low), float(high)
+    return _wilson(successes, n, effective, confidence)
 
 
 def accuracy_intervals(exits: Exits, measurements: Measurements) -> list[tuple[float, float]]:
