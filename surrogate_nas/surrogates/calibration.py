@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 
 SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
@@ -26,16 +26,17 @@ class Calibration:
         return "<Calibration by {} trainings of {} targets>".format(*self.residuals.shape)
 
     @classmethod
-    def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
+    def of(cls, residual: Floats, variance: Floats, sampling: Floats, axes: Ints) -> "Calibration":
         """Build from (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
 
         The network variance is the mean excess of squared residuals over the two known variances, ν = mean(r² − v − s),
-        and at least 0.01.
+        and at least 0.01; targets of the same one of the (m,) `axes` share theirs.
         """
         defined = np.isfinite(sampling)
         known = variance + np.where(defined, sampling, 0.0)
-        excess = ((residual**2 - known) * defined).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
-        network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
+        excess = np.bincount(axes, ((residual**2 - known) * defined).sum(axis=0))
+        counts = np.bincount(axes, defined.sum(axis=0))
+        network_variance = np.maximum(excess / np.maximum(counts, 1), SMALLEST_NETWORK_VARIANCE)[axes]
         return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
 
     def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:

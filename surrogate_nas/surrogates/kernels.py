@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
@@ -16,6 +16,8 @@ View = Literal["ordinal", "same", "hamming"]
 SMALLEST = 1e-6
 """Lower bound of hyperparameters, which must be positive."""
 SQRT5 = math.sqrt(5)
+TYPICAL_SLOPE = 1.0
+"""Median of the logarithm of a slope's variance, for inputs in [0, 1]."""
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -78,6 +80,49 @@ class SameKernel(Kernel):  # type: ignore[misc]
         return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
 
 
+class TrendKernel(Kernel):  # type: ignore[misc]
+    """1 + Σ v_j (x_j − ½) (x'_j − ½) over the costs j: a straight line with an intercept, neither of them known."""
+
+    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
+        super().__init__(batch_shape=batch)
+        self.costs = inputs.costs
+        self.register_parameter("raw_slopes", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.costs))))
+        self.register_constraint("raw_slopes", GreaterThan(SMALLEST))
+        self.register_prior("slopes_prior", LogNormalPrior(TYPICAL_SLOPE, 2.0), lambda kernel: kernel.slopes)
+        self.initialize(raw_slopes=self.raw_slopes_constraint.inverse_transform(torch.tensor(math.exp(TYPICAL_SLOPE))))
+
+    @property
+    def slopes(self) -> Tensor:
+        """(…, 1, c) variance v of the slope along each cost."""
+        variance: Tensor = self.raw_slopes_constraint.transform(self.raw_slopes)
+        return variance
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
+        """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
+        left, right = (_without_batch(x)[..., self.costs] - 0.5 for x in (x1, x2))
+        left = left[..., None, :, :] * self.slopes
+        if diag:
+            return 1 + (left * right[..., None, :, :]).sum(-1)
+        covariance: Tensor = 1 + left @ right[..., None, :, :].mT
+        return covariance
+
+
+class PositionKernel(Kernel):  # type: ignore[misc]
+    """1 for exits of one position, else 0."""
+
+    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
+        super().__init__(batch_shape=batch)
+        self.positions = inputs.positions
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
+        """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
+        if diag:
+            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
+        left, right = (_without_batch(x)[..., None, :, self.positions] for x in (x1, x2))
+        same = (left == right.mT).to(x1.dtype)
+        return same.expand(*same.shape[:-3], *self.batch_shape, *same.shape[-2:])
+
+
 def _without_batch(x: Tensor) -> Tensor:
     """Inputs without the batch dimension of targets, along which they repeat."""
     return x if x.dim() == 2 else x[..., 0, :, :]
@@ -110,15 +155,8 @@ def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
 
 
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.costs:
-        return kernel
-    smooth = RBFKernel(
-        active_dims=inputs.costs,
-        batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(0.0, 1.0),
-        lengthscale_constraint=GreaterThan(SMALLEST),
-    )
-    return kernel + _scaled(smooth, batch)
+    kernel = kernel + TrendKernel(inputs, batch)
+    return kernel + _scaled(PositionKernel(inputs, batch), batch) if inputs.positions else kernel
 
 
 class _Scaled(ScaleKernel):  # type: ignore[misc]

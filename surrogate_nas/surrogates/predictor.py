@@ -55,7 +55,7 @@ class Predictor:
     kind: str
     design: DesignMatrix
     model: Model
-    """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
+    """A BoTorch model from inputs (n, E d) to targets (n, m)."""
     calibration: Calibration
 
     def __repr__(self) -> str:
@@ -80,9 +80,9 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            return self.design.drawn(self.calibration.fresh(mean, variance, samples, seed), seed)
+            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
         deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
-        return self.design.drawn(mean + deviation * np.sqrt(variance), seed)
+        return self.design.coefficients(mean + deviation * np.sqrt(variance))
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds of the (T, E − 1) grid with the best prediction within the limits; see `best_first`.

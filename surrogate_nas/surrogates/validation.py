@@ -83,12 +83,12 @@ def judge(
 ) -> Validation:
     """Compare a surrogate's held-out predictions with the measurements. Predictions of a fold are calibrated on the
     others."""
-    mean, variance, sampling = predictions.mean, predictions.variance, design.training.Yvar
-    residual, names = design.training.Y - mean, np.unique(fold)
+    mean, variance, sampling = predictions.mean, predictions.variance, design.targets.Yvar
+    residual, names, axes = design.targets.Y - mean, np.unique(fold), design.layout.axes
     samples = np.zeros((QUERY_SAMPLES, *mean.shape))
     for k in names:
         test, other = fold == k, fold != k
-        calibration = Calibration.of(residual[other], variance[other], sampling[other])
+        calibration = Calibration.of(residual[other], variance[other], sampling[other], axes)
         samples[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
     thresholds = _settings(design.basis)
     quantities = [_sampled_targets(design, samples, t) for t in thresholds]
@@ -105,12 +105,12 @@ def judge(
             continue
         parts = np.array([widening_of(needed[:, fold != k]) for k in names])
         spread = Spread.of(draws[:, :n_judged], parts[np.searchsorted(names, fold)], within=SHARE if share else NUMBER)
-        scores.append(Score.of(target, values[:n_judged], spread, design.training.group, cost=not share))
+        scores.append(Score.of(target, values[:n_judged], spread, design.group, cost=not share))
         if target in HELD_OUT_TARGETS:
             held_out[target] = np.stack([a[HELD_OUT_AT] for a in (spread.mean, spread.low, spread.high, values)])
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
     cost_tau = np.mean([kendall(size, m) for m in _measured_targets(design, exits, thresholds[:n_judged])[ACCURACY]])
-    calibration = replace(Calibration.of(residual, variance, sampling), widening=widening)
+    calibration = replace(Calibration.of(residual, variance, sampling, axes), widening=widening)
     return Validation(kind, tuple(scores), float(cost_tau), calibration, held_out)
 
 
@@ -154,7 +154,7 @@ def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floa
 
 def _sampled_targets(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
     """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
-    coefficients = torch.from_numpy(design.drawn(samples, 0))
+    coefficients = torch.from_numpy(design.coefficients(samples))
     behavior = behavior_at(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
     behavior = behavior.with_sampling_noise(design.samples, torch.Generator().manual_seed(0))
     curve, figures = behavior.curve, behavior.figures

@@ -192,7 +192,7 @@ class OperatingPoints:
 
     def outcomes(self, front: Front) -> Outcomes:
         """The composite model, with the limits as constraints on its samples."""
-        inputs, E, limits = self.design.training.X.shape[1], self.design.basis.positions, self.limits
+        inputs, E, limits = self.design.columns, self.design.basis.positions, self.limits
         exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(self.caps)) * E - 1)
         model = ModelList(_CurveInputs(self.model, inputs), exact)
         constraints: list[Callable[[Tensor], Tensor]] = []
@@ -207,9 +207,9 @@ class OperatingPoints:
     def _curve_and_costs(self, samples: Tensor) -> tuple[ExitBehavior, list[Tensor]]:
         """The curve, followed by the minimised cost and the limited costs."""
         design, E = self.design, self.design.basis.positions
-        parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.caps))]
+        parts = [len(design.targets.learned), E - 1, E, *[E] * (1 + len(self.caps))]
         targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
-        coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
+        coefficients = torch.from_numpy(design.targets.center) + targets @ torch.from_numpy(design.targets.rotation)
         return design.basis.compose(coefficients, setting, present > 0), costs
 
     def _objectives(self, samples: Tensor) -> Tensor:

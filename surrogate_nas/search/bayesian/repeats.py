@@ -108,5 +108,5 @@ class _Worth:
     @property
     def _sampling(self) -> Floats:
         """(m,) sampling variance of the targets, from the number of held-out samples."""
-        Yvar = self.predictor.design.training.Yvar
+        Yvar = self.predictor.design.targets.Yvar
         return np.nanmedian(np.where(np.isfinite(Yvar), Yvar, np.nan), axis=0)
