@@ -18,6 +18,8 @@ from surrogate_nas.search.strategy import History, Suggestion
 from tests.conftest import Command
 from tests.helpers.outputs import problem, verify
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 def two_workers(proposals: Iterator[Proposal]) -> Iterator[Record]:
     """The second finishes before the first, and so on in turn."""
