@@ -67,7 +67,7 @@ def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:
         workers=2,
         strategy="random",
         asynchronous=True,
-        recipe={"epochs": 1},
+        recipe={"epochs": 1, "batch_size": 256},
     )
     study.run()
     records = study.records()
