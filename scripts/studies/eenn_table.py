@@ -54,32 +54,37 @@ FASHION_MNIST: dict[str, Any] = {
 
 
 def cifar10(path: Path, data_root: Path) -> Study:
-    """The study of CIFAR-10, with all trainings proposed: every network, then the first few again."""
+    """The study of the table of CIFAR-10, with all trainings proposed."""
     whole = datasets.load("cifar10", data_root)
     assert whole.test is not None
     data = Dataset(
         "cifar10-22000", part_of(whole.train, EACH_TRAIN), part_of(whole.test, EACH_TEST), whole.classes, whole.flips
     )
     study = Study.create(path, data=data, space=CIFAR10_SPACE, seed=0, **CIFAR10)
-    problem = study.home.problem
-    architectures = every_network(problem)
-    study.archive.propose(user_proposals(problem, architectures, 0))
-    study.archive.propose(again(problem, architectures[:REPEATED]))
+    study.archive.propose(cifar10_trainings(study.home.problem))
     return study
 
 
 def fashion_mnist(path: Path, data_root: Path) -> Study:
-    """The study of Fashion-MNIST, with all trainings proposed: a stratified sample, then every fifth of it again."""
+    """The study of the table of Fashion-MNIST, with all trainings proposed."""
     study = Study.create(path, data="fashion-mnist", space="compact", seed=0, data_root=data_root, **FASHION_MNIST)
-    study.archive.propose(fashion_trainings(study.home.problem))
+    study.archive.propose(fashion_mnist_trainings(study.home.problem))
     return study
 
 
 TABLES: dict[str, Callable[[Path, Path], Study]] = {"eenn-cifar10": cifar10, "eenn-fashion-mnist": fashion_mnist}
 
 
-def fashion_trainings(problem: Problem) -> list[Proposal]:
-    """Trainings of the table of Fashion-MNIST; `surrogate-nas collect` proposes the same."""
+def cifar10_trainings(problem: Problem) -> list[Proposal]:
+    """Every network once in a random order, then the first few again."""
+    space, rng = problem.space, np.random.default_rng(problem.seed)
+    rows = np.unique(np.concatenate(list(moves.distinct(space.genes, space.size, rng, draw=space.size))), axis=0)
+    architectures = space.architectures(rng.permutation(rows))
+    return [*user_proposals(problem, architectures, 0), *again(problem, architectures[:REPEATED])]
+
+
+def fashion_mnist_trainings(problem: Problem) -> list[Proposal]:
+    """A stratified sample, then every fifth of its networks again; `surrogate-nas collect` proposes the same."""
     once = initial_proposals(problem, NETWORKS, [], 0)
     return [*once, *again(problem, [p.architecture for p in once[::EVERY]])]
 
@@ -88,13 +93,6 @@ def part_of(data: LabeledImages, each: int) -> LabeledImages:
     """The first `each` images of each class, in their order."""
     keep = np.sort(np.concatenate([np.flatnonzero(data.labels == k)[:each] for k in np.unique(data.labels)]))
     return LabeledImages(data.images[keep], data.labels[keep])
-
-
-def every_network(problem: Problem) -> list[Architecture]:
-    """Every network of a space, in a random order."""
-    space, rng = problem.space, np.random.default_rng(problem.seed)
-    rows = np.unique(np.concatenate(list(moves.distinct(space.genes, space.size, rng, draw=space.size))), axis=0)
-    return space.architectures(rng.permutation(rows))
 
 
 def again(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:

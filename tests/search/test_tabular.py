@@ -22,6 +22,7 @@ from hypothesis.extra.numpy import arrays
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import SPLITS, Outputs, same
@@ -59,13 +60,14 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import preset
 from surrogate_nas.study.paths import ARCHIVE, SETTINGS
 from surrogate_nas.training.recipe import Recipe
-from tests.helpers.eenn_table import TABLES
+from tests.helpers.eenn_table import EENN_TABLE, TABLES, needs_eenn_table
 from tests.helpers.outputs import SAMPLES, SHAPE, outputs
 
 PIECE_SIZE = 3
 IMAGES = 1293
 """Images of the digits that train."""
 ROOT = Path(__file__).parents[2]
+SCRIPT = str(ROOT / "scripts/studies/eenn_table.py")
 CONDITIONS_BUT_VERSION = {"python": "3.11.7", "torch": "2.14", "machine": "x86_64", "device": "cpu"}
 CONDITIONS = {"surrogate-nas": "0.5.0", **CONDITIONS_BUT_VERSION}
 MOST = 2 * SAMPLES / LEVELS
@@ -522,6 +524,7 @@ def test_a_table_needs_no_torch(path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "error: the following arguments are required: study"),
+        (["nowhere", "--table", "mnist"], "error: argument --table: invalid choice: 'mnist'"),
         (["nowhere"], "error: no study at nowhere; --data-root, "),
         (["nowhere", "--export", "table"], "error: no study at nowhere"),
         (["nowhere", "--export", "table", "--data-root", "."], "error: argument --data-root: not allowed with"),
@@ -552,10 +555,39 @@ def test_the_script_exports_what_has_been_trained(
     assert contents(other) == contents(path)
 
 
+@needs_eenn_table
+def test_the_script_trains_the_networks_of_the_shipped_table() -> None:
+    table = EennTable.load(EENN_TABLE)
+    plan = runpy.run_path(SCRIPT)["cifar10_trainings"](table.problem(Settings(), 0))
+    assert [proposal.id for proposal in plan] == [training.id for training in table.trainings]
+
+
+def test_the_script_trains_some_networks_of_a_large_space_three_times() -> None:
+    made = runpy.run_path(SCRIPT)
+    settings = Settings().updated({**made["FASHION_MNIST"], "sampling": "uniform"})
+    plan = made["fashion_mnist_trainings"](Problem(SearchSpace(preset("compact")), ImageShape(1, 28, 10), settings, 0))
+    trainings = [sum(p.architecture == one.architecture for p in plan) for one in plan[:60]]
+    assert trainings == [3, 1, 1, 1, 1] * 12
+    assert len({p.id for p in plan}) == len(plan) == 84
+
+
+def test_scripts_read_a_table_as_the_study_that_it_was_made_of(
+    original: Path, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts/bench/surrogates"))
+    read = runpy.run_path(str(ROOT / "scripts/bench/surrogates/networks.py"))["trained_networks"]
+    (one, of_study), (other, of_table) = read(original / "with-9" / "study"), read(original / "table")
+    assert (one.space, one.shape, one.policy) == (other.space, other.shape, other.policy)
+    thresholds = np.random.default_rng(0).random((50, problem.space.positions - 1))
+    assert len(of_study) == len(of_table) == 9
+    for (record, was), (back, now) in zip(of_study, of_table, strict=True):
+        assert (back.id, back.proposal) == (record.id, record.proposal)
+        assert np.abs(now.measure(thresholds).leaving - was.measure(thresholds).leaving).max() <= len(was.early) * MOST
+
+
 def script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    name = str(ROOT / "scripts/studies/eenn_table.py")
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    runpy.run_path(name, run_name="__main__")
+    monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
+    runpy.run_path(SCRIPT, run_name="__main__")
 
 
 @pytest.mark.parametrize("folder", TABLES, ids=lambda folder: folder.name)
