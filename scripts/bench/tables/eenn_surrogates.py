@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from paired import BEFORE, NEW, Interval, Ledger, Line, checkouts, mean_difference, measured, ratio_of_medians, serve
@@ -38,7 +39,7 @@ from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
-from surrogate_nas.surrogates.fit import fit_surrogate
+from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
@@ -84,7 +85,7 @@ class Drawn:
     @classmethod
     def of(cls, table: EennTable, rows: Ints, policy: str, seed: int, training: int | None = None) -> "Drawn":
         """Draw rows of choice indices, each with the training that its seed decides, or that of this number."""
-        problem = table.problem(Settings().updated({"policy": policy}), seed)
+        problem = table.problem(Settings().updated({"policy": policy, "repeats": False}), seed)
         architectures = table.space.architectures(rows)
         proposals = [make_proposal(problem, a, 0, rank, "user") for rank, a in enumerate(architectures)]
         if training is not None:
@@ -112,9 +113,10 @@ class Drawn:
         )
         return Behavior(rates, accuracy, macs)
 
-    def fitted(self, surrogate: str) -> Predictor:
+    def fitted(self, surrogate: str) -> FittedSurrogate:
+        """Fit a surrogate to these networks."""
         design = DesignMatrix.build(self.views, self.problem.space, self.problem.costing)
-        return fit_surrogate(design, [exits for _, exits in self.views], surrogate, self.problem.seed).predictor
+        return fit_surrogate(design, [exits for _, exits in self.views], surrogate, self.problem.seed)
 
     def figures(self, predictor: Predictor) -> dict[str, float]:
         """The predictor's figures on these networks; see `FIGURES`."""
@@ -176,8 +178,8 @@ def held_out_figures(table: EennTable, draw: Line) -> dict[str, float]:
     """Figures of the surrogate that is fitted to a draw, on networks that are not in it."""
     policy, seed = draw["policy"], draw["seed"]
     learned, asked = drawn_rows(table, draw["n"], draw["rare"], seed)
-    predictor = Drawn.of(table, learned, policy, seed).fitted(draw["surrogate"])
-    return Drawn.of(table, asked, policy, seed).figures(predictor)
+    fitted = Drawn.of(table, learned, policy, seed).fitted(draw["surrogate"])
+    return Drawn.of(table, asked, policy, seed).figures(fitted.predictor)
 
 
 def floor(table: EennTable, rare: int | None, policy: str) -> tuple[int, dict[str, float]]:
@@ -263,22 +265,11 @@ def sizes_of(text: str) -> list[int]:
         raise InputError(f"--train {text}: allowed are numbers separated by commas") from None
 
 
-def draws_of(arguments: argparse.Namespace, table: EennTable, measure: str, surrogates: Sequence[str]) -> list[Line]:
-    """Draws that the options name: seed by seed, so that what is done of a run compares all numbers of networks."""
-    return [
-        {
-            "measure": measure,
-            "table": table.space.spec.name,
-            "policy": arguments.policy,
-            "rare": arguments.rare,
-            "n": n,
-            "seed": seed,
-            "surrogate": surrogate,
-        }
-        for seed in range(arguments.seeds)
-        for n in sizes_of(arguments.train)
-        for surrogate in surrogates
-    ]
+def draw_lines(arguments: argparse.Namespace, table: EennTable, **values: Any) -> list[Line]:
+    """Draws that the options name, each with these values; seed by seed, so that a part of a run has all numbers."""
+    names = {"table": table.space.spec.name, "policy": arguments.policy, **values}
+    sizes = sizes_of(arguments.train)
+    return [{**names, "n": n, "seed": seed} for seed in range(arguments.seeds) for n in sizes]
 
 
 def main() -> None:
@@ -291,7 +282,7 @@ def main() -> None:
     if arguments.worker:
         serve(lambda draw: held_out_figures(table, draw))
         return
-    draws = draws_of(arguments, table, "held-out", [arguments.surrogate])
+    draws = draw_lines(arguments, table, measure="held-out", rare=arguments.rare, surrogate=arguments.surrogate)
     command, ledger = [__file__, arguments.table], Ledger.open(arguments.json)
     by_name = measured(draws, checkouts(arguments.before), command, ledger, arguments.jobs)
     by_size = {

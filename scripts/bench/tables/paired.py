@@ -35,7 +35,7 @@ ROOMS = ("foundation", "architecture", "exits", "space", "archive", "settings.py
 """Parts of the package that decide the figures."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CONFIDENCE = 0.9
-RESAMPLES = 10_000
+RESAMPLES = 4_000
 Line = dict[str, Any]
 """Values of one draw, by name."""
 
@@ -80,7 +80,7 @@ class Worker:
 
     process: "subprocess.Popen[str]"
     errors: IO[str]
-    """What it writes on stderr."""
+    """File of its stderr."""
 
     @classmethod
     @contextmanager
