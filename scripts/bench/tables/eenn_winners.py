@@ -72,6 +72,12 @@ class Judged:
     high: float
     measured: float
 
+    @classmethod
+    def of(cls, predicted: Floats, measured: float) -> "Judged":
+        """Judge a predicted mean with its two bounds."""
+        mean, low, high = predicted.tolist()
+        return cls(mean, low, high, measured)
+
     @property
     def inside(self) -> bool:
         """Whether the interval has the measurement."""
@@ -143,13 +149,13 @@ class Picker:
     def _judged(self, by: str, rows: Ints, thresholds: Floats, accuracy: Floats, macs: Floats) -> list[Pick]:
         """Picks of n (n, G) rows at (n, E − 1) thresholds, with (n, 3) predicted means and bounds."""
         picked = Drawn.of(self.table, rows, self.drawn.problem.policy, self.drawn.problem.seed)
-        on = (np.isfinite(thresholds) & picked.candidates.present[:, :-1]).any(axis=1)
+        on = np.any(np.isfinite(thresholds) & picked.candidates.present[:, :-1], axis=1)
         picks = []
         for i, (_, exits) in enumerate(picked.views):
             true = exits.measure(thresholds[i : i + 1])
             worst, spent = float(true.worst_macs[0]), float(true.expected_macs[0])
-            relative = Judged(*(macs[i] / worst).tolist(), spent / worst) if on[i] else None
-            picks.append(Pick(by, Judged(*accuracy[i].tolist(), float(true.accuracy[0])), relative))
+            relative = Judged.of(macs[i] / worst, spent / worst) if on[i] else None
+            picks.append(Pick(by, Judged.of(accuracy[i], float(true.accuracy[0])), relative))
         return picks
 
 
