@@ -4,11 +4,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 from filelock import FileLock
 from hypothesis import settings
 
@@ -21,9 +25,10 @@ from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import EXPORTS
 from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.search.bayesian import curve_value, strategy
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset, preset_names
-from surrogate_nas.surrogates import switching
+from surrogate_nas.surrogates import gp, switching, xgb
 from tests.helpers.outputs import SMALL_STUDY
 
 collect_ignore = ["data"]
@@ -55,6 +60,14 @@ USER_SPACE: dict[str, Any] = {
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line() -> Iterator[None]:
+    """The command line is put together once a process, as by whoever types one command, and not for each command."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs a command in this process; returns its exit code, stdout and stderr."""
@@ -72,6 +85,32 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="session", autouse=True)
 def on_one_thread() -> Iterator[None]:
     with one_thread():
+        yield
+
+
+LITTLE_EFFORT: dict[ModuleType, dict[str, int]] = {
+    gp: {"FIT_ITERATIONS": 2},
+    xgb: {"ROUNDS": 8, "MEMBERS": 2},
+    strategy: {"POOL_SAMPLES": 64, "POOL_MUTANTS": 32, "POOL_CHILDREN": 32, "MOST_NEIGHBORS": 64},
+    curve_value: {"CURVE_SAMPLES": 8},
+}
+"""Constants that decide how good fits and proposals are, and not which there are."""
+
+
+@contextmanager
+def hardly_fitted() -> Iterator[None]:
+    """Fits and proposals of little effort: enough for whatever does not ask how good they are."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, values in LITTLE_EFFORT.items():
+            for name, value in values.items():
+                patched.setattr(module, name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_fits() -> Iterator[None]:
+    """Fits and proposals in this process that take a fraction of a second."""
+    with hardly_fitted():
         yield
 
 
@@ -131,12 +170,25 @@ def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small, complete, real study of the digits. Tests read it; those that write take a copy."""
 
     def make(path: Path) -> None:
-        study = Study.create(path, seed=3, **SMALL_STUDY)
-        study.run()
-        study.fit()
+        with hardly_fitted():
+            study = Study.create(path, seed=3, **SMALL_STUDY)
+            study.run()
+            study.fit()
         study.archive.close()  # which folds SQLite's log into the file; else whoever closes it later would
 
     return made_once("study", make, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def with_baselines(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the study in which all its baselines have been trained. Tests read it."""
+
+    def make(path: Path) -> None:
+        study = Study.open(shutil.copytree(study_path, path))
+        study.baselines(everything=True)
+        study.archive.close()
+
+    return made_once("with_baselines", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

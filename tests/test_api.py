@@ -19,6 +19,8 @@ from surrogate_nas.study import frame
 from surrogate_nas.study.baselines import HAND_MADE
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 VERBS = (
     "run collect fit search query best tune ladder policies front finalize verify baselines shift report export serve "
     "merge status update close"
@@ -27,7 +29,7 @@ NEW: dict[str, Any] = {
     "data": "digits",
     "space": "tiny",
     "limits": sn.Limits(max_macs=2e5),
-    "recipe": sn.Recipe(epochs=2),
+    "recipe": sn.Recipe(epochs=1),
     "budget": 10,
     "initial": 8,
     "exist_ok": True,

@@ -26,6 +26,8 @@ from tests.archive.test_archive import HEADER, failed_record, record
 from tests.conftest import Command
 from tests.helpers.reports import contents_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 def packed(array: Array, *, pickled: bool = False) -> bytes:
     buffer = io.BytesIO()

@@ -14,6 +14,8 @@ from surrogate_nas.foundation.errors import InputError
 from tests.conftest import Command
 from tests.whole.test_old_study import EXPORTED, WRITTEN
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 FILES = ("missing/x.csv", "file/x.csv", "folder.csv")
 FOLDERS = ("file/x", "file")
 COMMANDS: dict[str, tuple[Sequence[str], Sequence[str], str]] = {

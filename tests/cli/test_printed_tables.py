@@ -35,6 +35,8 @@ from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.verification import Claim, Verification
 from tests.whole.test_old_study import WRITTEN
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 MODULES = (
     print_archive,
     print_catalogue,

@@ -24,6 +24,9 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+ENDED = "the command ended with"
+
+
 def run(script: str) -> subprocess.CompletedProcess[str]:
     """A script in a fresh interpreter."""
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -34,13 +37,18 @@ def command_line_script(words: list[str]) -> str:
     return f"import sys; sys.argv = {['surrogate-nas', *words]}\nfrom surrogate_nas.cli.app import main\nmain()"
 
 
-def imported_libraries(script: str) -> set[str]:
-    """Heavy libraries that a fresh interpreter has imported after a script, which may end itself."""
-    lines = "\n".join(f"    {line}" for line in script.splitlines())
-    report = f"import sys; print(*({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
-    process = run(f"try:\n{lines}\nexcept SystemExit as ended: assert not ended.code\n{report}")
+def imported_libraries(*scripts: str) -> list[set[str]]:
+    """Heavy libraries that a fresh interpreter has imported after each script, any of which may end itself."""
+    report = f"print('LOADED:', *({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
+    steps = list[str]()
+    for script in scripts:
+        lines = "\n".join(f"    {line}" for line in script.splitlines())
+        steps.append(f"try:\n{lines}\nexcept SystemExit as ended: assert not ended.code\n{report}")
+    process = run("\n".join(["import sys", *steps]))
     assert process.returncode == 0, process.stderr
-    return set(process.stderr.splitlines()[-1].split())
+    marked = process.stderr.split("LOADED:")[1:]
+    assert len(marked) == len(scripts)
+    return [set(text.splitlines()[0].split()) for text in marked]
 
 
 LIGHT = [
@@ -50,7 +58,6 @@ LIGHT = [
     "archive show STUDY FIRST",
     "archive dump STUDY",
     "archive validate STUDY",
-    "spaces",
     "spaces show tiny",
     "spaces check tiny --samples 5",
     "datasets",
@@ -60,63 +67,74 @@ LIGHT = [
 ]
 
 
-@pytest.mark.parametrize("words", LIGHT)
-def test_a_command_that_only_looks_needs_no_heavy_library(words: str, study_path: Path) -> None:
+def test_a_command_that_only_looks_needs_no_heavy_library(study_path: Path) -> None:
+    """One interpreter runs them all: what is blocked can be imported for none of them."""
     first = Archive.open(study_path / ARCHIVE).records()[0].id
     substitutes = {"STUDY": str(study_path), "FIRST": first}
-    process = run(BLOCK + command_line_script([substitutes.get(word, word) for word in words.split()]))
+    commands = [[substitutes.get(word, word) for word in words.split()] for words in LIGHT]
+    process = run(f"""{BLOCK}
+from surrogate_nas.cli.app import main
+for words in {commands}:
+    sys.argv = ["surrogate-nas", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        print("{ENDED}", ended.code or 0, flush=True)
+""")
     assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.strip()
+    *printed, rest = process.stdout.split(f"{ENDED} 0\n")
+    assert (len(printed), rest) == (len(LIGHT), "")
+    assert all(text.strip() for text in printed)
 
 
-@pytest.mark.parametrize("library", BLOCKED)
-def test_what_is_blocked_cannot_be_imported(library: str) -> None:
-    process = run(f"{BLOCK}import {library}")
-    assert process.returncode != 0
-    assert f"{library} is blocked" in process.stderr
+def test_what_is_blocked_cannot_be_imported() -> None:
+    process = run(f"""{BLOCK}
+for name in {BLOCKED}:
+    try:
+        __import__(name)
+    except ImportError as error:
+        print(error)
+""")
+    assert process.stdout.splitlines() == [f"{library} is blocked" for library in BLOCKED]
 
 
-def test_help_loads_no_heavy_library() -> None:
-    assert imported_libraries(command_line_script(["--help"])) == set()
+LISTINGS = ["archive list STUDY", "archive dump STUDY", "archive validate STUDY", "spaces"]
+OPENED_BY_ALL = ["archive.archive", "study.home", "documents", "datasets"]
 
 
-@pytest.mark.parametrize("words", ["archive list STUDY", "archive dump STUDY", "archive validate STUDY", "spaces"])
-def test_a_listing_loads_numpy_alone(words: str, study_path: Path) -> None:
-    assert imported_libraries(
-        command_line_script([str(study_path) if word == "STUDY" else word for word in words.split()])
-    ) == {"numpy"}
+def test_help_loads_no_heavy_library_and_a_listing_numpy_alone(study_path: Path) -> None:
+    listings = [[str(study_path) if word == "STUDY" else word for word in words.split()] for words in LISTINGS]
+    after_help, *others = imported_libraries(
+        command_line_script(["--help"]),
+        *(f"import surrogate_nas.{module}" for module in OPENED_BY_ALL),
+        *map(command_line_script, listings),
+    )
+    assert after_help == set()
+    assert others == [{"numpy"}] * (len(OPENED_BY_ALL) + len(LISTINGS))
 
 
-@pytest.mark.parametrize("module", ["archive.archive", "study.home", "documents", "datasets"])
-def test_what_every_command_opens_loads_numpy_alone(module: str) -> None:
-    assert imported_libraries(f"import surrogate_nas.{module}") == {"numpy"}
-
-
-def test_collecting_needs_neither_botorch_nor_xgboost_nor_torchvision() -> None:
-    light = {"torch", "numpy", "scipy", "sklearn"}
-    assert imported_libraries("import surrogate_nas.study.trainings") <= light
-
-
-@pytest.mark.parametrize("words", [[], ["query", "STUDY", "--sample", "1"], ["fit", "STUDY"]])
-def test_libraries_for_one_purpose_wait_for_it(words: list[str], study_path: Path) -> None:
-    """No words: the import of `Study`."""
-    command = command_line_script([str(study_path) if word == "STUDY" else word for word in words])
-    loaded = imported_libraries(command if words else "import surrogate_nas.api")
-    assert loaded & {*FOR_ONE_PURPOSE, "sympy", "pandas", "ray"} == set()
-    assert "torch" in loaded
+def test_libraries_for_one_purpose_wait_for_it(study_path: Path) -> None:
+    """For collecting, for `Study`, for a query and a fit, and for an evolutionary strategy, in this order."""
+    collecting, *others, evolution = imported_libraries(
+        "import surrogate_nas.study.trainings",
+        "import surrogate_nas.api",
+        command_line_script(["query", str(study_path), "--sample", "1"]),
+        command_line_script(["fit", str(study_path)]),
+        "from surrogate_nas.search.registry import STRATEGIES; STRATEGIES['nsga2'](None)",
+    )
+    assert collecting <= {"torch", "numpy", "scipy", "sklearn"}
+    for loaded in others:
+        assert loaded & {*FOR_ONE_PURPOSE, "sympy", "pandas", "ray"} == set()
+        assert "torch" in loaded
+    assert evolution & FOR_ONE_PURPOSE == {"pymoo", "moocore"}
 
 
 @pytest.mark.slow
 def test_a_run_adds_only_the_libraries_that_draw_its_report(study_path: Path, tmp_path: Path) -> None:
     study = shutil.copytree(study_path, tmp_path / "study")
-    loaded = imported_libraries(command_line_script(["run", str(study)]))
+    (loaded,) = imported_libraries(command_line_script(["run", str(study)]))
     assert (study / "report.html").is_file()
     assert loaded & FOR_ONE_PURPOSE == {"plotly", "matplotlib"}
-
-
-def test_naming_an_evolutionary_strategy_loads_pymoo() -> None:
-    loaded = imported_libraries("from surrogate_nas.search.registry import STRATEGIES; STRATEGIES['nsga2'](None)")
-    assert loaded & FOR_ONE_PURPOSE == {"pymoo", "moocore"}
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ from surrogate_nas.report.writing import FRONT, REPORT
 from surrogate_nas.surrogates.metrics import Score
 from tests.helpers.reports import contents_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 EXTERNAL = re.compile(r"(?:(?:src|href|action)\s*=|url\()\s*[\"']?\s*(?:https?:)?//|@import", re.IGNORECASE)
 HOSTILE = """<script>alert("x")</script>&'"""
 CLASSES = 10

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -41,6 +40,8 @@ from surrogate_nas.report.text import percent
 from surrogate_nas.study.results import Measured, Solution
 from tests.helpers.reports import contents_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 HOSTILE = "<b>&cat'\""
 ResNet, Branchy, Static = "ResNet-8", "BranchyNet of ResNet-8", "static network"
 
@@ -59,13 +60,8 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def study(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The shared study with its baselines."""
-    path = tmp_path_factory.mktemp("sections") / "study"
-    shutil.copytree(study_path, path)
-    study = Study.open(path)
-    study.baselines(everything=True)
-    return study
+def study(with_baselines: Path) -> Study:
+    return Study.open(with_baselines)
 
 
 @pytest.fixture(scope="module")

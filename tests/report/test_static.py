@@ -17,6 +17,8 @@ from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.static import DOTS_PER_INCH, SIZE, static_figures
 from tests.helpers.reports import contents_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture(scope="module")
 def contents(study_path: Path) -> Contents:

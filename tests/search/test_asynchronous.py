@@ -18,6 +18,8 @@ from surrogate_nas.search.strategy import History, Suggestion
 from tests.conftest import Command
 from tests.helpers.outputs import problem, verify
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 def two_workers(proposals: Iterator[Proposal]) -> Iterator[Record]:
     """The second finishes before the first, and so on in turn."""
@@ -65,7 +67,7 @@ def test_a_study_whose_workers_do_not_wait(tmp_path: Path) -> None:
         workers=2,
         strategy="random",
         asynchronous=True,
-        recipe={"epochs": 1},
+        recipe={"epochs": 1, "batch_size": 256},
     )
     study.run()
     records = study.records()

@@ -20,6 +20,8 @@ from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.predictor import Predictor
 from tests.helpers.outputs import SHAPE, verify
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture(scope="module")
 def study(study_path: Path) -> Study:

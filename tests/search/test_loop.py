@@ -21,6 +21,8 @@ from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from tests.helpers.outputs import SHAPE, problem, tune_exits, verify
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 FITS: dict[tuple[str, ...], FittedSurrogate] = {}
 """Surrogates of the same records are the same, which the contract of surrogates tests: each is fitted once."""
 

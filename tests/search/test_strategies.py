@@ -32,7 +32,7 @@ from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.registry import BY_SIZE
 from tests.helpers.outputs import SHAPE, problem, records, verify
 
-pytestmark = pytest.mark.usefixtures("quick_regressors")
+pytestmark = pytest.mark.usefixtures("quick_fits", "quick_regressors")
 LIMITS = {"max_macs": 6e4, "max_worst_macs": 2e5, "max_params": 12_000, "min_accuracy": 0.6}
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example_strategy.py"
 WITH_GENES = ("edanas", "aebnas", "nsga2")

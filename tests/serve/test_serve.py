@@ -28,6 +28,8 @@ from surrogate_nas.study.paths import ARCHIVE
 from tests.conftest import Command
 from tests.helpers.asgi import Client, chunks
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 JSON = {"content-type": "application/json"}
 
 

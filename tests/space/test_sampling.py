@@ -1,5 +1,6 @@
 """Drawing architectures within limits: distinct, of the space, the same for the same chance, and soon."""
 
+import itertools
 import time
 
 import numpy as np
@@ -22,7 +23,8 @@ from tests.helpers import outputs
 from tests.helpers.outputs import problem
 
 SHAPE = ImageShape(3, 32, 10)
-kinds = pytest.mark.parametrize("kind", ["uniform", "stratified", "space-filling"])
+DESIGNS: tuple[SamplingName, ...] = ("stratified", "space-filling")
+kinds = pytest.mark.parametrize("kind", ["uniform", *DESIGNS])
 TIGHT = Limits(max_params=2.2e6)
 """Fewer than one in a million networks of `edanas`, whose smallest has 2.14 million parameters."""
 
@@ -53,9 +55,16 @@ def draw(
     return sample_within(space, n, costing, limits or Limits(), np.random.default_rng(seed), taken or set(), kind)
 
 
-@kinds
+LOOSE = Limits(), Limits(max_worst_macs=5e6, max_params=2.6e6)
+DRAWN_WITHIN = [
+    *itertools.product(("uniform", *DESIGNS), LOOSE),
+    ("uniform", TIGHT),
+    *(pytest.param(kind, TIGHT, marks=pytest.mark.slow) for kind in DESIGNS),
+]
+
+
 @pytest.mark.usefixtures("small_pool")
-@pytest.mark.parametrize("limits", [Limits(), Limits(max_worst_macs=5e6, max_params=2.6e6), TIGHT])
+@pytest.mark.parametrize(("kind", "limits"), DRAWN_WITHIN)
 def test_what_is_drawn_is_distinct_and_keeps_the_limits(kind: SamplingName, limits: Limits) -> None:
     architectures = draw("edanas", 20, kind, limits)
     space = SearchSpace(preset("edanas"))

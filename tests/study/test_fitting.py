@@ -21,6 +21,8 @@ from surrogate_nas.study.paths import SURROGATE
 from surrogate_nas.study.query import Respondent, about
 from surrogate_nas.surrogates.fit import FittedSurrogate
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture
 def study(study_path: Path, tmp_path: Path) -> Study:

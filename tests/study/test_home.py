@@ -18,6 +18,8 @@ from surrogate_nas.foundation.lock import StudyLock
 from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.study.baselines import HAND_MADE, name_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 QUICK = {"recipe": {"epochs": 1}, "workers": 0}
 
 
@@ -83,10 +85,11 @@ def test_who_only_reads_is_not_in_the_way_of_who_works(copy: Study, tmp_path: Pa
 # ---------------------------------------------------------------------- baselines
 
 
-def test_baselines_are_trained_once_and_leave_the_search_as_it_is(copy: Study) -> None:
-    front, volume, round = copy.front(), copy.hypervolume(), next_round(copy.archive.proposals())
+def test_baselines_are_trained_once_and_leave_the_search_as_it_is(study_path: Path, with_baselines: Path) -> None:
+    before, copy = Study.open(study_path), Study.open(with_baselines)
+    front, volume, round = before.front(), before.hypervolume(), next_round(before.archive.proposals())
     points = [(s.record.id, s.operating_point) for s in front]
-    trained = copy.baselines(everything=True)
+    trained = copy.records("baseline")
     names = [name_of(r.architecture) for r in trained]
     assert names == [*HAND_MADE, "static network"]
     assert all(r.failure is None for r in trained)

@@ -30,6 +30,8 @@ from tests.conftest import USER_SPACE, Command
 from tests.helpers import outputs as synthetic
 from tests.helpers.outputs import SMALL_STUDY
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 HERE: dict[str, Any] = {**SMALL_STUDY, "workers": 0}
 Copy = Callable[[Path], Study]
 

@@ -29,6 +29,8 @@ from surrogate_nas.study.query_files import AnswerFile, QuestionFile, cells, col
 from surrogate_nas.study.results import Answer
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture(scope="module")
 def study(study_path: Path) -> Study:

@@ -13,6 +13,8 @@ from surrogate_nas.study.paths import ARCHIVE
 from tests.conftest import Command
 from tests.helpers.reports import contents_of
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:

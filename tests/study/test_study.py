@@ -22,6 +22,8 @@ from surrogate_nas.study.results import Answer, Solution
 from surrogate_nas.training.recipe import Recipe
 from tests.helpers.outputs import SMALL_STUDY
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture(scope="module")
 def study(study_path: Path) -> Study:

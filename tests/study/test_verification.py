@@ -12,6 +12,8 @@ from surrogate_nas import InputError, Study
 from surrogate_nas.study.verification import Verification
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 
 @pytest.fixture(scope="module")
 def before(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:

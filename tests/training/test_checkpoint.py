@@ -1,7 +1,9 @@
 """A training that was interrupted goes on from its last epoch, and ends as if it had never stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,12 @@ from surrogate_nas.training.recipe import Recipe
 from surrogate_nas.training.training import TrainingFailure
 
 RECIPE = Recipe(epochs=3, batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def digits(digits: Splits) -> Splits:
+    """Few images to train on: what is resumed is the same with any number of steps."""
+    return replace(digits, train=digits.train[np.arange(300)])
 
 
 class Interrupted(Exception):

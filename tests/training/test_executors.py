@@ -41,8 +41,8 @@ from surrogate_nas.training.executors.ray import RayCluster
 from surrogate_nas.training.recipe import Recipe
 from tests.helpers.crowded import CrowdedSource
 
-QUICK = Recipe(epochs=1, batch_size=128)
-ENDLESS = Recipe(epochs=10_000)
+QUICK = Recipe(epochs=1, batch_size=512)
+ENDLESS = Recipe(epochs=10_000, batch_size=512)
 
 executors = pytest.mark.parametrize(
     "executor",
@@ -320,7 +320,7 @@ def test_a_training_that_does_not_stop_in_time_is_killed_and_the_others_go_on(
 ) -> None:
     """One that is stopped, as by a device that does not answer, cannot look at the clock."""
     monkeypatch.setattr(watch_module, "TIME_TO_STOP", 0.5)
-    stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 1.0}))
+    stuck = job(0, ENDLESS.model_copy(update={"max_seconds": 2.0}))
 
     def stop(proposal: Proposal, share: float) -> None:
         if proposal == stuck.proposal:

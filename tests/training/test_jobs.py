@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import surrogate_nas
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.datasets import load
@@ -44,6 +45,10 @@ def test_a_record_names_the_device_that_auto_was(architecture: Architecture, dat
     record = record_of(job(architecture, tmp_path, "auto"), data)
     assert record.failure is None
     assert record.provenance["device"] == str(train.resolve_device("auto"))
+
+
+def test_a_record_names_the_version_that_trained_it(architecture: Architecture, tmp_path: Path) -> None:
+    assert provenance(job(architecture, tmp_path, "cpu"))["surrogate-nas"] == surrogate_nas.__version__
 
 
 def test_a_gpu_is_named(architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ import pytest
 from surrogate_nas import Study
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 LADDER_ROW = re.compile(r"^ *([\d,.]+) +(?:off|[\d.]+)(?:,(?:off|[\d.]+))* ", re.MULTILINE)
 NEAREST = re.compile(r"expected MACs ([\d,.]+) > ")
 NEAREST_ACCURACY = re.compile(r"accuracy ([\d.]+) < ")

@@ -43,6 +43,8 @@ from surrogate_nas.study.verification import Claim, Verification
 from tests.helpers.reports import contents_of
 from tests.whole.test_old_study import WRITTEN
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 MEASURED = re.compile(r"accura|expected|rates|reach|leave|probab|95 % of MACs|claimed|again|points", re.IGNORECASE)
 """Headings of figures that samples decide, so that they are of one split or another."""
 SPLIT = re.compile(r"\b(test|tune)\b")

@@ -1,68 +1,72 @@
-"""How long a round of the search takes for networks with five exits, and how that grows: surrogates with all their
-folds, then four proposals. One thread; every row has a process of its own, so that memory is its own.
+"""How long a round of the search takes but for training, and how that grows: surrogates with all their folds, then four
+proposals.
 
-    python scripts/bench/speed/propose.py [--networks 50,100,200,500,1000] [--surrogate auto]
+    python scripts/bench/speed/propose.py [--cases digits-32,five-100,five-500,five-1000] [--surrogate auto]
+        [--before CHECKOUT] [--repeats 1]
 
-Networks and what their exits do are drawn, not trained.
+Networks and what their exits do are drawn, not trained: `digits` has three exits measured on 144 images, `five` has
+five exits measured on 5,000. Every row has a process of its own, so that memory is its own, and as many threads as the
+package takes. With `--before` the package of another checkout takes turns. The least of the repeats counts, of CPU
+seconds, too, which other work on the machine disturbs less. Memory is the peak of the row's process, and of its
+children together, looked at twice a second.
 """
 
-import argparse
-import resource
-import subprocess
-import sys
-import time
 import warnings
 
-from fit import SPACE, drawn_networks
+from drawn import CASES, drawn_networks, sizes_of
+from rows import PEAK, arguments_for_rows, checkouts, print_head, print_row, print_rows, rows_of, timed
 
-from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.strategy import Bayesian
-from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.strategy import History, propose
-from surrogate_nas.settings import Settings
-from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.space.spec import parse_spec
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 
-LIMITS = {"max_macs": 5e6}
 PROPOSALS = 4
+FIGURES = {
+    "refit s": "{:.1f}",
+    "four proposals s": "{:.1f}",
+    "together s": "{:.1f}",
+    "together CPU s": "{:.1f}",
+    PEAK: "{:,.0f}",
+}
 
 
-def time_round(n: int, surrogate: str) -> str:
-    """Time one round; returns a row of the table."""
-    problem = Problem(SearchSpace(parse_spec(SPACE)), ImageShape(3, 32, 10), Settings().updated({"limits": LIMITS}), 0)
-    views = drawn_networks(problem, n)
+def time_round(case: str, n: int, surrogate: str) -> dict[str, float]:
+    """Seconds of one round."""
+    problem = CASES[case].problem
+    views = drawn_networks(problem, n, CASES[case].samples)
     records = [record for record, _ in views]
     history = History(problem, records, [record.proposal for record in records], 1)
     vars(history)["trained"] = views  # records without outputs
-    start = time.perf_counter()
-    design = DesignMatrix.build(views, problem.space, problem.costing)
-    fitted = fit_surrogate(design, [exits for _, exits in views], surrogate, 0)
-    fit = time.perf_counter() - start
-    propose(Bayesian(lambda records: fitted), history, PROPOSALS)
-    whole = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return f"| {n} | {fitted.predictor.kind} | {fit:.0f} | {whole - fit:.0f} | {whole:.0f} | {peak:,} |"
+    row = dict[str, float]()
+    with timed(row, "together"):
+        with timed(row, "refit"):
+            design = DesignMatrix.build(views, problem.space, problem.costing)
+            fitted = fit_surrogate(design, [exits for _, exits in views], surrogate, 0)
+        with timed(row, "four proposals"):
+            propose(Bayesian(lambda records: fitted), history, PROPOSALS)
+    return row
 
 
-@one_thread()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default="50,100,200,500,1000")
+    parser = arguments_for_rows(__doc__, "digits-32,five-100,five-500,five-1000")
     parser.add_argument("--surrogate", default="auto")
-    parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    sizes = sizes_of("--cases", arguments.cases)
     if arguments.row:
-        print(time_round(int(arguments.networks), arguments.surrogate))
+        print_row(time_round(*sizes[0], arguments.surrogate))
         return
-    print("| networks | surrogate | refit s | four proposals s | together s | peak MiB |\n|---|---|---|---|---|---|")
-    for n in arguments.networks.split(","):
-        one = [sys.executable, "-W", "ignore", __file__, "--row", "--networks", n, "--surrogate", arguments.surrogate]
-        print(subprocess.run(one, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
+    folders = checkouts(arguments.before)
+    print_head("case", "networks", "by", *FIGURES)
+    for case, n in sizes:
+        command = [__file__, "--cases", f"{case}-{n}", "--surrogate", arguments.surrogate]
+        print_rows([case, str(n)], rows_of(folders, command, arguments.repeats), FIGURES)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

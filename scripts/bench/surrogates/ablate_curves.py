@@ -1,6 +1,7 @@
 """Ways to model the threshold curves of networks with Gaussian processes, on networks that they never saw.
 
     python scripts/bench/surrogates/ablate_curves.py STUDY [--repeats 2]
+    python scripts/bench/surrogates/ablate_curves.py TABLE …
 
 All see the same inputs, with an ARD Matérn-5/2 kernel over networks, and are asked for accuracy and average MACs with
 the same threshold at every exit. `coefficients` are a few per curve, as in this package (by that kernel alone, and by
@@ -14,6 +15,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +24,14 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import KroneckerMultiTaskGP
 from botorch.models.latent_kronecker_gp import LatentKroneckerGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from networks import trained_networks
 
-from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.search.problem import Problem
 from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -90,9 +93,9 @@ MODELS: dict[str, Model] = {
 }
 
 
-def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, kind: str) -> Floats:
+def coefficients(problem: Problem, views: list[tuple[Record, Exits]], fold: Ints, kind: str) -> Floats:
     """(n, 2 T) accuracies and log₁₀ MACs of held-out networks."""
-    problem, predictions = study.home.problem, np.zeros((len(views), 2 * len(THRESHOLDS)))
+    predictions = np.zeros((len(views), 2 * len(THRESHOLDS)))
     everything = DesignMatrix.build(views, problem.space, problem.costing).candidates
     for k in range(FOLDS):
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
@@ -111,14 +114,13 @@ def coefficients(study: Study, views: list[tuple[Record, Exits]], fold: Ints, ki
 @one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study")
+    parser.add_argument("networks_of", type=Path, metavar="STUDY", help="a study, or the folder of a table")
     parser.add_argument("--repeats", type=int, default=2, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    study = Study.open(arguments.study)
-    problem = study.home.problem
+    problem, trained = trained_networks(arguments.networks_of)
     views, architectures = list[tuple[Record, Exits]](), set()
-    for record, exits in problem.views.trained(study.records()):
+    for record, exits in trained:
         if record.architecture not in architectures:  # each architecture once, so that every model sees the same rows
             architectures.add(record.architecture)
             views.append((record, exits))
@@ -132,7 +134,7 @@ def main() -> None:
         fold = folds(training.group, seed)
         for kind in ("gp-ordinal", "gp"):
             start = time.perf_counter()
-            predictions = coefficients(study, views, fold, kind)
+            predictions = coefficients(problem, views, fold, kind)
             name = "coefficients, three views" if kind == "gp" else "coefficients"
             repeats.setdefault(name, []).append((predictions, time.perf_counter() - start))
             countdown.at(sum(map(len, repeats.values())), runs)

@@ -1,6 +1,7 @@
-"""How well a study's surrogates predict networks that they never saw, beside what training again would say.
+"""How well surrogates predict networks of a study or a table that they never saw, beside what training again would say.
 
     python scripts/bench/surrogates/check_surrogates.py STUDY [--surrogate stack] [--repeats 3]
+    python scripts/bench/surrogates/check_surrogates.py TABLE …
 
 Everything is fitted anew, calibration and all, to four fifths of the architectures, and asked of the last fifth, at the
 same thresholds for all. The floor and the ceiling are what another training says of the same network, for those that
@@ -15,11 +16,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
+from networks import trained_networks
 
-from surrogate_nas import Study
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limits import Limits
@@ -172,15 +174,13 @@ def own_curves(trained: Trained) -> Predictions:
 @one_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study")
+    parser.add_argument("networks_of", type=Path, metavar="STUDY", help="a study, or the folder of a table")
     parser.add_argument("--surrogate", default="auto", help="the one of this package that is judged")
     parser.add_argument("--networks", type=int, help="only so many architectures, the first that were trained")
     parser.add_argument("--repeats", type=int, default=3, help="times with other folds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    study = Study.open(arguments.study)
-    problem = study.home.problem
-    views = problem.views.trained(study.records())
+    problem, views = trained_networks(arguments.networks_of)
     architectures = list(dict.fromkeys(r.architecture for r, _ in views))[: arguments.networks]
     trained = Trained(problem, [(r, exits) for r, exits in views if r.architecture in architectures])
     rates, accuracy, macs = trained.measurements

@@ -1,82 +1,33 @@
 """A tabular benchmark: stored outputs of trained early-exit networks, looked up in place of training.
 
-A table is a folder with the held-out scores and predictions of the networks of a small space, so that searches, exit
-policies and surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
+A table is a folder with the held-out scores and predictions of networks of a space, so that searches, exit policies and
+surrogates can be compared in minutes on a laptop. Nothing is unpickled, and nothing here needs torch.
 """
 
-import csv
-import hashlib
-import io
-import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_of
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.archive.outputs import Outputs, SplitOutputs
 from surrogate_nas.archive.record import Proposal, Record
-from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.foundation.arrays import Array, Ints
+from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.tabular.codes import LEVELS, Codes, Levels, decode_scores
+from surrogate_nas.search.tabular.layout import DESCRIPTION, FORMATS, LABELS, NETWORKS, POLICIES, SPACE
+from surrogate_nas.search.tabular.reading import TabulatedTraining, checked_files, recipes_of, rows_of, trainings_of
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.yaml_files import read_space
 from surrogate_nas.training.recipe import Recipe
-
-FORMAT = 1
-SPACE, NETWORKS, DESCRIPTION, LABELS = "space.yaml", "networks.csv", "table.json", "labels.safetensors"
-PIECE = "outputs-{:03d}.safetensors"
-CHECKSUMS = "SHA256SUMS"
-POLICIES: tuple[PolicyName, ...] = ("max_softmax", "margin")
-"""Exit policies whose scores a table has."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class TabulatedTraining:
-    """One training of the table, with outputs of its X exits on N samples, tune before test."""
-
-    id: str
-    """Id of the record."""
-    architecture: Architecture
-    seed: int
-    seconds: float
-    """Wall time of the training, in seconds."""
-    codes: Mapping[PolicyName, Codes]
-    """(X, N) score codes of each policy; see the module `codes`."""
-    levels: Mapping[PolicyName, Levels]
-    """(X, 256) score levels of each policy."""
-    correct: npt.NDArray[np.uint8]
-    """(X, ⌈N/8⌉) bits, packed by `np.packbits`: whether each predicted class is the label."""
-
-    def outputs(self, tune: Ints, test: Ints) -> Outputs:
-        """Outputs with scores and correctness, without logits.
-
-        Args:
-            tune: (n,) labels of the tune split.
-            test: (N − n,) labels of the test split.
-        """
-        n = len(tune)
-        scores = {policy: decode_scores(self.codes[policy], self.levels[policy]) for policy in POLICIES}
-        right = np.unpackbits(self.correct, axis=1, count=n + len(test)).view(np.bool_)
-        pairs = ((tune, np.s_[:, :n]), (test, np.s_[:, n:]))
-        return Outputs(
-            *(
-                SplitOutputs(labels=labels, scores={p: s[part] for p, s in scores.items()}, correct=right[part])
-                for labels, part in pairs
-            )
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,23 +50,30 @@ class EennTable:
         """Load the table in a folder.
 
         Raises:
-            InputError: if there is no table, a file is missing or has another checksum, or the format is unknown.
+            InputError: if there is no table, a file is missing or has another checksum, the format is unknown, or
+                trainings differ in fidelity.
         """
         path = Path(path)
-        files = _checked_files(path)
+        files = checked_files(path)
         try:
             description = json.loads(files[DESCRIPTION])
-            if description["format"] != FORMAT:
-                raise InputError(f"{path} is a table of format {description['format']}; this package reads {FORMAT}")
+            format = description["format"]
+            if format not in FORMATS:
+                allowed = " and ".join(map(str, FORMATS))
+                raise InputError(f"{path} is a table of format {format}; this package reads {allowed}")
+            recipes = recipes_of(description)
+            if len(recipes) != 1:
+                raise InputError(f"{path} has trainings of {len(recipes)} fidelities; this package reads tables of one")
+            [fidelity] = recipes.values()
             labels = tensors_of(files[LABELS])
-            trainings = tuple(_trainings(files, len(labels["tune"]) + len(labels["test"])))
+            samples = len(labels["tune"]) + len(labels["test"])
             return cls(
                 SearchSpace(read_space(path / SPACE)),
                 ImageShape(**description["shape"]),
-                description["fidelity"],
+                fidelity,
                 description["data"]["sha256"],
                 (labels["tune"], labels["test"]),
-                trainings,
+                tuple(trainings_of(rows_of(files[NETWORKS], format), recipes, files, samples)),
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
@@ -142,7 +100,12 @@ class EennTable:
 
     @cached_property
     def untrained(self) -> Ints:
-        """(size − k, G) choice indices of the space's networks that the table lacks, which a search must exclude."""
+        """(size − k, G) choice indices of the space's networks that the table lacks, which a search must exclude.
+
+        Raises:
+            InputError: for a space that is too large to enumerate, as `compact` is. Such a table has `records` for
+                surrogates and thresholds, but cannot be searched.
+        """
         trained_rows, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
         if everything is None:
             raise InputError(f"space {self.space.spec.name!r} is too large to list the networks that the table lacks")
@@ -150,7 +113,7 @@ class EennTable:
 
     @property
     def missing(self) -> frozenset[bytes]:
-        """Rows of `untrained` as bytes, for the argument `excluded` of `loop.search`."""
+        """Rows of `untrained` as bytes, for the argument `excluded` of `loop.search`; raises as `untrained`."""
         return frozenset(row.tobytes() for row in self.untrained)
 
     @property
@@ -174,6 +137,10 @@ class EennTable:
         costs = None if settings.cost_table is None else CostTable.read(settings.cost_table)
         return Problem(self.space, self.shape, settings, seed, costs)
 
+    def records(self) -> list[Record]:
+        """Record of every training, in the order of the table, with its own proposal and outputs."""
+        return [Record(t.proposal, t.outputs(*self.labels), None, t.seconds, t.provenance) for t in self.trainings]
+
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
         """Records of proposals, in order, each with the outputs of a stored training.
 
@@ -192,78 +159,9 @@ class EennTable:
         if trainings is None:
             raise self._unknown(proposal.architecture)
         training = trainings[proposal.seed % len(trainings)]
-        provenance = {"table": self.space.spec.name, "training": training.id, "seed": training.seed}
+        provenance = {"table": self.space.spec.name, "training": training.id, "seed": training.proposal.seed}
         return Record(proposal, training.outputs(*self.labels), None, training.seconds, provenance)
 
     def _unknown(self, architecture: Architecture) -> InputError:
         name, size = self.space.spec.name, self.space.size
         return InputError(f"{architecture} is not in table {name!r}, which has {len(self._of)} of {size} networks")
-
-
-def _checked_files(path: Path) -> dict[str, bytes]:
-    """Contents of the files of a table, by name.
-
-    Raises:
-        InputError: for a file that is missing or has another checksum.
-    """
-    if not path.is_dir():
-        raise InputError(f"no table at {path}: it is not a folder")
-    files = {}
-    for line in _read(path / CHECKSUMS).decode(errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if not name or Path(name).name != name:
-            raise InputError(f"{path / CHECKSUMS} is damaged: {line[:80]!r} is not a checksum and a file name")
-        files[name] = _read(path / name)
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise InputError(f"{path / name} is damaged: its SHA-256 differs from the one in {CHECKSUMS}")
-    for name in (SPACE, NETWORKS, DESCRIPTION, LABELS):
-        if name not in files:
-            raise InputError(f"{path / CHECKSUMS} is damaged: it does not list {name}")
-    return files
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} is not a complete table: it has no {path.name}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _trainings(files: Mapping[str, bytes], samples: int) -> Iterator[TabulatedTraining]:
-    """Trainings listed in `networks.csv`, piece by piece."""
-    reader = csv.DictReader(io.StringIO(files[NETWORKS].decode()))
-    for piece, group in itertools.groupby(reader, key=lambda row: int(row["piece"])):
-        rows = list(group)
-        architectures = [Architecture.parse(row["architecture"]) for row in rows]
-        ends = np.cumsum([len(a.exit_positions) for a in architectures])
-        arrays = _piece(files[PIECE.format(piece)], int(ends[-1]), samples)
-        parts = {name: np.split(array, ends[:-1]) for name, array in arrays.items()}
-        for i, (row, architecture) in enumerate(zip(rows, architectures, strict=True)):
-            codes, levels = ({p: parts[f"{p}.{part}"][i] for p in POLICIES} for part in ("codes", "levels"))
-            yield TabulatedTraining(
-                id=row["id"],
-                architecture=architecture,
-                seed=int(row["seed"]),
-                seconds=float(row["seconds"]),
-                codes=codes,
-                levels=levels,
-                correct=parts["correct"][i],
-            )
-
-
-def _piece(content: bytes, exits: int, samples: int) -> dict[str, Array]:
-    """Arrays of one file of outputs, with a row for each exit of its trainings; raises `ValueError` if they differ."""
-    arrays = tensors_of(content)
-    for policy in POLICIES:
-        _require(arrays, f"{policy}.codes", np.uint8, (exits, samples))
-        _require(arrays, f"{policy}.levels", np.float32, (exits, LEVELS))
-    _require(arrays, "correct", np.uint8, (exits, -(-samples // 8)))
-    return arrays
-
-
-def _require(arrays: Mapping[str, Array], name: str, dtype: type, shape: tuple[int, int]) -> None:
-    array = arrays[name]
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"{name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}")

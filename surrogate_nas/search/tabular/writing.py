@@ -1,7 +1,7 @@
 """Write the trainings of an archive as a table; see `EennTable`.
 
-Outputs are split into pieces of 100 trainings, in the order of their proposals. Full pieces do not change, so a table
-can be published while it grows.
+Outputs are split into pieces of 100 trainings, in the order of their proposals. A piece that has been written never
+changes, so that a table can be published while it grows: until it is complete, it has full pieces only.
 """
 
 import csv
@@ -21,67 +21,99 @@ from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import Outputs, Split
-from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.record import PACKAGE, Record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.search.tabular.codes import encode_scores
-from surrogate_nas.search.tabular.table import CHECKSUMS, DESCRIPTION, FORMAT, LABELS, NETWORKS, PIECE, POLICIES, SPACE
+from surrogate_nas.search.tabular.layout import (
+    CHECKSUMS,
+    DESCRIPTION,
+    FORMAT,
+    LABELS,
+    NETWORKS,
+    OLDER,
+    PIECE,
+    PIECES,
+    PLACE,
+    POLICIES,
+    PROVENANCE,
+    SPACE,
+    fidelity_name,
+)
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.space.yaml_files import read_space
+from surrogate_nas.training.recipe import Recipe
 
 PIECE_SIZE = 100
 """Number of trainings in a file of outputs."""
+REMEDY = "but pieces of a table never do; write it to another folder"
 Row = dict[str, object]
 
 
-def export(archive: Archive, folder: Path) -> int:
+def export(archive: Archive, folder: Path, images: int, *, complete: bool = False) -> int:
     """Write the trainings of an archive as a table into a folder; the same archive gives the same bytes.
 
-    The table has the search's trainings before the first pending one, without failures. Every file is replaced
-    atomically, the checksums last.
+    The table has the search's trainings before the first pending one, without failures, as far as they fill pieces.
+    Every file is replaced atomically, the checksums last.
+
+    Args:
+        archive: archive of a study.
+        folder: folder of the table; if there is one of the same trainings, it grows.
+        images: number of images in the train split.
+        complete: whether no training will be added, so that the last piece may be short.
 
     Returns:
         Number of trainings in the table.
 
     Raises:
-        InputError: if there are no trainings, they differ in recipe or splits, the folder has a table of another space,
-            or it cannot be written.
+        InputError: if there are no trainings, or too few; if they differ in recipe or splits, or are pending and the
+            table is to be complete; if the folder has a table of another space, or a piece that would change; or if it
+            cannot be written.
     """
-    records = _finished_records(archive)
+    records = _finished_records(archive, complete=complete)
+    pieces = [records[i : i + PIECE_SIZE] for i in range(0, len(records), PIECE_SIZE)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = [_write_space(archive.header.space, folder / SPACE)]
+        _require_that_none_vanishes(folder, len(pieces))
         rows: list[Row] = []
         labels: dict[str, Array] = {}
-        for piece in range(-(-len(records) // PIECE_SIZE)):
-            piece_records = records[piece * PIECE_SIZE : (piece + 1) * PIECE_SIZE]
-            outputs = [_require_shared_labels(archive.outputs(record.id), labels) for record in piece_records]
-            names.append(_write(folder / PIECE.format(piece), tensors_to_bytes(_tensors(outputs))))
-            rows += _rows(archive, piece_records, outputs, piece)
+        for number, piece in enumerate(pieces):
+            outputs = [_require_shared_labels(archive.outputs(record.id), labels) for record in piece]
+            names.append(_write_piece(folder / PIECE.format(number), tensors_to_bytes(_tensors(outputs))))
+            rows += _rows(archive, piece, outputs, number, images)
         names.append(_write(folder / LABELS, tensors_to_bytes(labels)))
         names.append(_write(folder / NETWORKS, _csv(rows)))
-        names.append(_write(folder / DESCRIPTION, _description(archive.header, records, labels)))
-        for stale in set(folder.glob("outputs-*.safetensors")) - {folder / name for name in names}:
-            stale.unlink()
+        names.append(_write(folder / DESCRIPTION, _description(archive.header, records, labels, images)))
         _write(folder / CHECKSUMS, _checksums(folder, names))
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {one_line(error)}") from None
     return len(records)
 
 
-def _finished_records(archive: Archive) -> list[Record]:
-    """Successful trainings before the first pending proposal, all of one recipe; outputs are not read."""
+def _finished_records(archive: Archive, *, complete: bool) -> list[Record]:
+    """Trainings of the table, all of one recipe; outputs are not read."""
     records = {record.id: record for record in archive.records()}
-    finished = [records[p.id] for p in takewhile(lambda p: p.id in records, archive.proposals())]
+    proposals = archive.proposals()
+    if complete and (pending := archive.pending()):
+        raise InputError(f"{archive.path} has {len(pending)} pending trainings, so its table cannot be complete yet")
+    finished = [records[p.id] for p in takewhile(lambda p: p.id in records, proposals)]
     finished = [record for record in finished if record.failure is None]
     if not finished:
         raise InputError(f"{archive.path} has no finished trainings to write as a table")
     if len(recipes := {record.proposal.fidelity for record in finished}) > 1:
         raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes, but a table must have one")
-    return finished
+    if complete:
+        return finished
+    if len(finished) < PIECE_SIZE:
+        raise InputError(
+            f"{archive.path} has {len(finished)} finished trainings, but a table that still grows has pieces of "
+            f"{PIECE_SIZE}; if none will be added, write a complete table"
+        )
+    return finished[: len(finished) // PIECE_SIZE * PIECE_SIZE]
 
 
 def _require_shared_labels(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
@@ -104,7 +136,9 @@ def _tensors(piece: Sequence[Outputs]) -> dict[str, Array]:
     return tensors
 
 
-def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int) -> list[Row]:
+def _rows(
+    archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs], piece: int, images: int
+) -> list[Row]:
     """Rows of `networks.csv` for the trainings of a piece."""
     costing = costing_for(archive.space, archive.header.shape, "all")
     rows = []
@@ -113,6 +147,8 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
             "id": record.id,
             "architecture": record.architecture,
             "seed": record.proposal.seed,
+            **_fidelity(record, images),
+            **_provenance(archive, record),
             "piece": piece,
             "place": place,
             "seconds": f"{record.seconds:.3f}",
@@ -120,6 +156,21 @@ def _rows(archive: Archive, records: Sequence[Record], outputs: Sequence[Outputs
         row |= _costs(record, costing.of(record.architecture))
         rows.append(row | _accuracies(record, record_outputs, "tune") | _accuracies(record, record_outputs, "test"))
     return rows
+
+
+def _fidelity(record: Record, images: int) -> Row:
+    """Columns of the fidelity: its name, which stands for the whole recipe, and how long the network was trained."""
+    fidelity = record.proposal.fidelity
+    epochs = Recipe.of_fidelity(fidelity).epochs
+    return {"fidelity": fidelity_name(fidelity), "epochs": epochs, "image_passes": epochs * images}
+
+
+def _provenance(archive: Archive, record: Record) -> Row:
+    """Columns of where a training comes from, empty where the record does not tell."""
+    place = {name: getattr(record.proposal, name) for name in PLACE}
+    own = {"data": archive.header.data, "study": archive.path.resolve().parent.name}
+    conditions = {**record.provenance, "version": record.provenance.get(PACKAGE, OLDER)}
+    return place | {name: (conditions | own).get(name, "") for name in PROVENANCE}
 
 
 def _costs(record: Record, cost: Cost) -> Row:
@@ -151,19 +202,26 @@ def _csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _description(header: Header, records: Sequence[Record], labels: dict[str, Array]) -> bytes:
+def _description(header: Header, records: Sequence[Record], labels: dict[str, Array], images: int) -> bytes:
     """Content of `table.json`."""
     trained = len({record.architecture for record in records})
+    fidelities = {record.proposal.fidelity for record in records}
     document = {
         "format": FORMAT,
         "name": header.space.name,
         "networks": {"trained": trained, "of": SearchSpace(header.space).size},
         "trainings": len(records),
-        "samples": {split: len(of) for split, of in labels.items()},
+        "samples": {"train": images, **{split: len(of) for split, of in labels.items()}},
         "policies": POLICIES,
         "shape": asdict(header.shape),
-        "fidelity": records[0].proposal.fidelity,
+        "fidelities": {fidelity_name(fidelity): fidelity for fidelity in fidelities},
         "data": {"name": header.data, "sha256": header.fingerprint},
+        "splits": {
+            "seed": header.seed,
+            "tune_share": header.tune_share,
+            "test_share": header.test_share,
+            "file": header.splits,
+        },
     }
     return (json.dumps(document, indent=1) + "\n").encode()
 
@@ -181,6 +239,21 @@ def _write_space(spec: SpaceSpec, path: Path) -> str:
     if read_space(path) != spec:
         raise InputError(f"{path} differs from the archive's space {spec.name!r}: write the table to another folder")
     return path.name
+
+
+def _require_that_none_vanishes(folder: Path, pieces: int) -> None:
+    """Raise `InputError` if the folder has a file of outputs besides the first `pieces`."""
+    names = {PIECE.format(number) for number in range(pieces)}
+    for path in sorted(folder.glob(PIECES)):
+        if path.name not in names:
+            raise InputError(f"{path} would vanish, {REMEDY}")
+
+
+def _write_piece(path: Path, content: bytes) -> str:
+    """Write a file of outputs; returns its name. Raises `InputError` if it exists with other content."""
+    if path.exists() and path.read_bytes() != content:
+        raise InputError(f"{path} would change, {REMEDY}")
+    return _write(path, content)
 
 
 def _write(path: Path, content: bytes) -> str:

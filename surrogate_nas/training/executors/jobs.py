@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import torch
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec
 from surrogate_nas.archive.outputs import Outputs
-from surrogate_nas.archive.record import Failure, Proposal, Record
+from surrogate_nas.archive.record import PACKAGE, Failure, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.splitting import split
@@ -146,6 +147,7 @@ def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
     """
     gpu = {} if device is None or device.type != "cuda" else {"gpu": torch.cuda.get_device_name(device)}
     return {
+        PACKAGE: version(PACKAGE),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

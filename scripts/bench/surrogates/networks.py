@@ -1,0 +1,29 @@
+"""Trained networks of a study or of a table, for the other scripts here."""
+
+from pathlib import Path
+
+from surrogate_nas import Study
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.exits import Exits
+from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.tabular.layout import DESCRIPTION
+from surrogate_nas.search.tabular.table import EennTable
+from surrogate_nas.settings import Settings
+
+
+def trained_networks(path: Path) -> tuple[Problem, list[tuple[Record, Exits]]]:
+    """The problem of the study or table in a folder, and each training with its exits on tune, in their order.
+
+    A table has no settings but its recipe, so its problem has the default ones. Its scores are coded: at any threshold
+    fewer than 1/256 of the samples of tune and test leave at another exit than in the study that it was made of.
+
+    Raises:
+        InputError: if there is neither in the folder, or it cannot be read.
+    """
+    if (path / DESCRIPTION).is_file():
+        table = EennTable.load(path)
+        problem, records = table.problem(Settings(), 0), table.records()
+    else:
+        study = Study.open(path)
+        problem, records = study.home.problem, study.records()
+    return problem, problem.views.trained(records)
