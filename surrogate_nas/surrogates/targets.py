@@ -57,14 +57,14 @@ class Targets:
         basis = CurveBasis(present.shape[1], power_for(exits))
         grid = basis.spread(GRID_SIZE)
         effects = np.array([effect_of_groups(view, grid) for view in exits])
-        values, covariance = fit_curves(basis, list(exits), grid, effects)
+        curves = fit_curves(basis, exits, grid)
         defined = basis.defined(present)
         unlearned = _unlearned(basis, defined, group)
-        center, axes = _axes(basis, values, covariance, defined, unlearned)
+        center, axes = _axes(basis, curves.values, curves.nominal, defined, unlearned)
         rotation, inverse = axes.rotation, axes.inverse
         target_defined = defined[:, axes.first]
-        Y = np.where(target_defined, (values - center) @ inverse, 0.0)
-        variance = np.einsum("ji,njk,ki->ni", inverse, covariance, inverse)
+        Y = np.where(target_defined, (curves.values - center) @ inverse, 0.0)
+        variance = np.einsum("ji,njk,ki->ni", inverse, curves.covariance, inverse)
         return cls(
             power=basis.power,
             samples=max(round(exits[0].samples / float(effects.mean())), 1),
