@@ -46,6 +46,10 @@ class FittedCurves:
     """(…, C, C) covariance if the model were right and each setting had samples of its own: no measure of errors, but
     of how far coefficients may lie apart with nearly the same curves."""
 
+    def network(self, i: int) -> "FittedCurves":
+        """The curves of one of n networks."""
+        return FittedCurves(self.values[i], self.covariance[i], self.nominal[i])
+
     @classmethod
     def stack(cls, fits: Sequence["FittedCurves"]) -> "FittedCurves":
         """The curves of n networks."""
@@ -90,8 +94,7 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
     values, derivatives = _maximum(likelihood)
     spread = _covariance_of_gradient(view, rows, weight * derivatives.slopes)
     precision = _prior_precision(own)
-    inverse: Floats = np.linalg.inv(derivatives.curvature + precision)
-    nominal: Floats = np.linalg.inv(derivatives.information + precision)
+    inverse, nominal = (_inverse(c + precision) for c in (derivatives.curvature, derivatives.information))
     where = np.flatnonzero(basis.defined(view.present[None])[0])
     result = np.zeros(basis.size)
     result[where] = values
@@ -100,6 +103,10 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
         _with_prior(basis, where, inverse @ (spread + precision) @ inverse),
         _with_prior(basis, where, nominal),
     )
+
+
+def _inverse(matrix: Floats) -> Floats:
+    return np.linalg.inv(matrix).astype(np.float64)
 
 
 def _with_prior(basis: CurveBasis, where: Ints, covariance: Floats) -> Floats:
