@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse import csr_array
 
 from surrogate_nas.exits.clusters import design_effect
@@ -27,7 +27,8 @@ POOLED_PRIOR_SD = 5.0
 STEPS = 100
 LONGEST_STEP = 4.0
 DAMPING = 1e-2
-SMALLEST_DAMPING = 1e-8
+RETRY_DAMPING = 1e-2
+"""Least damping after a step that was not taken."""
 CONVERGED = 1e-10
 """Gain of log likelihood, to first order, below which a step is the last."""
 EFFECT_SETTINGS = 8
@@ -88,7 +89,7 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
     """
     own = CurveBasis(len(view.early) + 1, basis.power)
     T, weight = len(thresholds), _weight(view, thresholds)
-    rows = cells_of(view, thresholds) * T + np.arange(T)[:, None]
+    rows = cells_of(view, thresholds).astype(np.int32) * T + np.arange(T, dtype=np.int32)[:, None]
     counts: Floats = weight * np.bincount(rows.ravel(), minlength=2 * own.positions * T).astype(np.float64)
     likelihood = CurveLikelihood(own, thresholds[:, list(view.early)], counts.reshape(2, own.positions, T))
     values, derivatives = _maximum(likelihood)
@@ -166,17 +167,16 @@ def _maximum(likelihood: CurveLikelihood) -> tuple[Floats, Derivatives]:
             best, best_value, damping = trial, trial_value, damping / 10
             derivatives = likelihood.derivatives(best)
         else:
-            damping = max(10 * damping, SMALLEST_DAMPING)
+            damping = max(10 * damping, RETRY_DAMPING)
     return best.coefficients, derivatives
 
 
 def _step(slope: Floats, curvature: Floats, information: Floats, damping: float) -> Floats:
     """(C,) damped step of limited length. Where the curvature is not positive, the information replaces it."""
-    try:
-        factor = cho_factor(curvature + damping * np.diag(np.abs(curvature.diagonal())))
-    except LinAlgError:
-        factor = cho_factor(information + damping * np.diag(information.diagonal()))
-    step: Floats = cho_solve(factor, slope)
+    factor, failed = dpotrf(curvature + damping * np.diag(np.abs(curvature.diagonal())))
+    if failed:
+        factor, _ = dpotrf(information + damping * np.diag(information.diagonal()))
+    step: Floats = dpotrs(factor, slope)[0].ravel()
     return np.asarray(step * min(LONGEST_STEP / max(np.abs(step).max(), 1e-12), 1.0))
 
 
@@ -189,7 +189,9 @@ def _covariance_of_gradient(view: Exits, rows: Ints, slopes: Floats) -> Floats:
         slopes: (2 E T, C) weighted derivatives of the logarithm of each cell's share.
     """
     T, N = rows.shape
-    members = csr_array((np.ones(rows.size), rows.T.ravel(), np.arange(0, rows.size + 1, T)), shape=(N, len(slopes)))
+    members = csr_array(
+        (np.ones(rows.size), rows.T.ravel(), np.arange(0, rows.size + 1, T, dtype=np.int32)), shape=(N, len(slopes))
+    )
     gradients = members @ slopes
     if view.clusters is not None:
         samples = np.arange(N)

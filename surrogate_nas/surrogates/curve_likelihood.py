@@ -13,7 +13,7 @@ import torch
 from scipy.special import expit
 
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats
 from surrogate_nas.surrogates.curves import (
     BEND,
     BLUNTNESS,
@@ -30,13 +30,13 @@ from surrogate_nas.surrogates.curves import (
 EASINESS: Floats = easiness_levels(torch.float64).numpy()
 
 
-def cells_of(view: Exits, thresholds: Floats) -> Ints:
+def cells_of(view: Exits, thresholds: Floats) -> Array:
     """(T, N) cell of each sample at each of (T, E − 1) thresholds, for E − 1 early exits that the network has or not.
 
     The k-th exit that the network has is cell k for right answers, and cell k + K for wrong ones, with K such exits.
     """
     exits = [*view.early, view.positions - 1]
-    cell = np.arange(len(exits))[:, None] + np.where(view.correct[exits], 0, len(exits))
+    cell = (np.arange(len(exits))[:, None] + np.where(view.correct[exits], 0, len(exits))).astype(np.int16)
     cells = np.tile(cell[-1], (len(thresholds), 1))
     on = np.isfinite(thresholds) & view.present[:-1]
     patterns, of = np.unique(on, axis=0, return_inverse=True)
@@ -157,19 +157,21 @@ class CurveLikelihood:
         curvature = self._curvature_of_levels(point, features, weighted, by_logit)
         for e, leave in enumerate(self.basis.leave):
             curvature[leave, leave] -= self._curvature_of_bends(e, by_logit[e], second[leave])
-        slopes = self._slopes(point, features)
+        slopes = self._slopes(point, first)
         information = (slopes.T * self.counts.ravel()) @ slopes
         return Derivatives(weighted.sum((1, 2)), curvature + information, information, slopes)
 
     def _bends(self, coefficients: Floats) -> tuple[Floats, Floats]:
         """(C, levels) first and second derivatives of x⁻, by the x of each coefficient; 1 and 0 for those without."""
         first, second = np.ones((len(coefficients), LEVELS)), np.zeros((len(coefficients), LEVELS))
-        for leave in self.basis.leave:
-            b = coefficients[leave, None]
-            rows = slice(leave.start + 1, leave.start + 5)
-            x = np.concatenate([np.tile(b[1] + b[2] * EASINESS, (2, 1)), np.tile(b[3:5], LEVELS)])
-            root = np.sqrt(x * x + BLUNTNESS**2)
-            first[rows], second[rows] = (1 - x / root) / 2, -(BLUNTNESS**2) / (2 * root**3)
+        early, end = self.basis.positions - 1, self.basis.right[0].start
+        b = self._leave(coefficients)[..., 0]  # (6, E − 1, 1)
+        x = np.empty((early, 4, LEVELS))
+        x[:, :2] = (b[1] + b[2] * EASINESS)[:, None]
+        x[:, 2:] = b[3:5].swapaxes(0, 1)
+        root = np.sqrt(x * x + BLUNTNESS**2)
+        first[:end].reshape(early, TERMS_LEAVE, LEVELS)[:, 1:5] = (1 - x / root) / 2
+        second[:end].reshape(early, TERMS_LEAVE, LEVELS)[:, 1:5] = -(BLUNTNESS**2) / (2 * root**3)
         return first, second
 
     def _curvature_of_levels(self, point: Point, features: Floats, weighted: Floats, by_logit: Floats) -> Floats:
@@ -198,15 +200,25 @@ class CurveLikelihood:
         result[4, 4] = (by_logit * self._u[e]).sum(0) @ second[4]
         return result
 
-    def _slopes(self, point: Point, features: Floats) -> Floats:
-        slopes = np.zeros((*self.counts.shape, len(features)))
-        by_right = point.mass[0] * (1 - point.right)
+    def _slopes(self, point: Point, first: Floats) -> Floats:
+        """Slopes; features are products of one that depends on the threshold and one that depends on the level."""
+        slopes = np.zeros((*self.counts.shape, len(first)))
+        plain = np.stack([np.ones(LEVELS), EASINESS], axis=1)
+        by_right = (point.mass[0] * (1 - point.right)) @ plain
         for e, right in enumerate(self.basis.right):
-            slopes[0, e, :, right] = np.einsum("tl,ctl->ct", by_right[e], features[right]).T
+            one, d = by_right[e].T
+            columns = [one, d] if e == len(self._t) else [one, d, one * self._t[e, :, 0], one * self._u[e, :, 0]]
+            slopes[0, e, :, right] = np.stack(columns, axis=1)
             slopes[1, e, :, right] = -slopes[0, e, :, right]
         for e, leave in enumerate(self.basis.leave):
             by_leaving = point.mass[:, e:] * -point.leaving[e]
             by_leaving[:, 0] += point.mass[:, e]
-            slopes[:, e:, :, leave] = np.einsum("ketl,ctl->ketc", by_leaving, features[leave], optimize=True)
+            falls, later = first[leave.start + 1], slopes[:, e:]
+            sums = by_leaving @ np.column_stack([plain, falls, falls * EASINESS])
+            bent, nines_of = self._bent[e] * first[leave.start + 3, 0], self._u[e] * first[leave.start + 4, 0]
+            later[..., leave.start] = sums[..., 0]
+            later[..., leave.start + 1 : leave.start + 3] = sums[..., 2:] * self._t[e]
+            later[..., leave.start + 3 : leave.start + 5] = sums[..., :1] * np.concatenate([bent, nines_of], axis=1)
+            later[..., leave.start + 5] = sums[..., 1]
         slopes /= point.cells[..., None]
-        return slopes.reshape(-1, len(features))
+        return slopes.reshape(-1, len(first))
