@@ -189,9 +189,8 @@ def _covariance_of_gradient(view: Exits, rows: Ints, slopes: Floats) -> Floats:
         slopes: (2 E T, C) weighted derivatives of the logarithm of each cell's share.
     """
     T, N = rows.shape
-    members = csr_array(
-        (np.ones(rows.size), rows.T.ravel(), np.arange(0, rows.size + 1, T, dtype=np.int32)), shape=(N, len(slopes))
-    )
+    starts = np.arange(0, rows.size + 1, T, dtype=np.int32)
+    members = csr_array((np.ones(rows.size), rows.T.ravel(), starts), shape=(N, len(slopes)))
     gradients = members @ slopes
     if view.clusters is not None:
         samples = np.arange(N)
