@@ -59,7 +59,7 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
 
 def _new_fit(home: Home, key: FitKey) -> FittedSurrogate:
     views = home.problem.views.trained(key.records)
-    design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
+    design, start = DesignMatrix.build(views, key.space, key.costing, home.path / SURROGATE), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # without write permission it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)

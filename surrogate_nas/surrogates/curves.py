@@ -4,27 +4,28 @@ Each sample has one of eight equally likely levels of easiness d, spread like a 
 is the same at every exit of a network, so that samples that do not leave at one exit are hard for the next. Of the
 samples of easiness d that reach an early exit e, the share
 
-    g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = min(x, 0),
+    g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = (x − √(x² + 0.04)) / 2,
 
 leaves at threshold t, where u = −log₁₀(1.001 − t) / 3 counts the nines of t, since confidences crowd near 1; of these
 
     c_e(t, d) = σ(γ₀ + γ₁ d + γ₂ t + γ₃ u),    at the last exit σ(γ₀ + γ₁ d),
 
-are right. A higher threshold never lets more samples leave. Exit probabilities p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the
-accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of the samples that leave follow by stick-breaking at each level,
-so the exit probabilities always sum to 1. Surrogates predict the C coefficients of all positions from an encoding; MACs
-and exit presence are exact.
+are right. x⁻ is a smooth min(x, 0), so a higher threshold never lets more samples leave. Exit probabilities
+p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of the samples that leave
+follow by stick-breaking at each level, so the exit probabilities always sum to 1. Surrogates predict the C coefficients
+of all positions from an encoding; MACs and exit presence are exact.
 
 (This is a model of item response theory, with exits as questions and samples as persons.)
 
 If most scores are low (margins; networks trained briefly or for many classes), the relevant thresholds are low too.
-Above, t is then the threshold to the power of 1/p, with p such that the median score of early exits becomes 0.6; if the
-median is at least 0.6, p is 1.
+Above, t is then the threshold to the power of 1/p, with p such that the median score of early exits becomes about 0.6.
+p is one of few numbers, 1 unless the median is below 0.55, so that another network rarely changes it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -46,7 +47,12 @@ SPREAD_SHARE = 0.5
 LOWEST_SPREAD = 0.2
 SMALLEST_SHARE = 1e-9
 USUAL_MEDIAN = 0.6
-LARGEST_POWER = 8.0
+POWERS = tuple(2 ** (k / 2) for k in range(7))
+"""Powers p: 1 to 8 in steps of √2."""
+BLUNTNESS = 0.2
+"""x⁻ differs from min(x, 0) by at most half of this, at 0. Without a kink, fits converge and have a curvature."""
+
+Numbers = TypeVar("Numbers", Tensor, Floats)
 
 
 def nines(thresholds: Tensor) -> Tensor:
@@ -55,11 +61,12 @@ def nines(thresholds: Tensor) -> Tensor:
 
 
 def power_for(exits: Sequence[Exits]) -> float:
-    """Power p, from the scores of networks on tune."""
+    """Power p, from the scores of networks on tune: of `POWERS` the nearest in ratio."""
     medians = [np.median(view.scores[e]) for view in exits for e in view.early]
-    if not medians or (median := float(np.median(medians))) >= USUAL_MEDIAN:
+    if not medians:
         return 1.0
-    return float(min(np.log(max(median, 1e-12)) / np.log(USUAL_MEDIAN), LARGEST_POWER))
+    exact = np.log(np.clip(np.median(medians), 1e-12, USUAL_MEDIAN)) / np.log(USUAL_MEDIAN)
+    return float(POWERS[np.abs(np.log(POWERS) - np.log(exact)).argmin()])
 
 
 def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float = 1.0) -> Floats:
@@ -205,10 +212,17 @@ def easiness_levels(dtype: torch.dtype) -> Tensor:
     return torch.tensor(d / d.std(), dtype=dtype)
 
 
-def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
+def leave_logit(b: Numbers, t: Numbers, bent: Numbers, u: Numbers, d: Numbers) -> Numbers:
     """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d; shapes broadcast."""
-    constant = b[0] + b[3].clamp(max=0) * bent + b[4].clamp(max=0) * u
-    return constant + (b[1] + b[2] * d).clamp(max=0) * t + b[5] * d
+    constant = b[0] + never_positive(b[3]) * bent + never_positive(b[4]) * u
+    logit: Numbers = constant + never_positive(b[1] + b[2] * d) * t + b[5] * d
+    return logit
+
+
+def never_positive(x: Numbers) -> Numbers:
+    """x⁻, a smooth min(x, 0)."""
+    result: Numbers = (x - (x * x + BLUNTNESS**2) ** 0.5) / 2
+    return result
 
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:

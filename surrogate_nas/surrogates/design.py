@@ -8,6 +8,7 @@ and scaled.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from botorch.models.model import Model
@@ -49,8 +50,15 @@ class DesignMatrix:
         return f"<DesignMatrix of {len(self)} networks, {self.training.outputs} targets>"
 
     @classmethod
-    def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """Build from records that have outputs, each with its exits on tune.
+    def build(
+        cls,
+        views: Sequence[tuple[Record, Exits]],
+        space: SearchSpace,
+        costing: Costing,
+        folder: Path | None = None,
+    ) -> "DesignMatrix":
+        """Build from records that have outputs, each with its exits on tune; fitted curves are kept in `folder`, if it
+        is given.
 
         Raises:
             JobError: if fewer than four networks, or only one architecture, have been trained.
@@ -59,7 +67,7 @@ class DesignMatrix:
         trained = [record for record, _ in views]
         require_enough(trained)
         group = _groups([r.architecture for r in trained])
-        return cls.of(trained, Targets.of([exits for _, exits in views], group), space, costing)
+        return cls.of(trained, Targets.of([exits for _, exits in views], group, folder), space, costing)
 
     @classmethod
     def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":

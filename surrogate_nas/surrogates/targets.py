@@ -5,19 +5,21 @@ All early exits have the same axes, so that a target means the same at every pos
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.surrogates.curve_cache import curves_of
 from surrogate_nas.surrogates.curve_fit import (
     POOLED_PRIOR_SD,
     PRIOR_SD,
     TYPICAL_EARLY,
     TYPICAL_LAST,
     TYPICAL_LEAVE,
+    FittedCurves,
     effect_of_groups,
-    fit_curves,
 )
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
@@ -80,14 +82,14 @@ class Targets:
         return "<Targets: {1} of {0} networks>".format(*self.Y.shape)
 
     @classmethod
-    def of(cls, exits: Sequence[Exits], group: Ints) -> "Targets":
-        """Build from the exits of n networks on tune, and the (n,) number of each network's architecture."""
+    def of(cls, exits: Sequence[Exits], group: Ints, folder: Path | None = None) -> "Targets":
+        """Build from the exits of n networks on tune, and the (n,) number of each network's architecture; fitted curves
+        are kept in `folder`, if it is given."""
         present = np.array([view.present for view in exits])
         basis = CurveBasis(present.shape[1], power_for(exits))
         grid = basis.spread(GRID_SIZE)
         effects = np.array([effect_of_groups(view, grid) for view in exits])
-        values, covariance = fit_curves(basis, list(exits), grid, effects)
-        parts = _Parts(basis, values, covariance, basis.defined(present), group)
+        parts = _Parts(basis, curves_of(basis, exits, grid, folder), basis.defined(present), group)
         early, last = range(basis.positions - 1), basis.positions - 1
         leave = parts.axes([basis.leave[e] for e in early], TYPICAL_LEAVE)
         right = parts.axes([basis.right[e] for e in early], TYPICAL_EARLY)
@@ -101,10 +103,14 @@ class _Parts:
     """Coefficients of n networks, with their sampling covariances."""
 
     basis: CurveBasis
-    values: Floats
-    covariance: Floats
+    curves: FittedCurves
     defined: Bools
     group: Ints
+
+    @property
+    def values(self) -> Floats:
+        """(n, C) coefficients."""
+        return self.curves.values
 
     def axes(self, curves: Sequence[slice], typical: Sequence[float]) -> Axes:
         """Axes of curves that have the same coefficients, in the metric of their noise.
@@ -118,7 +124,7 @@ class _Parts:
             scale = PRIOR_SD * np.eye(len(typical))
             return Axes(np.array(typical, dtype=np.float64), scale, np.eye(len(typical)) / PRIOR_SD, is_learned=False)
         V = np.array([self.values[row, where] for row, where in measured])
-        precision = np.linalg.inv(np.array([self.covariance[row, where, where] for row, where in measured]))
+        precision = np.linalg.inv(np.array([self.curves.nominal[row, where, where] for row, where in measured]))
         prior = np.eye(len(typical)) / POOLED_PRIOR_SD**2
         moment = prior @ np.array(typical) + np.einsum("nij,nj->i", precision, V)
         center: Floats = np.linalg.solve(prior + precision.sum(axis=0), moment).astype(np.float64)
@@ -145,7 +151,9 @@ class _Parts:
             center[where], rotation[own, where], learned[own] = axes.center, axes.forward, axes.is_learned
             if axes.is_learned:
                 Y[rows, own] = (self.values[rows, where] - axes.center) @ axes.back
-                Yvar[rows, own] = np.einsum("ji,njk,ki->ni", axes.back, self.covariance[rows, where, where], axes.back)
+                Yvar[rows, own] = np.einsum(
+                    "ji,njk,ki->ni", axes.back, self.curves.covariance[rows, where, where], axes.back
+                )
             if len(np.unique(self.group[rows])) < FEWEST_ARCHITECTURES:
                 unknown[own] = self._between(columns, axes)
         early = sum(axes.count for _, axes in columns[:2]) if len(columns) > 1 else 0
