@@ -67,7 +67,9 @@ class XGBoostEnsemble(NormalModel):
     def members(self, X: Tensor) -> Tensor:
         """(members, n, m) predictions of each member at (n, d) inputs."""
         matrix = xgboost.DMatrix(self._columns(X), nthread=1)
-        beyond = np.stack([[booster.predict(matrix) for booster in members] for members in self.boosters], axis=-1)
+        beyond = np.stack(
+            side_by_side(lambda members: [booster.predict(matrix) for booster in members], self.boosters), axis=-1
+        )
         return torch.from_numpy(beyond).to(X.dtype) + X @ self.trends[:, 1:] + self.trends[:, :1]
 
     def _columns(self, X: Tensor) -> Floats:
@@ -106,9 +108,7 @@ class XGBoostEnsemble(NormalModel):
     def fit(self, training: TrainingSet, seed: int) -> "XGBoostEnsemble":
         """Fit by weighted least squares, the targets side by side on all cores; undefined targets have weight 0."""
         columns = self._columns(torch.from_numpy(training.X))
-        fitted = side_by_side(
-            lambda j: _fit_target(columns, training.targets([j]), seed), range(training.outputs)
-        )
+        fitted = side_by_side(lambda j: _fit_target(columns, training.targets([j]), seed), range(training.outputs))
         self.boosters = [boosters for boosters, _ in fitted]
         self.trends.copy_(torch.from_numpy(np.stack([trends for _, trends in fitted], axis=-1)))
         return self
@@ -146,7 +146,7 @@ def _fit_target(columns: Floats, training: TrainingSet, seed: int) -> tuple[list
     part[defined] = folds(training.group[defined], seed, MEMBERS)
     members = [_Member(columns, training, part == k, seed * MEMBERS + k) for k in range(MEMBERS)]
     best, smallest = 0, np.inf
-    for look in range(1, max(ROUNDS // BLOCK, 1) + 1):
+    for look in range(1, ROUNDS // BLOCK + 1):
         for member in members:
             member.grow(BLOCK)
         error = sum(member.error() for member in members)

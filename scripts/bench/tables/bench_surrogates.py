@@ -4,11 +4,11 @@
         --kinds ordinal,ordinal,nominal --target accuracy --costs macs,params --train 50,100 --seeds 10
 
 Every surrogate, the one that held-out rows select (`selected`), five plain boosters (`plain-boosters`: depth 4, η 0.05,
-400 rounds, subsample 0.7, column share 0.4, averaged; inputs as numbers, a name being its place in sorted order, and log
-costs), and XGBoost as it comes (`default-xgboost`: depth 6, η 0.3, 500 rounds, one-hot; with and without the costs)
-learn from the same random rows and predict the same 500 others. A row of the answer is
-{surrogate, n, seed, tau, r2, coverage90, fit_s, rows_per_s}; medians over seeds are printed as a table, and
-then how far `selected` is behind the best of all, in the median and in its worst run.
+400 rounds, subsample 0.7, column share 0.4, averaged; inputs are numbers, names their places in sorted order), and
+XGBoost as it comes (`default-xgboost`: depth 6, η 0.3, 500 rounds, one-hot; with and without the costs) learn from the
+same random rows and predict the same 500 others. A row of the answer is
+{surrogate, n, seed, tau, r2, coverage90, fit_s, rows_per_s}; medians over seeds are printed as a table, and then how
+far `selected` is behind the best of all, in the median and in its worst run.
 """
 
 import argparse
@@ -306,7 +306,9 @@ def behind(rows: Sequence[Mapping[str, Any]]) -> str:
     best = max(median, key=lambda name: median[name])
     short = median[best] - float(np.median(list(selected.values())))
     worst = max(max(by_seed[seed] for by_seed in tau.values()) - selected[seed] for seed in selected)
-    return f"n = {rows[0]['n']}: selected is {short:.3f} behind {best} in the median, {worst:.3f} behind the best at worst"
+    return (
+        f"n = {rows[0]['n']}: selected is {short:.3f} behind {best} in the median, {worst:.3f} behind the best at worst"
+    )
 
 
 if __name__ == "__main__":
