@@ -46,7 +46,7 @@ def combine(
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for test in (fold == k for k in np.unique(fold)):
         if surrogate.stacked:
-            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
+            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test], surrogate.shares)
         else:
             weights = equal_weights(len(members), training.outputs)
         mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
@@ -61,7 +61,7 @@ def fit_whole(training: TrainingSet, surrogate: Surrogate, parts: Mapping[str, H
         return models[0]
     if surrogate.stacked:
         held_out_means = np.stack([parts[name].mean for name in surrogate.members])
-        weights = stacking_weights(held_out_means, training.Y, training.Yvar)
+        weights = stacking_weights(held_out_means, training.Y, training.Yvar, surrogate.shares)
     else:
         weights = equal_weights(len(models), training.outputs)
     return Mixture([m for m in models if isinstance(m, NormalModel)], weights)
