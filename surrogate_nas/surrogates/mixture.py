@@ -10,7 +10,7 @@ from torch import Tensor
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
 
-WEIGHT_SD = 0.5
+WEIGHT_SD = 0.125
 """Prior standard deviation of a weight around its share."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
@@ -63,7 +63,7 @@ def equal_weights(members: int, targets: int) -> Floats:
 def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats, shares: Sequence[float] = ()) -> Floats:
     """(K, m) non-negative weights that minimise the held-out errors (Breiman, Stacked regressions, 1996).
 
-    A normal prior of standard deviation 0.5 shrinks them towards `shares`, so that a few rows do not decide.
+    A normal prior of standard deviation 0.125 shrinks them towards `shares`, so that a few rows do not decide.
 
     Args:
         predicted: (K, n, m) held-out means of each member.
