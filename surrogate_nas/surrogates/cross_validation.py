@@ -62,7 +62,7 @@ def combine(
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for test in (fold == k for k in np.unique(fold)):
         if surrogate.stacked:
-            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
+            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test], surrogate.shares)
         else:
             weights = equal_weights(len(parts), training.outputs)
         mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
@@ -76,7 +76,8 @@ def whole(training: TrainingSet, surrogate: Surrogate, members: Mapping[str, Fit
     if len(parts) == 1:
         return parts[0].model
     if surrogate.stacked:
-        weights = stacking_weights(np.stack([p.held_out.mean for p in parts]), training.Y, training.Yvar)
+        means = np.stack([part.held_out.mean for part in parts])
+        weights = stacking_weights(means, training.Y, training.Yvar, surrogate.shares)
     else:
         weights = equal_weights(len(parts), training.outputs)
     return Mixture([p.model for p in parts if isinstance(p.model, NormalModel)], weights)

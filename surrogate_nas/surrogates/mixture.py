@@ -10,8 +10,8 @@ from torch import Tensor
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
 
-WEIGHT_SD = 0.5
-"""Prior standard deviation of a weight around its equal share."""
+WEIGHT_SD = 0.125
+"""Prior standard deviation of a weight around its share."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
 
@@ -60,18 +60,20 @@ def equal_weights(members: int, targets: int) -> Floats:
     return np.full((members, targets), 1 / members)
 
 
-def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
+def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats, shares: Sequence[float] = ()) -> Floats:
     """(K, m) non-negative weights that minimise the held-out errors (Breiman, Stacked regressions, 1996).
 
-    A normal prior of standard deviation 0.5 shrinks them towards equal weights, so that a few rows do not decide.
+    A normal prior of standard deviation 0.125 shrinks them towards `shares`, so that a few rows do not decide.
 
     Args:
         predicted: (K, n, m) held-out means of each member.
         Y: (n, m) targets.
         Yvar: (n, m) sampling variance of the targets; ∞ where undefined.
+        shares: weight of each member before anything is known, with the sum 1; by default equal.
     """
     K, _, m = predicted.shape
-    weights = equal_weights(K, m)
+    prior = np.array(shares) if shares else np.full(K, 1 / K)
+    weights = np.repeat(prior[:, None], m, axis=1)
     for j in range(m):
         defined = np.isfinite(Yvar[:, j])
         if not defined.any():
@@ -81,7 +83,7 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
         noise = float(np.mean(v * (means.mean(axis=1) - y) ** 2)) + 1e-12
         pull = np.sqrt(noise) / WEIGHT_SD
         A = np.concatenate([np.sqrt(v)[:, None] * means, pull * np.eye(K)])
-        b = np.concatenate([np.sqrt(v) * y, np.full(K, pull / K)])
+        b = np.concatenate([np.sqrt(v) * y, pull * prior])
         solution, _ = nnls(A, b)
-        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else 1 / K
+        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else prior
     return weights

@@ -10,7 +10,7 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
 InputKind = Literal["position", "ordinal", "nominal", "cost"]
-TREND_PENALTY = 0.1
+TREND_PENALTY = 1.0
 TREND_NOISE = 0.5
 
 
