@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
-from surrogate_nas.report.text import entry, escape, html_table, paragraph, percent, section
+from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.space.genes import Genes
+from surrogate_nas.surrogates.applicability import ApplicabilityDomain
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validation
 
@@ -84,7 +86,21 @@ def trust_section(contents: Contents) -> str:
         '<div class="pair">',
         *tables,
         "</div>",
+        *_domain_part(ApplicabilityDomain(Genes(contents.header.space), contents.surrogate.predictor.design.candidates)),
     )
+
+
+def _domain_part(domain: ApplicabilityDomain) -> list[str]:
+    """Paragraphs on the costs of the trained networks, and on exits and choices that none of them has."""
+    cost = domain.trained.cost
+    macs, parameters = (f"{count(v.min())} to {count(v.max())}" for v in (cost.macs()[:, -1], cost.parameters))
+    texts = [f"The trained networks have {macs} MACs to the last exit and {parameters} parameters."]
+    if domain.untrained:
+        texts.append(f"Never trained: {escape('; '.join(domain.untrained))}.")
+    return [
+        "<h3>Trained networks</h3>",
+        paragraph(" ".join([*texts, "Predictions for other networks extrapolate, and carry cautions."]), "note"),
+    ]
 
 
 def _validation(validation: Validation, *, in_use: bool) -> str:
