@@ -93,7 +93,8 @@ def test_cautions_are_the_same_in_every_form(study: Study, command: Command) -> 
     table = command("query", study.path, *words, "--wide")[1]
     footnotes = dict(re.findall(r"^caution (\d+): (.+)$", table, re.MULTILINE))
     assert len(set(footnotes.values())) == len(footnotes) > 1
-    rows = {cells[-1]: cells[-2] for cells in (re.split(r"\s{2,}", line.strip()) for line in table.splitlines()) if cells[1:]}
+    lines = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
+    rows = {cells[-1]: cells[-2] for cells in lines if len(cells) > 1}
     for answer in answers:
         numbers = rows[answer["encoding"]]
         printed = [footnotes[n] for n in numbers.split()] if set(numbers) <= set("0123456789 ") else []
