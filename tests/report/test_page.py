@@ -159,6 +159,14 @@ def test_every_network_appears_with_its_encoding(contents: Contents, text: str) 
         assert f"<code>{solution.printed}</code>" in html
 
 
+def test_choices_that_queries_are_cautioned_for_are_listed(study: Study, text: str) -> None:
+    answers = study.query(study.space.sample(60, np.random.default_rng(0)))
+    cautions = {caution for a in answers for caution in a.cautions if "×" not in caution}
+    assert cautions
+    html = unescape(without_plotly(text)).lower()
+    assert all(caution.lower() in html for caution in cautions)
+
+
 def test_every_opened_element_is_closed(text: str) -> None:
     own = without_plotly(text)
     for name in ("section", "table", "thead", "tbody", "tr", "td", "th", "figure", "p", "div", "dl", "ul", "script"):
