@@ -40,8 +40,7 @@ class Places:
         kinds += [of[g] for g in self._backbone]
         kinds += [next(of[g] for g in genes_of_role if g is not None) for genes_of_role in self._roles]
         kinds += ["ordinal"] * len(genes.exits)
-        costs: list[InputKind] = ["cost"] * self._numbers
-        return (*kinds, *costs)
+        return (*kinds, *self._kinds_of_numbers)
 
     def inputs(self, candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:
         """(n, E, d) inputs: position, choices, presence of the other exits, and numbers scaled by `span`; all 0 where
@@ -95,8 +94,10 @@ class Places:
     # ------------------------------------------------------------------ numbers
 
     @property
-    def _numbers(self) -> int:
-        return 8 if self.space.spec.stages else 4
+    def _kinds_of_numbers(self) -> tuple[InputKind, ...]:
+        """Kinds of `numbers`: few rows cannot tell the trends of more than three, which go together, apart."""
+        maps: tuple[InputKind, ...] = ("number",) * 4 if self.space.spec.stages else ()
+        return ("cost", "cost", "cost", "number", *maps)
 
     def numbers(self, candidates: Candidates) -> Floats:
         """(n, E, k) physical features of each place, in log₁₀; NaN where they do not apply.
