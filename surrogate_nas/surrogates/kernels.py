@@ -18,6 +18,8 @@ SMALLEST = 1e-6
 SQRT5 = math.sqrt(5)
 TYPICAL_SLOPE = 1.0
 """Median of the logarithm of a slope's variance, for inputs in [0, 1]."""
+TYPICAL_EFFECT = -2.0
+"""Median of the logarithm of the variance of a choice's effects."""
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -107,20 +109,32 @@ class TrendKernel(Kernel):  # type: ignore[misc]
         return covariance
 
 
-class PositionKernel(Kernel):  # type: ignore[misc]
-    """1 for exits of one position, else 0."""
+class EffectsKernel(Kernel):  # type: ignore[misc]
+    """Σ v_j over the positions and additive choices j that two exits have in common: each value has an effect."""
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
         super().__init__(batch_shape=batch)
-        self.positions = inputs.positions
+        self.effects = inputs.effects
+        self.register_parameter("raw_variances", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.effects))))
+        self.register_constraint("raw_variances", GreaterThan(SMALLEST))
+        self.register_prior("variances_prior", LogNormalPrior(TYPICAL_EFFECT, 2.0), lambda kernel: kernel.variances)
+        typical = torch.tensor(math.exp(TYPICAL_EFFECT))
+        self.initialize(raw_variances=self.raw_variances_constraint.inverse_transform(typical))
+
+    @property
+    def variances(self) -> Tensor:
+        """(…, 1, c) variance v of the effects of each choice."""
+        variance: Tensor = self.raw_variances_constraint.transform(self.raw_variances)
+        return variance
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
         """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
         if diag:
-            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
-        left, right = (_without_batch(x)[..., None, :, self.positions] for x in (x1, x2))
-        same = (left == right.mT).to(x1.dtype)
-        return same.expand(*same.shape[:-3], *self.batch_shape, *same.shape[-2:])
+            return self.variances.sum(-1).expand(*self.batch_shape, x1.shape[-2])
+        left, right = (_without_batch(x)[..., self.effects] for x in (x1, x2))
+        same = (left[..., :, None, :] == right[..., None, :, :]).to(x1.dtype)  # (…, n, n', c)
+        covariance: Tensor = (same[..., None, :, :, :] @ self.variances.mT[..., None, :, :])[..., 0]
+        return covariance
 
 
 def _without_batch(x: Tensor) -> Tensor:
@@ -156,7 +170,7 @@ def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
 
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     kernel = kernel + TrendKernel(inputs, batch)
-    return kernel + _scaled(PositionKernel(inputs, batch), batch) if inputs.positions else kernel
+    return kernel + EffectsKernel(inputs, batch) if inputs.effects else kernel
 
 
 class _Scaled(ScaleKernel):  # type: ignore[misc]

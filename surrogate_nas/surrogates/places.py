@@ -39,7 +39,7 @@ class Places:
         of = dict(zip(genes.encoded, genes.kinds, strict=True))
         kinds += [of[g] for g in self._backbone]
         kinds += [next(of[g] for g in genes_of_role if g is not None) for genes_of_role in self._roles]
-        kinds += ["ordinal"] * len(genes.exits)
+        kinds += ["additive"] * len(genes.exits)
         return (*kinds, *self._kinds_of_numbers)
 
     def inputs(self, candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
-InputKind = Literal["position", "ordinal", "nominal", "cost", "number"]
+InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "number"]
 TREND_PENALTY = 1.0
 TREND_NOISE = 0.5
 
@@ -21,9 +21,9 @@ class TrainingSet:
     X: Floats
     """(n, d) inputs, scaled so that the rows lie in [0, 1]; costs of other candidates may lie outside."""
     kinds: tuple[InputKind, ...]
-    """(d,) kind of each input: `position` (of an exit; each position has an effect of its own), `ordinal` (near values
-    are similar), `nominal` (values are equal or not), `cost` (a number with a trend, which may be extrapolated),
-    `number` (one without)."""
+    """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
+    `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
+    number with a trend, which may be extrapolated), `number` (one without)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
