@@ -159,7 +159,7 @@ def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
         lengthscale_constraint=GreaterThan(SMALLEST),
     )
     matern.lengthscale = math.exp(typical)
-    return _scaled(matern, batch)
+    return _with_costs(_scaled(matern, batch), inputs, batch) if inputs.costs else _scaled(matern, batch)
 
 
 def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
