@@ -40,6 +40,8 @@ PARAMETERS = {
     "base_score": 0.0,
     "max_bin": 64,
 }
+TREND_PENALTY = 1.0
+"""Ridge penalty of the trend on the costs; with less, few rows extrapolate collinear costs too boldly."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
 
@@ -119,7 +121,7 @@ class _Member:
 
     def __init__(self, columns: Floats, training: TrainingSet, out: Bools, seed: int) -> None:
         kept = replace(training, Yvar=np.where(out[:, None], np.inf, training.Yvar))
-        self.trend = kept.trend[:, 0]
+        self.trend = kept.trend_with(TREND_PENALTY)[:, 0]
         self.residual = training.Y[:, 0] - self.trend[0] - training.X @ self.trend[1:]
         weight = 1 / (training.Yvar[:, 0] + NETWORK_VARIANCE)  # 0 where undefined
         weight /= max(weight.max(), 1e-12)
