@@ -10,7 +10,8 @@ only, and predictions are judged on networks that have it. Figures are of the tu
 The exit-rate MAE of a draw is the mean of |predicted − measured| exit probability over the exits, the final one
 included, of the networks that have an early exit, and over the thresholds. Rows show medians over the draws of errors,
 and means of the rest. `another training` is the floor: one seed of a network predicted by another, for the networks of
-the table with several.
+the table with several. It has the noise of both, so that a perfect prediction of the mean over seeds would have about
+0.7 times its errors.
 
 `--before` measures the same draws by the package of another checkout, by this same file, and prints ratios of medians
 and mean differences with 90 % bootstrap intervals over draws. `--json` keeps the figures of each draw: a run that was
