@@ -8,6 +8,7 @@ import torch
 from botorch.models.model import Model
 
 from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mix, stacking_weights
 from surrogate_nas.surrogates.normal_model import NormalModel, marginals
 from surrogate_nas.surrogates.registry import Surrogate, member_named
@@ -81,3 +82,9 @@ def whole(training: TrainingSet, surrogate: Surrogate, members: Mapping[str, Fit
     else:
         weights = equal_weights(len(parts), training.outputs)
     return Mixture([p.model for p in parts if isinstance(p.model, NormalModel)], weights)
+
+
+def fit_whole(training: TrainingSet, surrogate: Surrogate, seed: int) -> Model:
+    """A surrogate fitted to all rows, with all of its members."""
+    fold = folds(training.group, seed)
+    return whole(training, surrogate, {name: FittedMember.of(training, fold, name, seed) for name in surrogate.members})

@@ -32,10 +32,9 @@ from surrogate_nas.foundation.errors import first_line
 from surrogate_nas.foundation.files import is_left_of, new_folder
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
-from surrogate_nas.surrogates.cross_validation import FittedMember, whole
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate
-from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
 from surrogate_nas.surrogates.predictor import Predictor
@@ -205,9 +204,6 @@ def _empty(kind: str, design: DesignMatrix) -> Model | None:
 def _model(kind: str, design: DesignMatrix, tensors: dict[str, torch.Tensor], seed: int) -> Model:
     model = _empty(kind, design)
     if model is None:
-        training, surrogate = design.training, surrogate_named(kind)
-        fold = folds(training.group, seed)
-        members = {name: FittedMember.of(training, fold, name, seed) for name in surrogate.members}
-        return design.whole(whole(training, surrogate, members))
+        return design.whole(fit_whole(design.training, surrogate_named(kind), seed))
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
     return model.eval()

@@ -50,7 +50,7 @@ Model = Callable[[Floats, Floats, Floats], Floats]
 def independent(X: Floats, Y: Floats, test: Floats) -> Floats:
     kinds = ("ordinal",) * X.shape[1]
     rows = TrainingSet(X, kinds, Y, np.zeros_like(Y), np.arange(len(X)))
-    mean, _ = marginals(fit_whole(rows, surrogate_named("gp-ordinal"), {}, 0), torch.from_numpy(test))
+    mean, _ = marginals(fit_whole(rows, surrogate_named("gp-ordinal"), 0), torch.from_numpy(test))
     return mean.numpy()
 
 
@@ -101,7 +101,7 @@ def coefficients(problem: Problem, views: list[tuple[Record, Exits]], fold: Ints
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
         design = DesignMatrix.build(train, problem.space, problem.costing)
         test = np.flatnonzero(fold == k)
-        part, model = everything[test], fit_whole(design.training, surrogate_named(kind), {}, 0)
+        part, model = everything[test], design.whole(fit_whole(design.training, surrogate_named(kind), 0))
         mean, _ = marginals(model, torch.from_numpy(design.inputs(part)))
         targets = torch.from_numpy(design.coefficients(mean.numpy()))
         for i, t in enumerate(THRESHOLDS):

@@ -31,7 +31,7 @@ from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
-from surrogate_nas.surrogates.cross_validation import fit_whole, held_out
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.folds import FOLDS, folds
@@ -147,8 +147,7 @@ def scalar(trained: Trained, kind: str, seed: int) -> Predictions:
         rows = TrainingSet(inputs.X[train], inputs.kinds, (Y[train] - center) / scale, np.zeros_like(Y[train]), group)
         surrogate = surrogate_named(kind)
         inner = folds(group, seed)
-        parts = {name: held_out(rows, inner, name, seed) for name in surrogate.members} if surrogate.stacked else {}
-        mean, _ = marginals(fit_whole(rows, surrogate, parts, seed), torch.from_numpy(inputs.X[test]))
+        mean, _ = marginals(fit_whole(rows, surrogate, seed), torch.from_numpy(inputs.X[test]))
         means[test] = center + scale * mean.numpy()
     T = len(THRESHOLDS)
     return Predictions(np.full_like(rates, np.nan), means[:, :T].T, 10 ** means[:, T:].T, {})

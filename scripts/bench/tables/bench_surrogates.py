@@ -31,7 +31,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
+from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredictions, combine, whole
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.metrics import kendall
 from surrogate_nas.surrogates.normal_model import marginals
@@ -176,17 +176,17 @@ def bench(table: Table, n: int, seed: int) -> list[dict[str, Any]]:
     train, test = order[:n], order[n : n + HELD_OUT]
     training, X, y = table.training_set(train)
     fold, rows = folds(training.group, seed), list[dict[str, Any]]()
-    parts, seconds = dict[str, HeldOutPredictions](), dict[str, float]()
+    members, seconds = dict[str, FittedMember](), dict[str, float]()
     for name in dict.fromkeys(m for s in SURROGATES.values() for m in s.members):
         start = time.perf_counter()
-        parts[name] = held_out(training, fold, name, seed)
+        members[name] = FittedMember.of(training, fold, name, seed)
         seconds[name] = time.perf_counter() - start
     held_out_tau = dict[str, float]()
     for kind, surrogate in SURROGATES.items():
-        predictions = combine(training, fold, surrogate, parts)
+        predictions = combine(training, fold, surrogate, members)
         held_out_tau[kind] = kendall(predictions.mean[:, 0], training.Y[:, 0])
         start = time.perf_counter()
-        model = fit_whole(training, surrogate, parts, seed)
+        model = whole(training, surrogate, members)
         fit_s = time.perf_counter() - start
         widening = _widening(predictions, training)
         mean, sd, rate = _predict(model, X[test])
