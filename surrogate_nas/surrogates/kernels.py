@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
@@ -159,7 +159,7 @@ def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
         lengthscale_constraint=GreaterThan(SMALLEST),
     )
     matern.lengthscale = math.exp(typical)
-    return _with_costs(_scaled(matern, batch), inputs, batch) if inputs.costs else _scaled(matern, batch)
+    return _scaled(matern, batch) + TrendKernel(inputs, batch) if inputs.costs else _scaled(matern, batch)
 
 
 def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
@@ -170,6 +170,14 @@ def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
 
 def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
     kernel = kernel + TrendKernel(inputs, batch)
+    if inputs.costs:
+        smooth = RBFKernel(
+            active_dims=inputs.costs,
+            batch_shape=batch,
+            lengthscale_prior=LogNormalPrior(0.0, 1.0),
+            lengthscale_constraint=GreaterThan(SMALLEST),
+        )
+        kernel = kernel + _scaled(smooth, batch)
     return kernel + EffectsKernel(inputs, batch) if inputs.effects else kernel
 
 
