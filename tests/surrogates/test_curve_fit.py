@@ -128,7 +128,7 @@ def test_copies_in_groups_leave_the_noise_of_targets_as_it_was() -> None:
     group = np.arange(len(exits))
     plain = Targets.of(exits, group)
     single = Targets.of([repeated(e, 1, grouped=True) for e in exits], group)
-    for name in ("samples", "Y", "Yvar", "center", "rotation", "prior_sd"):  # to the last digit
+    for name in ("samples", "Y", "Yvar", "center", "rotation", "unknown"):  # to the last digit
         np.testing.assert_array_equal(getattr(single, name), getattr(plain, name))
 
     naive, grouped = (Targets.of([repeated(e, 5, grouped=g) for e in exits], group) for g in (False, True))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import trained_networks
+from networks import inputs_of, trained_networks
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
@@ -139,15 +139,13 @@ def scalar(trained: Trained, kind: str, seed: int) -> Predictions:
     rates, accuracy, macs = trained.measurements
     Y = np.concatenate([accuracy, np.log10(macs)]).T
     fold, means = folds(trained.group, seed), np.zeros_like(Y)
-    inputs = DesignMatrix.build(trained.views, trained.problem.space, trained.problem.costing).training
+    X, kinds = inputs_of(trained.candidates, trained.problem.space.genes.kinds)
     for k in range(FOLDS):
         train, test = np.flatnonzero(fold != k), fold == k
         center, scale = Y[train].mean(axis=0), Y[train].std(axis=0)
         group = np.unique(trained.group[train], return_inverse=True)[1]
-        rows = TrainingSet(inputs.X[train], inputs.kinds, (Y[train] - center) / scale, np.zeros_like(Y[train]), group)
-        surrogate = surrogate_named(kind)
-        inner = folds(group, seed)
-        mean, _ = marginals(fit_whole(rows, surrogate, seed), torch.from_numpy(inputs.X[test]))
+        rows = TrainingSet(X[train], kinds, (Y[train] - center) / scale, np.zeros_like(Y[train]), group)
+        mean, _ = marginals(fit_whole(rows, surrogate_named(kind), seed), torch.from_numpy(X[test]))
         means[test] = center + scale * mean.numpy()
     T = len(THRESHOLDS)
     return Predictions(np.full_like(rates, np.nan), means[:, :T].T, 10 ** means[:, T:].T, {})
