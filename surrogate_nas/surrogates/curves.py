@@ -1,6 +1,6 @@
 """Threshold curves: the behaviour of a network at any thresholds, as a few coefficients.
 
-Each sample has one of eight equally likely levels of easiness d, spread like a standard normal variable. Its easiness
+Each sample has one of sixteen equally likely levels of easiness d, spread like a standard normal variable. Its easiness
 is the same at every exit of a network, so that samples that do not leave at one exit are hard for the next. Of the
 samples of easiness d that reach an early exit e, the share
 
@@ -40,7 +40,7 @@ TERMS_LEAVE = 6
 TERMS_EARLY = 4
 TERMS_LAST = 2
 BEND = 6
-LEVELS = 8
+LEVELS = 16
 TOP = 1.001
 OFF_SHARE = 0.25
 SPREAD_SHARE = 0.5
