@@ -43,8 +43,8 @@ class Calibration:
         """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
 
         They are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, which keeps the
-        correlation of the targets, each with both signs, which keeps the means; missing values are replaced by standard normal ones. Networks share their draws, so
-        that comparisons are less noisy.
+        correlation of the targets, each with both signs, which keeps the means; missing values are replaced by standard
+        normal ones. Networks share their draws, so that comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
         z = self.residuals[rng.integers(len(self.residuals), size=(samples + 1) // 2)]

@@ -16,13 +16,12 @@ from safetensors.numpy import load_file, save
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Array, Floats
 from surrogate_nas.foundation.files import replaced
-from surrogate_nas.surrogates.curve_fit import FittedCurves, fit_curves
+from surrogate_nas.surrogates.curve_fit import PARTS, FittedCurves, fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis
 
 FORMAT = 1
 """Version of the file; increased also when the same outputs give other curves."""
 FILE = "curves.safetensors"
-ARRAYS = ("values", "covariance", "nominal")
 Kept = dict[bytes, FittedCurves]
 
 
@@ -70,7 +69,7 @@ def _latest(kept: Mapping[bytes, FittedCurves], keys: Sequence[bytes]) -> Mappin
 def _write(path: Path, curves: Mapping[bytes, FittedCurves]) -> None:
     fits = FittedCurves.stack(list(curves.values()))
     arrays = {"keys": np.frombuffer(b"".join(curves), dtype=np.uint8).reshape(len(curves), -1)}
-    arrays |= {name: np.ascontiguousarray(getattr(fits, name)) for name in ARRAYS}
+    arrays |= {name: np.ascontiguousarray(getattr(fits, name)) for name in PARTS}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as partial:
         partial.write_bytes(save({**arrays, "digest": _digest(arrays)}))
@@ -82,7 +81,7 @@ def _read(path: Path, size: int) -> Kept:
         arrays = load_file(path)
         if not np.array_equal(arrays.pop("digest"), _digest(arrays)) or arrays["values"].shape[1] != size:
             return {}
-        fits = FittedCurves(*(arrays[name] for name in ARRAYS))
+        fits = FittedCurves(*(arrays[name] for name in PARTS))
         return {key.tobytes(): fits.network(i) for i, key in enumerate(arrays["keys"])}
     except (OSError, ValueError, KeyError, IndexError, SafetensorError):
         return {}

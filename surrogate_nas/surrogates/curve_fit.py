@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse import csr_array
+from scipy.special import logit
 
 from surrogate_nas.exits.clusters import design_effect
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.curve_likelihood import CurveLikelihood, Derivatives, Point, cells_of
-from surrogate_nas.surrogates.curves import TERMS_EARLY, TERMS_LEAVE, CurveBasis
+from surrogate_nas.surrogates.curves import LEAST_SHARE, TERMS_EARLY, TERMS_LEAVE, CurveBasis
 
 TYPICAL_LEAVE = (7.0, -4.0, 4.0, -3.0, -9.0, 0.0)
 TYPICAL_EARLY = (2.0, 1.2, 0.0, 3.0)
@@ -31,6 +32,10 @@ RETRY_DAMPING = 1e-2
 """Least damping after a step that was not taken."""
 CONVERGED = 1e-10
 """Gain of log likelihood, to first order, below which a step is the last."""
+LARGEST_UNEXPLAINED = 2.0
+"""Largest difference of logits that counts, since those of shares near 0 and 1 vary much."""
+DEPENDENCE_SD = 0.3
+PARTS = ("values", "covariance", "nominal", "unexplained")
 EFFECT_SETTINGS = 8
 """Settings that a network's design effect is a mean over."""
 
@@ -47,14 +52,18 @@ class FittedCurves:
     """(…, C, C) covariance if the model were right and each setting had samples of its own: no measure of errors, but
     of how far coefficients may lie apart with nearly the same curves."""
 
+    unexplained: Floats
+    """(…, E − 1, 2, 3) normal equations of the regression of what curves do not explain of the logits of the shares
+    that leave, on 1 and the logarithm of the share of samples that gets there: the matrix, then the right side."""
+
     def network(self, i: int) -> "FittedCurves":
         """The curves of one of n networks."""
-        return FittedCurves(self.values[i], self.covariance[i], self.nominal[i])
+        return FittedCurves(*(getattr(self, name)[i] for name in PARTS))
 
     @classmethod
     def stack(cls, fits: Sequence["FittedCurves"]) -> "FittedCurves":
         """The curves of n networks."""
-        return cls(*(np.stack([getattr(f, name) for f in fits]) for name in ("values", "covariance", "nominal")))
+        return cls(*(np.stack([getattr(f, name) for f in fits]) for name in PARTS))
 
 
 def fit_curves(basis: CurveBasis, exits: Sequence[Exits], thresholds: Floats) -> FittedCurves:
@@ -95,6 +104,8 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
     values, derivatives = _maximum(likelihood)
     spread = _covariance_of_gradient(view, rows, weight * derivatives.slopes)
     precision = _prior_precision(own)
+    unexplained = np.zeros((basis.positions - 1, 2, 3))
+    unexplained[list(view.early)] = _unexplained(likelihood, values)
     inverse, nominal = (_inverse(c + precision) for c in (derivatives.curvature, derivatives.information))
     where = np.flatnonzero(basis.defined(view.present[None])[0])
     result = np.zeros(basis.size)
@@ -103,7 +114,37 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
         result,
         _with_prior(basis, where, inverse @ (spread + precision) @ inverse),
         _with_prior(basis, where, nominal),
+        unexplained,
     )
+
+
+def _unexplained(likelihood: CurveLikelihood, values: Floats) -> Floats:
+    """(E − 1, 2, 3) normal equations; see `FittedCurves.unexplained`."""
+    equations = np.zeros((likelihood.basis.positions - 1, 2, 3))
+    expected, counts = likelihood.at(values).cells.sum(axis=0), likelihood.counts.sum(axis=0)  # (E, T)
+    reaching, all_counts = 1 - np.cumsum(expected, axis=0), counts.sum(axis=0)
+    reached = all_counts - np.cumsum(counts, axis=0)
+    for e, equation in enumerate(equations):
+        on = np.isfinite(likelihood.thresholds[:, e])
+        before = reaching[e - 1, on] if e else np.ones(on.sum())
+        weighed = reached[e - 1, on] if e else all_counts[on]
+        fitted, measured = (
+            np.clip(part / np.maximum(whole, LEAST_SHARE), LEAST_SHARE, 1 - LEAST_SHARE)
+            for part, whole in ((expected[e, on], before), (counts[e, on], weighed))
+        )
+        off = np.clip(logit(measured) - logit(fitted), -LARGEST_UNEXPLAINED, LARGEST_UNEXPLAINED)
+        features = np.stack([np.ones_like(before), np.log(np.maximum(before, LEAST_SHARE))])
+        weighted = features * weighed * measured * (1 - measured)
+        equation[:] = np.column_stack([weighted @ features.T, weighted @ off])
+    return equations
+
+
+def local_dependence(unexplained: Floats) -> Floats:
+    """(E − 1, 2) dependence of exits, for `locally_dependent`, from the normal equations of n networks together; a
+    normal prior keeps it near 0."""
+    both = unexplained.sum(axis=0)
+    dependence = np.linalg.solve(both[..., :2] + np.eye(2) / DEPENDENCE_SD**2, both[..., 2:])
+    return np.asarray(dependence[..., 0])
 
 
 def _inverse(matrix: Floats) -> Floats:

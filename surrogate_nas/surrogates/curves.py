@@ -46,6 +46,7 @@ OFF_SHARE = 0.25
 SPREAD_SHARE = 0.5
 LOWEST_SPREAD = 0.2
 SMALLEST_SHARE = 1e-9
+LEAST_SHARE = 1e-5
 USUAL_MEDIAN = 0.6
 POWERS = tuple(2 ** (k / 2) for k in range(7))
 """Powers p: 1 to 8 in steps of √2."""
@@ -166,17 +167,22 @@ class CurveBasis:
                 defined[:, self.leave[e]] = present[:, e, None]
         return defined
 
-    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
+    def compose(
+        self, coefficients: Tensor, thresholds: Tensor, present: Tensor, dependence: Floats | None = None
+    ) -> ExitBehavior:
         """Exit probabilities and accuracies from coefficients.
 
         Args:
             coefficients: (…, C).
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
+            dependence: (E − 1, 2) a and b of `locally_dependent`; 0 by default.
         """
         rates, right = self._shares(coefficients, thresholds, present)
         is_empty = rates < SMALLEST_SHARE
         accuracy = torch.where(is_empty, 0.5, right / torch.where(is_empty, 1.0, rates)).clamp(0, 1)
+        if dependence is not None and dependence.any():
+            rates = locally_dependent(rates, torch.from_numpy(dependence).to(rates.dtype))
         return ExitBehavior(rates, accuracy)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,6 +210,27 @@ class CurveBasis:
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
+
+
+def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
+    """(…, E) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
+
+    Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
+    leaves there becomes that of the curves + a + b log r, with r the share of all samples that gets there (local
+    dependence, in item response theory).
+
+    Args:
+        rates: (…, E) by curves alone.
+        dependence: (E − 1, 2) a and b of each early exit.
+    """
+    before, remaining = torch.ones_like(rates[..., 0]), torch.ones_like(rates[..., 0])
+    parts = []
+    for e, (a, b) in enumerate(dependence):
+        share = (rates[..., e] / before.clamp_min(SMALLEST_SHARE)).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
+        shifted = (share.logit() + a + b * remaining.clamp_min(LEAST_SHARE).log()).sigmoid()
+        parts.append(torch.where(rates[..., e] > 0, remaining * shifted, 0.0))
+        before, remaining = before - rates[..., e], remaining - parts[-1]
+    return torch.stack([*parts, remaining], dim=-1)
 
 
 def easiness_levels(dtype: torch.dtype) -> Tensor:

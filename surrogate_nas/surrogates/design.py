@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from botorch.models.model import Model
+from torch import Tensor
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
@@ -22,7 +23,7 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.surrogates.curves import CurveBasis
+from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
 from surrogate_nas.surrogates.exit_model import ExitModel, Layout
 from surrogate_nas.surrogates.places import Places
 from surrogate_nas.surrogates.targets import FEWEST_ARCHITECTURES, Targets
@@ -140,6 +141,10 @@ class DesignMatrix:
     def inputs(self, candidates: Candidates) -> Floats:
         """(n, E d) model inputs of n candidates: those of their exits, one position after the other."""
         return self.places.inputs(candidates, self.span).reshape(len(candidates), -1)
+
+    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
+        """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""
+        return self.basis.compose(coefficients, thresholds, present, self.targets.dependence)
 
     def coefficients(self, Y: Floats) -> Floats:
         """(…, C) curve coefficients of (…, m) targets."""

@@ -47,7 +47,7 @@ FORMAT = 6
 6: rows are exits, described by what they can depend on."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
-TARGETS = ("Y", "Yvar", "center", "rotation", "unknown", "learned")
+TARGETS = ("Y", "Yvar", "center", "rotation", "unknown", "learned", "dependence")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from surrogate_nas.surrogates.curve_fit import (
     TYPICAL_LEAVE,
     FittedCurves,
     effect_of_groups,
+    local_dependence,
 )
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 
@@ -74,6 +75,8 @@ class Targets:
     learned: Bools
     """(m,) whether there is anything to learn a target from, at its position or at others."""
 
+    dependence: Floats
+    """(E − 1, 2) how exits depend on each other beyond their curves; see `locally_dependent`."""
     early: int
     """Number of targets of each early exit."""
 
@@ -156,8 +159,9 @@ class _Parts:
                 )
             if len(np.unique(self.group[rows])) < FEWEST_ARCHITECTURES:
                 unknown[own] = self._between(columns, axes)
+        dependence = local_dependence(self.curves.unexplained)
         early = sum(axes.count for _, axes in columns[:2]) if len(columns) > 1 else 0
-        return Targets(self.basis.power, samples, Y, Yvar, center, rotation, unknown, learned, early)
+        return Targets(self.basis.power, samples, Y, Yvar, center, rotation, unknown, learned, dependence, early)
 
     def _between(self, columns: Sequence[tuple[slice, Axes]], axes: Axes) -> Floats:
         """(k,) variance of targets between positions: that of their means, and of a prior."""

@@ -210,7 +210,7 @@ class OperatingPoints:
         parts = [len(design.targets.learned), E - 1, E, *[E] * (1 + len(self.caps))]
         targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
         coefficients = torch.from_numpy(design.targets.center) + targets @ torch.from_numpy(design.targets.rotation)
-        return design.basis.compose(coefficients, setting, present > 0), costs
+        return design.compose(coefficients, setting, present > 0), costs
 
     def _objectives(self, samples: Tensor) -> Tensor:
         """(…, 2) accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""
