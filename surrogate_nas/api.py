@@ -272,7 +272,7 @@ class Study:
         """Fit the surrogate to all trainings, or load the stored one if it is up to date and `again` is false.
 
         Raises:
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         return fitting.fit(self.home, self.archive.records(), again=again)
 
@@ -535,7 +535,7 @@ class Study:
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
         indices = self.space.indices(architectures_of(self.home, networks))
@@ -566,7 +566,7 @@ class Study:
 
         Raises:
             InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
         return respondent_of(self.solutions, self._limits(limits, limit)).best(_count("n", n), point)

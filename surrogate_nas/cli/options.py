@@ -186,7 +186,7 @@ MaxHours = Annotated[
 Initial = Annotated[
     int | None,
     option(
-        "Number of sampled networks to train before the search starts, at least 8. Default: 20.",
+        "Number of sampled networks to train before the search starts, at least 4. Default: 20.",
         panel=EFFORT,
         kind=COUNT,
     ),

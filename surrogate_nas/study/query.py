@@ -201,7 +201,7 @@ def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
 
     Raises:
         InputError: for limits on cost, if the study has no cost table.
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
     home = solutions.home
     require_cost_table(home.problem, limits)

@@ -46,7 +46,7 @@ BAD_ARGUMENTS = {
     "--budget x": "error: --budget x: not a number; allowed: 200000, 200_000, 200,000, 2e5, 200k, 3M",
     "--max-macs=many": "error: --max-macs many: not a number; allowed: 200000, 200_000",
     "--initial 40": "error: --initial 40 exceeds the budget of 32",
-    "--initial 5": "error: --initial 5 is too small; surrogates need at least 8 trained networks",
+    "--initial 3": "error: --initial 3 is too small; surrogates need at least 4 trained networks",
     "--max-macs -5": "error: --max-macs -5: input should be greater than 0\n",
     "--max-macs nan": "error: --max-macs nan: not a number; allowed: 200000",
     "--max-macs 100": "smallest found",

@@ -231,7 +231,7 @@ def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
 
 def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
     html = without_plotly(few.report().read_text(encoding="utf-8"))
-    assert "needs at least 8 trained networks, got 3" in html
+    assert "needs at least 4 trained networks, got 3" in html
     assert "No network proposed by the search has been trained yet" in html
     assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
 

@@ -11,7 +11,7 @@ import pytest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.surrogates import curve_cache
 from surrogate_nas.surrogates.curve_cache import FILE, curves_of
-from surrogate_nas.surrogates.curve_fit import FittedCurves, fit_curves
+from surrogate_nas.surrogates.curve_fit import PARTS, FittedCurves, fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis
 from tests.helpers.outputs import problem, records, tune_exits
 
@@ -35,7 +35,7 @@ def fitted() -> Iterator[list[int]]:
 
 
 def assert_same(one: FittedCurves, other: FittedCurves) -> None:
-    for name in curve_cache.ARRAYS:
+    for name in PARTS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 

@@ -142,7 +142,7 @@ def test_copies_in_groups_leave_the_noise_of_targets_as_it_was() -> None:
     )
     np.testing.assert_allclose(grouped_noise, plain_noise, rtol=0.02)
     known = plain_noise < 1.0
-    assert (naive_noise < 0.5 * plain_noise)[known].mean() > 0.9
+    assert (naive_noise < 0.5 * plain_noise)[known].mean() > 0.8
 
 
 def rmse_of(values: Floats, exits: list[Exits], grid: Floats) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates import persistence
 from surrogate_nas.surrogates.curve_fit import fit_curves
 from surrogate_nas.surrogates.curves import shared_thresholds
@@ -262,7 +263,7 @@ def test_scores_count_the_networks_they_were_judged_on(fitted: FittedSurrogate, 
 
 def parts_of(value: object) -> Iterator[object]:
     """A result of this package and every such value within it."""
-    if isinstance(value, Architecture):
+    if isinstance(value, Architecture | SearchSpace):
         return
     if type(value).__module__.startswith("surrogate_nas."):
         yield value

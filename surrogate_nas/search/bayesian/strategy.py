@@ -75,7 +75,7 @@ class Bayesian:
     """The strategy named `bayesian`.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
 
     fit: FitSurrogate
