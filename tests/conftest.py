@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from surrogate_nas.search.bayesian import curve_value, strategy
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset, preset_names
 from surrogate_nas.surrogates import gp, switching, xgb
+from tests.helpers.constants import patched
 from tests.helpers.outputs import SMALL_STUDY
 
 collect_ignore = ["data"]
@@ -97,20 +97,10 @@ LITTLE_EFFORT: dict[ModuleType, dict[str, int]] = {
 """Constants that decide how good fits and proposals are, and not which there are."""
 
 
-@contextmanager
-def hardly_fitted() -> Iterator[None]:
-    """Fits and proposals of little effort: enough for whatever does not ask how good they are."""
-    with pytest.MonkeyPatch.context() as patched:
-        for module, values in LITTLE_EFFORT.items():
-            for name, value in values.items():
-                patched.setattr(module, name, value)
-        yield
-
-
 @pytest.fixture(scope="module")
 def quick_fits() -> Iterator[None]:
     """Fits and proposals in this process that take a fraction of a second."""
-    with hardly_fitted():
+    with patched(LITTLE_EFFORT):
         yield
 
 
@@ -170,7 +160,7 @@ def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small, complete, real study of the digits. Tests read it; those that write take a copy."""
 
     def make(path: Path) -> None:
-        with hardly_fitted():
+        with patched(LITTLE_EFFORT):
             study = Study.create(path, seed=3, **SMALL_STUDY)
             study.run()
             study.fit()

@@ -29,7 +29,7 @@ NEW: dict[str, Any] = {
     "data": "digits",
     "space": "tiny",
     "limits": sn.Limits(max_macs=2e5),
-    "recipe": sn.Recipe(epochs=1),
+    "recipe": sn.Recipe(epochs=2),
     "budget": 10,
     "initial": 8,
     "exist_ok": True,

@@ -16,7 +16,7 @@ form fronts; a `baseline` is for comparison and may lie outside the space; a `fi
 fidelity."""
 GROUPS: tuple[Group, ...] = get_args(Group)
 PACKAGE = "surrogate-nas"
-"""Key in a record's provenance: the version of this package. Records of 0.4.0 and before do not have it."""
+"""Key in a record's provenance: the version of this package. Records of 0.3.0 and before do not have it."""
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 

@@ -1,7 +1,6 @@
 """The path of any space through the package, on images so few and small that it takes seconds."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,16 +41,6 @@ SMALL = {
     nsga2: {"GENERATIONS": 3},
 }
 """Constants that decide how long a search takes, and not whether it can be made."""
-
-
-@contextmanager
-def small_searches() -> Iterator[None]:
-    """Searches and fits of little effort."""
-    with pytest.MonkeyPatch.context() as patched:
-        for module, values in SMALL.items():
-            for name, value in values.items():
-                patched.setattr(module, name, value)
-        yield
 
 
 def images(side: int) -> Dataset:

@@ -11,7 +11,8 @@ import pytest
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec
-from tests.helpers.any_space import go_through, small_searches
+from tests.helpers.any_space import SMALL, go_through
+from tests.helpers.constants import patched
 
 FEWEST = 12
 """Networks of a drawn space, more than are trained."""
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_regressors")
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    with small_searches():
+    with patched(SMALL):
         yield
 
 
