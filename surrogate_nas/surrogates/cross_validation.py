@@ -34,8 +34,8 @@ class FittedMember:
 
     @classmethod
     def of(cls, training: TrainingSet, fold: Ints, name: str, seed: int) -> "FittedMember":
-        """Fit, and predict every row: from all other architectures where the model has a closed form, else by models
-        fitted to the rows of other folds."""
+        """Fit, and predict every row: from all other architectures where the model can, else by models fitted to the
+        rows of other folds."""
         model = member_named(name).fit(training, seed)
         closed = model.left_out(training.group) if isinstance(model, NormalModel) else None
         held_out = _refitted(training, fold, name, seed) if closed is None else HeldOutPredictions(*closed)
@@ -63,7 +63,7 @@ def combine(
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
     for test in (fold == k for k in np.unique(fold)):
         if surrogate.stacked:
-            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test], surrogate.shares)
+            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
         else:
             weights = equal_weights(len(parts), training.outputs)
         mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
@@ -78,7 +78,7 @@ def whole(training: TrainingSet, surrogate: Surrogate, members: Mapping[str, Fit
         return parts[0].model
     if surrogate.stacked:
         means = np.stack([part.held_out.mean for part in parts])
-        weights = stacking_weights(means, training.Y, training.Yvar, surrogate.shares)
+        weights = stacking_weights(means, training.Y, training.Yvar)
     else:
         weights = equal_weights(len(parts), training.outputs)
     return Mixture([p.model for p in parts if isinstance(p.model, NormalModel)], weights)

@@ -123,7 +123,8 @@ class CurveLikelihood:
     def at(self, coefficients: Floats) -> Point:
         """Shares of cells at (C,) coefficients."""
         basis, d, early = self.basis, EASINESS, self.basis.positions - 1
-        leaving = expit(leave_logit(self._leave(coefficients), self._t, self._bent, self._u, d)) * self._on
+        constant, of_level, slope = leave_logit(self._leave(coefficients), self._bent, self._u, d)
+        leaving = expit(constant + of_level + slope * self._t) * self._on
         c = coefficients[basis.right[0].start : basis.right[-1].start].reshape(early, TERMS_EARLY).T[..., None, None]
         last = coefficients[basis.right[-1]]
         shape = self.counts.shape[-1], LEVELS

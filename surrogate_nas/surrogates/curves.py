@@ -188,25 +188,28 @@ class CurveBasis:
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """(…, E) shares of all samples that leave at each position, and that leave there with a right answer.
 
-        Internally, coefficients and levels come first and networks last, which is several times faster.
+        Internally, coefficients and levels come first and networks last, and the arrays of all levels are written in
+        place: several times faster, since new memory costs more than the arithmetic.
         """
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
-        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0))
+        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0)).contiguous()
         u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
         d = easiness_levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
-        inside: Tensor | float = 1.0
+        shape = torch.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also if no exit has a threshold
+        inside = coefficients.new_ones(LEVELS, *shape)
+        leaving, right = torch.empty_like(inside), torch.empty_like(inside)
         rates, corrects = [], []
         for e in range(self.positions - 1):
-            b, c = coefficient[self.leave[e]], coefficient[self.right[e]]
-            share = leave_logit(b, t[e], bent[e], u[e], d).sigmoid() * on[e]
-            leaving = inside * share
-            right = (c[0] + c[2] * t[e] + c[3] * u[e] + c[1] * d).sigmoid()
+            constant, of_level, slope = leave_logit(coefficient[self.leave[e]], bent[e], u[e], d)
+            torch.add(torch.where(on[e], constant, -torch.inf), of_level, out=leaving)
+            leaving.addcmul_(slope, t[e]).sigmoid_().mul_(inside)
+            c = coefficient[self.right[e]]
+            torch.add(c[0] + c[2] * t[e] + c[3] * u[e], c[1] * d, out=right)
             rates.append(leaving.mean(0))
-            corrects.append((leaving * right).mean(0))
-            inside = inside - leaving
+            corrects.append(right.sigmoid_().mul_(leaving).mean(0))
+            inside.sub_(leaving)
         c = coefficient[self.right[-1]]
-        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also if no exit has a threshold
-        corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0).expand(shape))
+        corrects.append(inside.mul_((c[0] + c[1] * d).sigmoid()).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
@@ -239,11 +242,10 @@ def easiness_levels(dtype: torch.dtype) -> Tensor:
     return torch.tensor(d / d.std(), dtype=dtype)
 
 
-def leave_logit(b: Numbers, t: Numbers, bent: Numbers, u: Numbers, d: Numbers) -> Numbers:
-    """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d; shapes broadcast."""
-    constant = b[0] + never_positive(b[3]) * bent + never_positive(b[4]) * u
-    logit: Numbers = constant + never_positive(b[1] + b[2] * d) * t + b[5] * d
-    return logit
+def leave_logit(b: Numbers, bent: Numbers, u: Numbers, d: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d: the sum of the first two, and of the
+    third times t. Shapes broadcast."""
+    return b[0] + never_positive(b[3]) * bent + never_positive(b[4]) * u, b[5] * d, never_positive(b[1] + b[2] * d)
 
 
 def never_positive(x: Numbers) -> Numbers:

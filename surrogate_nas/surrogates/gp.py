@@ -1,10 +1,9 @@
-"""Gaussian processes: one per target, fitted together as batched BoTorch models, under three views of the inputs.
+"""Gaussian processes: one per target, fitted together as batched BoTorch models, under two views of the inputs.
 
-Two exits are similar if their choices have near values (`ordinal`), if they share many choices (`same`), or if they
-share the choices that matter, by a length scale per choice (`hamming`). No single view is best on all data, and their
-errors differ: their mean is more accurate than each of them. `same` and `hamming` also have a linear trend on the
-costs, which extrapolates beyond those of the training rows, and an effect of each position; `ordinal` does not, since a
-trend lowers its accuracy within their range.
+Two exits are similar if their choices and their place have near values (`ordinal`), or if they share the choices that
+matter, by a length scale per choice (`hamming`). No view is best on all data, and their errors differ: their mean is
+more accurate than each of them. Both have a linear trend on the costs, which extrapolates beyond those of the training
+rows; `hamming` also has an effect of each position, and of each other exit that there is.
 """
 
 import copy
@@ -24,6 +23,7 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.means import ZeroMean
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.surrogates.inputs import Inputs
@@ -41,7 +41,8 @@ class GaussianProcesses(NormalModel):
     """m Gaussian processes, one for each target.
 
     The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
-    seed. Targets that the same rows define are fitted together.
+    seed. The learned parts of the rows of a group are correlated, since luck, and what is special about an architecture,
+    show at all of its exits. Targets that the same rows define are fitted together.
     """
 
     def __init__(self, training: TrainingSet, view: View) -> None:
@@ -82,14 +83,14 @@ class GaussianProcesses(NormalModel):
         means, variances = zip(*(block.marginals(X) for block in self.blocks), strict=True)
         return torch.cat(means, -1)[:, self.order], torch.cat(variances, -1)[:, self.order]
 
-    def left_out(self, fold: Ints) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of each row, predicted from the rows of other folds under the same
+    def left_out(self, group: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups under the same
         hyperparameters: in closed form, without fitting (Rasmussen & Williams, Gaussian processes for machine learning,
         5.4.2, for blocks of rows). They are 0 where a target is undefined."""
-        mean, variance = np.zeros((2, len(fold), self.num_outputs))
+        mean, variance = np.zeros((2, len(group), self.num_outputs))
         for block, rows, columns in zip(self.blocks, self.rows, self.columns, strict=True):
             cells = np.ix_(rows, columns.numpy())
-            mean[cells], variance[cells] = block.left_out(fold[rows])
+            mean[cells], variance[cells] = block.left_out(group[rows])
         return mean, variance
 
 
@@ -99,7 +100,10 @@ class _Block(torch.nn.Module):
     def __init__(self, training: TrainingSet, view: View, inputs: Inputs) -> None:
         super().__init__()
         self.inputs, self.view = inputs, view
+        group = torch.from_numpy(training.group)
+        self.same_group = (group[:, None] == group).double()
         batch = torch.Size([training.outputs])
+        self.raw_correlation = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
             noise=noise.T.contiguous(),
@@ -127,15 +131,21 @@ class _Block(torch.nn.Module):
         if len(training) > MOST_TO_LEARN:
             subset = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
             learner = _Block(training.rows(subset), self.view, self.inputs)
-        parameters = {name: p for name, p in learner.gp.named_parameters() if p.requires_grad}
+        parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
         closure = ForwardBackwardClosure(learner.surprise, parameters)
         scipy_minimize(closure, parameters, options={"maxiter": FIT_ITERATIONS})
-        self.gp.covar_module.load_state_dict(learner.gp.covar_module.state_dict())
-        noise = learner.gp.likelihood.second_noise_covar.state_dict()
-        self.gp.likelihood.second_noise_covar.load_state_dict(noise)
+        if learner is not self:
+            self.adopt(learner)
+
+    def adopt(self, other: "_Block") -> None:
+        """Take the hyperparameters of a block of other rows."""
+        self.gp.covar_module.load_state_dict(other.gp.covar_module.state_dict())
+        self.gp.likelihood.second_noise_covar.load_state_dict(other.gp.likelihood.second_noise_covar.state_dict())
+        self.raw_correlation.data.copy_(other.raw_correlation.data)
 
     def surprise(self) -> Tensor:
-        """Negative log posterior density of the logarithms of the hyperparameters, without constants, per row.
+        """Negative log posterior density of the logarithms of the hyperparameters, and of the logit of the correlation,
+        which is uniform; without constants, per row.
 
         (The maximum of their own density would lie at almost no noise and no trend, far below the medians of priors.)
 
@@ -146,6 +156,7 @@ class _Block(torch.nn.Module):
         value = 0.5 * z.square().sum() + factor.diagonal(dim1=-2, dim2=-1).log().sum()
         for _, module, prior, of, _ in self.gp.named_priors():
             value = value - (prior.log_prob(of(module)) + of(module).log()).sum()
+        value = value - (logsigmoid(self.raw_correlation) + logsigmoid(-self.raw_correlation)).sum()
         return torch.as_tensor(value / len(self._rows))
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,12 +177,12 @@ class _Block(torch.nn.Module):
         return (cross @ weights)[..., 0].mT.double(), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
     @torch.no_grad()
-    def left_out(self, fold: Ints) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of each row, predicted from the rows of other folds."""
+    def left_out(self, group: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups."""
         root, weights = self._solution
         targets, noise = self.gp.train_targets, self._noise
         mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)
-        for rows in (np.flatnonzero(fold == k) for k in np.unique(fold)):
+        for rows in (np.flatnonzero(group == k) for k in np.unique(group)):
             own = root[:, rows]
             within = torch.linalg.inv(own @ own.mT)
             mean[:, rows] = targets[:, rows] - (within @ weights[:, rows])[..., 0]
@@ -185,16 +196,23 @@ class _Block(torch.nn.Module):
         return rows
 
     @property
+    def _learned_noise(self) -> Tensor:
+        """(m, 1) variance of the learned part of the noise."""
+        noise: Tensor = self.gp.likelihood.second_noise_covar.noise
+        return noise
+
+    @property
     def _noise(self) -> Tensor:
         """(m, n) variance of the noise, known and learned."""
-        likelihood = self.gp.likelihood
-        noise: Tensor = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
+        noise: Tensor = self.gp.likelihood.noise_covar.noise + self._learned_noise
         return noise
 
     @property
     def _covariance(self) -> Tensor:
         """(m, n, n) covariance of the rows, including their noise."""
-        return covariances(self.gp.covar_module, self._rows, self._rows) + torch.diag_embed(self._noise)
+        in_common = self.raw_correlation.sigmoid() * self._learned_noise
+        noise = torch.diag_embed(self._noise - in_common) + in_common[..., None] * self.same_group
+        return covariances(self.gp.covar_module, self._rows, self._rows) + noise
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:

@@ -60,20 +60,18 @@ def equal_weights(members: int, targets: int) -> Floats:
     return np.full((members, targets), 1 / members)
 
 
-def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats, shares: Sequence[float] = ()) -> Floats:
+def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     """(K, m) non-negative weights that minimise the held-out errors (Breiman, Stacked regressions, 1996).
 
-    A normal prior of standard deviation 0.125 shrinks them towards `shares`, so that a few rows do not decide.
+    A normal prior of standard deviation 0.125 shrinks them towards equal ones, so that a few rows do not decide.
 
     Args:
         predicted: (K, n, m) held-out means of each member.
         Y: (n, m) targets.
         Yvar: (n, m) sampling variance of the targets; ∞ where undefined.
-        shares: weight of each member before anything is known, with the sum 1; by default equal.
     """
     K, _, m = predicted.shape
-    prior = np.array(shares) if shares else np.full(K, 1 / K)
-    weights = np.repeat(prior[:, None], m, axis=1)
+    weights = equal_weights(K, m)
     for j in range(m):
         defined = np.isfinite(Yvar[:, j])
         if not defined.any():
@@ -83,7 +81,8 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats, shares: Sequenc
         noise = float(np.mean(v * (means.mean(axis=1) - y) ** 2)) + 1e-12
         pull = np.sqrt(noise) / WEIGHT_SD
         A = np.concatenate([np.sqrt(v)[:, None] * means, pull * np.eye(K)])
-        b = np.concatenate([np.sqrt(v) * y, pull * prior])
+        b = np.concatenate([np.sqrt(v) * y, pull * weights[:, j]])
         solution, _ = nnls(A, b)
-        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else prior
+        if solution.sum() > 0:
+            weights[:, j] = solution / solution.sum()
     return weights

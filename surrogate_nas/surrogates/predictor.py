@@ -117,8 +117,8 @@ class Predictor:
         behavior = behavior.with_sampling_noise(self.design.samples, torch.Generator().manual_seed(seed))
         curve, figures, widening = behavior.curve, behavior.figures, self.calibration.widening
 
-        def share(values: Floats, *names: str) -> Spread:
-            return Spread.of(values, np.array([widening.get(name, 1.0) for name in names]), within=(0, 1))
+        def share(values: Floats, name: str) -> Spread:
+            return Spread.of(values, widening.get(name, 1.0), within=(0, 1))
 
         on = np.concatenate([np.isfinite(thresholds) & candidates.present[:, :-1], candidates.present[:, -1:]], axis=1)
 
@@ -127,11 +127,10 @@ class Predictor:
             within = least.min(axis=-1), most.max(axis=-1)
             return Spread.of(amount.expected, widening.get(name, 1.0), within=within)
 
-        positions = range(1, self.design.basis.positions + 1)
         return Prediction(
             thresholds=thresholds,
-            rates=share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
-            exit_accuracy=share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
+            rates=share(curve.rates.numpy(), EXIT_PROBABILITY),
+            exit_accuracy=share(curve.exit_accuracy.numpy(), EXIT_ACCURACY),
             accuracy=share(figures.accuracy, ACCURACY),
             expected_macs=spending(figures.macs, EXPECTED_MACS),
             cost=None if figures.cost is None else spending(figures.cost, EXPECTED_COST),

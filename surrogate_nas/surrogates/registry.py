@@ -49,14 +49,12 @@ class Surrogate:
     members: tuple[str, ...]
     stacked: bool = False
     """Whether held-out rows decide the weights; otherwise they are equal."""
-    shares: tuple[float, ...] = ()
-    """Weights of a stack before held-out rows are known; by default equal."""
 
 
 SURROGATES: Mapping[SurrogateName, Surrogate] = {
     "gp": Surrogate(_GP),
     "xgb": Surrogate(("xgb",)),
-    "stack": Surrogate((*_GP, "xgb"), stacked=True, shares=(*(0.5 / len(_GP) for _ in _GP), 0.5)),
+    "stack": Surrogate((*_GP, "xgb"), stacked=True),
     "switching": Surrogate(("switching",)),
     "size": Surrogate(("size",)),
 }

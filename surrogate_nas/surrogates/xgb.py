@@ -13,7 +13,7 @@ import torch
 import xgboost
 from torch import Tensor
 
-from surrogate_nas.foundation.arrays import Bools, Floats
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.inputs import Inputs
@@ -60,6 +60,7 @@ class XGBoostEnsemble(NormalModel):
         self.register_buffer("trends", torch.zeros(shape, dtype=torch.float64))
         self.boosters: list[list[xgboost.Booster]] = []
         """For each target, its members."""
+        self._left_out: tuple[Floats, Floats] | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -89,6 +90,11 @@ class XGBoostEnsemble(NormalModel):
         deviation = (predictions - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
         return mean, deviation @ deviation.mT * (MEMBERS - 1) / MEMBERS
 
+    def left_out(self, group: Ints) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of each training row, its mean by the member that left out the row's group; `None`
+        if the model was loaded."""
+        return self._left_out
+
     def get_extra_state(self) -> Tensor:
         """The boosters in XGBoost's own format: their number and lengths in bytes as int64, then the bytes."""
         raw = [bytes(booster.save_raw("ubj")) for members in self.boosters for booster in members]
@@ -111,8 +117,10 @@ class XGBoostEnsemble(NormalModel):
         """Fit by weighted least squares, the targets side by side on all cores; undefined targets have weight 0."""
         columns = self._columns(torch.from_numpy(training.X))
         fitted = side_by_side(lambda j: _fit_target(columns, training.targets([j]), seed), range(training.outputs))
-        self.boosters = [boosters for boosters, _ in fitted]
-        self.trends.copy_(torch.from_numpy(np.stack([trends for _, trends in fitted], axis=-1)))
+        self.boosters = [boosters for boosters, _, _ in fitted]
+        self.trends.copy_(torch.from_numpy(np.stack([trends for _, trends, _ in fitted], axis=-1)))
+        _, variance = self.marginals(torch.from_numpy(training.X))
+        self._left_out = np.stack([mean for _, _, mean in fitted], axis=-1), variance.numpy()
         return self
 
 
@@ -139,10 +147,22 @@ class _Member:
         """Sum of the weighted squared errors of the rows that were left out."""
         return float((self.weight_out * (self.residual - self.booster.predict(self.rows)) ** 2).sum())
 
+    def cut(self, rounds: int) -> None:
+        """Keep the first rounds."""
+        self.booster = self.booster[:rounds]
 
-def _fit_target(columns: Floats, training: TrainingSet, seed: int) -> tuple[list[xgboost.Booster], Floats]:
+    def predict(self, training: TrainingSet) -> Floats:
+        """(n,) predictions of the rows."""
+        beyond = self.booster.predict(self.rows).astype(np.float64)
+        return np.asarray(beyond + self.trend[0] + training.X @ self.trend[1:])
+
+
+def _fit_target(
+    columns: Floats, training: TrainingSet, seed: int
+) -> tuple[list[xgboost.Booster], Floats, Floats]:
     """Members of a single target, cut to the rounds with the smallest error on the architectures that each left out;
-    and the (members, 1 + d) weights of their trends."""
+    the (members, 1 + d) weights of their trends; and the (n,) prediction of each row by the member that left it out,
+    or the mean of all where the target is undefined."""
     defined = training.defined[:, 0]
     part = np.full(len(training), MEMBERS)
     part[defined] = folds(training.group[defined], seed, MEMBERS)
@@ -156,4 +176,8 @@ def _fit_target(columns: Floats, training: TrainingSet, seed: int) -> tuple[list
             best, smallest = look, error
         elif look - best >= PATIENCE:
             break
-    return [member.booster[: best * BLOCK] for member in members], np.stack([member.trend for member in members])
+    for member in members:
+        member.cut(best * BLOCK)
+    predicted = np.stack([member.predict(training) for member in members])
+    left_out = np.concatenate([predicted, predicted.mean(axis=0, keepdims=True)])[part, np.arange(len(part))]
+    return [member.booster for member in members], np.stack([member.trend for member in members]), left_out

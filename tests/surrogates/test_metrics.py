@@ -98,19 +98,6 @@ def test_stacking_leans_to_what_predicts_held_out_rows_and_few_rows_decide_littl
     assert (stacking_weights(prediction, Y, nothing) == 0.5).all()
 
 
-def test_stacking_starts_from_the_shares_and_many_rows_outweigh_them() -> None:
-    rng = np.random.default_rng(0)
-    Y = rng.normal(size=(400, 1))
-    good, bad = Y + 0.1 * rng.normal(size=Y.shape), rng.normal(size=Y.shape)
-    shares, prediction = (0.1, 0.9), np.stack([good, bad])
-    weights = [stacking_weights(prediction[:, :n], Y[:n], np.zeros((n, 1)), shares)[:, 0] for n in (1, 4, 400)]
-    assert weights[0][0] < weights[1][0] < weights[2][0]
-    assert weights[2][0] > 0.9
-    nothing = np.full_like(Y, np.inf)
-    assert stacking_weights(prediction, Y, nothing, shares)[:, 0].tolist() == [0.1, 0.9]
-    assert all(sum(s.shares) == pytest.approx(1) for s in SURROGATES.values() if s.shares)
-
-
 def table(n: int, seed: int = 0) -> tuple[TrainingSet, np.ndarray, np.ndarray]:
     """n rows of six choices and a cost, and 200 others; the last choice has names."""
     rng = np.random.default_rng(seed)
