@@ -22,7 +22,9 @@ Above, t is then the threshold to the power of 1/p, with p such that the median 
 p is one of few numbers, 1 unless the median is below 0.55, so that another network rarely changes it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -179,27 +181,37 @@ class CurveBasis:
             dependence: (E − 1, 2) a and b of `locally_dependent`; 0 by default.
         """
         rates, right = self._shares(coefficients, thresholds, present)
-        is_empty = rates < SMALLEST_SHARE
-        accuracy = torch.where(is_empty, 0.5, right / torch.where(is_empty, 1.0, rates)).clamp(0, 1)
+        accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
             rates = locally_dependent(rates, torch.from_numpy(dependence).to(rates.dtype))
-        return ExitBehavior(rates, accuracy)
+        return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, E) shares of all samples that leave at each position, and that leave there with a right answer.
+        """(E, …) shares of all samples that leave at each position, and that leave there with a right answer.
 
         Internally, coefficients and levels come first and networks last, and the arrays of all levels are written in
         place: several times faster, since new memory costs more than the arithmetic.
         """
+        shape = torch.broadcast_shapes(coefficients.shape[:-1], thresholds.shape[:-1])
+        with _scratch(3, (LEVELS, *shape), coefficients.dtype) as arrays:
+            return self._shares_in(arrays, coefficients, thresholds, present)
+
+    def _shares_in(
+        self, arrays: Sequence[Tensor], coefficients: Tensor, thresholds: Tensor, present: Tensor
+    ) -> tuple[Tensor, Tensor]:
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
         t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0)).contiguous()
         u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
         d = easiness_levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
-        shape = torch.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also if no exit has a threshold
-        inside = coefficients.new_ones(LEVELS, *shape)
-        leaving, right = torch.empty_like(inside), torch.empty_like(inside)
+        leaving, right, inside = arrays
+        inside.fill_(1)
         rates, corrects = [], []
         for e in range(self.positions - 1):
+            if not on[e].any():
+                nobody = torch.zeros(inside.shape[1:], dtype=inside.dtype)
+                rates.append(nobody)
+                corrects.append(nobody)
+                continue
             constant, of_level, slope = leave_logit(coefficient[self.leave[e]], bent[e], u[e], d)
             torch.add(torch.where(on[e], constant, -torch.inf), of_level, out=leaving)
             leaving.addcmul_(slope, t[e]).sigmoid_().mul_(inside)
@@ -212,28 +224,46 @@ class CurveBasis:
         corrects.append(inside.mul_((c[0] + c[1] * d).sigmoid()).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
-        return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
+        return torch.stack(rates).clamp_(0, 1), torch.stack(corrects)
+
+
+_FREE = list[Tensor]()
+"""Memory of finished computations, for later ones; at most as many pieces as threads compute at once."""
+MOST_KEPT = 2**22
+"""Largest number of values of a piece of memory that is kept."""
+
+
+@contextmanager
+def _scratch(count: int, shape: Sequence[int], dtype: torch.dtype) -> Iterator[list[Tensor]]:
+    """Some arrays of a shape, with any values in them, for the duration of a computation."""
+    size = math.prod(shape)
+    memory = _FREE.pop() if _FREE else torch.empty(0)
+    if memory.dtype != dtype or len(memory) < count * size:
+        memory = torch.empty(count * size, dtype=dtype)
+    yield [memory[i * size : (i + 1) * size].view(*shape) for i in range(count)]
+    if len(memory) <= MOST_KEPT:
+        _FREE.append(memory)
 
 
 def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
-    """(…, E) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
+    """(E, …) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
 
     Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
     leaves there becomes that of the curves + a + b log r, with r the share of all samples that gets there (local
     dependence, in item response theory).
 
     Args:
-        rates: (…, E) by curves alone.
+        rates: (E, …) by curves alone.
         dependence: (E − 1, 2) a and b of each early exit.
     """
-    before, remaining = torch.ones_like(rates[..., 0]), torch.ones_like(rates[..., 0])
+    before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
     parts = []
-    for e, (a, b) in enumerate(dependence):
-        share = (rates[..., e] / before.clamp_min(SMALLEST_SHARE)).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
-        shifted = (share.logit() + a + b * remaining.clamp_min(LEAST_SHARE).log()).sigmoid()
-        parts.append(torch.where(rates[..., e] > 0, remaining * shifted, 0.0))
-        before, remaining = before - rates[..., e], remaining - parts[-1]
-    return torch.stack([*parts, remaining], dim=-1)
+    for rate, (a, b) in zip(rates, dependence, strict=False):
+        share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE)
+        shifted = share.logit_().add_(a).addcmul_(remaining.clamp_min(LEAST_SHARE).log_(), b).sigmoid_()
+        parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
+        before, remaining = before - rate, remaining - parts[-1]
+    return torch.stack([*parts, remaining])
 
 
 def easiness_levels(dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
-from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.foundation.threads import one_thread, side_by_side
 from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredictions, combine, whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.folds import folds
@@ -61,7 +61,8 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         training, fold = design.training, folds(design.training.group, seed)
         members = _members(design, [*kinds, BY_SIZE], fold, seed)
         predictions = {kind: combine(training, fold, surrogate_named(kind), members) for kind in (*kinds, BY_SIZE)}
-        validations = tuple(_judged(design, exits, kind, held_out, seed) for kind, held_out in predictions.items())
+        judged = side_by_side(lambda item: _judged(design, exits, *item, seed), predictions.items())
+        validations = tuple(judged)
         best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
         best = next(v for v in validations if v.kind == best_kind)
         model = design.whole(whole(training, surrogate_named(best.kind), members))

@@ -83,6 +83,7 @@ class CurveValue:
         """(n,) values, and (n,) index of the grid setting with the largest improvement by itself."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._scores], dtype=np.int64)
+        new = new[np.lexsort(pool.present[new].T)]  # exits that none of a chunk has cost no time
         coefficients = self._coefficients(pool[new]) if len(new) else np.zeros((0, 0, 0))
         chunks = _chunks(len(new))
         parts = side_by_side(lambda chunk: self._score(pool[new[chunk]], coefficients[:, chunk]), chunks)
