@@ -35,6 +35,8 @@ UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 20
 MOST_TO_LEARN = 150
+ROWS_AT_ONCE = 512
+"""Rows of a covariance that are computed at once: their parts take several times their memory."""
 
 
 class GaussianProcesses(NormalModel):
@@ -211,16 +213,21 @@ class _Block(torch.nn.Module):
     def _covariance(self) -> Tensor:
         """(m, n, n) covariance of the rows, including their noise."""
         in_common = self.raw_correlation.sigmoid() * self._learned_noise
-        noise = torch.diag_embed(self._noise - in_common) + in_common[..., None] * self.same_group
-        return covariances(self.gp.covar_module, self._rows, self._rows) + noise
+        parts = [covariances(self.gp.covar_module, part, self._rows) for part in self._rows.split(ROWS_AT_ONCE)]
+        covariance = torch.cat(parts, dim=-2).add_(in_common[..., None] * self.same_group)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - in_common)
+        return covariance
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:
         """(m, n, n) factor R, where R Rᵀ is the inverse covariance of the rows including their noise, and the (m, n, 1)
         product of that inverse and the targets."""
-        factor = torch.linalg.cholesky(self._covariance).detach()
-        root = torch.linalg.solve_triangular(factor, torch.eye(len(self._rows), dtype=factor.dtype), upper=False).mT
-        return root.contiguous(), root @ (root.mT @ self.gp.train_targets[..., None].detach())
+        with torch.no_grad():
+            root = self._covariance
+            eye = torch.eye(len(self._rows), dtype=root.dtype)
+            for target in root:  # one at a time, in place: the largest arrays that there are
+                target.copy_(torch.linalg.solve_triangular(torch.linalg.cholesky(target), eye, upper=False).mT)
+            return root, root @ (root.mT @ self.gp.train_targets[..., None])
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
