@@ -31,8 +31,8 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
     ]
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
-        f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}; all figures are of "
-        "tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. Regret: "
+        f"Each network was predicted without its architecture, at thresholds {', '.join(most)} and {last}; all figures "
+        "are of tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. Regret: "
         "how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs and "
         f"parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )

@@ -39,7 +39,7 @@ RELATIVE = (EXPECTED_MACS, EXPECTED_COST)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Validation:
-    """Result of a k-fold cross-validation over architectures, for one surrogate."""
+    """Result of cross-validation over architectures, for one surrogate."""
 
     kind: str
     scores: tuple[Score, ...]
