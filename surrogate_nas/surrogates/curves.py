@@ -192,7 +192,7 @@ class CurveBasis:
         Internally, coefficients and levels come first and networks last, and the arrays of all levels are written in
         place: several times faster, since new memory costs more than the arithmetic.
         """
-        shape = torch.broadcast_shapes(coefficients.shape[:-1], thresholds.shape[:-1])
+        shape = np.broadcast_shapes(coefficients.shape[:-1], thresholds.shape[:-1])
         with _scratch(3, (LEVELS, *shape), coefficients.dtype) as arrays:
             return self._shares_in(arrays, coefficients, thresholds, present)
 
