@@ -32,9 +32,9 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
         f"Each network was predicted without its architecture, at thresholds {', '.join(most)} and {last}; all figures "
-        "are of tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. Regret: "
-        "how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs and "
-        f"parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
+        "are of tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. "
+        "Regret: how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs "
+        f"and parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "networks", "τ [90 %]", "RMSE", "coverage of 90 %", "NLL", "regret")
     print_table("Surrogates, judged on networks held out from their fit", columns, rows, note)

@@ -43,8 +43,8 @@ class GaussianProcesses(NormalModel):
     """m Gaussian processes, one for each target.
 
     The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
-    seed. The learned parts of the rows of a group are correlated, since luck, and what is special about an architecture,
-    show at all of its exits. Targets that the same rows define are fitted together.
+    seed. The learned parts of the rows of a group are correlated: luck, and what is special about an architecture, show
+    at all of its exits. Targets that the same rows define are fitted together.
     """
 
     def __init__(self, training: TrainingSet, view: View) -> None:
@@ -213,7 +213,7 @@ class _Block(torch.nn.Module):
     def _covariance(self) -> Tensor:
         """(m, n, n) covariance of the rows, including their noise."""
         in_common = self.raw_correlation.sigmoid() * self._learned_noise
-        parts = [covariances(self.gp.covar_module, part, self._rows) for part in self._rows.split(ROWS_AT_ONCE)]
+        parts = [covariances(self.gp.covar_module, part, self._rows) for part in torch.split(self._rows, ROWS_AT_ONCE)]
         covariance = torch.cat(parts, dim=-2).add_(in_common[..., None] * self.same_group)
         covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - in_common)
         return covariance

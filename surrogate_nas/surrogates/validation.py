@@ -132,10 +132,11 @@ def _needed_widening(design: DesignMatrix, target: str, draws: Floats, values: F
 
 
 def widening_of(needed: Floats) -> float:
-    """Factor that covers 90 % of (T, n) held-out measurements: their quantile of the level that is median-unbiased for n
-    values (Hyndman and Fan, The American Statistician 50, 1996), those of one network being hardly more than one.
+    """Factor that covers 90 % of (T, n) held-out measurements.
 
-    The quantile of split conformal prediction, which never covers less on average, covered 95 to 99 %.
+    It is their quantile of the level that is median-unbiased for n values (Hyndman and Fan, The American Statistician
+    50, 1996), since those of one network are hardly more than one. That of split conformal prediction, which never
+    covers less on average, covered 95 to 99 %.
     """
     n = int(np.isfinite(needed).any(axis=0).sum())
     if not n:

@@ -157,9 +157,7 @@ class _Member:
         return np.asarray(beyond + self.trend[0] + training.X @ self.trend[1:])
 
 
-def _fit_target(
-    columns: Floats, training: TrainingSet, seed: int
-) -> tuple[list[xgboost.Booster], Floats, Floats]:
+def _fit_target(columns: Floats, training: TrainingSet, seed: int) -> tuple[list[xgboost.Booster], Floats, Floats]:
     """Members of a single target, cut to the rounds with the smallest error on the architectures that each left out;
     the (members, 1 + d) weights of their trends; and the (n,) prediction of each row by the member that left it out,
     or the mean of all where the target is undefined."""

@@ -6,10 +6,10 @@ them, then four proposals.
 
 Networks and what their exits do are drawn, not trained: `digits` has three exits measured on 144 images, `five` has
 five exits measured on 5,000. Every row has a process of its own, so that memory is its own, and as many threads as the
-package takes. Four networks are new, as after a round; of the others, a search has kept what each checkout keeps: their curves.
-With `--before` the package of another checkout takes turns. The least of the repeats counts, of CPU
-seconds, too, which other work on the machine disturbs less. Memory is the peak of the row's process, and of its
-children together, looked at twice a second.
+package takes. Four networks are new, as after a round; of the others, a search has kept what each checkout keeps: their
+curves. With `--before` the package of another checkout takes turns. The least of the repeats counts, of CPU seconds,
+too, which other work on the machine disturbs less. Memory is the peak of the row's process, and of its children
+together, looked at twice a second.
 """
 
 import warnings

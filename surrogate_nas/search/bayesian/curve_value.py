@@ -187,7 +187,10 @@ class OperatingPoints:
     def __init__(self, predictor: Predictor, limits: Limits, candidates: Candidates, thresholds: Floats) -> None:
         """Build from n architectures at (n, E − 1) thresholds."""
         self.design, self.limits, self.objective = predictor.design, limits, candidates.cost.objective
-        self.model, self.caps = _Tabulated(predictor.model, self.design.inputs(candidates)), _caps(limits, self.objective)
+        self.model, self.caps = (
+            _Tabulated(predictor.model, self.design.inputs(candidates)),
+            _caps(limits, self.objective),
+        )
         cost, on = candidates.cost, np.isfinite(thresholds) & candidates.present[:, :-1]
         costs = [cost.objective_costs, *(_charges(limit, cost) for limit, _ in self.caps)]
         charges = [costs_of_leaving(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
