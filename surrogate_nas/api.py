@@ -99,6 +99,7 @@ class Study:
         flips: bool | None = None,
         resize: ResizeName | None = None,
         splits: str | Path | None = None,
+        tune_share: float | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
     ) -> "Study":
@@ -114,6 +115,8 @@ class Study:
             flips: whether mirror images still belong to their class; for `None` the default of the data set.
             resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
             splits: CSV file of splits and groups; see `datasets.split_file`.
+            tune_share: share of the training data held out for the tune split; for `None`, it follows the number of
+                images, see `datasets.dataset.usual_tune_share`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, like `update`.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
@@ -135,6 +138,7 @@ class Study:
                     flips=flips,
                     splits=split_file,
                     resize=resize,
+                    tune_share=tune_share,
                 )
                 study.update(**settings)
                 on_error.pop_all()
@@ -149,6 +153,7 @@ class Study:
             flips=flips,
             splits=split_file,
             resize=resize,
+            tune_share=tune_share,
         )
         return cls(new.write())
 

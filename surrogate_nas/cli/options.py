@@ -231,6 +231,15 @@ Splits = Annotated[
         kind=FILE,
     ),
 ]
+TuneShare = Annotated[
+    float | None,
+    option(
+        "Share of the training images that a new study holds out for the tune split, on which all choices are made. "
+        "Default: more where images are few.",
+        panel=DATA,
+        kind=FRACTION,
+    ),
+]
 Flips = Annotated[
     bool | None,
     option(

@@ -64,7 +64,10 @@ def require_answers(got: list[dict[str, Any]], held: list[dict[str, Any]] = HELD
     """What was measured or is exact is as it was; surrogates have changed, so intervals of what is predicted overlap
     with those of then."""
     for expected, answer in zip(held, got, strict=True):
-        require({name: value for name, value in expected.items() if name not in (*PREDICTED, "feasible_probability")}, answer)
+        require(
+            {name: value for name, value in expected.items() if name not in (*PREDICTED, "feasible_probability")},
+            answer,
+        )
         for name in PREDICTED:
             both = expected[name], answer[name]
             for was, now in [both] if name in SINGLE else zip(*both, strict=True):
