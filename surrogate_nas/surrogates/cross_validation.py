@@ -37,7 +37,7 @@ class FittedMember:
         """Fit, and predict every row: from all other architectures where the model can, else by models fitted to the
         rows of other folds."""
         model = member_named(name).fit(training, seed)
-        closed = model.left_out(training.group) if isinstance(model, NormalModel) else None
+        closed = model.left_out(training.group, fold) if isinstance(model, NormalModel) else None
         held_out = _refitted(training, fold, name, seed) if closed is None else HeldOutPredictions(*closed)
         return cls(model, held_out)
 

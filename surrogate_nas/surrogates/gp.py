@@ -25,7 +25,8 @@ from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
 from surrogate_nas.surrogates.normal_model import NormalModel
@@ -85,14 +86,18 @@ class GaussianProcesses(NormalModel):
         means, variances = zip(*(block.marginals(X) for block in self.blocks), strict=True)
         return torch.cat(means, -1)[:, self.order], torch.cat(variances, -1)[:, self.order]
 
-    def left_out(self, group: Ints) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of each row, predicted from the rows of other groups under the same
-        hyperparameters: in closed form, without fitting (Rasmussen & Williams, Gaussian processes for machine learning,
-        5.4.2, for blocks of rows). They are 0 where a target is undefined."""
+    def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of all other groups, in closed form
+        (Rasmussen & Williams, Gaussian processes for machine learning, 5.4.2, for blocks of rows). They are 0 where a
+        target is undefined.
+
+        Hyperparameters are those that the rows of other folds have, unless there are so many rows that it does not
+        matter: fitted to all of few rows, they would know each of them, and intervals would be too narrow.
+        """
         mean, variance = np.zeros((2, len(group), self.num_outputs))
-        for block, rows, columns in zip(self.blocks, self.rows, self.columns, strict=True):
+        for block, part, rows, columns in zip(self.blocks, self.parts, self.rows, self.columns, strict=True):
             cells = np.ix_(rows, columns.numpy())
-            mean[cells], variance[cells] = block.left_out(group[rows])
+            mean[cells], variance[cells] = block.left_out(part, fold[rows])
         return mean, variance
 
 
@@ -178,9 +183,29 @@ class _Block(torch.nn.Module):
         variance = covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1)
         return (cross @ weights)[..., 0].mT.double(), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
-    @torch.no_grad()
-    def left_out(self, group: Ints) -> tuple[Floats, Floats]:
+    def left_out(self, training: TrainingSet, fold: Ints) -> tuple[Floats, Floats]:
         """(n, m) means and variances of each row, predicted from the rows of other groups."""
+        if len(training) > MOST_TO_LEARN:
+            return self.without(training.group)
+        mean, variance = np.zeros((2, *training.Y.shape))
+        names = np.unique(fold)
+        for k, block in zip(names, side_by_side(lambda k: self.relearned(training, fold != k), names), strict=True):
+            own = fold == k
+            mean[own], variance[own] = (part[own] for part in block.without(training.group))
+        return mean, variance
+
+    def relearned(self, training: TrainingSet, rows: Bools) -> "_Block":
+        """A block of the same rows, with the hyperparameters that some of them have."""
+        part = training.rows(np.flatnonzero(rows))
+        learner, block = _Block(part, self.view, self.inputs), _Block(training, self.view, self.inputs)
+        learner.adopt(self)
+        learner.learn(part)
+        block.adopt(learner)
+        return block
+
+    @torch.no_grad()
+    def without(self, group: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters."""
         root, weights = self._solution
         targets, noise = self.gp.train_targets, self._noise
         mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)

@@ -31,9 +31,9 @@ class NormalModel(Model):  # type: ignore[misc]
         """Empty shape: this is one model, whatever its number of targets."""
         return torch.Size()
 
-    def left_out(self, group: Ints) -> tuple[Floats, Floats] | None:
-        """(n, m) means and variances of each training row, predicted from the rows of other groups, if that needs no
-        other fit; by default it does."""
+    def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of each training row, predicted from rows of other groups, if the model has them
+        at less cost than a fit for each of the (n,) folds; by default it has not."""
         return None
 
     @abstractmethod

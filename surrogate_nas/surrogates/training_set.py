@@ -64,17 +64,13 @@ class TrainingSet:
 
     @cached_property
     def trend(self) -> Floats:
-        """The trend on the costs with the usual penalty; see `trend_with`."""
-        return self.trend_with(TREND_PENALTY)
-
-    def trend_with(self, ridge: float) -> Floats:
         """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
 
         It models the effect of size, also beyond the range of the rows; trees learn the residuals.
         """
         use = [0, *(1 + j for j in self.columns("cost"))]
         A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]
-        penalty = np.diag([1e-6] + [ridge] * (len(use) - 1))
+        penalty = np.diag([1e-6] + [TREND_PENALTY] * (len(use) - 1))
         weight = np.where(self.defined, 1 / (self.Yvar + TREND_NOISE), 0.0)
         trend = np.zeros((1 + self.X.shape[1], self.outputs))
         for j, w in enumerate(weight.T):

@@ -40,8 +40,6 @@ PARAMETERS = {
     "base_score": 0.0,
     "max_bin": 64,
 }
-TREND_PENALTY = 1.0
-"""Ridge penalty of the trend on the costs; with less, few rows extrapolate collinear costs too boldly."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
 
@@ -90,9 +88,12 @@ class XGBoostEnsemble(NormalModel):
         deviation = (predictions - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
         return mean, deviation @ deviation.mT * (MEMBERS - 1) / MEMBERS
 
-    def left_out(self, group: Ints) -> tuple[Floats, Floats] | None:
-        """(n, m) means and variances of each training row, its mean by the member that left out the row's group; `None`
-        if the model was loaded."""
+    def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of each training row; `None` if the model was loaded.
+
+        The mean is that of the member that left out the row's group. The variance is the mean over the rows: that of a
+        row depends on this very member, and would be large where its error is.
+        """
         return self._left_out
 
     def get_extra_state(self) -> Tensor:
@@ -119,9 +120,15 @@ class XGBoostEnsemble(NormalModel):
         fitted = side_by_side(lambda j: _fit_target(columns, training.targets([j]), seed), range(training.outputs))
         self.boosters = [boosters for boosters, _, _ in fitted]
         self.trends.copy_(torch.from_numpy(np.stack([trends for _, trends, _ in fitted], axis=-1)))
+        left_out = np.stack([mean for _, _, mean in fitted], axis=-1)
         _, variance = self.marginals(torch.from_numpy(training.X))
-        self._left_out = np.stack([mean for _, _, mean in fitted], axis=-1), variance.numpy()
+        self._left_out = left_out, np.broadcast_to(_means(variance.numpy(), training.defined), left_out.shape)
         return self
+
+
+def _means(values: Floats, defined: Bools) -> Floats:
+    """(m,) means of (n, m) values where they are defined; 0 where none is."""
+    return np.asarray(np.where(defined, values, 0.0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1))
 
 
 class _Member:
@@ -129,53 +136,51 @@ class _Member:
 
     def __init__(self, columns: Floats, training: TrainingSet, out: Bools, seed: int) -> None:
         kept = replace(training, Yvar=np.where(out[:, None], np.inf, training.Yvar))
-        self.trend = kept.trend_with(TREND_PENALTY)[:, 0]
-        self.residual = training.Y[:, 0] - self.trend[0] - training.X @ self.trend[1:]
-        weight = 1 / (training.Yvar[:, 0] + NETWORK_VARIANCE)  # 0 where undefined
+        self.trend = kept.trend[:, 0]
+        self.of_trend = self.trend[0] + training.X @ self.trend[1:]
+        weight = np.where(out, 0.0, _weight(training))
         weight /= max(weight.max(), 1e-12)
-        self.weight_out = weight * out
-        self.rows = xgboost.DMatrix(columns, self.residual, weight=weight * ~out, nthread=1)
+        self.rows = xgboost.DMatrix(columns, training.Y[:, 0] - self.of_trend, weight=weight, nthread=1)
         self.booster = xgboost.Booster({**PARAMETERS, "seed": seed}, [self.rows])
 
-    def grow(self, rounds: int) -> None:
-        """Boost by some more rounds."""
+    def grow(self) -> None:
+        """Boost by a block of rounds."""
         done = self.booster.num_boosted_rounds()
-        for iteration in range(done, done + rounds):
+        for iteration in range(done, done + BLOCK):
             self.booster.update(self.rows, iteration)
 
-    def error(self) -> float:
-        """Sum of the weighted squared errors of the rows that were left out."""
-        return float((self.weight_out * (self.residual - self.booster.predict(self.rows)) ** 2).sum())
-
-    def cut(self, rounds: int) -> None:
-        """Keep the first rounds."""
-        self.booster = self.booster[:rounds]
-
-    def predict(self, training: TrainingSet) -> Floats:
+    def predict(self) -> Floats:
         """(n,) predictions of the rows."""
-        beyond = self.booster.predict(self.rows).astype(np.float64)
-        return np.asarray(beyond + self.trend[0] + training.X @ self.trend[1:])
+        return np.asarray(self.booster.predict(self.rows).astype(np.float64) + self.of_trend)
+
+
+def _weight(training: TrainingSet) -> Floats:
+    """(n,) weight of each row for the one target; 0 where it is undefined."""
+    return np.asarray(1 / (training.Yvar[:, 0] + NETWORK_VARIANCE))
 
 
 def _fit_target(columns: Floats, training: TrainingSet, seed: int) -> tuple[list[xgboost.Booster], Floats, Floats]:
     """Members of a single target, cut to the rounds with the smallest error on the architectures that each left out;
     the (members, 1 + d) weights of their trends; and the (n,) prediction of each row by the member that left it out,
-    or the mean of all where the target is undefined."""
-    defined = training.defined[:, 0]
+    or the mean of all where the target is undefined.
+
+    These predictions are cut to the rounds with the smallest error on the other parts: the smallest error itself would
+    be too small.
+    """
+    defined, rows = training.defined[:, 0], np.arange(len(training))
     part = np.full(len(training), MEMBERS)
     part[defined] = folds(training.group[defined], seed, MEMBERS)
     members = [_Member(columns, training, part == k, seed * MEMBERS + k) for k in range(MEMBERS)]
-    best, smallest = 0, np.inf
-    for look in range(1, ROUNDS // BLOCK + 1):
+    looks, errors, best = list[Floats](), list[Floats](), 0
+    while len(looks) < ROUNDS // BLOCK and len(looks) - best <= PATIENCE:
         for member in members:
-            member.grow(BLOCK)
-        error = sum(member.error() for member in members)
-        if error < smallest:
-            best, smallest = look, error
-        elif look - best >= PATIENCE:
-            break
-    for member in members:
-        member.cut(best * BLOCK)
-    predicted = np.stack([member.predict(training) for member in members])
-    left_out = np.concatenate([predicted, predicted.mean(axis=0, keepdims=True)])[part, np.arange(len(part))]
-    return [member.booster for member in members], np.stack([member.trend for member in members]), left_out
+            member.grow()
+        predicted = np.stack([member.predict() for member in members])
+        looks.append(np.concatenate([predicted, predicted.mean(axis=0, keepdims=True)])[part, rows])
+        squares = np.where(defined, _weight(training) * (training.Y[:, 0] - looks[-1]) ** 2, 0.0)
+        errors.append(np.array([squares[part == k].sum() for k in range(MEMBERS + 1)]))
+        best = int(np.argmin(np.sum(errors, axis=1)))
+    boosters = [member.booster[: (best + 1) * BLOCK] for member in members]
+    of_others = np.sum(errors, axis=1, keepdims=True) - errors
+    left_out = np.stack(looks)[of_others.argmin(axis=0)[part], rows]
+    return boosters, np.stack([member.trend for member in members]), left_out

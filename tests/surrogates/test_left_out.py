@@ -28,7 +28,7 @@ def rows(seed: int, *, noise: bool = False) -> TrainingSet:
 def test_closed_form_is_a_process_of_the_other_rows_with_the_same_hyperparameters(view: View) -> None:
     training = rows(0)
     whole = GaussianProcesses.fit(training, view)
-    mean, variance = whole.left_out(training.group)
+    mean, variance = whole.left_out(training.group, fold_of(training))
     for group in (0, 7, 29):
         out = training.group == group
         others = GaussianProcesses(training.rows(np.flatnonzero(~out)), view)
@@ -57,12 +57,12 @@ def test_a_booster_says_nothing_of_a_group_that_it_knows(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("seed", range(3))
 def test_pure_noise_is_not_foretold(seed: int) -> None:
     training = rows(seed, noise=True)
-    for mean, _ in (left_out(training), GaussianProcesses.fit(training, "hamming").left_out(training.group)):
+    for mean, _ in (left_out(training), GaussianProcesses.fit(training, "hamming").left_out(training.group, fold_of(training))):
         defined = training.defined
         assert np.mean((training.Y - mean)[defined] ** 2) > 0.9 * np.mean(training.Y[defined] ** 2)
 
 
 def left_out(training: TrainingSet) -> tuple[np.ndarray, np.ndarray]:
-    result = XGBoostEnsemble(training).fit(training, 0).left_out(training.group)
+    result = XGBoostEnsemble(training).fit(training, 0).left_out(training.group, fold_of(training))
     assert result is not None
     return result
