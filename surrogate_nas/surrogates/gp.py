@@ -35,6 +35,8 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 20
+REFIT_ITERATIONS = 5
+"""Iterations that start from the hyperparameters of all rows."""
 MOST_TO_LEARN = 150
 ROWS_AT_ONCE = 512
 """Rows of a covariance that are computed at once: their parts take several times their memory."""
@@ -132,7 +134,7 @@ class _Block(torch.nn.Module):
                 outcome_transform=None,
             )
 
-    def learn(self, training: TrainingSet) -> None:
+    def learn(self, training: TrainingSet, iterations: int = FIT_ITERATIONS) -> None:
         """Fit the hyperparameters, to at most 150 of the rows."""
         learner = self
         if len(training) > MOST_TO_LEARN:
@@ -140,7 +142,7 @@ class _Block(torch.nn.Module):
             learner = _Block(training.rows(subset), self.view, self.inputs)
         parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
         closure = ForwardBackwardClosure(learner.surprise, parameters)
-        scipy_minimize(closure, parameters, options={"maxiter": FIT_ITERATIONS})
+        scipy_minimize(closure, parameters, options={"maxiter": iterations})
         if learner is not self:
             self.adopt(learner)
 
@@ -199,7 +201,7 @@ class _Block(torch.nn.Module):
         part = training.rows(np.flatnonzero(rows))
         learner, block = _Block(part, self.view, self.inputs), _Block(training, self.view, self.inputs)
         learner.adopt(self)
-        learner.learn(part)
+        learner.learn(part, REFIT_ITERATIONS)
         block.adopt(learner)
         return block
 
