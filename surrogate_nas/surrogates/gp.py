@@ -188,27 +188,27 @@ class _Block(torch.nn.Module):
     def left_out(self, training: TrainingSet, fold: Ints) -> tuple[Floats, Floats]:
         """(n, m) means and variances of each row, predicted from the rows of other groups."""
         if len(training) > MOST_TO_LEARN:
-            return self.without(training.group)
+            return self.without(training.group, self._solution)
         mean, variance = np.zeros((2, *training.Y.shape))
-        names = np.unique(fold)
-        for k, block in zip(names, side_by_side(lambda k: self.relearned(training, fold != k), names), strict=True):
-            own = fold == k
-            mean[own], variance[own] = (part[own] for part in block.without(training.group))
+        block, parts = _Block(training, self.view, self.inputs), [fold == k for k in np.unique(fold)]
+        for own, other in zip(parts, side_by_side(lambda own: self.relearned(training, ~own), parts), strict=True):
+            block.adopt(other)
+            mean[own], variance[own] = (values[own] for values in block.without(training.group, block._solve()))
         return mean, variance
 
     def relearned(self, training: TrainingSet, rows: Bools) -> "_Block":
-        """A block of the same rows, with the hyperparameters that some of them have."""
+        """A block of some of the rows, with the hyperparameters that these have."""
         part = training.rows(np.flatnonzero(rows))
-        learner, block = _Block(part, self.view, self.inputs), _Block(training, self.view, self.inputs)
-        learner.adopt(self)
-        learner.learn(part, REFIT_ITERATIONS)
-        block.adopt(learner)
+        block = _Block(part, self.view, self.inputs)
+        block.adopt(self)
+        block.learn(part, REFIT_ITERATIONS)
         return block
 
     @torch.no_grad()
-    def without(self, group: Ints) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters."""
-        root, weights = self._solution
+    def without(self, group: Ints, solution: tuple[Tensor, Tensor]) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters,
+        from the result of `_solve`."""
+        root, weights = solution
         targets, noise = self.gp.train_targets, self._noise
         mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)
         for rows in (np.flatnonzero(group == k) for k in np.unique(group)):
@@ -247,14 +247,18 @@ class _Block(torch.nn.Module):
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:
+        """The result of `_solve`, for predictions."""
+        return self._solve()
+
+    @torch.no_grad()
+    def _solve(self) -> tuple[Tensor, Tensor]:
         """(m, n, n) factor R, where R Rᵀ is the inverse covariance of the rows including their noise, and the (m, n, 1)
         product of that inverse and the targets."""
-        with torch.no_grad():
-            root = self._covariance
-            eye = torch.eye(len(self._rows), dtype=root.dtype)
-            for target in root:  # one at a time, in place: the largest arrays that there are
-                target.copy_(torch.linalg.solve_triangular(torch.linalg.cholesky(target), eye, upper=False).mT)
-            return root, root @ (root.mT @ self.gp.train_targets[..., None])
+        root = self._covariance
+        eye = torch.eye(len(self._rows), dtype=root.dtype)
+        for target in root:  # one at a time, in place: the largest arrays that there are
+            target.copy_(torch.linalg.solve_triangular(torch.linalg.cholesky(target), eye, upper=False).mT)
+        return root, root @ (root.mT @ self.gp.train_targets[..., None])
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
