@@ -34,6 +34,8 @@ CONVERGED = 1e-10
 """Gain of log likelihood, to first order, below which a step is the last."""
 LARGEST_UNEXPLAINED = 2.0
 """Largest difference of logits that counts, since those of shares near 0 and 1 vary much."""
+DEPENDENCE = 3
+"""Numbers that say how an exit depends on earlier ones; see `locally_dependent`."""
 DEPENDENCE_SD = 0.3
 PARTS = ("values", "covariance", "nominal", "unexplained")
 EFFECT_SETTINGS = 8
@@ -53,8 +55,9 @@ class FittedCurves:
     of how far coefficients may lie apart with nearly the same curves."""
 
     unexplained: Floats
-    """(…, E − 1, 2, 3) normal equations of the regression of what curves do not explain of the logits of the shares
-    that leave, on 1 and the logarithm of the share of samples that gets there: the matrix, then the right side."""
+    """(…, E − 1, 3, 4) normal equations of the regression of what curves do not explain of the logits of the shares
+    that leave, on 1, the logarithm of the share of samples that gets there, and its product with the logit by the
+    curves: the matrix, then the right side."""
 
     def network(self, i: int) -> "FittedCurves":
         """The curves of one of n networks."""
@@ -104,7 +107,7 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
     values, derivatives = _maximum(likelihood)
     spread = _covariance_of_gradient(view, rows, weight * derivatives.slopes)
     precision = _prior_precision(own)
-    unexplained = np.zeros((basis.positions - 1, 2, 3))
+    unexplained = np.zeros((basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
     unexplained[list(view.early)] = _unexplained(likelihood, values)
     inverse, nominal = (_inverse(c + precision) for c in (derivatives.curvature, derivatives.information))
     where = np.flatnonzero(basis.defined(view.present[None])[0])
@@ -119,8 +122,8 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
 
 
 def _unexplained(likelihood: CurveLikelihood, values: Floats) -> Floats:
-    """(E − 1, 2, 3) normal equations; see `FittedCurves.unexplained`."""
-    equations = np.zeros((likelihood.basis.positions - 1, 2, 3))
+    """(E − 1, 3, 4) normal equations; see `FittedCurves.unexplained`."""
+    equations = np.zeros((likelihood.basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
     expected, counts = likelihood.at(values).cells.sum(axis=0), likelihood.counts.sum(axis=0)  # (E, T)
     reaching, all_counts = 1 - np.cumsum(expected, axis=0), counts.sum(axis=0)
     reached = all_counts - np.cumsum(counts, axis=0)
@@ -133,17 +136,18 @@ def _unexplained(likelihood: CurveLikelihood, values: Floats) -> Floats:
             for part, whole in ((expected[e, on], before), (counts[e, on], weighed))
         )
         off = np.clip(logit(measured) - logit(fitted), -LARGEST_UNEXPLAINED, LARGEST_UNEXPLAINED)
-        features = np.stack([np.ones_like(before), np.log(np.maximum(before, LEAST_SHARE))])
+        reach = np.log(np.maximum(before, LEAST_SHARE))
+        features = np.stack([np.ones_like(reach), reach, reach * logit(fitted)])
         weighted = features * weighed * measured * (1 - measured)
         equation[:] = np.column_stack([weighted @ features.T, weighted @ off])
     return equations
 
 
 def local_dependence(unexplained: Floats) -> Floats:
-    """(E − 1, 2) dependence of exits, for `locally_dependent`, from the normal equations of n networks together; a
+    """(E − 1, 3) dependence of exits, for `locally_dependent`, from the normal equations of n networks together; a
     normal prior keeps it near 0."""
     both = unexplained.sum(axis=0)
-    dependence = np.linalg.solve(both[..., :2] + np.eye(2) / DEPENDENCE_SD**2, both[..., 2:])
+    dependence = np.linalg.solve(both[..., :-1] + np.eye(DEPENDENCE) / DEPENDENCE_SD**2, both[..., -1:])
     return np.asarray(dependence[..., 0])
 
 

@@ -249,18 +249,19 @@ def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
     """(E, …) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
 
     Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
-    leaves there becomes that of the curves + a + b log r, with r the share of all samples that gets there (local
-    dependence, in item response theory).
+    leaves there, l by the curves, becomes l + a + (b + c l) log r, with r the share of all samples that gets there
+    (local dependence, in item response theory).
 
     Args:
         rates: (E, …) by curves alone.
-        dependence: (E − 1, 2) a and b of each early exit.
+        dependence: (E − 1, 3) a, b and c of each early exit.
     """
     before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
     parts = []
-    for rate, (a, b) in zip(rates, dependence, strict=False):
-        share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE)
-        shifted = share.logit_().add_(a).addcmul_(remaining.clamp_min(LEAST_SHARE).log_(), b).sigmoid_()
+    for rate, (a, b, c) in zip(rates, dependence, strict=False):
+        share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
+        reach = remaining.clamp_min(LEAST_SHARE).log_()
+        shifted = share.addcmul(share.mul(c).add_(b), reach).add_(a).sigmoid_()
         parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
         before, remaining = before - rate, remaining - parts[-1]
     return torch.stack([*parts, remaining])

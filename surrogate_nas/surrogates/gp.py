@@ -34,7 +34,7 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
-FIT_ITERATIONS = 20
+FIT_ITERATIONS = 10
 REFIT_ITERATIONS = 5
 """Iterations that start from the hyperparameters of all rows."""
 MOST_TO_LEARN = 150

@@ -76,7 +76,7 @@ class Targets:
     """(m,) whether there is anything to learn a target from, at its position or at others."""
 
     dependence: Floats
-    """(E − 1, 2) how exits depend on each other beyond their curves; see `locally_dependent`."""
+    """(E − 1, 3) how exits depend on each other beyond their curves; see `locally_dependent`."""
     early: int
     """Number of targets of each early exit."""
 

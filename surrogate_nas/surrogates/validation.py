@@ -27,7 +27,7 @@ from surrogate_nas.surrogates.spread import INTERVAL, Spread
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """Thresholds at which surrogates are judged, if scores are of usual size; see `reference_thresholds`."""
 HELD_OUT_TARGETS, HELD_OUT_AT = (ACCURACY, EXPECTED_MACS), 1
-MORE_THRESHOLDS = 5
+MORE_THRESHOLDS = 2
 FEW_NETWORKS = 30
 """Number of networks below which held-out scores are uncertain themselves."""
 WIDENING = (1.0, 4.0)
