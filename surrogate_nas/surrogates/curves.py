@@ -178,7 +178,7 @@ class CurveBasis:
             coefficients: (…, C).
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
-            dependence: (E − 1, 2) a and b of `locally_dependent`; 0 by default.
+            dependence: (E − 1, 3) numbers of `locally_dependent`; 0 by default.
         """
         rates, right = self._shares(coefficients, thresholds, present)
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
@@ -249,8 +249,8 @@ def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
     """(E, …) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
 
     Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
-    leaves there, l by the curves, becomes l + a + (b + c l) log r, with r the share of all samples that gets there
-    (local dependence, in item response theory).
+    leaves there, l by the curves, becomes l max(1 + c log r, 0) + a + b log r, with r the share of all samples that
+    gets there (local dependence, in item response theory).
 
     Args:
         rates: (E, …) by curves alone.
@@ -261,7 +261,7 @@ def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
     for rate, (a, b, c) in zip(rates, dependence, strict=False):
         share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
         reach = remaining.clamp_min(LEAST_SHARE).log_()
-        shifted = share.addcmul(share.mul(c).add_(b), reach).add_(a).sigmoid_()
+        shifted = share.mul_(reach.mul(c).add_(1).clamp_min_(0)).add_(reach.mul_(b).add_(a)).sigmoid_()
         parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
         before, remaining = before - rate, remaining - parts[-1]
     return torch.stack([*parts, remaining])

@@ -7,26 +7,30 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import logit
 
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.surrogates.curves import POWERS, CurveBasis, power_for
+from surrogate_nas.surrogates.curve_fit import local_dependence
+from surrogate_nas.surrogates.curves import POWERS, CurveBasis, locally_dependent, power_for
 from tests.helpers.outputs import problem, records, tune_exits
 
 threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
 
 
 def curve_cases(E: int) -> st.SearchStrategy[tuple]:
-    """Coefficients however wild, thresholds, and which early exits exist, for E positions."""
+    """Coefficients however wild, thresholds, which early exits exist, and their dependence, for E positions."""
     coefficients = arrays(np.float64, CurveBasis(E).size, elements=st.floats(-1e6, 1e6))
     early = st.lists(st.booleans(), min_size=E - 1, max_size=E - 1)
-    return st.tuples(coefficients, st.lists(threshold, min_size=E - 1, max_size=E - 1), early)
+    dependence = st.none() | arrays(np.float64, (E - 1, 3), elements=st.floats(-3, 3))
+    return st.tuples(coefficients, st.lists(threshold, min_size=E - 1, max_size=E - 1), early, dependence)
 
 
 @given(st.integers(1, 6).flatmap(curve_cases))
 def test_exit_probabilities_are_a_distribution_whatever_the_coefficients(case: tuple) -> None:
-    coefficients, thresholds, early = case
+    coefficients, thresholds, early, dependence = case
     basis, present = CurveBasis(len(early) + 1), torch.tensor([*early, True])
-    curve = basis.compose(torch.from_numpy(coefficients), torch.tensor(thresholds, dtype=torch.float64), present)
+    settings = torch.tensor(thresholds, dtype=torch.float64)
+    curve = basis.compose(torch.from_numpy(coefficients), settings, present, dependence)
     assert abs(float(curve.rates.sum()) - 1) < 1e-12
     assert ((curve.rates >= 0) & (curve.rates <= 1)).all()
     assert ((curve.exit_accuracy >= 0) & (curve.exit_accuracy <= 1)).all()
@@ -36,13 +40,13 @@ def test_exit_probabilities_are_a_distribution_whatever_the_coefficients(case: t
 
 @given(st.integers(2, 6).flatmap(curve_cases), st.data())
 def test_a_higher_threshold_never_lets_more_samples_leave(case: tuple, data: st.DataObject) -> None:
-    coefficients, thresholds, early = case
+    coefficients, thresholds, early, dependence = case
     basis, present = CurveBasis(len(early) + 1), torch.tensor([*early, True])
     e = data.draw(st.integers(0, len(early) - 1))
     low, high = sorted([data.draw(threshold), data.draw(threshold)])
     rows = torch.tensor(thresholds, dtype=torch.float64).repeat(2, 1)
     rows[:, e] = torch.tensor([low, high])
-    rates = basis.compose(torch.from_numpy(coefficients), rows, present).rates[:, e]
+    rates = basis.compose(torch.from_numpy(coefficients), rows, present, dependence).rates[:, e]
     assert rates[1] <= rates[0] + 1e-15
 
 
@@ -57,3 +61,17 @@ def test_another_network_changes_the_power_only_where_the_median_crosses_a_step(
     assert powers == sorted(powers, reverse=True)
     assert power_for([network(m) for m in (0.56, 0.3, 0.9)]) == power_for([]) == 1
     assert power_for([network(0.6**p) for p in (2, 2.1, 1.9)]) == 2
+
+
+def test_dependence_is_learned_from_what_curves_leave_unexplained() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = 0.3, -0.4, 0.2
+    by_curves = torch.from_numpy(rng.dirichlet([2.0, 2.0, 1.0], size=400).T)
+    rates = locally_dependent(by_curves, torch.tensor([[0.0, 0.0, 0.0], [a, b, c]], dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(rates[0], by_curves[0])
+    reach = np.log(1 - rates[0])
+    fitted, measured = by_curves[1].numpy() / (1 - rates[0]), rates[1] / (1 - rates[0])
+    features = np.stack([np.ones(400), reach, reach * logit(fitted)])
+    equations = np.zeros((1, 2, 3, 4))
+    equations[0, 1] = 1e6 * np.column_stack([features @ features.T, features @ (logit(measured) - logit(fitted))])
+    np.testing.assert_allclose(local_dependence(equations), [[0, 0, 0], [a, b, c]], atol=1e-4)
