@@ -9,11 +9,10 @@ from torch import Tensor
 
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
+from surrogate_nas.surrogates.training_set import NETWORK_VARIANCE
 
 WEIGHT_SD = 0.125
 """Prior standard deviation of a weight around its share."""
-NETWORK_VARIANCE = 0.3
-"""Variance of a unit-variance target over training seeds, without sampling noise."""
 
 
 class Mixture(NormalModel):

@@ -11,6 +11,9 @@ from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
 InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "number"]
 TREND_PENALTY = 0.1
+"""Ridge penalty of the trend, on inputs in [0, 1]."""
+NETWORK_VARIANCE = 0.3
+"""Variance of a unit-variance target over training seeds, without sampling noise."""
 TREND_NOISE = 0.5
 
 

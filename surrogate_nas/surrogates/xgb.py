@@ -18,7 +18,7 @@ from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.normal_model import NormalModel
-from surrogate_nas.surrogates.training_set import TrainingSet
+from surrogate_nas.surrogates.training_set import NETWORK_VARIANCE, TrainingSet
 
 MEMBERS = 8
 """Boosters of a target; each leaves out one of so many parts of the architectures."""
@@ -40,8 +40,6 @@ PARAMETERS = {
     "base_score": 0.0,
     "max_bin": 64,
 }
-NETWORK_VARIANCE = 0.3
-"""Variance of a unit-variance target over training seeds, without sampling noise."""
 
 
 class XGBoostEnsemble(NormalModel):
