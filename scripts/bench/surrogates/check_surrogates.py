@@ -158,9 +158,7 @@ def own_curves(trained: Trained) -> Predictions:
     for t in THRESHOLDS:
         thresholds = np.where(trained.candidates.present[:, :-1], t, np.inf)
         behaviors.append(
-            behavior_at(
-                design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds
-            )
+            behavior_at(design, trained.candidates, torch.from_numpy(design.coefficients(design.targets.Y)), thresholds)
         )
     rates = np.array([s.curve.rates.numpy() for s in behaviors])
     return Predictions(
