@@ -1,7 +1,7 @@
 """How many images to hold out for tune: studies of the same networks with several shares, judged on test.
 
     python scripts/studies/tune_share.py FOLDER [--data digits] [--images 1000] [--shares 0.1,0.3,0.5] [--seeds 3]
-        [--networks 20] [--space tiny] [--max-macs 200e3] [--min-accuracy 0] [--epochs 20] [--data-root DIR]
+        [--networks 20] [--space tiny] [--max-macs 200e3] [--min-accuracy 0.9] [--epochs 20] [--data-root DIR]
 
 A study for each seed and share trains the networks of the seed's initial sample; a larger share leaves fewer images to
 train on. `--images` draws so many of the training images, the same for all shares of a seed; a test split that the data
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--space", default="tiny")
     parser.add_argument("--max-macs", default="200e3")
-    parser.add_argument("--min-accuracy", default="0")
+    parser.add_argument("--min-accuracy")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
