@@ -344,11 +344,11 @@ def test_baselines_are_trained_listed_and_reported(study_path: Path, tmp_path: P
 def test_a_data_card_has_what_a_study_would_see(command: Command) -> None:
     _, out, _ = command("datasets", "show", "digits", "--image-size", 16, "--json")
     card = json.loads(out)
-    assert (card["train"], card["tune"], card["test"], card["size"]) == (1293, 144, 360, 16)
+    assert (card["train"], card["tune"], card["test"], card["size"]) == (1005, 432, 360, 16)
     assert sum(c["images"] + c["test"] for c in card["classes"]) == 1797
     assert "resized to 16×16" in card["notes"][0]
     _, out, _ = command("datasets", "show", "digits")
-    assert "train 1,293, tune 144, test 360" in out
+    assert "train 1,005, tune 432, test 360" in out
 
 
 def test_while_one_command_works_another_says_so_or_waits_and_readers_read(tmp_path: Path, command: Command) -> None:

@@ -188,7 +188,7 @@ def test_the_header_says_what_was_studied(contents: Contents) -> None:
         "10 sampled, 2 from the search; 0 failed",
         "8 × 8",
         "2026-01-02 03:04 UTC",
-        "train 1,293, tune 144, test 360",
+        "train 1,005, tune 432, test 360",
         "chosen on the tune split",
     ):
         assert words in html
@@ -240,7 +240,7 @@ def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     elsewhere = Study.open(few.path)
     elsewhere.archive.header = replace(few.archive.header, fingerprint="another")
     contents = contents_of(elsewhere)
-    assert "train unknown, tune 144, test 360" in header(contents)
+    assert "train unknown, tune 432, test 360" in header(contents)
     assert contents.classes.names == tuple("0123456789")
     assert "images can no longer be read" in page(contents)
 
