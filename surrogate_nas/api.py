@@ -99,6 +99,7 @@ class Study:
         flips: bool | None = None,
         resize: ResizeName | None = None,
         splits: str | Path | None = None,
+        tune_share: float | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
     ) -> "Study":
@@ -114,6 +115,8 @@ class Study:
             flips: whether mirror images still belong to their class; for `None` the default of the data set.
             resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
             splits: CSV file of splits and groups; see `datasets.split_file`.
+            tune_share: share of the training data held out for the tune split; for `None`, it follows the number of
+                images, see `datasets.dataset.usual_tune_share`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, like `update`.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
@@ -135,6 +138,7 @@ class Study:
                     flips=flips,
                     splits=split_file,
                     resize=resize,
+                    tune_share=tune_share,
                 )
                 study.update(**settings)
                 on_error.pop_all()
@@ -149,6 +153,7 @@ class Study:
             flips=flips,
             splits=split_file,
             resize=resize,
+            tune_share=tune_share,
         )
         return cls(new.write())
 
@@ -272,7 +277,7 @@ class Study:
         """Fit the surrogate to all trainings, or load the stored one if it is up to date and `again` is false.
 
         Raises:
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         return fitting.fit(self.home, self.archive.records(), again=again)
 
@@ -535,7 +540,7 @@ class Study:
 
         Raises:
             InputError: for an architecture outside the space, or a wrong number of thresholds.
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
         indices = self.space.indices(architectures_of(self.home, networks))
@@ -566,7 +571,7 @@ class Study:
 
         Raises:
             InputError: for n outside 1 to 5,000, or if no architecture keeps the exact limits.
-            JobError: if fewer than eight networks have been trained.
+            JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
         return respondent_of(self.solutions, self._limits(limits, limit)).best(_count("n", n), point)

@@ -17,7 +17,7 @@ from surrogate_nas.foundation.machine import DEVICE_KINDS
 from surrogate_nas.space.sampling import SamplingName
 from surrogate_nas.training.recipe import Recipe
 
-FEWEST_NETWORKS = 8
+FEWEST_NETWORKS = 4
 """Smallest number of trained networks to which a surrogate is fitted."""
 FULL = 5
 """Epochs of full fidelity per epoch of the search, by default."""

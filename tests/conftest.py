@@ -140,7 +140,7 @@ def architecture() -> Architecture:
 
 @pytest.fixture(scope="session")
 def digits() -> Splits:
-    return split(datasets.load("digits"), seed=0)
+    return split(datasets.load("digits"), seed=0, tune_share=0.1)
 
 
 def made_once(name: str, make: Callable[[Path], object], factory: pytest.TempPathFactory) -> Path:

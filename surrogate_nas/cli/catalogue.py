@@ -6,7 +6,7 @@ import typer
 
 from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Resize, Splits
+from surrogate_nas.cli.options import DataRoot, Download, Flips, ImageSize, Json, Resize, Splits, TuneShare
 from surrogate_nas.foundation.errors import JobError
 
 app = typer.Typer()
@@ -39,6 +39,7 @@ def datasets_show(
     download: Download = None,
     image_size: ImageSize = None,
     splits: Splits = None,
+    tune_share: TuneShare = None,
     resize: Resize = None,
     flips: Flips = None,
     as_json: Json = False,
@@ -51,7 +52,7 @@ def datasets_show(
 
     how = resize or DEFAULT_RESIZE
     data_set = load(data, data_root, bool(download), image_size=image_size, flips=flips, splits=splits, resize=how)
-    data_card = card(data_set)
+    data_card = card(data_set, tune_share=tune_share)
     answer(data_card.document(), as_json, lambda: print_card(data_card))
 
 

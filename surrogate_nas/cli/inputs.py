@@ -81,6 +81,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             sample=sample,
             splits=options["splits"],
             resize=options["resize"],
+            tune_share=options["tune_share"],
         )
     home = Home.open(path)
     if sample is not None:
@@ -95,6 +96,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         flips=options["flips"],
         splits=options["splits"],
         resize=options["resize"],
+        tune_share=options["tune_share"],
     )
     change(home, changes, options["dry_run"])
     _say_remarks(home)

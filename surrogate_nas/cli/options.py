@@ -186,7 +186,7 @@ MaxHours = Annotated[
 Initial = Annotated[
     int | None,
     option(
-        "Number of sampled networks to train before the search starts, at least 8. Default: 20.",
+        "Number of sampled networks to train before the search starts, at least 4. Default: 20.",
         panel=EFFORT,
         kind=COUNT,
     ),
@@ -229,6 +229,15 @@ Splits = Annotated[
         "group or both; images of one group are never in two splits. Default: splits are cut at random.",
         panel=DATA,
         kind=FILE,
+    ),
+]
+TuneShare = Annotated[
+    float | None,
+    option(
+        "Share of the training images that a new study holds out for the tune split, on which all choices are made. "
+        "Default: more where images are few.",
+        panel=DATA,
+        kind=FRACTION,
     ),
 ]
 Flips = Annotated[

@@ -1,6 +1,7 @@
 """Tables of fitted surrogates and of predictions."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table
@@ -30,10 +31,10 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
     ]
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
     note = (
-        f"5-fold cross-validation over architectures, at thresholds {', '.join(most)} and {last}; all figures are of "
-        "tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. Regret: "
-        "how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs and "
-        f"parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
+        f"Each network was predicted without its architecture, at thresholds {', '.join(most)} and {last}; all figures "
+        "are of tune. τ: Kendall's rank correlation. RMSE of MACs is relative. NLL: negative log likelihood in nats. "
+        "Regret: how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs "
+        f"and parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )
     columns = ("surrogate", "target", "networks", "τ [90 %]", "RMSE", "coverage of 90 %", "NLL", "regret")
     print_table("Surrogates, judged on networks held out from their fit", columns, rows, note)
@@ -46,6 +47,8 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
     if len(answers) == 1:
         _print_answer(answers[0])
         return
+    printed = answers[:MOST_ROWS]
+    cautions, footnotes = _numbered([a.cautions for a in printed])
     rows = [
         (
             _interval(a.accuracy, ".3f"),
@@ -55,8 +58,9 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
             f"{a.feasible_probability:.2f}",
             _thresholds(a),
             "yes" if a.trained else "",
+            *([numbers] if footnotes else []),
         )
-        for a in answers[:MOST_ROWS]
+        for a, numbers in zip(printed, cautions, strict=True)
     ]
     columns = (
         "tune accuracy [90 %]",
@@ -66,15 +70,27 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
         "P(within limits on tune)",
         "thresholds",
         "trained",
+        *(["cautions"] if footnotes else []),
     )
     note = "predictions of the measurements of a training on tune; worst-case MACs and parameters are exact"
-    encodings = [a.encoding for a in answers[:MOST_ROWS]]
+    note = "\n".join([note, *footnotes])
+    encodings = [a.encoding for a in printed]
     title = f"{len(rows)} of {len(answers)} architectures" + ("; --json prints all" if len(rows) < len(answers) else "")
     print_table(title, columns, rows, note, encodings=encodings, wide=wide)
 
 
+def _numbered(cautions: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Numbers of each row's cautions, and a footnote for each number."""
+    numbers = {text: str(n) for n, text in enumerate(dict.fromkeys(chain.from_iterable(cautions)), 1)}
+    return [" ".join(numbers[t] for t in texts) for texts in cautions], [
+        f"caution {n}: {text}" for text, n in numbers.items()
+    ]
+
+
 def _print_answer(answer: "Answer") -> None:
     print_line(f"{answer.encoding}\nthresholds {_thresholds(answer)}")
+    for caution in answer.cautions:
+        print_line(f"caution: {caution}")
     print_line(
         f"predicted on tune, with 90 % intervals: accuracy {_interval(answer.accuracy, '.3f')}, "
         f"expected MACs {_interval(answer.expected_macs, ',.0f')}, "

@@ -7,7 +7,7 @@ import numpy as np
 
 from surrogate_nas.datasets.dataset import TEST, TRAIN, TUNE, Dataset, LabeledImages, Splits, moments
 from surrogate_nas.datasets.resizing import ResizeName
-from surrogate_nas.datasets.splitting import settled, split
+from surrogate_nas.datasets.splitting import settled, split, tune_share_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,15 @@ class DataCard:
         return values
 
 
-def card(dataset: Dataset, seed: int = 0) -> DataCard:
-    """Describe a data set, split as by a study with this seed.
+def card(dataset: Dataset, seed: int = 0, tune_share: float | None = None) -> DataCard:
+    """Describe a data set, split as by a study with this seed and share of training images for the tune split.
 
     Raises:
-        InputError: if it has too few images to split.
+        InputError: if it has too few images to split, or gives the split for which a share is chosen.
     """
-    dataset = settled(dataset, seed)
-    splits = _cut(dataset, seed)
+    share = tune_share_of(dataset, tune_share)
+    dataset = settled(dataset, seed, share)
+    splits = _cut(dataset, seed, share)
     parts = {"train": splits.train, "tune": splits.tune, "test": splits.test}
     counts = {name: np.bincount(part.labels, minlength=len(dataset.classes)) for name, part in parts.items()}
     classes = tuple(
@@ -126,7 +127,7 @@ def card(dataset: Dataset, seed: int = 0) -> DataCard:
     )
 
 
-def _cut(dataset: Dataset, seed: int) -> Splits:
+def _cut(dataset: Dataset, seed: int, tune_share: float) -> Splits:
     """Cut the splits without pixels, to avoid copying them."""
     bare = {i: LabeledImages(part.images[:, :0], part.labels) for i, part in dataset.parts.items()}
-    return split(replace(dataset, train=bare[TRAIN], tune=bare.get(TUNE), test=bare.get(TEST)), seed)
+    return split(replace(dataset, train=bare[TRAIN], tune=bare.get(TUNE), test=bare.get(TEST)), seed, tune_share)

@@ -14,8 +14,10 @@ from surrogate_nas.foundation.errors import InputError
 
 Images = npt.NDArray[np.uint8]
 Labels = Ints
-TUNE_SHARE = 0.1
 TEST_SHARE = 0.2
+TUNE_IMAGES = 500
+"""Number of tune images that are enough, where the training data are many."""
+LEAST_TUNE_SHARE, MOST_TUNE_SHARE = 0.1, 0.3
 BLOCK = 1024  # number of images counted at a time, which bounds memory
 BYTES = 256
 SMALLEST_SIZE, LARGEST_SIZE = 4, 256
@@ -157,8 +159,9 @@ class Dataset:
 
     @property
     def tune_share(self) -> float:
-        """Share of the training data that a study holds out for the tune split; 0 if that split is given."""
-        return 0.0 if (self.assigned == TUNE).any() else TUNE_SHARE
+        """Default share of the training data that a study holds out for the tune split; 0 if that split is given."""
+        assigned = self.assigned
+        return 0.0 if (assigned == TUNE).any() else usual_tune_share((assigned == TO_CUT).sum() * (1 - self.test_share))
 
     @property
     def test_share(self) -> float:
@@ -189,6 +192,18 @@ class Splits:
     train: LabeledImages
     tune: LabeledImages
     test: LabeledImages
+
+
+def usual_tune_share(images: float) -> float:
+    """Share of so many training images that is held out for the tune split, from which all choices are made.
+
+    It is what holds `TUNE_IMAGES` images, within `LEAST_TUNE_SHARE` and `MOST_TUNE_SHARE`; see
+    docs/results/tune-share.md.
+
+    >>> usual_tune_share(1_437), usual_tune_share(2_500), usual_tune_share(50_000)
+    (0.3, 0.2, 0.1)
+    """
+    return round(min(max(TUNE_IMAGES / images, LEAST_TUNE_SHARE), MOST_TUNE_SHARE), 2)
 
 
 def check_image_size(size: int | None) -> None:

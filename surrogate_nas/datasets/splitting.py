@@ -16,7 +16,6 @@ from surrogate_nas.datasets.dataset import (
     TO_CUT,
     TRAIN,
     TUNE,
-    TUNE_SHARE,
     Dataset,
     LabeledImages,
     Splits,
@@ -33,11 +32,11 @@ FAR_OFF = 0.25
 """Relative deviation of a split's share of the images above which a note reports it."""
 
 
-def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits:
+def split(dataset: Dataset, seed: int, tune_share: float | None = None) -> Splits:
     """Cut a data set into splits, stratified by class; a seed always gives the same splits.
 
     Without a given test split, 20 % of the data is held out first; without a given tune split, then `tune_share` of the
-    training data. Groups stay whole.
+    training data, by default `Dataset.tune_share`. Groups stay whole.
 
     Raises:
         InputError: if a class, or the whole data set, has too few images or groups.
@@ -47,7 +46,20 @@ def split(dataset: Dataset, seed: int, tune_share: float = TUNE_SHARE) -> Splits
     return Splits(train, tune, test)
 
 
-def settled(dataset: Dataset, seed: int) -> Dataset:
+def tune_share_of(dataset: Dataset, chosen: float | None = None) -> float:
+    """The chosen share for the tune split, by default `Dataset.tune_share`; 0 where the data set gives the split.
+
+    Raises:
+        InputError: for a share of a data set that gives the split.
+    """
+    if chosen is None:
+        return dataset.tune_share
+    if dataset.tune_share == 0:
+        raise InputError(f"data set {dataset.name!r} gives a tune split, got tune share {chosen:g}; expected none")
+    return chosen
+
+
+def settled(dataset: Dataset, seed: int, tune_share: float | None = None) -> Dataset:
     """Decide the split of each image where a file gives splits or groups, and add notes on irregularities.
 
     Cutting many groups takes seconds; a study does it once, and stores the result with its images.
@@ -57,15 +69,15 @@ def settled(dataset: Dataset, seed: int) -> Dataset:
     """
     if dataset.given is None:
         return dataset
-    parts = _decided(dataset, seed, TUNE_SHARE)
-    notes = (*dataset.notes, *_shares_off(dataset, parts), *_lacking(dataset, parts))
+    parts = _decided(dataset, seed, tune_share)
+    notes = (*dataset.notes, *_shares_off(dataset, parts, tune_share), *_lacking(dataset, parts))
     return replace(dataset, given=replace(dataset.given, parts=parts), notes=tuple(dict.fromkeys(notes)))
 
 
-def _decided(dataset: Dataset, seed: int, tune_share: float) -> Ints:
+def _decided(dataset: Dataset, seed: int, tune_share: float | None) -> Ints:
     """(N,) `TRAIN`, `TUNE` or `TEST` of each image."""
     parts, labels, groups = dataset.assigned.copy(), dataset.labels, _groups(dataset)
-    shares = _shares_to_cut(parts, tune_share)
+    shares = _shares_to_cut(dataset, tune_share)
     for share in shares.values():
         if not 0 < share < 1:
             raise InputError(f"tune share {share} is not between 0 and 1")
@@ -88,9 +100,11 @@ def _groups(dataset: Dataset) -> Ints | None:
     return None if dataset.given is None else dataset.given.groups
 
 
-def _shares_to_cut(parts: Ints, tune_share: float) -> dict[int, float]:
+def _shares_to_cut(dataset: Dataset, tune_share: float | None) -> dict[int, float]:
     """Shares of the splits that are not given, in the order in which they are cut."""
-    return {part: share for part, share in ((TEST, TEST_SHARE), (TUNE, tune_share)) if not (parts == part).any()}
+    parts = dataset.assigned
+    shares = {TEST: TEST_SHARE, TUNE: dataset.tune_share if tune_share is None else tune_share}
+    return {part: share for part, share in shares.items() if not (parts == part).any()}
 
 
 def _part(dataset: Dataset, index: Ints) -> LabeledImages:
@@ -160,11 +174,11 @@ def _folds(labels: Ints, groups: Ints, share: float, seed: int) -> list[Ints]:
         return [fold for _, fold in folds.split(*data)]
 
 
-def _shares_off(dataset: Dataset, parts: Ints) -> tuple[str, ...]:
+def _shares_off(dataset: Dataset, parts: Ints, tune_share: float | None) -> tuple[str, ...]:
     """Sentences on splits whose share of the images is far from the intended one."""
     before, notes = dataset.assigned, list[str]()
     pool = before == TO_CUT
-    for part, share in _shares_to_cut(before, TUNE_SHARE).items():
+    for part, share in _shares_to_cut(dataset, tune_share).items():
         got = (parts[pool] == part).sum() / pool.sum()
         pool = pool & (parts != part)
         if _groups(dataset) is not None and abs(got / share - 1) > FAR_OFF:

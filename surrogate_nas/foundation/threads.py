@@ -1,11 +1,18 @@
-"""Single-threaded execution of trainings, fits and proposals: sums have the same order on every machine, and small
-problems are faster on one thread."""
+"""Threads of trainings, fits and proposals: each computes on one, so that sums have the same order on every machine and
+small problems are fast; independent computations run side by side."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from surrogate_nas.foundation.machine import available_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -21,3 +28,10 @@ def one_thread() -> Iterator[None]:
     finally:
         if torch is not None:
             torch.set_num_threads(threads)
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Results of a function for each item, in their order, computed on all cores: by threads, so this helps functions
+    that spend their time in libraries that release Python's lock."""
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(function, items))

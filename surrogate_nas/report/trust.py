@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 from surrogate_nas.report.contents import Contents
 from surrogate_nas.report.figures import accuracy_figure, captioned, held_out_figures, macs_figure
-from surrogate_nas.report.text import entry, escape, html_table, paragraph, percent, section
+from surrogate_nas.report.text import count, entry, escape, html_table, paragraph, percent, section
 from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.space.candidates import Candidates
+from surrogate_nas.space.genes import Genes
+from surrogate_nas.surrogates.applicability import ApplicabilityDomain
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.validation import HELD_OUT_AT, RELATIVE, Validation
 
@@ -84,7 +87,19 @@ def trust_section(contents: Contents) -> str:
         '<div class="pair">',
         *tables,
         "</div>",
+        *_domain_part(Genes(contents.header.space), contents.surrogate.predictor.design.candidates),
     )
+
+
+def _domain_part(genes: Genes, trained: Candidates) -> list[str]:
+    """Part on the costs of the trained networks, and on the exits and choices that none of them has."""
+    cost, untrained = trained.cost, "; ".join(ApplicabilityDomain(genes, trained).untrained)
+    macs, parameters = (f"{count(v.min())} to {count(v.max())}" for v in (cost.macs()[:, -1], cost.parameters))
+    texts = [f"The trained networks have {macs} MACs to the last exit and {parameters} parameters."]
+    if untrained:
+        texts.append(escape(f"{untrained[0].upper()}{untrained[1:]}."))
+    texts.append("Predictions for other networks extrapolate, and carry cautions.")
+    return ["<h3>Trained networks</h3>", paragraph(" ".join(texts), "note")]
 
 
 def _validation(validation: Validation, *, in_use: bool) -> str:

@@ -19,7 +19,7 @@ LONGEST_ENCODING = 4000
 """Largest number of characters of an encoding; those of the presets have a few hundred."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchSpace:
     """Set of the architectures that a `SpaceSpec` allows.
 
@@ -31,6 +31,10 @@ class SearchSpace:
     """
 
     spec: SpaceSpec
+
+    def __repr__(self) -> str:
+        """Short text, without the choices."""
+        return f"<SearchSpace {self.spec.name}>"
 
     @cached_property
     def genes(self) -> Genes:

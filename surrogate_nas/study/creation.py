@@ -10,7 +10,7 @@ from surrogate_nas.archive.header import Header
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.datasets.split_file import SplitFile
-from surrogate_nas.datasets.splitting import split
+from surrogate_nas.datasets.splitting import split, tune_share_of
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import is_left_of, left_beside
@@ -83,6 +83,7 @@ def prepare(
     sample: int | None = None,
     splits: Path | None = None,
     resize: str | None = None,
+    tune_share: float | None = None,
 ) -> NewStudy:
     """Check a new study in a folder that does not exist, is empty, or was left by an interrupted creation.
 
@@ -97,6 +98,7 @@ def prepare(
         sample: number of networks that must exist within the limits; for `None` the size of the initial sample.
         splits: CSV file of splits and groups; see `datasets.split_file`.
         resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
+        tune_share: share of the training data held out for the tune split; for `None` by the number of images.
 
     Raises:
         InputError: for a wrong argument; the message names the value got and those allowed.
@@ -112,10 +114,11 @@ def prepare(
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
     assert spec is not None
-    tune_share, test_share, dataset = dataset.tune_share, dataset.test_share, settle_splits(dataset, seed)
+    tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
+    dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
     problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table)
-    _check(path, problem, dataset, sample)
+    _check(path, problem, dataset, tune_share, sample)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
@@ -144,7 +147,7 @@ def _require_free(path: Path) -> None:
         raise InputError(f"{path} is not a study; allowed for a new one: a folder that does not exist or is empty")
 
 
-def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> None:
+def _check(path: Path, problem: Problem, data: Dataset, tune_share: float, sample: int | None) -> None:
     """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     spec, settings = problem.space.spec, problem.settings
     low, high = spec.image_sizes
@@ -161,7 +164,7 @@ def _check(path: Path, problem: Problem, data: Dataset, sample: int | None) -> N
     require_strategy(settings)
     require_temperature(data.shape.classes, data.name, settings)
     initial_proposals(problem, settings.initial if sample is None else sample, [], 0)
-    Plan.of(problem, split(data, problem.seed), settings.budget).check(path)
+    Plan.of(problem, split(data, problem.seed, tune_share), settings.budget).check(path)
 
 
 def _left_by_creation(path: Path) -> bool:

@@ -34,7 +34,7 @@ from surrogate_nas.training.executors.processes import free_gpu_memory
 from surrogate_nas.training.gpu_memory import RESIDENT_CONTEXT, GpuNeed, gpu_memory
 from surrogate_nas.training.recipe import Recipe
 
-SECONDS_PER_FIT_AND_ROUND = 0.25  # per trained network, both surrogates cross-validated, on a slow core
+SECONDS_PER_FIT_AND_ROUND = 0.15  # per trained network, all surrogates cross-validated, on a slow core
 SAMPLED = 64
 BASE_MEMORY = 600_000_000  # bytes of a process with torch that trains on digits; measured: 540 MB
 COPIES_OF_DATA = 2  # the file while it is split, and the splits

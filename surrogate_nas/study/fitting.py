@@ -23,7 +23,7 @@ def fit(home: Home, records: Sequence[Record], *, again: bool = False) -> Fitted
         again: whether to fit anew even if a fit is stored.
 
     Raises:
-        JobError: if fewer than eight networks have been trained, or all are of one architecture.
+        JobError: if fewer than four networks have been trained, or all are of one architecture.
     """
     with home.trial("surrogate"):
         stored_surrogate = None if again else stored_fit(home, records)
@@ -34,7 +34,7 @@ def stored_fit(home: Home, records: Sequence[Record]) -> FittedSurrogate | None:
     """The stored surrogate of these records, or `None`; nothing is fitted, and no outputs are read.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
     key = key_of(home, records)
     require_enough(key.records)
@@ -59,7 +59,7 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
 
 def _new_fit(home: Home, key: FitKey) -> FittedSurrogate:
     views = home.problem.views.trained(key.records)
-    design, start = DesignMatrix.build(views, key.space, key.costing), time.monotonic()
+    design, start = DesignMatrix.build(views, key.space, key.costing, home.path / SURROGATE), time.monotonic()
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # without write permission it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)

@@ -50,9 +50,9 @@ def read_images(
     return _reported(dataset, known=())
 
 
-def settle_splits(dataset: Dataset, seed: int) -> Dataset:
+def settle_splits(dataset: Dataset, seed: int, tune_share: float) -> Dataset:
     """Decide the splits of a data set where a file gives splits or groups, and report irregularities on stderr."""
-    return _reported(settled(dataset, seed), dataset.notes)
+    return _reported(settled(dataset, seed, tune_share), dataset.notes)
 
 
 def _reported(dataset: Dataset, known: Sequence[str]) -> Dataset:
@@ -93,7 +93,7 @@ class StudyImages:
         dataset = read_images(
             source, settings, header.shape.size, None, splits if header.splits else None, header.resize
         )
-        return settle_splits(dataset, header.seed)
+        return settle_splits(dataset, header.seed, header.tune_share)
 
     def require_data(
         self,
@@ -102,6 +102,7 @@ class StudyImages:
         flips: bool | None,
         splits: Path | None = None,
         resize: str | None = None,
+        tune_share: float | None = None,
     ) -> None:
         """Raise `InputError` if an argument differs from the images or splits of the study; `None` is not checked."""
         path, header = self.home.path, self.home.archive.header
@@ -112,6 +113,9 @@ class StudyImages:
         if flips not in (None, self.dataset.flips):
             was, got = ("" if f else "no-" for f in (self.dataset.flips, flips))
             raise InputError(f"study {path} was created with --{was}flips, got --{got}flips")
+        if tune_share not in (None, header.tune_share):
+            had = f"has tune share {header.tune_share:g}"
+            raise InputError(f"study {path} {had}, got --tune-share {tune_share:g}; another share needs a new study")
         if splits is not None and SplitFile.read(splits).digest != header.splits:
             raise InputError(
                 f"study {path} was created with other splits, got --splits {splits}; they need a new study"

@@ -19,6 +19,7 @@ def require_same(
     flips: bool | None,
     splits: Path | None,
     resize: str | None,
+    tune_share: float | None,
 ) -> None:
     """Check that a study has the given space, seed, images and splits; `None` is not checked.
 
@@ -34,4 +35,4 @@ def require_same(
             raise InputError(f"study {path} has space {header.space.name}, got {wanted}; {reason}")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; another seed needs a new study")
-    images.require_data(data, image_size, flips, splits, resize)
+    images.require_data(data, image_size, flips, splits, resize, tune_share)

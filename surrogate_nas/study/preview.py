@@ -61,7 +61,9 @@ class Ground:
         if isinstance(study, Home):
             splits = StudyImages(study, store_copy=False).splits()
             return cls(study.path, study.archive.header, study.problem, splits, study)
-        return cls(study.path, study.header, study.problem, split(study.data, study.header.seed))
+        return cls(
+            study.path, study.header, study.problem, split(study.data, study.header.seed, study.header.tune_share)
+        )
 
     def records(self) -> list[Record]:
         """Records of the search."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -22,6 +23,7 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.results import Answer, Interval, Measured
 from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.surrogates.applicability import ApplicabilityDomain
 from surrogate_nas.surrogates.predictor import Prediction, Predictor
 from surrogate_nas.surrogates.spread import Spread
 
@@ -179,8 +181,13 @@ class Respondent:
             "activation_bytes": cost.memory(on[:, :-1]).tolist(),
             "cost": [None] * len(encodings) if prediction.cost is None else _triples(prediction.cost),
             "trained": trainings,
+            "cautions": self._domain.cautions(candidates),
         }
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
+
+    @cached_property
+    def _domain(self) -> ApplicabilityDomain:
+        return ApplicabilityDomain(self.problem.space.genes, self.predictor.design.candidates)
 
     def _texts(self, thresholds: Floats) -> list[str]:
         """Texts of thresholds; each distinct row is formatted once, since most architectures share theirs."""
@@ -194,7 +201,7 @@ def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
 
     Raises:
         InputError: for limits on cost, if the study has no cost table.
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
     home = solutions.home
     require_cost_table(home.problem, limits)

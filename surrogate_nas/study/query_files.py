@@ -207,6 +207,7 @@ def column_names(positions: int, *, cost: bool) -> list[str]:
         "activation_bytes",
         *(intervals("cost") if cost else []),
         "trained",
+        "cautions",
     ]
 
 
@@ -225,7 +226,7 @@ def cells(answer: Answer) -> list[Any]:
         answer.activation_bytes,
         *(answer.cost or ()),
     )
-    return [*row, " ".join(training["id"] for training in answer.trained)]
+    return [*row, " ".join(training["id"] for training in answer.trained), "; ".join(answer.cautions)]
 
 
 def _document(answer: Answer) -> dict[str, Any]:

@@ -202,6 +202,7 @@ class Interval(NamedTuple):
         "thresholds": a.thresholds,
         "accuracy": a.accuracy,
         "expected_macs": a.expected_macs,
+        "cautions": len(a.cautions),
         "feasible_probability": a.feasible_probability,
         "trained": len(a.trained),
     }
@@ -232,6 +233,8 @@ class Answer:
     """Expected cost by the study's cost table, if it has one."""
     trained: list[dict[str, Any]]
     """Trainings of this architecture: id, seed and measurements on tune of each."""
+    cautions: list[str]
+    """Exits, choices and costs of this architecture that no trained network has; see `ApplicabilityDomain`."""
 
     @property
     def mean(self) -> float:

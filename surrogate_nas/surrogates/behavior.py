@@ -90,5 +90,5 @@ def behavior_at(
         memory,
         None if cost.other is None else Spending(nothing, exit_costs(*cost.other)),
     )
-    curve = design.basis.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
+    curve = design.compose(coefficients, torch.from_numpy(thresholds), torch.from_numpy(present))
     return CandidateBehavior(curve, costs, exit_costs(*cost.objective_costs).astype(np.float64))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from surrogate_nas.foundation.arrays import Floats
+from surrogate_nas.foundation.arrays import Floats, Ints
 
 SMALLEST_NETWORK_VARIANCE = 0.01  # of unit-variance targets
 
@@ -26,26 +26,28 @@ class Calibration:
         return "<Calibration by {} trainings of {} targets>".format(*self.residuals.shape)
 
     @classmethod
-    def of(cls, residual: Floats, variance: Floats, sampling: Floats) -> "Calibration":
+    def of(cls, residual: Floats, variance: Floats, sampling: Floats, axes: Ints) -> "Calibration":
         """Build from (k, m) held-out residuals, model variances and sampling variances; the last is ∞ where undefined.
 
         The network variance is the mean excess of squared residuals over the two known variances, ν = mean(r² − v − s),
-        and at least 0.01.
+        and at least 0.01; targets of the same one of the (m,) `axes` share theirs.
         """
         defined = np.isfinite(sampling)
         known = variance + np.where(defined, sampling, 0.0)
-        excess = ((residual**2 - known) * defined).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
-        network_variance = np.maximum(excess, SMALLEST_NETWORK_VARIANCE)
+        excess = np.bincount(axes, ((residual**2 - known) * defined).sum(axis=0))
+        counts = np.bincount(axes, defined.sum(axis=0))
+        network_variance = np.maximum(excess / np.maximum(counts, 1), SMALLEST_NETWORK_VARIANCE)[axes]
         return cls(network_variance, np.where(defined, residual / np.sqrt(known + network_variance), np.nan))
 
     def fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
         """(samples, n, m) targets of fresh trainings, from (n, m) means and variances of a model.
 
         They are μ + z √(v + ν), with z a row of residuals. Whole rows are drawn with replacement, which keeps the
-        correlation of the targets; missing values are replaced by standard normal ones. Networks share their draws, so
-        that comparisons are less noisy.
+        correlation of the targets, each with both signs, which keeps the means; missing values are replaced by standard
+        normal ones. Networks share their draws, so that comparisons are less noisy.
         """
         rng = np.random.default_rng(seed)
-        z = self.residuals[rng.integers(len(self.residuals), size=samples)]
+        z = self.residuals[rng.integers(len(self.residuals), size=(samples + 1) // 2)]
         z = np.where(np.isnan(z), rng.standard_normal(z.shape), z)
+        z = np.concatenate([z, -z])[:samples]
         return np.asarray(mean + z[:, None, :] * np.sqrt(variance + self.network_variance))

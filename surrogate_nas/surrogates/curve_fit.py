@@ -1,159 +1,165 @@
-"""Curve coefficients of measured networks, by penalised maximum likelihood (Fisher scoring)."""
+"""Curve coefficients of measured networks, by penalised maximum likelihood, and the covariance of their errors.
 
+The fit of a network depends on that network alone, so it holds whatever other networks there are.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.sparse import csr_array
+from scipy.special import logit
 
 from surrogate_nas.exits.clusters import design_effect
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.foundation.arrays import Floats, evenly
-from surrogate_nas.surrogates.curves import (
-    BEND,
-    LEVELS,
-    SMALLEST_SHARE,
-    TERMS_EARLY,
-    TERMS_LEAVE,
-    CurveBasis,
-    easiness_levels,
-    leave_logit,
-    nines,
-)
+from surrogate_nas.foundation.arrays import Floats, Ints, evenly
+from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.surrogates.curve_likelihood import CurveLikelihood, Derivatives, Point, cells_of
+from surrogate_nas.surrogates.curves import LEAST_SHARE, TERMS_EARLY, TERMS_LEAVE, CurveBasis
 
-TYPICAL_LEAVE = (2.0, -1.0, 0.0, -1.0, -4.0, 1.5)
-TYPICAL_EARLY = (0.5, 1.0, 1.0, 1.0)
-TYPICAL_LAST = (1.0, 1.0)
-PRIOR_SD = 1.5
+TYPICAL_LEAVE = (7.0, -4.0, 4.0, -3.0, -9.0, 0.0)
+TYPICAL_EARLY = (2.0, 1.2, 0.0, 3.0)
+TYPICAL_LAST = (2.0, 1.2)
+"""Typical coefficients: about the medians over networks trained on digits, Fashion-MNIST and CIFAR-10."""
+PRIOR_SD = 3.0
+"""Standard deviation of the prior around them, about that of networks trained on different data."""
 POOLED_PRIOR_SD = 5.0
-POOLED = 16
-POOLED_STEPS = 15
-STEPS = 20
-LONGEST_STEP = 2.0
+STEPS = 100
+LONGEST_STEP = 4.0
 DAMPING = 1e-2
-FIT_CHUNK = 8
+RETRY_DAMPING = 1e-2
+"""Least damping after a step that was not taken."""
+CONVERGED = 1e-10
+"""Gain of log likelihood, to first order, below which a step is the last."""
+LARGEST_UNEXPLAINED = 2.0
+"""Largest difference of logits that counts, since those of shares near 0 and 1 vary much."""
+DEPENDENCE = 3
+"""Numbers that say how an exit depends on earlier ones; see `locally_dependent`."""
+DEPENDENCE_SD = 0.3
+PARTS = ("values", "covariance", "nominal", "unexplained")
 EFFECT_SETTINGS = 8
 """Settings that a network's design effect is a mean over."""
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """Penalised likelihood of the counts of n networks."""
+@dataclass(frozen=True, repr=False)
+class FittedCurves:
+    """Curve coefficients of measured networks; of one, or of n in a leading dimension."""
 
-    basis: CurveBasis
-    thresholds: Tensor
-    """(T, E − 1) thresholds, ∞ for off."""
-    present: Tensor
-    """(n, E) whether each exit exists."""
-    counts: Tensor
-    """(n, T, 2 E) numbers of samples that leave at each position with a right answer, then with a wrong one."""
+    values: Floats
+    """(…, C) coefficients, 0 where an exit does not exist."""
+    covariance: Floats
+    """(…, C, C) covariance of their errors over samples drawn anew, whatever the model."""
+    nominal: Floats
+    """(…, C, C) covariance if the model were right and each setting had samples of its own: no measure of errors, but
+    of how far coefficients may lie apart with nearly the same curves."""
 
-    def slopes(self, coefficients: Tensor, networks: slice) -> tuple[Tensor, Tensor]:
-        """(n, T, 2 E) probabilities of the counts of some networks, and their (n, T, 2 E, C) derivatives.
+    unexplained: Floats
+    """(…, E − 1, 3, 4) normal equations of the regression of what curves do not explain of the logits of the shares
+    that leave, on 1, the logarithm of the share of samples that gets there, and its product with the logit by the
+    curves: the matrix, then the right side."""
 
-        The derivative of ℓ_e = g_e Π_{j<e} (1 − g_j) by the logit of g_j is −ℓ_e g_j, and by that of g_e ℓ_e (1 − g_e).
-        """
-        basis, E = self.basis, self.basis.positions
-        d = easiness_levels(coefficients.dtype)
-        present = self.present[networks]
-        on = (torch.isfinite(self.thresholds) & present[:, None, :-1])[..., None]  # (n, T, E − 1, 1)
-        t = basis.root(torch.where(on, self.thresholds[..., None], 1.0))
-        u, bent = nines(t), t**BEND
-        cells = torch.zeros(*on.shape[:2], 2 * E, dtype=coefficients.dtype)
-        slopes = torch.zeros(*cells.shape, basis.size, dtype=coefficients.dtype)
-        inside = torch.full((*on.shape[:2], LEVELS), 1 / LEVELS, dtype=coefficients.dtype)
-        leaves = list[Tensor]()
-        for e in range(E):
-            c = coefficients[:, None, basis.right[e], None]
-            if e < E - 1:
-                b, te, ue = coefficients[:, None, basis.leave[e], None], t[:, :, e], u[:, :, e]
-                share = leave_logit(b.movedim(-2, 0), te, bent[:, :, e], ue, d).sigmoid() * on[:, :, e]
-                right = (c[..., 0, :] + c[..., 1, :] * d + c[..., 2, :] * te + c[..., 3, :] * ue).sigmoid()
-                features = [torch.ones_like(d), d, te, ue]
-            else:
-                share = torch.ones_like(inside)
-                right = (c[..., 0, :] + c[..., 1, :] * d).sigmoid().expand_as(inside)
-                features = [torch.ones_like(d), d]
-            leaving = inside * share
-            hits = leaving * right
-            cells[..., e], cells[..., E + e] = hits.sum(-1), (leaving - hits).sum(-1)
-            for i, feature in enumerate(features):
-                slope = (hits * (1 - right) * feature).sum(-1)
-                slopes[..., e, basis.right[e].start + i], slopes[..., E + e, basis.right[e].start + i] = slope, -slope
-            leaves.append(share)
-            for j in range(min(e + 1, E - 1)):
-                factor = (1 - share) if j == e else -leaves[j]
-                b = coefficients[:, None, basis.leave[j], None]
-                falls = ((b[..., 1, :] + b[..., 2, :] * d) < 0) * t[:, :, j]
-                kinks = (
-                    torch.ones_like(d),
-                    falls,
-                    falls * d,
-                    (b[..., 3, :] < 0) * bent[:, :, j],
-                    (b[..., 4, :] < 0) * u[:, :, j],
-                    d,
-                )
-                for cell, amount in ((e, hits * factor), (E + e, (leaving - hits) * factor)):
-                    for i, feature in enumerate(kinks):
-                        slopes[..., cell, basis.leave[j].start + i] = (amount * feature).sum(-1)
-            inside = inside - leaving
-        return cells.clamp_min(SMALLEST_SHARE), slopes
+    def network(self, i: int) -> "FittedCurves":
+        """The curves of one of n networks."""
+        return FittedCurves(*(getattr(self, name)[i] for name in PARTS))
 
-    def _score(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log likelihoods (n,), gradients (n, C) and Fisher information (n, C, C)."""
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(self.counts), FIT_CHUNK):
-            chunk = slice(start, start + FIT_CHUNK)
-            counts = self.counts[chunk]
-            cells, slopes = self.slopes(coefficients[chunk], chunk)
-            gradient = torch.einsum("ntc,ntcm->nm", counts / cells, slopes)
-            scaled = (slopes * (counts.sum(-1, keepdim=True) / cells).sqrt()[..., None]).flatten(1, 2)
-            parts.append(((counts * cells.log()).sum((1, 2)), gradient, scaled.mT @ scaled))
-        likelihoods, gradients, informations = zip(*parts, strict=True)
-        return torch.cat(likelihoods), torch.cat(gradients), torch.cat(informations)
-
-    def pooled(self, typical: Tensor) -> Tensor:
-        """(C,) coefficients fitted to some of the networks together, around the typical ones."""
-        index = torch.linspace(0, len(self.counts) - 1, min(POOLED, len(self.counts))).long()
-        pool = Scoring(self.basis, self.thresholds, self.present[index], self.counts[index])
-        coefficients, eye = typical, torch.eye(len(typical), dtype=typical.dtype)
-        for _ in range(POOLED_STEPS):
-            _, gradient, information = pool._score(coefficients.expand(len(index), -1))
-            slope = gradient.mean(0) - (coefficients - typical) / POOLED_PRIOR_SD**2
-            curvature = information.mean(0) + eye / POOLED_PRIOR_SD**2
-            coefficients = coefficients + _step(slope, curvature, torch.tensor(DAMPING))
-        return coefficients
-
-    def fit(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, C) coefficients of each network, and their (n, C, C) precision. Steps are damped (Levenberg–Marquardt),
-        and rejected if they lower a network's posterior."""
-        best = pooled.repeat(len(self.counts), 1)
-        value, slope, curvature = self._posterior(best, pooled)
-        damping = torch.full_like(value, DAMPING)
-        for _ in range(STEPS):
-            trial = best + _step(slope, curvature, damping)
-            trial_value, trial_slope, trial_curvature = self._posterior(trial, pooled)
-            better = trial_value >= value
-            best = torch.where(better[:, None], trial, best)
-            slope = torch.where(better[:, None], trial_slope, slope)
-            curvature = torch.where(better[:, None, None], trial_curvature, curvature)
-            value, damping = torch.maximum(value, trial_value), torch.where(better, damping / 3, damping * 8)
-        return best, curvature
-
-    def _posterior(self, coefficients: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log posteriors (n,), gradients (n, C) and their expected curvature (n, C, C)."""
-        likelihood, gradient, information = self._score(coefficients)
-        away, precision = coefficients - pooled, 1 / PRIOR_SD**2
-        value = likelihood - 0.5 * precision * away.square().sum(-1)
-        eye = torch.eye(len(pooled), dtype=pooled.dtype)
-        return value, gradient - precision * away, information + precision * eye
+    @classmethod
+    def stack(cls, fits: Sequence["FittedCurves"]) -> "FittedCurves":
+        """The curves of n networks."""
+        return cls(*(np.stack([getattr(f, name) for f in fits]) for name in PARTS))
 
 
-def _step(slope: Tensor, curvature: Tensor, damping: Tensor) -> Tensor:
-    """Damped Newton step of limited length."""
-    damped = curvature + damping[..., None, None] * torch.diag_embed(curvature.diagonal(dim1=-2, dim2=-1))
-    step: Tensor = torch.linalg.solve(damped, slope)
-    return step * (LONGEST_STEP / step.abs().amax(-1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
+def fit_curves(basis: CurveBasis, exits: Sequence[Exits], thresholds: Floats) -> FittedCurves:
+    """Fit the curve coefficients of n measured networks, each by itself; see `fit_curve`.
+
+    Args:
+        basis: the coefficients to fit.
+        exits: their exits on tune.
+        thresholds: (T, E − 1) grid.
+    """
+    with one_thread():
+        return FittedCurves.stack([fit_curve(basis, view, thresholds) for view in exits])
+
+
+def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurves:
+    """Fit the curve coefficients of one network.
+
+    Maximises the multinomial likelihood of leaving, and being right, at each exit, with a Gaussian prior. All
+    thresholds are measured on the same samples, so against the prior they weigh only as many observations as a position
+    has coefficients, and grouped samples as many as their effective number (Rao & Scott, JASA 76, 1981).
+
+    The covariance is that of the errors of the estimate,
+
+        H⁻¹ (J + P) H⁻¹,
+
+    with H the curvature of the maximised function, P the precision of the prior and J the covariance of the gradient
+    over samples drawn anew, or groups of samples. H⁻¹ J H⁻¹ is the variance of the estimate (Huber's sandwich; White,
+    Econometrica 50, 1982): whatever the model, it counts thresholds that share samples as what they are. H⁻¹ P H⁻¹ is
+    the mean square, by the prior, of what the estimate lacks because it is drawn to typical coefficients. Where samples
+    say much of a direction this is nothing; where they say nothing, the estimate does not vary, but is not known
+    either: its variance is then that of the prior.
+    """
+    own = CurveBasis(len(view.early) + 1, basis.power)
+    T, weight = len(thresholds), _weight(view, thresholds)
+    rows = cells_of(view, thresholds).astype(np.int32) * T + np.arange(T, dtype=np.int32)[:, None]
+    counts: Floats = weight * np.bincount(rows.ravel(), minlength=2 * own.positions * T).astype(np.float64)
+    likelihood = CurveLikelihood(own, thresholds[:, list(view.early)], counts.reshape(2, own.positions, T))
+    values, derivatives = _maximum(likelihood)
+    spread = _covariance_of_gradient(view, rows, weight * derivatives.slopes)
+    precision = _prior_precision(own)
+    unexplained = np.zeros((basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
+    unexplained[list(view.early)] = _unexplained(likelihood, values)
+    inverse, nominal = (_inverse(c + precision) for c in (derivatives.curvature, derivatives.information))
+    where = np.flatnonzero(basis.defined(view.present[None])[0])
+    result = np.zeros(basis.size)
+    result[where] = values
+    return FittedCurves(
+        result,
+        _with_prior(basis, where, inverse @ (spread + precision) @ inverse),
+        _with_prior(basis, where, nominal),
+        unexplained,
+    )
+
+
+def _unexplained(likelihood: CurveLikelihood, values: Floats) -> Floats:
+    """(E − 1, 3, 4) normal equations; see `FittedCurves.unexplained`."""
+    equations = np.zeros((likelihood.basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
+    expected, counts = likelihood.at(values).cells.sum(axis=0), likelihood.counts.sum(axis=0)  # (E, T)
+    reaching, all_counts = 1 - np.cumsum(expected, axis=0), counts.sum(axis=0)
+    reached = all_counts - np.cumsum(counts, axis=0)
+    for e, equation in enumerate(equations):
+        on = np.isfinite(likelihood.thresholds[:, e])
+        before = reaching[e - 1, on] if e else np.ones(on.sum())
+        weighed = reached[e - 1, on] if e else all_counts[on]
+        fitted, measured = (
+            np.clip(part / np.maximum(whole, LEAST_SHARE), LEAST_SHARE, 1 - LEAST_SHARE)
+            for part, whole in ((expected[e, on], before), (counts[e, on], weighed))
+        )
+        off = np.clip(logit(measured) - logit(fitted), -LARGEST_UNEXPLAINED, LARGEST_UNEXPLAINED)
+        reach = np.log(np.maximum(before, LEAST_SHARE))
+        features = np.stack([np.ones_like(reach), reach, reach * logit(fitted)])
+        weighted = features * weighed * measured * (1 - measured)
+        equation[:] = np.column_stack([weighted @ features.T, weighted @ off])
+    return equations
+
+
+def local_dependence(unexplained: Floats) -> Floats:
+    """(E − 1, 3) dependence of exits, for `locally_dependent`, from the normal equations of n networks together; a
+    normal prior keeps it near 0."""
+    both = unexplained.sum(axis=0)
+    dependence = np.linalg.solve(both[..., :-1] + np.eye(DEPENDENCE) / DEPENDENCE_SD**2, both[..., -1:])
+    return np.asarray(dependence[..., 0])
+
+
+def _inverse(matrix: Floats) -> Floats:
+    return np.linalg.inv(matrix).astype(np.float64)
+
+
+def _with_prior(basis: CurveBasis, where: Ints, covariance: Floats) -> Floats:
+    """(C, C) covariance of all coefficients, from that of some; the others are known by the prior alone."""
+    whole: Floats = np.eye(basis.size) * PRIOR_SD**2
+    whole[np.ix_(where, where)] = covariance
+    return whole
 
 
 def effect_of_groups(view: Exits, thresholds: Floats) -> float:
@@ -165,34 +171,76 @@ def effect_of_groups(view: Exits, thresholds: Floats) -> float:
     return float(np.mean([design_effect(c) for c in counts if c is not None]))
 
 
-def fit_curves(
-    basis: CurveBasis, exits: list[Exits], thresholds: Floats, effects: Floats | None = None
-) -> tuple[Floats, Floats]:
-    """Fit the curve coefficients of measured networks.
+def _weight(view: Exits, thresholds: Floats) -> float:
+    """Weight of a sample at a setting, against the prior."""
+    terms = TERMS_LEAVE + TERMS_EARLY
+    return terms / max(len(thresholds), terms) / effect_of_groups(view, thresholds)
 
-    Maximises the multinomial likelihood of leaving, and being right, at each exit, with a Gaussian prior, by Fisher
-    scoring: first for some networks pooled, then for each around the pooled coefficients. All thresholds of a network
-    are measured on the same samples, so together they weigh only as many observations as a position has coefficients.
-    Grouped samples weigh as many as their effective number, as in Rao & Scott's first-order correction (JASA 76, 1981).
+
+def _typical(basis: CurveBasis) -> Floats:
+    """(C,) centre of the prior, where fits start."""
+    early = basis.positions - 1
+    return np.array([*TYPICAL_LEAVE * early, *TYPICAL_EARLY * early, *TYPICAL_LAST])
+
+
+def _prior_precision(basis: CurveBasis) -> Floats:
+    return np.asarray(np.eye(basis.size) / PRIOR_SD**2)
+
+
+def _maximum(likelihood: CurveLikelihood) -> tuple[Floats, Derivatives]:
+    """(C,) coefficients of the largest posterior, and the derivatives of the likelihood there.
+
+    Newton's method. Steps are damped (Levenberg–Marquardt), and not taken if they lower the posterior.
+    """
+    typical, precision = _typical(likelihood.basis), _prior_precision(likelihood.basis)
+
+    def value(point: Point) -> float:
+        away = point.coefficients - typical
+        return likelihood.value(point) - 0.5 * float(away @ precision @ away)
+
+    best = likelihood.at(typical)
+    best_value, damping = value(best), DAMPING
+    derivatives = likelihood.derivatives(best)
+    for _ in range(STEPS):
+        slope = derivatives.gradient - precision @ (best.coefficients - typical)
+        step = _step(slope, derivatives.curvature + precision, derivatives.information + precision, damping)
+        if slope @ step < CONVERGED:
+            break
+        trial = likelihood.at(best.coefficients + step)
+        trial_value = value(trial)
+        if trial_value >= best_value:
+            best, best_value, damping = trial, trial_value, damping / 10
+            derivatives = likelihood.derivatives(best)
+        else:
+            damping = max(10 * damping, RETRY_DAMPING)
+    return best.coefficients, derivatives
+
+
+def _step(slope: Floats, curvature: Floats, information: Floats, damping: float) -> Floats:
+    """(C,) damped step of limited length. Where the curvature is not positive, the information replaces it."""
+    factor, failed = dpotrf(curvature + damping * np.diag(np.abs(curvature.diagonal())))
+    if failed:
+        factor, _ = dpotrf(information + damping * np.diag(information.diagonal()))
+    step: Floats = dpotrs(factor, slope)[0].ravel()
+    return np.asarray(step * min(LONGEST_STEP / max(np.abs(step).max(), 1e-12), 1.0))
+
+
+def _covariance_of_gradient(view: Exits, rows: Ints, slopes: Floats) -> Floats:
+    """(C, C) covariance of the likelihood's gradient over samples drawn anew, or groups of samples.
 
     Args:
-        basis: the coefficients to fit.
-        exits: exits of n networks on tune.
-        thresholds: (T, E − 1) grid.
-        effects: (n,) design effects of grouped samples; 1 by default.
-
-    Returns:
-        (n, C) coefficients, 0 where an exit does not exist, and (n, C, C) their sampling covariances.
+        view: N samples.
+        rows: (T, N) row of `slopes` of each sample's cell at each setting.
+        slopes: (2 E T, C) weighted derivatives of the logarithm of each cell's share.
     """
-    present = np.array([view.present for view in exits])
-    measurements = [view.measure(thresholds) for view in exits]
-    counts = np.array([np.concatenate([m.correct, m.leaving - m.correct], axis=1) for m in measurements], dtype=float)
-    share = (TERMS_LEAVE + TERMS_EARLY) / max(len(thresholds), TERMS_LEAVE + TERMS_EARLY)
-    if effects is not None:
-        counts /= effects[:, None, None]
-    scoring = Scoring(basis, torch.from_numpy(thresholds), torch.from_numpy(present), torch.from_numpy(share * counts))
-    typical = [*TYPICAL_LEAVE * (basis.positions - 1), *TYPICAL_EARLY * (basis.positions - 1), *TYPICAL_LAST]
-    values, precision = scoring.fit(scoring.pooled(torch.tensor(typical, dtype=torch.float64)))
-    defined = basis.defined(present)
-    covariance = torch.linalg.inv(precision).numpy()
-    return np.where(defined, values.numpy(), 0.0), covariance
+    T, N = rows.shape
+    starts = np.arange(0, rows.size + 1, T, dtype=np.int32)
+    members = csr_array((np.ones(rows.size), rows.T.ravel(), starts), shape=(N, len(slopes)))
+    gradients = members @ slopes
+    if view.clusters is not None:
+        samples = np.arange(N)
+        groups = csr_array((np.ones(N), (view.clusters, samples)), shape=(int(view.clusters.max()) + 1, N))
+        gradients = groups @ gradients
+    n = len(gradients)
+    away = gradients - gradients.mean(axis=0)
+    return np.asarray(away.T @ away) * (n / max(n - 1, 1))

@@ -1,30 +1,33 @@
 """Threshold curves: the behaviour of a network at any thresholds, as a few coefficients.
 
-Each sample has one of eight equally likely levels of easiness d, spread like a standard normal variable. Its easiness
+Each sample has one of sixteen equally likely levels of easiness d, spread like a standard normal variable. Its easiness
 is the same at every exit of a network, so that samples that do not leave at one exit are hard for the next. Of the
 samples of easiness d that reach an early exit e, the share
 
-    g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = min(x, 0),
+    g_e(t, d) = σ(β₀ + (β₁ + β₂ d)⁻ t + β₃⁻ t⁶ + β₄⁻ u + β₅ d),    x⁻ = (x − √(x² + 0.04)) / 2,
 
 leaves at threshold t, where u = −log₁₀(1.001 − t) / 3 counts the nines of t, since confidences crowd near 1; of these
 
     c_e(t, d) = σ(γ₀ + γ₁ d + γ₂ t + γ₃ u),    at the last exit σ(γ₀ + γ₁ d),
 
-are right. A higher threshold never lets more samples leave. Exit probabilities p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the
-accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of the samples that leave follow by stick-breaking at each level,
-so the exit probabilities always sum to 1. Surrogates predict the C coefficients of all positions from an encoding; MACs
-and exit presence are exact.
+are right. x⁻ is a smooth min(x, 0), so a higher threshold never lets more samples leave. Exit probabilities
+p_e = E_d[g_e Π_{j<e} (1 − g_j)] and the accuracies a_e = E_d[c_e g_e Π_{j<e} (1 − g_j)] / p_e of the samples that leave
+follow by stick-breaking at each level, so the exit probabilities always sum to 1. Surrogates predict the C coefficients
+of all positions from an encoding; MACs and exit presence are exact.
 
 (This is a model of item response theory, with exits as questions and samples as persons.)
 
 If most scores are low (margins; networks trained briefly or for many classes), the relevant thresholds are low too.
-Above, t is then the threshold to the power of 1/p, with p such that the median score of early exits becomes 0.6; if the
-median is at least 0.6, p is 1.
+Above, t is then the threshold to the power of 1/p, with p such that the median score of early exits becomes about 0.6.
+p is one of few numbers, 1 unless the median is below 0.55, so that another network rarely changes it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -39,14 +42,20 @@ TERMS_LEAVE = 6
 TERMS_EARLY = 4
 TERMS_LAST = 2
 BEND = 6
-LEVELS = 8
+LEVELS = 16
 TOP = 1.001
 OFF_SHARE = 0.25
 SPREAD_SHARE = 0.5
 LOWEST_SPREAD = 0.2
 SMALLEST_SHARE = 1e-9
+LEAST_SHARE = 1e-5
 USUAL_MEDIAN = 0.6
-LARGEST_POWER = 8.0
+POWERS = tuple(2 ** (k / 2) for k in range(7))
+"""Powers p: 1 to 8 in steps of √2."""
+BLUNTNESS = 0.2
+"""x⁻ differs from min(x, 0) by at most half of this, at 0. Without a kink, fits converge and have a curvature."""
+
+Numbers = TypeVar("Numbers", Tensor, Floats)
 
 
 def nines(thresholds: Tensor) -> Tensor:
@@ -55,11 +64,12 @@ def nines(thresholds: Tensor) -> Tensor:
 
 
 def power_for(exits: Sequence[Exits]) -> float:
-    """Power p, from the scores of networks on tune."""
+    """Power p, from the scores of networks on tune: of `POWERS` the nearest in ratio."""
     medians = [np.median(view.scores[e]) for view in exits for e in view.early]
-    if not medians or (median := float(np.median(medians))) >= USUAL_MEDIAN:
+    if not medians:
         return 1.0
-    return float(min(np.log(max(median, 1e-12)) / np.log(USUAL_MEDIAN), LARGEST_POWER))
+    exact = np.log(np.clip(np.median(medians), 1e-12, USUAL_MEDIAN)) / np.log(USUAL_MEDIAN)
+    return float(POWERS[np.abs(np.log(POWERS) - np.log(exact)).argmin()])
 
 
 def shared_thresholds(positions: int, count: int, seed: int = 0, *, power: float = 1.0) -> Floats:
@@ -159,44 +169,102 @@ class CurveBasis:
                 defined[:, self.leave[e]] = present[:, e, None]
         return defined
 
-    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
+    def compose(
+        self, coefficients: Tensor, thresholds: Tensor, present: Tensor, dependence: Floats | None = None
+    ) -> ExitBehavior:
         """Exit probabilities and accuracies from coefficients.
 
         Args:
             coefficients: (…, C).
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
+            dependence: (E − 1, 3) numbers of `locally_dependent`; 0 by default.
         """
         rates, right = self._shares(coefficients, thresholds, present)
-        is_empty = rates < SMALLEST_SHARE
-        accuracy = torch.where(is_empty, 0.5, right / torch.where(is_empty, 1.0, rates)).clamp(0, 1)
-        return ExitBehavior(rates, accuracy)
+        accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
+        if dependence is not None and dependence.any():
+            rates = locally_dependent(rates, torch.from_numpy(dependence).to(rates.dtype))
+        return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, E) shares of all samples that leave at each position, and that leave there with a right answer.
+        """(E, …) shares of all samples that leave at each position, and that leave there with a right answer.
 
-        Internally, coefficients and levels come first and networks last, which is several times faster.
+        Internally, coefficients and levels come first and networks last, and the arrays of all levels are written in
+        place: several times faster, since new memory costs more than the arithmetic.
         """
+        shape = np.broadcast_shapes(coefficients.shape[:-1], thresholds.shape[:-1])
+        with _scratch(3, (LEVELS, *shape), coefficients.dtype) as arrays:
+            return self._shares_in(arrays, coefficients, thresholds, present)
+
+    def _shares_in(
+        self, arrays: Sequence[Tensor], coefficients: Tensor, thresholds: Tensor, present: Tensor
+    ) -> tuple[Tensor, Tensor]:
         on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
-        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0))
+        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0)).contiguous()
         u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
         d = easiness_levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
-        inside: Tensor | float = 1.0
+        leaving, right, inside = arrays
+        inside.fill_(1)
         rates, corrects = [], []
         for e in range(self.positions - 1):
-            b, c = coefficient[self.leave[e]], coefficient[self.right[e]]
-            share = leave_logit(b, t[e], bent[e], u[e], d).sigmoid() * on[e]
-            leaving = inside * share
-            right = (c[0] + c[2] * t[e] + c[3] * u[e] + c[1] * d).sigmoid()
+            if not on[e].any():
+                nobody = torch.zeros(inside.shape[1:], dtype=inside.dtype)
+                rates.append(nobody)
+                corrects.append(nobody)
+                continue
+            constant, of_level, slope = leave_logit(coefficient[self.leave[e]], bent[e], u[e], d)
+            torch.add(torch.where(on[e], constant, -torch.inf), of_level, out=leaving)
+            leaving.addcmul_(slope, t[e]).sigmoid_().mul_(inside)
+            c = coefficient[self.right[e]]
+            torch.add(c[0] + c[2] * t[e] + c[3] * u[e], c[1] * d, out=right)
             rates.append(leaving.mean(0))
-            corrects.append((leaving * right).mean(0))
-            inside = inside - leaving
+            corrects.append(right.sigmoid_().mul_(leaving).mean(0))
+            inside.sub_(leaving)
         c = coefficient[self.right[-1]]
-        shape = np.broadcast_shapes(coefficients.shape[:-1], t.shape[1:])  # also if no exit has a threshold
-        corrects.append((inside * (c[0] + c[1] * d).sigmoid()).mean(0).expand(shape))
+        corrects.append(inside.mul_((c[0] + c[1] * d).sigmoid()).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
-        return torch.stack(rates, -1).clamp(0, 1), torch.stack(corrects, -1)
+        return torch.stack(rates).clamp_(0, 1), torch.stack(corrects)
+
+
+_FREE = list[Tensor]()
+"""Memory of finished computations, for later ones; at most as many pieces as threads compute at once."""
+MOST_KEPT = 2**22
+"""Largest number of values of a piece of memory that is kept."""
+
+
+@contextmanager
+def _scratch(count: int, shape: Sequence[int], dtype: torch.dtype) -> Iterator[list[Tensor]]:
+    """Some arrays of a shape, with any values in them, for the duration of a computation."""
+    size = math.prod(shape)
+    memory = _FREE.pop() if _FREE else torch.empty(0)
+    if memory.dtype != dtype or len(memory) < count * size:
+        memory = torch.empty(count * size, dtype=dtype)
+    yield [memory[i * size : (i + 1) * size].view(*shape) for i in range(count)]
+    if len(memory) <= MOST_KEPT:
+        _FREE.append(memory)
+
+
+def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
+    """(E, …) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
+
+    Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
+    leaves there, l by the curves, becomes l max(1 + c log r, 0) + a + b log r, with r the share of all samples that
+    gets there (local dependence, in item response theory).
+
+    Args:
+        rates: (E, …) by curves alone.
+        dependence: (E − 1, 3) a, b and c of each early exit.
+    """
+    before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
+    parts = []
+    for rate, (a, b, c) in zip(rates, dependence, strict=False):
+        share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
+        reach = remaining.clamp_min(LEAST_SHARE).log_()
+        shifted = share.mul_(reach.mul(c).add_(1).clamp_min_(0)).add_(reach.mul_(b).add_(a)).sigmoid_()
+        parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
+        before, remaining = before - rate, remaining - parts[-1]
+    return torch.stack([*parts, remaining])
 
 
 def easiness_levels(dtype: torch.dtype) -> Tensor:
@@ -205,10 +273,16 @@ def easiness_levels(dtype: torch.dtype) -> Tensor:
     return torch.tensor(d / d.std(), dtype=dtype)
 
 
-def leave_logit(b: Tensor, t: Tensor, bent: Tensor, u: Tensor, d: Tensor) -> Tensor:
-    """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d; shapes broadcast."""
-    constant = b[0] + b[3].clamp(max=0) * bent + b[4].clamp(max=0) * u
-    return constant + (b[1] + b[2] * d).clamp(max=0) * t + b[5] * d
+def leave_logit(b: Numbers, bent: Numbers, u: Numbers, d: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Logit of g, from the six β, the threshold as t, t⁶ and u, and easiness d: the sum of the first two, and of the
+    third times t. Shapes broadcast."""
+    return b[0] + never_positive(b[3]) * bent + never_positive(b[4]) * u, b[5] * d, never_positive(b[1] + b[2] * d)
+
+
+def never_positive(x: Numbers) -> Numbers:
+    """x⁻, a smooth min(x, 0)."""
+    result: Numbers = (x - (x * x + BLUNTNESS**2) ** 0.5) / 2
+    return result
 
 
 def _binomial(trials: Tensor, p: Tensor, generator: torch.Generator) -> Tensor:

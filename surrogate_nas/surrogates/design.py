@@ -1,16 +1,20 @@
 """The design matrix: inputs and targets of surrogates, from records.
 
-Signs and transforms live here and in `targets`, and nowhere else. A row is one training; its inputs are the
-architecture's encoding and its exact costs, its targets the coefficients of its threshold curve, rotated and scaled.
+Signs and transforms live here, in `targets` and in `places`, and nowhere else. A row of the training set is an exit of
+one training: its inputs are what that exit can depend on, its targets the coefficients of its threshold curves, rotated
+and scaled.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+from botorch.models.model import Model
+from torch import Tensor
 
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
@@ -19,123 +23,136 @@ from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.surrogates.curves import CurveBasis
+from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
+from surrogate_nas.surrogates.exit_model import ExitModel, Layout
+from surrogate_nas.surrogates.places import Places
 from surrogate_nas.surrogates.targets import FEWEST_ARCHITECTURES, Targets
-from surrogate_nas.surrogates.training_set import InputKind, TrainingSet
+from surrogate_nas.surrogates.training_set import TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DesignMatrix:
     """Inputs and targets of n trained networks."""
 
-    basis: CurveBasis
+    places: Places
     records: tuple[str, ...]
     """(n,) ids of the records."""
     architectures: tuple[Architecture, ...]
     """(n,) architecture of each record; records of one architecture are never split between folds."""
     candidates: Candidates
-    training: TrainingSet
-    """Inputs (n, d + costs), targets Y (n, m) and their sampling variance, from the number of held-out samples."""
-    center: Floats
-    """(C,) center of the curve coefficients."""
-    rotation: Floats
-    """(m, C): coefficients = center + Y @ rotation."""
-    prior_sd: Floats
-    """(C,) standard deviation of coefficients without a target, those of exits that at most one architecture has; else
-    0."""
-    cost_range: tuple[Floats, Floats]
-    """Smallest and largest log₁₀ costs of the rows. They scale the cost inputs: to [0, 1] for the rows, and beyond for
-    cheaper or costlier candidates."""
-    samples: int
-    """Number of held-out samples that each row was measured on; of grouped ones, the effective number."""
+    targets: Targets
+    """Targets Y (n, m) of the networks, and their sampling variance, from the number of held-out samples."""
+    span: tuple[Floats, Floats]
+    """Smallest and largest physical features of the rows. They scale the inputs: to [0, 1] for the rows, and beyond for
+    other candidates."""
 
     def __repr__(self) -> str:
         """Short text, without the arrays."""
         return f"<DesignMatrix of {len(self)} networks, {self.training.outputs} targets>"
 
     @classmethod
-    def build(cls, views: Sequence[tuple[Record, Exits]], space: SearchSpace, costing: Costing) -> "DesignMatrix":
-        """Build from records that have outputs, each with its exits on tune.
+    def build(
+        cls,
+        views: Sequence[tuple[Record, Exits]],
+        space: SearchSpace,
+        costing: Costing,
+        folder: Path | None = None,
+    ) -> "DesignMatrix":
+        """Build from records that have outputs, each with its exits on tune; fitted curves are kept in `folder`, if it
+        is given.
 
         Raises:
-            JobError: if fewer than eight networks, or only one architecture, have been trained.
+            JobError: if fewer than four networks, or only one architecture, have been trained.
             InputError: if their fidelities differ.
         """
         trained = [record for record, _ in views]
         require_enough(trained)
         group = _groups([r.architecture for r in trained])
-        return cls.of(trained, Targets.of([exits for _, exits in views], group), space, costing)
+        return cls.of(trained, Targets.of([exits for _, exits in views], group, folder), space, costing)
 
     @classmethod
     def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
         """Build from n records and their targets; outputs are not read."""
         architectures = tuple(r.architecture for r in trained)
-        candidates = Candidates.of(space, architectures, costing)
-        costs = _log_costs(candidates.cost)
-        span = (costs.min(axis=0), costs.max(axis=0))
-        training = TrainingSet(
-            _inputs(candidates, span),
-            (*space.genes.kinds, *_cost_kinds(costs.shape[1])),
-            targets.Y,
-            targets.Yvar,
-            _groups(architectures),
-        )
+        candidates, places = Candidates.of(space, architectures, costing), Places(space, costing)
         return cls(
-            basis=CurveBasis(space.positions, targets.power),
+            places=places,
             records=tuple(r.id for r in trained),
             architectures=architectures,
             candidates=candidates,
-            training=training,
-            center=targets.center,
-            rotation=targets.rotation,
-            prior_sd=targets.prior_sd,
-            cost_range=span,
-            samples=targets.samples,
-        )
-
-    @property
-    def targets(self) -> Targets:
-        """The targets, in the form that `of` takes."""
-        training = self.training
-        return Targets(
-            self.basis.power, self.samples, training.Y, training.Yvar, self.center, self.rotation, self.prior_sd
+            targets=targets,
+            span=places.span(candidates),
         )
 
     def __len__(self) -> int:
         return len(self.records)
 
+    @cached_property
+    def basis(self) -> CurveBasis:
+        """The basis of the curves."""
+        return CurveBasis(self.candidates.present.shape[1], self.targets.power)
+
+    @property
+    def samples(self) -> int:
+        """Number of held-out samples that each row was measured on; of grouped ones, the effective number."""
+        return self.targets.samples
+
+    @cached_property
+    def group(self) -> Ints:
+        """(n,) number of each network's architecture."""
+        return _groups(self.architectures)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the targets of an exit are among those of its network."""
+        return Layout(self.basis.positions, self.targets.early, self.targets.learned)
+
+    @cached_property
+    def training(self) -> TrainingSet:
+        """A row for each exit: inputs (r, d), targets (r, k) and their sampling variance."""
+        network, position = self.rows_of_exits
+        inputs = self.places.inputs(self.candidates, self.span)[network, position]
+        Y, Yvar = self.layout.of_exits(self.targets.Y, 0.0), self.layout.of_exits(self.targets.Yvar, np.inf)
+        return TrainingSet(
+            inputs, self.places.kinds, Y[network, position], Yvar[network, position], self.group[network]
+        )
+
+    @property
+    def rows_of_exits(self) -> tuple[Ints, Ints]:
+        """(r,) network, and (r,) position, of each row of the training set."""
+        network, position = np.nonzero(self.candidates.present)
+        return network, position
+
+    def of_networks(self, rows: Floats) -> Floats:
+        """(n, m) values of the networks' targets, from (r, k) values of their exits; 0 where undefined."""
+        values = np.zeros((*self.candidates.present.shape, rows.shape[1]))
+        values[self.rows_of_exits] = rows
+        return self.layout.of_networks(values)
+
+    def whole(self, model: Model) -> ExitModel:
+        """The model of networks that a model of exits makes."""
+        return ExitModel(model, self.layout, self.targets.unknown)
+
+    @property
+    def columns(self) -> int:
+        """Number of inputs of a network: d of each of its E places."""
+        return self.basis.positions * len(self.places.kinds)
+
     def inputs(self, candidates: Candidates) -> Floats:
-        """(n, d + costs) model inputs of n candidates."""
-        return _inputs(candidates, self.cost_range)
+        """(n, E d) model inputs of n candidates: those of their exits, one position after the other."""
+        return self.places.inputs(candidates, self.span).reshape(len(candidates), -1)
+
+    def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
+        """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""
+        return self.basis.compose(coefficients, thresholds, present, self.targets.dependence)
 
     def coefficients(self, Y: Floats) -> Floats:
         """(…, C) curve coefficients of (…, m) targets."""
-        return np.asarray(self.center + Y @ self.rotation)
-
-    def drawn(self, Y: Floats, seed: int) -> Floats:
-        """(S, n, C) coefficients of (S, n, m) drawn targets. Coefficients without a target are drawn from their prior;
-        architectures share these draws."""
-        deviation = np.random.default_rng([seed, 1]).standard_normal((len(Y), 1, len(self.center)))
-        return self.coefficients(Y) + deviation * self.prior_sd
-
-    def rows(self, index: Ints) -> "DesignMatrix":
-        """Design matrix of some of the rows, with the same transforms."""
-        return DesignMatrix(
-            basis=self.basis,
-            records=tuple(self.records[i] for i in index),
-            architectures=tuple(self.architectures[i] for i in index),
-            candidates=self.candidates[index],
-            training=self.training.rows(index),
-            center=self.center,
-            rotation=self.rotation,
-            prior_sd=self.prior_sd,
-            cost_range=self.cost_range,
-            samples=self.samples,
-        )
+        return np.asarray(self.targets.center + Y @ self.targets.rotation)
 
 
 def require_enough(trained: Sequence[Record]) -> None:
-    """Raise `JobError` for fewer than eight trained networks or a single architecture, and `InputError` for networks of
+    """Raise `JobError` for fewer than four trained networks or a single architecture, and `InputError` for networks of
     several fidelities."""
     if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
         raise InputError(f"surrogates need records of a single fidelity, got {len(fidelities)}: {fidelities}")
@@ -151,20 +168,3 @@ def _groups(architectures: Sequence[Architecture]) -> Ints:
     """(n,) number of each row's architecture, from 0 in the order of their first rows."""
     number = {a: i for i, a in enumerate(dict.fromkeys(architectures))}
     return np.array([number[a] for a in architectures])
-
-
-def _cost_kinds(count: int) -> tuple[InputKind, ...]:
-    kinds: list[InputKind] = ["cost"] * count
-    return tuple(kinds)
-
-
-def _log_costs(cost: Cost) -> Floats:
-    """(n, E + 1) log₁₀ of the MACs through each stage, and of the parameters."""
-    logs: Floats = np.log10(np.concatenate([cost.backbone, cost.parameters[:, None]], axis=1))
-    return logs
-
-
-def _inputs(candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:
-    low, high = span
-    scaled = (_log_costs(candidates.cost) - low) / np.maximum(high - low, 1e-9)
-    return np.concatenate([candidates.encoding, scaled], axis=1)

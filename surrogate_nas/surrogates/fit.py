@@ -7,8 +7,8 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
-from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.surrogates.cross_validation import HeldOutPredictions, combine, fit_whole, held_out
+from surrogate_nas.foundation.threads import one_thread, side_by_side
+from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredictions, combine, whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.predictor import Predictor
@@ -59,19 +59,25 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
     with one_thread():
         kinds = AUTO if surrogate == "auto" else (surrogate,)
         training, fold = design.training, folds(design.training.group, seed)
-        parts = _held_out(design, [*kinds, BY_SIZE], fold, seed)
-        predictions = {kind: combine(training, fold, surrogate_named(kind), parts) for kind in (*kinds, BY_SIZE)}
-        validations = tuple(judge(design, exits, kind, held_out, fold, seed) for kind, held_out in predictions.items())
+        members = _members(design, [*kinds, BY_SIZE], fold, seed)
+        predictions = {kind: combine(training, fold, surrogate_named(kind), members) for kind in (*kinds, BY_SIZE)}
+        judged = side_by_side(lambda item: _judged(design, exits, *item, seed), predictions.items())
+        validations = tuple(judged)
         best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
         best = next(v for v in validations if v.kind == best_kind)
-        model = fit_whole(training, surrogate_named(best.kind), parts, seed)
+        model = design.whole(whole(training, surrogate_named(best.kind), members))
         return FittedSurrogate(Predictor(best.kind, design, model, best.calibration), validations)
 
 
-def _held_out(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, HeldOutPredictions]:
-    members = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
-    parts, countdown = dict[str, HeldOutPredictions](), Countdown("models cross-validated")
-    for name in members:
-        parts[name] = held_out(design.training, fold, name, seed)
-        countdown.at(len(parts), len(members) + 1)
-    return parts
+def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, FittedMember]:
+    names = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
+    members, countdown = dict[str, FittedMember](), Countdown("models cross-validated")
+    for name in names:
+        members[name] = FittedMember.of(design.training, fold, name, seed)
+        countdown.at(len(members), len(names) + 1)
+    return members
+
+
+def _judged(design: DesignMatrix, exits: list[Exits], kind: str, held_out: HeldOutPredictions, seed: int) -> Validation:
+    of_networks = HeldOutPredictions(design.of_networks(held_out.mean), design.of_networks(held_out.variance))
+    return judge(design, exits, kind, of_networks, folds(design.group, seed), seed)

@@ -1,58 +1,118 @@
-"""Gaussian processes: one per target, fitted together as one batched BoTorch model, under three views of the inputs.
+"""Gaussian processes: one per target, fitted together as batched BoTorch models, under two views of the inputs.
 
-Two architectures are similar if their choices have near values (`ordinal`), if they share many choices (`same`), or if
-they share the choices that matter, by a length scale per choice (`hamming`). No single view is best on all data, and
-their errors differ: their mean is more accurate than each of them. `same` and `hamming` model the residuals of a linear
-trend on the costs, which extrapolates beyond the costs of the training rows; `ordinal` does not, since a trend lowers
-its accuracy within their range.
+Two exits are similar if their choices and their place have near values (`ordinal`), or if they share the choices that
+matter, by a length scale per choice (`hamming`). No view is best on all data, and their errors differ: their mean is
+more accurate than each of them. Both have a linear trend on the costs, which extrapolates beyond those of the training
+rows; `hamming` also has an effect of each position, and of each other exit that there is.
 """
 
 import copy
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
-from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
-from botorch.fit import fit_gpytorch_mll
+from botorch.exceptions.warnings import InputDataWarning
 from botorch.models import SingleTaskGP
+from botorch.optim.closures.core import ForwardBackwardClosure
+from botorch.optim.core import scipy_minimize
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
-from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.means import ZeroMean
 from gpytorch.priors import LogNormalPrior
-from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
 from surrogate_nas.surrogates.normal_model import NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
-ON_TREND: tuple[View, ...] = ("same", "hamming")
-"""Views that model the residuals of a linear trend on the costs."""
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
-FIT_ITERATIONS = 60
+FIT_ITERATIONS = 10
+REFIT_ITERATIONS = 5
+"""Iterations that start from the hyperparameters of all rows."""
 MOST_TO_LEARN = 150
+ROWS_AT_ONCE = 512
+"""Rows of a covariance that are computed at once: their parts take several times their memory."""
 
 
 class GaussianProcesses(NormalModel):
-    """m Gaussian processes over the same rows.
+    """m Gaussian processes, one for each target.
 
     The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
-    seed. An undefined target has so much noise that it has no influence.
+    seed. The learned parts of the rows of a group are correlated: luck, and what is special about an architecture, show
+    at all of its exits. Targets that the same rows define are fitted together.
     """
 
-    trend: Tensor
-
-    def __init__(self, training: TrainingSet, view: View, inputs: Inputs | None = None) -> None:
-        """Build an unfitted model; `inputs` default to those of the training rows."""
+    def __init__(self, training: TrainingSet, view: View) -> None:
+        """Build an unfitted model."""
         super().__init__()
-        self.inputs = inputs or Inputs(training)
-        trend = training.trend if view in ON_TREND else np.zeros_like(training.trend)
-        self.register_buffer("trend", torch.from_numpy(trend))
+        patterns, block = np.unique(training.defined.T, axis=0, return_inverse=True)
+        members = [np.flatnonzero(block == b) for b in range(len(patterns))]
+        self.columns = [torch.from_numpy(targets) for targets in members]
+        self.order = torch.from_numpy(np.argsort(np.concatenate(members)))
+        self.rows = [np.flatnonzero(pattern if pattern.any() else ~pattern) for pattern in patterns]
+        parts = [training.targets(t.tolist()).rows(rows) for t, rows in zip(members, self.rows, strict=True)]
+        inputs = Inputs(training)
+        blocks = torch.nn.ModuleList(_Block(part, view, inputs) for part in parts)
+        self.blocks: Sequence[_Block] = blocks  # type: ignore[assignment]
+        self.parts = parts
+
+    @property
+    def num_outputs(self) -> int:
+        """Number m of targets."""
+        return len(self.order)
+
+    @classmethod
+    def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
+        """Fit hyperparameters by maximum a posteriori to at most 150 rows; predictions are conditioned on all rows."""
+        model = cls(training, view)
+        for block, part in zip(model.blocks, model.parts, strict=True):
+            block.learn(part)
+        model.eval()
+        return model
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+        means, covariances = zip(*(block.joint(X) for block in self.blocks), strict=True)
+        return torch.cat(means, -1)[..., self.order], torch.cat(covariances, -3)[..., self.order, :, :]
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs, in single precision: several times faster, errors of 10⁻⁵."""
+        means, variances = zip(*(block.marginals(X) for block in self.blocks), strict=True)
+        return torch.cat(means, -1)[:, self.order], torch.cat(variances, -1)[:, self.order]
+
+    def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of all other groups, in closed form
+        (Rasmussen & Williams, Gaussian processes for machine learning, 5.4.2, for blocks of rows). They are 0 where a
+        target is undefined.
+
+        Hyperparameters are those that the rows of other folds have, unless there are so many rows that it does not
+        matter: fitted to all of few rows, they would know each of them, and intervals would be too narrow.
+        """
+        mean, variance = np.zeros((2, len(group), self.num_outputs))
+        for block, part, rows, columns in zip(self.blocks, self.parts, self.rows, self.columns, strict=True):
+            cells = np.ix_(rows, columns.numpy())
+            mean[cells], variance[cells] = block.left_out(part, fold[rows])
+        return mean, variance
+
+
+class _Block(torch.nn.Module):
+    """Gaussian processes of targets that are defined by the same rows."""
+
+    def __init__(self, training: TrainingSet, view: View, inputs: Inputs) -> None:
+        super().__init__()
+        self.inputs, self.view = inputs, view
+        group = torch.from_numpy(training.group)
+        self.same_group = (group[:, None] == group).double()
         batch = torch.Size([training.outputs])
+        self.raw_correlation = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
             noise=noise.T.contiguous(),
@@ -65,44 +125,48 @@ class GaussianProcesses(NormalModel):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputDataWarning)  # targets are standardised over the rows that define them
             columns = self.inputs(torch.from_numpy(training.X))
-            targets = torch.from_numpy(training.beyond_trend() if view in ON_TREND else training.Y)
             self.gp = SingleTaskGP(
                 columns.expand(*batch, *columns.shape),
-                targets.T[..., None],
+                torch.from_numpy(training.Y).T[..., None],
                 likelihood=likelihood,
                 covar_module=VIEWS[view](self.inputs, batch),
+                mean_module=ZeroMean(batch),
                 outcome_transform=None,
             )
 
-    @property
-    def num_outputs(self) -> int:
-        """Number m of targets."""
-        return self.trend.shape[1]
-
-    @classmethod
-    def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
-        """Fit hyperparameters by maximum a posteriori to at most 150 rows; predictions are conditioned on all rows."""
-        model = learner = cls(training, view)
+    def learn(self, training: TrainingSet, iterations: int = FIT_ITERATIONS) -> None:
+        """Fit the hyperparameters, to at most 150 of the rows."""
+        learner = self
         if len(training) > MOST_TO_LEARN:
             subset = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
-            learner = cls(training.rows(subset), view, model.inputs)
-        learner._learn()
-        for name in ("covar_module", "mean_module"):
-            getattr(model.gp, name).load_state_dict(getattr(learner.gp, name).state_dict())
-        noise = learner.gp.likelihood.second_noise_covar.state_dict()
-        model.gp.likelihood.second_noise_covar.load_state_dict(noise)
-        model.eval()
-        return model
+            learner = _Block(training.rows(subset), self.view, self.inputs)
+        parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
+        closure = ForwardBackwardClosure(learner.surprise, parameters)
+        scipy_minimize(closure, parameters, options={"maxiter": iterations})
+        if learner is not self:
+            self.adopt(learner)
 
-    def _learn(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OptimizationWarning)  # a fit cut at the iteration limit is good enough
-            warnings.simplefilter("ignore", NumericalWarning)  # jitter on lattices of inputs is normal
-            fit_gpytorch_mll(
-                ExactMarginalLogLikelihood(self.gp.likelihood, self.gp),
-                optimizer_kwargs={"options": {"maxiter": FIT_ITERATIONS}},
-                max_attempts=1,
-            )
+    def adopt(self, other: "_Block") -> None:
+        """Take the hyperparameters of a block of other rows."""
+        self.gp.covar_module.load_state_dict(other.gp.covar_module.state_dict())
+        self.gp.likelihood.second_noise_covar.load_state_dict(other.gp.likelihood.second_noise_covar.state_dict())
+        self.raw_correlation.data.copy_(other.raw_correlation.data)
+
+    def surprise(self) -> Tensor:
+        """Negative log posterior density of the logarithms of the hyperparameters, and of the logit of the correlation,
+        which is uniform; without constants, per row.
+
+        (The maximum of their own density would lie at almost no noise and no trend, far below the medians of priors.)
+
+        Dense linear algebra: GPyTorch's lazy tensors cost several times as much for so few rows, and import SymPy.
+        """
+        factor = torch.linalg.cholesky(self._covariance)
+        z = torch.linalg.solve_triangular(factor, self.gp.train_targets[..., None], upper=False)
+        value = 0.5 * z.square().sum() + factor.diagonal(dim1=-2, dim2=-1).log().sum()
+        for _, module, prior, of, _ in self.gp.named_priors():
+            value = value - (prior.log_prob(of(module)) + of(module).log()).sum()
+        value = value - (logsigmoid(self.raw_correlation) + logsigmoid(-self.raw_correlation)).sum()
+        return torch.as_tensor(value / len(self._rows))
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
@@ -111,20 +175,48 @@ class GaussianProcesses(NormalModel):
         cross = covariances(kernel, columns, self._rows)
         explained = cross @ root
         within = covariances(kernel, columns, columns) - explained @ explained.mT
-        return self._mean(X, cross @ weights), within
+        return (cross @ weights)[..., 0].mT, within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, m) means and variances at (n, d) inputs, in single precision: several times faster, errors of 10⁻⁵."""
+        """(n, m) means and variances at (n, d) inputs, in single precision."""
         kernel, rows, root, weights = self._single
         columns = self.inputs(X).float()
         cross = covariances(kernel, columns, rows)
         variance = covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1)
-        return self._mean(X, (cross @ weights).double()), variance.clamp_min(SMALLEST_NOISE).mT.double()
+        return (cross @ weights)[..., 0].mT.double(), variance.clamp_min(SMALLEST_NOISE).mT.double()
 
-    def _mean(self, X: Tensor, beyond: Tensor) -> Tensor:
-        """(…, q, m) means, from (…, m, q, 1) predictions beyond the trend."""
-        mean: Tensor = beyond[..., 0] + self.gp.mean_module.constant[:, None]
-        return mean.mT + self.trend[0] + X @ self.trend[1:]
+    def left_out(self, training: TrainingSet, fold: Ints) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups."""
+        if len(training) > MOST_TO_LEARN:
+            return self.without(training.group, self._solution)
+        mean, variance = np.zeros((2, *training.Y.shape))
+        block, parts = _Block(training, self.view, self.inputs), [fold == k for k in np.unique(fold)]
+        for own, other in zip(parts, side_by_side(lambda own: self.relearned(training, ~own), parts), strict=True):
+            block.adopt(other)
+            mean[own], variance[own] = (values[own] for values in block.without(training.group, block._solve()))
+        return mean, variance
+
+    def relearned(self, training: TrainingSet, rows: Bools) -> "_Block":
+        """A block of some of the rows, with the hyperparameters that these have."""
+        part = training.rows(np.flatnonzero(rows))
+        block = _Block(part, self.view, self.inputs)
+        block.adopt(self)
+        block.learn(part, REFIT_ITERATIONS)
+        return block
+
+    @torch.no_grad()
+    def without(self, group: Ints, solution: tuple[Tensor, Tensor]) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters,
+        from the result of `_solve`."""
+        root, weights = solution
+        targets, noise = self.gp.train_targets, self._noise
+        mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)
+        for rows in (np.flatnonzero(group == k) for k in np.unique(group)):
+            own = root[:, rows]
+            within = torch.linalg.inv(own @ own.mT)
+            mean[:, rows] = targets[:, rows] - (within @ weights[:, rows])[..., 0]
+            variance[:, rows] = within.diagonal(dim1=-2, dim2=-1) - noise[:, rows]
+        return mean.mT.numpy(), variance.clamp_min(SMALLEST_NOISE).mT.numpy()
 
     @property
     def _rows(self) -> Tensor:
@@ -132,17 +224,41 @@ class GaussianProcesses(NormalModel):
         rows: Tensor = self.gp.train_inputs[0][0]
         return rows
 
+    @property
+    def _learned_noise(self) -> Tensor:
+        """(m, 1) variance of the learned part of the noise."""
+        noise: Tensor = self.gp.likelihood.second_noise_covar.noise
+        return noise
+
+    @property
+    def _noise(self) -> Tensor:
+        """(m, n) variance of the noise, known and learned."""
+        noise: Tensor = self.gp.likelihood.noise_covar.noise + self._learned_noise
+        return noise
+
+    @property
+    def _covariance(self) -> Tensor:
+        """(m, n, n) covariance of the rows, including their noise."""
+        in_common = self.raw_correlation.sigmoid() * self._learned_noise
+        parts = [covariances(self.gp.covar_module, part, self._rows) for part in torch.split(self._rows, ROWS_AT_ONCE)]
+        covariance = torch.cat(parts, dim=-2).add_(in_common[..., None] * self.same_group)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - in_common)
+        return covariance
+
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:
+        """The result of `_solve`, for predictions."""
+        return self._solve()
+
+    @torch.no_grad()
+    def _solve(self) -> tuple[Tensor, Tensor]:
         """(m, n, n) factor R, where R Rᵀ is the inverse covariance of the rows including their noise, and the (m, n, 1)
         product of that inverse and the targets."""
-        likelihood = self.gp.likelihood
-        noise = likelihood.noise_covar.noise + likelihood.second_noise_covar.noise
-        covariance = covariances(self.gp.covar_module, self._rows, self._rows) + torch.diag_embed(noise)
-        factor = torch.linalg.cholesky(covariance).detach()
-        root = torch.linalg.solve_triangular(factor, torch.eye(len(self._rows), dtype=factor.dtype), upper=False).mT
-        beyond = self.gp.train_targets - self.gp.mean_module.constant[:, None]
-        return root.contiguous(), root @ (root.mT @ beyond[..., None].detach())
+        root = self._covariance
+        eye = torch.eye(len(self._rows), dtype=root.dtype)
+        for target in root:  # one at a time, in place: the largest arrays that there are
+            target.copy_(torch.linalg.solve_triangular(torch.linalg.cholesky(target), eye, upper=False).mT)
+        return root, root @ (root.mT @ self.gp.train_targets[..., None])
 
     @cached_property
     def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:

@@ -19,7 +19,7 @@ class Inputs(torch.nn.Module):
     def __init__(self, training: TrainingSet) -> None:
         super().__init__()
         d = training.X.shape[1]
-        levels = {j: np.unique(training.X[:, j]) for j in training.columns("ordinal", "nominal")}
+        levels = {j: np.unique(training.X[:, j]) for j in training.columns("position", "ordinal", "nominal")}
         levels = {j: values for j, values in levels.items() if len(values) <= MOST_LEVELS}
         self.source = [j for j, values in levels.items() for _ in values]
         """Index of the input of each one-hot column."""
@@ -30,11 +30,11 @@ class Inputs(torch.nn.Module):
         self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
         self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
         self.hot = list(range(d, d + len(self.source)))
-        self.costs = training.columns("cost")
+        self.costs, self.effects = training.columns("cost"), training.columns("position", "additive")
+        self.numbers = training.columns("cost", "number")
         nominal = set(training.columns("nominal")) & set(levels)
         self.ordinal = [j for j in range(d) if j not in nominal]
         self.ordinal += [h for h, j in zip(self.hot, self.source, strict=True) if j in nominal]
-        self.same = [j for j in range(d) if j not in levels] + self.hot
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (…, n, d) to (…, n, columns). A value that no training row has counts as the nearest that one has."""

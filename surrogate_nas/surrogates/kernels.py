@@ -1,7 +1,8 @@
-"""Kernels of the Gaussian processes: three views of an encoding."""
+"""Kernels of the Gaussian processes: two views of an encoding."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,10 +13,13 @@ from torch import Tensor
 
 from surrogate_nas.surrogates.inputs import Inputs
 
-View = Literal["ordinal", "same", "hamming"]
+View = Literal["ordinal", "hamming"]
 SMALLEST = 1e-6
 """Lower bound of hyperparameters, which must be positive."""
-SQRT5 = math.sqrt(5)
+TYPICAL_SLOPE = 1.0
+"""Median of the logarithm of a slope's variance, for inputs in [0, 1]."""
+TYPICAL_EFFECT = -2.0
+"""Median of the logarithm of the variance of a choice's effects."""
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -46,36 +50,59 @@ class HammingKernel(Kernel):  # type: ignore[misc]
         return covariance
 
 
-class SameKernel(Kernel):  # type: ignore[misc]
-    """Sum of a linear and a Matérn-5/2 kernel of the share s of choices that two architectures have in common:
-    v s + k(√(1 − s) / ℓ)."""
-
-    has_lengthscale = True
+class TrendKernel(Kernel):  # type: ignore[misc]
+    """1 + Σ v_j (x_j − ½) (x'_j − ½) over the costs j: a straight line with an intercept, neither of them known."""
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
-        super().__init__(
-            batch_shape=batch, lengthscale_prior=LogNormalPrior(0.0, 1.0), lengthscale_constraint=GreaterThan(SMALLEST)
-        )
-        self.hot, self.choices = inputs.hot, inputs.choices
-        self.lengthscale = 1.0
-        self.register_parameter("raw_linear", torch.nn.Parameter(torch.zeros(*batch, 1, 1)))
-        self.register_constraint("raw_linear", GreaterThan(SMALLEST))
-        self.register_prior("linear_prior", LogNormalPrior(-1.0, 2.0), lambda kernel: kernel.linear)
+        super().__init__(batch_shape=batch)
+        self.costs = inputs.costs
+        self.register_parameter("raw_slopes", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.costs))))
+        self.register_constraint("raw_slopes", GreaterThan(SMALLEST))
+        self.register_prior("slopes_prior", LogNormalPrior(TYPICAL_SLOPE, 2.0), lambda kernel: kernel.slopes)
+        self.initialize(raw_slopes=self.raw_slopes_constraint.inverse_transform(torch.tensor(math.exp(TYPICAL_SLOPE))))
 
     @property
-    def linear(self) -> Tensor:
-        """(…, 1, 1) weight v of the linear part."""
-        weight: Tensor = self.raw_linear_constraint.transform(self.raw_linear)
-        return weight
+    def slopes(self) -> Tensor:
+        """(…, 1, c) variance v of the slope along each cost."""
+        variance: Tensor = self.raw_slopes_constraint.transform(self.raw_slopes)
+        return variance
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
+        """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
+        left, right = (_without_batch(x)[..., self.costs] - 0.5 for x in (x1, x2))
+        left = left[..., None, :, :] * self.slopes
+        if diag:
+            return 1 + (left * right[..., None, :, :]).sum(-1)
+        covariance: Tensor = 1 + left @ right[..., None, :, :].mT
+        return covariance
+
+
+class EffectsKernel(Kernel):  # type: ignore[misc]
+    """Σ v_j over the positions and additive choices j that two exits have in common: each value has an effect."""
+
+    def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
+        super().__init__(batch_shape=batch)
+        self.effects = inputs.effects
+        self.register_parameter("raw_variances", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.effects))))
+        self.register_constraint("raw_variances", GreaterThan(SMALLEST))
+        self.register_prior("variances_prior", LogNormalPrior(TYPICAL_EFFECT, 2.0), lambda kernel: kernel.variances)
+        typical = torch.tensor(math.exp(TYPICAL_EFFECT))
+        self.initialize(raw_variances=self.raw_variances_constraint.inverse_transform(typical))
+
+    @property
+    def variances(self) -> Tensor:
+        """(…, 1, c) variance v of the effects of each choice."""
+        variance: Tensor = self.raw_variances_constraint.transform(self.raw_variances)
+        return variance
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
         """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
         if diag:
-            return (1 + self.linear[..., 0]).expand(*self.batch_shape, x1.shape[-2])
-        same = _without_batch(x1)[..., self.hot] @ _without_batch(x2)[..., self.hot].mT / self.choices
-        same = same[..., None, :, :]
-        far = SQRT5 * (1 - same).clamp_min(1e-12).sqrt() / self.lengthscale
-        return self.linear * same + (1 + far + far * far / 3) * (-far).exp()
+            return self.variances.sum(-1).expand(*self.batch_shape, x1.shape[-2])
+        left, right = (_without_batch(x)[..., self.effects] for x in (x1, x2))
+        same = (left[..., :, None, :] == right[..., None, :, :]).to(x1.dtype)  # (…, n, n', c)
+        covariance: Tensor = (same[..., None, :, :, :] @ self.variances.mT[..., None, :, :])[..., 0]
+        return covariance
 
 
 def _without_batch(x: Tensor) -> Tensor:
@@ -83,42 +110,32 @@ def _without_batch(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x[..., 0, :, :]
 
 
+def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
+    kernel = _scaled(_smooth(partial(MaternKernel, nu=2.5), inputs.ordinal, batch), batch)
+    return kernel + TrendKernel(inputs, batch) if inputs.costs else kernel
+
+
 def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
     if not inputs.hot:
         return _ordinal(inputs, batch)
-    return _with_costs(_scaled(HammingKernel(inputs, batch), batch), inputs, batch)
+    kernel = _scaled(HammingKernel(inputs, batch), batch) + TrendKernel(inputs, batch)
+    if inputs.numbers:
+        kernel = kernel + _scaled(_smooth(RBFKernel, inputs.numbers, batch), batch)
+    return kernel + EffectsKernel(inputs, batch) if inputs.effects else kernel
 
 
-def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
-    typical = 0.5 * math.log(len(inputs.ordinal)) + 0.5
-    matern = MaternKernel(
-        nu=2.5,
-        active_dims=inputs.ordinal,
-        ard_num_dims=len(inputs.ordinal),
+def _smooth(kernel: Callable[..., Kernel], columns: Sequence[int], batch: torch.Size) -> Kernel:
+    """A stationary kernel with a length scale for each column: typically √(e k), of k of them in [0, 1]."""
+    typical = 0.5 * math.log(len(columns)) + 0.5
+    smooth = kernel(
+        active_dims=columns,
+        ard_num_dims=len(columns),
         batch_shape=batch,
         lengthscale_prior=LogNormalPrior(typical, 1.0),
         lengthscale_constraint=GreaterThan(SMALLEST),
     )
-    matern.lengthscale = math.exp(typical)
-    return _scaled(matern, batch)
-
-
-def _same(inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.hot:
-        return _ordinal(inputs, batch)
-    return _with_costs(_scaled(SameKernel(inputs, batch), batch), inputs, batch)
-
-
-def _with_costs(kernel: Kernel, inputs: Inputs, batch: torch.Size) -> Kernel:
-    if not inputs.costs:
-        return kernel
-    smooth = RBFKernel(
-        active_dims=inputs.costs,
-        batch_shape=batch,
-        lengthscale_prior=LogNormalPrior(0.0, 1.0),
-        lengthscale_constraint=GreaterThan(SMALLEST),
-    )
-    return kernel + _scaled(smooth, batch)
+    smooth.lengthscale = math.exp(typical)
+    return smooth
 
 
 class _Scaled(ScaleKernel):  # type: ignore[misc]
@@ -150,7 +167,6 @@ def _scaled(kernel: Kernel, batch: torch.Size) -> Kernel:
 
 VIEWS: Mapping[View, Callable[[Inputs, torch.Size], Kernel]] = {
     "ordinal": _ordinal,
-    "same": _same,
     "hamming": _hamming,
 }
 

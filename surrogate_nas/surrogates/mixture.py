@@ -9,11 +9,10 @@ from torch import Tensor
 
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.surrogates.normal_model import NormalModel
+from surrogate_nas.surrogates.training_set import NETWORK_VARIANCE
 
-WEIGHT_SD = 0.5
-"""Prior standard deviation of a weight around its equal share."""
-NETWORK_VARIANCE = 0.3
-"""Variance of a unit-variance target over training seeds, without sampling noise."""
+WEIGHT_SD = 0.125
+"""Prior standard deviation of a weight around its share."""
 
 
 class Mixture(NormalModel):
@@ -63,7 +62,7 @@ def equal_weights(members: int, targets: int) -> Floats:
 def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
     """(K, m) non-negative weights that minimise the held-out errors (Breiman, Stacked regressions, 1996).
 
-    A normal prior of standard deviation 0.5 shrinks them towards equal weights, so that a few rows do not decide.
+    A normal prior of standard deviation 0.125 shrinks them towards equal ones, so that a few rows do not decide.
 
     Args:
         predicted: (K, n, m) held-out means of each member.
@@ -81,7 +80,8 @@ def stacking_weights(predicted: Floats, Y: Floats, Yvar: Floats) -> Floats:
         noise = float(np.mean(v * (means.mean(axis=1) - y) ** 2)) + 1e-12
         pull = np.sqrt(noise) / WEIGHT_SD
         A = np.concatenate([np.sqrt(v)[:, None] * means, pull * np.eye(K)])
-        b = np.concatenate([np.sqrt(v) * y, np.full(K, pull / K)])
+        b = np.concatenate([np.sqrt(v) * y, pull * weights[:, j]])
         solution, _ = nnls(A, b)
-        weights[:, j] = solution / solution.sum() if solution.sum() > 0 else 1 / K
+        if solution.sum() > 0:
+            weights[:, j] = solution / solution.sum()
     return weights

@@ -8,6 +8,8 @@ from botorch.posteriors import GPyTorchPosterior, Posterior
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from torch import Tensor
 
+from surrogate_nas.foundation.arrays import Floats, Ints
+
 CHUNK = 256
 SMALLEST_VARIANCE = 1e-8
 
@@ -28,6 +30,11 @@ class NormalModel(Model):  # type: ignore[misc]
     def batch_shape(self) -> torch.Size:
         """Empty shape: this is one model, whatever its number of targets."""
         return torch.Size()
+
+    def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of each training row, predicted from rows of other groups, if the model has them
+        at less cost than a fit for each of the (n,) folds; by default it has not."""
+        return None
 
     @abstractmethod
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,3 +68,21 @@ def marginals(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:
         means.append(mean)
         variances.append(variance)
     return torch.cat(means), torch.cat(variances)
+
+
+def moments(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:
+    """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs, of any BoTorch model; outputs are taken to be
+    independent, and so are points where the posterior says no covariances."""
+    if isinstance(model, NormalModel):
+        return model.joint(X)
+    posterior = model.posterior(X)
+    mean, normal = posterior.mean, getattr(posterior, "distribution", None)
+    q, m = mean.shape[-2:]
+    if isinstance(normal, MultitaskMultivariateNormal):
+        shape = (q, m, q, m) if normal._interleaved else (m, q, m, q)
+        covariance = normal.covariance_matrix.reshape(*mean.shape[:-2], *shape)
+        outputs = (-3, -1) if normal._interleaved else (-4, -2)
+        return mean, covariance.diagonal(dim1=outputs[0], dim2=outputs[1]).movedim(-1, -3)
+    if isinstance(normal, MultivariateNormal):
+        return mean, normal.covariance_matrix[..., None, :, :]
+    return mean, torch.diag_embed(posterior.variance.mT)

@@ -42,12 +42,12 @@ from surrogate_nas.surrogates.registry import member_named, surrogate_named
 from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 5
+FORMAT = 6
 """Version of the stored format; increased also when the same outputs give another fit.
-5: an exit that at most one architecture has is centred on the others, and its prior is stored."""
+6: rows are exits, described by what they can depend on."""
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
-TARGETS = ("Y", "Yvar", "center", "rotation", "prior_sd")
+TARGETS = ("Y", "Yvar", "center", "rotation", "unknown", "learned", "dependence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,7 @@ def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> Non
         "seed": seed,
         "power": targets.power,
         "samples": targets.samples,
+        "early": targets.early,
         "validations": [_validation_document(v) for v in fitted.validations],
     }
     (folder / "surrogate.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -165,7 +166,7 @@ def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
             return None
         tensors = load_file(home / "tensors.safetensors")
         arrays = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
-        targets = Targets(power=document["power"], samples=document["samples"], **arrays)
+        targets = Targets(power=document["power"], samples=document["samples"], early=document["early"], **arrays)
         design = DesignMatrix.of(key.records, targets, key.space, key.costing)
         validations = tuple(_validation(v, tensors) for v in document["validations"])
         model = _model(document["kind"], design, tensors, document["seed"])
@@ -196,12 +197,13 @@ def _empty(kind: str, design: DesignMatrix) -> Model | None:
     models = [make(training) for make in makers if make is not None]
     if len(models) < len(makers):
         return None
-    return models[0] if len(models) == 1 else Mixture(models, equal_weights(len(models), training.outputs))
+    of_exits = models[0] if len(models) == 1 else Mixture(models, equal_weights(len(models), training.outputs))
+    return design.whole(of_exits)
 
 
 def _model(kind: str, design: DesignMatrix, tensors: dict[str, torch.Tensor], seed: int) -> Model:
     model = _empty(kind, design)
     if model is None:
-        return fit_whole(design.training, surrogate_named(kind), {}, seed)
+        return design.whole(fit_whole(design.training, surrogate_named(kind), seed))
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
     return model.eval()

@@ -55,7 +55,7 @@ class Predictor:
     kind: str
     design: DesignMatrix
     model: Model
-    """A BoTorch model from inputs (n, d + costs) to targets (n, m)."""
+    """A BoTorch model from inputs (n, E d) to targets (n, m)."""
     calibration: Calibration
 
     def __repr__(self) -> str:
@@ -80,9 +80,9 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            return self.design.drawn(self.calibration.fresh(mean, variance, samples, seed), seed)
+            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
         deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
-        return self.design.drawn(mean + deviation * np.sqrt(variance), seed)
+        return self.design.coefficients(mean + deviation * np.sqrt(variance))
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds of the (T, E − 1) grid with the best prediction within the limits; see `best_first`.
@@ -117,8 +117,8 @@ class Predictor:
         behavior = behavior.with_sampling_noise(self.design.samples, torch.Generator().manual_seed(seed))
         curve, figures, widening = behavior.curve, behavior.figures, self.calibration.widening
 
-        def share(values: Floats, *names: str) -> Spread:
-            return Spread.of(values, np.array([widening.get(name, 1.0) for name in names]), within=(0, 1))
+        def share(values: Floats, name: str) -> Spread:
+            return Spread.of(values, widening.get(name, 1.0), within=(0, 1))
 
         on = np.concatenate([np.isfinite(thresholds) & candidates.present[:, :-1], candidates.present[:, -1:]], axis=1)
 
@@ -127,11 +127,10 @@ class Predictor:
             within = least.min(axis=-1), most.max(axis=-1)
             return Spread.of(amount.expected, widening.get(name, 1.0), within=within)
 
-        positions = range(1, self.design.basis.positions + 1)
         return Prediction(
             thresholds=thresholds,
-            rates=share(curve.rates.numpy(), *(f"{EXIT_PROBABILITY} {e}" for e in positions)),
-            exit_accuracy=share(curve.exit_accuracy.numpy(), *(f"{EXIT_ACCURACY} {e}" for e in positions)),
+            rates=share(curve.rates.numpy(), EXIT_PROBABILITY),
+            exit_accuracy=share(curve.exit_accuracy.numpy(), EXIT_ACCURACY),
             accuracy=share(figures.accuracy, ACCURACY),
             expected_macs=spending(figures.macs, EXPECTED_MACS),
             cost=None if figures.cost is None else spending(figures.cost, EXPECTED_COST),

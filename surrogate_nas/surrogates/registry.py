@@ -61,7 +61,7 @@ SURROGATES: Mapping[SurrogateName, Surrogate] = {
 AUTO: tuple[SurrogateName, ...] = ("gp", "xgb", "stack")
 """Surrogates that `auto` chooses from."""
 DEFAULT: SurrogateName = "stack"
-LEAD = 0.02
+LEAD = 0.1
 """Lead in held-out τ by which another surrogate replaces the default: the best of three is often the luckiest."""
 BY_SIZE: SurrogateName = "size"
 """The baseline of all comparisons: costs alone."""

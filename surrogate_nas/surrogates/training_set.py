@@ -9,8 +9,11 @@ import numpy as np
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
-InputKind = Literal["ordinal", "nominal", "cost"]
+InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "number"]
 TREND_PENALTY = 0.1
+"""Ridge penalty of the trend, on inputs in [0, 1]."""
+NETWORK_VARIANCE = 0.3
+"""Variance of a unit-variance target over training seeds, without sampling noise."""
 TREND_NOISE = 0.5
 
 
@@ -21,8 +24,9 @@ class TrainingSet:
     X: Floats
     """(n, d) inputs, scaled so that the rows lie in [0, 1]; costs of other candidates may lie outside."""
     kinds: tuple[InputKind, ...]
-    """(d,) kind of each input: `ordinal` (near values are similar), `nominal` (values are equal or not), `cost` (may be
-    extrapolated)."""
+    """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
+    `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
+    number with a trend, which may be extrapolated), `number` (one without)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
@@ -65,7 +69,7 @@ class TrainingSet:
     def trend(self) -> Floats:
         """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
 
-        It models the effect of size, also beyond the range of the rows; surrogates learn the residuals.
+        It models the effect of size, also beyond the range of the rows; trees learn the residuals.
         """
         use = [0, *(1 + j for j in self.columns("cost"))]
         A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]

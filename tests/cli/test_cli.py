@@ -46,7 +46,7 @@ BAD_ARGUMENTS = {
     "--budget x": "error: --budget x: not a number; allowed: 200000, 200_000, 200,000, 2e5, 200k, 3M",
     "--max-macs=many": "error: --max-macs many: not a number; allowed: 200000, 200_000",
     "--initial 40": "error: --initial 40 exceeds the budget of 32",
-    "--initial 5": "error: --initial 5 is too small; surrogates need at least 8 trained networks",
+    "--initial 3": "error: --initial 3 is too small; surrogates need at least 4 trained networks",
     "--max-macs -5": "error: --max-macs -5: input should be greater than 0\n",
     "--max-macs nan": "error: --max-macs nan: not a number; allowed: 200000",
     "--max-macs 100": "smallest found",
@@ -344,11 +344,11 @@ def test_baselines_are_trained_listed_and_reported(study_path: Path, tmp_path: P
 def test_a_data_card_has_what_a_study_would_see(command: Command) -> None:
     _, out, _ = command("datasets", "show", "digits", "--image-size", 16, "--json")
     card = json.loads(out)
-    assert (card["train"], card["tune"], card["test"], card["size"]) == (1293, 144, 360, 16)
+    assert (card["train"], card["tune"], card["test"], card["size"]) == (1005, 432, 360, 16)
     assert sum(c["images"] + c["test"] for c in card["classes"]) == 1797
     assert "resized to 16×16" in card["notes"][0]
     _, out, _ = command("datasets", "show", "digits")
-    assert "train 1,293, tune 144, test 360" in out
+    assert "train 1,005, tune 432, test 360" in out
 
 
 def test_while_one_command_works_another_says_so_or_waits_and_readers_read(tmp_path: Path, command: Command) -> None:

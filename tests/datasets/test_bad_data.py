@@ -185,6 +185,8 @@ def test_a_study_of_other_data_is_refused(study: Path, photos: Path, command: Co
     assert_refused(command("run", study, "--data", "cifar10"), "has data digits, got --data cifar10")
     assert_refused(command("run", study, "--data", photos), "has data digits, got --data")
     assert_refused(command("run", study, "--image-size", 9), "has images of 8 pixels, got --image-size 9")
+    share = "has tune share 0.3, got --tune-share 0.2; another share needs a new study"
+    assert_refused(command("run", study, "--tune-share", "20%"), share)
     assert_refused(command("run", study, "--flips"), "was created with --no-flips, got --flips")
 
 

@@ -18,9 +18,9 @@ from surrogate_nas import datasets
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.card import card
-from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Splits
+from surrogate_nas.datasets.dataset import TUNE_IMAGES, Dataset, LabeledImages, Splits, usual_tune_share
 from surrogate_nas.datasets.source import load, source_stamp
-from surrogate_nas.datasets.splitting import split
+from surrogate_nas.datasets.splitting import split, tune_share_of
 from surrogate_nas.foundation.errors import InputError, JobError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -63,23 +63,32 @@ def test_splits_are_disjoint_and_cover_the_data() -> None:
     assert sorted(numbers(splits.train) + numbers(splits.tune) + numbers(splits.test)) == list(range(1000))
 
 
-def test_a_fifth_is_held_out_for_test_and_then_a_tenth_for_tune() -> None:
+def test_a_fifth_is_held_out_for_test_and_then_three_tenths_of_few_images_for_tune() -> None:
     splits = split(UNSPLIT, seed=1)
-    assert (len(splits.train), len(splits.tune), len(splits.test)) == (720, 80, 200)
-    assert UNSPLIT.test_share == 0.2
+    assert (len(splits.train), len(splits.tune), len(splits.test)) == (560, 240, 200)
+    assert (UNSPLIT.test_share, UNSPLIT.tune_share) == (0.2, 0.3)
+
+
+@pytest.mark.parametrize("images", [1, 100, 1_667, 1_668, 2_500, 5_000, 5_001, 1_000_000])
+def test_tune_has_enough_images_or_a_share_within_bounds(images: int) -> None:
+    share = usual_tune_share(images)
+    assert 0.1 <= share <= 0.3
+    enough = share * images >= 0.98 * TUNE_IMAGES  # shares are rounded
+    assert share == 0.3 or enough
+    assert share == 0.1 or share * images <= 1.02 * TUNE_IMAGES
 
 
 def test_an_official_test_split_is_kept_and_tune_is_cut_from_the_training_data() -> None:
     splits = split(OFFICIAL, seed=1)
     assert numbers(splits.test) == list(range(200))
     assert sorted(numbers(splits.train) + numbers(splits.tune)) == list(range(1000))
-    assert len(splits.tune) == 100
+    assert len(splits.tune) == 300
     assert OFFICIAL.test_share == 0.0
 
 
 def test_every_split_has_its_share_of_every_class() -> None:
     splits = split(UNSPLIT, seed=1)
-    for part, each in ((splits.train, 72), (splits.tune, 8), (splits.test, 20)):
+    for part, each in ((splits.train, 56), (splits.tune, 24), (splits.test, 20)):
         assert np.bincount(part.labels).tolist() == [each] * 10
 
 
@@ -123,12 +132,12 @@ def test_every_class_needs_an_image_for_each_part_that_is_cut(test: bool, needed
 @pytest.mark.parametrize("classes", [2, 3, 10, 37])
 def test_too_few_images_for_all_classes_are_an_error_that_says_how_many_are_needed(classes: int, test: bool) -> None:
     with pytest.raises(InputError, match=r"has too few training images, .* at least .* are needed") as refused:
-        split(of_counts([3] * classes, test), seed=0)
+        split(of_counts([3] * classes, test), seed=0, tune_share=0.1)
     needed = int(str(refused.value).split("at least ")[1].split()[0])
     enough = [needed // classes + (c < needed % classes) for c in range(classes)]
-    assert all(len(part) >= classes for part in parts_of(split(of_counts(enough, test), seed=0)))
+    assert all(len(part) >= classes for part in parts_of(split(of_counts(enough, test), seed=0, tune_share=0.1)))
     with pytest.raises(InputError, match="too few"):
-        split(of_counts([*enough[:-1], enough[-1] - 1], test), seed=0)
+        split(of_counts([*enough[:-1], enough[-1] - 1], test), seed=0, tune_share=0.1)
 
 
 def parts_of(splits: Splits) -> tuple[LabeledImages, LabeledImages, LabeledImages]:
@@ -150,6 +159,13 @@ def test_what_is_not_refused_can_be_cut_and_every_class_is_trained(counts: list[
 def test_a_tune_share_that_leaves_nothing_is_refused(share: float) -> None:
     with pytest.raises(InputError, match=f"tune share {share} is not between 0 and 1"):
         split(UNSPLIT, seed=0, tune_share=share)
+
+
+def test_a_given_tune_split_takes_no_share() -> None:
+    given = replace(OFFICIAL, tune=numbered_images(50))
+    assert tune_share_of(given) == 0
+    with pytest.raises(InputError, match=r"gives a tune split, got tune share 0\.2; expected none"):
+        tune_share_of(given, 0.2)
 
 
 # ---------------------------------------------------------------------- what a data set must be

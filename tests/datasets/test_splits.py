@@ -92,7 +92,7 @@ def test_shares_and_classes_are_near_those_asked_for(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(300), rng.integers(1, 12, size=300))
     labels = (np.arange(300) % 3 == 0).astype(int)[groups]
-    splits = split(grouped(tmp_path, labels.tolist(), groups.tolist()), seed=0)
+    splits = split(grouped(tmp_path, labels.tolist(), groups.tolist()), seed=0, tune_share=0.1)
     assert len(splits.test) / len(labels) == pytest.approx(0.2, abs=0.01)
     assert len(splits.tune) / len(labels) == pytest.approx(0.08, abs=0.01)
     for part in each(splits):
@@ -134,7 +134,7 @@ def test_the_only_group_of_a_class_is_trained_on(tmp_path: Path) -> None:
 
 def test_a_share_that_whole_groups_cannot_have_is_noted(tmp_path: Path) -> None:
     groups = [i // 10 for i in range(60)]
-    whole = settled(grouped(tmp_path, [i % 2 for i in range(60)], groups), seed=0)
+    whole = settled(grouped(tmp_path, [i % 2 for i in range(60)], groups), seed=0, tune_share=0.1)
     assert "tune has 20% of the images instead of 10%, as groups stay whole" in whole.notes
     assert not any(note.startswith("test has") for note in whole.notes)  # one group of six, 17 %
 
@@ -155,8 +155,8 @@ def test_a_split_that_no_line_names_is_cut_from_the_training_images(tmp_path: Pa
     whole = with_splits(dataset([i % 2 for i in range(120)]), SplitFile.read(path))
     splits = split(whole, seed=0)
     assert numbers(splits.test) == list(range(100, 120))
-    assert (len(splits.tune), len(splits.train)) == (10, 90)
-    assert (whole.tune_share, whole.test_share) == (0.1, 0.0)
+    assert (len(splits.tune), len(splits.train)) == (30, 70)
+    assert (whole.tune_share, whole.test_share) == (0.3, 0.0)
     plain = replace(dataset([i % 2 for i in range(100)]), test=numbered([i % 2 for i in range(100, 120)], 100))
     np.testing.assert_equal(asdict(split(plain, 0)), asdict(splits))
 
@@ -165,7 +165,7 @@ def test_open_images_are_cut_and_the_others_stay(tmp_path: Path) -> None:
     path = file(tmp_path, "image,split", [(i, "train" if i < 50 else "") for i in range(150)])
     splits = split(with_splits(dataset([i % 2 for i in range(150)]), SplitFile.read(path)), seed=0)
     assert set(range(50)) <= set(numbers(splits.train))
-    assert (len(splits.test), len(splits.tune)) == (20, 8)
+    assert (len(splits.test), len(splits.tune)) == (20, 24)
 
 
 def test_open_images_follow_their_group(tmp_path: Path) -> None:
@@ -316,15 +316,15 @@ def test_images_of_a_folder_are_named_by_their_paths(photos: Path) -> None:
 def test_the_command_shows_counts_and_groups(photos: Path, command: Command) -> None:
     lines = [(f"{'ab'[i % 2]}/{i:02}.png", i // 6) for i in range(60)]
     path = file(photos.parent, "image,group", lines)
-    code, out, _ = command("datasets", "show", photos, "--splits", path, "--json")
+    code, out, _ = command("datasets", "show", photos, "--splits", path, "--tune-share", 0.1, "--json")
     document = json.loads(out)
     assert code == 0
     assert document["groups"] == {"train": 7, "tune": 1, "test": 2, "largest": 6}
     assert (document["train"], document["tune"], document["test"]) == (42, 6, 12)
-    code, out, _ = command("datasets", "show", photos, "--splits", path)
+    code, out, _ = command("datasets", "show", photos, "--splits", path, "--tune-share", 0.1)
     assert "train 7, tune 1, test 2; the largest has 6 images" in out
     assert card(load(str(photos))).groups is None
-    assert card(load(str(photos), splits=path)).groups == GroupCounts(7, 1, 2, 6)
+    assert card(load(str(photos), splits=path), tune_share=0.1).groups == GroupCounts(7, 1, 2, 6)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from surrogate_nas.foundation.threads import one_thread
+from surrogate_nas.foundation.threads import one_thread, side_by_side
 
 
 def pools() -> list[int]:
@@ -51,3 +52,18 @@ def test_what_has_no_torch_needs_none() -> None:
     program = "import sys; from surrogate_nas.foundation.threads import one_thread\nwith one_thread(): pass\n"
     program += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_results_side_by_side_keep_their_order() -> None:
+    def slow(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    delays = [0.02, 0.0, 0.01, 0.0]
+    assert side_by_side(slow, delays) == delays
+    assert side_by_side(slow, []) == []
+
+
+def test_an_error_side_by_side_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda divisor: 1 / divisor, [1, 0, 2])

@@ -33,7 +33,7 @@ FEW = 4
 these take long."""
 SMALL = {
     gp: {"FIT_ITERATIONS": 3},
-    curve_fit: {"STEPS": 4, "POOLED_STEPS": 4},
+    curve_fit: {"STEPS": 8},
     targets: {"GRID_SIZE": 8},
     bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "MOST_NEIGHBORS": 16, "WHOLE_SPACE": 16},
     curve_value: {"MOST_IN_ALL_SUBSETS": 4, "SUBSETS_OF_MORE": 17, "RANDOM_THRESHOLDS": 8, "CURVE_SAMPLES": 8},

@@ -159,6 +159,14 @@ def test_every_network_appears_with_its_encoding(contents: Contents, text: str) 
         assert f"<code>{solution.printed}</code>" in html
 
 
+def test_choices_that_queries_are_cautioned_for_are_listed(study: Study, text: str) -> None:
+    answers = study.query(study.space.sample(60, np.random.default_rng(0)))
+    cautions = {caution for a in answers for caution in a.cautions if "×" not in caution}
+    assert cautions
+    html = unescape(without_plotly(text)).lower()
+    assert all(caution.lower() in html for caution in cautions)
+
+
 def test_every_opened_element_is_closed(text: str) -> None:
     own = without_plotly(text)
     for name in ("section", "table", "thead", "tbody", "tr", "td", "th", "figure", "p", "div", "dl", "ul", "script"):
@@ -180,7 +188,7 @@ def test_the_header_says_what_was_studied(contents: Contents) -> None:
         "10 sampled, 2 from the search; 0 failed",
         "8 × 8",
         "2026-01-02 03:04 UTC",
-        "train 1,293, tune 144, test 360",
+        "train 1,005, tune 432, test 360",
         "chosen on the tune split",
     ):
         assert words in html
@@ -223,7 +231,7 @@ def test_a_study_without_any_training_has_a_report(tmp_path: Path) -> None:
 
 def test_too_few_networks_for_a_surrogate_are_reported_as_such(few: Study) -> None:
     html = without_plotly(few.report().read_text(encoding="utf-8"))
-    assert "needs at least 8 trained networks, got 3" in html
+    assert "needs at least 4 trained networks, got 3" in html
     assert "No network proposed by the search has been trained yet" in html
     assert len(rows_of((few.path / FRONT).read_text())) == len(few.front()) > 0
 
@@ -232,7 +240,7 @@ def test_a_study_is_reported_where_its_images_are_not(few: Study) -> None:
     elsewhere = Study.open(few.path)
     elsewhere.archive.header = replace(few.archive.header, fingerprint="another")
     contents = contents_of(elsewhere)
-    assert "train unknown, tune 144, test 360" in header(contents)
+    assert "train unknown, tune 432, test 360" in header(contents)
     assert contents.classes.names == tuple("0123456789")
     assert "images can no longer be read" in page(contents)
 

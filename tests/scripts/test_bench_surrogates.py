@@ -89,7 +89,8 @@ def test_gaps_text_and_constant_columns_are_reported_and_the_rest_is_judged(
     assert "3 of 80 rows left out: gaps, or no number above 0, in depth, acc, macs" in outcome.stderr
     assert "constant, so left out: same" in outcome.stderr
     rows = json.loads(out.read_text())["rows"]
-    names = ["gp", "xgb", "stack", "switching", "size", "selected", "default-xgboost", "default-xgboost+costs"]
+    names = ["gp", "xgb", "stack", "switching", "size", "selected", "plain-boosters"]
+    names += ["default-xgboost", "default-xgboost+costs"]
     assert [row["surrogate"] for row in rows] == names
     assert set(rows[0]) == {"surrogate", "n", "seed", "tau", "r2", "coverage90", "fit_s", "rows_per_s"}
     by_name = {row["surrogate"]: row for row in rows}

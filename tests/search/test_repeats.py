@@ -29,7 +29,7 @@ def fit(of: Problem, records: Sequence[Record]) -> FittedSurrogate:
 
 def history(**settings: object) -> History:
     of = problem(**{"budget": 40, "initial": 12, "batch": 4, "limits": {"max_macs": 2e5}, **settings})
-    start = initial_proposals(of, 12, [], 0)
+    start = initial_proposals(of, of.settings.initial, [], 0)
     return History(of, verify(start), start, 1)
 
 
@@ -97,8 +97,12 @@ def test_of_rounds_of_one_place_at_most_every_other_is_a_repeat(monkeypatch: pyt
         assert again == [True, False, True]
 
 
-def test_more_knowledge_is_never_expected_to_do_harm() -> None:
-    known = history()
+@pytest.mark.parametrize(("initial", "unknown"), [(12, None), (30, 0)])
+def test_more_knowledge_is_never_expected_to_do_harm(initial: int, unknown: int | None) -> None:
+    """Also where no network has the first exit, of which nothing can be learned."""
+    known = history(initial=initial)
+    kept = [r for r in known.records if unknown not in r.architecture.exit_positions]
+    known = replace(known, records=kept, taken=[r.proposal for r in kept])
     worth, parents = _Worth(known, value_of(known)), known_front(known).parents
     again, new = worth.of_repeats(parents), worth.of_new(known.sample(6, np.random.default_rng(0)))
     assert (new >= 0).all()

@@ -144,9 +144,9 @@ def test_strategies_without_surrogates_go_on_where_every_training_failed(name: s
 
 
 @pytest.mark.parametrize("name", ["edanas", "nachos", "aebnas"])
-def test_surrogates_need_eight_networks(name: str) -> None:
-    with pytest.raises(JobError, match=rf"strategy {name} needs at least 8 trained networks, got 7"):
-        named(name)(history(task(), 8), 2)
+def test_surrogates_need_four_networks(name: str) -> None:
+    with pytest.raises(JobError, match=rf"strategy {name} needs at least 4 trained networks, got 3"):
+        named(name)(history(task(), 4), 2)
 
 
 # ---------------------------------------------------------------------- bad strategies

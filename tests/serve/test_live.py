@@ -192,6 +192,7 @@ def test_the_form_predicts_what_is_chosen(tab: Tab, server: Server, width: int) 
     best = httpx.post(f"{server.url}/best", json={"limits": {"max_macs": 30000, "min_accuracy": 0.3}}).json()
     encoding = best["answers"][0]["encoding"]
     tab.wait(f"document.querySelector('#prediction').textContent.includes({encoding!r})")
+    assert "; ".join(best["answers"][0]["cautions"]) in tab.run("document.querySelector('#prediction').textContent")
     again = tab.run("document.querySelectorAll('#genes select').length")
     assert again > 10
     assert tab.run("[...document.querySelectorAll('input, select')].every((field) => field.labels.length > 0)")

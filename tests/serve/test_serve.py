@@ -196,7 +196,7 @@ def test_without_enough_networks_it_says_so(tmp_path: Path) -> None:
     Study.create(tmp_path / "new", data="digits", space="tiny")
     live = Live(tmp_path / "new")
     with Client(make_app(live, "127.0.0.1")) as client:
-        assert "at least 8 trained networks, got 0" in error_of(client, {"encodings": ["0.5"]}, 409)
+        assert "at least 4 trained networks, got 0" in error_of(client, {"encodings": ["0.5"]}, 409)
         assert client.get("/trained").json() == []
         assert "is being made" in client.get("/").text
         assert client.get("/what-if").status_code == client.get("/networks").status_code == 200

@@ -30,6 +30,18 @@ def test_no_study_is_made_among_folders_of_the_user(tmp_path: Path, name: str) -
     assert [path.name for path in tmp_path.rglob("*")] == [name, "mine"]
 
 
+def test_the_share_of_images_for_tune_is_chosen_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tune share 1\.5 is not between 0 and 1"):
+        Study.create(tmp_path / "study", tune_share=1.5)
+    assert not (tmp_path / "study").exists()
+    with Study.create(tmp_path / "study", tune_share=0.2) as study:
+        splits = study.images.splits()
+        assert (len(splits.train), len(splits.tune)) == (1149, 288)
+    Study.create(tmp_path / "study", tune_share=0.2, exist_ok=True).close()
+    with pytest.raises(InputError, match=r"has tune share 0\.2, got --tune-share 0\.3"):
+        Study.create(tmp_path / "study", tune_share=0.3, exist_ok=True)
+
+
 def test_a_study_is_not_made_twice(study_path: Path) -> None:
     with pytest.raises(InputError) as error:
         Study.create(study_path)

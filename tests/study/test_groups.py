@@ -134,7 +134,7 @@ def test_studies_with_other_splits_are_not_merged(study: Study, copy: Study, tmp
 def test_the_header_and_the_command_tell_of_the_file(study: Study, command: Command) -> None:
     document = json.loads(study.archive.header.to_json())
     assert len(document["splits"]) == 64
-    assert (document["tune_share"], document["test_share"]) == (0.1, 0.2)
+    assert (document["tune_share"], document["test_share"]) == (0.3, 0.2)
     code, out, _ = command("datasets", "show", "digits", "--splits", study.path / SPLITS, "--json")
     counts = json.loads(out)
     assert code == 0

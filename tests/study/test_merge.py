@@ -392,7 +392,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, second_path: Path) -> di
 
 
 REFUSED = {
-    "seed": r"differ in splits, .*: seed 4, shares 0.1 for tune and 0.2 for test instead of seed 3, shares",
+    "seed": r"differ in splits, .*: seed 4, shares 0.3 for tune and 0.2 for test instead of seed 3, shares",
     "space": r"differ in space, .*: user instead of tiny",
     "data": r"differ in data, .*: negative \(fingerprint \w{12}\) instead of digits \(fingerprint \w{12}\)",
     "recipe": r'differ in recipe, .*"epochs":1,.* instead of .*"epochs":2,',

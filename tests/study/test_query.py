@@ -84,7 +84,35 @@ def test_a_table_has_all_that_an_answer_has(study: Study, architectures: list[Ar
             assert tuple(row[f"a{e + 1}{end}"] for end in ("", "_low", "_high")) == expected
         assert row["trained"].split() == [training["id"] for training in a.trained]
         assert (row["worst_macs"], row["activation_bytes"]) == (a.worst_macs, a.activation_bytes)
-    assert column_names(2, cost=True)[-4:] == ["cost", "cost_low", "cost_high", "trained"]
+        assert row["cautions"] == "; ".join(a.cautions)
+    assert column_names(2, cost=True)[-5:] == ["cost", "cost_low", "cost_high", "trained", "cautions"]
+
+
+def test_cautions_are_the_same_in_every_form(study: Study, command: Command) -> None:
+    encodings = [str(a) for a in study.space.sample(8, np.random.default_rng(1))]
+    words = [word for encoding in encodings for word in ("--encoding", encoding)]
+    answers = json.loads(command("query", study.path, *words, "--json")[1])
+    table = command("query", study.path, *words, "--wide")[1]
+    footnotes = dict(re.findall(r"^caution (\d+): (.+)$", table, re.MULTILINE))
+    assert len(set(footnotes.values())) == len(footnotes) > 1
+    lines = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
+    rows = {cells[-1]: cells[-2] for cells in lines if len(cells) > 1}
+    for answer in answers:
+        numbers = rows[answer["encoding"]]
+        printed = [footnotes[n] for n in numbers.split()] if set(numbers) <= set("0123456789 ") else []
+        assert printed == answer["cautions"]
+        alone = command("query", study.path, "--encoding", answer["encoding"])[1]
+        assert re.findall(r"^caution: (.+)$", alone, re.MULTILINE) == answer["cautions"]
+    assert {text for a in answers for text in a["cautions"]} == set(footnotes.values())
+
+
+def test_trained_networks_have_no_cautions_and_others_are_shown_with_the_number_of_theirs(
+    study: Study, architectures: list[Architecture]
+) -> None:
+    assert not any(a.cautions for a in study.query(study.records()))
+    numbers = {len(a.cautions): repr(a) for a in study.query(architectures)}
+    assert len(numbers) > 1
+    assert all(f"cautions={n}" in text for n, text in numbers.items())
 
 
 def test_thresholds_of_a_row_are_its_own(

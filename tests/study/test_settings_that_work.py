@@ -25,7 +25,7 @@ def kept(study: Study, name: str) -> Any:
 def test_a_surrogate_that_could_not_be_fitted_is_not_kept(study: Study, command: Command) -> None:
     code, _, err = command("fit", study.path, "--surrogate", "switching")
     assert code == 1
-    assert "surrogates need at least 8 trained networks" in err
+    assert "surrogates need at least 4 trained networks" in err
     assert kept(study, "surrogate") == "auto"
 
 
@@ -33,7 +33,7 @@ def test_a_strategy_that_fails_is_not_kept_and_one_that_proposes_is(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study.home.update({"strategy": "edanas", "budget": 40})
-    with pytest.raises(JobError, match="strategy edanas needs at least 8 trained networks, got 0"):
+    with pytest.raises(JobError, match="strategy edanas needs at least 4 trained networks, got 0"):
         study.search(rounds=1)
     assert kept(study, "strategy") == study.settings.strategy == "bayesian"
     assert kept(study, "budget") == 40

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
-from surrogate_nas.surrogates.cross_validation import combine, fit_whole, held_out
+from surrogate_nas.surrogates.cross_validation import FittedMember, combine, whole
 from surrogate_nas.surrogates.folds import FOLDS, folds
 from surrogate_nas.surrogates.metrics import Score, bootstrap_tau, kendall
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, stacking_weights
@@ -151,14 +151,13 @@ def test_the_stack_is_never_much_worse_than_its_best_member() -> None:
         fold = folds(rows.group, 0)
         assert set(fold) == set(range(FOLDS))
         surrogate = SURROGATES["stack"]
-        parts = {name: held_out(rows, fold, name, 0) for name in surrogate.members}
+        members = {name: FittedMember.of(rows, fold, name, 0) for name in surrogate.members}
         alone = [
-            kendall(marginals(MEMBERS[name].fit(rows, 0), torch.from_numpy(X))[0][:, 0].numpy(), y)
-            for name in surrogate.members
+            kendall(marginals(member.model, torch.from_numpy(X))[0][:, 0].numpy(), y) for member in members.values()
         ]
-        stack = marginals(fit_whole(rows, surrogate, parts, 0), torch.from_numpy(X))[0][:, 0].numpy()
+        stack = marginals(whole(rows, surrogate, members), torch.from_numpy(X))[0][:, 0].numpy()
         lacking.append(max(alone) - kendall(stack, y))
-        assert combine(rows, fold, surrogate, parts).mean.shape == rows.Y.shape
+        assert combine(rows, fold, surrogate, members).mean.shape == rows.Y.shape
     assert np.mean(lacking) < 0.01
 
 

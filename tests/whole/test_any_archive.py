@@ -43,7 +43,7 @@ def quick_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module, name, value in (
             (gp, "FIT_ITERATIONS", 2),
-            (xgb, "ROUNDS", 3),
+            (xgb, "ROUNDS", 5),
             (xgb, "MEMBERS", 2),
             (switching, "TREES", 3),
             (nsga2, "GENERATIONS", 2),

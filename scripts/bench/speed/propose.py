@@ -1,23 +1,31 @@
-"""How long a round of the search takes but for training, and how that grows: surrogates with all their folds, then four
-proposals.
+"""How long a round of the search takes but for training, and how that grows: a refit of surrogates with all that judges
+them, then four proposals.
 
     python scripts/bench/speed/propose.py [--cases digits-32,five-100,five-500,five-1000] [--surrogate auto]
         [--before CHECKOUT] [--repeats 1]
 
 Networks and what their exits do are drawn, not trained: `digits` has three exits measured on 144 images, `five` has
 five exits measured on 5,000. Every row has a process of its own, so that memory is its own, and as many threads as the
-package takes. With `--before` the package of another checkout takes turns. The least of the repeats counts, of CPU
-seconds, too, which other work on the machine disturbs less. Memory is the peak of the row's process, and of its
-children together, looked at twice a second.
+package takes. Four networks are new, as after a round; of the others, a search has kept what each checkout keeps: their
+curves. With `--before` the package of another checkout takes turns. The least of the repeats counts, of CPU seconds,
+too, which other work on the machine disturbs less. Memory is the peak of the row's process, and of its children
+together, looked at twice a second.
 """
 
 import warnings
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drawn import CASES, drawn_networks, sizes_of
 from rows import PEAK, arguments_for_rows, checkouts, print_head, print_row, print_rows, rows_of, timed
 
+from surrogate_nas.archive.record import Record
+from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.search.bayesian.strategy import Bayesian
+from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.strategy import History, propose
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
@@ -40,13 +48,25 @@ def time_round(case: str, n: int, surrogate: str) -> dict[str, float]:
     history = History(problem, records, [record.proposal for record in records], 1)
     vars(history)["trained"] = views  # records without outputs
     row = dict[str, float]()
-    with timed(row, "together"):
-        with timed(row, "refit"):
-            design = DesignMatrix.build(views, problem.space, problem.costing)
-            fitted = fit_surrogate(design, [exits for _, exits in views], surrogate, 0)
-        with timed(row, "four proposals"):
-            propose(Bayesian(lambda records: fitted), history, PROPOSALS)
+    with TemporaryDirectory() as folder:
+        kept = _round_before(problem, views[:-PROPOSALS], Path(folder))
+        with timed(row, "together"):
+            with timed(row, "refit"):
+                design = DesignMatrix.build(views, problem.space, problem.costing, *kept)
+                fitted = fit_surrogate(design, [exits for _, exits in views], surrogate, 0)
+            with timed(row, "four proposals"):
+                propose(Bayesian(lambda records: fitted), history, PROPOSALS)
     return row
+
+
+def _round_before(problem: Problem, views: Sequence[tuple[Record, Exits]], folder: Path) -> list[Path]:
+    """Make what a search keeps of earlier networks; the folder of fitted curves, if the checkout has one."""
+    for _, exits in views:
+        exits.within(problem.settings.limits)
+    if "folder" not in signature(DesignMatrix.build).parameters:
+        return []
+    DesignMatrix.build(views, problem.space, problem.costing, folder)
+    return [folder]
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import KroneckerMultiTaskGP
 from botorch.models.latent_kronecker_gp import LatentKroneckerGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from networks import trained_networks
+from networks import inputs_of, trained_networks
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
@@ -32,6 +32,7 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
@@ -50,7 +51,7 @@ Model = Callable[[Floats, Floats, Floats], Floats]
 def independent(X: Floats, Y: Floats, test: Floats) -> Floats:
     kinds = ("ordinal",) * X.shape[1]
     rows = TrainingSet(X, kinds, Y, np.zeros_like(Y), np.arange(len(X)))
-    mean, _ = marginals(fit_whole(rows, surrogate_named("gp-ordinal"), {}, 0), torch.from_numpy(test))
+    mean, _ = marginals(fit_whole(rows, surrogate_named("gp-ordinal"), 0), torch.from_numpy(test))
     return mean.numpy()
 
 
@@ -101,7 +102,7 @@ def coefficients(problem: Problem, views: list[tuple[Record, Exits]], fold: Ints
         train = [view for view, out in zip(views, fold == k, strict=True) if not out]
         design = DesignMatrix.build(train, problem.space, problem.costing)
         test = np.flatnonzero(fold == k)
-        part, model = everything[test], fit_whole(design.training, surrogate_named(kind), {}, 0)
+        part, model = everything[test], design.whole(fit_whole(design.training, surrogate_named(kind), 0))
         mean, _ = marginals(model, torch.from_numpy(design.inputs(part)))
         targets = torch.from_numpy(design.coefficients(mean.numpy()))
         for i, t in enumerate(THRESHOLDS):
@@ -127,11 +128,12 @@ def main() -> None:
     grid = np.repeat(np.array(THRESHOLDS)[:, None], problem.space.positions - 1, axis=1)
     measurements = [exits.measure(grid) for _, exits in views]
     Y = np.array([np.concatenate([m.accuracy, np.log10(m.expected_macs)]) for m in measurements])
-    training = DesignMatrix.build(views, problem.space, problem.costing).training
+    candidates = Candidates.of(problem.space, [record.architecture for record, _ in views], problem.costing)
+    X, _ = inputs_of(candidates, problem.space.genes.kinds)
     T, repeats = len(THRESHOLDS), dict[str, list[tuple[Floats, float]]]()
     countdown, runs = Countdown("runs"), arguments.repeats * (2 + len(MODELS))
     for seed in range(arguments.repeats):
-        fold = folds(training.group, seed)
+        fold = folds(np.arange(len(views)), seed)
         for kind in ("gp-ordinal", "gp"):
             start = time.perf_counter()
             predictions = coefficients(problem, views, fold, kind)
@@ -143,9 +145,7 @@ def main() -> None:
             for k in range(FOLDS):
                 train, test = fold != k, fold == k
                 center, scale = Y[train].mean(axis=0), Y[train].std(axis=0)
-                predictions[test] = center + scale * model(
-                    training.X[train], (Y[train] - center) / scale, training.X[test]
-                )
+                predictions[test] = center + scale * model(X[train], (Y[train] - center) / scale, X[test])
             repeats.setdefault(name, []).append((predictions, time.perf_counter() - start))
             countdown.at(sum(map(len, repeats.values())), runs)
     print(f"{len(views)} networks, {arguments.repeats} times {FOLDS} folds, {T} thresholds\n")

@@ -23,7 +23,7 @@ def main() -> None:
     exits = [study.exits(record, "tune") for record in study.records() if record.outputs is not None]
     basis = CurveBasis(study.space.positions, power_for(exits))
     grid = basis.spread(100, seed=1)
-    coefficients, _ = fit_curves(basis, exits, basis.spread(GRID_SIZE))
+    coefficients = fit_curves(basis, exits, basis.spread(GRID_SIZE)).values
     records = [record for record in study.records() if record.outputs is not None]
     candidates = Candidates.of(study.space, [r.architecture for r in records], study.home.costing)
     design = study.fit().predictor.design

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import trained_networks
+from networks import inputs_of, trained_networks
 
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
@@ -31,7 +31,7 @@ from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
-from surrogate_nas.surrogates.cross_validation import fit_whole, held_out
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.folds import FOLDS, folds
@@ -139,16 +139,13 @@ def scalar(trained: Trained, kind: str, seed: int) -> Predictions:
     rates, accuracy, macs = trained.measurements
     Y = np.concatenate([accuracy, np.log10(macs)]).T
     fold, means = folds(trained.group, seed), np.zeros_like(Y)
-    inputs = DesignMatrix.build(trained.views, trained.problem.space, trained.problem.costing).training
+    X, kinds = inputs_of(trained.candidates, trained.problem.space.genes.kinds)
     for k in range(FOLDS):
         train, test = np.flatnonzero(fold != k), fold == k
         center, scale = Y[train].mean(axis=0), Y[train].std(axis=0)
         group = np.unique(trained.group[train], return_inverse=True)[1]
-        rows = TrainingSet(inputs.X[train], inputs.kinds, (Y[train] - center) / scale, np.zeros_like(Y[train]), group)
-        surrogate = surrogate_named(kind)
-        inner = folds(group, seed)
-        parts = {name: held_out(rows, inner, name, seed) for name in surrogate.members} if surrogate.stacked else {}
-        mean, _ = marginals(fit_whole(rows, surrogate, parts, seed), torch.from_numpy(inputs.X[test]))
+        rows = TrainingSet(X[train], kinds, (Y[train] - center) / scale, np.zeros_like(Y[train]), group)
+        mean, _ = marginals(fit_whole(rows, surrogate_named(kind), seed), torch.from_numpy(X[test]))
         means[test] = center + scale * mean.numpy()
     T = len(THRESHOLDS)
     return Predictions(np.full_like(rates, np.nan), means[:, :T].T, 10 ** means[:, T:].T, {})
@@ -161,9 +158,7 @@ def own_curves(trained: Trained) -> Predictions:
     for t in THRESHOLDS:
         thresholds = np.where(trained.candidates.present[:, :-1], t, np.inf)
         behaviors.append(
-            behavior_at(
-                design, trained.candidates, torch.from_numpy(design.coefficients(design.training.Y)), thresholds
-            )
+            behavior_at(design, trained.candidates, torch.from_numpy(design.coefficients(design.targets.Y)), thresholds)
         )
     rates = np.array([s.curve.rates.numpy() for s in behaviors])
     return Predictions(

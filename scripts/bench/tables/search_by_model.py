@@ -21,8 +21,7 @@ from torch import Tensor
 from surrogate_nas.exits.front import Front
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.search.bayesian.acquisition import Outcomes, greedily, greedily_by_nehvi, safe
-from surrogate_nas.surrogates.cross_validation import fit_whole, held_out
-from surrogate_nas.surrogates.folds import folds
+from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.registry import DEFAULT, SURROGATES
 
@@ -70,9 +69,7 @@ def fit_surrogate(problem: TableProblem, rows: list[int], seed: int, name: str) 
     standard = (problem.table.y - center) / scale
     warp = Warp.of(standard[evaluated])
     training, X, _ = replace(problem.table, y=warp(standard)).training_set(evaluated)
-    fold = folds(training.group, seed)
-    parts = {m: held_out(training, fold, m, seed) for m in surrogate.members} if surrogate.stacked else {}
-    model = fit_whole(training, surrogate, parts, seed)
+    model = fit_whole(training, surrogate, seed)
     return Fitted(model, torch.from_numpy(X), center, scale, warp)
 
 

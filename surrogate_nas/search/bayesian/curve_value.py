@@ -13,7 +13,6 @@ import torch
 from botorch.models import ModelList
 from botorch.models.deterministic import GenericDeterministicModel
 from botorch.models.model import Model
-from botorch.posteriors import Posterior
 from torch import Tensor
 
 from surrogate_nas.architecture.cost import Cost, Objective, costs_of_leaving
@@ -23,11 +22,12 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
+from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.search.bayesian.acquisition import Outcomes
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
-from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.normal_model import NormalModel, moments
 from surrogate_nas.surrogates.predictor import Predictor
 
 RANDOM_THRESHOLDS = 48
@@ -83,10 +83,11 @@ class CurveValue:
         """(n,) values, and (n,) index of the grid setting with the largest improvement by itself."""
         keys = [row.tobytes() for row in pool.indices]
         new = np.array([i for i, key in enumerate(keys) if key not in self._scores], dtype=np.int64)
+        new = new[np.lexsort(pool.present[new].T)]  # exits that none of a chunk has cost no time
         coefficients = self._coefficients(pool[new]) if len(new) else np.zeros((0, 0, 0))
-        for start in range(0, len(new), COMPOSED_AT_ONCE):
-            chunk = slice(start, start + COMPOSED_AT_ONCE)
-            scores = self._score(pool[new[chunk]], coefficients[:, chunk])
+        chunks = _chunks(len(new))
+        parts = side_by_side(lambda chunk: self._score(pool[new[chunk]], coefficients[:, chunk]), chunks)
+        for chunk, scores in zip(chunks, parts, strict=True):
             for i, value, setting, feasible in zip(new[chunk], *scores, strict=True):
                 self._scores[keys[i]] = (float(value), int(setting), float(feasible))
         all_scores = [self._scores[key] for key in keys]
@@ -105,8 +106,8 @@ class CurveValue:
 
     def curves_of(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
         """Result of `curves` for given (S, n, C) curve coefficients, in single precision."""
-        chunks = [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, len(part), COMPOSED_AT_ONCE)]
-        cost, accuracy, violation = zip(*(self._compose(part[c], coefficients[:, c]) for c in chunks), strict=True)
+        chunks = side_by_side(lambda c: self._compose(part[c], coefficients[:, c]), _chunks(len(part)))
+        cost, accuracy, violation = zip(*chunks, strict=True)
         return np.concatenate(cost, axis=1), np.concatenate(accuracy, axis=1), np.concatenate(violation, axis=1)
 
     def _coefficients(self, part: Candidates) -> Floats:
@@ -131,27 +132,32 @@ class CurveValue:
         return feasible + 1e-3 * gain - 1e-6 * nearest, setting, feasible
 
 
-class _CurveInputs(Model):  # type: ignore[misc]
-    """A surrogate that reads only the first columns of X; the deterministic model beside it reads the others."""
+def _chunks(n: int) -> list[slice]:
+    return [slice(k, k + COMPOSED_AT_ONCE) for k in range(0, n, COMPOSED_AT_ONCE)]
 
-    def __init__(self, model: Model, columns: int) -> None:
+
+class _Tabulated(NormalModel):
+    """The posterior of a model at n points; inputs are their indices."""
+
+    def __init__(self, model: Model, inputs: Floats) -> None:
         super().__init__()
-        self.model, self.columns = model, columns
+        with torch.no_grad():
+            self.mean, self.covariance = moments(model, torch.from_numpy(inputs))
 
     @property
     def num_outputs(self) -> int:
         """Number m of targets."""
-        outputs: int = self.model.num_outputs
-        return outputs
+        return self.mean.shape[-1]
 
-    @property
-    def batch_shape(self) -> torch.Size:
-        """Empty shape: the batched outputs of a GP are not a batch of models."""
-        return torch.Size()
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, 1) indices."""
+        index = _index(X)
+        return self.mean[index], self.covariance[:, index[..., :, None], index[..., None, :]].movedim(0, -3)
 
-    def posterior(self, X: Tensor, **options: object) -> Posterior:
-        """Posterior of the targets."""
-        return self.model.posterior(X[..., : self.columns], **options)
+
+def _index(X: Tensor) -> Tensor:
+    """Integers of (…, 1) indices, which BoTorch takes as real numbers."""
+    return X[..., 0].long()
 
 
 def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
@@ -172,29 +178,29 @@ def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
 
 
 class OperatingPoints:
-    """Architectures at single operating points, as points of a BoTorch model.
+    """Architectures at single operating points, as points of a BoTorch model: a point is its index among them.
 
-    Exact costs and the presence of exits are deterministic outputs of the model, besides the surrogate's, so that
-    accuracy and expected cost are functions of its samples.
+    Their joint posterior is computed once. Exact costs and the presence of exits are deterministic outputs of the
+    model, besides the surrogate's, so that accuracy and expected cost are functions of its samples.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits, objective: Objective) -> None:
-        self.design: DesignMatrix = predictor.design
-        self.model, self.limits, self.objective = predictor.model, limits, objective
-        self.caps = _caps(limits, objective)
-
-    def points(self, part: Candidates, thresholds: Floats) -> Tensor:
-        """(n, inputs + (3 + K) E − 1) points: inputs, thresholds, presence, the minimised cost, and K limited costs."""
-        cost, on = part.cost, np.isfinite(thresholds) & part.present[:, :-1]
+    def __init__(self, predictor: Predictor, limits: Limits, candidates: Candidates, thresholds: Floats) -> None:
+        """Build from n architectures at (n, E − 1) thresholds."""
+        self.design, self.limits, self.objective = predictor.design, limits, candidates.cost.objective
+        self.model, self.caps = (
+            _Tabulated(predictor.model, self.design.inputs(candidates)),
+            _caps(limits, self.objective),
+        )
+        cost, on = candidates.cost, np.isfinite(thresholds) & candidates.present[:, :-1]
         costs = [cost.objective_costs, *(_charges(limit, cost) for limit, _ in self.caps)]
         charges = [costs_of_leaving(backbone, branch, on, cost.charge_heads) for backbone, branch in costs]
-        return torch.from_numpy(np.concatenate([self.design.inputs(part), thresholds, part.present, *charges], axis=1))
+        self.exact = torch.from_numpy(np.concatenate([thresholds, candidates.present, *charges], axis=1))
+        """(n, (3 + K) E − 1) thresholds, presence, the minimised cost, and K limited costs."""
 
     def outcomes(self, front: Front) -> Outcomes:
         """The composite model, with the limits as constraints on its samples."""
-        inputs, E, limits = self.design.training.X.shape[1], self.design.basis.positions, self.limits
-        exact = GenericDeterministicModel(lambda X: X[..., inputs:], num_outputs=(3 + len(self.caps)) * E - 1)
-        model = ModelList(_CurveInputs(self.model, inputs), exact)
+        limits, exact = self.limits, self.exact
+        costs = GenericDeterministicModel(lambda X: exact[_index(X)], num_outputs=exact.shape[1])
         constraints: list[Callable[[Tensor], Tensor]] = []
         if (floor := limits.min_accuracy) is not None:
             constraints.append(lambda samples: floor - self._objectives(samples)[..., 0])
@@ -202,15 +208,16 @@ class OperatingPoints:
             log_cap = float(np.log10(cheapest))
             constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)
         constraints += [partial(self._over, k) for k in range(len(self.caps))]
-        return Outcomes(model, self._objectives, constraints, (front.reference_accuracy, -front.reference_cost))
+        reference = front.reference_accuracy, -front.reference_cost
+        return Outcomes(ModelList(self.model, costs), self._objectives, constraints, reference)
 
     def _curve_and_costs(self, samples: Tensor) -> tuple[ExitBehavior, list[Tensor]]:
         """The curve, followed by the minimised cost and the limited costs."""
         design, E = self.design, self.design.basis.positions
-        parts = [design.training.outputs, E - 1, E, *[E] * (1 + len(self.caps))]
+        parts = [len(design.targets.learned), E - 1, E, *[E] * (1 + len(self.caps))]
         targets, setting, present, *costs = torch.split(samples, parts, dim=-1)
-        coefficients = torch.from_numpy(design.center) + targets @ torch.from_numpy(design.rotation)
-        return design.basis.compose(coefficients, setting, present > 0), costs
+        coefficients = torch.from_numpy(design.targets.center) + targets @ torch.from_numpy(design.targets.rotation)
+        return design.compose(coefficients, setting, present > 0), costs
 
     def _objectives(self, samples: Tensor) -> Tensor:
         """(…, 2) accuracy and −log₁₀ of the expected cost, from curve targets and exact outputs."""

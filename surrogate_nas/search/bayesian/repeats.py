@@ -107,6 +107,8 @@ class _Worth:
 
     @property
     def _sampling(self) -> Floats:
-        """(m,) sampling variance of the targets, from the number of held-out samples."""
-        Yvar = self.predictor.design.training.Yvar
-        return np.nanmedian(np.where(np.isfinite(Yvar), Yvar, np.nan), axis=0)
+        """(m,) sampling variance of the targets, from the number of held-out samples; 1, their own variance, of those
+        that no network has."""
+        Yvar = self.predictor.design.targets.Yvar
+        known = np.isfinite(Yvar)
+        return np.nanmedian(np.where(known.any(axis=0), np.where(known, Yvar, np.nan), 1.0), axis=0)

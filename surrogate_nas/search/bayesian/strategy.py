@@ -9,6 +9,7 @@ finalist if training it again is worth more (`repeats`).
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.measurements import Measurements
@@ -75,7 +76,7 @@ class Bayesian:
     """The strategy named `bayesian`.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
 
     fit: FitSurrogate
@@ -131,16 +132,19 @@ class _Selection:
 
     def _rescore(self, finalists: Candidates, thresholds: Floats, pending: Candidates, q: int) -> list[int]:
         """Indices of q finalists, chosen greedily by qLogNEHVI."""
-        as_points = OperatingPoints(self.predictor, self.limits, finalists.cost.objective)
-        pending_points = None
-        if len(pending):
-            pending_points = as_points.points(pending, self.value.grid[self.value(pending)[1]])
-        K = len(self.known.points)
-        index = evenly(K, BASELINE)
-        baseline = as_points.points(self.known.points[index], self.known.thresholds[index])
-        points = as_points.points(finalists, thresholds)
+        parts = [(finalists, thresholds)]
+        index = evenly(len(self.known.points), BASELINE)
+        parts.append((self.known.points[index], self.known.thresholds[index]))
+        parts.append((pending, self.value.grid[self.value(pending)[1]]))
+        every = np.concatenate([part.indices for part, _ in parts])
+        candidates = Candidates.of_indices(self.history.problem.space, every, self.history.problem.costing)
+        as_points = OperatingPoints(
+            self.predictor, self.limits, candidates, np.concatenate([setting for _, setting in parts])
+        )
+        numbers = torch.arange(len(every), dtype=torch.float64)[:, None]
+        points, baseline, in_flight = torch.split(numbers, [len(part) for part, _ in parts])
         return greedily_by_nehvi(
-            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, pending_points
+            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, in_flight
         )
 
     def _best_first(self, pool: Candidates, q: int) -> Ints:

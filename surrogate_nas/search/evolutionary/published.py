@@ -46,7 +46,7 @@ def edanas(history: History, q: int) -> Sequence[Suggestion]:
     """The strategy named `edanas`: thresholds are genes; error and log₁₀ expected cost are minimised.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
     trained = TrainedIndividuals.of(history, at_genes)
     return _Round("edanas", history, trained, lambda error, cost: np.stack([error, cost], axis=1)).suggestions(q)
@@ -56,7 +56,7 @@ def nachos(history: History, q: int) -> Sequence[Suggestion]:
     """The strategy named `nachos`: thresholds are chosen after training by NACHOS's rule, and limits are penalties.
 
     Raises:
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
     trained = TrainedIndividuals.of(
         history, lambda exits, _: at_nachos(exits, history.problem.settings.limits), genes=False
@@ -77,7 +77,7 @@ class Aebnas:
 
     Raises:
         InputError: without a target.
-        JobError: if fewer than eight networks have been trained.
+        JobError: if fewer than four networks have been trained.
     """
 
     target_macs: float | None = None

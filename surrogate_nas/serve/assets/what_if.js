@@ -137,10 +137,14 @@ function show(answer) {
   describe(list, entries);
   const on = answer.exit_accuracies.map((a, e) => [a, e]).filter(([a]) => a !== null).map(([, e]) => e);
   mix(bar, on.map((e) => ({ exit: e, rate: answer.exit_probabilities[e][0], text: leaving(answer, e) })), space.colours);
-  byId("prediction").replaceChildren(list, element("h3", {}, "Exit rates"), bar, exits(answer, on), ...trained(answer));
+  byId("prediction").replaceChildren(...cautions(answer), list, element("h3", {}, "Exit rates"), bar, exits(answer, on), ...trained(answer));
   byId("summary").hidden = false;
   byId("summary").textContent = `${percent(answer.accuracy[0])} accurate, ${count(answer.expected_macs[0])} expected MACs`;
   if (!byId("own").checked) setThresholds(answer.thresholds);
+}
+
+function cautions(answer) {
+  return answer.cautions.length ? [element("p", { class: "warning" }, `Caution: ${answer.cautions.join("; ")}.`)] : [];
 }
 
 function leaving(answer, e) {
