@@ -28,7 +28,7 @@ POINT = OperatingPoint((0.13, 0.15))
 """Thresholds of the stored answers."""
 SINGLE = ("accuracy", "expected_macs")
 PREDICTED = (*SINGLE, "exit_probabilities", "exit_accuracies")
-"""What surrogates predict, each a mean with the bounds of its interval; chances to keep the limits follow from them."""
+"""Predictions of surrogates, each a mean with the bounds of its interval; chances to keep limits follow from them."""
 EXPORTED = Path("exports") / HELD["front"][0]["id"]
 
 
@@ -61,7 +61,7 @@ def require(expected: Any, got: Any) -> None:
 
 
 def require_answers(got: list[dict[str, Any]], held: list[dict[str, Any]] = HELD["queries"]) -> None:
-    """What was measured or is exact is as it was; surrogates have changed, so intervals of what is predicted overlap
+    """Measured and exact values are as they were; surrogates have changed, so intervals of predictions overlap
     with those of then."""
     for expected, answer in zip(held, got, strict=True):
         require(
