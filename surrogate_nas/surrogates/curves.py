@@ -257,11 +257,15 @@ def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
         dependence: (E − 1, 3) a, b and c of each early exit.
     """
     before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
-    parts = []
+    parts = list[Tensor]()
     for rate, (a, b, c) in zip(rates, dependence, strict=False):
         share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
-        reach = remaining.clamp_min(LEAST_SHARE).log_()
-        shifted = share.mul_(reach.mul(c).add_(1).clamp_min_(0)).add_(reach.mul_(b).add_(a)).sigmoid_()
+        if parts:
+            reach = remaining.clamp_min(LEAST_SHARE).log_()
+            share.mul_(reach.mul(c).add_(1).clamp_min_(0)).add_(reach.mul_(b).add_(a))
+        else:  # all samples get to the first exit: log r is 0
+            share.add_(a)
+        shifted = share.sigmoid_()
         parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
         before, remaining = before - rate, remaining - parts[-1]
     return torch.stack([*parts, remaining])
