@@ -72,7 +72,8 @@ def require_answers(got: list[dict[str, Any]], held: list[dict[str, Any]] = HELD
             both = expected[name], answer[name]
             for was, now in [both] if name in SINGLE else zip(*both, strict=True):
                 assert (was is None) == (now is None)
-                assert was is None or max(was[1], now[1]) <= min(was[2], now[2])
+                assert was is None or (now[1] <= now[0] <= now[2] and max(was[1], now[1]) <= min(was[2], now[2]))
+        assert 0 <= answer["feasible_probability"] <= 1
 
 
 def contents(path: Path) -> dict[str, bytes]:
