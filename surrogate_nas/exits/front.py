@@ -53,20 +53,50 @@ class Front:
         return np.append(x, self.reference_cost), np.concatenate([[0.0], np.cumsum(areas)])
 
     def improvement(self, cost: Floats, accuracy: Floats) -> Floats:
-        """(…) exact hypervolume improvement by sets of T points, from (…, T) costs and accuracies.
+        """(…) exact hypervolume improvement by sets of T points, from (…, T) costs and accuracies."""
+        return self.improvement_by(Staircases.of(cost, accuracy, self.reference_cost))
 
-        A set's own staircase is cut into T steps. Over each the improvement is ∫ max(level − front, 0), and as the
-        front rises with cost, the integrand is positive up to the first front point that reaches the level.
+    def improvement_by(self, steps: "Staircases") -> Floats:
+        """(…) exact hypervolume improvement by staircases.
+
+        Over each step the improvement is ∫ max(level − front, 0), and as the front rises with cost, the integrand is
+        positive up to the first front point that reaches the level.
         """
-        order = np.argsort(cost, axis=-1)
-        cost = np.minimum(np.take_along_axis(cost, order, axis=-1), self.reference_cost)
-        level = np.maximum.accumulate(np.take_along_axis(accuracy, order, axis=-1), axis=-1)
-        end = np.concatenate([cost[..., 1:], np.full((*cost.shape[:-1], 1), self.reference_cost)], axis=-1)
-        reach = np.append(self.cost, self.reference_cost)[np.searchsorted(self.accuracy, level, side="left")]
-        end = np.maximum(np.minimum(end, reach), cost)
         x, area = self._knots
-        gain = level * (end - cost) - (np.interp(end, x, area) - np.interp(cost, x, area))
-        return np.asarray(np.where(level > self.reference_accuracy, np.maximum(gain, 0), 0).sum(axis=-1))
+        reach = x[1:][np.searchsorted(self.accuracy, steps.level, side="left")]
+        end = np.maximum(np.minimum(steps.end, reach), steps.cost)
+        gain = steps.level * (end - steps.cost) - (np.interp(end, x, area) - np.interp(steps.cost, x, area))
+        return np.asarray(np.where(steps.level > self.reference_accuracy, np.maximum(gain, 0), 0).sum(axis=-1))
+
+    def improvement_by_each(self, cost: Floats, accuracy: Floats) -> Floats:
+        """(…) exact hypervolume improvement by each of (…) points alone, several times faster than by sets of one."""
+        x, area = self._knots
+        reached = np.searchsorted(self.accuracy, accuracy, side="left")  # the first front point as accurate as it
+        better = (accuracy > self.reference_accuracy) & (cost < x[1:][reached])
+        c, a, end = cost[better], accuracy[better], reached[better] + 1
+        gain = np.zeros(cost.shape)
+        gain[better] = np.maximum(a * (x[end] - c) - (area[end] - np.interp(c, x, area)), 0)
+        return gain
+
+
+@dataclass(frozen=True, slots=True)
+class Staircases:
+    """Sets of T points, each with the best accuracy within each cost: arrays of shape (…, T), in order of cost."""
+
+    cost: Floats
+    """Costs at which steps begin, at most the reference cost."""
+    end: Floats
+    """Costs at which they end."""
+    level: Floats
+
+    @classmethod
+    def of(cls, cost: Floats, accuracy: Floats, reference_cost: float) -> "Staircases":
+        """Staircases of (…, T) points up to a reference cost."""
+        order = np.argsort(cost, axis=-1)
+        cost = np.minimum(np.take_along_axis(cost, order, axis=-1), reference_cost)
+        level = np.maximum.accumulate(np.take_along_axis(accuracy, order, axis=-1), axis=-1)
+        end = np.concatenate([cost[..., 1:], np.full((*cost.shape[:-1], 1), reference_cost)], axis=-1)
+        return cls(cost, end, level)
 
 
 def pareto_order(gain: Array, cost: Array) -> Ints:

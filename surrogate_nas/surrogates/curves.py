@@ -26,7 +26,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -36,7 +36,7 @@ from torch import Tensor
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.operating_point import OFF
-from surrogate_nas.foundation.arrays import Bools, Floats
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
 TERMS_LEAVE = 6
 TERMS_EARLY = 4
@@ -199,10 +199,15 @@ class CurveBasis:
     def _shares_in(
         self, arrays: Sequence[Tensor], coefficients: Tensor, thresholds: Tensor, present: Tensor
     ) -> tuple[Tensor, Tensor]:
-        on = (torch.isfinite(thresholds) & present[..., :-1]).movedim(-1, 0)
-        t = self.root(torch.where(on, thresholds.movedim(-1, 0), 1.0)).contiguous()
-        u, bent, coefficient = nines(t), t**BEND, coefficients.movedim(-1, 0).contiguous()
-        d = easiness_levels(coefficients.dtype).reshape(-1, *[1] * max(coefficients.dim() - 1, t.dim() - 1))
+        on = torch.isfinite(thresholds) & present[..., :-1]
+        rank = max(coefficients.dim(), thresholds.dim())
+        c, on, t = (_of_rank(rank, part.movedim(-1, 0)) for part in (coefficients, on, thresholds))
+        t = self.root(torch.where(on, t, 1.0)).contiguous()
+        u, d = nines(t), easiness_levels(c.dtype).reshape(-1, *[1] * rank)
+        constant, of_level, slope = leave_logit(c[self._leave_terms], t**BEND, u, d)
+        constant = torch.where(on, constant, -torch.inf)
+        right_terms = c[self._right_terms]
+        right_constant, right_of_level = right_terms[0] + right_terms[2] * t + right_terms[3] * u, right_terms[1] * d
         leaving, right, inside = arrays
         inside.fill_(1)
         rates, corrects = [], []
@@ -212,19 +217,32 @@ class CurveBasis:
                 rates.append(nobody)
                 corrects.append(nobody)
                 continue
-            constant, of_level, slope = leave_logit(coefficient[self.leave[e]], bent[e], u[e], d)
-            torch.add(torch.where(on[e], constant, -torch.inf), of_level, out=leaving)
-            leaving.addcmul_(slope, t[e]).sigmoid_().mul_(inside)
-            c = coefficient[self.right[e]]
-            torch.add(c[0] + c[2] * t[e] + c[3] * u[e], c[1] * d, out=right)
+            torch.add(constant[e], of_level[:, e], out=leaving)
+            leaving.addcmul_(slope[:, e], t[e]).sigmoid_().mul_(inside)
+            torch.add(right_constant[e], right_of_level[:, e], out=right)
             rates.append(leaving.mean(0))
             corrects.append(right.sigmoid_().mul_(leaving).mean(0))
             inside.sub_(leaving)
-        c = coefficient[self.right[-1]]
-        corrects.append(inside.mul_((c[0] + c[1] * d).sigmoid()).mean(0))
+        last = c[self.right[-1]]
+        corrects.append(inside.mul_((last[0] + last[1] * d[:, 0]).sigmoid()).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
         return torch.stack(rates).clamp_(0, 1), torch.stack(corrects)
+
+    @cached_property
+    def _leave_terms(self) -> Ints:
+        """(6, E − 1) places of each β of the early positions."""
+        return np.arange(self.size)[: self.right[0].start].reshape(-1, TERMS_LEAVE).T.copy()
+
+    @cached_property
+    def _right_terms(self) -> Ints:
+        """(4, E − 1) places of each γ of the early positions."""
+        return np.arange(self.size)[self.right[0].start : self.right[-1].start].reshape(-1, TERMS_EARLY).T.copy()
+
+
+def _of_rank(rank: int, part: Tensor) -> Tensor:
+    """Values with the first dimension kept, and as many others as make up the rank."""
+    return part.reshape(len(part), *[1] * (rank - part.dim()), *part.shape[1:])
 
 
 _FREE = list[Tensor]()
@@ -271,6 +289,7 @@ def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
     return torch.stack([*parts, remaining])
 
 
+@cache
 def easiness_levels(dtype: torch.dtype) -> Tensor:
     """(LEVELS,) easiness d of each level: evenly spaced quantiles of a normal distribution, scaled to unit variance."""
     d = norm.ppf((np.arange(LEVELS) + 0.5) / LEVELS)

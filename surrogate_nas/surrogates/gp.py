@@ -8,7 +8,7 @@ rows; `hamming` also has an effect of each position, and of each other exit that
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,10 +23,10 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.means import ZeroMean
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import logsigmoid
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
-from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
 from surrogate_nas.surrogates.normal_model import NormalModel
@@ -163,8 +163,8 @@ class _Block(torch.nn.Module):
         factor = torch.linalg.cholesky(self._covariance)
         z = torch.linalg.solve_triangular(factor, self.gp.train_targets[..., None], upper=False)
         value = 0.5 * z.square().sum() + factor.diagonal(dim1=-2, dim2=-1).log().sum()
-        for _, module, prior, of, _ in self.gp.named_priors():
-            value = value - (prior.log_prob(of(module)) + of(module).log()).sum()
+        for module, prior, of in self._priors:
+            value = value + 0.5 * ((of(module).log() - prior.loc) / prior.scale).square().sum()
         value = value - (logsigmoid(self.raw_correlation) + logsigmoid(-self.raw_correlation)).sum()
         return torch.as_tensor(value / len(self._rows))
 
@@ -191,8 +191,8 @@ class _Block(torch.nn.Module):
             return self.without(training.group, self._solution)
         mean, variance = np.zeros((2, *training.Y.shape))
         block, parts = _Block(training, self.view, self.inputs), [fold == k for k in np.unique(fold)]
-        for own, other in zip(parts, side_by_side(lambda own: self.relearned(training, ~own), parts), strict=True):
-            block.adopt(other)
+        for own in parts:
+            block.adopt(self.relearned(training, ~own))
             mean[own], variance[own] = (values[own] for values in block.without(training.group, block._solve()))
         return mean, variance
 
@@ -217,6 +217,11 @@ class _Block(torch.nn.Module):
             mean[:, rows] = targets[:, rows] - (within @ weights[:, rows])[..., 0]
             variance[:, rows] = within.diagonal(dim1=-2, dim2=-1) - noise[:, rows]
         return mean.mT.numpy(), variance.clamp_min(SMALLEST_NOISE).mT.numpy()
+
+    @cached_property
+    def _priors(self) -> list[tuple[Module, LogNormalPrior, Callable[[Module], Tensor]]]:
+        """Hyperparameters with their log-normal priors: each with the module it belongs to, and how to get it."""
+        return [(module, prior, of) for _, module, prior, of, _ in self.gp.named_priors()]
 
     @property
     def _rows(self) -> Tensor:

@@ -66,9 +66,7 @@ class XGBoostEnsemble(NormalModel):
     def members(self, X: Tensor) -> Tensor:
         """(members, n, m) predictions of each member at (n, d) inputs."""
         matrix = xgboost.DMatrix(self._columns(X), nthread=1)
-        beyond = np.stack(
-            side_by_side(lambda members: [booster.predict(matrix) for booster in members], self.boosters), axis=-1
-        )
+        beyond = np.stack([[booster.predict(matrix) for booster in members] for members in self.boosters], axis=-1)
         return torch.from_numpy(beyond).to(X.dtype) + X @ self.trends[:, 1:] + self.trends[:, :1]
 
     def _columns(self, X: Tensor) -> Floats:

@@ -36,6 +36,15 @@ def test_improvement_of_a_set_is_the_difference_of_hypervolumes(
     )
 
 
+@given(points, points)
+def test_improvement_by_each_is_that_by_sets_of_one(
+    pairs: list[tuple[float, float]], more: list[tuple[float, float]]
+) -> None:
+    front, (cost, accuracy) = front_of(pairs), np.array(more).T
+    alone = front.improvement(cost[:, None], accuracy[:, None])
+    assert np.array_equal(front.improvement_by_each(cost, accuracy), alone)
+
+
 def test_improvement_is_vectorised_over_sets() -> None:
     rng = np.random.default_rng(0)
     front = front_of([(0.2, 0.3), (0.5, 0.6)])

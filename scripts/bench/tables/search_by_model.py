@@ -166,7 +166,7 @@ class _Round:
         sampled = mean[:, 0] + torch.from_numpy(deviation) * variance[:, 0].sqrt()
         draws = self.fitted.target(sampled).numpy()
         cost = np.broadcast_to(self.problem.cost[pool], draws.shape)
-        return self.front.improvement(cost[..., None], draws[..., None]).mean(axis=0)
+        return self.front.improvement_by_each(cost, draws).mean(axis=0)
 
     @torch.no_grad()
     def _joint_draws(self, rows: Ints) -> Floats:

@@ -19,7 +19,7 @@ from botorch.sampling.get_sampler import get_sampler
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from surrogate_nas.exits.front import Front
+from surrogate_nas.exits.front import Front, Staircases
 from surrogate_nas.foundation.arrays import Bools, Floats
 
 ACQUISITION_SAMPLES = 64
@@ -61,8 +61,9 @@ def greedily(
     fronts, picks = [front] * len(cost), list[int]()
     if pending is not None and pending[0].shape[1]:
         fronts = [f.with_points(c.ravel(), a.ravel()) for f, c, a in zip(fronts, *pending, strict=True)]
+    steps = [Staircases.of(c, a, front.reference_cost) for c, a in zip(cost, accuracy, strict=True)]
     for _ in range(min(count, cost.shape[1])):
-        gain = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
+        gain = np.mean([f.improvement_by(s) for f, s in zip(fronts, steps, strict=True)], axis=0)
         gain[picks] = -1
         picks.append(int(gain.argmax()))
         i = picks[-1]

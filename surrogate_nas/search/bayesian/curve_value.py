@@ -122,7 +122,7 @@ class CurveValue:
 
     def _score(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Ints, Floats]:
         cost, accuracy, violation = self._compose(part, coefficients)
-        alone = self.front.improvement(cost[..., None], accuracy[..., None]).mean(axis=0)  # (n, T)
+        alone = self.front.improvement_by_each(cost, accuracy).mean(axis=0)  # (n, T)
         gain = self.front.improvement(cost, accuracy).mean(axis=0) if self.joint else alone.max(axis=1)
         setting = np.where(alone.max(axis=1) > 0, alone.argmax(axis=1), violation.mean(axis=0).argmin(axis=1))
         feasible = (violation <= 0).any(axis=-1).mean(axis=0)

@@ -78,12 +78,13 @@ class _Worth:
     def of_repeats(self, rows: Ints) -> Floats:
         """(k,) worth of training architectures again: the predicted front may also shrink, but not on average."""
         before = self._front(np.ones(len(self.networks), dtype=bool)).hypervolume
+        is_row = (self.networks.indices == rows[:, None]).all(axis=2)
+        cost, accuracy = self._after_training(self.networks[is_row.argmax(axis=1)])
         growths = []
-        for row in rows:
-            is_row = (self.networks.indices == row).all(axis=1)
-            without = self._front(~is_row)
-            cost, accuracy = self._after_training(self.networks[np.flatnonzero(is_row)])
-            growths.append(without.hypervolume + float(without.improvement(cost, accuracy).mean()) - before)
+        for k, same in enumerate(is_row):
+            without = self._front(~same)
+            gain = float(without.improvement(cost[:, k], accuracy[:, k]).mean())
+            growths.append(without.hypervolume + gain - before)
         return np.array(growths)
 
     def _front(self, mask: Array) -> Front:

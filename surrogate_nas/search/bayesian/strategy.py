@@ -175,6 +175,8 @@ class _Selection:
             starts = [row for row in best if row.tobytes() not in climbed]
             if not starts:
                 break
+            near = np.concatenate([moves.neighbors(self.history.problem.space.genes, row) for row in starts])
+            self.value(self.history.new(near)[: most - len(pool)])  # at once, which takes less time than one by one
             for row in starts:
                 climbed.add(row.tobytes())
                 around = self._around(row, q, most - len(pool))
