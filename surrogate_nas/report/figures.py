@@ -9,7 +9,7 @@ from surrogate_nas.report.contents import Contents, PredictionCheck
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
 from surrogate_nas.report.text import origin
 from surrogate_nas.surrogates.fit import FittedSurrogate
-from surrogate_nas.surrogates.predictor import ACCURACY, EXPECTED_MACS
+from surrogate_nas.surrogates.quantities import ACCURACY, EXPECTED_MACS
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 CONFIG = {

@@ -12,8 +12,9 @@ from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredi
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.quantities import Measured, measured_quantities
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
-from surrogate_nas.surrogates.validation import Validation, judge, reference_thresholds
+from surrogate_nas.surrogates.validation import Validation, judge, judged_settings, reference_thresholds
 
 
 def _summary(fitted: "FittedSurrogate") -> Mapping[str, object]:
@@ -61,7 +62,8 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         training, fold = design.training, folds(design.training.group, seed)
         members = _members(design, [*kinds, BY_SIZE], fold, seed)
         predictions = {kind: combine(training, fold, surrogate_named(kind), members) for kind in (*kinds, BY_SIZE)}
-        judged = side_by_side(lambda item: _judged(design, exits, *item, seed), predictions.items())
+        measured = measured_quantities(design, exits, judged_settings(design.basis))
+        judged = side_by_side(lambda item: _judged(design, measured, *item, seed), predictions.items())
         validations = tuple(judged)
         best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
         best = next(v for v in validations if v.kind == best_kind)
@@ -78,6 +80,6 @@ def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) 
     return members
 
 
-def _judged(design: DesignMatrix, exits: list[Exits], kind: str, held_out: HeldOutPredictions, seed: int) -> Validation:
+def _judged(design: DesignMatrix, measured: Measured, kind: str, held_out: HeldOutPredictions, seed: int) -> Validation:
     of_networks = HeldOutPredictions(design.of_networks(held_out.mean), design.of_networks(held_out.variance))
-    return judge(design, exits, kind, of_networks, folds(design.group, seed), seed)
+    return judge(design, measured, kind, of_networks, folds(design.group, seed), seed)

@@ -15,15 +15,19 @@ from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.normal_model import marginals
+from surrogate_nas.surrogates.quantities import (
+    ACCURACY,
+    EXIT_ACCURACY,
+    EXIT_PROBABILITY,
+    EXPECTED_COST,
+    EXPECTED_MACS,
+)
 from surrogate_nas.surrogates.spread import Spread
 
 COMPOSE_CHUNK = 16_384
 QUERY_SAMPLES = 64
 UNLIMITED_LOSS = 0.005
 """Accuracy given up for a lower cost where no limit depends on thresholds."""
-ACCURACY, EXPECTED_MACS, EXPECTED_COST = "accuracy", "expected MACs", "expected cost"
-EXIT_PROBABILITY, EXIT_ACCURACY = "exit probability", "exit accuracy"
-"""Names of predicted quantities; the latter two are followed by the number of an exit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

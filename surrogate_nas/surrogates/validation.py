@@ -1,32 +1,31 @@
 """Validation of surrogates on held-out architectures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints
-from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import HeldOutPredictions
 from surrogate_nas.surrogates.curves import CurveBasis
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.metrics import Score, kendall
-from surrogate_nas.surrogates.predictor import (
+from surrogate_nas.surrogates.predictor import QUERY_SAMPLES
+from surrogate_nas.surrogates.quantities import (
     ACCURACY,
-    EXIT_ACCURACY,
-    EXIT_PROBABILITY,
     EXPECTED_COST,
     EXPECTED_MACS,
-    QUERY_SAMPLES,
+    Measured,
+    Quantity,
+    sampled_quantities,
 )
 from surrogate_nas.surrogates.spread import INTERVAL, Spread
 
 REFERENCE_THRESHOLDS = (0.5, 0.8, 0.95)
 """Thresholds at which surrogates are judged, if scores are of usual size; see `reference_thresholds`."""
-HELD_OUT_TARGETS, HELD_OUT_AT = (ACCURACY, EXPECTED_MACS), 1
+JUDGED = len(REFERENCE_THRESHOLDS)
+HELD_OUT, HELD_OUT_AT = (ACCURACY, EXPECTED_MACS), 1
 MORE_THRESHOLDS = 2
 FEW_NETWORKS = 30
 """Number of networks below which held-out scores are uncertain themselves."""
@@ -78,56 +77,60 @@ class Validation:
 
 
 def judge(
-    design: DesignMatrix, exits: list[Exits], kind: str, predictions: HeldOutPredictions, fold: Ints, seed: int
+    design: DesignMatrix, measured: Measured, kind: str, predictions: HeldOutPredictions, fold: Ints, seed: int
 ) -> Validation:
-    """Compare a surrogate's held-out predictions with the measurements. Predictions of a fold are calibrated on the
-    others."""
+    """Compare a surrogate's held-out predictions with the measurements at `judged_settings`. Predictions of a fold are
+    calibrated on the others."""
+    calibration, draws = _calibrated(design, predictions, fold, seed)
+    drawn = sampled_quantities(design, draws, judged_settings(design.basis))
+    pooled = _by_kind({q: _needed_widening(design, q, drawn[q], values) for q, values in measured.items()})
+    scores, held_out = list[Score](), dict[str, Floats]()
+    for quantity, all_values in measured.items():
+        values = all_values[:JUDGED]
+        if not np.isfinite(values).any():  # samples leave there, but not at the reference thresholds
+            continue
+        widening, relative = _of_other_folds(pooled[quantity.kind], fold), quantity.kind in RELATIVE
+        spread = Spread.of(drawn[quantity][:, :JUDGED], widening, within=NUMBER if relative else SHARE)
+        scores.append(Score.of(quantity.name, values, spread, design.group, cost=relative))
+        if quantity.kind in HELD_OUT:
+            held_out[quantity.kind] = np.stack([a[HELD_OUT_AT] for a in (spread.mean, spread.low, spread.high, values)])
+    calibration = replace(calibration, widening={kind: widening_of(needed) for kind, needed in pooled.items()})
+    return Validation(kind, tuple(scores), _size_tau(design, measured), calibration, held_out)
+
+
+def _calibrated(
+    design: DesignMatrix, predictions: HeldOutPredictions, fold: Ints, seed: int
+) -> tuple[Calibration, Floats]:
+    """Calibration by all rows, and (S, n, m) draws of each row that is calibrated by the other folds."""
     mean, variance, sampling = predictions.mean, predictions.variance, design.targets.Yvar
-    residual, names, axes = design.targets.Y - mean, np.unique(fold), design.layout.axes
-    samples = np.zeros((QUERY_SAMPLES, *mean.shape))
-    for k in names:
+    residual, axes = design.targets.Y - mean, design.layout.axes
+    draws = np.zeros((QUERY_SAMPLES, *mean.shape))
+    for k in np.unique(fold):
         test, other = fold == k, fold != k
         calibration = Calibration.of(residual[other], variance[other], sampling[other], axes)
-        samples[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
-    thresholds = _settings(design.basis)
-    quantities = [_sampled_targets(design, samples, t) for t in thresholds]
-    measured = _measured_targets(design, exits, thresholds)
-    measured = {target: values for target, values in measured.items() if np.isfinite(values).any()}
-    draws = {target: np.array([q[target] for q in quantities]).swapaxes(0, 1) for target in measured}
-    needed = {target: _needed_widening(design, target, draws[target], values) for target, values in measured.items()}
-    pooled = {kind: np.concatenate([needed[t] for t in targets], axis=1) for kind, targets in _by_kind(needed).items()}
-    n_judged, scores, held_out = len(REFERENCE_THRESHOLDS), list[Score](), dict[str, Floats]()
-    for target, values in measured.items():
-        if not np.isfinite(values[:n_judged]).any():  # samples leave there, but not at the reference thresholds
-            continue
-        others = pooled[kind_of(target)]
-        of_other = np.tile(fold, others.shape[1] // len(fold))
-        parts = np.array([widening_of(others[:, of_other != k]) for k in names])[np.searchsorted(names, fold)]
-        spread = Spread.of(draws[target][:, :n_judged], parts, within=NUMBER if target in RELATIVE else SHARE)
-        scores.append(Score.of(target, values[:n_judged], spread, design.group, cost=target in RELATIVE))
-        if target in HELD_OUT_TARGETS:
-            held_out[target] = np.stack([a[HELD_OUT_AT] for a in (spread.mean, spread.low, spread.high, values)])
-    widening = {kind: widening_of(values) for kind, values in pooled.items()}
+        draws[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
+    return Calibration.of(residual, variance, sampling, axes), draws
+
+
+def _by_kind(needed: Mapping[Quantity, Floats]) -> Mapping[str, Floats]:
+    """(T, exits × n) widening that each measurement needs, of the exits together."""
+    kinds = dict.fromkeys(quantity.kind for quantity in needed)
+    return {kind: np.concatenate([v for q, v in needed.items() if q.kind == kind], axis=1) for kind in kinds}
+
+
+def _of_other_folds(needed: Floats, fold: Ints) -> Floats:
+    """(n,) widening of each row, by what rows of the other folds need."""
+    of_row, names = np.tile(fold, needed.shape[1] // len(fold)), np.unique(fold)
+    return np.array([widening_of(needed[:, of_row != k]) for k in names])[np.searchsorted(names, fold)]
+
+
+def _size_tau(design: DesignMatrix, measured: Measured) -> float:
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
-    cost_tau = np.mean([kendall(size, m) for m in _measured_targets(design, exits, thresholds[:n_judged])[ACCURACY]])
-    calibration = replace(Calibration.of(residual, variance, sampling, axes), widening=widening)
-    return Validation(kind, tuple(scores), float(cost_tau), calibration, held_out)
+    return float(np.mean([kendall(size, accuracy) for accuracy in measured[Quantity(ACCURACY)][:JUDGED]]))
 
 
-def kind_of(target: str) -> str:
-    """The kind of a target: its name without the number of an exit."""
-    return target.rstrip(" 0123456789")
-
-
-def _by_kind(targets: Iterable[str]) -> Mapping[str, list[str]]:
-    by_kind: dict[str, list[str]] = {}
-    for target in targets:
-        by_kind.setdefault(kind_of(target), []).append(target)
-    return by_kind
-
-
-def _needed_widening(design: DesignMatrix, target: str, draws: Floats, values: Floats) -> Floats:
-    resolution = 1 / design.samples * (np.nanmax(values) if target in RELATIVE else 1.0)
+def _needed_widening(design: DesignMatrix, quantity: Quantity, draws: Floats, values: Floats) -> Floats:
+    resolution = 1 / design.samples * (np.nanmax(values) if quantity.kind in RELATIVE else 1.0)
     return Spread.of(draws).needed_widening(values, resolution)
 
 
@@ -145,7 +148,7 @@ def widening_of(needed: Floats) -> float:
     return float(np.clip(np.nanquantile(needed, min(level, 1.0)), *WIDENING))
 
 
-def _settings(basis: CurveBasis) -> Floats:
+def judged_settings(basis: CurveBasis) -> Floats:
     """(T, E − 1) reference thresholds, followed by others at which intervals are calibrated too."""
     equal = np.repeat(np.array(reference_thresholds(basis))[:, None], basis.positions - 1, axis=1)
     return np.concatenate([equal, basis.spread(MORE_THRESHOLDS, seed=1)])
@@ -154,35 +157,3 @@ def _settings(basis: CurveBasis) -> Floats:
 def reference_thresholds(basis: CurveBasis) -> tuple[float, ...]:
     """Thresholds at which surrogates are judged, equal at all early exits; lower than usual if scores are low."""
     return tuple(t if basis.power == 1 else round(t**basis.power, 3) for t in REFERENCE_THRESHOLDS)
-
-
-def _measured_targets(design: DesignMatrix, exits: list[Exits], thresholds: Floats) -> dict[str, Floats]:
-    """(T, n) measured values of each target at each of (T, E − 1) thresholds; NaN where undefined."""
-    measurements = [view.measure(thresholds) for view in exits]
-    values = {
-        ACCURACY: np.array([m.accuracy for m in measurements]).T,
-        EXPECTED_MACS: np.array([m.expected_macs for m in measurements]).T,
-    }
-    if design.candidates.cost.other is not None:
-        values[EXPECTED_COST] = np.array([m.figures.cost.expected for m in measurements if m.figures.cost]).T
-    present = design.candidates.present
-    for e in range(design.basis.positions):
-        rates = np.array([m.rates[:, e] for m in measurements]).T
-        values[f"{EXIT_PROBABILITY} {e + 1}"] = np.where(present[:, e], rates, np.nan)
-        values[f"{EXIT_ACCURACY} {e + 1}"] = np.array([m.exit_accuracy[:, e] for m in measurements]).T
-    return values
-
-
-def _sampled_targets(design: DesignMatrix, samples: Floats, thresholds: Floats) -> dict[str, Floats]:
-    """(S, n) draws of every judged quantity at (E − 1,) thresholds, from (S, n, m) targets."""
-    coefficients = torch.from_numpy(design.coefficients(samples))
-    behavior = behavior_at(design, design.candidates, coefficients, np.tile(thresholds, (len(design), 1)))
-    behavior = behavior.with_sampling_noise(design.samples, torch.Generator().manual_seed(0))
-    curve, figures = behavior.curve, behavior.figures
-    values = {ACCURACY: behavior.accuracy, EXPECTED_MACS: figures.macs.expected}
-    if figures.cost is not None:
-        values[EXPECTED_COST] = figures.cost.expected
-    for e in range(design.basis.positions):
-        values[f"{EXIT_PROBABILITY} {e + 1}"] = curve.rates[..., e].numpy()
-        values[f"{EXIT_ACCURACY} {e + 1}"] = curve.exit_accuracy[..., e].numpy()
-    return values

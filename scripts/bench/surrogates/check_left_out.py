@@ -36,8 +36,9 @@ from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.normal_model import marginals
 from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.quantities import measured_quantities
 from surrogate_nas.surrogates.registry import surrogate_named
-from surrogate_nas.surrogates.validation import judge, reference_thresholds
+from surrogate_nas.surrogates.validation import judge, judged_settings, reference_thresholds
 
 ASKED = 100
 QUANTITIES = ("accuracy", "expected MACs", "exit rates")
@@ -49,7 +50,8 @@ def ratios_of_widths(problem: Problem, learned: Views, asked: Candidates, surrog
     design, exits = DesignMatrix.build(learned, problem.space, problem.costing), [view for _, view in learned]
     predictor = fit_surrogate(design, exits, surrogate, seed).predictor
     refitted = refits(problem, learned, design, surrogate, seed)
-    calibration = judge(design, exits, surrogate, refitted, folds(design.group, seed), seed).calibration
+    measured = measured_quantities(design, exits, judged_settings(design.basis))
+    calibration = judge(design, measured, surrogate, refitted, folds(design.group, seed), seed).calibration
     return _widths(predictor, asked) / _widths(replace(predictor, calibration=calibration), asked)
 
 
