@@ -1,4 +1,4 @@
-"""What exits of different positions tell of each other: ways to model them, as surrogates for `eenn_surrogates.py`.
+"""Ways to model what exits of different positions tell of each other, as surrogates for `eenn_surrogates.py`.
 
     python scripts/bench/tables/eenn_surrogates.py data/eenn-cifar10 --surrogate gp-hamming
     python scripts/bench/tables/eenn_surrogates.py data/eenn-cifar10 --surrogate ablate_sharing:alone
