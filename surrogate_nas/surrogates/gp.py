@@ -3,7 +3,8 @@
 Two exits are similar if their choices and their place have near values (`ordinal`), or if they share the choices that
 matter, by a length scale per choice (`hamming`). No view is best on all data, and their errors differ: their mean is
 more accurate than each of them. Both have a linear trend on the costs, which extrapolates beyond those of the training
-rows; `hamming` also has an effect of each position, and of each other exit that there is.
+rows (`ordinal` only if these are exits, whose costs differ more than those of whole networks); `hamming` also has an
+effect of each position, and of each other exit that there is.
 """
 
 import copy
@@ -34,9 +35,11 @@ from surrogate_nas.surrogates.training_set import TrainingSet
 
 UNDEFINED_NOISE = 1e4
 SMALLEST_NOISE = 1e-3
-FIT_ITERATIONS = 10
+FIT_ITERATIONS = 60
 REFIT_ITERATIONS = 5
-"""Iterations that start from the hyperparameters of all rows."""
+"""Most iterations that start from the hyperparameters of all rows."""
+CONVERGED = 3e-4
+"""Relative gain of an iteration below which hyperparameters are good enough."""
 MOST_TO_LEARN = 150
 ROWS_AT_ONCE = 512
 """Rows of a covariance that are computed at once: their parts take several times their memory."""
@@ -142,7 +145,7 @@ class _Block(torch.nn.Module):
             learner = _Block(training.rows(subset), self.view, self.inputs)
         parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
         closure = ForwardBackwardClosure(learner.surprise, parameters)
-        scipy_minimize(closure, parameters, options={"maxiter": iterations})
+        scipy_minimize(closure, parameters, options={"maxiter": iterations, "ftol": CONVERGED})
         if learner is not self:
             self.adopt(learner)
 

@@ -112,7 +112,7 @@ def _without_batch(x: Tensor) -> Tensor:
 
 def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
     kernel = _scaled(_smooth(partial(MaternKernel, nu=2.5), inputs.ordinal, batch), batch)
-    return kernel + TrendKernel(inputs, batch) if inputs.costs else kernel
+    return kernel + TrendKernel(inputs, batch) if inputs.costs and inputs.effects else kernel
 
 
 def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:
