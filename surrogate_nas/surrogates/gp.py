@@ -38,7 +38,7 @@ SMALLEST_NOISE = 1e-3
 FIT_ITERATIONS = 60
 REFIT_ITERATIONS = 5
 """Most iterations that start from the hyperparameters of all rows."""
-CONVERGED = 3e-4
+CONVERGED = 2e-3
 """Relative gain of an iteration below which hyperparameters are good enough."""
 MOST_TO_LEARN = 150
 ROWS_AT_ONCE = 512
