@@ -19,7 +19,7 @@ from surrogate_nas.foundation.files import replaced
 from surrogate_nas.surrogates.curve_fit import PARTS, FittedCurves, fit_curves
 from surrogate_nas.surrogates.curves import CurveBasis
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file; increased also when the same outputs give other curves."""
 FILE = "curves.safetensors"
 Kept = dict[bytes, FittedCurves]

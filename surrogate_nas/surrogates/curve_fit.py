@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse import csr_array
-from scipy.special import logit
 
 from surrogate_nas.exits.clusters import design_effect
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.surrogates.curve_likelihood import CurveLikelihood, Derivatives, Point, cells_of
-from surrogate_nas.surrogates.curves import LEAST_SHARE, TERMS_EARLY, TERMS_LEAVE, CurveBasis
+from surrogate_nas.surrogates.curves import TERMS_EARLY, TERMS_LEAVE, CurveBasis
 
 TYPICAL_LEAVE = (7.0, -4.0, 4.0, -3.0, -9.0, 0.0)
 TYPICAL_EARLY = (2.0, 1.2, 0.0, 3.0)
@@ -32,12 +31,7 @@ RETRY_DAMPING = 1e-2
 """Least damping after a step that was not taken."""
 CONVERGED = 1e-10
 """Gain of log likelihood, to first order, below which a step is the last."""
-LARGEST_UNEXPLAINED = 2.0
-"""Largest difference of logits that counts, since those of shares near 0 and 1 vary much."""
-DEPENDENCE = 3
-"""Numbers that say how an exit depends on earlier ones; see `locally_dependent`."""
-DEPENDENCE_SD = 0.3
-PARTS = ("values", "covariance", "nominal", "unexplained")
+PARTS = ("values", "covariance", "nominal", "counts")
 EFFECT_SETTINGS = 8
 """Settings that a network's design effect is a mean over."""
 
@@ -54,10 +48,8 @@ class FittedCurves:
     """(…, C, C) covariance if the model were right and each setting had samples of its own: no measure of errors, but
     of how far coefficients may lie apart with nearly the same curves."""
 
-    unexplained: Floats
-    """(…, E − 1, 3, 4) normal equations of the regression of what curves do not explain of the logits of the shares
-    that leave, on 1, the logarithm of the share of samples that gets there, and its product with the logit by the
-    curves: the matrix, then the right side."""
+    counts: Floats
+    """(…, 2, E, T) weights of the samples that left at each exit with a right answer, and with a wrong one."""
 
     def network(self, i: int) -> "FittedCurves":
         """The curves of one of n networks."""
@@ -107,8 +99,8 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
     values, derivatives = _maximum(likelihood)
     spread = _covariance_of_gradient(view, rows, weight * derivatives.slopes)
     precision = _prior_precision(own)
-    unexplained = np.zeros((basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
-    unexplained[list(view.early)] = _unexplained(likelihood, values)
+    everywhere = np.zeros((2, basis.positions, T))
+    everywhere[:, view.present] = likelihood.counts
     inverse, nominal = (_inverse(c + precision) for c in (derivatives.curvature, derivatives.information))
     where = np.flatnonzero(basis.defined(view.present[None])[0])
     result = np.zeros(basis.size)
@@ -117,38 +109,8 @@ def fit_curve(basis: CurveBasis, view: Exits, thresholds: Floats) -> FittedCurve
         result,
         _with_prior(basis, where, inverse @ (spread + precision) @ inverse),
         _with_prior(basis, where, nominal),
-        unexplained,
+        everywhere,
     )
-
-
-def _unexplained(likelihood: CurveLikelihood, values: Floats) -> Floats:
-    """(E − 1, 3, 4) normal equations; see `FittedCurves.unexplained`."""
-    equations = np.zeros((likelihood.basis.positions - 1, DEPENDENCE, DEPENDENCE + 1))
-    expected, counts = likelihood.at(values).cells.sum(axis=0), likelihood.counts.sum(axis=0)  # (E, T)
-    reaching, all_counts = 1 - np.cumsum(expected, axis=0), counts.sum(axis=0)
-    reached = all_counts - np.cumsum(counts, axis=0)
-    for e, equation in enumerate(equations):
-        on = np.isfinite(likelihood.thresholds[:, e])
-        before = reaching[e - 1, on] if e else np.ones(on.sum())
-        weighed = reached[e - 1, on] if e else all_counts[on]
-        fitted, measured = (
-            np.clip(part / np.maximum(whole, LEAST_SHARE), LEAST_SHARE, 1 - LEAST_SHARE)
-            for part, whole in ((expected[e, on], before), (counts[e, on], weighed))
-        )
-        off = np.clip(logit(measured) - logit(fitted), -LARGEST_UNEXPLAINED, LARGEST_UNEXPLAINED)
-        reach = np.log(np.maximum(before, LEAST_SHARE))
-        features = np.stack([np.ones_like(reach), reach, reach * logit(fitted)])
-        weighted = features * weighed * measured * (1 - measured)
-        equation[:] = np.column_stack([weighted @ features.T, weighted @ off])
-    return equations
-
-
-def local_dependence(unexplained: Floats) -> Floats:
-    """(E − 1, 3) dependence of exits, for `locally_dependent`, from the normal equations of n networks together; a
-    normal prior keeps it near 0."""
-    both = unexplained.sum(axis=0)
-    dependence = np.linalg.solve(both[..., :-1] + np.eye(DEPENDENCE) / DEPENDENCE_SD**2, both[..., -1:])
-    return np.asarray(dependence[..., 0])
 
 
 def _inverse(matrix: Floats) -> Floats:

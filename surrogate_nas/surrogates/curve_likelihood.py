@@ -18,7 +18,6 @@ from surrogate_nas.surrogates.curves import (
     BEND,
     BLUNTNESS,
     LEVELS,
-    SMALLEST_SHARE,
     TERMS_EARLY,
     TERMS_LEAVE,
     CurveBasis,
@@ -26,6 +25,7 @@ from surrogate_nas.surrogates.curves import (
     leave_logit,
     nines,
 )
+from surrogate_nas.surrogates.local_dependence import SMALLEST_SHARE
 
 EASINESS: Floats = easiness_levels(torch.float64).numpy()
 

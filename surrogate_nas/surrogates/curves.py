@@ -37,6 +37,7 @@ from torch import Tensor
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.surrogates.local_dependence import SMALLEST_SHARE, locally_dependent
 
 TERMS_LEAVE = 6
 TERMS_EARLY = 4
@@ -47,8 +48,6 @@ TOP = 1.001
 OFF_SHARE = 0.25
 SPREAD_SHARE = 0.5
 LOWEST_SPREAD = 0.2
-SMALLEST_SHARE = 1e-9
-LEAST_SHARE = 1e-5
 USUAL_MEDIAN = 0.6
 POWERS = tuple(2 ** (k / 2) for k in range(7))
 """Powers p: 1 to 8 in steps of √2."""
@@ -178,12 +177,12 @@ class CurveBasis:
             coefficients: (…, C).
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
-            dependence: (E − 1, 3) numbers of `locally_dependent`; 0 by default.
+            dependence: (2, E, 5) numbers of `locally_dependent`; 0 by default.
         """
         rates, right = self._shares(coefficients, thresholds, present)
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
-            rates = locally_dependent(rates, torch.from_numpy(dependence).to(rates.dtype))
+            rates, accuracy = locally_dependent(rates, accuracy, torch.from_numpy(dependence).to(rates.dtype))
         return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -261,32 +260,6 @@ def _scratch(count: int, shape: Sequence[int], dtype: torch.dtype) -> Iterator[l
     yield [memory[i * size : (i + 1) * size].view(*shape) for i in range(count)]
     if len(memory) <= MOST_KEPT:
         _FREE.append(memory)
-
-
-def locally_dependent(rates: Tensor, dependence: Tensor) -> Tensor:
-    """(E, …) exit probabilities of exits that agree more, or less, than the easiness of samples explains.
-
-    Those that an exit did not let go are harder for the next one than their easiness says: the logit of the share that
-    leaves there, l by the curves, becomes l max(1 + c log r, 0) + a + b log r, with r the share of all samples that
-    gets there (local dependence, in item response theory).
-
-    Args:
-        rates: (E, …) by curves alone.
-        dependence: (E − 1, 3) a, b and c of each early exit.
-    """
-    before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
-    parts = list[Tensor]()
-    for rate, (a, b, c) in zip(rates, dependence, strict=False):
-        share = (rate / before.clamp_min(SMALLEST_SHARE)).clamp_(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
-        if parts:
-            reach = remaining.clamp_min(LEAST_SHARE).log_()
-            share.mul_(reach.mul(c).add_(1).clamp_min_(0)).add_(reach.mul_(b).add_(a))
-        else:  # all samples get to the first exit: log r is 0
-            share.add_(a)
-        shifted = share.sigmoid_()
-        parts.append(torch.where(rate > 0, remaining * shifted, 0.0))
-        before, remaining = before - rate, remaining - parts[-1]
-    return torch.stack([*parts, remaining])
 
 
 @cache

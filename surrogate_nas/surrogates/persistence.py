@@ -42,7 +42,7 @@ from surrogate_nas.surrogates.registry import member_named, surrogate_named
 from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 6
+FORMAT = 7
 """Version of the stored format; increased also when the same outputs give another fit.
 6: rows are exits, described by what they can depend on."""
 NAME_DIGITS = 16

@@ -5,9 +5,11 @@ All early exits have the same axes, so that a target means the same at every pos
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
@@ -20,9 +22,9 @@ from surrogate_nas.surrogates.curve_fit import (
     TYPICAL_LEAVE,
     FittedCurves,
     effect_of_groups,
-    local_dependence,
 )
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
+from surrogate_nas.surrogates.local_dependence import learned_dependence
 
 GRID_SIZE = 64
 SMALLEST_SIGNAL = 2.0
@@ -76,7 +78,7 @@ class Targets:
     """(m,) whether there is anything to learn a target from, at its position or at others."""
 
     dependence: Floats
-    """(E − 1, 3) how exits depend on each other beyond their curves; see `locally_dependent`."""
+    """(2, E, 5) how exits depend on each other beyond their curves; see `local_dependence`."""
     early: int
     """Number of targets of each early exit."""
 
@@ -92,7 +94,7 @@ class Targets:
         basis = CurveBasis(present.shape[1], power_for(exits))
         grid = basis.spread(GRID_SIZE)
         effects = np.array([effect_of_groups(view, grid) for view in exits])
-        parts = _Parts(basis, curves_of(basis, exits, grid, folder), basis.defined(present), group)
+        parts = _Parts(basis, curves_of(basis, exits, grid, folder), present, group, grid)
         early, last = range(basis.positions - 1), basis.positions - 1
         leave = parts.axes([basis.leave[e] for e in early], TYPICAL_LEAVE)
         right = parts.axes([basis.right[e] for e in early], TYPICAL_EARLY)
@@ -107,8 +109,16 @@ class _Parts:
 
     basis: CurveBasis
     curves: FittedCurves
-    defined: Bools
+    present: Bools
+    """(n, E) exits of the networks."""
     group: Ints
+    grid: Floats
+    """(T, E − 1) settings that the curves were fitted to."""
+
+    @cached_property
+    def defined(self) -> Bools:
+        """(n, C) whether each coefficient exists."""
+        return self.basis.defined(self.present)
 
     @property
     def values(self) -> Floats:
@@ -159,9 +169,15 @@ class _Parts:
                 )
             if len(np.unique(self.group[rows])) < FEWEST_ARCHITECTURES:
                 unknown[own] = self._between(columns, axes)
-        dependence = local_dependence(self.curves.unexplained)
+        dependence = self._dependence(center + Y @ rotation)
         early = sum(axes.count for _, axes in columns[:2]) if len(columns) > 1 else 0
         return Targets(self.basis.power, samples, Y, Yvar, center, rotation, unknown, learned, dependence, early)
+
+    def _dependence(self, coefficients: Floats) -> Floats:
+        """(2, E, 5) local dependence that (n, C) coefficients leave unexplained."""
+        coefficient, threshold = torch.from_numpy(coefficients[:, None]), torch.from_numpy(self.grid[None])
+        curve = self.basis.compose(coefficient, threshold, torch.from_numpy(self.present[:, None]))
+        return learned_dependence(curve.rates.numpy(), curve.exit_accuracy.numpy(), self.curves.counts)
 
     def _between(self, columns: Sequence[tuple[slice, Axes]], axes: Axes) -> Floats:
         """(k,) variance of targets between positions: that of their means, and of a prior."""
