@@ -7,11 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import logit
 
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.surrogates.curve_fit import local_dependence
-from surrogate_nas.surrogates.curves import POWERS, CurveBasis, locally_dependent, power_for
+from surrogate_nas.surrogates.curves import POWERS, CurveBasis, power_for
+from surrogate_nas.surrogates.local_dependence import learned_dependence, locally_dependent
 from tests.helpers.outputs import problem, records, tune_exits
 
 threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
@@ -21,7 +20,7 @@ def curve_cases(E: int) -> st.SearchStrategy[tuple]:
     """Coefficients however wild, thresholds, which early exits exist, and their dependence, for E positions."""
     coefficients = arrays(np.float64, CurveBasis(E).size, elements=st.floats(-1e6, 1e6))
     early = st.lists(st.booleans(), min_size=E - 1, max_size=E - 1)
-    dependence = st.none() | arrays(np.float64, (E - 1, 3), elements=st.floats(-3, 3))
+    dependence = st.none() | arrays(np.float64, (2, E, 5), elements=st.floats(-3, 3))
     return st.tuples(coefficients, st.lists(threshold, min_size=E - 1, max_size=E - 1), early, dependence)
 
 
@@ -65,13 +64,22 @@ def test_another_network_changes_the_power_only_where_the_median_crosses_a_step(
 
 def test_dependence_is_learned_from_what_curves_leave_unexplained() -> None:
     rng = np.random.default_rng(0)
-    a, b, c = 0.3, -0.4, 0.2
     by_curves = torch.from_numpy(rng.dirichlet([2.0, 2.0, 1.0], size=400).T)
-    rates = locally_dependent(by_curves, torch.tensor([[0.0, 0.0, 0.0], [a, b, c]], dtype=torch.float64)).numpy()
-    np.testing.assert_allclose(rates[0], by_curves[0])
-    reach = np.log(1 - rates[0])
-    fitted, measured = by_curves[1].numpy() / (1 - rates[0]), rates[1] / (1 - rates[0])
-    features = np.stack([np.ones(400), reach, reach * logit(fitted)])
-    equations = np.zeros((1, 2, 3, 4))
-    equations[0, 1] = 1e6 * np.column_stack([features @ features.T, features @ (logit(measured) - logit(fitted))])
-    np.testing.assert_allclose(local_dependence(equations), [[0, 0, 0], [a, b, c]], atol=1e-4)
+    right = torch.from_numpy(rng.uniform(0.2, 0.95, (3, 400)))
+    true = torch.from_numpy(rng.uniform(-0.3, 0.3, (2, 3, 5)))
+    rates, accuracy = locally_dependent(by_curves, right, true)
+    counts = 1e6 * torch.stack([rates * accuracy, rates * (1 - accuracy)])
+    learned = learned_dependence(by_curves.T[None].numpy(), right.T[None].numpy(), counts[None].numpy())
+    again = locally_dependent(by_curves, right, torch.from_numpy(learned))
+    torch.testing.assert_close(again, (rates, accuracy), atol=1e-4, rtol=0)
+
+
+def test_the_first_exit_depends_on_no_other_and_a_missing_one_keeps_all() -> None:
+    rates, accuracy = torch.tensor([[0.3], [0.0], [0.7]]), torch.tensor([[0.9], [0.5], [0.6]])
+    dependence = torch.full((2, 3, 5), 0.2)
+    dependence[:, :, 0] = 0
+    leaving, right = locally_dependent(rates, accuracy, dependence)
+    torch.testing.assert_close(leaving, rates)
+    torch.testing.assert_close(right[0], accuracy[0])
+    log_reach, log_odds = np.log(0.7), np.log(0.6 / 0.4)  # of the last exit, which no exit comes just before
+    torch.testing.assert_close(right[2], torch.tensor([log_odds * (1 + 0.2 * log_reach) + 0.2 * log_reach]).sigmoid())
