@@ -182,7 +182,7 @@ class CurveBasis:
         rates, right = self._shares(coefficients, thresholds, present)
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
-            rates, accuracy = locally_dependent(rates, accuracy, torch.from_numpy(dependence).to(rates.dtype))
+            rates, accuracy = locally_dependent(rates, accuracy, dependence)
         return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,8 @@ has kept of those that got to it. The five numbers of each position are learned 
 networks leave unexplained.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.special import logit
@@ -26,7 +28,7 @@ LARGEST_UNEXPLAINED = 2.0
 """Largest difference of logits that counts, since those of shares near 0 and 1 vary much."""
 
 
-def locally_dependent(rates: Tensor, accuracy: Tensor, dependence: Tensor) -> tuple[Tensor, Tensor]:
+def locally_dependent(rates: Tensor, accuracy: Tensor, dependence: Floats) -> tuple[Tensor, Tensor]:
     """(E, …) exit probabilities, and accuracies of the samples that leave, of exits that depend on each other.
 
     Args:
@@ -35,24 +37,30 @@ def locally_dependent(rates: Tensor, accuracy: Tensor, dependence: Tensor) -> tu
         dependence: (2, E, 5) numbers a, b, c, d and e of each position: first of what leaves, then of what is right.
     """
     before, remaining = torch.ones_like(rates[0]), torch.ones_like(rates[0])
-    parts, right, log_kept = list[Tensor](), list[Tensor](), torch.zeros_like(rates[0])
-    for e, (rate, (of_leaving, of_right)) in enumerate(zip(rates, dependence.movedim(1, 0), strict=True)):
-        log_reach = remaining.clamp_min(LEAST_SHARE).log() if e else log_kept  # all samples get to the first exit
+    log_reach = log_kept = torch.zeros_like(remaining)
+    parts, right, last = list[Tensor](), list[Tensor](), len(rates) - 1
+    for e, (of_leaving, of_right) in enumerate(zip(*dependence.tolist(), strict=True)):
+        rate = rates[e]
+        if e < last and not rate.any():
+            parts.append(rate)
+            right.append(accuracy[e])
+            log_kept = torch.zeros_like(remaining)
+            continue
         right.append(_shifted(accuracy[e], log_reach, log_kept, of_right))
-        if e == len(rates) - 1:
-            break
-        share = _shifted(rate / before.clamp_min(SMALLEST_SHARE), log_reach, log_kept, of_leaving)
-        parts.append(torch.where(rate > 0, remaining * share, 0.0))
-        before, remaining = before - rate, remaining - parts[-1]
-        log_kept = remaining.clamp_min(LEAST_SHARE).log() - log_reach
+        if e < last:
+            share = _shifted(rate / before.clamp_min(SMALLEST_SHARE), log_reach, log_kept, of_leaving)
+            parts.append(share.mul_(remaining).masked_fill_(rate <= 0, 0))
+            before, remaining = before - rate, remaining - parts[-1]
+            log_before, log_reach = log_reach, remaining.clamp_min(LEAST_SHARE).log_()
+            log_kept = log_reach - log_before
     return torch.stack([*parts, remaining]), torch.stack(right)
 
 
-def _shifted(share: Tensor, log_reach: Tensor, log_kept: Tensor, numbers: Tensor) -> Tensor:
+def _shifted(share: Tensor, log_reach: Tensor, log_kept: Tensor, numbers: Sequence[float]) -> Tensor:
     a, b, c, d, e = numbers
-    logit = share.clamp(LEAST_SHARE, 1 - LEAST_SHARE).logit_()
-    sharpness = (log_reach * d).add_(log_kept * e).add_(1).clamp_min_(0)
-    return logit.mul_(sharpness).add_(log_reach * b).add_(log_kept * c).add_(a).sigmoid_()
+    sharpness = log_reach.mul(d).add_(log_kept, alpha=e).add_(1).clamp_min_(0)
+    logit = share.clamp(LEAST_SHARE, 1 - LEAST_SHARE).logit_().mul_(sharpness)
+    return logit.add_(log_reach, alpha=b).add_(log_kept, alpha=c).add_(a).sigmoid_()
 
 
 def learned_dependence(rates: Floats, accuracy: Floats, counts: Floats) -> Floats:

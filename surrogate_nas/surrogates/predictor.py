@@ -85,7 +85,8 @@ class Predictor:
             return self.design.coefficients(mean[None])
         if fresh:
             return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
-        deviation = np.random.default_rng(seed).standard_normal((samples, 1, mean.shape[1]))
+        half = np.random.default_rng(seed).standard_normal(((samples + 1) // 2, 1, mean.shape[1]))
+        deviation = np.concatenate([half, -half])[:samples]  # antithetic draws keep the mean
         return self.design.coefficients(mean + deviation * np.sqrt(variance))
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:

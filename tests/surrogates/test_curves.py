@@ -67,17 +67,17 @@ def test_dependence_is_learned_from_what_curves_leave_unexplained() -> None:
     rng = np.random.default_rng(0)
     by_curves = torch.from_numpy(rng.dirichlet([2.0, 2.0, 1.0], size=400).T)
     right = torch.from_numpy(rng.uniform(0.2, 0.95, (3, 400)))
-    true = torch.from_numpy(rng.uniform(-0.3, 0.3, (2, 3, 5)))
+    true = rng.uniform(-0.3, 0.3, (2, 3, 5))
     rates, accuracy = locally_dependent(by_curves, right, true)
     counts = 1e6 * torch.stack([rates * accuracy, rates * (1 - accuracy)])
     learned = learned_dependence(by_curves.T[None].numpy(), right.T[None].numpy(), counts[None].numpy())
-    again = locally_dependent(by_curves, right, torch.from_numpy(learned))
+    again = locally_dependent(by_curves, right, learned)
     torch.testing.assert_close(again, (rates, accuracy), atol=1e-4, rtol=0)
 
 
 def test_the_first_exit_depends_on_no_other_and_a_missing_one_keeps_all() -> None:
     rates, accuracy = torch.tensor([[0.3], [0.0], [0.7]]), torch.tensor([[0.9], [0.5], [0.6]])
-    dependence = torch.full((2, 3, 5), 0.2)
+    dependence = np.full((2, 3, 5), 0.2)
     dependence[:, :, 0] = 0
     leaving, right = locally_dependent(rates, accuracy, dependence)
     torch.testing.assert_close(leaving, rates)

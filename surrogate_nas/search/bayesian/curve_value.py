@@ -32,12 +32,12 @@ from surrogate_nas.surrogates.predictor import Predictor
 
 RANDOM_THRESHOLDS = 48
 EQUAL_THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
-CURVE_SAMPLES = 32
+CURVE_SAMPLES = 16
 MOST_IN_ALL_SUBSETS = 8
 """Largest number of early exits for which the grid of settings contains every subset of them."""
 SUBSETS_OF_MORE = 63
 """Number of subsets in the grid for more early exits: evaluating it takes no longer than for eight."""
-COMPOSED_AT_ONCE = 8
+COMPOSED_AT_ONCE = 16
 """Number of architectures whose sampled curves fit into a processor's cache."""
 WORTHLESS = -1.0  # an accuracy below every reference: such a point improves nothing
 
