@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: run test test-all lint bench docs clean
 
 run: .venv/installed
-	$(BIN)/surrogate-nas run $(STUDY) --data digits --space tiny --budget 32 --initial 20 --batch 4 \
+	$(BIN)/surrogate-nas run $(STUDY) --data digits --space tiny --budget 40 --initial 32 --batch 4 \
 	  --max-macs 200e3 --min-accuracy 0.9 --epochs 8 --seed 0
 
 test: .venv/installed
