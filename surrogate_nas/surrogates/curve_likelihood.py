@@ -18,7 +18,6 @@ from surrogate_nas.surrogates.curves import (
     BEND,
     BLUNTNESS,
     LEVELS,
-    TERMS_EARLY,
     TERMS_LEAVE,
     CurveBasis,
     easiness_levels,
@@ -117,15 +116,14 @@ class CurveLikelihood:
 
     def _leave(self, coefficients: Floats) -> Floats:
         """(6, E − 1, 1, 1) coefficients β."""
-        early = self.basis.positions - 1
-        return coefficients[: self.basis.right[0].start].reshape(early, TERMS_LEAVE).T[..., None, None]
+        return coefficients[self.basis.leave_terms][..., None, None]
 
     def at(self, coefficients: Floats) -> Point:
         """Shares of cells at (C,) coefficients."""
         basis, d, early = self.basis, EASINESS, self.basis.positions - 1
         constant, of_level, slope = leave_logit(self._leave(coefficients), self._bent, self._u, d)
         leaving = expit(constant + of_level + slope * self._t) * self._on
-        c = coefficients[basis.right[0].start : basis.right[-1].start].reshape(early, TERMS_EARLY).T[..., None, None]
+        c = coefficients[basis.right_terms][..., None, None]
         last = coefficients[basis.right[-1]]
         shape = self.counts.shape[-1], LEVELS
         right, mass = np.empty((early + 1, *shape)), np.empty((2, early + 1, *shape))

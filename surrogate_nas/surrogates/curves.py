@@ -203,9 +203,9 @@ class CurveBasis:
         c, on, t = (_of_rank(rank, part.movedim(-1, 0)) for part in (coefficients, on, thresholds))
         t = self.root(torch.where(on, t, 1.0)).contiguous()
         u, d = nines(t), easiness_levels(c.dtype).reshape(-1, *[1] * rank)
-        constant, of_level, slope = leave_logit(c[self._leave_terms], t**BEND, u, d)
+        constant, of_level, slope = leave_logit(c[self.leave_terms], t**BEND, u, d)
         constant = torch.where(on, constant, -torch.inf)
-        right_terms = c[self._right_terms]
+        right_terms = c[self.right_terms]
         right_constant, right_of_level = right_terms[0] + right_terms[2] * t + right_terms[3] * u, right_terms[1] * d
         leaving, right, inside = arrays
         inside.fill_(1)
@@ -229,12 +229,12 @@ class CurveBasis:
         return torch.stack(rates).clamp_(0, 1), torch.stack(corrects)
 
     @cached_property
-    def _leave_terms(self) -> Ints:
+    def leave_terms(self) -> Ints:
         """(6, E − 1) places of each β of the early positions."""
         return np.arange(self.size)[: self.right[0].start].reshape(-1, TERMS_LEAVE).T.copy()
 
     @cached_property
-    def _right_terms(self) -> Ints:
+    def right_terms(self) -> Ints:
         """(4, E − 1) places of each γ of the early positions."""
         return np.arange(self.size)[self.right[0].start : self.right[-1].start].reshape(-1, TERMS_EARLY).T.copy()
 

@@ -175,18 +175,18 @@ class _Selection:
             starts = [row for row in best if row.tobytes() not in climbed]
             if not starts:
                 break
-            near = np.concatenate([moves.neighbors(self.history.problem.space.genes, row) for row in starts])
-            self.value(self.history.new(near)[: most - len(pool)])  # at once, which takes less time than one by one
-            for row in starts:
+            near = [moves.neighbors(self.history.problem.space.genes, row) for row in starts]
+            self.value(self.history.new(np.concatenate(near))[: most - len(pool)])  # at once takes less time
+            for row, neighbors in zip(starts, near, strict=True):
                 climbed.add(row.tobytes())
-                around = self._around(row, q, most - len(pool))
+                around = self._around(row, neighbors, q, most - len(pool))
                 pool = self.history.new(np.concatenate([pool.indices, around]))[:most]
         return pool
 
-    def _around(self, row: Ints, q: int, most: int) -> Ints:
-        """Up to `most` neighbours of a (G,) row, followed by rows that combine the steps of the better ones."""
+    def _around(self, row: Ints, neighbors: Ints, q: int, most: int) -> Ints:
+        """Up to `most` of the neighbours of a (G,) row, followed by rows that combine the steps of the better ones."""
         genes = self.history.problem.space.genes
-        start, near = self.history.new(row[None]), self.history.new(moves.neighbors(genes, row))[:most]
+        start, near = self.history.new(row[None]), self.history.new(neighbors)[:most]
         best = near[self._best_first(near, q)]
         better = best.indices[self.value(best)[0] > self.value(start)[0]]
         return np.concatenate([near.indices, moves.together(genes, row, better)])
