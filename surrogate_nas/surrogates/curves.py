@@ -37,7 +37,8 @@ from torch import Tensor
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
-from surrogate_nas.surrogates.local_dependence import SMALLEST_SHARE, locally_dependent
+from surrogate_nas.surrogates.local_dependence import SMALLEST_SHARE, locally_dependent, right_of_all
+from surrogate_nas.surrogates.overthinking import without_more
 
 TERMS_LEAVE = 6
 TERMS_EARLY = 4
@@ -169,7 +170,12 @@ class CurveBasis:
         return defined
 
     def compose(
-        self, coefficients: Tensor, thresholds: Tensor, present: Tensor, dependence: Floats | None = None
+        self,
+        coefficients: Tensor,
+        thresholds: Tensor,
+        present: Tensor,
+        dependence: Floats | None = None,
+        gain: float = math.inf,
     ) -> ExitBehavior:
         """Exit probabilities and accuracies from coefficients.
 
@@ -178,12 +184,21 @@ class CurveBasis:
             thresholds: (…, E − 1), ∞ for off.
             present: (…, E) booleans. The leading shapes broadcast.
             dependence: (2, E, 5) numbers of `locally_dependent`; 0 by default.
+            gain: how much more accurate networks may be with early exits than without; see `overthinking`.
         """
         rates, right = self._shares(coefficients, thresholds, present)
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
             rates, accuracy = locally_dependent(rates, accuracy, dependence)
+        if math.isfinite(gain):
+            accuracy = without_more(rates, accuracy, self._without_exits(coefficients, dependence) + gain)
         return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
+
+    def _without_exits(self, coefficients: Tensor, dependence: Floats | None) -> Tensor:
+        """(…) accuracy of the last exit on all samples."""
+        last, d = coefficients[..., self.right[-1], None], easiness_levels(coefficients.dtype)
+        accuracy = (last[..., 0, :] + last[..., 1, :] * d).sigmoid().mean(-1)
+        return accuracy if dependence is None else right_of_all(accuracy, dependence)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """(E, …) shares of all samples that leave at each position, and that leave there with a right answer.

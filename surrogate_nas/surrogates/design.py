@@ -144,7 +144,7 @@ class DesignMatrix:
 
     def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""
-        return self.basis.compose(coefficients, thresholds, present, self.targets.dependence)
+        return self.basis.compose(coefficients, thresholds, present, self.targets.dependence, self.targets.gain)
 
     def coefficients(self, Y: Floats) -> Floats:
         """(…, C) curve coefficients of (…, m) targets."""

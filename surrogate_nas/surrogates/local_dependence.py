@@ -56,6 +56,12 @@ def locally_dependent(rates: Tensor, accuracy: Tensor, dependence: Floats) -> tu
     return torch.stack([*parts, remaining]), torch.stack(right)
 
 
+def right_of_all(accuracy: Tensor, dependence: Floats) -> Tensor:
+    """(…) accuracy of the last exit on all samples, from that by curves alone, with the dependence of all exits."""
+    everyone = torch.zeros_like(accuracy)
+    return _shifted(accuracy, everyone, everyone, dependence[1, -1].tolist())
+
+
 def _shifted(share: Tensor, log_reach: Tensor, log_kept: Tensor, numbers: Sequence[float]) -> Tensor:
     a, b, c, d, e = numbers
     sharpness = log_reach.mul(d).add_(log_kept, alpha=e).add_(1).clamp_min_(0)

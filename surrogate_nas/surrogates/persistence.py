@@ -48,6 +48,7 @@ FORMAT = 7
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
 TARGETS = ("Y", "Yvar", "center", "rotation", "unknown", "learned", "dependence")
+NUMBERS = ("power", "samples", "early", "gain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +144,7 @@ def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> Non
         "fingerprint": digest,
         "kind": predictor.kind,
         "seed": seed,
-        "power": targets.power,
-        "samples": targets.samples,
-        "early": targets.early,
+        **{name: getattr(targets, name) for name in NUMBERS},
         "validations": [_validation_document(v) for v in fitted.validations],
     }
     (folder / "surrogate.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -165,8 +164,8 @@ def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
         if document["fingerprint"] != digest:
             return None
         tensors = load_file(home / "tensors.safetensors")
-        arrays = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
-        targets = Targets(power=document["power"], samples=document["samples"], early=document["early"], **arrays)
+        fields: dict[str, Any] = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
+        targets = Targets(**fields, **{name: document[name] for name in NUMBERS})
         design = DesignMatrix.of(key.records, targets, key.space, key.costing)
         validations = tuple(_validation(v, tensors) for v in document["validations"])
         model = _model(document["kind"], design, tensors, document["seed"])

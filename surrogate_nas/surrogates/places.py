@@ -95,20 +95,22 @@ class Places:
 
     @property
     def _kinds_of_numbers(self) -> tuple[InputKind, ...]:
-        """Kinds of `numbers`: few rows cannot tell the trends of more than three, which go together, apart."""
+        """Kinds of `numbers`: few rows cannot tell the trends of more than three costs, which go together, apart."""
         maps: tuple[InputKind, ...] = ("number",) * 4 if self.space.spec.stages else ()
-        return ("cost", "cost", "cost", "number", *maps)
+        return ("cost", "cost", "cost", "cost", "number", *maps)
 
     def numbers(self, candidates: Candidates) -> Floats:
         """(n, E, k) physical features of each place, in log₁₀; NaN where they do not apply.
 
-        MACs up to the exit, MACs of its branch, how many times the MACs of the whole network are those up to the exit,
-        the parameters (of the last exit); where stages are chosen also blocks so far, channels and side of the feature
+        MACs up to the exit, MACs of its branch, how many times the MACs of the whole network are those up to the exit;
+        of the last exit the number of exits (itself, not in log₁₀), since the loss of each takes something away from
+        it, and the parameters; where stages are chosen also blocks so far, channels and side of the feature
         map, and the side of the receptive field in pixels.
         """
         cost, last = candidates.cost, np.arange(self.space.positions) == self.space.positions - 1
         backbone = np.log10(cost.backbone)
         columns = [backbone, np.where(last, np.nan, np.log10(np.maximum(cost.branch, 1))), backbone[:, -1:] - backbone]
+        columns.append(np.where(last, candidates.present.sum(axis=1)[:, None], np.nan))
         columns.append(np.where(last, np.log10(cost.parameters)[:, None], np.nan))
         if self.space.spec.stages:
             columns += [np.log10(feature) for feature in self._maps(candidates.indices)]

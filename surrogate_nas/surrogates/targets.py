@@ -25,6 +25,7 @@ from surrogate_nas.surrogates.curve_fit import (
 )
 from surrogate_nas.surrogates.curves import CurveBasis, power_for
 from surrogate_nas.surrogates.local_dependence import learned_dependence
+from surrogate_nas.surrogates.overthinking import largest_gain
 
 GRID_SIZE = 64
 SMALLEST_SIGNAL = 2.0
@@ -79,6 +80,8 @@ class Targets:
 
     dependence: Floats
     """(2, E, 5) how exits depend on each other beyond their curves; see `local_dependence`."""
+    gain: float
+    """How much more accurate networks are with early exits than without, at most; see `overthinking`."""
     early: int
     """Number of targets of each early exit."""
 
@@ -100,7 +103,9 @@ class Targets:
         right = parts.axes([basis.right[e] for e in early], TYPICAL_EARLY)
         columns = [place for e in early for place in ((basis.leave[e], leave), (basis.right[e], right))]
         columns.append((basis.right[last], parts.axes([basis.right[last]], TYPICAL_LAST)))
-        return parts.targets(columns, max(round(exits[0].samples / float(effects.mean())), 1))
+        without = np.array([view.correct[-1].mean() for view in exits])
+        gain = largest_gain(parts.curves.counts, without)
+        return parts.targets(columns, max(round(exits[0].samples / float(effects.mean())), 1), gain)
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ class _Parts:
             is_learned=True,
         )
 
-    def targets(self, columns: Sequence[tuple[slice, Axes]], samples: int) -> Targets:
+    def targets(self, columns: Sequence[tuple[slice, Axes]], samples: int, gain: float) -> Targets:
         """Targets of the curves at these places of the coefficients, each along its axes."""
         n, m = len(self.values), sum(axes.count for _, axes in columns)
         Y, Yvar, unknown, learned = np.zeros((n, m)), np.full((n, m), np.inf), np.zeros(m), np.zeros(m, dtype=bool)
@@ -171,7 +176,7 @@ class _Parts:
                 unknown[own] = self._between(columns, axes)
         dependence = self._dependence(center + Y @ rotation)
         early = sum(axes.count for _, axes in columns[:2]) if len(columns) > 1 else 0
-        return Targets(self.basis.power, samples, Y, Yvar, center, rotation, unknown, learned, dependence, early)
+        return Targets(self.basis.power, samples, Y, Yvar, center, rotation, unknown, learned, dependence, gain, early)
 
     def _dependence(self, coefficients: Floats) -> Floats:
         """(2, E, 5) local dependence that (n, C) coefficients leave unexplained."""

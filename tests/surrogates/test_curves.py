@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from scipy.special import expit
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.surrogates.curves import POWERS, CurveBasis, power_for
 from surrogate_nas.surrogates.local_dependence import learned_dependence, locally_dependent
+from surrogate_nas.surrogates.overthinking import largest_gain
 from tests.helpers.outputs import problem, records, tune_exits
 
 threshold = st.one_of(st.just(np.inf), st.floats(0, 1))
@@ -85,3 +87,25 @@ def test_the_first_exit_depends_on_no_other_and_a_missing_one_keeps_all() -> Non
     log_reach, log_odds = np.log(0.7), np.log(0.6 / 0.4)  # of the last exit, which no exit comes just before
     expected = expit(log_odds * (1 + 0.2 * log_reach) + 0.2 * log_reach)
     np.testing.assert_allclose(right[2], [expected], rtol=1e-5)
+
+
+def test_no_network_gains_more_than_is_allowed_and_others_stay_as_they_are() -> None:
+    basis, rng = CurveBasis(3), np.random.default_rng(0)
+    coefficients = torch.from_numpy(rng.normal(0, 2, (500, basis.size)))
+    thresholds, present = torch.from_numpy(rng.uniform(0.2, 1, (500, 2))), torch.ones(3, dtype=torch.bool)
+    dependence = rng.uniform(-0.3, 0.3, (2, 3, 5))
+
+    def accuracy(setting: torch.Tensor, gain: float) -> torch.Tensor:
+        return basis.compose(coefficients, setting, present, dependence, gain).accuracy
+
+    off, free = (accuracy(t, np.inf) for t in (torch.full_like(thresholds, torch.inf), thresholds))
+    torch.testing.assert_close(accuracy(thresholds, 0.01), torch.minimum(free, off + 0.01), atol=1e-9, rtol=0)
+    assert ((free > off + 0.01).float().mean() - 0.5).abs() < 0.4
+
+
+def test_the_largest_gain_is_that_of_nine_in_ten_trained_networks() -> None:
+    right = np.zeros((11, 2, 2, 3))  # 11 networks of two exits, with 100 samples at three settings
+    right[:, 0, 0], right[:, 0, 1] = 40, np.arange(11)[:, None] + [[10, 20, 0]]
+    right[:, 1, 1] = 100 - right[:, 0].sum(axis=1)
+    assert largest_gain(right, np.full(11, 0.5)) == pytest.approx(0.6 + 0.09 - 0.5)
+    assert largest_gain(right, np.full(11, 0.9)) == 0
