@@ -186,22 +186,18 @@ class CurveBasis:
             dependence: (2, E, 5) numbers of `locally_dependent`; 0 by default.
             gain: how much more accurate networks may be with early exits than without; see `overthinking`.
         """
-        rates, right = self._shares(coefficients, thresholds, present)
+        rates, right, without = self._shares(coefficients, thresholds, present)
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
             rates, accuracy = locally_dependent(rates, accuracy, dependence)
         if math.isfinite(gain):
-            accuracy = without_more(rates, accuracy, self._without_exits(coefficients, dependence) + gain)
+            without = without if dependence is None else right_of_all(without, dependence)
+            accuracy = without_more(rates, accuracy, without + gain)
         return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
 
-    def _without_exits(self, coefficients: Tensor, dependence: Floats | None) -> Tensor:
-        """(…) accuracy of the last exit on all samples."""
-        last, d = coefficients[..., self.right[-1], None], easiness_levels(coefficients.dtype)
-        accuracy = (last[..., 0, :] + last[..., 1, :] * d).sigmoid().mean(-1)
-        return accuracy if dependence is None else right_of_all(accuracy, dependence)
-
-    def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(E, …) shares of all samples that leave at each position, and that leave there with a right answer.
+    def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(E, …) shares of all samples that leave at each position, and that leave there with a right answer, and the
+        (…) share that the last exit has right of all samples.
 
         Internally, coefficients and levels come first and networks last, and the arrays of all levels are written in
         place: several times faster, since new memory costs more than the arithmetic.
@@ -212,7 +208,7 @@ class CurveBasis:
 
     def _shares_in(
         self, arrays: Sequence[Tensor], coefficients: Tensor, thresholds: Tensor, present: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         on = torch.isfinite(thresholds) & present[..., :-1]
         rank = max(coefficients.dim(), thresholds.dim())
         c, on, t = (_of_rank(rank, part.movedim(-1, 0)) for part in (coefficients, on, thresholds))
@@ -238,10 +234,11 @@ class CurveBasis:
             corrects.append(right.sigmoid_().mul_(leaving).mean(0))
             inside.sub_(leaving)
         last = c[self.right[-1]]
-        corrects.append(inside.mul_((last[0] + last[1] * d[:, 0]).sigmoid()).mean(0))
+        right_at_last = (last[0] + last[1] * d[:, 0]).sigmoid_()
+        corrects.append(inside.mul_(right_at_last).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
-        return torch.stack(rates).clamp_(0, 1), torch.stack(corrects)
+        return torch.stack(rates).clamp_(0, 1), torch.stack(corrects), right_at_last.mean(0)
 
     @cached_property
     def leave_terms(self) -> Ints:

@@ -2,9 +2,9 @@
 
 Two exits are similar if their choices and their place have near values (`ordinal`), or if they share the choices that
 matter, by a length scale per choice (`hamming`). No view is best on all data, and their errors differ: their mean is
-more accurate than each of them. Both have a linear trend on the costs, which extrapolates beyond those of the training
-rows (`ordinal` only if these are exits, whose costs differ more than those of whole networks); `hamming` also has an
-effect of each position, and of each other exit that there is.
+more accurate than each of them. Both have a linear trend over costs, and of the last exit over the number of exits,
+which extrapolates beyond those of the training rows (`ordinal` only if these are exits, whose costs differ more than
+those of whole networks); `hamming` also has an effect of each position, and of each other exit that there is.
 """
 
 import copy

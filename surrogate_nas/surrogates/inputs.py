@@ -30,7 +30,7 @@ class Inputs(torch.nn.Module):
         self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
         self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
         self.hot = list(range(d, d + len(self.source)))
-        self.costs, self.effects = training.columns("cost"), training.columns("position", "additive")
+        self.trended, self.effects = training.columns("cost", "count"), training.columns("position", "additive")
         self.numbers = training.columns("cost", "number")
         nominal = set(training.columns("nominal")) & set(levels)
         self.ordinal = [j for j in range(d) if j not in nominal]

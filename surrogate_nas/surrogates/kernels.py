@@ -51,25 +51,25 @@ class HammingKernel(Kernel):  # type: ignore[misc]
 
 
 class TrendKernel(Kernel):  # type: ignore[misc]
-    """1 + Σ v_j (x_j − ½) (x'_j − ½) over the costs j: a straight line with an intercept, neither of them known."""
+    """1 + Σ v_j (x_j − ½) (x'_j − ½) over the costs and counts j: a straight line with an intercept, none of it known."""
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
         super().__init__(batch_shape=batch)
-        self.costs = inputs.costs
-        self.register_parameter("raw_slopes", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.costs))))
+        self.trended = inputs.trended
+        self.register_parameter("raw_slopes", torch.nn.Parameter(torch.zeros(*batch, 1, len(self.trended))))
         self.register_constraint("raw_slopes", GreaterThan(SMALLEST))
         self.register_prior("slopes_prior", LogNormalPrior(TYPICAL_SLOPE, 2.0), lambda kernel: kernel.slopes)
         self.initialize(raw_slopes=self.raw_slopes_constraint.inverse_transform(torch.tensor(math.exp(TYPICAL_SLOPE))))
 
     @property
     def slopes(self) -> Tensor:
-        """(…, 1, c) variance v of the slope along each cost."""
+        """(…, 1, c) variance v of the slope along each of them."""
         variance: Tensor = self.raw_slopes_constraint.transform(self.raw_slopes)
         return variance
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **options: object) -> Tensor:
         """(…, n, n') covariances, or their (…, n) diagonal if `diag`."""
-        left, right = (_without_batch(x)[..., self.costs] - 0.5 for x in (x1, x2))
+        left, right = (_without_batch(x)[..., self.trended] - 0.5 for x in (x1, x2))
         left = left[..., None, :, :] * self.slopes
         if diag:
             return 1 + (left * right[..., None, :, :]).sum(-1)
@@ -112,7 +112,7 @@ def _without_batch(x: Tensor) -> Tensor:
 
 def _ordinal(inputs: Inputs, batch: torch.Size) -> Kernel:
     kernel = _scaled(_smooth(partial(MaternKernel, nu=2.5), inputs.ordinal, batch), batch)
-    return kernel + TrendKernel(inputs, batch) if inputs.costs and inputs.effects else kernel
+    return kernel + TrendKernel(inputs, batch) if inputs.trended and inputs.effects else kernel
 
 
 def _hamming(inputs: Inputs, batch: torch.Size) -> Kernel:

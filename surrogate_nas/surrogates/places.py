@@ -97,7 +97,7 @@ class Places:
     def _kinds_of_numbers(self) -> tuple[InputKind, ...]:
         """Kinds of `numbers`: few rows cannot tell the trends of more than three costs, which go together, apart."""
         maps: tuple[InputKind, ...] = ("number",) * 4 if self.space.spec.stages else ()
-        return ("cost", "cost", "cost", "cost", "number", *maps)
+        return ("cost", "cost", "cost", "count", "number", *maps)
 
     def numbers(self, candidates: Candidates) -> Floats:
         """(n, E, k) physical features of each place, in log₁₀; NaN where they do not apply.

@@ -26,7 +26,7 @@ class BySize(NormalModel):
         own = [row for row in np.unique(at, axis=0) if self.place and (at == row).all(1).sum() >= FEWEST_ROWS]
         parts = [training, *(training.rows(np.flatnonzero((at == row).all(1))) for row in own)]
         self.register_buffer("positions", torch.from_numpy(np.array(own).reshape(len(own), len(self.place))))
-        self.register_buffer("trend", torch.from_numpy(np.array([part.trend for part in parts])))
+        self.register_buffer("trend", torch.from_numpy(np.array([part.trend("cost") for part in parts])))
         self.register_buffer("variance", torch.from_numpy(np.array([_residual_variance(part) for part in parts])))
 
     @property
@@ -46,5 +46,6 @@ class BySize(NormalModel):
 
 
 def _residual_variance(training: TrainingSet) -> Floats:
-    counts = training.defined.sum(axis=0).clip(1)
-    return np.asarray((training.beyond_trend() ** 2).sum(axis=0) / counts)
+    trend, defined = training.trend("cost"), training.defined
+    beyond = np.where(defined, training.Y - trend[0] - training.X @ trend[1:], 0.0)
+    return np.asarray((beyond**2).sum(axis=0) / defined.sum(axis=0).clip(1))

@@ -1,6 +1,6 @@
 """Training data of a surrogate, as plain arrays, independent of networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,9 +9,9 @@ import numpy as np
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
-InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "number"]
-TREND_PENALTY = 0.1
-"""Ridge penalty of the trend, on inputs in [0, 1]."""
+InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "count", "number"]
+TREND_PENALTY: Mapping[InputKind, float] = {"cost": 0.1, "count": 0.3}
+"""Ridge penalty of the trend over inputs in [0, 1], by their kind."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
 TREND_NOISE = 0.5
@@ -26,7 +26,7 @@ class TrainingSet:
     kinds: tuple[InputKind, ...]
     """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
     `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
-    number with a trend, which may be extrapolated), `number` (one without)."""
+    number with a trend, which may be extrapolated), `count` (one whose trend is weaker), `number` (one without)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
@@ -65,21 +65,16 @@ class TrainingSet:
         columns = list(index)
         return TrainingSet(self.X, self.kinds, self.Y[:, columns], self.Yvar[:, columns], self.group)
 
-    @cached_property
-    def trend(self) -> Floats:
-        """(1 + d, m) weights of a ridge regression of the targets on the costs alone, intercept first.
+    def trend(self, *kinds: InputKind) -> Floats:
+        """(1 + d, m) weights of a ridge regression of the targets on the inputs of these kinds alone, intercept first.
 
         It models the effect of size, also beyond the range of the rows; trees learn the residuals.
         """
-        use = [0, *(1 + j for j in self.columns("cost"))]
+        use = [0, *(1 + j for j in self.columns(*kinds))]
         A = np.concatenate([np.ones((len(self), 1)), self.X], axis=1)[:, use]
-        penalty = np.diag([1e-6] + [TREND_PENALTY] * (len(use) - 1))
+        penalty = np.diag([1e-6, *(TREND_PENALTY[self.kinds[j - 1]] for j in use[1:])])
         weight = np.where(self.defined, 1 / (self.Yvar + TREND_NOISE), 0.0)
         trend = np.zeros((1 + self.X.shape[1], self.outputs))
         for j, w in enumerate(weight.T):
             trend[use, j] = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * self.Y[:, j]))
         return trend
-
-    def beyond_trend(self) -> Floats:
-        """(n, m) residuals of the targets from the trend; 0 where undefined."""
-        return np.where(self.defined, self.Y - self.trend[0] - self.X @ self.trend[1:], 0.0)

@@ -43,7 +43,7 @@ PARAMETERS = {
 
 
 class XGBoostEnsemble(NormalModel):
-    """Boosters of each target, for the residuals of linear trends on the costs."""
+    """Boosters of each target, for the residuals of linear trends over the costs and counts."""
 
     trends: Tensor
     """(members, 1 + d, m) weights of each member's trend, intercept first."""
@@ -132,7 +132,7 @@ class _Member:
 
     def __init__(self, columns: Floats, training: TrainingSet, out: Bools, seed: int) -> None:
         kept = replace(training, Yvar=np.where(out[:, None], np.inf, training.Yvar))
-        self.trend = kept.trend[:, 0]
+        self.trend = kept.trend("cost", "count")[:, 0]
         self.of_trend = self.trend[0] + training.X @ self.trend[1:]
         weight = np.where(out, 0.0, _weight(training))
         weight /= max(weight.max(), 1e-12)

@@ -47,7 +47,7 @@ def searched(task: Problem, rounds: int | None = None) -> list[Record]:
 @pytest.fixture(scope="module")
 def limited() -> tuple[Problem, list[Record]]:
     limits = {"max_macs": 6e4, "max_worst_macs": 2e5, "max_params": 12_000, "min_accuracy": 0.6}
-    task = problem(budget=24, initial=16, batch=4, limits=limits)
+    task = problem(budget=24, initial=16, batch=4, limits=limits, repeats=False)
     return task, searched(task)
 
 

@@ -155,7 +155,7 @@ def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(ki
     predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
     measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views.trained(cheap)])
     assert abs(predicted.mean() - measured.mean()) < 0.05
-    assert kendalltau(predicted, measured).statistic > 0.7
+    assert kendalltau(predicted, measured).statistic > 0.65
 
 
 def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
