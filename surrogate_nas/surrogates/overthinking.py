@@ -4,7 +4,11 @@ Shallow-deep networks, ICML 2019).
 So a network may be more accurate with its early exits than without, but hardly ever is by much: most samples that an
 early exit is sure of, the last one has right too. Predictions of one exit and of another err independently, and the
 thresholds with the highest predicted accuracy are those where the errors of an early exit and of the last one add up.
-Therefore no network is predicted to gain more than the trained ones do.
+Therefore accuracies of all samples are predicted to be at most
+
+    a₀ + G,
+
+with a₀ that of the last exit without the others, and G the gain that trained networks have at most.
 """
 
 import numpy as np
