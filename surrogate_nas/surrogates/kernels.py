@@ -51,7 +51,7 @@ class HammingKernel(Kernel):  # type: ignore[misc]
 
 
 class TrendKernel(Kernel):  # type: ignore[misc]
-    """1 + Σ v_j (x_j − ½) (x'_j − ½) over costs and counts j: a straight line with an intercept, neither of them known."""
+    """1 + Σ v_j (x_j − ½) (x'_j − ½) over costs and counts j: a line and an intercept, neither of them known."""
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
         super().__init__(batch_shape=batch)
