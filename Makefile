@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 run: .venv/installed
 	$(BIN)/surrogate-nas run $(STUDY) --data digits --space tiny --budget 40 --initial 32 --batch 4 \
-	  --max-macs 200e3 --min-accuracy 0.9 --epochs 8 --seed 0
+	  --max-macs 200e3 --min-accuracy 0.8 --epochs 8 --seed 0
 
 test: .venv/installed
 	$(PYTEST) -m "not slow"
