@@ -458,13 +458,17 @@ def test_a_front_is_trained_here_first(fresh: Study, study_path: Path) -> None:
     assert not {p.architecture for p in new} & front.keys()
 
 
-def test_fewer_are_evenly_along_the_front_and_asking_again_adds_nothing(fresh: Study, study_path: Path) -> None:
-    every = list(dict.fromkeys(s.record.architecture for s in Study.open(study_path).front()))
+def test_fewer_are_evenly_along_the_front_and_asking_again_adds_nothing(
+    fresh: Study, study_path: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(study_path, tmp_path / "source")
+    Study.open(source).collect(4)  # more architectures on the front than two
+    every = list(dict.fromkeys(s.record.architecture for s in Study.open(source).front()))
     assert len(every) > 2
-    some = warm_start(fresh.home, [study_path], 2)
+    some = warm_start(fresh.home, [source], 2)
     assert [p.architecture for p in some] == [every[0], every[-1]]
-    assert warm_start(fresh.home, [study_path], 2) == []
-    assert {p.architecture for p in warm_start(fresh.home, [study_path])} == set(every[1:-1])
+    assert warm_start(fresh.home, [source], 2) == []
+    assert {p.architecture for p in warm_start(fresh.home, [source])} == set(every[1:-1])
 
 
 def test_what_cannot_keep_the_limits_is_not_proposed(
