@@ -153,9 +153,10 @@ def test_accuracy_goes_on_falling_below_the_cheapest_network_that_was_trained(ki
     predictor = fit_surrogate(design, [e for _, e in views], kind, seed=0).predictor
     candidates = Candidates.of(PROBLEM.space, [r.architecture for r in cheap], costing)
     predicted = predictor.predict(candidates, np.full((10, 2), np.inf), Limits()).accuracy.mean
-    measured = np.array([e.correct[-1].mean() for _, e in PROBLEM.views.trained(cheap)])
+    again = [[verify([replace(r.proposal, seed=seed)])[0] for r in cheap] for seed in range(5)]
+    measured = np.mean([[e.correct[-1].mean() for _, e in PROBLEM.views.trained(r)] for r in again], axis=0)
     assert abs(predicted.mean() - measured.mean()) < 0.05
-    assert kendalltau(predicted, measured).statistic > 0.65
+    assert kendalltau(predicted, measured).statistic > 0.7
 
 
 def test_intervals_are_ordered_and_absent_exits_take_nobody(predictor: Predictor, unseen: Candidates) -> None:
