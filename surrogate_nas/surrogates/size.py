@@ -26,8 +26,10 @@ class BySize(NormalModel):
         own = [row for row in np.unique(at, axis=0) if self.place and (at == row).all(1).sum() >= FEWEST_ROWS]
         parts = [training, *(training.rows(np.flatnonzero((at == row).all(1))) for row in own)]
         self.register_buffer("positions", torch.from_numpy(np.array(own).reshape(len(own), len(self.place))))
-        self.register_buffer("trend", torch.from_numpy(np.array([part.trend("cost") for part in parts])))
-        self.register_buffer("variance", torch.from_numpy(np.array([_residual_variance(part) for part in parts])))
+        trends = [part.trend("cost") for part in parts]
+        variances = [_residual_variance(part, trend) for part, trend in zip(parts, trends, strict=True)]
+        self.register_buffer("trend", torch.from_numpy(np.array(trends)))
+        self.register_buffer("variance", torch.from_numpy(np.array(variances)))
 
     @property
     def num_outputs(self) -> int:
@@ -45,7 +47,7 @@ class BySize(NormalModel):
         return mean, torch.diag_embed(variance.mT)
 
 
-def _residual_variance(training: TrainingSet) -> Floats:
-    trend, defined = training.trend("cost"), training.defined
+def _residual_variance(training: TrainingSet, trend: Floats) -> Floats:
+    defined = training.defined
     beyond = np.where(defined, training.Y - trend[0] - training.X @ trend[1:], 0.0)
     return np.asarray((beyond**2).sum(axis=0) / defined.sum(axis=0).clip(1))
