@@ -26,7 +26,7 @@ class TrainingSet:
     kinds: tuple[InputKind, ...]
     """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
     `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
-    number with a trend, which may be extrapolated), `count` (one with a trend that is no size), `number` (one without)."""
+    number with a trend, which may be extrapolated), `count` (the same, but no size), `number` (one without)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats
