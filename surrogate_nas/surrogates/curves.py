@@ -213,11 +213,8 @@ class CurveBasis:
         rank = max(coefficients.dim(), thresholds.dim())
         c, on, t = (_of_rank(rank, part.movedim(-1, 0)) for part in (coefficients, on, thresholds))
         t = self.root(torch.where(on, t, 1.0)).contiguous()
-        u, d = nines(t), easiness_levels(c.dtype).reshape(-1, *[1] * rank)
-        constant, of_level, slope = leave_logit(c[self.leave_terms], t**BEND, u, d)
-        constant = torch.where(on, constant, -torch.inf)
-        right_terms = c[self.right_terms]
-        right_constant, right_of_level = right_terms[0] + right_terms[2] * t + right_terms[3] * u, right_terms[1] * d
+        bent, u, d = t**BEND, nines(t), easiness_levels(c.dtype).reshape(-1, *[1] * (rank - 1))
+        leave_terms, right_terms = c[self.leave_terms], c[self.right_terms]
         leaving, right, inside = arrays
         inside.fill_(1)
         rates, corrects = [], []
@@ -227,14 +224,16 @@ class CurveBasis:
                 rates.append(nobody)
                 corrects.append(nobody)
                 continue
-            torch.add(constant[e], of_level[:, e], out=leaving)
-            leaving.addcmul_(slope[:, e], t[e]).sigmoid_().mul_(inside)
-            torch.add(right_constant[e], right_of_level[:, e], out=right)
+            constant, of_level, slope = leave_logit(leave_terms[:, e], bent[e], u[e], d)
+            torch.add(torch.where(on[e], constant, -torch.inf), of_level, out=leaving)
+            leaving.addcmul_(slope, t[e]).sigmoid_().mul_(inside)
+            b = right_terms[:, e]
+            torch.add(b[0] + b[2] * t[e] + b[3] * u[e], b[1] * d, out=right)
             rates.append(leaving.mean(0))
             corrects.append(right.sigmoid_().mul_(leaving).mean(0))
             inside.sub_(leaving)
         last = c[self.right[-1]]
-        right_at_last = (last[0] + last[1] * d[:, 0]).sigmoid_()
+        right_at_last = (last[0] + last[1] * d).sigmoid_()
         corrects.append(inside.mul_(right_at_last).mean(0))
         everyone = torch.ones_like(corrects[-1])
         rates.append(everyone - sum(rates, torch.zeros_like(everyone)))
@@ -288,8 +287,12 @@ def leave_logit(b: Numbers, bent: Numbers, u: Numbers, d: Numbers) -> tuple[Numb
 
 
 def never_positive(x: Numbers) -> Numbers:
-    """x⁻, a smooth min(x, 0)."""
-    result: Numbers = (x - (x * x + BLUNTNESS**2) ** 0.5) / 2
+    """x⁻, a smooth min(x, 0); in place after the first step, since new memory costs more than the arithmetic."""
+    result: Numbers = x * x
+    result += BLUNTNESS**2
+    result **= 0.5
+    result -= x
+    result *= -0.5
     return result
 
 

@@ -1,6 +1,7 @@
 """A model of networks, made of a model of exits."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from botorch.models.model import Model
 from torch import Tensor
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
-from surrogate_nas.surrogates.normal_model import NormalModel, marginals, moments
+from surrogate_nas.surrogates.normal_model import NormalModel, marginals, moments, subset
 
 
 @dataclass(frozen=True)
@@ -80,34 +81,38 @@ class ExitModel(NormalModel):
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, E d) inputs."""
         places = X.reshape(len(X), self.layout.positions, -1)
-        is_there = places[..., 0] > 0
-        rows = marginals(self.model, places[is_there])
-        parts = []
-        for values in rows:
-            exits = np.zeros((*is_there.shape, values.shape[1]))
-            exits[is_there.numpy()] = values.numpy()
-            parts.append(torch.from_numpy(self.layout.of_networks(exits)))
-        mean, variance = parts
+        moments = np.zeros((2, *places.shape[:2], self.layout.early_learned + self.layout.last))
+        for model, positions, targets in self._parts:
+            there = places[:, positions, 0] > 0
+            rows = marginals(model, places[:, positions][there])
+            moments[:, :, positions, targets][:, there.numpy()] = torch.stack(rows).numpy()
+        mean, variance = torch.from_numpy(self.layout.of_networks(moments))
         return mean, variance + self._prior + self.unknown
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, E d) inputs; exits of one network are independent."""
-        q, E, layout = X.shape[-2], self.layout.positions, self.layout
+        q, E = X.shape[-2], self.layout.positions
         places = X.reshape(*X.shape[:-1], E, -1)
-        means, covariances = list[Tensor](), list[Tensor]()
-        for e in range(E):
-            last = e == E - 1
-            if not last and not layout.early_learned:
-                means.append(X.new_zeros(*X.shape[:-1], layout.early))
-                covariances.append(X.new_zeros(*X.shape[:-2], layout.early, q, q))
-                continue
-            own = slice(layout.early_learned, None) if last else slice(layout.early_learned)
-            mean, covariance = moments(self.model, places[..., e, :])
-            means.append(mean[..., own])
-            covariances.append(covariance[..., own, :, :])
+        unlearned = 0 if self.layout.early_learned else self.layout.early * (E - 1)
+        means = [X.new_zeros(*X.shape[:-1], unlearned)]
+        covariances = [X.new_zeros(*X.shape[:-2], unlearned, q, q)]
+        for model, positions, _ in self._parts:
+            for e in range(E)[positions]:
+                mean, covariance = moments(model, places[..., e, :])
+                means.append(mean)
+                covariances.append(covariance)
         alone = self._prior[:, None, None] * torch.eye(q, dtype=X.dtype)
         together = torch.cat(covariances, dim=-3) + alone + self.unknown[:, None, None]
         return torch.cat(means, dim=-1), together
+
+    @cached_property
+    def _parts(self) -> list[tuple[NormalModel, slice, slice]]:
+        """Models of the early exits' targets, if they are learned, and of the last one's, each with its positions and
+        the places of its targets among the k."""
+        last, early = self.layout.positions - 1, self.layout.early_learned
+        parts = [(slice(0, last), slice(0, early)), (slice(last, last + 1), slice(early, early + self.layout.last))]
+        numbers = range(early + self.layout.last)
+        return [(subset(self.model, numbers[targets]), at, targets) for at, targets in parts if numbers[targets]]
 
     @property
     def _prior(self) -> Tensor:

@@ -30,7 +30,7 @@ from torch.nn.functional import logsigmoid
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
-from surrogate_nas.surrogates.normal_model import NormalModel
+from surrogate_nas.surrogates.normal_model import CHUNK, NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
 UNDEFINED_NOISE = 1e4
@@ -45,41 +45,21 @@ ROWS_AT_ONCE = 512
 """Rows of a covariance that are computed at once: their parts take several times their memory."""
 
 
-class GaussianProcesses(NormalModel):
-    """m Gaussian processes, one for each target.
+class _SideBySide(NormalModel):
+    """m Gaussian processes, one for each target, in blocks."""
 
-    The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
-    seed. The learned parts of the rows of a group are correlated: luck, and what is special about an architecture, show
-    at all of its exits. Targets that the same rows define are fitted together.
-    """
-
-    def __init__(self, training: TrainingSet, view: View) -> None:
-        """Build an unfitted model."""
+    def __init__(self, blocks: Sequence["_Block"], columns: Sequence[Ints], targets: Sequence[int]) -> None:
+        """Build from blocks, the numbers of the targets of each, and those of the m targets wanted."""
         super().__init__()
-        patterns, block = np.unique(training.defined.T, axis=0, return_inverse=True)
-        members = [np.flatnonzero(block == b) for b in range(len(patterns))]
-        self.columns = [torch.from_numpy(targets) for targets in members]
-        self.order = torch.from_numpy(np.argsort(np.concatenate(members)))
-        self.rows = [np.flatnonzero(pattern if pattern.any() else ~pattern) for pattern in patterns]
-        parts = [training.targets(t.tolist()).rows(rows) for t, rows in zip(members, self.rows, strict=True)]
-        inputs = Inputs(training)
-        blocks = torch.nn.ModuleList(_Block(part, view, inputs) for part in parts)
-        self.blocks: Sequence[_Block] = blocks  # type: ignore[assignment]
-        self.parts = parts
+        self.blocks: Sequence[_Block] = torch.nn.ModuleList(blocks)  # type: ignore[assignment]
+        self.columns = columns
+        together = np.concatenate(columns)
+        self.order = [int(np.flatnonzero(together == target)[0]) for target in targets]
 
     @property
     def num_outputs(self) -> int:
         """Number m of targets."""
         return len(self.order)
-
-    @classmethod
-    def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
-        """Fit hyperparameters by maximum a posteriori to at most 150 rows; predictions are conditioned on all rows."""
-        model = cls(training, view)
-        for block, part in zip(model.blocks, model.parts, strict=True):
-            block.learn(part)
-        model.eval()
-        return model
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
@@ -91,6 +71,40 @@ class GaussianProcesses(NormalModel):
         means, variances = zip(*(block.marginals(X) for block in self.blocks), strict=True)
         return torch.cat(means, -1)[:, self.order], torch.cat(variances, -1)[:, self.order]
 
+    def subset_output(self, idcs: Sequence[int]) -> NormalModel:
+        """Gaussian processes of some of the targets, of the blocks that have any of them."""
+        parts = [part for part in zip(self.blocks, self.columns, strict=True) if np.isin(part[1], idcs).any()]
+        blocks, columns = zip(*parts, strict=True)
+        return _SideBySide(blocks, columns, idcs)
+
+
+class GaussianProcesses(_SideBySide):
+    """m Gaussian processes, one for each target.
+
+    The noise variance of a row is its known sampling variance plus a learned part, which covers training with another
+    seed. The learned parts of the rows of a group are correlated: luck, and what is special about an architecture, show
+    at all of its exits. Targets that the same rows define are fitted together.
+    """
+
+    def __init__(self, training: TrainingSet, view: View) -> None:
+        """Build an unfitted model."""
+        patterns, block = np.unique(training.defined.T, axis=0, return_inverse=True)
+        columns = [np.flatnonzero(block == b) for b in range(len(patterns))]
+        rows = [np.flatnonzero(pattern if pattern.any() else ~pattern) for pattern in patterns]
+        parts = [training.targets(t.tolist()).rows(r) for t, r in zip(columns, rows, strict=True)]
+        inputs = Inputs(training)
+        super().__init__([_Block(part, view, inputs) for part in parts], columns, range(training.outputs))
+        self.rows, self.parts = rows, parts
+
+    @classmethod
+    def fit(cls, training: TrainingSet, view: View) -> "GaussianProcesses":
+        """Fit hyperparameters by maximum a posteriori to at most 150 rows; predictions are conditioned on all rows."""
+        model = cls(training, view)
+        for block, part in zip(model.blocks, model.parts, strict=True):
+            block.learn(part)
+        model.eval()
+        return model
+
     def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats]:
         """(n, m) means and variances of each row, predicted from the rows of all other groups, in closed form
         (Rasmussen & Williams, Gaussian processes for machine learning, 5.4.2, for blocks of rows). They are 0 where a
@@ -101,7 +115,7 @@ class GaussianProcesses(NormalModel):
         """
         mean, variance = np.zeros((2, len(group), self.num_outputs))
         for block, part, rows, columns in zip(self.blocks, self.parts, self.rows, self.columns, strict=True):
-            cells = np.ix_(rows, columns.numpy())
+            cells = np.ix_(rows, columns)
             mean[cells], variance[cells] = block.left_out(part, fold[rows])
         return mean, variance
 
@@ -183,10 +197,13 @@ class _Block(torch.nn.Module):
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, d) inputs, in single precision."""
         kernel, rows, root, weights = self._single
-        columns = self.inputs(X).float()
-        cross = covariances(kernel, columns, rows)
-        variance = covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1)
-        return (cross @ weights)[..., 0].mT.double(), variance.clamp_min(SMALLEST_NOISE).mT.double()
+        means, variances = list[Tensor](), list[Tensor]()
+        for columns in torch.split(self.inputs(X).float(), CHUNK):
+            cross = covariances(kernel, columns, rows)
+            variances.append(covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1))
+            means.append((cross @ weights)[..., 0])
+        variance = torch.cat(variances, -1).clamp_min(SMALLEST_NOISE)
+        return torch.cat(means, -1).mT.double(), variance.mT.double()
 
     def left_out(self, training: TrainingSet, fold: Ints) -> tuple[Floats, Floats]:
         """(n, m) means and variances of each row, predicted from the rows of other groups."""

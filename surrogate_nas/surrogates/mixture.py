@@ -47,6 +47,10 @@ class Mixture(NormalModel):
         mean, variance = (torch.stack(part) for part in zip(*parts, strict=True))
         return mix(self.weights[:, None], mean, variance)
 
+    def subset_output(self, idcs: Sequence[int]) -> "Mixture":
+        """A mixture of some of the targets, which shares what its members learned."""
+        return Mixture([member.subset_output(idcs) for member in self.members], self.weights[:, list(idcs)].numpy())
+
 
 def mix(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean μ = Σ_k w_k μ_k and variance Σ_k w_k (v_k + (μ_k − μ)²) of a mixture, from its members' (K, …) moments."""

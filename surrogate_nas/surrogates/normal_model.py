@@ -1,6 +1,7 @@
 """Base class of the surrogates: BoTorch models with normal posteriors."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from botorch.models.model import Model
@@ -11,6 +12,7 @@ from torch import Tensor
 from surrogate_nas.foundation.arrays import Floats, Ints
 
 CHUNK = 256
+"""Rows of which marginals are computed at once."""
 SMALLEST_VARIANCE = 1e-8
 
 
@@ -42,8 +44,13 @@ class NormalModel(Model):  # type: ignore[misc]
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, d) inputs."""
-        mean, covariance = self.joint(X[:, None])
+        parts = [self.joint(rows[:, None]) for rows in torch.split(X, CHUNK)]
+        mean, covariance = (torch.cat(part) for part in zip(*parts, strict=True))
         return mean[:, 0], covariance[..., 0, 0]
+
+    def subset_output(self, idcs: Sequence[int]) -> "NormalModel":
+        """A model of some of the targets, which shares what was learned; by default it computes the others, too."""
+        return Subset(self, idcs)
 
     def posterior(self, X: Tensor, **options: object) -> Posterior:
         """Joint posterior at (…, q, d) inputs, of shape (…, q, m)."""
@@ -55,19 +62,42 @@ class NormalModel(Model):  # type: ignore[misc]
         return GPyTorchPosterior(MultitaskMultivariateNormal.from_batch_mvn(each, task_dim=-1))
 
 
+class Subset(NormalModel):
+    """Some of the targets of a BoTorch model."""
+
+    def __init__(self, model: Model, outputs: Sequence[int]) -> None:
+        """Build from a model and the numbers of the targets."""
+        super().__init__()
+        self.model, self.outputs = model, list(outputs)
+
+    @property
+    def num_outputs(self) -> int:
+        """Number m of targets."""
+        return len(self.outputs)
+
+    def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
+        mean, covariance = moments(self.model, X)
+        return mean[..., self.outputs], covariance[..., self.outputs, :, :]
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) means and variances at (n, d) inputs."""
+        mean, variance = marginals(self.model, X)
+        return mean[:, self.outputs], variance[:, self.outputs]
+
+
+def subset(model: Model, outputs: Sequence[int]) -> NormalModel:
+    """Some of the targets of any BoTorch model."""
+    return model.subset_output(outputs) if isinstance(model, NormalModel) else Subset(model, outputs)
+
+
 @torch.no_grad()
 def marginals(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:
     """(n, m) means and variances at (n, d) inputs, of any BoTorch model."""
-    means, variances = [], []
-    for chunk in torch.split(X, CHUNK):
-        if isinstance(model, NormalModel):
-            mean, variance = model.marginals(chunk)
-        else:
-            posterior = model.posterior(chunk[:, None])
-            mean, variance = posterior.mean[:, 0], posterior.variance[:, 0]
-        means.append(mean)
-        variances.append(variance)
-    return torch.cat(means), torch.cat(variances)
+    if isinstance(model, NormalModel):
+        return model.marginals(X)
+    posteriors = [model.posterior(rows[:, None]) for rows in torch.split(X, CHUNK)]
+    return torch.cat([p.mean[:, 0] for p in posteriors]), torch.cat([p.variance[:, 0] for p in posteriors])
 
 
 def moments(model: Model, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,8 +68,12 @@ class Predictor:
 
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
-        mean, variance = marginals(self.model, torch.from_numpy(self.design.inputs(candidates)))
-        return mean.numpy(), variance.numpy()
+        parts = [
+            marginals(self.model, torch.from_numpy(self.design.inputs(candidates[part])))
+            for part in _chunks(len(candidates), self.design.basis.positions)
+        ]
+        mean, variance = (torch.cat(moment).numpy() for moment in zip(*parts, strict=True))
+        return mean, variance
 
     def coefficients(self, candidates: Candidates, samples: int, seed: int, *, fresh: bool) -> Floats:
         """(samples, n, m) curve coefficients.
@@ -95,12 +99,12 @@ class Predictor:
         If no setting is predicted to keep the limits, the one that violates them least. If no limit depends on
         thresholds, the cheapest setting whose accuracy is at most 0.005 below the highest.
         """
-        thresholds = [self._best(candidates[part], limits, grid) for part in _chunks(len(candidates), len(grid))]
-        return np.concatenate(thresholds)
-
-    def _best(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         mean = self.coefficients(candidates, 0, 0, fresh=False)[0]
-        behavior = behavior_at(self.design, candidates, torch.from_numpy(mean)[:, None], grid[None])
+        parts = _chunks(len(candidates), len(grid))
+        return np.concatenate([self._best(candidates[part], mean[part], limits, grid) for part in parts])
+
+    def _best(self, candidates: Candidates, coefficients: Floats, limits: Limits, grid: Floats) -> Floats:
+        behavior = behavior_at(self.design, candidates, torch.from_numpy(coefficients)[:, None], grid[None])
         accuracy, beyond, cheapest = behavior.accuracy, behavior.excess(limits), wants_cheapest(limits)
         if not (cheapest or limits.limits_spending):  # thresholds have no limit to keep
             beyond = np.maximum(accuracy.max(axis=1, keepdims=True) - UNLIMITED_LOSS - accuracy, 0)
@@ -110,15 +114,18 @@ class Predictor:
 
     def predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int = 0) -> Prediction:
         """Distributions of fresh trainings at (n, E − 1) thresholds, from 64 draws."""
+        mean, variance = self.posterior(candidates)
         parts = [
-            self._predict(candidates[part], thresholds[part], limits, seed)
+            self._predict(candidates[part], (mean[part], variance[part]), thresholds[part], limits, seed)
             for part in _chunks(len(candidates), QUERY_SAMPLES)
         ]
         return parts[0] if len(parts) == 1 else _concatenate(parts)
 
-    def _predict(self, candidates: Candidates, thresholds: Floats, limits: Limits, seed: int) -> Prediction:
-        coefficients = torch.from_numpy(self.coefficients(candidates, QUERY_SAMPLES, seed, fresh=True))
-        behavior = behavior_at(self.design, candidates, coefficients, thresholds)
+    def _predict(
+        self, candidates: Candidates, targets: tuple[Floats, Floats], thresholds: Floats, limits: Limits, seed: int
+    ) -> Prediction:
+        draws = self.design.coefficients(self.calibration.fresh(*targets, QUERY_SAMPLES, seed))
+        behavior = behavior_at(self.design, candidates, torch.from_numpy(draws), thresholds)
         behavior = behavior.with_sampling_noise(self.design.samples, torch.Generator().manual_seed(seed))
         curve, figures, widening = behavior.curve, behavior.figures, self.calibration.widening
 

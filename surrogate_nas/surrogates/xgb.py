@@ -6,6 +6,7 @@ would lose a third of the architectures instead of an eighth.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,21 +43,16 @@ PARAMETERS = {
 }
 
 
-class XGBoostEnsemble(NormalModel):
+class _Boosted(NormalModel):
     """Boosters of each target, for the residuals of linear trends over the costs and counts."""
 
     trends: Tensor
     """(members, 1 + d, m) weights of each member's trend, intercept first."""
 
-    def __init__(self, training: TrainingSet) -> None:
-        """Build an unfitted model."""
+    def __init__(self, inputs: Inputs, trends: Tensor, boosters: Sequence[Sequence[xgboost.Booster]] = ()) -> None:
         super().__init__()
-        self.inputs = Inputs(training)
-        shape = (MEMBERS, 1 + training.X.shape[1], training.outputs)
-        self.register_buffer("trends", torch.zeros(shape, dtype=torch.float64))
-        self.boosters: list[list[xgboost.Booster]] = []
-        """For each target, its members."""
-        self._left_out: tuple[Floats, Floats] | None = None
+        self.inputs, self.boosters = inputs, boosters
+        self.register_buffer("trends", trends)
 
     @property
     def num_outputs(self) -> int:
@@ -83,6 +79,20 @@ class XGBoostEnsemble(NormalModel):
         mean = predictions.mean(0)
         deviation = (predictions - mean).movedim(0, -1).movedim(-2, -3)  # (…, m, q, members)
         return mean, deviation @ deviation.mT * (MEMBERS - 1) / MEMBERS
+
+    def subset_output(self, idcs: Sequence[int]) -> NormalModel:
+        """The boosters of some of the targets."""
+        return _Boosted(self.inputs, self.trends[..., list(idcs)], [self.boosters[target] for target in idcs])
+
+
+class XGBoostEnsemble(_Boosted):
+    """Boosters of each target, which are fitted to a training set."""
+
+    def __init__(self, training: TrainingSet) -> None:
+        """Build an unfitted model."""
+        shape = (MEMBERS, 1 + training.X.shape[1], training.outputs)
+        super().__init__(Inputs(training), torch.zeros(shape, dtype=torch.float64))
+        self._left_out: tuple[Floats, Floats] | None = None
 
     def left_out(self, group: Ints, fold: Ints) -> tuple[Floats, Floats] | None:
         """(n, m) means and variances of each training row; `None` if the model was loaded.

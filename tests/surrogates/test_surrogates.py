@@ -27,6 +27,7 @@ from surrogate_nas.surrogates.curves import shared_thresholds
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
 from surrogate_nas.surrogates.folds import folds
+from surrogate_nas.surrogates.normal_model import marginals, moments, subset
 from surrogate_nas.surrogates.persistence import FitKey
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.registry import AUTO, SURROGATES, preferred
@@ -120,6 +121,20 @@ def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, 
     X = torch.from_numpy(predictor.design.inputs(unseen))[:6].reshape(3, 2, -1)
     posterior = predictor.model.posterior(X)
     assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.targets.Y.shape[1])
+
+
+def test_a_part_of_the_targets_is_predicted_as_it_is_among_all(predictor: Predictor, unseen: Candidates) -> None:
+    exits = predictor.model.model
+    X = torch.from_numpy(predictor.design.inputs(unseen)).reshape(-1, len(predictor.design.places.kinds))
+    for targets in ([0], [exits.num_outputs - 1, 1]):
+        part = subset(exits, targets)
+        assert part.num_outputs == len(targets)
+        for of_part, of_all in zip(marginals(part, X), marginals(exits, X), strict=True):
+            torch.testing.assert_close(of_part, of_all[:, targets])
+        pairs = X[:12].reshape(6, 2, -1)
+        (mean, covariance), (mean_of_all, covariance_of_all) = moments(part, pairs), moments(exits, pairs)
+        torch.testing.assert_close(mean, mean_of_all[..., targets])
+        torch.testing.assert_close(covariance, covariance_of_all[..., targets, :, :])
 
 
 def test_unseen_networks_are_ranked_better_than_by_chance(predictor: Predictor, unseen: Candidates) -> None:
