@@ -84,8 +84,9 @@ class ExitModel(NormalModel):
         moments = np.zeros((2, *places.shape[:2], self.layout.early_learned + self.layout.last))
         for model, positions, targets in self._parts:
             there = places[:, positions, 0] > 0
-            rows = marginals(model, places[:, positions][there])
-            moments[:, :, positions, targets][:, there.numpy()] = torch.stack(rows).numpy()
+            if there.any():
+                rows = marginals(model, places[:, positions][there])
+                moments[:, :, positions, targets][:, there.numpy()] = torch.stack(rows).numpy()
         mean, variance = torch.from_numpy(self.layout.of_networks(moments))
         return mean, variance + self._prior + self.unknown
 

@@ -123,6 +123,13 @@ def test_a_model_is_a_botorch_model_with_joint_posteriors(predictor: Predictor, 
     assert posterior.rsample(torch.Size([5])).shape == (5, 3, 2, predictor.design.targets.Y.shape[1])
 
 
+def test_a_network_is_predicted_as_it_is_among_others(predictor: Predictor, unseen: Candidates) -> None:
+    without_early = np.flatnonzero(~unseen.present[:, :-1].any(axis=1))
+    for some in (without_early[:1], np.arange(1)):
+        for alone, among in zip(predictor.posterior(unseen[some]), predictor.posterior(unseen), strict=True):
+            np.testing.assert_allclose(alone, among[some], atol=1e-4)
+
+
 def test_a_part_of_the_targets_is_predicted_as_it_is_among_all(predictor: Predictor, unseen: Candidates) -> None:
     exits = predictor.model.model
     X = torch.from_numpy(predictor.design.inputs(unseen)).reshape(-1, len(predictor.design.places.kinds))
