@@ -158,9 +158,10 @@ class Respondent:
         """Answers, computed column by column for speed."""
         cost, present = candidates.cost, candidates.present
         on = np.concatenate([np.isfinite(prediction.thresholds) & present[:, :-1], present[:, -1:]], axis=1)
+        taken = on & (prediction.rates.mean > 0)
         exit_accuracies = [
-            [a if is_on else None for a, is_on in zip(accuracies, open_, strict=True)]
-            for accuracies, open_ in zip(_triples(prediction.exit_accuracy), on.tolist(), strict=True)
+            [a if is_taken else None for a, is_taken in zip(accuracies, taken_, strict=True)]
+            for accuracies, taken_ in zip(_triples(prediction.exit_accuracy), taken.tolist(), strict=True)
         ]
         trainings = [
             [{"id": r.id, "seed": r.proposal.seed, **self.measure(r, prediction.thresholds[i])} for r in records]

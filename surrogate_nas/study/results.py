@@ -220,7 +220,7 @@ class Answer:
     expected_macs: Interval
     exit_probabilities: list[Interval]
     exit_accuracies: list[Interval | None]
-    """Accuracy of the samples that leave at each position; `None` where there is no exit or it is off."""
+    """Accuracy of the samples that leave at each position; `None` where none is predicted to."""
     feasible_probability: float
     """Probability that the network keeps the limits on tune."""
     macs: list[int]

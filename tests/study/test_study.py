@@ -172,7 +172,7 @@ def _is_consistent(answer: Answer) -> None:
         assert 0 <= low <= high <= 1
         assert 0 <= mean <= 1
     for probability, accuracy in zip(answer.exit_probabilities, answer.exit_accuracies, strict=True):
-        assert accuracy is not None or probability == (0, 0, 0)
+        assert (accuracy is None) == (probability == (0, 0, 0))
     assert answer.expected_macs[2] <= answer.worst_macs
     assert answer.macs == sorted(answer.macs)
     assert 0 <= answer.feasible_probability <= 1
