@@ -81,13 +81,13 @@ class ExitModel(NormalModel):
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, E d) inputs."""
         places = X.reshape(len(X), self.layout.positions, -1)
-        moments = np.zeros((2, *places.shape[:2], self.layout.early_learned + self.layout.last))
+        exits = np.zeros((2, *places.shape[:2], self.layout.early_learned + self.layout.last))
         for model, positions, targets in self._parts:
             there = places[:, positions, 0] > 0
             if there.any():
                 rows = marginals(model, places[:, positions][there])
-                moments[:, :, positions, targets][:, there.numpy()] = torch.stack(rows).numpy()
-        mean, variance = torch.from_numpy(self.layout.of_networks(moments))
+                exits[:, :, positions, targets][:, there.numpy()] = torch.stack(rows).numpy()
+        mean, variance = torch.from_numpy(self.layout.of_networks(exits))
         return mean, variance + self._prior + self.unknown
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
