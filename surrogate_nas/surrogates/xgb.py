@@ -50,6 +50,7 @@ class _Boosted(NormalModel):
     """(members, 1 + d, m) weights of each member's trend, intercept first."""
 
     def __init__(self, inputs: Inputs, trends: Tensor, boosters: Sequence[Sequence[xgboost.Booster]] = ()) -> None:
+        """Build from input columns, the trends, and the members of each target."""
         super().__init__()
         self.inputs, self.boosters = inputs, boosters
         self.register_buffer("trends", trends)
