@@ -15,10 +15,10 @@ from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.resizing import ResizeName
 from surrogate_nas.exits.choosing import MethodName
 from surrogate_nas.exits.exits import Exits
-from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import LimitFields, Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.exits.tiers import TIERS
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.extras import require_extra
@@ -41,7 +41,7 @@ from surrogate_nas.study.networks import Network, architectures_of, as_list, rec
 from surrogate_nas.study.opening import require_same
 from surrogate_nas.study.paths import ARCHIVE
 from surrogate_nas.study.query import about, require_cost_table, respondent_of
-from surrogate_nas.study.results import Answer, Rung, Solution
+from surrogate_nas.study.results import Answer, Solution, Tier
 from surrogate_nas.study.shift import Shift, shift
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.status import Status, status_of
@@ -74,7 +74,7 @@ class Study:
     """A study in a folder, open until `close` or the end of its `with` block.
 
     Its methods have the names of the commands. A network is given as the text of an encoding, an `Architecture`, the id
-    of a record (or its first characters), a `Record`, a `Solution`, a `Rung` or an `Answer`. Limits are a `Limits`, a
+    of a record (or its first characters), a `Record`, a `Solution`, a `Tier` or an `Answer`. Limits are a `Limits`, a
     mapping, or keywords (`max_macs=2e5`); by default they are those of the study, and `Limits()` has none.
 
     Scripts that train need their calls under `if __name__ == "__main__":`, because each training is a separate process.
@@ -442,29 +442,29 @@ class Study:
         return self.solutions.tune(self.record(network), self._limits(limits, limit), method)
 
     @spelled_out
-    def ladder(
+    def tiers(
         self,
         network: Network,
         limits: LimitsLike | None = None,
         *,
-        rungs: int = RUNGS,
+        tiers: int = TIERS,
         **limit: Unpack[LimitFields],
-    ) -> list[Rung]:
+    ) -> list[Tier]:
         """Settings of one trained network for several budgets within limits, cheapest first, chosen on tune.
 
-        See `exits.ladder`.
+        See `exits.tiers`.
 
         Args:
             network: a trained network.
             limits: limits to keep on tune.
-            rungs: largest number of settings.
+            tiers: largest number of settings.
             limit: limits by name.
 
         Raises:
-            InputError: for an unknown network, or fewer than two rungs.
+            InputError: for an unknown network, or fewer than two tiers.
             JobError: if no thresholds keep the limits; the message has the closest ones.
         """
-        return self.solutions.ladder(self.record(network), self._limits(limits, limit), _count("rungs", rungs))
+        return self.solutions.tiers(self.record(network), self._limits(limits, limit), _count("tiers", tiers))
 
     @spelled_out
     def policies(
@@ -595,7 +595,7 @@ class Study:
         folder: str | Path | None = None,
         *,
         limits: LimitsLike | None = None,
-        rungs: int = RUNGS,
+        tiers: int = TIERS,
         **limit: Unpack[LimitFields],
     ) -> "Export":
         """Export a trained network as a folder that runs with NumPy and ONNX Runtime alone, and stops at early exits.
@@ -604,7 +604,7 @@ class Study:
             network: a trained network whose weights are kept.
             folder: folder that does not exist or is empty; by default `exports/ID` in the study.
             limits: limits that the default setting keeps on tune.
-            rungs: largest number of settings beside the default one.
+            tiers: largest number of settings beside the default one.
             limit: limits by name.
 
         Raises:
@@ -616,7 +616,7 @@ class Study:
             from surrogate_nas.export.folder import export_network
         record, target = self.record(network), None if folder is None else _path(folder)
         return export_network(
-            self.solutions, self.images, record, self._limits(limits, limit), target, _count("rungs", rungs)
+            self.solutions, self.images, record, self._limits(limits, limit), target, _count("tiers", tiers)
         )
 
     def serve(self, host: str = "127.0.0.1", port: int = 8000) -> None:

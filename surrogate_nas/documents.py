@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from surrogate_nas.study.finals import Final, RankAgreement
     from surrogate_nas.study.payoff import Comparison, Payoff
     from surrogate_nas.study.preview import Preview
-    from surrogate_nas.study.results import Answer, Measured, Rung, Solution
+    from surrogate_nas.study.results import Answer, Measured, Solution, Tier
     from surrogate_nas.study.solutions import Solutions
     from surrogate_nas.study.verification import Verification
     from surrogate_nas.surrogates.fit import FittedSurrogate
@@ -163,15 +163,15 @@ def verification_document(verifications: Sequence["Verification"], limits: "Limi
     ]
 
 
-def ladder_document(rungs: Sequence["Rung"]) -> list[dict[str, Any]]:
-    """One object per setting of a ladder, cheapest first."""
+def tiers_document(tiers: Sequence["Tier"]) -> list[dict[str, Any]]:
+    """One object per tier, cheapest first."""
     return [
         {
             "budget": r.budget,
             "test_accuracy_interval": list(r.test_accuracy_interval),
             **solution_document(r.solution, r.limits),
         }
-        for r in rungs
+        for r in tiers
     ]
 
 

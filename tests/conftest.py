@@ -188,7 +188,7 @@ def exporting(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     def make(path: Path) -> None:
         study = Study.open(shutil.copytree(study_path, path))
         network = next(r.id for r in study.records() if len(r.architecture.exit_positions) == 3)
-        study.export(network, limits=Limits(), rungs=5)
+        study.export(network, limits=Limits(), tiers=5)
         study.archive.close()
 
     path = made_once("exporting", make, tmp_path_factory)

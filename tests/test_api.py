@@ -22,7 +22,7 @@ from tests.conftest import Command
 pytestmark = pytest.mark.usefixtures("quick_fits")
 
 VERBS = (
-    "run collect fit search query best tune ladder policies front finalize verify baselines shift report export serve "
+    "run collect fit search query best tune tiers policies front finalize verify baselines shift report export serve "
     "merge status update close"
 )
 NEW: dict[str, Any] = {
@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[Callable[[sn.Study], object], str]] = {
     "collect": (lambda s: s.collect(), "needs either n or encodings"),
     "count": (lambda s: s.collect("8"), "n '8' is not a positive integer"),  # type: ignore[arg-type]
     "rounds": (lambda s: s.search(rounds=0), "rounds 0 is not a positive integer"),
-    "rungs": (lambda s: s.ladder(s.front()[0], rungs=1), "rungs"),
+    "tiers": (lambda s: s.tiers(s.front()[0], tiers=1), "tiers"),
     "best": (lambda s: s.best(0), "n 0 is not"),
     "setting": (lambda s: s.update(batches=2), "unknown setting 'batches'"),  # type: ignore[call-arg]
     "value": (lambda s: s.update(batch=0), "batch"),
@@ -195,7 +195,7 @@ def test_an_editor_completes_every_argument() -> None:
         assert fields.__annotations__.keys() == sn.Settings.model_fields.keys()
         assert fields.__annotations__.keys() <= inspect.signature(function).parameters.keys()
     assert LimitFields.__annotations__.keys() == sn.Limits.model_fields.keys()
-    for name in ("tune", "ladder", "policies", "shift", "query", "best", "export"):
+    for name in ("tune", "tiers", "policies", "shift", "query", "best", "export"):
         assert LimitFields.__annotations__.keys() <= inspect.signature(getattr(sn.Study, name)).parameters.keys()
     members = {name: member for name, member in vars(sn.Study).items() if inspect.isfunction(member) and name[0] != "_"}
     for name, member in members.items():
@@ -209,7 +209,7 @@ def test_results_say_in_a_line_what_they_are(study: sn.Study) -> None:
     assert records[0].accuracy == records[0].outputs.tune.right[-1].mean()  # type: ignore[union-attr]
     assert (solution.accuracy, solution.macs) == (solution.test.accuracy, solution.test.expected_macs)
     results = [
-        study, study.status(), study.fit(), records[0], solution, solution.test, study.ladder(solution, rungs=2)[0],
+        study, study.status(), study.fit(), records[0], solution, solution.test, study.tiers(solution, tiers=2)[0],
         *study.best(1), *study.query(solution),
     ]  # fmt: skip
     for result in results:

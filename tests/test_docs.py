@@ -49,7 +49,7 @@ EVERY_PAGE_THAT_RUNS = pytest.mark.parametrize(
 ONLY_READERS_HAVE = ("mynets", "studies/one", "exports/")
 """Modules and folders of examples that are not there: such examples are compiled alone."""
 CHEAP = {
-    ("ladder",),
+    ("tiers",),
     ("policies",),
     ("query",),
     ("spaces",),

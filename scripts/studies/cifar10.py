@@ -175,7 +175,7 @@ def land_search(study: Study, ledger: Ledger) -> None:
 def figures(study: Study, record: Record, budget: float) -> Line:
     """Figures at the best thresholds on tune within the budget, and along the whole curve."""
     s = study.tune(record.id, Limits(max_macs=MARGIN * budget))
-    rungs = study.ladder(record.id, Limits(), POINTS)
+    tiers = study.tiers(record.id, Limits(), POINTS)
     return {
         "budget": budget,
         "policy": s.operating_point.policy,
@@ -190,7 +190,7 @@ def figures(study: Study, record: Record, budget: float) -> Line:
             "rates": [round(p, 4) for p in s.test.rates],
         },
         "parameters": s.parameters,
-        "curve": [[round(r.solution.test.expected_macs), r.solution.test.accuracy] for r in rungs],
+        "curve": [[round(r.solution.test.expected_macs), r.solution.test.accuracy] for r in tiers],
     }
 
 

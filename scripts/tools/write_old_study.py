@@ -79,7 +79,7 @@ def use(study: Study) -> None:
     study.finalize([best], seeds=SEEDS, recipe=FULL)
     for record in study.train_baselines():
         (study.path / CHECKPOINTS / f"{record.id}.safetensors").unlink()
-    subprocess.run(command("export", study.path, cheapest, "--rungs", 3), check=True)
+    subprocess.run(command("export", study.path, cheapest, "--tiers", 3), check=True)
 
 
 def interrupt(path: Path) -> None:

@@ -66,7 +66,7 @@ for command in (
     search.search,
     ask.query,
     thresholds.tune,
-    thresholds.ladder,
+    thresholds.tiers,
     thresholds.policies,
     finals.finalize,
     finals.verify,

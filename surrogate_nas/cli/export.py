@@ -12,8 +12,8 @@ from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
     Json,
     Network,
-    Rungs,
     StudyPath,
+    Tiers,
     UserLimits,
     option,
     takes_limits,
@@ -40,7 +40,7 @@ def export(
         Path | None,
         option("New folder to write. Default: exports/NETWORK in the study.", "--output", "-o", kind=FOLDER),
     ] = None,
-    rungs: Rungs = 8,
+    tiers: Tiers = 8,
     limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +52,7 @@ def export(
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_exports import export_document, print_export
 
-    export_result = Study(home).export(network, output, limits=limits_of(limits, home), rungs=rungs)
+    export_result = Study(home).export(network, output, limits=limits_of(limits, home), tiers=tiers)
     answer(export_document(export_result), as_json, lambda: print_export(export_result))
 
 

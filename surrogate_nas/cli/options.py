@@ -429,7 +429,7 @@ Thresholds = Annotated[
         kind=Kind("LIST"),
     ),
 ]
-Rungs = Annotated[int, option("Largest number of settings, each for another budget.", kind=COUNT)]
+Tiers = Annotated[int, option("Largest number of settings, each for another budget.", kind=COUNT)]
 
 
 def takes_limits(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Tables of trained networks at operating points: front, finals, verification, ladder, policies."""
+"""Tables of trained networks at operating points: front, finals, verification, tiers, policies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from surrogate_nas.foundation.arrays import evenly
 if TYPE_CHECKING:
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.study.payoff import Payoff
-    from surrogate_nas.study.results import Rung, Solution
+    from surrogate_nas.study.results import Solution, Tier
     from surrogate_nas.study.solutions import Solutions
 
 POLICY_COLUMNS: dict[str, Quantity | None] = {
@@ -173,29 +173,29 @@ def print_verification(document: Sequence[dict[str, Any]]) -> None:
         print_line("No network of the front keeps its expected cost on tune with another seed.")
 
 
-def print_ladder(rungs: Sequence["Rung"], network: str, limits: "Limits") -> None:
-    """Print the settings of a ladder within limits."""
+def print_tiers(tiers: Sequence["Tier"], network: str, limits: "Limits") -> None:
+    """Print tiers within limits."""
     columns: dict[str, Quantity | None] = {
         "budget on tune": None,
         "thresholds": None,
         "tune accuracy": None,
         "test accuracy [95 %]": "accuracy",
         "expected test MACs [95 %]": "expected_macs",
-        **({"expected test cost": "expected_cost"} if rungs[0].solution.test.cost else {}),
+        **({"expected test cost": "expected_cost"} if tiers[0].solution.test.cost else {}),
         "test exit rates %": None,
     }
-    rows = [marked(_rung_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in rungs]
+    rows = [marked(_tier_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in tiers]
     note = "thresholds were chosen on tune, where they keep the budget; intervals: 95 % bootstrap over test images"
     print_table(f"Network {network} within {limits} on tune", [*columns], rows, with_legend(note, rows))
 
 
-def _rung_cells(rung: "Rung") -> list[object]:
-    test, (low, high) = rung.solution.test, rung.test_accuracy_interval
+def _tier_cells(tier: "Tier") -> list[object]:
+    test, (low, high) = tier.solution.test, tier.test_accuracy_interval
     least, most = test.expected_macs_interval
     return [
-        kept_text(rung.budget),
-        rung.solution.printed,
-        f"{rung.solution.tune.accuracy:.4f}",
+        kept_text(tier.budget),
+        tier.solution.printed,
+        f"{tier.solution.tune.accuracy:.4f}",
         f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
         f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
         *([f"{test.cost[0]:,.1f}"] if test.cost else []),

@@ -1,11 +1,11 @@
-"""Commands that choose thresholds of a trained network: tune, ladder, policies."""
+"""Commands that choose thresholds of a trained network: tune, tiers, policies."""
 
 from typing import Annotated
 
 from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
-from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, Rungs, StudyPath, UserLimits, option, takes_limits
+from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, StudyPath, Tiers, UserLimits, option, takes_limits
 from surrogate_nas.cli.values import NAME
 
 
@@ -47,10 +47,10 @@ def tune(
 
 
 @takes_limits
-def ladder(
+def tiers(
     study: StudyPath,
     network: Network,
-    rungs: Rungs = 8,
+    tiers: Tiers = 8,
     limits: UserLimits = NO_USER_LIMITS,
     as_json: Json = False,
 ) -> None:
@@ -60,12 +60,12 @@ def ladder(
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study
-    from surrogate_nas.cli.print_solutions import print_ladder
-    from surrogate_nas.documents import ladder_document
+    from surrogate_nas.cli.print_solutions import print_tiers
+    from surrogate_nas.documents import tiers_document
 
     effective_limits = limits_of(limits, home)
-    settings = Study(home).ladder(network, effective_limits, rungs=rungs)
-    answer(ladder_document(settings), as_json, lambda: print_ladder(settings, network, effective_limits))
+    settings = Study(home).tiers(network, effective_limits, tiers=tiers)
+    answer(tiers_document(settings), as_json, lambda: print_tiers(settings, network, effective_limits))
 
 
 @takes_limits

@@ -18,10 +18,10 @@ from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Images, LabeledImages, Labels
 from surrogate_nas.datasets.resizing import resize_name, steps
-from surrogate_nas.exits.ladder import RUNGS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.exits.tiers import TIERS
 from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
 from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal, require_same_answers
@@ -68,7 +68,7 @@ def export_network(
     record: Record,
     limits: Limits,
     folder: Path | None = None,
-    rungs: int = RUNGS,
+    tiers: int = TIERS,
 ) -> Export:
     """Write a trained network as a folder that runs without this package.
 
@@ -82,7 +82,7 @@ def export_network(
         record: record of the network.
         limits: limits of the default setting.
         folder: a folder that does not exist or is empty; by default `exports/ID` in the study.
-        rungs: largest number of settings besides the default one.
+        tiers: largest number of settings besides the default one.
 
     Raises:
         InputError: if the folder is not empty.
@@ -91,7 +91,7 @@ def export_network(
     target = folder or solutions.home.path / EXPORTS / record.id
     require_new_folder(target)
     network = load_network(solutions.home, record)
-    points, default = chosen_points(solutions, record, limits, rungs)
+    points, default = chosen_points(solutions, record, limits, tiers)
     with one_thread():
         return _Exporting(solutions, images, record, network, limits, target).write(points, default)
 

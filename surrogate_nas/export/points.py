@@ -71,17 +71,17 @@ class Judge:
         return where[x] + 1, self.predictions[split].logits[x, np.arange(len(x))].argmax(axis=1)
 
 
-def chosen_points(solutions: Solutions, record: Record, limits: Limits, rungs: int) -> tuple[list[OperatingPoint], int]:
+def chosen_points(solutions: Solutions, record: Record, limits: Limits, tiers: int) -> tuple[list[OperatingPoint], int]:
     """Operating points, cheapest first, and the index of the best one within limits.
 
-    The other points are a ladder for budgets below and above that of the limits; they keep all other limits.
+    The other points are tiers for budgets below and above that of the limits; they keep all other limits.
 
     Raises:
         JobError: if no thresholds keep the limits; the message names the closest.
     """
     best = solutions.tune(record, limits)
     others = limits.with_budget(solutions.home.settings.objective, None)
-    chosen = [rung.solution for rung in solutions.ladder(record, others, rungs)]
+    chosen = [tier.solution for tier in solutions.tiers(record, others, tiers)]
     thresholds = {solution.operating_point for solution in chosen}
     chosen += [] if best.operating_point in thresholds else [best]
     chosen.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))

@@ -1,4 +1,4 @@
-"""Look up networks that a user names by text, id, architecture, record, solution, rung or answer."""
+"""Look up networks that a user names by text, id, architecture, record, solution, tier or answer."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,14 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import Group, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.results import Answer, Rung, Solution
+from surrogate_nas.study.results import Answer, Solution, Tier
 
-Network = str | Architecture | Record | Solution | Rung | Answer
+Network = str | Architecture | Record | Solution | Tier | Answer
 """A network: the text or vector of an encoding, an `Architecture`, the id of a record or the beginning of one, or a
 result that belongs to a network."""
 LOOKED_UP: tuple[Group, ...] = ("search", "final", "baseline")
 """Groups of records in the order in which the training of an architecture is looked up."""
-ALLOWED = "an encoding's text, the id of a record, an Architecture, Record, Solution, Rung or Answer"
+ALLOWED = "an encoding's text, the id of a record, an Architecture, Record, Solution, Tier or Answer"
 
 
 def architectures_of(home: Home, networks: Network | Iterable[Network]) -> list[Architecture]:
@@ -59,7 +59,7 @@ def record_of(home: Home, network: Network) -> Record:
             return network
         case Solution():
             return network.record
-        case Rung():
+        case Tier():
             return network.solution.record
         case Answer():
             return _trained(home, home.space.parse(network.encoding))

@@ -174,10 +174,10 @@ class Solution:
         return self.tune.parameters
 
 
-@displayed_by(lambda rung: {"budget": rung.budget, **_of_solution(rung.solution)})
+@displayed_by(lambda tier: {"budget": tier.budget, **_of_solution(tier.solution)})
 @dataclass(frozen=True, slots=True, repr=False)
-class Rung:
-    """One setting of a ladder."""
+class Tier:
+    """Setting of a network for one budget of the expected cost."""
 
     budget: float
     """Limit on the expected cost, of the kind that the study minimises."""

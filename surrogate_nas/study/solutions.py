@@ -14,15 +14,15 @@ from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap
-from surrogate_nas.exits.ladder import ladder
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import GATE_POLICIES, POLICY_NAMES, PolicyName
+from surrogate_nas.exits.tiers import tiers_of
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.results import Measured, Rung, Solution
+from surrogate_nas.study.results import Measured, Solution, Tier
 
 
 class Solutions:
@@ -91,20 +91,20 @@ class Solutions:
             raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
         return self.at(record, METHODS[method](self.views.tune(record), limits).thresholds[0])
 
-    def ladder(self, record: Record, limits: Limits, rungs: int) -> list[Rung]:
+    def tiers(self, record: Record, limits: Limits, tiers: int) -> list[Tier]:
         """Settings of one trained network for several budgets."""
         exits = self.views.tune(record)
-        budgets, settings = ladder(exits, limits, rungs)
+        budgets, settings = tiers_of(exits, limits, tiers)
         if not len(settings):
             exits.best(limits)  # raises an error with the reason
         objective, pairs = self.home.settings.objective, zip(budgets.tolist(), settings.thresholds, strict=True)
-        return [self._rung(record, b, limits.with_budget(objective, b), t) for b, t in pairs]
+        return [self._tier(record, b, limits.with_budget(objective, b), t) for b, t in pairs]
 
-    def _rung(self, record: Record, budget: float, limits: Limits, thresholds: Floats) -> Rung:
+    def _tier(self, record: Record, budget: float, limits: Limits, thresholds: Floats) -> Tier:
         exits = self.views.test(record)
         test, cells = exits.measure(thresholds[None]), exits.group_counts(exits.leave(thresholds))
         interval, _ = bootstrap(test.leaving[0], test.correct[0], test.macs[0], CONFIDENCE, cells)
-        return Rung(budget, limits, self.at(record, thresholds), interval)
+        return Tier(budget, limits, self.at(record, thresholds), interval)
 
     def compare_policies(self, record: Record, limits: Limits) -> list[Solution]:
         """One trained network under every available exit policy, with and without temperatures."""

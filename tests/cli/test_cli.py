@@ -128,7 +128,7 @@ BAD_QUESTIONS = {
     "tune STUDY FIRST --method aebnas --no-limits": "--method aebnas needs a target of expected MACs, got no --max",
     "tune STUDY FIRST --max-params 9 --no-limits": "give either limits or --no-limits, got --max-params 9 --no-limits",
     "tune STUDY FIRST --max-cost 5": "expected cost ≤ 5: this study has no cost table, which a limit on cost needs",
-    "ladder STUDY FIRST --rungs 1": "a ladder has at least 2 rungs, got 1",
+    "tiers STUDY FIRST --tiers 1": "tiers 1 is too few; allowed: at least 2",
     "policies STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY zzzz": "0 records have an id that starts with 'zzzz'",
     "finalize STUDY --at 1": "error: --at 1 is below the cheapest solution's expected MACs",
@@ -184,7 +184,7 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
         "fit STUDY": "Surrogates, judged on networks held out",
         f"tune STUDY {record.id[:6]} --max-macs 1e6": record.id,
         f"tune STUDY {record.id} --max-macs 2e5 --method aebnas": record.id,
-        f"ladder STUDY {record.id} --rungs 4": "test accuracy [95 %]",
+        f"tiers STUDY {record.id} --tiers 4": "test accuracy [95 %]",
         f"policies STUDY {record.id}": "max_softmax",
         "archive list STUDY": "12 records",
         f"archive show STUDY {record.id}": str(record.architecture),
@@ -197,7 +197,7 @@ def test_tables_for_people_name_what_they_show(study_path: Path, command: Comman
         assert expected in out
 
 
-@pytest.mark.parametrize("verb", ["tune", "ladder", "policies"])
+@pytest.mark.parametrize("verb", ["tune", "tiers", "policies"])
 def test_no_limits_are_the_studys_unless_told_otherwise(verb: str, study_path: Path, command: Command) -> None:
     record = Archive.open(study_path / ARCHIVE).records()[0]
     own = Settings.load(study_path / SETTINGS).limits
@@ -226,7 +226,7 @@ def test_an_option_for_every_limit_stands_in_every_command_that_takes_limits() -
         if name != "infer"  # whose budget is one of the settings that an export has
     }
     taking = {name: options for name, options in taking.items() if options}
-    assert {"run", "collect", "search", "query", "tune", "ladder", "policies", "export", "shift"} == taking.keys()
+    assert {"run", "collect", "search", "query", "tune", "tiers", "policies", "export", "shift"} == taking.keys()
     for options in taking.values():
         assert [option.name for option in options] == [*(limit.name for limit in LIMITS), "no_limits"]
         assert [option.opts for option in options[:-1]] == [[f"--{x.name.replace('_', '-')}"] for x in LIMITS]
@@ -244,7 +244,7 @@ def test_every_json_document_is_the_only_thing_on_stdout(study_path: Path, comma
     for words in (
         "fit STUDY",
         f"tune STUDY {record.id} --max-macs 1e6",
-        f"ladder STUDY {record.id}",
+        f"tiers STUDY {record.id}",
         f"policies STUDY {record.id}",
         "archive list STUDY",
         "archive validate STUDY",

@@ -30,7 +30,7 @@ from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.space.card import space_rows
 from surrogate_nas.study.payoff import payoff
-from surrogate_nas.study.results import Rung
+from surrogate_nas.study.results import Tier
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.verification import Claim, Verification
 from tests.whole.test_old_study import WRITTEN
@@ -126,8 +126,8 @@ WITH_FIGURES: dict[str, Show] = {
         s.solutions, Path("report.html"), payoff(s.solutions, s.front())
     ),
     "print_tuned": lambda s, wide: print_solutions.print_tuned(s.front()[0], "a1", s.settings.limits),
-    "print_ladder": lambda s, wide: print_solutions.print_ladder(
-        [Rung(9, s.settings.limits, s.front()[0], (0.0, 1.0))], "a1", s.settings.limits
+    "print_tiers": lambda s, wide: print_solutions.print_tiers(
+        [Tier(9, s.settings.limits, s.front()[0], (0.0, 1.0))], "a1", s.settings.limits
     ),
     "print_policies": lambda s, wide: print_solutions.print_policies(s.front()[:1], "a1", s.settings.limits),
     "print_verification": lambda s, wide: print_solutions.print_verification(verification(s)),

@@ -1,4 +1,4 @@
-"""Thresholds by the papers' methods, ladders, and bootstrap intervals."""
+"""Thresholds by the papers' methods, tiers, and bootstrap intervals."""
 
 import itertools
 
@@ -11,9 +11,9 @@ from scipy.stats import binomtest
 from surrogate_nas.exits.choosing import AEBNAS_GRID, METHODS, NACHOS_SWEEP, by_aebnas, by_nachos
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import bootstrap
-from surrogate_nas.exits.ladder import ladder
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OFF
+from surrogate_nas.exits.tiers import tiers_of
 from surrogate_nas.foundation.errors import InputError, JobError
 from tests.exits.test_exits import sensible, some_exits
 from tests.helpers.exits import cost
@@ -83,13 +83,13 @@ def test_no_method_beats_the_curve(exits: Exits, share: float) -> None:
             assert point.accuracy[0] <= best.accuracy[0]
 
 
-# ---------------------------------------------------------------------- ladders
+# ---------------------------------------------------------------------- tiers
 
 
-@given(exits=some_exits(most_positions=4), rungs=st.integers(2, 12))
-def test_rungs_rise_within_their_budgets_from_one_end_of_the_curve_to_the_other(exits: Exits, rungs: int) -> None:
-    budgets, settings = ladder(exits, Limits(), rungs)
-    assert 1 <= len(settings) <= rungs
+@given(exits=some_exits(most_positions=4), tiers=st.integers(2, 12))
+def test_tiers_rise_within_their_budgets_from_one_end_of_the_curve_to_the_other(exits: Exits, tiers: int) -> None:
+    budgets, settings = tiers_of(exits, Limits(), tiers)
+    assert 1 <= len(settings) <= tiers
     assert (settings.expected_macs <= budgets + 1e-6).all()
     assert (np.diff(settings.accuracy) > 0).all()
     assert settings.expected_macs[0] == exits.curve.expected_macs[0]
@@ -98,13 +98,13 @@ def test_rungs_rise_within_their_budgets_from_one_end_of_the_curve_to_the_other(
         assert accuracy == exits.curve.accuracy[exits.curve.expected_macs <= budget + 1e-6].max()
 
 
-def test_a_ladder_keeps_limits_and_has_at_least_two_rungs() -> None:
+def test_tiers_keep_limits_and_are_at_least_two() -> None:
     exits = sensible(3, 500, 1)
-    _, settings = ladder(exits, Limits(max_worst_macs=float(exits.curve.worst_macs.min()), min_accuracy=0.3), 5)
+    _, settings = tiers_of(exits, Limits(max_worst_macs=float(exits.curve.worst_macs.min()), min_accuracy=0.3), 5)
     assert (settings.worst_macs <= exits.curve.worst_macs.min()).all()
-    assert len(ladder(exits, Limits(min_accuracy=1.0))[1]) == 0
-    with pytest.raises(InputError, match="a ladder has at least 2 rungs, got 1"):
-        ladder(exits, Limits(), 1)
+    assert len(tiers_of(exits, Limits(min_accuracy=1.0))[1]) == 0
+    with pytest.raises(InputError, match="tiers 1 is too few; allowed: at least 2"):
+        tiers_of(exits, Limits(), 1)
 
 
 # ---------------------------------------------------------------------- bootstrap
@@ -127,9 +127,9 @@ def test_the_bootstrap_is_narrower_for_more_samples_and_nothing_where_nothing_va
     assert bootstrap(np.array([0, 50]), np.array([0, 50]), macs, 0.95) == ((1.0, 1.0), (300.0, 300.0))
 
 
-def test_an_exit_that_is_off_is_in_no_rung_of_a_network_without_early_exits() -> None:
+def test_an_exit_that_is_off_is_in_no_tier_of_a_network_without_early_exits() -> None:
     exits = gradual()
     last_only = Exits("gate", np.array([False, False, True]), exits.scores, exits.correct, exits.cost)
-    budgets, settings = ladder(last_only, Limits())
+    budgets, settings = tiers_of(last_only, Limits())
     assert budgets.tolist() == [400]
     assert (settings.thresholds == OFF).all()

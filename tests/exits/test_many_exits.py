@@ -12,11 +12,11 @@ from surrogate_nas.exits import exits as exits_module
 from surrogate_nas.exits.choosing import AEBNAS_GRID, METHODS, by_aebnas
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.grid import LEVELS, MAX_SETTINGS, levels_for
-from surrogate_nas.exits.ladder import ladder
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OFF, OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.exits.tiers import tiers_of
 from tests.exits.test_exits import gap, sensible
 from tests.helpers.exits import cost
 
@@ -40,8 +40,8 @@ def test_a_network_of_one_stage_is_a_single_point_under_every_method(policy: Pol
     assert exits.route(point).tolist() == [0] * 4
     assert str(point) == ""
     limits = Limits(max_macs=100, max_worst_macs=100)
-    rungs = ladder(exits, limits)[1]
-    for point in (exits.curve, exits.within(limits), rungs, *(method(exits, limits) for method in METHODS.values())):
+    tiers = tiers_of(exits, limits)[1]
+    for point in (exits.curve, exits.within(limits), tiers, *(method(exits, limits) for method in METHODS.values())):
         assert (point.accuracy.tolist(), point.expected_macs.tolist()) == ([0.75], [100])
         assert point.thresholds.shape == (1, 0)
     assert not len(exits.within(Limits(max_worst_macs=99)))

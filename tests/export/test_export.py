@@ -301,10 +301,10 @@ def test_the_default_setting_is_the_best_within_the_limits(exporting: tuple[Path
     study = Study.open(path)
     curve = study.exits(study.archive.find(id), "tune").curve
     cap = float(np.median(curve.expected_macs))
-    export = study.export(id, tmp_path / "out", max_macs=cap, rungs=3)
+    export = study.export(id, tmp_path / "out", max_macs=cap, tiers=3)
     settings, default = export.manifest["settings"], export.manifest["default_setting"]
     assert settings[default]["tune"]["expected_macs"] <= cap * 1.001
-    assert default < len(settings) - 1  # the ladder goes on above the budget
+    assert default < len(settings) - 1  # tiers go on above the budget
     assert ExportedNetwork.load(export.folder).within(cap * 1.001) == default
     assert list(tmp_path.iterdir()) == [export.folder]
 
@@ -529,7 +529,7 @@ def test_latency_is_measured_piece_by_piece(exported: Path, tmp_path: Path) -> N
 def test_commands(exporting: tuple[Path, str], tmp_path: Path, command: Command) -> None:
     path, id = exporting
     target = tmp_path / "network"
-    code, out, err = command("export", path, id, "-o", target, "--rungs", 2, "--json")
+    code, out, err = command("export", path, id, "-o", target, "--tiers", 2, "--json")
     document = json.loads(out)
     assert code == 0
     assert document["folder"] == str(target)

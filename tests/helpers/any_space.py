@@ -56,7 +56,7 @@ def images(side: int) -> Dataset:
 
 
 def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
-    """Sample, train one epoch, curve, fit, predict, search by every strategy, tune, ladder, report, export."""
+    """Sample, train one epoch, curve, fit, predict, search by every strategy, tune, tiers, report, export."""
     path.mkdir()
     (path / "space.yaml").write_text(yaml.safe_dump(dict(space)))
     given = {"budget": 9, "initial": 8, "batch": 1, "workers": 0, "keep": "all", "surrogate": "gp", **settings}
@@ -76,7 +76,7 @@ def go_through(path: Path, space: Mapping[str, Any], **settings: Any) -> None:
         _thresholds(study, most.id)
         if few:
             study.report()
-        exported = study.export((most if few else fewest).id, limits=Limits(), rungs=3)
+        exported = study.export((most if few else fewest).id, limits=Limits(), tiers=3)
         _exported(study, exported.folder)
 
 
@@ -115,8 +115,8 @@ def _thresholds(study: Study, id: str) -> None:
     everything = float(study.home.costing.of(record.architecture).macs().max())  # which every method keeps
     for method in METHODS:
         assert study.tune(id, Limits(max_macs=everything), method=method).record.id == id
-    rungs = study.ladder(id, Limits())
-    assert rungs
+    tiers = study.tiers(id, Limits())
+    assert tiers
     assert study.policies(id, Limits())
 
 

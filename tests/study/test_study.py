@@ -74,19 +74,19 @@ def test_policies_are_compared_at_their_own_best_thresholds_without_training(stu
         study.policies(record.id, Limits(max_macs=1))
 
 
-def test_a_ladder_is_chosen_on_tune_and_measured_on_both_splits(study: Study) -> None:
+def test_tiers_are_chosen_on_tune_and_measured_on_both_splits(study: Study) -> None:
     id = study.records()[0].id
-    rungs = study.ladder(id, Limits(), rungs=6)
+    tiers = study.tiers(id, Limits(), tiers=6)
     curve = study.exits(study.records()[0], "tune").curve
-    assert [r.solution.tune.accuracy for r in rungs] == sorted(r.solution.tune.accuracy for r in rungs)
-    assert rungs[-1].solution.tune.accuracy == curve.accuracy[-1]
-    for rung in rungs:
-        test = rung.solution.test
-        assert rung.solution.tune.expected_macs <= rung.budget + 1e-6
-        assert rung.test_accuracy_interval[0] <= test.accuracy <= rung.test_accuracy_interval[1]
+    assert [r.solution.tune.accuracy for r in tiers] == sorted(r.solution.tune.accuracy for r in tiers)
+    assert tiers[-1].solution.tune.accuracy == curve.accuracy[-1]
+    for tier in tiers:
+        test = tier.solution.test
+        assert tier.solution.tune.expected_macs <= tier.budget + 1e-6
+        assert tier.test_accuracy_interval[0] <= test.accuracy <= tier.test_accuracy_interval[1]
         assert test.expected_macs_interval[0] <= test.expected_macs <= test.expected_macs_interval[1]
     with pytest.raises(JobError, match="no thresholds keep accuracy ≥ 1;"):
-        study.ladder(id, Limits(min_accuracy=1.0))
+        study.tiers(id, Limits(min_accuracy=1.0))
 
 
 def test_temperatures_are_a_setting_of_the_study_and_part_of_its_operating_points(copy: Study) -> None:

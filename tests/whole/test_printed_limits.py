@@ -33,8 +33,8 @@ def tuned(command: Command, study_path: Path, network: str, *limits: str) -> dic
     return document
 
 
-def test_every_budget_of_a_ladder_can_be_tuned_to(command: Command, study_path: Path, dearest: str) -> None:
-    code, out, err = command("ladder", study_path, dearest, "--no-limits", "--rungs", "8")
+def test_every_budget_of_a_tier_can_be_tuned_to(command: Command, study_path: Path, dearest: str) -> None:
+    code, out, err = command("tiers", study_path, dearest, "--no-limits", "--tiers", "8")
     assert code == 0, err
     budgets = [text.replace(",", "") for text in LADDER_ROW.findall(out)]
     assert len(budgets) > 1

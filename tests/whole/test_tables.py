@@ -20,8 +20,8 @@ from surrogate_nas.cli import output, print_exports, print_predictions, print_sh
 from surrogate_nas.documents import (
     finals_document,
     front_document,
-    ladder_document,
     solution_document,
+    tiers_document,
     verification_document,
 )
 from surrogate_nas.exits.limit_table import BREAKS, BREAKS_LEGEND, LIMITS, Limit
@@ -36,7 +36,7 @@ from surrogate_nas.report.page import page
 from surrogate_nas.report.solutions import front_section
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.payoff import Payoff, payoff
-from surrogate_nas.study.results import Measured, Rung, Solution
+from surrogate_nas.study.results import Measured, Solution, Tier
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.verification import Claim, Verification
@@ -130,7 +130,7 @@ def manifest(solution: Solution, limits: Limits) -> dict[str, Any]:
 Show = Callable[[Study, Solution, Limits], object]
 PRINTED: dict[str, Show] = {
     "tune": lambda study, s, limits: print_solutions.print_tuned(s, "a1", limits),
-    "ladder": lambda study, s, limits: print_solutions.print_ladder([Rung(9, limits, s, (0.0, 1.0))], "a1", limits),
+    "tiers": lambda study, s, limits: print_solutions.print_tiers([Tier(9, limits, s, (0.0, 1.0))], "a1", limits),
     "policies": lambda study, s, limits: print_solutions.print_policies([s], "a1", limits),
     "finals": lambda study, s, limits: print_solutions.print_finals(
         finals_document(limited(study, limits), [final(study, s)], None, {}, None)
@@ -213,12 +213,12 @@ def test_the_page_tells_the_meaning_once_and_only_where_there_are_limits(content
 def test_documents_have_a_field_for_it(study: Study) -> None:
     like, limit = study.front()[0], LIMITS[0]
     solution, limits = solution_beyond(like, limit)
-    (rung,) = ladder_document([Rung(AMOUNT, limits, solution, (0.0, 1.0))])
+    (tier,) = tiers_document([Tier(AMOUNT, limits, solution, (0.0, 1.0))])
     (verified,) = verification_document(verification(solution), limits)
     finals = finals_document(limited(study, limits), [final(study, solution)], None, {}, None)  # type: ignore[arg-type]
     for document in (
         solution_document(solution, limits),
-        rung,
+        tier,
         verified["claims"][0]["claimed"],
         finals["finals"][0],
         finals["finals"][0]["trainings"][0],
@@ -277,15 +277,15 @@ def test_every_heading_of_the_card_names_the_split(study: Study) -> None:
 # ---------------------------------------------------------------------- limits as printed
 
 
-def test_a_budget_of_a_ladder_is_feasible_as_printed(study: Study, tables: list[Table | str]) -> None:
+def test_a_budget_of_a_tier_is_feasible_as_printed(study: Study, tables: list[Table | str]) -> None:
     for record in study.records():
         if record.failure is None:
-            rungs = study.ladder(record.id, Limits())
-            print_solutions.print_ladder(rungs, record.id, Limits())
+            tiers = study.tiers(record.id, Limits())
+            print_solutions.print_tiers(tiers, record.id, Limits())
             (table,) = (t for t in tables if isinstance(t, Table))
             budgets = [float(str(cell).rstrip(BREAKS).replace(",", "")) for cell in table.columns[0].cells]
-            for rung, budget in zip(rungs, budgets, strict=True):
-                assert rung.limits.max_macs == rung.budget
+            for tier, budget in zip(tiers, budgets, strict=True):
+                assert tier.limits.max_macs == tier.budget
                 chosen = study.tune(record.id, Limits(max_macs=budget))
-                assert chosen.tune.accuracy >= rung.solution.tune.accuracy
+                assert chosen.tune.accuracy >= tier.solution.tune.accuracy
             tables.clear()
