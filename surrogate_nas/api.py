@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.ladder import LadderLike
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Group, Proposal, Record
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
@@ -100,6 +101,7 @@ class Study:
         resize: ResizeName | None = None,
         splits: str | Path | None = None,
         tune_share: float | None = None,
+        ladder: LadderLike | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
     ) -> "Study":
@@ -117,6 +119,8 @@ class Study:
             splits: CSV file of splits and groups; see `datasets.split_file`.
             tune_share: share of the training data held out for the tune split; for `None`, it follows the number of
                 images, see `datasets.dataset.usual_tune_share`.
+            ladder: rungs that networks are trained to, such as `"1:3:9:27"` of the recipe's epochs, or image passes;
+                for `None`, trainings are of whole epochs. See `archive.ladder.Ladder.read`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, like `update`.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
@@ -139,6 +143,7 @@ class Study:
                     splits=split_file,
                     resize=resize,
                     tune_share=tune_share,
+                    ladder=ladder,
                 )
                 study.update(**settings)
                 on_error.pop_all()
@@ -154,6 +159,7 @@ class Study:
             splits=split_file,
             resize=resize,
             tune_share=tune_share,
+            ladder=ladder,
         )
         return cls(new.write())
 

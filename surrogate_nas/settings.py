@@ -36,6 +36,7 @@ class SettingsFields(TypedDict, total=False):
     budget: int
     initial: int
     sampling: SamplingName
+    rung: int
     batch: int
     limits: Limits | Mapping[str, float | str | None]
     recipe: Recipe | Mapping[str, Any]
@@ -73,6 +74,8 @@ class Settings(Config):
     sampling: SamplingName = "uniform"
     """Sampling of the initial networks: `uniform` over the choices of each gene, `stratified` over the logarithm of the
     cost, or `space-filling` over the encoding."""
+    rung: Count = 1
+    """Rung that new networks are trained to, from 1, in a study with a ladder."""
     batch: Count = 4
     """Number of networks proposed in each round of the search."""
     limits: Limits = Limits()

@@ -2,6 +2,7 @@
 
     python scripts/studies/eenn_table.py STUDY --data-root FOLDER                           # data/eenn-cifar10
     python scripts/studies/eenn_table.py STUDY --data-root FOLDER --table eenn-fashion-mnist
+    python scripts/studies/eenn_table.py STUDY --data-root FOLDER --table ladder-cifar10
     python scripts/studies/eenn_table.py STUDY --export FOLDER [--complete]
 
 Training takes hours; the same command continues. Networks are trained in such an order that what is done so far is a
@@ -9,13 +10,15 @@ fair sample; at last some are trained twice again with other seeds, which shows 
 
 `eenn-cifar10`: every network of a small space, with 2,000 of each class of CIFAR-10's training data, of which the study
 cuts a tenth as its tune split, and 200 of each class of its test data. `eenn-fashion-mnist`: 60 networks of `compact`,
-spread evenly over log MACs, with all images of Fashion-MNIST.
+spread evenly over log MACs, with all images of Fashion-MNIST. `ladder-cifar10`: 128 networks of `compact` within 1 M
+MACs, spread evenly over log MACs, on the images of `eenn-cifar10`, each at the four rungs of a ladder.
 
 An export has what the study has trained so far, in full pieces of 100 trainings, which later exports do not change.
 With `--complete` nothing may be pending, and the last piece has the rest.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,15 +29,16 @@ import numpy as np
 from surrogate_nas import datasets
 from surrogate_nas.api import Study
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.archive.record import Proposal
+from surrogate_nas.archive.record import STUDIED, Proposal
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import initial_proposals, user_proposals
+from surrogate_nas.search.proposals import initial_proposals, promotions, user_proposals
 from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.search.tabular.writing import export
 from surrogate_nas.space import moves
+from surrogate_nas.space.costs import cost_of_indices
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 
@@ -52,17 +56,26 @@ FASHION_MNIST: dict[str, Any] = {
     "workers": 2,
 }
 
+LADDER = (18_000, 54_000, 162_000, 486_000)
+LADDER_NETWORKS, LADDER_REPEATED, BLOCK, MAX_MACS = 128, 24, 25, 1e6
+DRAWN, DRAWS, STRATA, EXITS = 4096, 100, 16, (3, 2, 4, 2, 3, 1)
+LADDER_CIFAR10: dict[str, Any] = {"recipe": {"batch_size": 125}, "keep": "none", "budget": 152, "workers": 2}
+
 
 def cifar10(path: Path, data_root: Path) -> Study:
     """The study of the table of CIFAR-10, with all trainings proposed."""
-    whole = datasets.load("cifar10", data_root)
-    assert whole.test is not None
-    data = Dataset(
-        "cifar10-22000", part_of(whole.train, EACH_TRAIN), part_of(whole.test, EACH_TEST), whole.classes, whole.flips
-    )
-    study = Study.create(path, data=data, space=CIFAR10_SPACE, seed=0, **CIFAR10)
+    study = Study.create(path, data=cifar10_images(data_root), space=CIFAR10_SPACE, seed=0, **CIFAR10)
     study.archive.propose(cifar10_trainings(study.home.problem))
     return study
+
+
+def cifar10_images(data_root: Path) -> Dataset:
+    """Part of CIFAR-10 with the same number of images of each class."""
+    whole = datasets.load("cifar10", data_root)
+    assert whole.test is not None
+    return Dataset(
+        "cifar10-22000", part_of(whole.train, EACH_TRAIN), part_of(whole.test, EACH_TEST), whole.classes, whole.flips
+    )
 
 
 def fashion_mnist(path: Path, data_root: Path) -> Study:
@@ -72,7 +85,18 @@ def fashion_mnist(path: Path, data_root: Path) -> Study:
     return study
 
 
-TABLES: dict[str, Callable[[Path, Path], Study]] = {"eenn-cifar10": cifar10, "eenn-fashion-mnist": fashion_mnist}
+def ladder_cifar10(path: Path, data_root: Path) -> Study:
+    """The study of the table of rungs, with all trainings proposed."""
+    study = Study.create(path, data=cifar10_images(data_root), space="compact", seed=0, ladder=LADDER, **LADDER_CIFAR10)
+    study.archive.propose(ladder_trainings(study.home.problem))
+    return study
+
+
+TABLES: dict[str, Callable[[Path, Path], Study]] = {
+    "eenn-cifar10": cifar10,
+    "eenn-fashion-mnist": fashion_mnist,
+    "ladder-cifar10": ladder_cifar10,
+}
 
 
 def cifar10_trainings(problem: Problem) -> list[Proposal]:
@@ -87,6 +111,43 @@ def fashion_mnist_trainings(problem: Problem) -> list[Proposal]:
     """A stratified sample, then every fifth of its networks again; `surrogate-nas collect` proposes the same."""
     once = initial_proposals(problem, NETWORKS, [], 0)
     return [*once, *again(problem, [p.architecture for p in once[::EVERY]])]
+
+
+def ladder_trainings(problem: Problem) -> list[Proposal]:
+    """Networks once, then some again, at every rung: 25 trainings at the first rung, then these at the next, and so on,
+    so that a piece of the table has trainings with all of their rungs."""
+    assert problem.ladder is not None
+    architectures = within_macs(problem, LADDER_NETWORKS, MAX_MACS)
+    order = [*architectures, *architectures[:LADDER_REPEATED]]
+    rungs, proposals = problem.ladder.rungs, list[Proposal]()
+    for block, start in enumerate(range(0, len(order), BLOCK)):
+        first = user_proposals(problem, order[start : start + BLOCK], block * len(rungs))
+        proposals += first
+        for k, passes in enumerate(rungs[1:], 1):
+            proposals += promotions(first, passes, block * len(rungs) + k)
+    return proposals
+
+
+def within_macs(problem: Problem, n: int, most: float) -> list[Architecture]:
+    """n networks whose MACs with all of their exits are within a number: evenly over the logarithm of these, and at
+    equal MACs with as different numbers of exits as there are."""
+    genes, rng = problem.space.genes, np.random.default_rng(problem.seed)
+    drawn = np.unique(np.concatenate([moves.sample(genes, DRAWN, rng) for _ in range(DRAWS)]), axis=0)
+    macs = cost_of_indices(problem.space, drawn, problem.costing).macs()[:, -1]
+    rows = rng.permutation(drawn[macs <= most])
+    size = np.log10(cost_of_indices(problem.space, rows, problem.costing).macs()[:, -1])
+    stratum = np.minimum((size - size.min()) / np.ptp(size) * STRATA, STRATA - 1).astype(int)
+    exits = genes.present(rows).sum(axis=1)
+    waiting = [{k: np.flatnonzero((stratum == s) & (exits == k)).tolist() for k in EXITS} for s in range(STRATA)]
+    order: list[int] = []
+    for turn in range(len(rows)):
+        for s in sorted(range(STRATA), key=lambda s: int(f"{s:04b}"[::-1], 2)):  # van der Corput: far strata first
+            of = next((k for k in (*EXITS[(turn + s) % len(EXITS) :], *EXITS) if waiting[s][k]), None)
+            if of is not None:
+                order.append(waiting[s][of].pop(0))
+        if len(order) >= n:
+            break
+    return problem.space.architectures(rows[order[:n]])
 
 
 def part_of(data: LabeledImages, each: int) -> LabeledImages:
@@ -108,7 +169,14 @@ def train(path: Path, table: str, data_root: Path | None) -> None:
         raise InputError(f"no study at {path}; --data-root, the folder of its data set, makes one")
     else:
         study = TABLES[table](path, data_root)
-    study.trainer.finish_pending()
+    rounds = itertools.groupby(sorted(waiting(study), key=lambda p: (p.round, p.rank)), key=lambda p: p.round)
+    for _, proposals in rounds:
+        study.trainer.evaluate(list(proposals))
+
+
+def waiting(study: Study) -> list[Proposal]:
+    """Proposals without a record."""
+    return [p for group in STUDIED for p in study.archive.pending(group)]
 
 
 def write_table(path: Path, folder: Path, *, complete: bool) -> None:

@@ -25,18 +25,19 @@ from surrogate_nas.foundation.errors import InputError, JobError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Version of the schema, and its changes.
 2: records may be baselines, which readers of version 1 would count as part of the search.
 3: spaces have kinds of stages, branches and accounting that readers of version 2 do not know.
 4: records may be finals.
 5: outputs contain each exit's predicted class; before, it was derived from logits in half precision.
-6: splits may come from a file, and outputs may have groups of samples, which intervals draw as a whole."""
+6: splits may come from a file, and outputs may have groups of samples, which intervals draw as a whole.
+7: a study may have a ladder, and proposals of it have a rung."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
     id TEXT PRIMARY KEY, round INTEGER NOT NULL, rank INTEGER NOT NULL, origin TEXT NOT NULL,
-    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT
+    architecture TEXT NOT NULL, seed INTEGER NOT NULL, fidelity TEXT NOT NULL, prediction TEXT, passes INTEGER
 );
 CREATE TABLE records (
     id TEXT PRIMARY KEY REFERENCES proposals, failure_kind TEXT, failure_message TEXT,
@@ -48,7 +49,13 @@ CREATE TABLE arrays (
 """
 _ROUNDED = f"""SELECT COUNT(*) FROM arrays WHERE name = 'tune/logits'
     AND id NOT IN (SELECT id FROM arrays WHERE name = 'tune/{ANSWERS}')"""
-_PROPOSAL = "id, round, rank, origin, architecture, seed, fidelity, prediction"
+_HAS_RUNGS = "SELECT COUNT(*) FROM pragma_table_info('proposals') WHERE name = 'passes'"
+"""Whether proposals have a column of their rung, as they do from version 7 on."""
+_ADD_RUNGS = "ALTER TABLE proposals ADD COLUMN passes INTEGER"
+_SHOW_RUNGS = "CREATE TEMP VIEW proposals AS SELECT *, NULL AS passes FROM main.proposals"
+_PROPOSAL = "id, round, rank, origin, architecture, seed, fidelity, prediction, passes"
+_COLUMNS = 9
+"""Number of columns of a proposal."""
 _RECORD = f"{_PROPOSAL}, failure_kind, failure_message, seconds, provenance"
 _RECORDS = f"{_RECORD} FROM records JOIN proposals USING (id)"
 _ALL = f"{_RECORD}, records.id IS NOT NULL FROM proposals LEFT JOIN records USING (id)"
@@ -59,7 +66,8 @@ _STRAYS = {
 }
 _IN_ORDER = "ORDER BY round, rank, id"
 _IN: dict[Group, str] = {
-    "search": "origin NOT IN ('baseline', 'final')",
+    "search": "origin NOT IN ('promoted', 'baseline', 'final')",
+    "promoted": "origin = 'promoted'",
     "baseline": "origin = 'baseline'",
     "final": "origin = 'final'",
 }
@@ -147,10 +155,11 @@ class Archive:
                 p.seed,
                 p.fidelity,
                 None if p.prediction is None else json.dumps(p.prediction),
+                p.passes,
             )
             for p in proposals
         ]
-        self._connection.executemany(f"INSERT OR IGNORE INTO proposals ({_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?)", rows)
+        self._connection.executemany(f"INSERT OR IGNORE INTO proposals ({_PROPOSAL}) VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
     def _insert(self, record: Record) -> None:
         failure = record.failure
@@ -272,7 +281,7 @@ class Archive:
             problems += [text.format(id) for text, query in _STRAYS.items() for id in self._texts(query)]
             for *row, has_record in self._connection.execute(f"SELECT {_ALL} {_IN_ORDER}").fetchall():
                 try:
-                    self._check(_record(row) if has_record else _proposal(row[:8]))
+                    self._check(_record(row) if has_record else _proposal(row[:_COLUMNS]))
                 except (InputError, JobError) as error:
                     problems.append(str(error).removesuffix(ADVICE))
         except sqlite3.DatabaseError as error:
@@ -355,8 +364,8 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version <= SCHEMA_VERSION:
             header = _read_header(connection)
-            if version < SCHEMA_VERSION and _writable(path):
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if version < SCHEMA_VERSION:
+                _upgrade(connection, in_place=_writable(path))
             return header
     except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
         if "locked" in str(error):
@@ -368,6 +377,18 @@ def _header(path: Path, connection: sqlite3.Connection) -> Header:
     )
 
 
+def _upgrade(connection: sqlite3.Connection, *, in_place: bool) -> None:
+    """Bring an older schema to the newest, in one transaction, or for this connection alone."""
+    if not in_place:
+        if not connection.execute(_HAS_RUNGS).fetchone()[0]:
+            connection.execute(_SHOW_RUNGS)
+        return
+    with _transaction(connection):
+        if not connection.execute(_HAS_RUNGS).fetchone()[0]:  # another process may have added it by now
+            connection.execute(_ADD_RUNGS)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
 def _read_header(connection: sqlite3.Connection) -> Header:
     row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
     if row is None:
@@ -376,7 +397,7 @@ def _read_header(connection: sqlite3.Connection) -> Header:
 
 
 def _proposal(row: Sequence[Any]) -> Proposal:
-    id, round, rank, origin, architecture, seed, fidelity, prediction = row
+    id, round, rank, origin, architecture, seed, fidelity, prediction, passes = row
     with _naming(id):
         proposal = Proposal(
             round=round,
@@ -385,6 +406,7 @@ def _proposal(row: Sequence[Any]) -> Proposal:
             architecture=Architecture.parse(architecture),
             seed=seed,
             fidelity=fidelity,
+            passes=passes,
             prediction=None if prediction is None else _json("prediction", prediction),
         )
         require_sound_proposal(proposal, id)
@@ -392,7 +414,7 @@ def _proposal(row: Sequence[Any]) -> Proposal:
 
 
 def _record(row: Sequence[Any]) -> Record:
-    proposal, (kind, message, seconds, provenance) = _proposal(row[:8]), row[8:]
+    proposal, (kind, message, seconds, provenance) = _proposal(row[:_COLUMNS]), row[_COLUMNS:]
     with _naming(proposal.id):
         failure = None if kind is None else Failure(kind, message)
         record = Record(proposal, None, failure, seconds, _json("provenance", provenance))

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.space.spec import SpaceSpec, parse_spec
 
 
@@ -29,16 +30,26 @@ class Header:
     """Digest of the file of splits or groups; `None` without one."""
     resize: str = "crop"
     """Way in which pictures that are not square became square; studies of older versions took the central square."""
+    ladder: Ladder | None = None
+    """Rungs that networks are trained to; `None` for trainings of whole epochs, by the recipe."""
 
     def to_json(self) -> str:
         """JSON text, as stored in the archive."""
-        return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json")})
+        ladder = None if self.ladder is None else self.ladder.rungs
+        return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json"), "ladder": ladder})
 
     @classmethod
     def from_json(cls, text: str) -> "Header":
         """Read the text of `to_json`; raises `ValueError`, `TypeError` or `KeyError` if it is damaged."""
         values = json.loads(text)
-        header = cls(**{**values, "space": parse_spec(values["space"]), "shape": ImageShape(**values["shape"])})
+        header = cls(
+            **{
+                **values,
+                "space": parse_spec(values["space"]),
+                "shape": ImageShape(**values["shape"]),
+                "ladder": _ladder(values.get("ladder")),
+            }
+        )
         header._require_sound()
         return header
 
@@ -58,3 +69,12 @@ class Header:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not text")
         if not isinstance(self.splits, str | None):
             raise ValueError(f"splits {self.splits!r} is not text")
+
+
+def _ladder(rungs: object) -> Ladder | None:
+    """Read a stored ladder; raises `ValueError` if it is damaged."""
+    if rungs is None:
+        return None
+    if not isinstance(rungs, list) or any(type(passes) is not int for passes in rungs):
+        raise ValueError(f"ladder {rungs!r} is not a list of image passes")
+    return Ladder(tuple(rungs))

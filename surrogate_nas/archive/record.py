@@ -9,12 +9,15 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.foundation.display import displayed_by
 
-Origin = Literal["initial", "search", "user", "baseline", "final"]
-Group = Literal["search", "baseline", "final"]
-"""Purpose of a training. Records of the `search` (sampled, proposed, or requested by the user) train surrogates and
-form fronts; a `baseline` is for comparison and may lie outside the space; a `final` is a network of the front at full
-fidelity."""
+Origin = Literal["initial", "search", "user", "promoted", "baseline", "final"]
+Group = Literal["search", "promoted", "baseline", "final"]
+"""Purpose of a training. Records of the `search` (sampled, proposed, or requested by the user) count against the
+budget; those `promoted` are of its networks at a higher rung of the ladder. Both train surrogates and form fronts. A
+`baseline` is for comparison and may lie outside the space; a `final` is a network of the front at full fidelity, in a
+study without a ladder."""
 GROUPS: tuple[Group, ...] = get_args(Group)
+STUDIED: tuple[Group, ...] = ("search", "promoted")
+"""Groups that surrogates learn from, and that form fronts."""
 PACKAGE = "surrogate-nas"
 """Key in a record's provenance: the version of this package. Records of 0.3.0 and before do not have it."""
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
@@ -30,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A training to run. Its id depends on architecture, seed and fidelity, not on the round."""
+    """A training to run. Its id depends on architecture, seed, fidelity and rung, not on the round."""
 
     round: int
     """Round of the search; 0 is the initial sample."""
@@ -40,7 +43,10 @@ class Proposal:
     architecture: Architecture
     seed: int
     fidelity: str
-    """Fidelity of the recipe; see `Recipe.fidelity`."""
+    """Fidelity of the recipe; see `Recipe.fidelity`. On a ladder it is the same at all rungs."""
+    passes: int | None = None
+    """Rung of the study's ladder: image passes behind the measured weights. `None` for a training without a ladder,
+    by the epochs of its recipe."""
     prediction: Mapping[str, Any] | None = None
     """The surrogate's prediction at the time of the proposal; `None` without a surrogate."""
 
@@ -48,7 +54,7 @@ class Proposal:
     def group(self) -> Group:
         """Purpose of the training."""
         match self.origin:
-            case "baseline" | "final":
+            case "baseline" | "final" | "promoted":
                 return self.origin
             case _:
                 return "search"
@@ -56,8 +62,20 @@ class Proposal:
     @property
     def id(self) -> str:
         """Eight hexadecimal digits, the same in every study."""
-        text = f"{self.architecture}|{self.seed}|{self.fidelity}"
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return _digest(self._training if self.passes is None else f"{self._training}|{self.passes}")
+
+    @property
+    def training(self) -> str:
+        """Eight hexadecimal digits that all rungs of one training share: one architecture, one seed, one trunk."""
+        return _digest(self._training)
+
+    @property
+    def _training(self) -> str:
+        return f"{self.architecture}|{self.seed}|{self.fidelity}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @displayed_by(

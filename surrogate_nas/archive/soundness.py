@@ -21,10 +21,11 @@ def require_sound_proposal(proposal: Proposal, id: str) -> None:
     for name in ("round", "rank", "seed"):
         value = getattr(proposal, name)
         _require(isinstance(value, int), f"{name} {value!r} is not an integer")
+    _require(isinstance(proposal.passes, int | None), f"passes {proposal.passes!r} is not an integer")
     _require(isinstance(proposal.fidelity, str), f"fidelity {proposal.fidelity!r} is not text")
     _require_one_of("origin", proposal.origin, get_args(Origin))
     _require(isinstance(proposal.prediction, dict | None), f"prediction {proposal.prediction!r} is not a JSON object")
-    _require(proposal.id == id, f"its architecture, seed and fidelity have the id {proposal.id}")
+    _require(proposal.id == id, f"its architecture, seed, fidelity and passes have the id {proposal.id}")
 
 
 def require_sound_record(record: Record) -> None:

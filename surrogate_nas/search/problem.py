@@ -10,6 +10,7 @@ from surrogate_nas.architecture.cost import CostModel, costs_of_leaving
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Record
 from surrogate_nas.archive.views import Views, front_of
 from surrogate_nas.exits.policies import PolicyName
@@ -31,12 +32,25 @@ class Problem:
     """Model of a cost besides MACs, such as a cost table."""
     archive: Archive | None = field(default=None, repr=False, compare=False)
     """Archive to read outputs from, for records that do not carry them."""
+    ladder: Ladder | None = None
+    """Rungs that networks are trained to; `None` for trainings of whole epochs, by the recipe."""
 
     @cached_property
     def costing(self) -> Costing:
         """Counting of costs, by the settings."""
         settings = self.settings
         return costing_for(self.space, self.shape, settings.charge_heads, self.model, settings.objective)
+
+    @property
+    def fidelity(self) -> str:
+        """Fidelity of trainings; see `Recipe.fidelity` and `Recipe.fidelity_on`."""
+        recipe = self.settings.recipe
+        return recipe.fidelity if self.ladder is None else recipe.fidelity_on(self.ladder.top)
+
+    @property
+    def passes(self) -> int | None:
+        """Rung that new networks are trained to, in image passes; `None` without a ladder."""
+        return None if self.ladder is None else self.ladder.passes(self.settings.rung)
 
     @property
     def policy(self) -> PolicyName:

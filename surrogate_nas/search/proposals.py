@@ -1,6 +1,7 @@
 """Proposals that need no surrogate: the initial sample, architectures requested by the user, baselines and finals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ def user_proposals(problem: Problem, architectures: Sequence[Architecture], roun
     return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
 
 
+def promotions(trainings: Sequence[Proposal], passes: int, round: int) -> list[Proposal]:
+    """Proposals to train networks on to a higher rung, in image passes, each with its own seed."""
+    return [
+        replace(p, round=round, rank=rank, origin="promoted", passes=passes, prediction=None)
+        for rank, p in enumerate(trainings)
+    ]
+
+
 def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
     """Proposals of networks for comparison. They do not influence the rounds and seeds of the search."""
     return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
@@ -68,13 +77,13 @@ def make_proposal(
     prediction: Mapping[str, Any] | None = None,
 ) -> Proposal:
     """Proposal with the study's recipe, and the seed of its round and rank."""
-    fidelity = problem.settings.recipe.fidelity
     return Proposal(
         round=round,
         rank=rank,
         origin=origin,
         architecture=architecture,
         seed=problem.seed_of(round, rank),
-        fidelity=fidelity,
+        fidelity=problem.fidelity,
+        passes=problem.passes,
         prediction=prediction,
     )

@@ -2,6 +2,7 @@
 
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
@@ -26,6 +27,29 @@ def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
     """Raise `InputError` for a loss that needs gates, if the space's branches have none."""
     if recipe.loss.kind == "nachos" and spec.branch.kind != "gated":
         raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
+
+
+def require_ladder(settings: Settings, ladder: Ladder | None) -> None:
+    """Raise `InputError` for settings that cannot be combined with the study's ladder, or with having none."""
+    if ladder is None:
+        if settings.rung != 1:
+            raise InputError(f"rung {settings.rung} needs a study with a ladder, which is created with --ladder")
+        return
+    ladder.passes(settings.rung)
+    recipe = settings.recipe
+    if recipe.loss.kind == "nachos":
+        raise InputError("loss nachos has phases of a whole training, and cannot be used on a ladder")
+    if recipe.optimizer != "sgd" or not 0 < recipe.momentum < 1:
+        raise InputError(
+            f"a ladder needs optimizer sgd and a momentum between 0 and 1, got {recipe.optimizer} and "
+            f"{recipe.momentum:g}"
+        )
+    if recipe.ema:
+        raise InputError(f"ema {recipe.ema:g} cannot be used on a ladder, whose weights are averages already")
+    if recipe.schedule != Recipe.model_fields["schedule"].default:
+        raise InputError(f"schedule {recipe.schedule} cannot be used on a ladder, which has a schedule of its own")
+    if settings.final is not None:
+        raise InputError("a final recipe cannot be used on a ladder: finalize trains to its top rung")
 
 
 def require_policy(spec: SpaceSpec, settings: Settings) -> None:

@@ -7,8 +7,9 @@ from surrogate_nas import datasets
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.ladder import Ladder, LadderLike
 from surrogate_nas.datasets import stored as store
-from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.split_file import SplitFile
 from surrogate_nas.datasets.splitting import split, tune_share_of
 from surrogate_nas.foundation.errors import InputError
@@ -24,6 +25,7 @@ from surrogate_nas.space.yaml_files import load_space
 from surrogate_nas.study.checks import (
     cost_table,
     require_gates,
+    require_ladder,
     require_policy,
     require_strategy,
     require_surrogate,
@@ -84,6 +86,7 @@ def prepare(
     splits: Path | None = None,
     resize: str | None = None,
     tune_share: float | None = None,
+    ladder: LadderLike | None = None,
 ) -> NewStudy:
     """Check a new study in a folder that does not exist, is empty, or was left by an interrupted creation.
 
@@ -99,6 +102,8 @@ def prepare(
         splits: CSV file of splits and groups; see `datasets.split_file`.
         resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
         tune_share: share of the training data held out for the tune split; for `None` by the number of images.
+        ladder: rungs that networks are trained to, see `Ladder.read`, whose ratios are those of the recipe's epochs;
+            for `None`, trainings are of whole epochs.
 
     Raises:
         InputError: for a wrong argument; the message names the value got and those allowed.
@@ -117,8 +122,13 @@ def prepare(
     tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table)
-    _check(path, problem, dataset, tune_share, sample)
+    divided = split(dataset, seed, tune_share)
+    rungs = None if ladder is None else _ladder(ladder, settings, len(divided.train))
+    if rungs is not None:  # a whole training is the top rung, also for estimates
+        settings = settings.updated({"recipe": {"epochs": max(round(rungs.top / len(divided.train)), 1)}})
+    require_ladder(settings, rungs)
+    problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table, ladder=rungs)
+    _check(path, problem, dataset, divided, sample)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
         settings = settings.updated({"data_root": Path(data).expanduser().absolute()})
@@ -133,6 +143,7 @@ def prepare(
         source_stamp=stamp,
         splits=None if dataset.given is None else dataset.given.digest,
         resize=dataset.resize,
+        ladder=rungs,
     )
     return NewStudy(
         path=path, header=header, data=dataset, settings=settings, problem=problem, table=table, splits=splits
@@ -147,7 +158,13 @@ def _require_free(path: Path) -> None:
         raise InputError(f"{path} is not a study; allowed for a new one: a folder that does not exist or is empty")
 
 
-def _check(path: Path, problem: Problem, data: Dataset, tune_share: float, sample: int | None) -> None:
+def _ladder(ladder: LadderLike, settings: Settings, images: int) -> Ladder:
+    """Read a ladder for a number of training images."""
+    recipe = settings.recipe
+    return Ladder.read(ladder, whole=recipe.epochs * images, step=min(recipe.batch_size, images))
+
+
+def _check(path: Path, problem: Problem, data: Dataset, divided: Splits, sample: int | None) -> None:
     """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     spec, settings = problem.space.spec, problem.settings
     low, high = spec.image_sizes
@@ -164,7 +181,7 @@ def _check(path: Path, problem: Problem, data: Dataset, tune_share: float, sampl
     require_strategy(settings)
     require_temperature(data.shape.classes, data.name, settings)
     initial_proposals(problem, settings.initial if sample is None else sample, [], 0)
-    Plan.of(problem, split(data, problem.seed, tune_share), settings.budget).check(path)
+    Plan.of(problem, divided, settings.budget).check(path)
 
 
 def _left_by_creation(path: Path) -> bool:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from surrogate_nas.architecture.cost import CostModel
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
@@ -20,6 +21,7 @@ from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.checks import (
     cost_table,
+    require_ladder,
     require_policy,
     require_strategy,
     require_surrogate,
@@ -59,10 +61,14 @@ class Home:
     def problem(self) -> Problem:
         """The search problem under the settings in force; one object, with cached views, until they change."""
         if self._problem is None or self._problem.settings is not self.settings:
-            header, table = self.archive.header, self.path / COSTS
+            table = self.path / COSTS
             model = CostTable.read(table) if table.is_file() else None
-            self._problem = Problem(self.space, header.shape, self.settings, header.seed, model, self.archive)
+            self._problem = self._with_costs(model)
         return self._problem
+
+    def _with_costs(self, model: CostModel | None) -> Problem:
+        header = self.archive.header
+        return Problem(self.space, header.shape, self.settings, header.seed, model, self.archive, header.ladder)
 
     @property
     def costing(self) -> Costing:
@@ -126,8 +132,7 @@ class Home:
             return
         self.settings, table = self._checked(changes)
         if table is not None:
-            header = self.archive.header
-            self._problem = Problem(self.space, header.shape, self.settings, header.seed, table, self.archive)
+            self._problem = self._with_costs(table)
 
     def _checked(self, changes: dict[str, Any]) -> tuple[Settings, CostTable | None]:
         """The settings with `changes`, and the cost table that they name if they change it; raises as `update`."""
@@ -138,6 +143,7 @@ class Home:
         if changes.keys() & {"strategy", "limits"}:
             require_strategy(settings)
         require_policy(self.space.spec, settings)
+        require_ladder(settings, self.archive.header.ladder)
         require_temperature(self.shape.classes, self.archive.header.data, settings)
         self._tell_of_initial(settings)
         return settings, cost_table(settings, self.space, self.shape) if "cost_table" in changes else None
@@ -173,11 +179,17 @@ class Home:
 
     def _require_fidelity(self, settings: Settings) -> None:
         """Raise `InputError` for a recipe other than that of networks already trained."""
-        fidelities = self.archive.fidelities()
-        if fidelities and settings.recipe.fidelity not in fidelities:
+        fidelities, ladder = self.archive.fidelities(), self.archive.header.ladder
+        fidelity = settings.recipe.fidelity if ladder is None else settings.recipe.fidelity_on(ladder.top)
+        if fidelities and fidelity not in fidelities:
             raise InputError(
-                f"this study's networks were trained with {min(fidelities)}, got {settings.recipe.fidelity}; another "
-                "recipe needs a new study"
+                f"this study's networks were trained with {min(fidelities)}, got {fidelity}; another recipe needs a "
+                "new study"
+            )
+        if ladder is not None and (epochs := settings.recipe.epochs) != self.settings.recipe.epochs:
+            raise InputError(
+                f"epochs {epochs} has no effect on a ladder, whose rungs are {ladder} image passes; another ladder "
+                "needs a new study"
             )
 
     def prune(self) -> None:

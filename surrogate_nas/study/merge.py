@@ -137,7 +137,7 @@ def _require_comparable(home: Home, source: Home) -> None:
 
 def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object]]:
     """Differences between the studies: aspect, value in this study, value in the other."""
-    here, there, fidelity = home.archive.header, source.archive.header, home.settings.recipe.fidelity
+    here, there, fidelity = home.archive.header, source.archive.header, home.problem.fidelity
     if here.fingerprint != there.fingerprint:
         yield "data", _data(here), _data(there)
     if _comparable(here.space) != _comparable(there.space):
@@ -146,6 +146,7 @@ def _differences(home: Home, source: Home) -> Iterator[tuple[str, object, object
         ("images and classes", here.shape, there.shape),
         ("splits", _splits(home), _splits(source)),
         ("settings for mirrored images", _flips(home), _flips(source)),
+        ("ladder", str(here.ladder), str(there.ladder)),
         ("recipe", fidelity, _other_fidelity(source, fidelity)),
     )
     for aspect, ours, theirs in pairs:

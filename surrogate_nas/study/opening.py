@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from surrogate_nas.archive.ladder import Ladder, LadderLike
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.backbone import Mount
@@ -20,6 +21,7 @@ def require_same(
     splits: Path | None,
     resize: str | None,
     tune_share: float | None,
+    ladder: LadderLike | None = None,
 ) -> None:
     """Check that a study has the given space, seed, images and splits; `None` is not checked.
 
@@ -35,4 +37,16 @@ def require_same(
             raise InputError(f"study {path} has space {header.space.name}, got {wanted}; {reason}")
     if seed not in (None, header.seed):
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; another seed needs a new study")
+    if ladder is not None:
+        _require_ladder(images, ladder)
     images.require_data(data, image_size, flips, splits, resize, tune_share)
+
+
+def _require_ladder(images: StudyImages, ladder: LadderLike) -> None:
+    """Raise `InputError` for another ladder than the study's; ratios are those of its top rung."""
+    path, own = images.home.path, images.home.archive.header.ladder
+    if own is None:
+        raise InputError(f"study {path} has no ladder, got --ladder {ladder}; a ladder needs a new study")
+    step = min(images.home.settings.recipe.batch_size, len(images.splits().train))
+    if Ladder.read(ladder, whole=own.top, step=step) != own:
+        raise InputError(f"study {path} has ladder {own}, got --ladder {ladder}; another ladder needs a new study")

@@ -11,7 +11,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.machine import amount
 from surrogate_nas.search.problem import Problem, on_front
 from surrogate_nas.settings import Settings
-from surrogate_nas.study.paths import unfinished_path, weights_path
+from surrogate_nas.study.paths import trunk_path, unfinished_path, weights_path
 
 BYTES_PER_PARAMETER = 4
 BUFFERS = 1.02
@@ -34,9 +34,19 @@ def prune(folder: Path, archive: Archive, problem: Problem) -> None:
     going_on = pending | {r.id for r in records if r.failure}
     kept_paths = {weights_path(folder, id) for id in _kept_ids(archive, problem, records)}
     wanted_paths = kept_paths | {unfinished_path(folder, id) for id in going_on}
+    wanted_paths |= {trunk_path(folder, training) for training in _below_the_top(archive, records)}
     for path in folder.iterdir():
         if path not in wanted_paths and not path.is_dir():
             path.unlink(missing_ok=True)
+
+
+def _below_the_top(archive: Archive, records: Sequence[Record]) -> set[str]:
+    """Trainings that can go on to a higher rung of the ladder, or are waiting for it; see `Proposal.training`."""
+    ladder = archive.header.ladder
+    if ladder is None:
+        return set()
+    ended = {r.proposal.training for r in records if r.failure is None and r.proposal.passes == ladder.top}
+    return {r.proposal.training for r in records} - ended
 
 
 def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.archive.record import GROUPS, Proposal, Record
+from surrogate_nas.archive.record import GROUPS, STUDIED, Proposal, Record
 from surrogate_nas.foundation.machine import amount, size_of
 from surrogate_nas.foundation.progress import Bar, duration, say
 from surrogate_nas.search.proposals import (
@@ -13,12 +13,13 @@ from surrogate_nas.search.proposals import (
     final_proposals,
     initial_proposals,
     next_round,
+    promotions,
     user_proposals,
 )
 from surrogate_nas.study.estimate import Plan, estimated_seconds
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
-from surrogate_nas.study.paths import CHECKPOINTS, DATA, unfinished_path, weights_path
+from surrogate_nas.study.paths import CHECKPOINTS, DATA, trunk_path, unfinished_path, weights_path
 from surrogate_nas.study.pruning import kept_weights
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training.devices import device_here
@@ -76,6 +77,12 @@ class Trainer:
         with self.at_work():
             round = next_round(self.home.archive.proposals())
             return self.evaluate(user_proposals(self.home.problem, architectures, round))
+
+    def promote(self, records: Sequence[Record], passes: int) -> list[Record]:
+        """Train networks on to a higher rung, in image passes; existing trainings are not repeated."""
+        with self.at_work():
+            taken = [p for group in STUDIED for p in self.home.archive.proposals(group)]
+            return self.evaluate(promotions([r.proposal for r in records], passes, next_round(taken)))
 
     def collect_finals(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
         """Train architectures at full fidelity, each with several seeds; existing trainings are not repeated."""
@@ -171,6 +178,8 @@ class Trainer:
             device=home.settings.device if home.settings.executor == "ray" else device_here(home.settings.device),
             checkpoint=weights_path(weights, proposal.id),
             unfinished=unfinished_path(weights, proposal.id),
+            trunk=None if home.problem.ladder is None else trunk_path(weights, proposal.training),
+            top=None if home.problem.ladder is None else home.problem.ladder.top,
             backbone=home.space.spec.backbone,
             charge_heads=home.costing.charge_heads,
         )
@@ -178,6 +187,8 @@ class Trainer:
     def _recipe(self, proposal: Proposal) -> Recipe:
         """The recipe of a proposal's fidelity, with the time limit of the settings."""
         settings = self.home.settings
+        if proposal.fidelity == self.home.problem.fidelity:
+            return settings.recipe
         recipes = {r.fidelity: r for r in (settings.full_recipe, settings.recipe)}
         return recipes.get(proposal.fidelity) or Recipe.of_fidelity(proposal.fidelity)
 

@@ -1,5 +1,6 @@
 """Training checkpoint between two epochs; resuming reproduces the same weights bit for bit."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from surrogate_nas.foundation.files import replaced
 
 NETWORK, AVERAGE, OPTIMIZER, GENERATOR = "network.", "average.", "optimizer.", "generator"
-EPOCHS, SECONDS, KIND = "epochs", "seconds", "optimizer"
+EPOCHS, STEPS, SECONDS, KIND, GROUPS = "epochs", "steps", "seconds", "optimizer", "groups"
+COUNTS = ("k", "weight_sum", "lr_max")
+"""Numbers that a schedule-free optimiser changes in its groups of parameters."""
 Optimizer = torch.optim.Optimizer
 
 
@@ -20,10 +23,11 @@ def keep(
     average: nn.Module | None,
     optimizer: Optimizer,
     generator: torch.Generator,
-    epochs: int,
+    done: int,
     seconds: float,
+    unit: str = EPOCHS,
 ) -> None:
-    """Write the state of a training after a number of epochs and seconds, atomically."""
+    """Write the state of a training after a number of epochs (or steps, by `unit`) and seconds, atomically."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
         tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
@@ -31,23 +35,31 @@ def keep(
         state = optimizer.state.get(parameter, {})
         tensors |= {f"{OPTIMIZER}{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     tensors[GENERATOR] = generator.get_state()
-    write(path, tensors, {EPOCHS: str(epochs), SECONDS: str(seconds), KIND: type(optimizer).__name__})
+    counts = [{name: group[name] for name in COUNTS if name in group} for group in optimizer.param_groups]
+    metadata = {unit: str(done), SECONDS: str(seconds), KIND: type(optimizer).__name__, GROUPS: json.dumps(counts)}
+    write(path, tensors, metadata)
 
 
 def restore(
-    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer, generator: torch.Generator
+    path: Path,
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: Optimizer,
+    generator: torch.Generator,
+    unit: str = EPOCHS,
 ) -> tuple[int, float]:
     """Load the state of a training into its parts.
 
     Returns:
-        Number of finished epochs, and seconds spent on them; zeros, with nothing changed, if the file does not exist,
-        is damaged, or belongs to another training.
+        Number of finished epochs (or steps, by `unit`), and seconds spent on them; zeros, with nothing changed, if the
+        file does not exist, is damaged, or belongs to another training.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
-        epochs, seconds = int(metadata[EPOCHS]), float(metadata[SECONDS])
+        done, seconds = int(metadata[unit]), float(metadata[SECONDS])
+        counts = [{name: own[name] for name in COUNTS if name in own} for own in json.loads(metadata.get(GROUPS, "[]"))]
         network_state, average_state, optimizer_state = (
             _below(prefix, tensors) for prefix in (NETWORK, AVERAGE, OPTIMIZER)
         )
@@ -64,8 +76,10 @@ def restore(
         for name, value in _below(f"{i}.", optimizer_state).items():  # in the memory layout of the parameter
             like = torch.empty_like(parameter, requires_grad=False) if value.shape == parameter.shape else value
             optimizer.state[parameter][name] = like.copy_(value)
+    for group, own in zip(optimizer.param_groups, counts, strict=False):  # older states have none
+        group.update(own)
     generator.set_state(tensors[GENERATOR])
-    return epochs, seconds
+    return done, seconds
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
@@ -85,9 +99,18 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def seconds_before(path: Path) -> float:
     """Seconds of training up to the stored state; 0 if there is none."""
+    return _number_in(path, SECONDS)
+
+
+def count_in(path: Path, unit: str) -> int:
+    """Epochs or steps, by `unit`, behind the stored state; 0 if there is none."""
+    return int(_number_in(path, unit))
+
+
+def _number_in(path: Path, name: str) -> float:
     try:
         with safe_open(path, framework="pt") as file:
-            return float(file.metadata()[SECONDS])
+            return float(file.metadata()[name])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return 0.0
 

@@ -1,5 +1,6 @@
 """Training recipe: the hyperparameters of a training, as a small frozen configuration."""
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -151,10 +152,20 @@ class Recipe(Config):
             unnamed["loss"] = set(_OLDER_NACHOS)
         return self.model_dump_json(exclude={"max_seconds": True, **unnamed})
 
+    def fidelity_on(self, top: int) -> str:
+        """Text that identifies the fidelity of all rungs of a ladder: `fidelity`, with the image passes of the top rung
+        in place of epochs and schedule."""
+        values = json.loads(self.fidelity)
+        kept = {name: value for name, value in values.items() if name not in _OF_WHOLE_EPOCHS}
+        return json.dumps({TOP: top, **kept}, separators=(",", ":"))
+
     @classmethod
     def of_fidelity(cls, text: str) -> "Recipe":
-        """Recipe of a record's fidelity."""
-        recipe = cls.model_validate_json(text)
+        """Recipe of a record's fidelity; on a ladder, epochs and schedule have no meaning."""
+        values = json.loads(text)
+        if values.pop(TOP, None) is not None:
+            return cls.model_validate(values)
+        recipe = cls.model_validate(values)
         return recipe if recipe.fidelity == text else recipe.older
 
     @property
@@ -165,6 +176,9 @@ class Recipe(Config):
         return self.model_copy(update={"loss": self.loss.model_copy(update=_OLDER_NACHOS)})
 
 
+TOP = "top"
+"""Key of a fidelity on a ladder: image passes of the top rung."""
+_OF_WHOLE_EPOCHS = ("epochs", "schedule")
 _NEUTRAL: dict[str, Any] = {
     "optimizer": "sgd",
     "cutout": 0.0,

@@ -145,7 +145,7 @@ def epochs(
     Raises:
         TrainingFailure: if the loss stops being finite, or the recipe's time limit is exceeded.
     """
-    training = _Training(network, data, recipe, seed, flips, charge_heads)
+    training = Training(network, data, recipe, seed, optimizer_of(network, recipe), flips, charge_heads)
     done, seconds = training.restore(unfinished) if unfinished else (0, 0.0)
     start = time.monotonic() - seconds
     for epoch in range(done, recipe.epochs):
@@ -161,7 +161,7 @@ def epochs(
     training.finish()
 
 
-class _Training:
+class Training:
     """State of a training: network, data, optimiser, random generator, and the average of the weights."""
 
     def __init__(
@@ -170,6 +170,7 @@ class _Training:
         data: LabeledImages,
         recipe: Recipe,
         seed: int,
+        optimizer: torch.optim.Optimizer,
         flips: bool,
         charge_heads: ChargeHeads,
     ) -> None:
@@ -179,7 +180,7 @@ class _Training:
         self.images = torch.from_numpy(data.images).to(self.device)
         self.labels = torch.from_numpy(data.labels).to(self.device)
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = _optimizer(network, recipe)
+        self.optimizer = optimizer
         self.average = _average(network, recipe.ema) if recipe.ema else None
         self.objective = TrainingObjective(recipe, network.exit_macs(charge_heads))
 
@@ -194,21 +195,31 @@ class _Training:
         recipe, network = self.recipe, self.network
         support = self._support() if self.objective.needs_support(epoch) else None
         network.train()
-        for step, (index, drawn) in enumerate(self._draws()):
+        for step, (index, drawn) in enumerate(self.draws()):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * self.steps + step, recipe.epochs * self.steps, recipe)
-            loss = self.loss(index, drawn, epoch, support)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-            self.optimizer.step()
+            self.step(index, drawn, epoch, support)
             if self.average is not None:
                 self.average.update_parameters(network)
             yield
-        if not math.isfinite(last := float(loss.detach())) or not math.isfinite(float(norm)):
-            raise TrainingFailure("diverged", f"loss {last:g} in epoch {epoch + 1}")
+        self.require_finite(f"epoch {epoch + 1}")
 
-    def _draws(self) -> list[tuple[Tensor, augment.Draw]]:
+    def step(self, index: Tensor, drawn: augment.Draw, epoch: int, support: Tensor | None = None) -> None:
+        """Take one step of the optimiser; for the arguments see `loss`."""
+        loss = self.loss(index, drawn, epoch, support)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        self._last = loss.detach(), norm
+
+    def require_finite(self, when: str) -> None:
+        """Raise `TrainingFailure` if the loss or the gradient of the last step is not finite."""
+        loss, norm = (float(value) for value in self._last)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise TrainingFailure("diverged", f"loss {loss:g} in {when}")
+
+    def draws(self) -> list[tuple[Tensor, augment.Draw]]:
         """Indices of the images in each batch of an epoch, and the augmentation of these, on the device."""
         n, size = min(self.recipe.batch_size, len(self.labels)), self.images.shape[-1]
         order = torch.randperm(len(self.labels), generator=self.generator)[: self.steps * n].reshape(self.steps, n)
@@ -218,9 +229,17 @@ class _Training:
     def loss(self, index: Tensor, drawn: augment.Draw, epoch: int, support: Tensor | None = None) -> Tensor:
         """Loss of the training images with these indices, augmented as drawn; `support` as in `losses.nachos`."""
         images, targets, labels = self._batch(index, drawn)
-        with autocast(self.device, self.recipe.precision):
-            exit_outputs = self.network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
+        exit_outputs = self.forward(images)
         return self.objective([_in_float32(s) for s in exit_outputs], targets, labels, epoch, support)
+
+    def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """Outputs of the exits for a batch, in the precision of the recipe."""
+        with autocast(self.device, self.recipe.precision):
+            return self.network.exit_outputs(images.contiguous(memory_format=torch.channels_last))
+
+    def see(self, index: Tensor, drawn: augment.Draw) -> None:
+        """Pass the training images with these indices forward, augmented as drawn, without a step."""
+        self.forward(self._batch(index, drawn)[0])
 
     def _batch(self, index: Tensor, drawn: augment.Draw) -> tuple[Tensor, Tensor, Tensor]:
         """Images, targets, and the class with the largest share in each image."""
@@ -272,17 +291,19 @@ def _in_float32(exit_outputs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Ten
     return logits.float(), None if gate is None else gate.float()
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Optimiser of a recipe. Biases and batch-norm parameters are not decayed; frozen parameters are left out."""
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+    groups = parameter_groups(network, recipe)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, ADAM_BETA_2))
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices, which are decayed, and vectors, which are not."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def _average(network: nn.Module, decay: float) -> AveragedModel:

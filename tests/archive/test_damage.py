@@ -210,7 +210,7 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     assert "nobody" in nobody
 
 
-OPTIONAL = {"source_stamp", "splits", "resize"}
+OPTIONAL = {"source_stamp", "splits", "resize", "ladder"}
 """Fields that a header may lack."""
 
 
@@ -228,6 +228,8 @@ def damaged_headers() -> Iterator[str]:
         yield json.dumps({**header, name: value})
     for value in (3, [], {}):
         yield json.dumps({**header, "splits": value})
+    for value in ("x", 5, {}, [], [5], [5, 5], [9, 3], [0, 3], [1, "3"], [1.5, 3], [None, 1], True):
+        yield json.dumps({**header, "ladder": value})
 
 
 def test_a_header_of_an_older_version_has_no_file_of_splits() -> None:

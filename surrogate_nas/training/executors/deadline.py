@@ -1,4 +1,7 @@
-"""Time limit of a command: its trainings end in time, and unfinished ones resume later from their last epoch."""
+"""Time limit of a command: its trainings end in time, and unfinished ones resume later from their last epoch.
+
+On a ladder, "epoch" stands here for a part of a training after which its state is stored, of at most an epoch.
+"""
 
 import math
 import time
@@ -14,12 +17,26 @@ class Progress:
     """Progress of a training since it was started or resumed."""
 
     done: int
-    """Number of finished epochs, including those before it was resumed; 0 when it starts or resumes."""
+    """Number of finished epochs, or of steps to a rung, including those before it was resumed; 0 when it starts or
+    resumes."""
+    of: int
+    """Number of them in all."""
     seconds: float
     """Duration of the last epoch."""
 
+    @property
+    def share(self) -> float:
+        """Finished share of the training, in [0, 1]."""
+        return self.done / self.of
 
-BEGIN = Progress(0, 0.0)
+    @property
+    def ended(self) -> bool:
+        """Whether only measuring is left."""
+        return self.done >= self.of
+
+
+BEGIN = Progress(0, 1, 0.0)
+"""A training starts or resumes."""
 
 
 @dataclass(slots=True)
@@ -52,11 +69,11 @@ class Deadline:
         """Whether another training may start, because its first epoch may end in time."""
         return self.clock() + self.shortest_epoch < self.end
 
-    def may_go_on(self, progress: Progress, epochs: int) -> bool:
-        """Whether a training of so many epochs continues, with its next epoch or with its measurement."""
+    def may_go_on(self, progress: Progress) -> bool:
+        """Whether a training continues, with its next epoch or with its measurement."""
         if progress.seconds:
             self.shortest_epoch = min(self.shortest_epoch or progress.seconds, progress.seconds)
-        return progress.done >= epochs or self.clock() + progress.seconds < self.end
+        return progress.ended or self.clock() + progress.seconds < self.end
 
     def is_overdue(self, last: Progress | None) -> bool:
         """Whether a training should have stopped by itself, having had time for one more epoch after the deadline.

@@ -16,14 +16,16 @@ from surrogate_nas.architecture.given import BackboneSpec
 from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.archive.record import PACKAGE, Failure, Proposal, Record
 from surrogate_nas.datasets import stored as store
-from surrogate_nas.datasets.dataset import Dataset
+from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.training import training as train
 from surrogate_nas.training.checkpoint import seconds_before, write
 from surrogate_nas.training.executors.deadline import BEGIN, Deadline, Progress
 from surrogate_nas.training.executors.failures import failure_of
 from surrogate_nas.training.recipe import Recipe
+from surrogate_nas.training.rungs import to_rung
 
 ARCHITECTURE = "architecture"
 """Metadata key of trained weights: the encoding of their architecture."""
@@ -46,11 +48,16 @@ class Job:
     proposal: Proposal
     source: DataSource
     recipe: Recipe
+    """Recipe with its time limit."""
     device: str
     checkpoint: Path
     """File for the trained weights, as safetensors."""
     unfinished: Path
     """File for the state between two epochs; see `training.checkpoint`."""
+    trunk: Path | None = None
+    """File for the state that the training to the next rung goes on from; `None` without a ladder."""
+    top: int | None = None
+    """Image passes of the ladder's top rung; `None` without a ladder."""
     backbone: BackboneSpec | None = None
     """Specification of the user's backbone, if the space has one."""
     charge_heads: ChargeHeads = "all"
@@ -111,31 +118,52 @@ def _train_and_predict(job: Job, device: torch.device, data: Dataset | None) -> 
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
-    epochs = train.epochs(
-        network,
-        splits.train,
-        job.recipe,
-        job.proposal.seed,
-        flips=flips,
-        charge_heads=job.charge_heads,
-        unfinished=job.unfinished,
-    )
-    yield from _timed(epochs, job.recipe.epochs)
+    yield from _timed(_parts(job, network, splits.train, flips))
     outputs = train.held_out_outputs(network, splits)
     metadata = {ARCHITECTURE: str(job.proposal.architecture)}
     write(job.checkpoint, network.state_dict(), metadata, durable=True)  # before its record is stored
     return outputs
 
 
-def _timed(epochs: Iterator[int], of: int) -> Iterator[Progress]:
-    """Yield the progress when training begins and after each epoch, or at its end if no epoch was left."""
+def _parts(job: Job, network: EarlyExitNetwork, data: LabeledImages, flips: bool) -> Iterator[tuple[int, int]]:
+    """Train the network of a job; yields the number of finished parts and of all parts after each part."""
+    proposal, recipe = job.proposal, job.recipe
+    if proposal.passes is not None and job.top is not None:
+        yield from to_rung(
+            network,
+            data,
+            recipe,
+            proposal.seed,
+            proposal.passes,
+            job.top,
+            flips=flips,
+            charge_heads=job.charge_heads,
+            unfinished=job.unfinished,
+            trunk=job.trunk,
+        )
+        return
+    for done in train.epochs(
+        network,
+        data,
+        recipe,
+        proposal.seed,
+        flips=flips,
+        charge_heads=job.charge_heads,
+        unfinished=job.unfinished,
+    ):
+        yield done, recipe.epochs
+
+
+def _timed(parts: Iterator[tuple[int, int]]) -> Iterator[Progress]:
+    """Yield the progress when training begins and after each part, or at its end if no part was left."""
     yield BEGIN
-    done, start = 0, time.monotonic()
-    for done in epochs:
-        yield Progress(done, time.monotonic() - start)
+    any_left, start = False, time.monotonic()
+    for done, of in parts:
+        any_left = True
+        yield Progress(done, of, time.monotonic() - start)
         start = time.monotonic()
-    if not done:
-        yield Progress(of, 0.0)
+    if not any_left:
+        yield Progress(1, 1, 0.0)
 
 
 def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:

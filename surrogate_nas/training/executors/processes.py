@@ -67,8 +67,8 @@ def _train_here(job: Job, on_progress: OnProgress, deadline: Deadline) -> Record
         if isinstance(message, Record):
             return message
         if message.done:
-            on_progress(job.proposal, message.done / job.recipe.epochs)
-        if not deadline.may_go_on(message, job.recipe.epochs):
+            on_progress(job.proposal, message.share)
+        if not deadline.may_go_on(message):
             return None
     raise AssertionError("carry_out ends with a record")
 

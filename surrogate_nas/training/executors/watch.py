@@ -41,11 +41,11 @@ class Watch:
             self.begun = time.monotonic()
         self.last = progress
         if progress.done:
-            on_progress(self.job.proposal, progress.done / self.job.recipe.epochs)
+            on_progress(self.job.proposal, progress.share)
 
     def end_between_epochs(self, deadline: Deadline) -> NoRecord | None:
         """Outcome of a training that the deadline stops after a message of progress; else `None`."""
-        goes_on = self.last is None or deadline.may_go_on(self.last, self.job.recipe.epochs)
+        goes_on = self.last is None or deadline.may_go_on(self.last)
         return None if goes_on else NoRecord.STOPPED
 
     def end_at_once(self, deadline: Deadline) -> Record | NoRecord | None:
@@ -53,8 +53,8 @@ class Watch:
         return NoRecord.STOPPED if deadline.is_overdue(self.last) else self._excess_time()
 
     def _excess_time(self) -> Record | None:
-        limit, recipe = self.job.recipe.max_seconds, self.job.recipe
-        if limit is None or self.last is None or self.last.done >= recipe.epochs:
+        limit = self.job.recipe.max_seconds
+        if limit is None or self.last is None or self.last.ended:
             return None
         if time.monotonic() - self.begun <= limit + TIME_TO_STOP:
             return None

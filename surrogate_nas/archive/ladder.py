@@ -1,0 +1,112 @@
+"""The ladder of a study: how far its networks are trained, in image passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from surrogate_nas.foundation import numerals
+from surrogate_nas.foundation.errors import InputError
+
+RATIOS = (1, 3, 9, 27)
+"""Rungs of a ladder by default, as ratios."""
+LEAST_STEPS = 5
+"""Optimiser steps of the shortest training that can be measured: a fifth of them is the decay of the learning rate."""
+FORMS = "allowed: ratios such as 1:3:9:27, or image passes such as 20k,60k,180k"
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Rungs that networks of a study are trained to, from the first to the top.
+
+    A rung counts all image passes behind the measured weights, those of the decaying learning rate included. It is the
+    same number for any number of training images.
+    """
+
+    rungs: tuple[int, ...]
+    """(R,) image passes, ascending."""
+
+    def __post_init__(self) -> None:
+        if len(self.rungs) < 2 or self.rungs[0] < 1 or any(b <= a for a, b in pairwise(self.rungs)):
+            raise InputError(f"ladder {self} is not at least two ascending numbers of image passes")
+
+    def __str__(self) -> str:
+        """Image passes, such as "18k, 54k"."""
+        return ", ".join(map(passes_text, self.rungs))
+
+    @property
+    def top(self) -> int:
+        """Image passes of the last rung."""
+        return self.rungs[-1]
+
+    def passes(self, rung: int) -> int:
+        """Image passes of a rung, numbered from 1; raises `InputError` for any other number."""
+        if isinstance(rung, bool) or not isinstance(rung, int) or not 1 <= rung <= len(self.rungs):
+            raise InputError(f"rung {rung!r} is not on the ladder; allowed: 1 to {len(self.rungs)} ({self})")
+        return self.rungs[rung - 1]
+
+    def number(self, passes: int) -> int:
+        """Number of the rung with so many image passes, from 1."""
+        return self.rungs.index(passes) + 1
+
+    def name(self, passes: int) -> str:
+        """A rung in words.
+
+        >>> Ladder((18_000, 54_000)).name(54_000)
+        'rung 2 of 2 (54k passes)'
+        """
+        return f"rung {self.number(passes)} of {len(self.rungs)} ({passes_text(passes)} passes)"
+
+    @classmethod
+    def read(cls, value: "LadderLike", whole: int, step: int) -> "Ladder":
+        """Read a ladder as people write it.
+
+        Args:
+            value: ratios such as "1:3:9:27" or `True` for these, of which the last stands for `whole`; or image passes,
+                as "20k,60k" or as a sequence of numbers.
+            whole: image passes of a whole training.
+            step: images of one optimiser step: rungs are rounded to whole steps.
+
+        Raises:
+            InputError: for anything else, or rungs that are too close or too short to differ in steps.
+        """
+        passes = _passes(value, whole)
+        steps = [round(p / step) for p in passes]
+        if len(steps) < 2 or steps[0] < LEAST_STEPS or any(b <= a for a, b in pairwise(steps)):
+            raise InputError(
+                f"ladder {value!r} has rungs of {', '.join(f'{p:,.0f}' for p in passes)} image passes; allowed: at "
+                f"least two, ascending, the first at least {LEAST_STEPS} steps of {step} images"
+            )
+        return cls(tuple(s * step for s in steps))
+
+
+LadderLike = str | bool | Sequence[float]
+"""A ladder as people write it; see `Ladder.read`."""
+
+
+def _passes(value: LadderLike, whole: int) -> list[float]:
+    if value is True:
+        value = ":".join(map(str, RATIOS))
+    parts: Sequence[object] = value if isinstance(value, Sequence) else ()
+    ratios = isinstance(value, str) and ":" in value
+    if isinstance(value, str):
+        parts = value.split(":" if ratios else ",")
+    try:
+        numbers = [numerals.number(part.strip() if isinstance(part, str) else part) for part in parts]
+    except ValueError as error:
+        raise InputError(f"ladder {value!r}: {error}; {FORMS}") from None
+    if not numbers or any(isinstance(n, bool) or not isinstance(n, int | float) or n <= 0 for n in numbers):
+        raise InputError(f"ladder {value!r} is not a ladder; {FORMS}")
+    rungs = [float(n) for n in numbers if isinstance(n, int | float)]
+    return [whole * r / rungs[-1] for r in rungs] if ratios else rungs
+
+
+def passes_text(passes: int) -> str:
+    """A number of image passes, short.
+
+    >>> passes_text(18_000), passes_text(18_048), passes_text(1_500_000), passes_text(640)
+    ('18k', '18k', '1.5M', '640')
+    """
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if passes >= size:
+            return f"{passes / size:.3g}{unit}"
+    return str(passes)
