@@ -32,6 +32,7 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, verification
 from surrogate_nas.study import merge as merging
 from surrogate_nas.study.baselines import train_baselines
+from surrogate_nas.study.checks import require_rung
 from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
 from surrogate_nas.study.frame import frame_of
@@ -279,13 +280,29 @@ class Study:
             self.trainer.finish_pending()
             return self.trainer.collect_architectures(architectures) if architectures else self.trainer.collect(count)
 
+    def promote(self, networks: Network | Iterable[Network], *, rung: int | None = None) -> list[Record]:
+        """Train networks on to a higher rung of the ladder, from where they stopped.
+
+        Args:
+            networks: trained networks.
+            rung: number of the rung, from 1; by default each network is trained to its next one.
+
+        Returns:
+            The records at the higher rungs, in the order of the networks; trainings that a deadline stopped are
+            missing.
+
+        Raises:
+            InputError: for an unknown network, a study without a ladder, or a rung that is not above a network's own.
+        """
+        return self.trainer.promote([record_of(self.home, network) for network in as_list(networks)], rung)
+
     def fit(self, *, again: bool = False) -> FittedSurrogate:
         """Fit the surrogate to all trainings, or load the stored one if it is up to date and `again` is false.
 
         Raises:
             JobError: if fewer than four networks have been trained.
         """
-        return fitting.fit(self.home, self.archive.records(), again=again)
+        return fitting.fit(self.home, self.archive.studied(), again=again)
 
     def search(self, rounds: int | None = None) -> list[Record]:
         """Propose, train and refit, for a number of rounds or until the budget or the time is spent."""
@@ -312,18 +329,22 @@ class Study:
     ) -> list[Final]:
         """Train networks at full fidelity, each with several seeds; trainings of an earlier call are not repeated.
 
+        On a ladder, full fidelity is its top rung, and trainings at lower rungs go on.
+
         Args:
             networks: networks to train; by default those on the front.
             at: budgets of the expected cost that is minimised; for each, the most accurate network on tune within it is
                 trained, instead of the whole front.
             seeds: number of trainings of each network.
-            recipe: recipe of full fidelity, which is stored in the settings; by default the one stored there.
+            recipe: recipe of full fidelity, which is stored in the settings; by default the one stored there. On a
+                ladder there is no other than the study's.
 
         Returns:
             The networks within the study's limits, the most accurate on tune first.
 
         Raises:
-            InputError: for an unknown network, a budget below the cheapest of the front, or the recipe of the search.
+            InputError: for an unknown network, a budget below the cheapest of the front, the recipe of the search, or
+                any recipe on a ladder.
             JobError: if no network keeps the limits.
         """
         return finals.finalize(self.trainer, self.solutions, self._ids(networks), at, _count("seeds", seeds), recipe)
@@ -393,12 +414,16 @@ class Study:
 
     # ------------------------------------------------------------------ trained networks
 
-    def front(self) -> list[Solution]:
+    def front(self, *, rung: int | None = None) -> list[Solution]:
         """The Pareto front on tune of the solutions within the limits, cheapest first, measured on tune and test.
 
         Empty if no trained network can keep the limits; `nearest` then returns the closest solution.
+
+        Args:
+            rung: number of the rung of the ladder whose networks are compared, from 1; by default the highest that one
+                was trained to, as everywhere.
         """
-        return self.solutions.front()
+        return self._at(rung).front()
 
     def nearest(self) -> Solution:
         """The trained network and thresholds that are closest to keeping the limits on tune."""
@@ -641,6 +666,13 @@ class Study:
         serve(self.path, host, port)
 
     # ------------------------------------------------------------------ arguments
+
+    def _at(self, rung: int | None) -> Solutions:
+        """Solutions at a rung of the ladder; raises `InputError` in a study without one."""
+        if rung is None:
+            return self.solutions
+        require_rung(self.home.problem.ladder, rung)
+        return Solutions(self.home, rung)
 
     def _ids(self, networks: Network | Iterable[Network]) -> list[str]:
         return [record_of(self.home, network).id for network in as_list(networks)]

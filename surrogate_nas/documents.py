@@ -36,6 +36,7 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
         "encoding": str(solution.record.architecture),
         "seed": solution.record.proposal.seed,
         "origin": solution.record.proposal.origin,
+        **_rung(solution.record),
         "thresholds": str(solution.operating_point),
         "policy": solution.operating_point.policy,
         "temperatures": list(solution.operating_point.temperatures),
@@ -46,12 +47,18 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
     }
 
 
+def _rung(record: Record) -> dict[str, Any]:
+    """Rung of a record, in image passes; nothing without a ladder."""
+    return {} if record.proposal.passes is None else {"passes": record.proposal.passes}
+
+
 def front_document(solutions: "Solutions", page: Path, early_exits: "Payoff") -> dict[str, Any]:
     """Summary of a study at the end of a run: its limits, numbers of trainings and front."""
     home, front, limits = solutions.home, solutions.front(), solutions.limits
     records = home.archive.records()
     return {
         "study": str(home.path),
+        **({} if solutions.passes is None else {"passes": solutions.passes, "rung": solutions.rung_name}),
         "early_exits": payoff_document(early_exits),
         "report": str(page),
         "limits": limits.model_dump(),
@@ -96,7 +103,7 @@ def finals_document(
 
     Budgets are of the minimised cost, with the key `within_max_macs`, or `within_max_cost` with a cost table.
     """
-    settings, limits = solutions.home.settings, solutions.limits
+    settings, limits, ladder = solutions.home.settings, solutions.limits, solutions.home.problem.ladder
     within_budgets = {}
     for budget, affordable in within.items():
         budget_limits = limits.with_budget(settings.objective, budget)
@@ -107,6 +114,7 @@ def finals_document(
         "limits": limits.model_dump(),
         "recipe": settings.full_recipe.model_dump(),
         "search_recipe": settings.recipe.model_dump(),
+        **({} if ladder is None else {"passes": ladder.top, "rung": ladder.name(ladder.top)}),
         "finals": [final_document(f, limits) for f in finals],
         f"within_{on_expected(settings.objective).name}": within_budgets,
         "ranking": None if agreement is None else {"tau": agreement.tau, "networks": agreement.n},
@@ -209,6 +217,7 @@ def record_rows(costing: Costing, records: Sequence[Record], *, why: bool = Fals
             "id": r.id,
             "round": r.proposal.round,
             "origin": r.proposal.origin,
+            **_rung(r),
             "status": "trained" if r.failure is None else r.failure.kind,
             "seconds": round(r.seconds, 1),
             "last_exit_macs": int(costing.of(r.architecture).macs()[0, -1]),
@@ -240,6 +249,8 @@ def record_document(costing: Costing, record: Record, outputs: Outputs | None = 
         "encoding": str(record.architecture),
         "seed": proposal.seed,
         "fidelity": proposal.fidelity,
+        **_rung(record),
+        **({} if proposal.passes is None else {"training": proposal.training}),
         "macs": cost.macs()[0].tolist(),
         "parameters": int(cost.parameters[0]),
         "exits": [e + 1 for e in record.architecture.exit_positions],
@@ -291,7 +302,7 @@ def preview_document(preview: "Preview") -> dict[str, Any]:
         "budget": settings.budget,
         "done": preview.done,
         "trainings": plan.trainings,
-        "epochs": preview.recipe.epochs,
+        **({"epochs": preview.recipe.epochs} if preview.passes is None else {"passes": preview.passes}),
         "at_a_time": plan.workers,
         "device": plan.device,
         "seconds": preview.seconds,

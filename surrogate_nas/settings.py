@@ -36,11 +36,11 @@ class SettingsFields(TypedDict, total=False):
     budget: int
     initial: int
     sampling: SamplingName
-    rung: int
     batch: int
     limits: Limits | Mapping[str, float | str | None]
     recipe: Recipe | Mapping[str, Any]
     final: Recipe | Mapping[str, Any] | None
+    rung: int
     surrogate: str
     strategy: str
     repeats: bool
@@ -74,8 +74,6 @@ class Settings(Config):
     sampling: SamplingName = "uniform"
     """Sampling of the initial networks: `uniform` over the choices of each gene, `stratified` over the logarithm of the
     cost, or `space-filling` over the encoding."""
-    rung: Count = 1
-    """Rung that new networks are trained to, from 1, in a study with a ladder."""
     batch: Count = 4
     """Number of networks proposed in each round of the search."""
     limits: Limits = Limits()
@@ -84,6 +82,8 @@ class Settings(Config):
     """Training recipe of every network in the search."""
     final: Recipe | None = None
     """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs and no time limit."""
+    rung: Count = 1
+    """Rung that new networks are trained to, from 1, in a study with a ladder."""
     surrogate: str = "auto"
     """Surrogate model: one of `SURROGATE_NAMES`, or `package.module:function`, which fits a model of your own."""
     strategy: str = "bayesian"

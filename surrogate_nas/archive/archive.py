@@ -18,7 +18,7 @@ import numpy as np
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import ANSWERS, Outputs
-from surrogate_nas.archive.record import GROUPS, Failure, Group, Proposal, Record
+from surrogate_nas.archive.record import GROUPS, STUDIED, Failure, Group, Proposal, Record
 from surrogate_nas.archive.soundness import require_sound_outputs, require_sound_proposal, require_sound_record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, JobError, one_line
@@ -200,6 +200,20 @@ class Archive:
             self._connection.execute(f"SELECT COUNT(*) FROM (SELECT {_RECORDS} WHERE {_IN[group]})").fetchone()[0]
         )
 
+    def studied(self, *, outputs: bool = False) -> list[Record]:
+        """Records that surrogates learn from, and that form fronts, at all rungs, in (round, rank) order."""
+        records = [r for group in STUDIED for r in self.records(group, outputs=outputs)]
+        return sorted(records, key=lambda r: (r.proposal.round, r.proposal.rank, r.id))
+
+    def highest_rung(self) -> int | None:
+        """Image passes of the highest rung that a network was trained to, baselines left out; `None` if there is
+        none."""
+        where = " OR ".join(_IN[group] for group in STUDIED)
+        row = self._connection.execute(
+            f"SELECT MAX(passes) FROM (SELECT {_RECORDS} WHERE ({where}) AND failure_kind IS NULL)"
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
     def fidelities(self) -> set[str]:
         """Fidelities of the search's proposals."""
         return {row[0] for row in self._connection.execute(f"SELECT fidelity FROM proposals WHERE {_IN['search']}")}
@@ -298,8 +312,15 @@ class Archive:
         if proposal.group != "baseline":  # baselines may lie outside the space
             with _naming(proposal.id):
                 self.space.indices([proposal.architecture])
+        with _naming(proposal.id):
+            self._require_rung(proposal.passes)
         if isinstance(stored, Record) and stored.failure is None:
             self.outputs(stored.id)
+
+    def _require_rung(self, passes: int | None) -> None:
+        ladder = self.header.ladder
+        if passes not in ((None,) if ladder is None else ladder.rungs):
+            raise JobError(f"passes {passes!r} is not a rung of the ladder {ladder or 'that the study has not'}")
 
 
 ADVICE = "; surrogate-nas archive validate lists all damaged records"

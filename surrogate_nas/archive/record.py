@@ -20,6 +20,8 @@ STUDIED: tuple[Group, ...] = ("search", "promoted")
 """Groups that surrogates learn from, and that form fronts."""
 PACKAGE = "surrogate-nas"
 """Key in a record's provenance: the version of this package. Records of 0.3.0 and before do not have it."""
+COMPUTED = "image_passes"
+"""Key in the provenance of a record on a ladder: image passes computed for it, since the rung that it went on from."""
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
 
 

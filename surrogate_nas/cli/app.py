@@ -65,6 +65,7 @@ for command in (
     ask.fit,
     search.search,
     ask.query,
+    finals.promote,
     thresholds.tune,
     thresholds.tiers,
     thresholds.policies,

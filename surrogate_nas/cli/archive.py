@@ -34,7 +34,8 @@ def archive_list(
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows
 
-    records = home.archive.records("baseline" if baselines else "final" if finals else "search")
+    archive = home.archive
+    records = archive.records("baseline") if baselines else archive.records("final") if finals else archive.studied()
     rows = record_rows(home.costing, [r for r in records if r.failure is not None or not failed], why=failed)
     answer(rows, as_json, lambda: print_records(rows, wide=wide))
 
@@ -77,7 +78,7 @@ def archive_dump(study: StudyPath) -> None:
     home = open_study(study, {})
     from surrogate_nas.documents import record_document
 
-    for record in home.archive.records():
+    for record in home.archive.studied():
         outputs = None if record.failure else home.archive.outputs(record.id)
         typer.echo(json.dumps(record_document(home.costing, record, outputs)))
 
@@ -125,7 +126,7 @@ def archive_validate(study: StudyPath, as_json: Json = False) -> None:
     """Check the archive for damage."""
     home = open_study(study, {})
     problems = home.archive.problems()
-    records = home.archive.count()
+    records = len(home.archive.studied())
     sound = f"{home.archive.path}: {records} records, sound"
     document = {"records": records, "problems": problems, "remarks": home.archive.remarks()}
     answer(document, as_json, lambda: typer.echo("\n".join(problems) or sound))

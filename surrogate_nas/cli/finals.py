@@ -20,6 +20,7 @@ from surrogate_nas.cli.options import (
     Workers,
     changes_of,
     option,
+    record_ids,
 )
 from surrogate_nas.cli.print_preview import answer_preview
 from surrogate_nas.cli.values import COUNT, FILE, NUMBER
@@ -75,6 +76,32 @@ def finalize(
     within = {budget: whole.finals(limits.with_budget(settings.objective, budget)) for budget in at or []}
     document = finals_document(whole.solutions, finals, RankAgreement.of(finals), within, page)
     answer(document, as_json, lambda: print_finals(document, wide=wide))
+
+
+def promote(
+    study: StudyPath,
+    networks: Annotated[list[str], record_ids("Ids of trainings, or their first characters.", "NETWORK...")],
+    rung: Annotated[
+        int | None, option("Number of the rung, from 1. Default: the next of each network.", kind=COUNT)
+    ] = None,
+    max_hours: MaxHours = None,
+    workers: Workers = None,
+    device: Device = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    gpus_per_trial: GpusPerTrial = None,
+    wait: Wait = False,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """Train networks on to a higher rung of the ladder, from where they stopped."""
+    home = open_study(study, changes_of({**locals(), "rung": None}), wait)
+    from surrogate_nas.api import Study
+    from surrogate_nas.cli.print_archive import print_records
+    from surrogate_nas.documents import record_rows
+
+    rows = record_rows(home.costing, Study(home).promote(networks, rung=rung))
+    answer(rows, as_json, lambda: print_records(rows, wide=wide))
 
 
 def verify(

@@ -82,6 +82,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             splits=options["splits"],
             resize=options["resize"],
             tune_share=options["tune_share"],
+            ladder=options["ladder"],
         )
     home = Home.open(path)
     if sample is not None:
@@ -97,6 +98,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         splits=options["splits"],
         resize=options["resize"],
         tune_share=options["tune_share"],
+        ladder=options["ladder"],
     )
     change(home, changes, options["dry_run"])
     _say_remarks(home)

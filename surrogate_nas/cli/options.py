@@ -175,6 +175,20 @@ Budget = Annotated[
     int | None, option("Number of trainings in all, the initial sample included. Default: 32.", kind=COUNT)
 ]
 Epochs = Annotated[int | None, option("Passes over the training images in each training. Default: 20.", kind=COUNT)]
+LadderText = Annotated[
+    str | None,
+    option(
+        "Rungs of a new study, to which networks are trained one after the other: ratios such as 1:3:9:27 of --epochs, "
+        "or image passes such as 20k,60k,180k. Default: none.",
+        "--ladder",
+        panel=EFFORT,
+        kind=Kind("RUNGS"),
+    ),
+]
+Rung = Annotated[
+    int | None,
+    option("Rung of the ladder that new networks are trained to, from 1. Default: 1.", panel=EFFORT, kind=COUNT),
+]
 MaxHours = Annotated[
     float | None,
     option(

@@ -10,6 +10,7 @@ RECORD_COLUMNS = {
     "id": "network",
     "round": "round",
     "origin": "origin",
+    "passes": "image passes",
     "status": "status",
     "seconds": "seconds",
     "last_exit_macs": "MACs to the last exit",
@@ -32,4 +33,4 @@ def print_records(rows: Sequence[dict[str, Any]], *, wide: bool = False) -> None
 
 
 def _cell(name: str, value: object) -> object:
-    return f"{value:,}" if name in ("last_exit_macs", "parameters") else value
+    return f"{value:,}" if name in ("passes", "last_exit_macs", "parameters") else value

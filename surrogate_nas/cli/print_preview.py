@@ -32,7 +32,7 @@ def print_preview(preview: "Preview") -> None:
         "seed": f"{header.seed}{f', stream {settings.stream}' if settings.stream else ''}",
         "limits": str(settings.limits),
         "done": f"{preview.done} of {settings.budget} trainings of the search",
-        "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; epochs: {preview.recipe.epochs}",
+        "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; {_how_far(preview)}",
         "time": estimate,
         "disk": f"at most {amount(plan.disk)} (weights kept: {kept_weights(settings)})",
         "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "on other machines")
@@ -43,3 +43,10 @@ def print_preview(preview: "Preview") -> None:
     for architecture, trainings in preview.networks:
         console.print(f"{trainings} × {architecture}", markup=False, soft_wrap=True)
     console.print("dry run: nothing was trained or written", soft_wrap=True)
+
+
+def _how_far(preview: "Preview") -> str:
+    ladder = preview.problem.ladder
+    if ladder is None or preview.passes is None:
+        return f"epochs: {preview.recipe.epochs}"
+    return f"to {ladder.name(preview.passes)}"

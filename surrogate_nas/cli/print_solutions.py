@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, kept_text, marked
 from surrogate_nas.foundation.arrays import evenly
@@ -39,7 +40,8 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
     if front:
         rows = [front[i] for i in evenly(len(front), MOST_ROWS)]
         count = f"{len(front)}" if len(rows) == len(front) else f"{len(rows)} of {len(front)}"
-        _print_solutions(rows, f"Front within {limits} on tune: {count} solutions, cheapest first", limits)
+        at = "" if solutions.rung_name is None else f" at {solutions.rung_name}"
+        _print_solutions(rows, f"Front{at} within {limits} on tune: {count} solutions, cheapest first", limits)
     else:
         nearest = solutions.nearest()
         broken = ", ".join(map(str, nearest.tune.broken(limits)))
@@ -56,7 +58,13 @@ def print_payoff(result: "Payoff") -> None:
 
 def print_tuned(solution: "Solution", network: str, limits: "Limits") -> None:
     """Print measurements on test of a network at thresholds chosen on tune within limits."""
-    _print_solutions([solution], f"Network {network} within {limits} on tune", limits)
+    _print_solutions([solution], f"{_named(network, solution)} within {limits} on tune", limits)
+
+
+def _named(network: str, solution: "Solution") -> str:
+    """Network with the rung that it was trained to, if there is a ladder."""
+    passes = solution.record.proposal.passes
+    return f"Network {network}" + ("" if passes is None else f" at {passes_text(passes)} image passes")
 
 
 def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limits") -> None:
@@ -110,7 +118,8 @@ def print_finals(document: dict[str, Any], *, wide: bool = False) -> None:
     rows = [marked([budget, *_final_cells(f)], [*columns.values()], f["broken_on_test"]) for budget, f in within]
     note = "networks and thresholds were chosen on tune; accuracy and expected MACs are of test, means over seeds"
     encodings = [f["encoding"] for _, f in within]
-    print_table("At full fidelity", [*columns], rows, with_legend(note, rows), encodings=encodings, wide=wide)
+    title = f"At {document['rung']}" if "rung" in document else "At full fidelity"
+    print_table(title, [*columns], rows, with_legend(note, rows), encodings=encodings, wide=wide)
     missing = [budget for budget, f in finals if f is None]
     if missing:
         print_line(f"No network keeps {row.words} ≤ {' or '.join(missing)} on tune.")
@@ -186,7 +195,8 @@ def print_tiers(tiers: Sequence["Tier"], network: str, limits: "Limits") -> None
     }
     rows = [marked(_tier_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in tiers]
     note = "thresholds were chosen on tune, where they keep the budget; intervals: 95 % bootstrap over test images"
-    print_table(f"Network {network} within {limits} on tune", [*columns], rows, with_legend(note, rows))
+    title = f"{_named(network, tiers[0].solution)} within {limits} on tune"
+    print_table(title, [*columns], rows, with_legend(note, rows))
 
 
 def _tier_cells(tier: "Tier") -> list[object]:
@@ -219,7 +229,8 @@ def print_policies(solutions: Sequence["Solution"], network: str, limits: "Limit
         )
         rows.append(marked(cells, [*POLICY_COLUMNS.values()], test.broken_names(limits)))
     note = "each policy at the thresholds that are best on tune; expected MACs and exit rates are of test"
-    print_table(f"Network {network} within {limits} on tune", [*POLICY_COLUMNS], rows, with_legend(note, rows))
+    title = f"{_named(network, solutions[0])} within {limits} on tune"
+    print_table(title, [*POLICY_COLUMNS], rows, with_legend(note, rows))
 
 
 def percentages(rates: Sequence[float]) -> str:

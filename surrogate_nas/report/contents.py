@@ -282,7 +282,7 @@ def _checked_prediction(solutions: Solutions, record: Record, prediction: Mappin
 
 def _fit_surrogate(home: Home) -> FittedSurrogate | None:
     try:
-        return fit(home, home.archive.records())
+        return fit(home, home.archive.studied())
     except JobError:  # fewer networks than a surrogate needs
         return None
 

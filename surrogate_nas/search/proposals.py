@@ -33,9 +33,11 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
     return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(architectures)]
 
 
-def user_proposals(problem: Problem, architectures: Sequence[Architecture], round: int) -> list[Proposal]:
-    """Proposals of architectures that the user requested."""
-    return [make_proposal(problem, a, round, rank, "user") for rank, a in enumerate(architectures)]
+def user_proposals(
+    problem: Problem, architectures: Sequence[Architecture], round: int, passes: int | None = None
+) -> list[Proposal]:
+    """Proposals of architectures that the user requested; for `passes` see `make_proposal`."""
+    return [make_proposal(problem, a, round, rank, "user", passes=passes) for rank, a in enumerate(architectures)]
 
 
 def promotions(trainings: Sequence[Proposal], passes: int, round: int) -> list[Proposal]:
@@ -46,9 +48,15 @@ def promotions(trainings: Sequence[Proposal], passes: int, round: int) -> list[P
     ]
 
 
-def baseline_proposals(problem: Problem, architectures: Sequence[Architecture]) -> list[Proposal]:
-    """Proposals of networks for comparison. They do not influence the rounds and seeds of the search."""
-    return [make_proposal(problem, a, BASELINE_ROUND, rank, "baseline") for rank, a in enumerate(architectures)]
+def baseline_proposals(
+    problem: Problem, architectures: Sequence[Architecture], passes: int | None = None
+) -> list[Proposal]:
+    """Proposals of networks for comparison. They do not influence the rounds and seeds of the search; for `passes` see
+    `make_proposal`."""
+    return [
+        make_proposal(problem, a, BASELINE_ROUND, rank, "baseline", passes=passes)
+        for rank, a in enumerate(architectures)
+    ]
 
 
 def final_proposals(problem: Problem, architectures: Sequence[Architecture], seeds: int) -> list[Proposal]:
@@ -68,6 +76,34 @@ def final_proposals(problem: Problem, architectures: Sequence[Architecture], see
     ]
 
 
+def top_proposals(
+    problem: Problem,
+    architectures: Sequence[Architecture],
+    seeds: int,
+    trainings: Sequence[Proposal],
+    round: int,
+) -> list[Proposal]:
+    """Proposals of each architecture at the top rung with several seeds: its trainings so far go on, then new ones.
+
+    Args:
+        problem: the search problem, of a study with a ladder.
+        architectures: architectures to train.
+        seeds: number of trainings of each.
+        trainings: proposals of the study, in order, at any rung.
+        round: round of the proposals.
+    """
+    assert problem.ladder is not None
+    of_training = {p.training: p for p in reversed(trainings)}
+    proposals = list[Proposal]()
+    for architecture in architectures:
+        own = [p for p in reversed(of_training.values()) if p.architecture == architecture][:seeds]
+        for k in range(seeds - len(own)):
+            seed = problem.seed_of(FINAL_ROUND, k)
+            own.append(replace(make_proposal(problem, architecture, round, 0, "promoted"), seed=seed))
+        proposals += own
+    return promotions(proposals, problem.ladder.top, round)
+
+
 def make_proposal(
     problem: Problem,
     architecture: Architecture,
@@ -75,8 +111,12 @@ def make_proposal(
     rank: int,
     origin: Origin,
     prediction: Mapping[str, Any] | None = None,
+    passes: int | None = None,
 ) -> Proposal:
-    """Proposal with the study's recipe, and the seed of its round and rank."""
+    """Proposal with the study's recipe, and the seed of its round and rank.
+
+    On a ladder it is to the rung of so many image passes, by default that of new networks.
+    """
     return Proposal(
         round=round,
         rank=rank,
@@ -84,6 +124,6 @@ def make_proposal(
         architecture=architecture,
         seed=problem.seed_of(round, rank),
         fidelity=problem.fidelity,
-        passes=problem.passes,
+        passes=passes or problem.passes,
         prediction=prediction,
     )

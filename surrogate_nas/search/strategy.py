@@ -30,9 +30,9 @@ class History:
     problem: Problem
     """The search problem, with its settings: limits, batch, policy."""
     records: Sequence[Record]
-    """Records of trainings, failures included, in the order they were proposed."""
+    """Records of trainings at all rungs, failures included, in the order they were proposed."""
     taken: Sequence[Proposal]
-    """All proposals so far; those without a record are in flight."""
+    """All proposals of new trainings so far; those without a record are in flight."""
     round: int
     """Number of the round to propose."""
     excluded: frozenset[bytes] = field(default=frozenset(), repr=False)
@@ -45,8 +45,9 @@ class History:
 
     @cached_property
     def trained(self) -> list[tuple[Record, Exits]]:
-        """Successful trainings, each with its exits on tune."""
-        return self.problem.views.trained(self.records)
+        """Successful trainings at the rung of new networks, each with its exits on tune."""
+        passes = self.problem.passes
+        return self.problem.views.trained([r for r in self.records if r.proposal.passes == passes])
 
     @cached_property
     def networks(self) -> Candidates:

@@ -101,4 +101,4 @@ def train_baselines(trainer: "Trainer", solutions: "Solutions", *, everything: b
     choice = choose_baselines(solutions, everything=everything)
     for skipped in choice.skipped:
         say(str(skipped))
-    return trainer.collect_baselines(choice.architectures)
+    return trainer.collect_baselines(choice.architectures, solutions.passes)

@@ -29,13 +29,20 @@ def require_gates(spec: SpaceSpec, recipe: Recipe) -> None:
         raise InputError(f"loss nachos needs branches with gates; those of space {spec.name!r} have none")
 
 
+def require_rung(ladder: Ladder | None, rung: int) -> int:
+    """Image passes of a rung; raises `InputError` if the ladder does not have it, or there is none."""
+    if ladder is None:
+        raise InputError(f"rung {rung} needs a study with a ladder, which is created with --ladder")
+    return ladder.passes(rung)
+
+
 def require_ladder(settings: Settings, ladder: Ladder | None) -> None:
     """Raise `InputError` for settings that cannot be combined with the study's ladder, or with having none."""
     if ladder is None:
         if settings.rung != 1:
-            raise InputError(f"rung {settings.rung} needs a study with a ladder, which is created with --ladder")
+            require_rung(None, settings.rung)
         return
-    ladder.passes(settings.rung)
+    require_rung(ladder, settings.rung)
     recipe = settings.recipe
     if recipe.loss.kind == "nachos":
         raise InputError("loss nachos has phases of a whole training, and cannot be used on a ladder")

@@ -187,6 +187,7 @@ def training_seconds(
     records: Sequence[Record],
     networks: Sequence[Architecture] = (),
     recipe: Recipe | None = None,
+    passes: int | None = None,
 ) -> float | None:
     """Estimated seconds of the trainings alone; otherwise like `estimated_seconds`.
 
@@ -194,6 +195,8 @@ def training_seconds(
         problem, splits, plan, records: see `estimated_seconds`.
         networks: the networks to train, if they are known.
         recipe: recipe of the trainings; by default that of the search.
+        passes: rung of the trainings, in image passes; by default that of new networks. It counts from the start, also
+            for networks that go on.
     """
     if plan.trainings <= 0:
         return 0.0
@@ -204,7 +207,8 @@ def training_seconds(
         if plan.device != "cpu":
             return None
         speed = timed_speed(problem, splits, sample[len(sample) // 2]) * _slowdown(at_a_time)
-    training = speed * mean(work(problem, splits, a, recipe or settings.recipe) for a in networks or sample)
+    passes = passes or problem.passes or (recipe or settings.recipe).epochs * len(splits.train)
+    training = speed * mean(work(problem, splits, a, passes) for a in networks or sample)
     return plan.trainings * training / at_a_time
 
 

@@ -122,7 +122,10 @@ def finalize(
         architectures = to_finalize(solutions, ids, at, seeds, recipe)
         if recipe is not None:
             home.update({"final": recipe.model_dump()})
-        trainer.collect_finals(architectures, seeds)
+        if home.problem.ladder is None:
+            trainer.collect_finals(architectures, seeds)
+        else:
+            trainer.collect_at_the_top(architectures, seeds)
     return [f for f in finals(solutions, home.settings.limits) if f.architecture in architectures]
 
 
@@ -135,6 +138,12 @@ def to_finalize(
         raise InputError(f"seeds {seeds} is not a positive integer")
     architectures, settings = _selected(solutions, ids, at), solutions.home.settings
     full = recipe or settings.full_recipe
+    if (ladder := solutions.home.problem.ladder) is not None:
+        if recipe is not None:
+            raise InputError(
+                f"finalize trains to the top rung of the ladder, {ladder.name(ladder.top)}; it takes no other recipe"
+            )
+        return architectures
     if full.fidelity == settings.recipe.fidelity:
         raise InputError(f"the final recipe equals that of the search, {full.fidelity}: set more epochs")
     require_gates(solutions.home.space.spec, full)
@@ -144,6 +153,7 @@ def to_finalize(
 def _selected(solutions: Solutions, ids: Sequence[str], at: Sequence[float]) -> list[Architecture]:
     if ids:
         return list(dict.fromkeys(solutions.home.archive.find(id).architecture for id in ids))
+    solutions = _at_the_rung_of_the_search(solutions)
     front = solutions.front()
     if not front:
         raise JobError(f"no trained network keeps {solutions.limits}: there is no front to finalize")
@@ -163,16 +173,28 @@ def _within_budget(front: Sequence[Solution], budget: float, objective: Objectiv
     return affordable[-1]
 
 
+def _at_the_rung_of_the_search(solutions: Solutions) -> Solutions:
+    """Solutions at the rung of new networks; without a ladder, those of the search."""
+    home = solutions.home
+    return solutions if home.problem.ladder is None else Solutions(home, home.settings.rung)
+
+
+def _final_records(solutions: Solutions) -> list[Record]:
+    """Successful trainings with the final recipe, or at the top rung of the ladder."""
+    home = solutions.home
+    if (ladder := home.problem.ladder) is not None:
+        return [r for r in Solutions(home, len(ladder.rungs)).records() if r.failure is None]
+    fidelity = home.settings.full_recipe.fidelity
+    return [r for r in solutions.records("final") if r.failure is None and r.proposal.fidelity == fidelity]
+
+
 def finals(solutions: Solutions, limits: Limits) -> list[Final]:
     """Architectures trained with the final recipe, within limits; see `Study.finals`."""
-    fidelity = solutions.home.settings.full_recipe.fidelity
     of: dict[Architecture, list[Record]] = {}
-    for record in solutions.records("final"):
-        if record.failure is None and record.proposal.fidelity == fidelity:
-            of.setdefault(record.architecture, []).append(record)
-    search_records = {
-        r.architecture: r for r in reversed(solutions.records()) if r.failure is None and r.architecture in of
-    }
+    for record in _final_records(solutions):
+        of.setdefault(record.architecture, []).append(record)
+    searched = _at_the_rung_of_the_search(solutions).records()
+    search_records = {r.architecture: r for r in reversed(searched) if r.failure is None and r.architecture in of}
     finals_within = []
     for architecture, records in of.items():
         low = search_records.get(architecture)

@@ -27,7 +27,7 @@ from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.space.spec import SpaceSpec
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
-from surrogate_nas.study.paths import DATA
+from surrogate_nas.study.paths import CHECKPOINTS, DATA, trunk_path
 
 MERGED = "merged"
 """Key in a record's provenance: the studies that it was merged from, the first of which trained it."""
@@ -98,6 +98,7 @@ def _merge(home: Home, source: Home) -> MergeResult:
     comparison = _compare(home, source)
     new = {*comparison.added, *comparison.trained}
     _copy_weights(home, source, new | set(comparison.duplicates))
+    _copy_trunks(home, source, new)
     if new:
         home.archive.merge(_with_origin(source, [r for r in _records(source) if r.id in new]))
     home.prune()
@@ -267,3 +268,12 @@ def _copy_weights(home: Home, source: Home, ids: set[str]) -> None:
         if not path.is_file():
             with suppress(FileNotFoundError), replaced(path) as partial:  # the other study may not keep them
                 shutil.copyfile(source.checkpoint(id), partial)
+
+
+def _copy_trunks(home: Home, source: Home, ids: set[str]) -> None:
+    """Copy the states that the trainings of new records go on from, where this study has none."""
+    for training in {r.proposal.training for r in _records(source) if r.id in ids}:
+        there, here = (trunk_path(study.path / CHECKPOINTS, training) for study in (source, home))
+        if there.is_file() and not here.is_file():
+            with suppress(FileNotFoundError), replaced(here) as partial:
+                shutil.copyfile(there, partial)

@@ -7,11 +7,17 @@ from pathlib import Path
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.record import Group, Proposal, Record
+from surrogate_nas.archive.record import STUDIED, Group, Proposal, Record
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import baseline_proposals, final_proposals, initial_proposals, next_round
+from surrogate_nas.search.proposals import (
+    baseline_proposals,
+    final_proposals,
+    initial_proposals,
+    next_round,
+    top_proposals,
+)
 from surrogate_nas.study.baselines import choose_baselines
 from surrogate_nas.study.creation import NewStudy
 from surrogate_nas.study.estimate import Plan, estimated_seconds, training_seconds
@@ -34,6 +40,8 @@ class Preview:
     problem: Problem
     recipe: Recipe
     """Recipe of the trainings."""
+    passes: int | None
+    """Rung of the trainings, in image passes; `None` without a ladder."""
     done: int
     """Number of trainings of the search in the archive."""
     networks: tuple[tuple[Architecture, int], ...]
@@ -67,7 +75,7 @@ class Ground:
 
     def records(self) -> list[Record]:
         """Records of the search."""
-        return self.home.archive.records() if self.home else []
+        return self.home.archive.studied() if self.home else []
 
     def proposals(self) -> list[Proposal]:
         """Proposals of the search."""
@@ -77,9 +85,9 @@ class Ground:
         """Number of proposals of the search without a record."""
         return len(self.home.archive.pending()) if self.home else 0
 
-    def missing(self, proposals: Sequence[Proposal], group: Group) -> list[Architecture]:
+    def missing(self, proposals: Sequence[Proposal], *groups: Group) -> list[Architecture]:
         """Architectures of proposals without a record, each repeated for each of its trainings."""
-        trained = {record.id for record in self.home.archive.records(group)} if self.home else set()
+        trained = {r.id for group in groups for r in self.home.archive.records(group)} if self.home else set()
         return [proposal.architecture for proposal in proposals if proposal.id not in trained]
 
     def preview(
@@ -87,10 +95,12 @@ class Ground:
         trainings: int,
         networks: Sequence[Architecture] = (),
         recipe: Recipe | None = None,
+        passes: int | None = None,
         *,
         with_fits: bool = False,
     ) -> Preview:
-        """Preview of a number of trainings, of given networks if they are known.
+        """Preview of a number of trainings, of given networks if they are known; on a ladder, to the rung of so many
+        image passes, by default that of new networks.
 
         Raises:
             InputError: if the machine has too little disk or memory.
@@ -100,14 +110,15 @@ class Ground:
         if with_fits:
             seconds = estimated_seconds(self.problem, self.splits, plan, records)
         else:
-            seconds = training_seconds(self.problem, self.splits, plan, records, networks, recipe)
+            seconds = training_seconds(self.problem, self.splits, plan, records, networks, recipe, passes)
         return Preview(
             path=self.path,
             new=self.home is None,
             header=self.header,
             problem=self.problem,
             recipe=recipe or self.problem.settings.recipe,
-            done=len(records),
+            passes=passes or self.problem.passes,
+            done=sum(r.proposal.group == "search" for r in records),
             networks=tuple(Counter(networks).items()),
             plan=plan,
             seconds=seconds,
@@ -117,7 +128,8 @@ class Ground:
 def of_run(study: NewStudy | Home) -> Preview:
     """Preview of `Study.run`."""
     ground = Ground.of(study)
-    return ground.preview(max(ground.problem.settings.budget - len(ground.records()), 0), with_fits=True)
+    done = ground.home.archive.count() if ground.home else 0
+    return ground.preview(max(ground.problem.settings.budget - done, 0), with_fits=True)
 
 
 def of_collect(study: NewStudy | Home, n: int, architectures: Sequence[Architecture] = ()) -> Preview:
@@ -146,6 +158,12 @@ def of_search(home: Home, rounds: int | None) -> Preview:
 def of_finalize(home: Home, ids: Sequence[str], at: Sequence[float], seeds: int, recipe: Recipe | None) -> Preview:
     """Preview of `Study.finalize`, whose errors it raises."""
     architectures = to_finalize(Solutions(home), ids, at, seeds, recipe)
+    if (ladder := home.problem.ladder) is not None:
+        ground = Ground.of(home)
+        taken = [p for group in STUDIED for p in home.archive.proposals(group)]
+        proposals = top_proposals(home.problem, architectures, seeds, taken, next_round(taken))
+        missing = ground.missing(proposals, *STUDIED)
+        return ground.preview(len(missing), missing, passes=ladder.top)
     if recipe is not None:
         home.preview({"final": recipe.model_dump()})
     ground = Ground.of(home)
@@ -158,14 +176,13 @@ def of_verify(home: Home, ids: Sequence[str], seeds: int) -> Preview:
     require_seeds(seeds)
     solutions, ground = Solutions(home), Ground.of(home)
     missing = missing_trainings(solutions, to_verify(solutions, ids), seeds)
-    return ground.preview(ground.pending() + len(missing), missing)
+    return ground.preview(ground.pending() + len(missing), missing, passes=solutions.passes)
 
 
 def of_baselines(home: Home, *, everything: bool) -> Preview:
     """Preview of `Study.baselines`, whose errors it raises."""
     ground = Ground.of(home)
-    missing = ground.missing(
-        baseline_proposals(home.problem, choose_baselines(Solutions(home), everything=everything).architectures),
-        "baseline",
-    )
-    return ground.preview(len(missing), missing)
+    solutions = Solutions(home)
+    chosen = choose_baselines(solutions, everything=everything).architectures
+    missing = ground.missing(baseline_proposals(home.problem, chosen, solutions.passes), "baseline")
+    return ground.preview(len(missing), missing, passes=solutions.passes)

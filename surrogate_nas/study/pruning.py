@@ -57,9 +57,10 @@ def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> 
         case "all":
             return {r.id for r in records}
         case "front":
-            searched = archive.records()
+            searched = archive.studied()
             kept_ids = {r.id for r in records if r.proposal.group == "baseline"} | _best_finals(archive, problem)
-            kept_ids |= on_front(problem, searched)
+            for passes in {r.proposal.passes for r in searched}:  # the front of each rung
+                kept_ids |= on_front(problem, [r for r in searched if r.proposal.passes == passes])
             return kept_ids | _most_accurate(problem, [r for r in searched if r.id not in kept_ids])
 
 

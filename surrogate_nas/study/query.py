@@ -206,7 +206,7 @@ def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
     """
     home = solutions.home
     require_cost_table(home.problem, limits)
-    records = home.archive.records()
+    records = home.archive.studied()
     return Respondent.of(solutions, records, fit(home, records).predictor, limits)
 
 

@@ -34,7 +34,7 @@ def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[R
                 _without_rounds(trainer, solutions, rounds)
             else:
                 _in_rounds(trainer, solutions, rounds, deadline)
-        return solutions.records()
+        return solutions.views.with_outputs(home.archive.studied())
 
 
 def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None, deadline: Deadline) -> None:
@@ -46,7 +46,7 @@ def _in_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None, deadl
 
     search_in_rounds(
         home.problem,
-        solutions.records(),
+        solutions.views.with_outputs(home.archive.studied()),
         home.archive.proposals(),
         evaluate,
         strategy_named(home.settings.strategy, partial(fit, home)),
@@ -69,7 +69,7 @@ def _without_rounds(trainer: Trainer, solutions: Solutions, rounds: int | None) 
 
     search_asynchronously(
         home.problem,
-        solutions.records(),
+        solutions.views.with_outputs(home.archive.studied()),
         taken,
         lambda proposals: trainer.train_as_workers_free(each(proposals), most),
         strategy_named(home.settings.strategy, partial(fit, home)),

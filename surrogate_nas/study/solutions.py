@@ -26,10 +26,31 @@ from surrogate_nas.study.results import Measured, Solution, Tier
 
 
 class Solutions:
-    """Measurements of the trained networks of one study, at any thresholds. See `Study` for each method."""
+    """Measurements of the trained networks of one study, at any thresholds. See `Study` for each method.
 
-    def __init__(self, home: Home) -> None:
+    On a ladder they are all of one rung, so that like is compared with like.
+    """
+
+    def __init__(self, home: Home, rung: int | None = None) -> None:
+        """Build for one rung, numbered from 1; by default the highest that a network was trained to."""
         self.home = home
+        self._rung = rung
+
+    @property
+    def passes(self) -> int | None:
+        """Rung of all measurements, in image passes; `None` without a ladder."""
+        problem = self.home.problem
+        if problem.ladder is None:
+            return None
+        if self._rung is not None:
+            return problem.ladder.passes(self._rung)
+        return self.home.archive.highest_rung() or problem.passes
+
+    @property
+    def rung_name(self) -> str | None:
+        """The rung in words, such as "rung 2 of 4 (54k passes)"; `None` without a ladder."""
+        ladder, passes = self.home.problem.ladder, self.passes
+        return None if ladder is None or passes is None else ladder.name(passes)
 
     @property
     def views(self) -> Views:
@@ -42,8 +63,11 @@ class Solutions:
         return self.home.settings.limits
 
     def records(self, group: Group = "search") -> list[Record]:
-        """Records of a group with their outputs, in the order of their proposals."""
-        return self.views.with_outputs(self.home.archive.records(group))
+        """Records of a group at the rung, with their outputs, in the order of their proposals; promoted networks belong
+        to the search."""
+        archive, passes = self.home.archive, self.passes
+        records = archive.studied() if group == "search" else archive.records(group)
+        return self.views.with_outputs([r for r in records if r.proposal.passes == passes])
 
     # ------------------------------------------------------------------ one network
 
@@ -163,7 +187,7 @@ class Solutions:
 
     def hypervolume(self) -> list[float]:
         """Hypervolume of the front after each training."""
-        records, problem = self.home.archive.records(), self.home.problem
+        records, problem = self.records(), self.home.problem
         front = Front.of(np.array([]), np.array([]), *problem.reference(records))
         volumes = []
         for record in records:

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
-from surrogate_nas.archive.record import Record
+from surrogate_nas.archive.record import COMPUTED, Record
 from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
@@ -24,11 +24,10 @@ LATEST = 32
 """Number of latest records that determine the speed: older ones may be from other conditions or machines."""
 
 
-def work(problem: Problem, splits: Splits, architecture: Architecture, recipe: Recipe) -> float:
+def work(problem: Problem, splits: Splits, architecture: Architecture, passes: float) -> float:
     """Work of a training in multiply-accumulates: those of the whole network, times passes of images."""
     held_out = len(splits.tune) + len(splits.test)
-    passes = recipe.epochs * len(splits.train) + MEASURING * held_out
-    return passes * int(problem.costing.of(architecture).macs()[0, -1])
+    return (passes + MEASURING * held_out) * int(problem.costing.of(architecture).macs()[0, -1])
 
 
 def measured_speed(problem: Problem, splits: Splits, records: Sequence[Record], device: str | None) -> float | None:
@@ -44,11 +43,15 @@ def measured_speed(problem: Problem, splits: Splits, records: Sequence[Record], 
         `None` if no such training has succeeded.
     """
     alike = [r for r in records if r.failure is None and _on(r, device)]
-    speeds = [
-        r.seconds / work(problem, splits, r.architecture, Recipe.of_fidelity(r.proposal.fidelity))
-        for r in alike[-LATEST:]
-    ]
+    speeds = [r.seconds / work(problem, splits, r.architecture, _passes(r, splits)) for r in alike[-LATEST:]]
     return median(speeds) if speeds else None
+
+
+def _passes(record: Record, splits: Splits) -> float:
+    """Image passes that a training computed: on a ladder, those since the rung that it went on from."""
+    if record.proposal.passes is not None:
+        return float(record.provenance.get(COMPUTED, record.proposal.passes))
+    return Recipe.of_fidelity(record.proposal.fidelity).epochs * len(splits.train)
 
 
 def _on(record: Record, device: str | None) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.record import GROUPS, STUDIED, Proposal, Record
+from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.machine import amount, size_of
 from surrogate_nas.foundation.progress import Bar, duration, say
 from surrogate_nas.search.proposals import (
@@ -14,6 +15,7 @@ from surrogate_nas.search.proposals import (
     initial_proposals,
     next_round,
     promotions,
+    top_proposals,
     user_proposals,
 )
 from surrogate_nas.study.estimate import Plan, estimated_seconds
@@ -68,33 +70,73 @@ class Trainer:
     def collect(self, n: int, total: int | None = None) -> list[Record]:
         """Train n more sampled architectures; for `total` see `evaluate`."""
         with self.at_work():
-            taken = self.home.archive.proposals()
+            taken = self._studied()
             return self.evaluate(initial_proposals(self.home.problem, n, taken, next_round(taken)), total)
 
-    def collect_architectures(self, architectures: Sequence[Architecture]) -> list[Record]:
-        """Train architectures; one that has been trained before is trained again with another seed."""
+    def collect_architectures(self, architectures: Sequence[Architecture], passes: int | None = None) -> list[Record]:
+        """Train architectures; one that has been trained before is trained again with another seed.
+
+        On a ladder they are trained to the rung of so many image passes, by default that of new networks.
+        """
         self.home.space.indices(architectures)
         with self.at_work():
-            round = next_round(self.home.archive.proposals())
-            return self.evaluate(user_proposals(self.home.problem, architectures, round))
+            return self.evaluate(user_proposals(self.home.problem, architectures, self._next_round(), passes))
 
-    def promote(self, records: Sequence[Record], passes: int) -> list[Record]:
-        """Train networks on to a higher rung, in image passes; existing trainings are not repeated."""
+    def promote(self, records: Sequence[Record], rung: int | None) -> list[Record]:
+        """Train networks on to a rung, by default each to its next; see `Study.promote`."""
+        of_passes: dict[int, list[Proposal]] = {}
+        for record in records:
+            of_passes.setdefault(self._rung_above(record, rung), []).append(record.proposal)
         with self.at_work():
-            taken = [p for group in STUDIED for p in self.home.archive.proposals(group)]
-            return self.evaluate(promotions([r.proposal for r in records], passes, next_round(taken)))
+            promoted = [
+                record
+                for passes, trainings in sorted(of_passes.items())
+                for record in self.evaluate(promotions(trainings, passes, self._next_round()))
+            ]
+        place = {r.proposal.training: i for i, r in enumerate(records)}
+        return sorted(promoted, key=lambda r: place[r.proposal.training])
+
+    def _rung_above(self, record: Record, rung: int | None) -> int:
+        """Image passes of a rung, by default of the next, above that of a record; raises `InputError`."""
+        ladder, proposal = self.home.problem.ladder, record.proposal
+        if ladder is None:
+            raise InputError(f"study {self.home.path} has no ladder, so that no network can be promoted")
+        if proposal.group == "baseline" or proposal.passes is None:
+            raise InputError(f"{record.id} is a baseline, which is not promoted; allowed: networks of the search")
+        own = ladder.number(proposal.passes)
+        passes = ladder.passes(min(own + 1, len(ladder.rungs)) if rung is None else rung)
+        if passes <= proposal.passes:
+            raise InputError(f"{record.id} was trained to {ladder.name(proposal.passes)}; allowed: a rung above it")
+        return passes
+
+    def collect_at_the_top(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
+        """Train architectures to the top rung, each with several seeds: trainings that there are go on first."""
+        with self.at_work():
+            proposals = self._studied()
+            return self.evaluate(
+                top_proposals(self.home.problem, architectures, seeds, proposals, next_round(proposals))
+            )
+
+    def _studied(self) -> list[Proposal]:
+        """Proposals of networks that surrogates learn from, at all rungs."""
+        return [p for group in STUDIED for p in self.home.archive.proposals(group)]
+
+    def _next_round(self) -> int:
+        return next_round(self._studied())
 
     def collect_finals(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
         """Train architectures at full fidelity, each with several seeds; existing trainings are not repeated."""
         return self.evaluate(final_proposals(self.home.problem, architectures, seeds))
 
-    def collect_baselines(self, architectures: Sequence[Architecture]) -> list[Record]:
-        """Train architectures once each, outside the search."""
-        return self.evaluate(baseline_proposals(self.home.problem, architectures))
+    def collect_baselines(self, architectures: Sequence[Architecture], passes: int | None = None) -> list[Record]:
+        """Train architectures once each, outside the search; for `passes` see `collect_architectures`."""
+        return self.evaluate(baseline_proposals(self.home.problem, architectures, passes))
 
     def finish_pending(self) -> list[Record]:
         """Train the proposals left pending by an interruption."""
-        return self.evaluate(self.home.archive.pending(), self.home.settings.budget)
+        archive = self.home.archive
+        finished = self.evaluate(archive.pending(), self.home.settings.budget)
+        return finished + self.evaluate(sorted(archive.pending("promoted"), key=lambda p: p.passes or 0))
 
     # ------------------------------------------------------------------ training
 
@@ -112,13 +154,15 @@ class Trainer:
             return []
         _ = self.images.dataset  # raises here if the data is missing or has changed
         archive, group, place = self.home.archive, proposals[0].group, {p.id: i for i, p in enumerate(proposals)}
+        groups = STUDIED if group in STUDIED else (group,)  # what is promoted may have been collected at that rung
         with self.at_work() as deadline:
             archive.propose(proposals)
-            waiting = [p for p in archive.pending(group) if p.id in place]
+            waiting = [p for g in groups for p in archive.pending(g) if p.id in place]
+            waiting.sort(key=lambda p: place[p.id])
             for _record in self._train(waiting, len(waiting), total, deadline):
                 pass
             self.home.prune()
-        records = [r for r in archive.records(group) if r.id in place]
+        records = [r for g in groups for r in archive.records(g) if r.id in place]
         return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
 
     def train_as_workers_free(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:

@@ -11,6 +11,7 @@ from statistics import mean
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import Split
+from surrogate_nas.archive.record import STUDIED
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.results import Solution
@@ -72,7 +73,7 @@ def verify(trainer: Trainer, solutions: Solutions, ids: Sequence[str], seeds: in
     with trainer.at_work():
         trainer.finish_pending()
         front = to_verify(solutions, ids)
-        trainer.collect_architectures(missing_trainings(solutions, front, seeds))
+        trainer.collect_architectures(missing_trainings(solutions, front, seeds), solutions.passes)
     architectures = dict.fromkeys(s.record.architecture for s in front)
     return [v for a in architectures if (v := _verification(solutions, a, front)) is not None]
 
@@ -96,7 +97,9 @@ def to_verify(solutions: Solutions, ids: Sequence[str]) -> list[Solution]:
 
 def missing_trainings(solutions: Solutions, front: Sequence[Solution], seeds: int) -> list[Architecture]:
     """Architectures of a front, each as often as it has to be trained to have so many trainings."""
-    trainings = Counter(p.architecture for p in solutions.home.archive.proposals())
+    archive = solutions.home.archive
+    proposals = (p for group in STUDIED for p in archive.proposals(group) if p.passes == solutions.passes)
+    trainings = Counter(p.architecture for p in proposals)
     architectures = dict.fromkeys(s.record.architecture for s in front)
     return [a for a in architectures for _ in range(seeds - trainings[a])]
 

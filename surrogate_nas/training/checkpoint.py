@@ -1,7 +1,9 @@
 """Training checkpoint between two epochs; resuming reproduces the same weights bit for bit."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,8 +28,10 @@ def keep(
     done: int,
     seconds: float,
     unit: str = EPOCHS,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write the state of a training after a number of epochs (or steps, by `unit`) and seconds, atomically."""
+    """Write the state of a training after a number of epochs (or steps, by `unit`) and seconds, with more
+    metadata, atomically."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
         tensors |= {f"{AVERAGE}{name}": tensor for name, tensor in average.state_dict().items()}
@@ -36,7 +40,13 @@ def keep(
         tensors |= {f"{OPTIMIZER}{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     tensors[GENERATOR] = generator.get_state()
     counts = [{name: group[name] for name in COUNTS if name in group} for group in optimizer.param_groups]
-    metadata = {unit: str(done), SECONDS: str(seconds), KIND: type(optimizer).__name__, GROUPS: json.dumps(counts)}
+    metadata = {
+        unit: str(done),
+        SECONDS: str(seconds),
+        KIND: type(optimizer).__name__,
+        GROUPS: json.dumps(counts),
+        **more,
+    }
     write(path, tensors, metadata)
 
 

@@ -9,7 +9,7 @@ as passes of the rung, but the training goes on from before them, so that no run
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ WARM_UP = 0.02
 """Share of the top rung's steps in which the learning rate rises."""
 FORWARD, MOST_FORWARD = 0.1, 16
 """Share of a rung's steps, and most steps, whose forward passes alone compute batch-norm statistics."""
+BEGUN = "begun"
+"""Metadata key of a state: steps from which the training to its rung began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,13 @@ def to_rung(
     charge_heads: ChargeHeads = "all",
     unfinished: Path | None = None,
     trunk: Path | None = None,
-) -> Iterator[tuple[int, int]]:
+) -> Generator[tuple[int, int], None, int]:
     """Train in place to a rung; yields the number of finished steps and of all steps after each part.
 
-    A part is at most an epoch, and its state is stored. Steps that only compute batch-norm statistics do not count.
+    A part is at most an epoch, and its state is stored. Steps that only compute batch-norm statistics do not count. The
+    result is the number of image passes computed for this rung, also before an interruption.
 
-    The result depends on neither the rungs below, nor on whether the training was stopped at them or interrupted.
+    The weights depend neither on the rungs below, nor on whether the training was stopped at them or interrupted.
 
     Args:
         network: from `build`.
@@ -94,7 +97,7 @@ def to_rung(
     course = Course.of(network, passes, top, images)
     training = Training(network, data, recipe, seed, _optimizer(network, recipe, course.warm_up), flips, charge_heads)
     batches = _Batches(training, seed)
-    done, seconds = _restore(training, course, unfinished, trunk)
+    done, begun, seconds = _restore(training, course, unfinished, trunk)
     start = time.monotonic() - seconds
     while done < course.training:
         end = min((done // training.steps + 1) * training.steps, course.training)
@@ -108,11 +111,12 @@ def to_rung(
         done = end
         training.require_finite(f"step {done}")
         if unfinished:
-            _keep(training, unfinished, done, time.monotonic() - start)
+            _keep(training, unfinished, done, time.monotonic() - start, begun)
         yield done, course.training
     if trunk and passes < top and _steps(trunk) < done:
-        _keep(training, trunk, done, 0.0)
+        _keep(training, trunk, done, 0.0, done)
     _take_average(training, batches, course)
+    return (done + course.forward - begun) * images
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, warm_up: int) -> SGDScheduleFree:
@@ -173,7 +177,7 @@ def _norms(network: nn.Module) -> list[_BatchNorm]:
     return [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
 
 
-def _keep(training: Training, path: Path, steps: int, seconds: float) -> None:
+def _keep(training: Training, path: Path, steps: int, seconds: float, begun: int) -> None:
     checkpoint.keep(
         path,
         training.network,
@@ -183,18 +187,23 @@ def _keep(training: Training, path: Path, steps: int, seconds: float) -> None:
         steps,
         seconds,
         checkpoint.STEPS,
+        {BEGUN: str(begun)},
     )
 
 
-def _restore(training: Training, course: Course, unfinished: Path | None, trunk: Path | None) -> tuple[int, float]:
-    """Load the state to go on from; returns its steps, and the seconds of the training to this rung."""
+def _restore(training: Training, course: Course, unfinished: Path | None, trunk: Path | None) -> tuple[int, int, float]:
+    """Load the state to go on from.
+
+    Returns:
+        Steps behind it, steps from which the training to this rung began, and its seconds.
+    """
     for path in (unfinished, trunk):
         if path is not None and 0 < _steps(path) <= course.training:
             parts = training.network, None, training.optimizer, training.generator
             done, seconds = checkpoint.restore(path, *parts, checkpoint.STEPS)
             if done:
-                return done, seconds
-    return 0, 0.0
+                return done, checkpoint.count_in(path, BEGUN), seconds
+    return 0, 0, 0.0
 
 
 def _steps(path: Path) -> int:

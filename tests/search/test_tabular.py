@@ -422,7 +422,7 @@ def test_a_table_of_several_fidelities_is_refused(path: Path, problem: Problem) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": "1"}, "its architecture, seed and fidelity have the id "),
+        ({"seed": "1"}, "its architecture, seed, fidelity and passes have the id "),
         ({"origin": "nobody"}, "origin 'nobody'"),
         ({"round": "first"}, "invalid literal"),
     ],

@@ -33,10 +33,10 @@ def test_the_end_is_late_by_less_than_the_longest_epoch(end: float, epochs: int,
     deadline, number = Deadline(end, clock), 0
     while deadline.may_start():
         progress = BEGIN
-        while deadline.may_go_on(progress, epochs) and progress.done < epochs:
+        while deadline.may_go_on(progress) and not (progress.done and progress.ended):
             seconds = durations[number % len(durations)]
             clock.now, number = clock.now + seconds, number + 1
-            progress = Progress(progress.done + 1, seconds)
+            progress = Progress(progress.done + 1, epochs, seconds)
     assert clock.now <= end + max(durations) + 1e-6
 
 
@@ -44,10 +44,10 @@ def test_an_epoch_begins_only_if_it_can_end_in_time() -> None:
     clock = Clock()
     deadline = Deadline(10.0, clock)
     clock.now = 4.0
-    assert deadline.may_go_on(Progress(1, 4.0), 3)
+    assert deadline.may_go_on(Progress(1, 3, 4.0))
     clock.now = 8.0
-    assert not deadline.may_go_on(Progress(2, 4.0), 3)
-    assert deadline.may_go_on(Progress(3, 4.0), 3)  # it is measured
+    assert not deadline.may_go_on(Progress(2, 3, 4.0))
+    assert deadline.may_go_on(Progress(3, 3, 4.0))  # it is measured
     assert not deadline.may_start()  # not even the shortest epoch would end in time
     clock.now = 5.9
     assert deadline.may_start()
@@ -56,7 +56,7 @@ def test_an_epoch_begins_only_if_it_can_end_in_time() -> None:
 def test_without_a_limit_everything_goes_on() -> None:
     deadline = Deadline.in_hours(None)
     assert deadline.may_start()
-    assert deadline.may_go_on(Progress(1, 1e9), 2)
+    assert deadline.may_go_on(Progress(1, 2, 1e9))
     assert not deadline.is_overdue(None)
 
 
@@ -68,7 +68,7 @@ def test_a_training_that_has_not_begun_is_ended_at_once_and_another_has_the_time
     assert not deadline.is_overdue(BEGIN)
     clock.now = 10.0 + TIME_TO_STOP
     assert deadline.is_overdue(BEGIN)
-    assert not deadline.is_overdue(Progress(1, 2 * TIME_TO_STOP))
+    assert not deadline.is_overdue(Progress(1, 2, 2 * TIME_TO_STOP))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_limit_of_a_training_covers_training_alone(watch: Watch) -> None:
     never, long_ago = Deadline(), time.monotonic() - 1000.0
     for watch.start in (None, long_ago):
         assert watch.end_at_once(never) is None
-    for progress, late in ((BEGIN, True), (Progress(1, 0.5), True), (Progress(2, 0.5), False)):
+    for progress, late in ((BEGIN, True), (Progress(1, 2, 0.5), True), (Progress(2, 2, 0.5), False)):
         watch.advance(progress, lambda proposal, share: None)
         if progress is BEGIN:
             assert watch.end_at_once(never) is None

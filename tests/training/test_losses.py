@@ -333,7 +333,9 @@ def test_training_with_the_nachos_loss_keeps_the_budget_it_was_given(digits: Spl
 def test_a_single_class_draw_of_the_support_matrix_is_balanced_and_true(digits: Splits) -> None:
     network = untrained(GATED, digits)
     recipe = Recipe(loss=Nachos(max_macs=1e5, support_share=1.0))
-    support = train._Training(network, digits.train, recipe, 0, False, "all")._support()
+    support = train.Training(
+        network, digits.train, recipe, 0, train.optimizer_of(network, recipe), False, "all"
+    )._support()
     labels = torch.from_numpy(digits.train.labels)
     with torch.no_grad():
         exit_outputs = network.eval().exit_outputs(torch.from_numpy(digits.train.images))

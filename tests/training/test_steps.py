@@ -120,7 +120,7 @@ def test_the_loss_of_a_step_on_a_gpu_needs_nothing_of_the_cpu(
     drawn = train.augment.draw(16, 16, recipe, True, torch.Generator().manual_seed(0))
     with fake_gpu() as gpu:
         network = EarlyExitNetwork(Architecture.parse(GATED), SHAPE).train()
-        training = train._Training(network, data.train, recipe, 0, True, "all")
+        training = train.Training(network, data.train, recipe, 0, train.optimizer_of(network, recipe), True, "all")
         index = torch.arange(16, device=gpu)
         [moved] = train.augment.moved([drawn], gpu)
         support = torch.full((10, 2), 0.5, device=gpu) if loss == "nachos" else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ import torch
 from surrogate_nas.architecture.cost import ChargeHeads
 from surrogate_nas.architecture.given import BackboneSpec
 from surrogate_nas.archive.outputs import Outputs
-from surrogate_nas.archive.record import PACKAGE, Failure, Proposal, Record
+from surrogate_nas.archive.record import COMPUTED, PACKAGE, Failure, Proposal, Record
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages
 from surrogate_nas.datasets.splitting import split
@@ -87,6 +87,11 @@ class Executor(Protocol):
         """
 
 
+Parts = Generator[tuple[int, int], None, int | None]
+"""A training, which yields the number of finished parts and of all parts after each part; the result is the number of
+image passes computed, on a ladder."""
+
+
 def carry_out(job: Job, data: Dataset | None = None) -> Iterator[Progress | Record]:
     """Train and measure one network in this process.
 
@@ -102,46 +107,51 @@ def carry_out(job: Job, data: Dataset | None = None) -> Iterator[Progress | Reco
         OSError: if the state or the weights cannot be written.
     """
     start = time.monotonic() - seconds_before(job.unfinished)
-    outputs, failure, device = None, None, None
+    outputs, failure, device, passes = None, None, None, None
     try:
         device = train.resolve_device(job.device)
-        outputs = yield from _train_and_predict(job, device, data)
+        outputs, passes = yield from _train_and_predict(job, device, data)
     except train.TrainingFailure as error:
         failure = Failure(error.kind, str(error))
     except (MemoryError, RuntimeError, ValueError) as error:
         failure = failure_of(error)
-    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job, device))
+    computed = {} if passes is None else {COMPUTED: passes}
+    yield Record(job.proposal, outputs, failure, time.monotonic() - start, provenance(job, device) | computed)
 
 
-def _train_and_predict(job: Job, device: torch.device, data: Dataset | None) -> Generator[Progress, None, Outputs]:
+def _train_and_predict(
+    job: Job, device: torch.device, data: Dataset | None
+) -> Generator[Progress, None, tuple[Outputs, int | None]]:
+    """Train and measure; the result is the outputs and, on a ladder, the image passes computed."""
     data = store.load(job.source.path) if data is None else data
     splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
     del data  # the splits are copies
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
-    yield from _timed(_parts(job, network, splits.train, flips))
+    passes = yield from _timed(_parts(job, network, splits.train, flips))
     outputs = train.held_out_outputs(network, splits)
     metadata = {ARCHITECTURE: str(job.proposal.architecture)}
     write(job.checkpoint, network.state_dict(), metadata, durable=True)  # before its record is stored
-    return outputs
+    return outputs, passes
 
 
-def _parts(job: Job, network: EarlyExitNetwork, data: LabeledImages, flips: bool) -> Iterator[tuple[int, int]]:
-    """Train the network of a job; yields the number of finished parts and of all parts after each part."""
+def _parts(job: Job, network: EarlyExitNetwork, data: LabeledImages, flips: bool) -> Parts:
+    """Train the network of a job; see `Parts`."""
     proposal, recipe = job.proposal, job.recipe
     if proposal.passes is not None and job.top is not None:
-        yield from to_rung(
-            network,
-            data,
-            recipe,
-            proposal.seed,
-            proposal.passes,
-            job.top,
-            flips=flips,
-            charge_heads=job.charge_heads,
-            unfinished=job.unfinished,
-            trunk=job.trunk,
+        return (
+            yield from to_rung(
+                network,
+                data,
+                recipe,
+                proposal.seed,
+                proposal.passes,
+                job.top,
+                flips=flips,
+                charge_heads=job.charge_heads,
+                unfinished=job.unfinished,
+                trunk=job.trunk,
+            )
         )
-        return
     for done in train.epochs(
         network,
         data,
@@ -152,21 +162,26 @@ def _parts(job: Job, network: EarlyExitNetwork, data: LabeledImages, flips: bool
         unfinished=job.unfinished,
     ):
         yield done, recipe.epochs
+    return None
 
 
-def _timed(parts: Iterator[tuple[int, int]]) -> Iterator[Progress]:
+def _timed(parts: Parts) -> Generator[Progress, None, int | None]:
     """Yield the progress when training begins and after each part, or at its end if no part was left."""
     yield BEGIN
-    any_left, start = False, time.monotonic()
-    for done, of in parts:
+    any_left = False
+    while True:
+        start = time.monotonic()
+        try:
+            done, of = next(parts)
+        except StopIteration as end:
+            if not any_left:
+                yield Progress(1, 1, 0.0)
+            return None if end.value is None else int(end.value)
         any_left = True
         yield Progress(done, of, time.monotonic() - start)
-        start = time.monotonic()
-    if not any_left:
-        yield Progress(1, 1, 0.0)
 
 
-def provenance(job: Job, device: torch.device | None = None) -> dict[str, str]:
+def provenance(job: Job, device: torch.device | None = None) -> dict[str, Any]:
     """Versions, machine and device, to explain differences between results.
 
     Args:

@@ -53,10 +53,11 @@ class EpochFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFinished:
-    """Message: the record of a training, and its weights as safetensors, if any."""
+    """Message: the record of a training, with its weights and, on a ladder, the state that it goes on from."""
 
     record: Record
     weights: bytes | None
+    trunk: bytes | None
 
 
 @dataclass(slots=True)
@@ -181,14 +182,14 @@ class RayCluster:
         trial.watch = Watch(job)
         if source not in data:
             data[source] = ray.put(store.load(source))
-        state = job.unfinished.read_bytes() if job.unfinished.is_file() else None
+        state, trunk = _content(job.unfinished), _content(job.trunk)
         options: dict[str, Any] = {"num_returns": "streaming", "max_retries": 0, "num_cpus": 1, "num_gpus": gpus}
         if self.max_memory is not None:
             options["memory"] = self.max_memory
         if trial.node is not None:
             options["scheduling_strategy"] = _elsewhere(ray, trial.node)
         trial.tries, trial.node = trial.tries + 1, None
-        return task.options(**options).remote(data[source], job, state)
+        return task.options(**options).remote(data[source], job, state, trunk)
 
     def _advance(
         self, ray: Any, messages: Any, trial: Trial, on_progress: OnProgress, deadline: Deadline
@@ -217,10 +218,11 @@ class RayCluster:
                             partial.write_bytes(state)
                     watch.advance(progress, on_progress)
                     return watch.end_between_epochs(deadline)
-                case TrainingFinished(record, weights):
-                    if weights is not None:
-                        with replaced(watch.job.checkpoint, durable=True) as partial:
-                            partial.write_bytes(weights)
+                case TrainingFinished(record, weights, trunk):
+                    for path, content in ((watch.job.trunk, trunk), (watch.job.checkpoint, weights)):
+                        if path is not None and content is not None:
+                            with replaced(path, durable=True) as partial:
+                                partial.write_bytes(content)
                     return _lost(trial, record)
         except OSError as error:
             raise write_error(watch.job, error) from None
@@ -237,19 +239,28 @@ def _lost(trial: Trial, record: Record) -> Record | NoRecord:
     return NoRecord.AGAIN if worker_failed and trial.tries < MOST_TRIES else record
 
 
-def _work(data: Dataset, job: Job, state: bytes | None) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
+def _content(path: Path | None) -> bytes | None:
+    """Content of a file; `None` if there is none."""
+    return path.read_bytes() if path is not None and path.is_file() else None
+
+
+def _work(
+    data: Dataset, job: Job, state: bytes | None, trunk: bytes | None
+) -> Iterator[WorkerStarted | EpochFinished | TrainingFinished]:
     """Carry out one job on a worker, with temporary files only."""
     import ray
 
     yield WorkerStarted(ray.get_runtime_context().get_node_id())
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # shared, and never written
     with TemporaryDirectory() as folder, one_thread():
-        weights, unfinished = Path(folder) / "weights.safetensors", Path(folder) / "state.unfinished"
-        if state is not None:
-            unfinished.write_bytes(state)
-        for message in carry_out(replace(job, checkpoint=weights, unfinished=unfinished), data):
+        weights, unfinished, going_on = (Path(folder) / name for name in ("weights", "unfinished", "trunk"))
+        for path, content in ((unfinished, state), (going_on, trunk)):
+            if content is not None:
+                path.write_bytes(content)
+        here = replace(job, checkpoint=weights, unfinished=unfinished, trunk=going_on if job.trunk else None)
+        for message in carry_out(here, data):
             if isinstance(message, Record):
-                yield TrainingFinished(message, weights.read_bytes() if weights.is_file() else None)
+                yield TrainingFinished(message, _content(weights), _content(here.trunk))
             else:
                 yield EpochFinished(message, unfinished.read_bytes() if message.done else None)
 
