@@ -161,22 +161,25 @@ def again(problem: Problem, architectures: Sequence[Architecture]) -> list[Propo
     return [p for round in range(1, SEEDS) for p in user_proposals(problem, architectures, round)]
 
 
-def train(path: Path, table: str, data_root: Path | None) -> None:
-    """Create the study of a table, or go on with it."""
+def train(path: Path, table: str, data_root: Path | None, beside: Path | None) -> None:
+    """Create the study of a table, or go on with it; trainings in the table `beside` are not repeated."""
+    tabulated = set() if beside is None else {t.id for t in EennTable.load(beside).trainings}
     if path.exists():
         study = Study.open(path)
     elif data_root is None:
         raise InputError(f"no study at {path}; --data-root, the folder of its data set, makes one")
     else:
         study = TABLES[table](path, data_root)
-    rounds = itertools.groupby(sorted(waiting(study), key=lambda p: (p.round, p.rank)), key=lambda p: p.round)
+    rounds = itertools.groupby(
+        sorted(waiting(study, tabulated), key=lambda p: (p.round, p.rank)), key=lambda p: p.round
+    )
     for _, proposals in rounds:
         study.trainer.evaluate(list(proposals))
 
 
-def waiting(study: Study) -> list[Proposal]:
-    """Proposals without a record."""
-    return [p for group in STUDIED for p in study.archive.pending(group)]
+def waiting(study: Study, tabulated: set[str]) -> list[Proposal]:
+    """Proposals without a record, except those that a table has already."""
+    return [p for group in STUDIED for p in study.archive.pending(group) if p.id not in tabulated]
 
 
 def write_table(path: Path, folder: Path, *, complete: bool) -> None:
@@ -204,13 +207,14 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="folder to work in")
     parser.add_argument("--table", choices=TABLES, default="eenn-cifar10", help="the table that a new study is for")
     parser.add_argument("--complete", action="store_true", help="no training will be added to the exported table")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="a table whose trainings are not repeated")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--data-root", type=Path, help="folder of the data set, for a new study")
     what.add_argument("--export", type=Path, metavar="FOLDER", help="write the table of what has been trained")
     try:
         arguments = parser.parse_args()
         if arguments.export is None:
-            train(arguments.study, arguments.table, arguments.data_root)
+            train(arguments.study, arguments.table, arguments.data_root, arguments.beside)
         else:
             write_table(arguments.study, arguments.export, complete=arguments.complete)
     except (InputError, JobError) as error:

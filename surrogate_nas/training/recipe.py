@@ -192,6 +192,11 @@ _NEUTRAL: dict[str, Any] = {
 _OLDER_NACHOS: dict[str, Any] = {"start": "at_once"}
 
 
+def is_on_ladder(fidelity: str) -> bool:
+    """Whether a fidelity is that of the rungs of a ladder; see `Recipe.fidelity_on`."""
+    return TOP in json.loads(fidelity)
+
+
 def changed(recipe: Recipe, file: Path | None, epochs: int | None) -> Recipe:
     """Copy of `recipe` with the values in a YAML file, and then with another number of epochs.
 

@@ -33,6 +33,7 @@ from surrogate_nas.search.tabular.layout import (
     PROVENANCE,
     SPACE,
 )
+from surrogate_nas.training.recipe import is_on_ladder
 
 Row = dict[str, str]
 FORMAT_1: Row = {"fidelity": "", "origin": "user", "round": "0"}
@@ -144,6 +145,7 @@ def _proposal(row: Row, recipes: Mapping[str, str]) -> Proposal:
         architecture=Architecture.parse(row["architecture"]),
         seed=int(row["seed"]),
         fidelity=recipes[row["fidelity"]],
+        passes=int(row["image_passes"]) if is_on_ladder(recipes[row["fidelity"]]) else None,
     )
     try:
         require_sound_proposal(proposal, row["id"])

@@ -17,6 +17,7 @@ from safetensors.numpy import load as tensors_of
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.shape import ImageShape
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import InputError, one_line
@@ -44,6 +45,8 @@ class EennTable:
     """(n,) labels of the tune split and (N − n,) labels of the test split."""
     trainings: tuple[TabulatedTraining, ...]
     """Trainings in the order of their proposals; a network may appear several times."""
+    ladder: Ladder | None = None
+    """Rungs of the trainings; `None` for trainings of whole epochs."""
 
     @classmethod
     def load(cls, path: str | Path) -> "EennTable":
@@ -74,6 +77,7 @@ class EennTable:
                 description["data"]["sha256"],
                 (labels["tune"], labels["test"]),
                 tuple(trainings_of(rows_of(files[NETWORKS], format), recipes, files, samples)),
+                None if (rungs := description.get("ladder")) is None else Ladder(tuple(rungs)),
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
@@ -95,8 +99,8 @@ class EennTable:
 
     @property
     def seeds(self) -> Ints:
-        """(k,) number of trainings of each network in `trained`, which differ in their seeds."""
-        return np.array([len(trainings) for trainings in self._of.values()], dtype=np.int64)
+        """(k,) number of trainings of each network in `trained`, which differ in their seeds; rungs do not count."""
+        return np.array([len({t.proposal.training for t in of}) for of in self._of.values()], dtype=np.int64)
 
     @cached_property
     def untrained(self) -> Ints:
@@ -135,7 +139,7 @@ class EennTable:
             raise InputError("temperatures need logits, which a table does not have; set temperature: false")
         settings = settings.updated({"recipe": Recipe.of_fidelity(self.fidelity).model_dump()})
         costs = None if settings.cost_table is None else CostTable.read(settings.cost_table)
-        return Problem(self.space, self.shape, settings, seed, costs)
+        return Problem(self.space, self.shape, settings, seed, costs, ladder=self.ladder)
 
     def records(self) -> list[Record]:
         """Record of every training, in the order of the table, with its own proposal and outputs."""
@@ -145,10 +149,11 @@ class EennTable:
         """Records of proposals, in order, each with the outputs of a stored training.
 
         A network with several trainings gets the one at index `proposal.seed` modulo their number, whatever was called
-        before. Records have the proposal's seed; their provenance has the seed of the stored training.
+        before; at each rung, the same one. Records have the proposal's seed; their provenance has the seed of the stored
+        training.
 
         Raises:
-            InputError: for a network that is not in the table, or a recipe other than the table's.
+            InputError: for a network that is not in the table, or a recipe or rung other than the table's.
         """
         return [self._record(proposal) for proposal in proposals]
 
@@ -158,6 +163,9 @@ class EennTable:
         trainings = self._of.get(proposal.architecture)
         if trainings is None:
             raise self._unknown(proposal.architecture)
+        trainings = [t for t in trainings if t.proposal.passes == proposal.passes]
+        if not trainings:
+            raise InputError(f"{proposal.architecture} is not in the table at {proposal.passes} image passes")
         training = trainings[proposal.seed % len(trainings)]
         provenance = {"table": self.space.spec.name, "training": training.id, "seed": training.proposal.seed}
         return Record(proposal, training.outputs(*self.labels), None, training.seconds, provenance)

@@ -8,20 +8,22 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import yaml
+from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as tensors_to_bytes
 
 from surrogate_nas.architecture.cost import Cost
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.outputs import Outputs, Split
-from surrogate_nas.archive.record import PACKAGE, Record
+from surrogate_nas.archive.record import PACKAGE, STUDIED, Proposal, Record
 from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import InputError, one_line
 from surrogate_nas.foundation.files import replaced
@@ -56,8 +58,9 @@ Row = dict[str, object]
 def export(archive: Archive, folder: Path, images: int, *, complete: bool = False) -> int:
     """Write the trainings of an archive as a table into a folder; the same archive gives the same bytes.
 
-    The table has the search's trainings before the first pending one, without failures, as far as they fill pieces.
-    Every file is replaced atomically, the checksums last.
+    The table has the trainings of the search, at all rungs, before the first pending one, without failures, as far as
+    they fill pieces. Pieces that the folder has already are kept, also where the archive has only the rest of the
+    trainings. Every file is replaced atomically, the checksums last.
 
     Args:
         archive: archive of a study.
@@ -73,47 +76,77 @@ def export(archive: Archive, folder: Path, images: int, *, complete: bool = Fals
             table is to be complete; if the folder has a table of another space, or a piece that would change; or if it
             cannot be written.
     """
-    records = _finished_records(archive, complete=complete)
-    pieces = [records[i : i + PIECE_SIZE] for i in range(0, len(records), PIECE_SIZE)]
     try:
+        written = _written(folder)
+        trainings = _finished(archive, written, complete=complete)
         folder.mkdir(parents=True, exist_ok=True)
         names = [_write_space(archive.header.space, folder / SPACE)]
+        pieces = [trainings[i : i + PIECE_SIZE] for i in range(0, len(trainings), PIECE_SIZE)]
         _require_that_none_vanishes(folder, len(pieces))
         rows: list[Row] = []
         labels: dict[str, Array] = {}
         for number, piece in enumerate(pieces):
-            outputs = [_require_shared_labels(archive.outputs(record.id), labels) for record in piece]
-            names.append(_write_piece(folder / PIECE.format(number), tensors_to_bytes(_tensors(outputs))))
-            rows += _rows(archive, piece, outputs, number, images)
+            path = folder / PIECE.format(number)
+            records = [training.record for training in piece if training.record is not None]
+            if len(records) < len(piece):  # trained elsewhere
+                rows += [written[training.proposal.id] for training in piece]
+                names.append(path.name)
+                continue
+            outputs = [_require_shared_labels(archive.outputs(record.id), labels) for record in records]
+            names.append(_write_piece(path, tensors_to_bytes(_tensors(outputs))))
+            rows += _rows(archive, records, outputs, number, images)
+        labels = labels or tensors_of((folder / LABELS).read_bytes())
         names.append(_write(folder / LABELS, tensors_to_bytes(labels)))
         names.append(_write(folder / NETWORKS, _csv(rows)))
-        names.append(_write(folder / DESCRIPTION, _description(archive.header, records, labels, images)))
+        proposals = [training.proposal for training in trainings]
+        names.append(_write(folder / DESCRIPTION, _description(archive.header, proposals, labels, images)))
         _write(folder / CHECKSUMS, _checksums(folder, names))
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {one_line(error)}") from None
-    return len(records)
+    return len(trainings)
 
 
-def _finished_records(archive: Archive, *, complete: bool) -> list[Record]:
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A training of the table."""
+
+    proposal: Proposal
+    record: Record | None
+    """Record in the archive, without outputs; `None` if the training is only in a piece that was written before."""
+
+
+def _written(folder: Path) -> dict[str, Row]:
+    """Rows of the trainings in full pieces that a folder has already, by id."""
+    if not (folder / NETWORKS).is_file():
+        return {}
+    rows: list[Row] = list(csv.DictReader(io.StringIO((folder / NETWORKS).read_text(encoding="utf-8"))))
+    counts = Counter(row["piece"] for row in rows)
+    return {str(row["id"]): row for row in rows if counts[row["piece"]] == PIECE_SIZE}
+
+
+def _finished(archive: Archive, written: Mapping[str, Row], *, complete: bool) -> list[_Training]:
     """Trainings of the table, all of one recipe; outputs are not read."""
-    records = {record.id: record for record in archive.records()}
-    proposals = archive.proposals()
-    if complete and (pending := archive.pending()):
+    records = {record.id: record for record in archive.studied()}
+    proposals = [p for group in STUDIED for p in archive.proposals(group)]
+    proposals.sort(key=lambda p: (p.round, p.rank, p.id))
+    pending = [p for p in proposals if p.id not in records and p.id not in written]
+    if complete and pending:
         raise InputError(f"{archive.path} has {len(pending)} pending trainings, so its table cannot be complete yet")
-    finished = [records[p.id] for p in takewhile(lambda p: p.id in records, proposals)]
-    finished = [record for record in finished if record.failure is None]
-    if not finished:
+    ended = takewhile(lambda p: p.id in records or p.id in written, proposals)
+    trainings = [_Training(p, records.get(p.id)) for p in ended]
+    trainings = [t for t in trainings if t.record is None or t.record.failure is None]
+    if not trainings:
         raise InputError(f"{archive.path} has no finished trainings to write as a table")
-    if len(recipes := {record.proposal.fidelity for record in finished}) > 1:
+    if len(recipes := {t.proposal.fidelity for t in trainings}) > 1:
         raise InputError(f"{archive.path} has trainings of {len(recipes)} recipes, but a table must have one")
     if complete:
-        return finished
-    if len(finished) < PIECE_SIZE:
+        return trainings
+    if len(trainings) < PIECE_SIZE:
         raise InputError(
-            f"{archive.path} has {len(finished)} finished trainings, but a table that still grows has pieces of "
+            f"{archive.path} has {len(trainings)} finished trainings, but a table that still grows has pieces of "
             f"{PIECE_SIZE}; if none will be added, write a complete table"
         )
-    return finished[: len(finished) // PIECE_SIZE * PIECE_SIZE]
+    return trainings[: len(trainings) // PIECE_SIZE * PIECE_SIZE]
 
 
 def _require_shared_labels(outputs: Outputs, labels: dict[str, Array]) -> Outputs:
@@ -160,9 +193,11 @@ def _rows(
 
 def _fidelity(record: Record, images: int) -> Row:
     """Columns of the fidelity: its name, which stands for the whole recipe, and how long the network was trained."""
-    fidelity = record.proposal.fidelity
+    fidelity, passes = record.proposal.fidelity, record.proposal.passes
     epochs = Recipe.of_fidelity(fidelity).epochs
-    return {"fidelity": fidelity_name(fidelity), "epochs": epochs, "image_passes": epochs * images}
+    if passes is None:
+        return {"fidelity": fidelity_name(fidelity), "epochs": epochs, "image_passes": epochs * images}
+    return {"fidelity": fidelity_name(fidelity), "epochs": f"{passes / images:g}", "image_passes": passes}
 
 
 def _provenance(archive: Archive, record: Record) -> Row:
@@ -202,19 +237,20 @@ def _csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _description(header: Header, records: Sequence[Record], labels: dict[str, Array], images: int) -> bytes:
+def _description(header: Header, trainings: Sequence[Proposal], labels: dict[str, Array], images: int) -> bytes:
     """Content of `table.json`."""
-    trained = len({record.architecture for record in records})
-    fidelities = {record.proposal.fidelity for record in records}
+    trained = len({proposal.architecture for proposal in trainings})
+    fidelities = {proposal.fidelity for proposal in trainings}
     document = {
         "format": FORMAT,
         "name": header.space.name,
         "networks": {"trained": trained, "of": SearchSpace(header.space).size},
-        "trainings": len(records),
+        "trainings": len(trainings),
         "samples": {"train": images, **{split: len(of) for split, of in labels.items()}},
         "policies": POLICIES,
         "shape": asdict(header.shape),
         "fidelities": {fidelity_name(fidelity): fidelity for fidelity in fidelities},
+        **({} if header.ladder is None else {"ladder": header.ladder.rungs}),
         "data": {"name": header.data, "sha256": header.fingerprint},
         "splits": {
             "seed": header.seed,
