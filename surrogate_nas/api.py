@@ -559,6 +559,8 @@ class Study:
         networks: Network | Iterable[Network],
         thresholds: Thresholds | None = None,
         limits: LimitsLike | None = None,
+        *,
+        rung: int | None = None,
         **limit: Unpack[LimitFields],
     ) -> list[Answer]:
         """Predictions for architectures, trained or not.
@@ -567,15 +569,17 @@ class Study:
             networks: one network or several.
             thresholds: thresholds of all of them; by default each has its best ones within the limits.
             limits: limits whose probability of being kept is `feasible_probability`.
+            rung: number of the rung of the ladder to predict, from 1; by default the top.
             limit: limits by name.
 
         Raises:
-            InputError: for an architecture outside the space, or a wrong number of thresholds.
+            InputError: for an architecture outside the space, a wrong number of thresholds, or a rung that there is
+                not.
             JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
         indices = self.space.indices(architectures_of(self.home, networks))
-        respondent = respondent_of(self.solutions, self._limits(limits, limit))
+        respondent = respondent_of(self.solutions, self._limits(limits, limit), rung)
         return [answer for block in respondent.answer(about(self.space, indices, point)) for answer in block]
 
     @spelled_out
@@ -585,6 +589,7 @@ class Study:
         limits: LimitsLike | None = None,
         *,
         thresholds: Thresholds | None = None,
+        rung: int | None = None,
         **limit: Unpack[LimitFields],
     ) -> list[Answer]:
         """The n architectures predicted to be best within limits, trained or not, the best first; nothing is trained.
@@ -598,6 +603,7 @@ class Study:
             n: number of architectures, from 1 to 5,000; fewer are returned if no more lie within the exact limits.
             limits: limits to keep.
             thresholds: thresholds of all of them; by default each has its best ones.
+            rung: number of the rung of the ladder to predict, from 1; by default the top.
             limit: limits by name.
 
         Raises:
@@ -605,7 +611,7 @@ class Study:
             JobError: if fewer than four networks have been trained.
         """
         point = None if thresholds is None else self._point(thresholds)
-        return respondent_of(self.solutions, self._limits(limits, limit)).best(_count("n", n), point)
+        return respondent_of(self.solutions, self._limits(limits, limit), rung).best(_count("n", n), point)
 
     # ------------------------------------------------------------------ report, export, server
 

@@ -285,7 +285,7 @@ def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
 
 def answers_document(answers: Sequence["Answer"]) -> list[dict[str, Any]]:
     """One object per answer of a query."""
-    return [{name: getattr(a, name) for name in a.__slots__} for a in answers]
+    return [answer.fields for answer in answers]
 
 
 def preview_document(preview: "Preview") -> dict[str, Any]:

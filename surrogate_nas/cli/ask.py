@@ -53,6 +53,7 @@ def query(
         int | None, option("Number of networks to find that are predicted best within the limits.", kind=COUNT)
     ] = None,
     thresholds: Thresholds = None,
+    rung: Annotated[int | None, option("Rung of the ladder to predict, from 1. Default: the top.", kind=COUNT)] = None,
     limits: UserLimits = NO_USER_LIMITS,
     output: Annotated[
         Path | None,
@@ -80,13 +81,19 @@ def query(
     problem, solutions = home.problem, Solutions(home)  # a whole study has trainings to import
     point = None if thresholds is None else OperatingPoint.parse(thresholds, problem.space.positions, problem.policy)
     query_limits = limits_of(limits, home)
-    target = None if output is None else AnswerFile(output, problem.space.positions, cost=problem.model is not None)
+    target = (
+        None
+        if output is None
+        else AnswerFile(
+            output, problem.space.positions, cost=problem.model is not None, ladder=problem.ladder is not None
+        )
+    )
     pace, on_rows = Pace("architectures"), None
     if best is not None:
-        blocks = iter([respondent_of(solutions, query_limits).best(best, point)])
+        blocks = iter([respondent_of(solutions, query_limits, rung).best(best, point)])
     else:
         questions, share = questions_of(home, encoding, file, sample, point, in_parts=target is not None)
-        blocks, on_rows = respondent_of(solutions, query_limits).answer(questions), lambda n: pace.at(n, share(n))
+        blocks, on_rows = respondent_of(solutions, query_limits, rung).answer(questions), lambda n: pace.at(n, share(n))
     if target is not None:
         rows = target.write(blocks, on_rows)
         if on_rows is not None:

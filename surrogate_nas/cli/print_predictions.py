@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table
 from surrogate_nas.exits.digits import approximate
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -72,7 +73,8 @@ def print_answers(answers: Sequence["Answer"], *, wide: bool = False) -> None:
         "trained",
         *(["cautions"] if footnotes else []),
     )
-    note = "predictions of the measurements of a training on tune; worst-case MACs and parameters are exact"
+    how_far = _to(printed[0])
+    note = f"predictions of the measurements of a training{how_far} on tune; worst-case MACs and parameters are exact"
     note = "\n".join([note, *footnotes])
     encodings = [a.encoding for a in printed]
     title = f"{len(rows)} of {len(answers)} architectures" + ("; --json prints all" if len(rows) < len(answers) else "")
@@ -92,7 +94,7 @@ def _print_answer(answer: "Answer") -> None:
     for caution in answer.cautions:
         print_line(f"caution: {caution}")
     print_line(
-        f"predicted on tune, with 90 % intervals: accuracy {_interval(answer.accuracy, '.3f')}, "
+        f"predicted{_to(answer)} on tune, with 90 % intervals: accuracy {_interval(answer.accuracy, '.3f')}, "
         f"expected MACs {_interval(answer.expected_macs, ',.0f')}, "
         f"probability of keeping the limits {answer.feasible_probability:.2f}"
     )
@@ -115,6 +117,11 @@ def _print_answer(answer: "Answer") -> None:
             f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
             f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images"
         )
+
+
+def _to(answer: "Answer") -> str:
+    """How far the network is trained that is predicted, if there is a ladder."""
+    return "" if answer.passes is None else f" to {passes_text(answer.passes)} image passes"
 
 
 def _thresholds(answer: "Answer") -> str:

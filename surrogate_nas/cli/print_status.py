@@ -20,6 +20,9 @@ def print_status(status: "Status") -> None:
     )
     rows = [(origin, t.trained, t.failed, t.pending) for origin, t in status.records.items()]
     print_table("", ("origin", "trained", "failed", "pending"), rows)
+    if status.rungs:
+        text = ", ".join(f"{name}: {count}" for name, count in status.rungs.items())
+        console.print(f"networks trained to {text}", soft_wrap=True)
     if status.pending:
         ids = " ".join(status.pending[:MOST_IDS]) + (" …" if len(status.pending) > MOST_IDS else "")
         console.print(f"pending: {ids} ({len(status.begun)} of {len(status.pending)} have started)", soft_wrap=True)

@@ -142,6 +142,8 @@ class Contents:
     """The fitted surrogate; `None` if too few networks have been trained."""
     payoff: Payoff | None
     """Comparison of early exits with their absence; `None` until a network has been trained."""
+    rung: str | None
+    """Rung of all records, in words; `None` without a ladder."""
     hypervolume: tuple[float, ...]
     """Hypervolume after each of the records."""
     baselines: tuple[Baseline, ...]
@@ -179,6 +181,7 @@ class Contents:
             predictions=tuple(_checked_predictions(solutions, trained_records)),
             surrogate=_fit_surrogate(home),
             payoff=payoff(solutions, front) if trained_records else None,
+            rung=solutions.rung_name,
             hypervolume=tuple(solutions.hypervolume()) if records else (),
             baselines=_baselines(solutions, [r for r in baselines if r.outputs is not None]),
             failed_baselines=tuple(r for r in baselines if r.failure is not None),

@@ -25,23 +25,26 @@ def finals_section(contents: Contents) -> str:
     """Section with means over seeds and the accuracies in the search; empty if no network was finalized."""
     if not contents.finals:
         return ""
+    ladder = contents.header.ladder
+    how = "again with the final recipe" if ladder is None else f"to {ladder.name(ladder.top)}"
+    title = "At full fidelity" if ladder is None else "At the top rung"
     note = (
-        f"Networks trained again with the final recipe; limits: {limits_text(contents.limits)}. Each seed has its own "
+        f"Networks trained {how}; limits: {limits_text(contents.limits)}. Each seed has its own "
         "best thresholds on tune. Values are means over seeds on test; rows are sorted by the accuracy on tune."
     )
     costs = any(final.test_cost is not None for final in contents.finals)
     columns = WITH_COST if costs else COLUMNS
     rows = [_row(final, columns, contents.limits) for final in contents.finals]
-    parts = [paragraph(note, "note"), html_table("Networks at full fidelity", [*columns], rows, "finals")]
+    parts = [paragraph(note, "note"), html_table(f"Networks {title.lower()}", [*columns], rows, "finals")]
     agreement = RankAgreement.of(contents.finals)
     if agreement is not None:
         parts.append(
             paragraph(
-                f"Agreement of the rankings by tune accuracy, in the search and at full fidelity: Kendall's τ "
+                f"Agreement of the rankings by tune accuracy, in the search and {title.lower()}: Kendall's τ "
                 f"{agreement.tau:.2f} over {agreement.n} networks."
             )
         )
-    return section("At full fidelity", *parts)
+    return section(title, *parts)
 
 
 def _row(final: Final, columns: Mapping[str, Quantity | None], limits: Limits) -> str:

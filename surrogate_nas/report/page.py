@@ -67,6 +67,7 @@ def header(contents: Contents) -> str:
         "Search space": study.space.name,
         "Seed": study.seed,
         "Limits": limits_text(contents.limits),
+        **({} if contents.rung is None else {"Trained to": f"{contents.rung}: all figures of this page"}),
         "Trainings": trainings_text(contents),
         "Time spent training": f"{duration(sum(r.seconds for r in contents.records))}, summed over workers",
         "Generated": f"{contents.generated:%Y-%m-%d %H:%M} UTC by surrogate-nas {contents.version}",
@@ -99,6 +100,8 @@ def trainings_text(contents: Contents) -> str:
     parts = [f"{origins['initial']} sampled", f"{origins['search']} from the search"]
     if origins["user"]:
         parts.append(f"{origins['user']} requested")
+    if origins["promoted"]:
+        parts.append(f"{origins['promoted']} promoted from a lower rung")
     text = f"{len(contents.records)}: {', '.join(parts)}; {len(contents.failures)} failed"
     return f"{text}; also {len(contents.baselines)} baselines" if contents.baselines else text
 

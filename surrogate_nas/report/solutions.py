@@ -38,7 +38,8 @@ def front_section(contents: Contents) -> str:
     caption = _caption(contents.limits)
     figure = captioned(front_figure(contents), "front", caption)
     answer = _front_table(contents) if contents.front else _infeasible(contents)
-    return section("The front", figure, static_links("front"), answer, baselines_part(contents))
+    title = "The front" if contents.rung is None else f"The front at {contents.rung}"
+    return section(title, figure, static_links("front"), answer, baselines_part(contents))
 
 
 def static_links(name: str) -> str:

@@ -7,7 +7,13 @@ from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.study.results import Measured, Solution
 
-ORIGINS = {"initial": "initial sample", "search": "search", "user": "requested", "baseline": "baseline"}
+ORIGINS = {
+    "initial": "initial sample",
+    "search": "search",
+    "user": "requested",
+    "promoted": "promoted",
+    "baseline": "baseline",
+}
 
 
 def count(value: float) -> str:

@@ -59,14 +59,15 @@ class Snapshot:
         """
         home = Home.open(folder)
         solutions, problem = Solutions(home), home.problem
-        records = solutions.records()
+        studied, records = home.archive.studied(), solutions.records()
         home.archive.close()
         trained = [r for r in records if r.outputs is not None]
-        fitted = stored_fit(home, records) if len(trained) >= FEWEST_NETWORKS else None
+        fitted = stored_fit(home, studied) if len(trained) >= FEWEST_NETWORKS else None
         respondent = pool = None
         if fitted is not None:
-            respondent = Respondent.of(solutions, records, fitted.predictor, solutions.limits)
-            pool = Pool.of(problem, fitted.predictor)
+            predictor = fitted.predictor.at(solutions.passes)
+            respondent = Respondent.of(solutions, records, predictor, solutions.limits)
+            pool = Pool.of(problem, predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
         return cls(
             solutions=solutions,

@@ -54,12 +54,14 @@ def key_of(home: Home, records: Sequence[Record]) -> FitKey:
         policy=problem.policy,
         temperature=problem.settings.temperature,
         surrogate=problem.settings.surrogate,
+        ladder=problem.ladder,
     )
 
 
 def _new_fit(home: Home, key: FitKey) -> FittedSurrogate:
     views = home.problem.views.trained(key.records)
-    design, start = DesignMatrix.build(views, key.space, key.costing, home.path / SURROGATE), time.monotonic()
+    start = time.monotonic()
+    design = DesignMatrix.build(views, key.space, key.costing, home.path / SURROGATE, key.ladder)
     fitted = fit_surrogate(design, [exits for _, exits in views], key.surrogate, key.seed)
     with suppress(OSError):  # without write permission it is fitted again each time
         persistence.save(fitted, key, home.path / SURROGATE)

@@ -20,6 +20,7 @@ from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.study.checks import require_rung
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.results import Answer, Interval, Measured
 from surrogate_nas.study.solutions import Solutions
@@ -182,9 +183,18 @@ class Respondent:
             "activation_bytes": cost.memory(on[:, :-1]).tolist(),
             "cost": [None] * len(encodings) if prediction.cost is None else _triples(prediction.cost),
             "trained": trainings,
-            "cautions": self._domain.cautions(candidates),
+            "cautions": [[*texts, *self._of_the_rung] for texts in self._domain.cautions(candidates)],
+            "passes": [self.predictor.design.rung] * len(encodings),
         }
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
+
+    @property
+    def _of_the_rung(self) -> list[str]:
+        """Caution about a rung that no network was trained to."""
+        design, ladder = self.predictor.design, self.problem.ladder
+        if ladder is None or design.rung is None or design.rung in (design.passes or ()):
+            return []
+        return [f"no network was trained to {ladder.name(design.rung)}"]
 
     @cached_property
     def _domain(self) -> ApplicabilityDomain:
@@ -197,17 +207,27 @@ class Respondent:
         return [texts[i] for i in inverse.reshape(-1)]
 
 
-def respondent_of(solutions: Solutions, limits: Limits) -> Respondent:
+def respondent_of(solutions: Solutions, limits: Limits, rung: int | None = None) -> Respondent:
     """Respondent of a study within limits, with the stored surrogate, or a new one if there is none.
 
+    Args:
+        solutions: solutions of the study.
+        limits: limits whose probability of being kept is `feasible_probability`.
+        rung: number of the rung to predict, from 1; by default the top. Without a ladder there is none.
+
     Raises:
-        InputError: for limits on cost, if the study has no cost table.
+        InputError: for limits on cost, if the study has no cost table, or a rung that there is not.
         JobError: if fewer than four networks have been trained.
     """
     home = solutions.home
     require_cost_table(home.problem, limits)
+    ladder = home.problem.ladder
+    passes = None if ladder is None else ladder.top
+    if rung is not None:
+        passes = require_rung(ladder, rung)
     records = home.archive.studied()
-    return Respondent.of(solutions, records, fit(home, records).predictor, limits)
+    predictor = fit(home, records).predictor.at(passes)
+    return Respondent.of(solutions, [r for r in records if r.proposal.passes == passes], predictor, limits)
 
 
 def _triples(estimate: Spread) -> list[Any]:

@@ -155,14 +155,14 @@ class QuestionFile:
 class AnswerFile:
     """File of answers, JSON lines or CSV by its suffix, written atomically."""
 
-    def __init__(self, path: Path, positions: int, *, cost: bool) -> None:
+    def __init__(self, path: Path, positions: int, *, cost: bool, ladder: bool = False) -> None:
         """Check the path of a file for networks with this number of exit positions.
 
         Raises:
             InputError: for another suffix, or a path that cannot be written.
         """
         require_output(path, OUTPUTS)
-        self.path, self._columns = path, column_names(positions, cost=cost)
+        self.path, self._columns = path, column_names(positions, cost=cost, ladder=ladder)
 
     def write(self, blocks: Iterable[Sequence[Answer]], on_rows: Callable[[int], object] | None = None) -> int:
         """Write blocks, calling `on_rows` with the number of rows so far; returns the number of rows.
@@ -178,7 +178,7 @@ class AnswerFile:
                 if as_table:
                     writer.writerows(map(cells, block))
                 else:
-                    file.writelines(json.dumps(_document(answer)) + "\n" for answer in block)
+                    file.writelines(json.dumps(answer.fields) + "\n" for answer in block)
                 rows += len(block)
                 if on_rows is not None:
                     on_rows(rows)
@@ -190,7 +190,7 @@ def exit_columns(positions: int) -> list[str]:
     return [f"{letter}{e + 1}" for letter in "pa" for e in range(positions)]
 
 
-def column_names(positions: int, *, cost: bool) -> list[str]:
+def column_names(positions: int, *, cost: bool, ladder: bool = False) -> list[str]:
     """Column names of a table of answers."""
 
     def intervals(*names: str) -> list[str]:
@@ -208,6 +208,7 @@ def column_names(positions: int, *, cost: bool) -> list[str]:
         *(intervals("cost") if cost else []),
         "trained",
         "cautions",
+        *(["passes"] if ladder else []),
     ]
 
 
@@ -226,8 +227,5 @@ def cells(answer: Answer) -> list[Any]:
         answer.activation_bytes,
         *(answer.cost or ()),
     )
-    return [*row, " ".join(training["id"] for training in answer.trained), "; ".join(answer.cautions)]
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in Answer.__slots__}
+    row += (" ".join(training["id"] for training in answer.trained), "; ".join(answer.cautions))
+    return row if answer.passes is None else [*row, answer.passes]

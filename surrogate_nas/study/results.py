@@ -235,6 +235,14 @@ class Answer:
     """Trainings of this architecture: id, seed and measurements on tune of each."""
     cautions: list[str]
     """Exits, choices and costs of this architecture that no trained network has; see `ApplicabilityDomain`."""
+    passes: int | None = None
+    """Rung that is predicted, and that `trained` are measured at, in image passes; `None` without a ladder."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Fields by name; `passes` only on a ladder."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return fields if self.passes is not None else {name: v for name, v in fields.items() if name != "passes"}
 
     @property
     def mean(self) -> float:

@@ -1,12 +1,12 @@
 """The state of a study: records by kind, pending trainings, and time spent and left."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from surrogate_nas.archive.record import GROUPS, Origin
+from surrogate_nas.archive.record import GROUPS, STUDIED, Origin, Record
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.lock import holder_of
 from surrogate_nas.study.home import Home
@@ -30,6 +30,7 @@ class Trainings:
         "study": s.path,
         "trainings": f"{s.trainings} of {s.budget}",
         **{origin: f"{t.trained} trained, {t.failed} failed, {t.pending} pending" for origin, t in s.records.items()},
+        **s.rungs,
         "working": s.working,
         "seconds spent": s.seconds_spent,
         "seconds left": s.seconds_left,
@@ -52,6 +53,8 @@ class Status:
     records: Mapping[Origin, Trainings]
     """Numbers of trainings by origin: sampled (`initial`), proposed by the search, named by the user, baselines and
     finals."""
+    rungs: Mapping[str, int]
+    """Numbers of networks trained to each rung of the ladder, baselines left out; empty without a ladder."""
     pending: tuple[str, ...]
     """Ids of proposals without a record: running now, or to be trained by the next command."""
     begun: tuple[str, ...]
@@ -86,9 +89,16 @@ def status_of(home: Home, seconds_left: float | None) -> Status:
         budget=home.settings.budget,
         trainings=home.archive.count(),
         records={o: Trainings(trained[o], failed[o], waiting[o]) for o in origins},
+        rungs=_trained_to(home, records),
         pending=tuple(p.id for p in pending),
         begun=tuple(p.id for p in pending if unfinished_path(home.path / CHECKPOINTS, p.id).is_file()),
         working=holder_of(home.path),
         seconds_spent=sum(r.seconds for r in records),
         seconds_left=seconds_left,
     )
+
+
+def _trained_to(home: Home, records: Sequence[Record]) -> Mapping[str, int]:
+    ladder = home.problem.ladder
+    counts = Counter(r.proposal.passes for r in records if r.failure is None and r.proposal.group in STUDIED)
+    return {} if ladder is None else {ladder.name(passes): counts[passes] for passes in ladder.rungs}

@@ -136,7 +136,8 @@ class Trainer:
         """Train the proposals left pending by an interruption."""
         archive = self.home.archive
         finished = self.evaluate(archive.pending(), self.home.settings.budget)
-        return finished + self.evaluate(sorted(archive.pending("promoted"), key=lambda p: p.passes or 0))
+        promoted = sorted(archive.pending("promoted"), key=lambda p: p.passes or 0)
+        return finished + self.evaluate(promoted) if promoted else finished
 
     # ------------------------------------------------------------------ training
 

@@ -6,7 +6,7 @@ and scaled.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Floats, Ints
@@ -45,6 +46,10 @@ class DesignMatrix:
     span: tuple[Floats, Floats]
     """Smallest and largest physical features of the rows. They scale the inputs: to [0, 1] for the rows, and beyond for
     other candidates."""
+    passes: tuple[int, ...] | None = None
+    """(n,) rung of each record, in image passes; `None` without a ladder."""
+    rung: int | None = None
+    """Rung of other candidates, in image passes; `None` without a ladder."""
 
     def __repr__(self) -> str:
         """Short text, without the arrays."""
@@ -57,9 +62,10 @@ class DesignMatrix:
         space: SearchSpace,
         costing: Costing,
         folder: Path | None = None,
+        ladder: Ladder | None = None,
     ) -> "DesignMatrix":
         """Build from records that have outputs, each with its exits on tune; fitted curves are kept in `folder`, if it
-        is given.
+        is given. On a ladder, records are of any of its rungs, and other candidates are of its top rung; see `at`.
 
         Raises:
             JobError: if fewer than four networks, or only one architecture, have been trained.
@@ -68,13 +74,20 @@ class DesignMatrix:
         trained = [record for record, _ in views]
         require_enough(trained)
         group = _groups([r.architecture for r in trained])
-        return cls.of(trained, Targets.of([exits for _, exits in views], group, folder), space, costing)
+        return cls.of(trained, Targets.of([exits for _, exits in views], group, folder), space, costing, ladder)
 
     @classmethod
-    def of(cls, trained: Sequence[Record], targets: Targets, space: SearchSpace, costing: Costing) -> "DesignMatrix":
+    def of(
+        cls,
+        trained: Sequence[Record],
+        targets: Targets,
+        space: SearchSpace,
+        costing: Costing,
+        ladder: Ladder | None = None,
+    ) -> "DesignMatrix":
         """Build from n records and their targets; outputs are not read."""
         architectures = tuple(r.architecture for r in trained)
-        candidates, places = Candidates.of(space, architectures, costing), Places(space, costing)
+        candidates, places = Candidates.of(space, architectures, costing), Places(space, costing, ladder)
         return cls(
             places=places,
             records=tuple(r.id for r in trained),
@@ -82,7 +95,13 @@ class DesignMatrix:
             candidates=candidates,
             targets=targets,
             span=places.span(candidates),
+            passes=None if ladder is None else tuple(r.proposal.passes or ladder.top for r in trained),
+            rung=None if ladder is None else ladder.top,
         )
+
+    def at(self, rung: int | None) -> "DesignMatrix":
+        """The same rows, for candidates at another rung, in image passes."""
+        return replace(self, rung=rung)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -111,7 +130,8 @@ class DesignMatrix:
     def training(self) -> TrainingSet:
         """A row for each exit: inputs (r, d), targets (r, k) and their sampling variance."""
         network, position = self.rows_of_exits
-        inputs = self.places.inputs(self.candidates, self.span)[network, position]
+        passes = None if self.passes is None else np.array(self.passes, dtype=np.float64)
+        inputs = self.places.inputs(self.candidates, self.span, passes)[network, position]
         Y, Yvar = self.layout.of_exits(self.targets.Y, 0.0), self.layout.of_exits(self.targets.Yvar, np.inf)
         return TrainingSet(
             inputs, self.places.kinds, Y[network, position], Yvar[network, position], self.group[network]
@@ -139,8 +159,8 @@ class DesignMatrix:
         return self.basis.positions * len(self.places.kinds)
 
     def inputs(self, candidates: Candidates) -> Floats:
-        """(n, E d) model inputs of n candidates: those of their exits, one position after the other."""
-        return self.places.inputs(candidates, self.span).reshape(len(candidates), -1)
+        """(n, E d) model inputs of n candidates, at `rung`: those of their exits, one position after the other."""
+        return self.places.inputs(candidates, self.span, self.rung).reshape(len(candidates), -1)
 
     def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""

@@ -30,8 +30,11 @@ class Inputs(torch.nn.Module):
         self.register_buffer("above", torch.from_numpy(np.concatenate([np.zeros(0), *(e[:-1] for e in edges)])))
         self.register_buffer("upto", torch.from_numpy(np.concatenate([np.zeros(0), *(e[1:] for e in edges)])))
         self.hot = list(range(d, d + len(self.source)))
-        self.trended, self.effects = training.columns("cost", "count"), training.columns("position", "additive")
-        self.numbers = training.columns("cost", "number")
+        self.trended, self.effects = (
+            training.columns("cost", "count", "passes"),
+            training.columns("position", "additive"),
+        )
+        self.numbers = training.columns("cost", "number", "passes")
         nominal = set(training.columns("nominal")) & set(levels)
         self.ordinal = [j for j in range(d) if j not in nominal]
         self.ordinal += [h for h, j in zip(self.hot, self.source, strict=True) if j in nominal]

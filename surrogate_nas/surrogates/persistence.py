@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from surrogate_nas.architecture.costing import Costing
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.foundation.arrays import Floats
@@ -70,6 +71,8 @@ class FitKey:
     """Whether each exit's logits are divided by a temperature."""
     surrogate: str
     """Name of the surrogate in the settings."""
+    ladder: Ladder | None = None
+    """Rungs of the records; `None` without a ladder."""
 
     @property
     def digest(self) -> str:
@@ -86,6 +89,7 @@ class FitKey:
             "policy": self.policy,
             "temperature": self.temperature,
             "surrogate": self.surrogate,
+            **({} if self.ladder is None else {"ladder": self.ladder.rungs}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -166,7 +170,7 @@ def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
         tensors = load_file(home / "tensors.safetensors")
         fields: dict[str, Any] = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
         targets = Targets(**fields, **{name: document[name] for name in NUMBERS})
-        design = DesignMatrix.of(key.records, targets, key.space, key.costing)
+        design = DesignMatrix.of(key.records, targets, key.space, key.costing, key.ladder)
         validations = tuple(_validation(v, tensors) for v in document["validations"])
         model = _model(document["kind"], design, tensors, document["seed"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):

@@ -14,6 +14,7 @@ import numpy as np
 
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.units import STEM_KERNEL
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.genes import Key
@@ -27,6 +28,8 @@ class Places:
 
     space: SearchSpace
     costing: Costing
+    ladder: Ladder | None = None
+    """Rungs that networks are trained to; `None` without a ladder, where how far they are is no input."""
 
     def __repr__(self) -> str:
         """Short text."""
@@ -40,15 +43,26 @@ class Places:
         kinds += [of[g] for g in self._backbone]
         kinds += [next(of[g] for g in genes_of_role if g is not None) for genes_of_role in self._roles]
         kinds += ["additive"] * len(genes.exits)
-        return (*kinds, *self._kinds_of_numbers)
+        kinds += self._kinds_of_numbers
+        return tuple(kinds) if self.ladder is None else (*kinds, "passes")
 
-    def inputs(self, candidates: Candidates, span: tuple[Floats, Floats]) -> Floats:
-        """(n, E, d) inputs: position, choices, presence of the other exits, and numbers scaled by `span`; all 0 where
-        an exit is missing."""
+    def inputs(self, candidates: Candidates, span: tuple[Floats, Floats], passes: Floats | float | None) -> Floats:
+        """(n, E, d) inputs: position, choices, presence of the other exits, numbers scaled by `span`, and on a ladder
+        the logarithm of the image passes, 0 at its first rung and 1 at the top; all 0 where an exit is missing.
+
+        Args:
+            candidates: n architectures.
+            span: smallest and largest of each number; see `span`.
+            passes: image passes of each candidate, or of all; `None` without a ladder.
+        """
         low, high = span
         numbers = (self.numbers(candidates) - low) / np.maximum(high - low, 1e-9)
-        inputs = np.concatenate([self._choices(candidates), np.nan_to_num(numbers)], axis=2)
-        return inputs * candidates.present[:, :, None]
+        columns = [self._choices(candidates), np.nan_to_num(numbers)]
+        if self.ladder is not None:
+            first, top = np.log(self.ladder.rungs[0]), np.log(self.ladder.top)
+            far = (np.log(np.asarray(passes, dtype=np.float64)) - first) / (top - first)
+            columns.append(np.ones((*candidates.present.shape, 1)) * np.reshape(far, (-1, 1, 1)))
+        return np.concatenate(columns, axis=2) * candidates.present[:, :, None]
 
     def span(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """Smallest and largest of each number over the exits of trained architectures."""

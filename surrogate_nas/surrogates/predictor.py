@@ -66,6 +66,10 @@ class Predictor:
         """Short text, without the model."""
         return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
+    def at(self, rung: int | None) -> "Predictor":
+        """The same surrogate, which predicts trainings to another rung of the ladder, in image passes."""
+        return replace(self, design=self.design.at(rung))
+
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
         parts = [

@@ -26,7 +26,7 @@ class BySize(NormalModel):
         own = [row for row in np.unique(at, axis=0) if self.place and (at == row).all(1).sum() >= FEWEST_ROWS]
         parts = [training, *(training.rows(np.flatnonzero((at == row).all(1))) for row in own)]
         self.register_buffer("positions", torch.from_numpy(np.array(own).reshape(len(own), len(self.place))))
-        trends = [part.trend("cost") for part in parts]
+        trends = [part.trend("cost", "passes") for part in parts]
         variances = [_residual_variance(part, trend) for part, trend in zip(parts, trends, strict=True)]
         self.register_buffer("trend", torch.from_numpy(np.array(trends)))
         self.register_buffer("variance", torch.from_numpy(np.array(variances)))

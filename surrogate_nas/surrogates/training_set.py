@@ -9,8 +9,8 @@ import numpy as np
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
-InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "count", "number"]
-TREND_PENALTY: Mapping[InputKind, float] = {"cost": 0.1, "count": 0.3}
+InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "count", "number", "passes"]
+TREND_PENALTY: Mapping[InputKind, float] = {"cost": 0.1, "count": 0.3, "passes": 0.1}
 """Ridge penalty of the trend over inputs in [0, 1], by their kind."""
 NETWORK_VARIANCE = 0.3
 """Variance of a unit-variance target over training seeds, without sampling noise."""
@@ -26,7 +26,8 @@ class TrainingSet:
     kinds: tuple[InputKind, ...]
     """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
     `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
-    number with a trend, which may be extrapolated), `count` (the same, but no size), `number` (one without)."""
+    number with a trend, which may be extrapolated), `count` (the same, but no size), `number` (one without), `passes`
+    (how far the network was trained, with a trend)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats

@@ -143,7 +143,7 @@ class _Member:
 
     def __init__(self, columns: Floats, training: TrainingSet, out: Bools, seed: int) -> None:
         kept = replace(training, Yvar=np.where(out[:, None], np.inf, training.Yvar))
-        self.trend = kept.trend("cost", "count")[:, 0]
+        self.trend = kept.trend("cost", "count", "passes")[:, 0]
         self.of_trend = self.trend[0] + training.X @ self.trend[1:]
         weight = np.where(out, 0.0, _weight(training))
         weight /= max(weight.max(), 1e-12)

@@ -8,7 +8,6 @@ import shutil
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,7 +44,7 @@ def architectures(study: Study) -> list[Architecture]:
 
 
 def documents(answers: list[Answer]) -> list[Any]:
-    return [json.loads(json.dumps(asdict(a))) for a in answers]
+    return [json.loads(json.dumps(a.fields)) for a in answers]
 
 
 def as_lines(path: Path) -> list[Any]:

@@ -214,7 +214,7 @@ def test_a_worker_uses_the_device_that_ray_gives_it(
 
     class Task:
         options = staticmethod(lambda **options: Task)
-        remote = staticmethod(lambda data, job, state: sent.append(job))
+        remote = staticmethod(lambda data, job, state, trunk: sent.append(job))
 
     (job,) = jobs(1, architecture, source, tmp_path / "a", Recipe(epochs=1))
     RayCluster(gpus=gpus)._start(Cluster, Task, trial := Trial(replace(job, device=asked)), {})

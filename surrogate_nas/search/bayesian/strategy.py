@@ -86,7 +86,7 @@ class Bayesian:
 
     def __call__(self, history: History, q: int) -> list[Suggestion]:
         """Up to q suggestions, each with its prediction."""
-        predictor = self.fit(history.records).predictor
+        predictor = self.fit(history.records).predictor.at(history.problem.passes)
         with one_thread():
             choices = _Selection(history, predictor, joint=self.curves).best(q)
             return [_suggestion(history, predictor, *choice) for choice in choices]

@@ -149,8 +149,8 @@ class EennTable:
         """Records of proposals, in order, each with the outputs of a stored training.
 
         A network with several trainings gets the one at index `proposal.seed` modulo their number, whatever was called
-        before; at each rung, the same one. Records have the proposal's seed; their provenance has the seed of the stored
-        training.
+        before; at each rung, the same one. Records have the proposal's seed; their provenance has the seed of the
+        stored training.
 
         Raises:
             InputError: for a network that is not in the table, or a recipe or rung other than the table's.
