@@ -60,7 +60,14 @@ DECAYS = (0.1, 0.2)
 AVERAGED = 0.25
 WARM_UP = 0.5
 """Share of the first rung in which the rate of `cosine`, `constant` and `schedule-free` rises."""
-SCHEDULE_FREE_MOMENTUM = 0.9
+SCHEDULE_FREE: dict[str, dict[str, float]] = {
+    "schedule-free": {},
+    "schedule-free-r1": {"r": 1.0},
+    "schedule-free-m95": {"momentum": 0.95},
+    "schedule-free-wd1": {"weight_decay": 1e-4},
+    "schedule-free-wd2": {"weight_decay": 2e-4},
+}
+"""Variants: options that differ from momentum 0.9, uniform weights and the recipe's weight decay."""
 FORWARD, MOST_FORWARD = 0.1, 16
 """Share of a rung's steps, and most steps, whose forward passes alone estimate batch-norm statistics of averages."""
 LEVEL = 1.645
@@ -165,14 +172,14 @@ class Trunk:
         self._epoch: tuple[int, list[tuple[Tensor, augment.Draw]]] = (-1, [])
 
     def _optimizer(self, case: Case) -> Any:
-        if case.schedule != "schedule-free":
-            return train._optimizer(self.network, self.recipe)
+        if case.schedule not in SCHEDULE_FREE:
+            return train.optimizer_of(self.network, self.recipe)
         from schedulefree import SGDScheduleFree
 
-        groups = train._optimizer(self.network, self.recipe).param_groups
-        kept = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in groups]
-        warm_up = round(WARM_UP * UNIT / BATCH)
-        return SGDScheduleFree(kept, lr=case.rate, momentum=SCHEDULE_FREE_MOMENTUM, warmup_steps=warm_up)
+        options = {"momentum": 0.9, **SCHEDULE_FREE[case.schedule]}
+        recipe = self.recipe.model_copy(update={"weight_decay": options.pop("weight_decay", self.recipe.weight_decay)})
+        groups, warm_up = train.parameter_groups(self.network, recipe), round(WARM_UP * UNIT / BATCH)
+        return SGDScheduleFree(groups, lr=case.rate, warmup_steps=warm_up, **options)
 
     @property
     def passes(self) -> float:
@@ -249,7 +256,7 @@ def trained(case: Case, root: Path) -> Line:
     trunk.network.train()
     if case.schedule.startswith("alone"):
         figures = dict(_alone(trunk, case, data))
-    elif case.schedule == "schedule-free":
+    elif case.schedule in SCHEDULE_FREE:
         figures = dict(_schedule_free(trunk, data))
     else:
         figures = dict(_branched(trunk, case, data))

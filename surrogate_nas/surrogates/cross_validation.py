@@ -1,6 +1,6 @@
 """Cross-validation: predictions of rows by models of other rows, never of the same architecture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from botorch.models.model import Model
 from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights, mix, stacking_weights
-from surrogate_nas.surrogates.normal_model import NormalModel, marginals
+from surrogate_nas.surrogates.normal_model import Apart, NormalModel, marginals
 from surrogate_nas.surrogates.registry import Surrogate, member_named
 from surrogate_nas.surrogates.training_set import TrainingSet
 
@@ -31,15 +31,18 @@ class FittedMember:
 
     model: Model
     held_out: HeldOutPredictions
+    going_on: HeldOutPredictions | None = None
+    """Predictions of rows by what is known of their training, too; `None` if the model knows nothing of trainings."""
 
     @classmethod
-    def of(cls, training: TrainingSet, fold: Ints, name: str, seed: int) -> "FittedMember":
+    def of(cls, training: TrainingSet, fold: Ints, name: str, seed: int, apart: Sequence[Apart] = ()) -> "FittedMember":
         """Fit, and predict every row: from all other architectures where the model can, else by models fitted to the
-        rows of other folds."""
+        rows of other folds; and the rows in `apart` from all but those that these must not know."""
         model = member_named(name).fit(training, seed)
         closed = model.left_out(training.group, fold) if isinstance(model, NormalModel) else None
         held_out = _refitted(training, fold, name, seed) if closed is None else HeldOutPredictions(*closed)
-        return cls(model, held_out)
+        going_on = model.going_on(apart) if apart and isinstance(model, NormalModel) else None
+        return cls(model, held_out, None if going_on is None else HeldOutPredictions(*going_on))
 
 
 def _refitted(training: TrainingSet, fold: Ints, name: str, seed: int) -> HeldOutPredictions:
@@ -53,17 +56,26 @@ def _refitted(training: TrainingSet, fold: Ints, name: str, seed: int) -> HeldOu
 
 
 def combine(
-    training: TrainingSet, fold: Ints, surrogate: Surrogate, members: Mapping[str, FittedMember]
+    training: TrainingSet,
+    fold: Ints,
+    surrogate: Surrogate,
+    members: Mapping[str, FittedMember],
+    rows: Ints | None = None,
 ) -> HeldOutPredictions:
-    """Held-out predictions of a surrogate, from those of its members; weights for a fold come from other folds."""
-    parts = [members[name].held_out for name in surrogate.members]
+    """Held-out predictions of a surrogate, from those of its members; weights for a fold come from other folds.
+
+    For `rows`, these rows are predicted as trainings that go on, by the members that know of trainings; others are 0.
+    """
+    parts = [part for _, part in _parts(surrogate, members, going_on=rows is not None)]
     if len(parts) == 1:
         return parts[0]
     means, variances = (np.stack([getattr(part, name) for part in parts]) for name in ("mean", "variance"))
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
+    every = np.ones(len(training), dtype=bool) if rows is None else np.isin(np.arange(len(training)), rows)
     for test in (fold == k for k in np.unique(fold)):
         if surrogate.stacked:
-            weights = stacking_weights(means[:, ~test], training.Y[~test], training.Yvar[~test])
+            learned = ~test & every
+            weights = stacking_weights(means[:, learned], training.Y[learned], training.Yvar[learned])
         else:
             weights = equal_weights(len(parts), training.outputs)
         mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
@@ -71,17 +83,32 @@ def combine(
     return HeldOutPredictions(mean, variance)
 
 
-def whole(training: TrainingSet, surrogate: Surrogate, members: Mapping[str, FittedMember]) -> Model:
-    """A surrogate of all rows; if it is stacked, with weights from its members' held-out predictions."""
-    parts = [members[name] for name in surrogate.members]
+def whole(
+    training: TrainingSet, surrogate: Surrogate, members: Mapping[str, FittedMember], rows: Ints | None = None
+) -> Model:
+    """A surrogate of all rows; if it is stacked, with weights from its members' held-out predictions: for `rows`, from
+    those of these rows as trainings that go on, by the members that know of trainings."""
+    models, parts = zip(*_parts(surrogate, members, going_on=rows is not None), strict=True)
     if len(parts) == 1:
-        return parts[0].model
+        model: Model = models[0]
+        return model
     if surrogate.stacked:
-        means = np.stack([part.held_out.mean for part in parts])
-        weights = stacking_weights(means, training.Y, training.Yvar)
+        means, learned = np.stack([part.mean for part in parts]), slice(None) if rows is None else rows
+        weights = stacking_weights(means[:, learned], training.Y[learned], training.Yvar[learned])
     else:
         weights = equal_weights(len(parts), training.outputs)
-    return Mixture([p.model for p in parts if isinstance(p.model, NormalModel)], weights)
+    return Mixture([model for model in models if isinstance(model, NormalModel)], weights)
+
+
+def _parts(
+    surrogate: Surrogate, members: Mapping[str, FittedMember], *, going_on: bool
+) -> list[tuple[Model, HeldOutPredictions]]:
+    """Models of a surrogate with their held-out predictions: for trainings that go on, of those that know of trainings,
+    or of all if none does."""
+    own = [members[name] for name in surrogate.members]
+    fresh = [(member.model, member.held_out) for member in own]
+    known = [(member.model, member.going_on) for member in own if member.going_on is not None]
+    return known if going_on and known else fresh
 
 
 def fit_whole(training: TrainingSet, surrogate: Surrogate, seed: int) -> Model:

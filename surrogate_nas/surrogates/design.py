@@ -5,10 +5,11 @@ one training: its inputs are what that exit can depend on, its targets the coeff
 and scaled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from botorch.models.model import Model
@@ -26,9 +27,12 @@ from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
 from surrogate_nas.surrogates.exit_model import ExitModel, Layout
-from surrogate_nas.surrogates.places import Places
+from surrogate_nas.surrogates.normal_model import Apart
+from surrogate_nas.surrogates.places import Places, Trained
 from surrogate_nas.surrogates.targets import FEWEST_ARCHITECTURES, Targets
 from surrogate_nas.surrogates.training_set import TrainingSet
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -48,6 +52,8 @@ class DesignMatrix:
     other candidates."""
     passes: tuple[int, ...] | None = None
     """(n,) rung of each record, in image passes; `None` without a ladder."""
+    trainings: tuple[str, ...] | None = None
+    """(n,) training of each record, see `Proposal.training`; `None` without a ladder."""
     rung: int | None = None
     """Rung of other candidates, in image passes; `None` without a ladder."""
 
@@ -96,6 +102,7 @@ class DesignMatrix:
             targets=targets,
             span=places.span(candidates),
             passes=None if ladder is None else tuple(r.proposal.passes or ladder.top for r in trained),
+            trainings=None if ladder is None else tuple(r.proposal.training for r in trained),
             rung=None if ladder is None else ladder.top,
         )
 
@@ -121,6 +128,11 @@ class DesignMatrix:
         """(n,) number of each network's architecture."""
         return _groups(self.architectures)
 
+    @property
+    def rungs(self) -> Ints | None:
+        """(n,) rung of each network, in image passes; `None` without a ladder."""
+        return None if self.passes is None else np.array(self.passes)
+
     @cached_property
     def layout(self) -> Layout:
         """Where the targets of an exit are among those of its network."""
@@ -130,8 +142,8 @@ class DesignMatrix:
     def training(self) -> TrainingSet:
         """A row for each exit: inputs (r, d), targets (r, k) and their sampling variance."""
         network, position = self.rows_of_exits
-        passes = None if self.passes is None else np.array(self.passes, dtype=np.float64)
-        inputs = self.places.inputs(self.candidates, self.span, passes)[network, position]
+        trained = None if self.rungs is None else Trained(self.rungs, self.group + 1, self._training_numbers)
+        inputs = self.places.inputs(self.candidates, self.span, trained)[network, position]
         Y, Yvar = self.layout.of_exits(self.targets.Y, 0.0), self.layout.of_exits(self.targets.Yvar, np.inf)
         return TrainingSet(
             inputs, self.places.kinds, Y[network, position], Yvar[network, position], self.group[network]
@@ -158,9 +170,69 @@ class DesignMatrix:
         """Number of inputs of a network: d of each of its E places."""
         return self.basis.positions * len(self.places.kinds)
 
-    def inputs(self, candidates: Candidates) -> Floats:
-        """(n, E d) model inputs of n candidates, at `rung`: those of their exits, one position after the other."""
-        return self.places.inputs(candidates, self.span, self.rung).reshape(len(candidates), -1)
+    def inputs(self, candidates: Candidates, trainings: Sequence[str] = ()) -> Floats:
+        """(n, E d) model inputs of n candidates, at `rung`: those of their exits, one position after the other.
+
+        They are fresh trainings, or those of `trainings` (n,), which go on; see `Proposal.training`.
+        """
+        n = len(candidates)
+        trained = None if self.rung is None else Trained.fresh(n, self.rung)
+        if trained is not None and trainings:
+            rows = [self._row_of_training[training] for training in trainings]
+            trained = replace(trained, architecture=self.group[rows] + 1, training=self._training_numbers[rows])
+        return self.places.inputs(candidates, self.span, trained).reshape(n, -1)
+
+    def rows(self, index: Ints) -> "DesignMatrix":
+        """Design matrix of some of the networks, with the same axes of targets."""
+        targets = replace(self.targets, Y=self.targets.Y[index], Yvar=self.targets.Yvar[index])
+
+        def some(values: Sequence[T]) -> tuple[T, ...]:
+            return tuple(values[i] for i in index)
+
+        return replace(
+            self,
+            records=some(self.records),
+            architectures=some(self.architectures),
+            candidates=self.candidates[index],
+            targets=targets,
+            passes=None if self.passes is None else some(self.passes),
+            trainings=None if self.trainings is None else some(self.trainings),
+        )
+
+    @property
+    def apart(self) -> list[Apart]:
+        """Rows of exits of each network of `going_on`, and of those that it must be predicted without: itself, and its
+        training at higher rungs."""
+        network, apart = self.rows_of_exits[0], list[Apart]()
+        if self.rungs is None:
+            return apart
+        for i in self.going_on:
+            same = self._training_numbers == self._training_numbers[i]
+            later = np.flatnonzero(same & (self.rungs >= self.rungs[i]))
+            apart.append((np.flatnonzero(network == i), np.flatnonzero(np.isin(network, later))))
+        return apart
+
+    @cached_property
+    def _row_of_training(self) -> Mapping[str, int]:
+        """A row of each training."""
+        return {training: i for i, training in enumerate(self.trainings or ())}
+
+    @cached_property
+    def _training_numbers(self) -> Ints:
+        """(n,) number of each network's training, from 1."""
+        number = {training: i for i, training in enumerate(dict.fromkeys(self.trainings or ()), 1)}
+        return np.array([number[training] for training in self.trainings or ()], dtype=np.int64)
+
+    @cached_property
+    def going_on(self) -> Ints:
+        """Rows of networks that had been trained to a lower rung before, which show how trainings go on."""
+        if self.passes is None or self.trainings is None:
+            return np.zeros(0, dtype=np.int64)
+        lowest: dict[str, int] = {}
+        for training, passes in zip(self.trainings, self.passes, strict=True):
+            lowest[training] = min(passes, lowest.get(training, passes))
+        above = [p > lowest[t] for t, p in zip(self.trainings, self.passes, strict=True)]
+        return np.flatnonzero(above)
 
     def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""
@@ -176,8 +248,8 @@ def require_enough(trained: Sequence[Record]) -> None:
     several fidelities."""
     if len(fidelities := {r.proposal.fidelity for r in trained}) > 1:
         raise InputError(f"surrogates need records of a single fidelity, got {len(fidelities)}: {fidelities}")
-    if len(trained) < FEWEST_NETWORKS:
-        raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {len(trained)}")
+    if (count := len({r.proposal.training for r in trained})) < FEWEST_NETWORKS:
+        raise JobError(f"surrogates need at least {FEWEST_NETWORKS} trained networks, the archive has {count}")
     if len({r.architecture for r in trained}) < FEWEST_ARCHITECTURES:
         raise JobError(
             f"surrogates need trained networks of at least {FEWEST_ARCHITECTURES} architectures, the archive has one"

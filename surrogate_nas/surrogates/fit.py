@@ -1,17 +1,20 @@
 """Fitting of the surrogate named in the settings, with its held-out validation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread, side_by_side
+from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredictions, combine, whole
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.folds import folds
-from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.predictor import GoingOn, Predictor
 from surrogate_nas.surrogates.quantities import Measured, measured_quantities
 from surrogate_nas.surrogates.registry import AUTO, BY_SIZE, preferred, surrogate_named
 from surrogate_nas.surrogates.validation import Validation, judge, judged_settings, reference_thresholds
@@ -35,6 +38,8 @@ class FittedSurrogate:
 
     predictor: Predictor
     validations: tuple[Validation, ...]
+    promotion: Validation | None = None
+    """Validation of the chosen surrogate on networks of which it knew lower rungs; `None` if there are too few."""
 
     @property
     def chosen_validation(self) -> Validation:
@@ -68,14 +73,18 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
         best = next(v for v in validations if v.kind == best_kind)
         model = design.whole(whole(training, surrogate_named(best.kind), members))
-        return FittedSurrogate(Predictor(best.kind, design, model, best.calibration), validations)
+        predictor = Predictor(best.kind, design, model, best.calibration)
+        if design.passes is None:
+            return FittedSurrogate(predictor, validations)
+        going_on, promotion = _going_on(design, measured, best, members, seed)
+        return FittedSurrogate(replace(predictor, going_on=going_on), validations, promotion)
 
 
 def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, FittedMember]:
     names = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
     members, countdown = dict[str, FittedMember](), Countdown("models cross-validated")
     for name in names:
-        members[name] = FittedMember.of(design.training, fold, name, seed)
+        members[name] = FittedMember.of(design.training, fold, name, seed, design.apart)
         countdown.at(len(members), len(names) + 1)
     return members
 
@@ -83,3 +92,29 @@ def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) 
 def _judged(design: DesignMatrix, measured: Measured, kind: str, held_out: HeldOutPredictions, seed: int) -> Validation:
     of_networks = HeldOutPredictions(design.of_networks(held_out.mean), design.of_networks(held_out.variance))
     return judge(design, measured, kind, of_networks, folds(design.group, seed), seed)
+
+
+def _going_on(
+    design: DesignMatrix, measured: Measured, chosen: Validation, members: Mapping[str, FittedMember], seed: int
+) -> tuple[GoingOn, Validation | None]:
+    """Prediction of trainings that go on, with its validation on networks of which lower rungs were known.
+
+    With too few of these, intervals are those of fresh trainings.
+    """
+    training, rows, surrogate = design.training, design.going_on, surrogate_named(chosen.kind)
+    if len({design.architectures[i] for i in rows}) < FEWEST_NETWORKS:
+        return GoingOn(design.whole(whole(training, surrogate, members)), chosen.calibration), None
+    exits = np.flatnonzero(np.isin(design.rows_of_exits[0], rows))
+    fold = folds(training.group, seed)
+    model = design.whole(whole(training, surrogate, members, exits))
+    held_out = combine(training, fold, surrogate, members, exits)
+    of_networks = (design.of_networks(values)[rows] for values in (held_out.mean, held_out.variance))
+    promotion = judge(
+        design.rows(rows),
+        {quantity: values[:, rows] for quantity, values in measured.items() if np.isfinite(values[:, rows]).any()},
+        chosen.kind,
+        HeldOutPredictions(*of_networks),
+        folds(design.group, seed)[rows],
+        seed,
+    )
+    return GoingOn(model, promotion.calibration), promotion

@@ -30,7 +30,7 @@ from torch.nn.functional import logsigmoid
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
-from surrogate_nas.surrogates.normal_model import CHUNK, NormalModel
+from surrogate_nas.surrogates.normal_model import CHUNK, Apart, NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
 UNDEFINED_NOISE = 1e4
@@ -119,6 +119,26 @@ class GaussianProcesses(_SideBySide):
             mean[cells], variance[cells] = block.left_out(part, fold[rows])
         return mean, variance
 
+    @property
+    def knows_trainings(self) -> bool:
+        """Whether the rows say which training they are of."""
+        return bool(self.blocks[0].inputs.identities)
+
+    def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of the rows that are predicted in `apart`, in closed form, by all others and what
+        these show of the luck of their training; `None` if the rows do not say which training they are of."""
+        if not self.knows_trainings:
+            return None
+        n = max(int(rows.max()) for rows in self.rows) + 1
+        mean, variance = np.zeros((2, n, self.num_outputs))
+        for block, rows, columns in zip(self.blocks, self.rows, self.columns, strict=True):
+            place = np.full(n, -1)
+            place[rows] = np.arange(len(rows))
+            own = [(place[wanted], place[out]) for wanted, out in apart]
+            cells = np.ix_(rows, columns)
+            mean[cells], variance[cells] = block.going_on([(w[w >= 0], o[o >= 0]) for w, o in own])
+        return mean, variance
+
 
 class _Block(torch.nn.Module):
     """Gaussian processes of targets that are defined by the same rows."""
@@ -130,6 +150,8 @@ class _Block(torch.nn.Module):
         self.same_group = (group[:, None] == group).double()
         batch = torch.Size([training.outputs])
         self.raw_correlation = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
+        if inputs.identities:  # rungs of one training share its luck
+            self.raw_lasting = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
             noise=noise.T.contiguous(),
@@ -167,7 +189,8 @@ class _Block(torch.nn.Module):
         """Take the hyperparameters of a block of other rows."""
         self.gp.covar_module.load_state_dict(other.gp.covar_module.state_dict())
         self.gp.likelihood.second_noise_covar.load_state_dict(other.gp.likelihood.second_noise_covar.state_dict())
-        self.raw_correlation.data.copy_(other.raw_correlation.data)
+        for own, its in zip(self._shares, other._shares, strict=True):
+            own.data.copy_(its.data)
 
     def surprise(self) -> Tensor:
         """Negative log posterior density of the logarithms of the hyperparameters, and of the logit of the correlation,
@@ -182,16 +205,17 @@ class _Block(torch.nn.Module):
         value = 0.5 * z.square().sum() + factor.diagonal(dim1=-2, dim2=-1).log().sum()
         for module, prior, of in self._priors:
             value = value + 0.5 * ((of(module).log() - prior.loc) / prior.scale).square().sum()
-        value = value - (logsigmoid(self.raw_correlation) + logsigmoid(-self.raw_correlation)).sum()
+        for share in self._shares:
+            value = value - (logsigmoid(share) + logsigmoid(-share)).sum()
         return torch.as_tensor(value / len(self._rows))
 
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
         root, weights = self._solution
         kernel, columns = self.gp.covar_module, self.inputs(X)[..., None, :, :]
-        cross = covariances(kernel, columns, self._rows)
+        cross = covariances(kernel, columns, self._rows) + self._luck(columns, self._rows)
         explained = cross @ root
-        within = covariances(kernel, columns, columns) - explained @ explained.mT
+        within = covariances(kernel, columns, columns) + self._luck(columns, columns) - explained @ explained.mT
         return (cross @ weights)[..., 0].mT, within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,8 +223,9 @@ class _Block(torch.nn.Module):
         kernel, rows, root, weights = self._single
         means, variances = list[Tensor](), list[Tensor]()
         for columns in torch.split(self.inputs(X).float(), CHUNK):
-            cross = covariances(kernel, columns, rows)
-            variances.append(covariances(kernel, columns, columns, diag=True) - (cross @ root).square().sum(-1))
+            cross = covariances(kernel, columns, rows) + self._luck(columns, rows)
+            prior = covariances(kernel, columns, columns, diag=True) + self._luck(columns, columns, diag=True)
+            variances.append(prior - (cross @ root).square().sum(-1))
             means.append((cross @ weights)[..., 0])
         variance = torch.cat(variances, -1).clamp_min(SMALLEST_NOISE)
         return torch.cat(means, -1).mT.double(), variance.mT.double()
@@ -228,14 +253,26 @@ class _Block(torch.nn.Module):
     def without(self, group: Ints, solution: tuple[Tensor, Tensor]) -> tuple[Floats, Floats]:
         """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters,
         from the result of `_solve`."""
+        groups = [np.flatnonzero(group == k) for k in np.unique(group)]
+        return self._without([(rows, rows) for rows in groups], solution, self._noise)
+
+    @torch.no_grad()
+    def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of the rows that are predicted in `apart`."""
+        lasting = self.raw_correlation.sigmoid() * self._learned_noise + self._lasting
+        return self._without(apart, self._solution, self._noise - lasting)
+
+    def _without(self, apart: Sequence[Apart], solution: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Floats, Floats]:
+        """(n, m) means and variances of the rows to predict, without a (m, n) part of their noise."""
         root, weights = solution
-        targets, noise = self.gp.train_targets, self._noise
+        targets = self.gp.train_targets
         mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)
-        for rows in (np.flatnonzero(group == k) for k in np.unique(group)):
-            own = root[:, rows]
+        for wanted, rows in apart:
+            own, at = root[:, rows], np.flatnonzero(np.isin(rows, wanted))
             within = torch.linalg.inv(own @ own.mT)
-            mean[:, rows] = targets[:, rows] - (within @ weights[:, rows])[..., 0]
-            variance[:, rows] = within.diagonal(dim1=-2, dim2=-1) - noise[:, rows]
+            predicted = targets[:, rows] - (within @ weights[:, rows])[..., 0]
+            mean[:, rows[at]] = predicted[:, at]
+            variance[:, rows[at]] = (within.diagonal(dim1=-2, dim2=-1) - noise[:, rows])[:, at]
         return mean.mT.numpy(), variance.clamp_min(SMALLEST_NOISE).mT.numpy()
 
     @cached_property
@@ -267,8 +304,51 @@ class _Block(torch.nn.Module):
         in_common = self.raw_correlation.sigmoid() * self._learned_noise
         parts = [covariances(self.gp.covar_module, part, self._rows) for part in torch.split(self._rows, ROWS_AT_ONCE)]
         covariance = torch.cat(parts, dim=-2).add_(in_common[..., None] * self.same_group)
+        if self.inputs.identities:
+            covariance.add_(self._lasting[..., None] * self._same_exit(self._rows, self._rows))
+            in_common = in_common + self._lasting
         covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - in_common)
         return covariance
+
+    @property
+    def _shares(self) -> list[Tensor]:
+        """Logits of the shares of the learned noise that rows have in common: of an architecture, and of an exit at all
+        rungs of one training."""
+        return [self.raw_correlation, self.raw_lasting] if self.inputs.identities else [self.raw_correlation]
+
+    @property
+    def _lasting(self) -> Tensor:
+        """(m, 1) variance of the luck of an exit that lasts from rung to rung of its training."""
+        own = 1 - self.raw_correlation.sigmoid()
+        lasting: Tensor = own * self.raw_lasting.sigmoid() * self._learned_noise
+        return lasting
+
+    def _same_exit(self, a: Tensor, b: Tensor) -> Tensor:
+        """(…, n, n') whether inputs are of the same exit of the same training."""
+        same = self._same(a, b, self.inputs.identities[1])
+        for column in self.inputs.position:
+            same = same * (a[..., :, None, column] == b[..., None, :, column])
+        return same
+
+    @staticmethod
+    def _same(a: Tensor, b: Tensor, column: int) -> Tensor:
+        """(…, n, n') whether inputs have the same number, which is not 0."""
+        own, other = a[..., :, None, column], b[..., None, :, column]
+        return ((own == other) & (own > 0)).to(a.dtype)
+
+    def _luck(self, a: Tensor, b: Tensor, *, diag: bool = False) -> Tensor:
+        """(…, m, n, n') covariances of what trainings have shown so far beyond what inputs explain, or their diagonal;
+        0 for fresh trainings."""
+        if not self.inputs.identities:
+            return a.new_zeros(())
+        in_common, lasting = (
+            v.detach().to(a.dtype) for v in (self.raw_correlation.sigmoid() * self._learned_noise, self._lasting)
+        )
+        if diag:
+            known = (a[..., self.inputs.identities[1]] > 0).to(a.dtype)
+            return (in_common + lasting) * known[..., None, :] if a.dim() > 2 else (in_common + lasting) * known
+        architecture, exit = self._same(a, b, self.inputs.identities[0]), self._same_exit(a, b)
+        return in_common[..., None] * architecture + lasting[..., None] * exit
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surrogate_nas.surrogates.training_set import TrainingSet
+from surrogate_nas.surrogates.training_set import IDENTITIES, TrainingSet
 
 MOST_LEVELS = 12
 """Largest number of values of a choice for which each value gets a column."""
@@ -36,7 +36,10 @@ class Inputs(torch.nn.Module):
         )
         self.numbers = training.columns("cost", "number", "passes")
         nominal = set(training.columns("nominal")) & set(levels)
-        self.ordinal = [j for j in range(d) if j not in nominal]
+        self.position = training.columns("position")
+        self.identities = training.columns(*IDENTITIES)
+        """Columns with the numbers of the architecture and of the training; none without a ladder."""
+        self.ordinal = [j for j in range(d) if j not in nominal and j not in self.identities]
         self.ordinal += [h for h, j in zip(self.hot, self.source, strict=True) if j in nominal]
 
     def forward(self, X: Tensor) -> Tensor:

@@ -16,6 +16,10 @@ CHUNK = 256
 SMALLEST_VARIANCE = 1e-8
 
 
+Apart = tuple[Ints, Ints]
+"""Rows to predict, and the rows that predictions must not know, these among them."""
+
+
 class NormalModel(Model):  # type: ignore[misc]
     """A model with normal posteriors, independent over the m targets."""
 
@@ -37,6 +41,16 @@ class NormalModel(Model):  # type: ignore[misc]
         """(n, m) means and variances of each training row, predicted from rows of other groups, if the model has them
         at less cost than a fit for each of the (n,) folds; by default it has not."""
         return None
+
+    def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
+        """(n, m) means and variances of the rows that are predicted in `apart`, as of trainings that go on, and 0 of
+        the others; `None` unless the model `knows_trainings`."""
+        return None
+
+    @property
+    def knows_trainings(self) -> bool:
+        """Whether predictions of a training that goes on know what it has shown so far; see `Places.inputs`."""
+        return False
 
     @abstractmethod
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +35,22 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import fit_whole
 from surrogate_nas.surrogates.design import DesignMatrix
+from surrogate_nas.surrogates.exit_model import ExitModel
 from surrogate_nas.surrogates.fit import FittedSurrogate
 from surrogate_nas.surrogates.metrics import Score
 from surrogate_nas.surrogates.mixture import Mixture, equal_weights
-from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.predictor import GoingOn, Predictor
 from surrogate_nas.surrogates.registry import member_named, surrogate_named
 from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 7
+FORMAT = 8
 """Version of the stored format; increased also when the same outputs give another fit.
-6: rows are exits, described by what they can depend on."""
+6: rows are exits, described by what they can depend on.
+8: rungs of a ladder."""
+PROMOTION = "promotion"
+"""Name of the validation on networks of which lower rungs were known."""
+GOING_ON_WEIGHTS = "going_on.weights"
 NAME_DIGITS = 16
 LIBRARIES = (torch, gpytorch, botorch, xgboost)
 TARGETS = ("Y", "Yvar", "center", "rotation", "unknown", "learned", "dependence")
@@ -133,12 +138,13 @@ def _is_fit_folder(folder: Path) -> bool:
 def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> None:
     predictor, targets = fitted.predictor, fitted.predictor.design.targets
     arrays = {f"targets.{name}": getattr(targets, name) for name in TARGETS}
-    for validation in fitted.validations:
-        calibration = validation.calibration
-        arrays[f"calibration.{validation.kind}.network_variance"] = calibration.network_variance
-        arrays[f"calibration.{validation.kind}.residuals"] = calibration.residuals
+    for name, validation in _named(fitted).items():
+        arrays[f"calibration.{name}.network_variance"] = validation.calibration.network_variance
+        arrays[f"calibration.{name}.residuals"] = validation.calibration.residuals
         for target, points in validation.held_out.items():
-            arrays[f"held_out.{validation.kind}.{target}"] = points
+            arrays[f"held_out.{name}.{target}"] = points
+    if predictor.going_on is not None and isinstance(mixture := _of_exits(predictor.going_on.model), Mixture):
+        arrays[GOING_ON_WEIGHTS] = mixture.weights.numpy()
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     if _empty(predictor.kind, predictor.design) is not None:
         state = predictor.model.state_dict()
@@ -149,9 +155,20 @@ def _write(fitted: FittedSurrogate, digest: str, seed: int, folder: Path) -> Non
         "kind": predictor.kind,
         "seed": seed,
         **{name: getattr(targets, name) for name in NUMBERS},
-        "validations": [_validation_document(v) for v in fitted.validations],
+        "validations": {name: _validation_document(v) for name, v in _named(fitted).items()},
     }
     (folder / "surrogate.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def _named(fitted: FittedSurrogate) -> dict[str, Validation]:
+    """Validations by the names under which they are stored."""
+    promotion = {} if fitted.promotion is None else {PROMOTION: fitted.promotion}
+    return {v.kind: v for v in fitted.validations} | promotion
+
+
+def _of_exits(model: Model) -> Model:
+    """The model of exits that a model of networks is made of."""
+    return model.model if isinstance(model, ExitModel) else model
 
 
 def _validation_document(validation: Validation) -> dict[str, Any]:
@@ -171,24 +188,38 @@ def load(key: FitKey, folder: Path) -> FittedSurrogate | None:
         fields: dict[str, Any] = {name: tensors[f"targets.{name}"].numpy() for name in TARGETS}
         targets = Targets(**fields, **{name: document[name] for name in NUMBERS})
         design = DesignMatrix.of(key.records, targets, key.space, key.costing, key.ladder)
-        validations = tuple(_validation(v, tensors) for v in document["validations"])
+        named = {name: _validation(name, v, tensors) for name, v in document["validations"].items()}
+        promotion = named.pop(PROMOTION, None)
         model = _model(document["kind"], design, tensors, document["seed"])
+        calibration = named[document["kind"]].calibration
+        predictor = Predictor(document["kind"], design, model, calibration)
+        if key.ladder is not None:
+            known = calibration if promotion is None else promotion.calibration
+            predictor = replace(predictor, going_on=GoingOn(_going_on(model, design, tensors), known))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, xgboost.core.XGBoostError):
         return None
-    calibration = next(v.calibration for v in validations if v.kind == document["kind"])
-    return FittedSurrogate(Predictor(document["kind"], design, model, calibration), validations)
+    return FittedSurrogate(predictor, tuple(named.values()), promotion)
 
 
-def _validation(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
+def _going_on(model: Model, design: DesignMatrix, tensors: dict[str, torch.Tensor]) -> Model:
+    """The model of trainings that go on, of the members of the model of fresh ones that know of trainings."""
+    own = _of_exits(model)
+    if not isinstance(own, Mixture) or GOING_ON_WEIGHTS not in tensors:
+        return model
+    known = [member for member in own.members if member.knows_trainings] or list(own.members)
+    return design.whole(Mixture(known, tensors[GOING_ON_WEIGHTS].numpy()))
+
+
+def _validation(name: str, document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:
     kind = document["kind"]
     network_variance, residuals = (
-        tensors[f"calibration.{kind}.{name}"].numpy() for name in ("network_variance", "residuals")
+        tensors[f"calibration.{name}.{part}"].numpy() for part in ("network_variance", "residuals")
     )
     calibration = Calibration(network_variance, residuals, document["widening"])
-    held_out, start = dict[str, Floats](), f"held_out.{kind}."
-    for name, tensor in tensors.items():
-        if name.startswith(start):
-            held_out[name.removeprefix(start)] = tensor.numpy()
+    held_out, start = dict[str, Floats](), f"held_out.{name}."
+    for key, tensor in tensors.items():
+        if key.startswith(start):
+            held_out[key.removeprefix(start)] = tensor.numpy()
     scores = tuple(Score(**s) for s in document["scores"])
     return Validation(kind, scores, document["cost_tau"], calibration, held_out)
 

@@ -19,7 +19,25 @@ from surrogate_nas.foundation.arrays import Floats, Ints
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.genes import Key
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.surrogates.training_set import InputKind
+from surrogate_nas.surrogates.training_set import IDENTITIES, InputKind
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How far n networks are trained on a ladder, and which training they are of."""
+
+    passes: Ints
+    """(n,) image passes."""
+    architecture: Ints
+    """(n,) number of the architecture among those of the training rows, from 1; 0 for a fresh training."""
+    training: Ints
+    """(n,) number of the training, from 1; 0 for a fresh one."""
+
+    @classmethod
+    def fresh(cls, n: int, passes: int) -> "Trained":
+        """n fresh trainings to a rung."""
+        nothing = np.zeros(n, dtype=np.int64)
+        return cls(np.full(n, passes), nothing, nothing)
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,24 +62,27 @@ class Places:
         kinds += [next(of[g] for g in genes_of_role if g is not None) for genes_of_role in self._roles]
         kinds += ["additive"] * len(genes.exits)
         kinds += self._kinds_of_numbers
-        return tuple(kinds) if self.ladder is None else (*kinds, "passes")
+        return tuple(kinds) if self.ladder is None else (*kinds, "passes", *IDENTITIES)
 
-    def inputs(self, candidates: Candidates, span: tuple[Floats, Floats], passes: Floats | float | None) -> Floats:
+    def inputs(self, candidates: Candidates, span: tuple[Floats, Floats], trained: Trained | None) -> Floats:
         """(n, E, d) inputs: position, choices, presence of the other exits, numbers scaled by `span`, and on a ladder
-        the logarithm of the image passes, 0 at its first rung and 1 at the top; all 0 where an exit is missing.
+        the logarithm of the image passes, 0 at its first rung and 1 at the top, and the numbers of architecture and
+        training; all 0 where an exit is missing.
 
         Args:
             candidates: n architectures.
             span: smallest and largest of each number; see `span`.
-            passes: image passes of each candidate, or of all; `None` without a ladder.
+            trained: how far each candidate is trained; `None` without a ladder.
         """
         low, high = span
         numbers = (self.numbers(candidates) - low) / np.maximum(high - low, 1e-9)
         columns = [self._choices(candidates), np.nan_to_num(numbers)]
         if self.ladder is not None:
+            assert trained is not None
             first, top = np.log(self.ladder.rungs[0]), np.log(self.ladder.top)
-            far = (np.log(np.asarray(passes, dtype=np.float64)) - first) / (top - first)
-            columns.append(np.ones((*candidates.present.shape, 1)) * np.reshape(far, (-1, 1, 1)))
+            far = (np.log(trained.passes) - first) / (top - first)
+            of_network = np.stack([far, trained.architecture, trained.training], axis=-1)[:, None]
+            columns.append(np.broadcast_to(of_network, (*candidates.present.shape, of_network.shape[-1])))
         return np.concatenate(columns, axis=2) * candidates.present[:, :, None]
 
     def span(self, candidates: Candidates) -> tuple[Floats, Floats]:

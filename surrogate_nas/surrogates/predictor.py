@@ -1,5 +1,6 @@
 """Predictions of a fitted surrogate: distributions of the measurements of any architecture at any thresholds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +53,15 @@ class Prediction:
     """(n,) probability that every limit holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """Prediction of trainings that go on to a higher rung, by what they have shown so far."""
+
+    model: Model
+    """A BoTorch model as that of `Predictor`."""
+    calibration: Calibration
+
+
 @dataclass(frozen=True, repr=False)
 class Predictor:
     """A model with its design matrix and calibration."""
@@ -61,6 +71,10 @@ class Predictor:
     model: Model
     """A BoTorch model from inputs (n, E d) to targets (n, m)."""
     calibration: Calibration
+    going_on: GoingOn | None = None
+    """`None` without a ladder, where no training goes on."""
+    trainings: tuple[str, ...] = ()
+    """(n,) trainings that candidates are of; empty for fresh ones."""
 
     def __repr__(self) -> str:
         """Short text, without the model."""
@@ -70,10 +84,18 @@ class Predictor:
         """The same surrogate, which predicts trainings to another rung of the ladder, in image passes."""
         return replace(self, design=self.design.at(rung))
 
+    def of_trainings(self, trainings: Sequence[str]) -> "Predictor":
+        """The same surrogate, which predicts (n,) trainings that go on instead of n fresh ones; see
+        `Proposal.training`."""
+        assert self.going_on is not None
+        return replace(
+            self, model=self.going_on.model, calibration=self.going_on.calibration, trainings=tuple(trainings)
+        )
+
     def posterior(self, candidates: Candidates) -> tuple[Floats, Floats]:
         """(n, m) mean and variance of the targets, before the network variance."""
         parts = [
-            marginals(self.model, torch.from_numpy(self.design.inputs(candidates[part])))
+            marginals(self.model, torch.from_numpy(self.design.inputs(candidates[part], self.trainings[part])))
             for part in _chunks(len(candidates), self.design.basis.positions)
         ]
         mean, variance = (torch.cat(moment).numpy() for moment in zip(*parts, strict=True))

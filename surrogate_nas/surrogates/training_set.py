@@ -9,7 +9,11 @@ import numpy as np
 
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 
-InputKind = Literal["position", "additive", "ordinal", "nominal", "cost", "count", "number", "passes"]
+InputKind = Literal[
+    "position", "additive", "ordinal", "nominal", "cost", "count", "number", "passes", "architecture", "training"
+]
+IDENTITIES: tuple[InputKind, ...] = ("architecture", "training")
+"""Kinds that name what a row is of, by a number from 1; 0 for a new one."""
 TREND_PENALTY: Mapping[InputKind, float] = {"cost": 0.1, "count": 0.3, "passes": 0.1}
 """Ridge penalty of the trend over inputs in [0, 1], by their kind."""
 NETWORK_VARIANCE = 0.3
@@ -27,7 +31,8 @@ class TrainingSet:
     """(d,) kind of each input: `position` (of an exit), `additive` (a choice whose effect is added to those of others),
     `ordinal` (a choice of which near values are similar), `nominal` (one whose values are equal or not), `cost` (a
     number with a trend, which may be extrapolated), `count` (the same, but no size), `number` (one without), `passes`
-    (how far the network was trained, with a trend)."""
+    (how far the network was trained, with a trend), `architecture` and `training` (numbers of the row's own, by which
+    rungs of one training share its luck; see `IDENTITIES`)."""
     Y: Floats
     """(n, m) targets, of about zero mean and unit variance where defined, 0 elsewhere."""
     Yvar: Floats

@@ -91,7 +91,7 @@ def judge(
             continue
         widening, relative = _of_other_folds(pooled[quantity.kind], fold), quantity.kind in RELATIVE
         spread = Spread.of(drawn[quantity][:, :JUDGED], widening, within=NUMBER if relative else SHARE)
-        scores.append(Score.of(quantity.name, values, spread, design.group, cost=relative))
+        scores.append(Score.of(quantity.name, values, spread, design.group, cost=relative, rung=design.rungs))
         if quantity.kind in HELD_OUT:
             held_out[quantity.kind] = np.stack([a[HELD_OUT_AT] for a in (spread.mean, spread.low, spread.high, values)])
     calibration = replace(calibration, widening={kind: widening_of(needed) for kind, needed in pooled.items()})
@@ -126,7 +126,8 @@ def _of_other_folds(needed: Floats, fold: Ints) -> Floats:
 
 def _size_tau(design: DesignMatrix, measured: Measured) -> float:
     size = design.candidates.cost.macs()[:, -1].astype(np.float64)
-    return float(np.mean([kendall(size, accuracy) for accuracy in measured[Quantity(ACCURACY)][:JUDGED]]))
+    accuracies = measured[Quantity(ACCURACY)][:JUDGED]
+    return float(np.mean([kendall(size, accuracy, design.rungs) for accuracy in accuracies]))
 
 
 def _needed_widening(design: DesignMatrix, quantity: Quantity, draws: Floats, values: Floats) -> Floats:
