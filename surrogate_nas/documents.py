@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from surrogate_nas.study.solutions import Solutions
     from surrogate_nas.study.verification import Verification
     from surrogate_nas.surrogates.fit import FittedSurrogate
+    from surrogate_nas.surrogates.validation import Validation
 
 
 def measurement_document(figures: "Measured") -> dict[str, Any]:
@@ -272,14 +273,16 @@ def fit_document(surrogate: "FittedSurrogate") -> dict[str, Any]:
     return {
         "used": surrogate.predictor.kind,
         "networks": len(surrogate.predictor.design),
-        "surrogates": [
-            {
-                "surrogate": v.kind,
-                "tau_of_sorting_by_macs": v.cost_tau,
-                "targets": [{name: getattr(s, name) for name in s.__slots__} for s in v.scores],
-            }
-            for v in surrogate.validations
-        ],
+        "surrogates": [_validation_document(v) for v in surrogate.validations],
+        **({} if surrogate.promotion is None else {"going_on": _validation_document(surrogate.promotion)}),
+    }
+
+
+def _validation_document(validation: "Validation") -> dict[str, Any]:
+    return {
+        "surrogate": validation.kind,
+        "tau_of_sorting_by_macs": validation.cost_tau,
+        "targets": [{name: getattr(s, name) for name in s.__slots__} for s in validation.scores],
     }
 
 

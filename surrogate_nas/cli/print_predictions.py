@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 def print_fit(surrogate: "FittedSurrogate") -> None:
     """Print the cross-validation scores of all surrogates."""
+    judged = [(v.kind + (" (used)" if v.kind == surrogate.predictor.kind else ""), v) for v in surrogate.validations]
+    if surrogate.promotion is not None:
+        judged.append((f"{surrogate.predictor.kind}, going on", surrogate.promotion))
     rows = [
         (
-            v.kind + (" (used)" if v.kind == surrogate.predictor.kind else ""),
+            name,
             s.target,
             s.n,
             f"{s.tau:.2f} [{s.tau_low:.2f}, {s.tau_high:.2f}]",
@@ -27,7 +30,7 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
             f"{s.nll:.2f}",
             f"{s.regret:.4f}",
         )
-        for v in surrogate.validations
+        for name, v in judged
         for s in v.scores
     ]
     *most, last = [f"{t:g}" for t in surrogate.judged_at]
@@ -37,6 +40,11 @@ def print_fit(surrogate: "FittedSurrogate") -> None:
         "Regret: how much worse the best of the predicted top 5 is than the best network. size: a linear trend on MACs "
         f"and parameters. Sorting by MACs ranks accuracy with τ {surrogate.chosen_validation.cost_tau:.2f}"
     )
+    if surrogate.predictor.design.rungs is not None:
+        note += (
+            ". Networks are compared with those of the same rung; `going on`: networks that were trained to a lower "
+            "rung before, which their prediction knew"
+        )
     columns = ("surrogate", "target", "networks", "τ [90 %]", "RMSE", "coverage of 90 %", "NLL", "regret")
     print_table("Surrogates, judged on networks held out from their fit", columns, rows, note)
     for caution in surrogate.chosen_validation.cautions:
@@ -117,6 +125,18 @@ def _print_answer(answer: "Answer") -> None:
             f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
             f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images"
         )
+    for text in _going_on(answer):
+        print_line(text)
+
+
+def _going_on(answer: "Answer") -> list[str]:
+    """Lines about trainings that have not reached the rung yet."""
+    return [
+        f"trained as {training['id']} with seed {training['seed']} to {passes_text(training['passes'])} image passes; "
+        f"predicted{_to(answer)}: accuracy {_interval(training['accuracy'], '.3f')}, "
+        f"expected MACs {_interval(training['expected_macs'], ',.0f')}"
+        for training in answer.going_on or ()
+    ]
 
 
 def _to(answer: "Answer") -> str:

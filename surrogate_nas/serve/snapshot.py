@@ -59,14 +59,14 @@ class Snapshot:
         """
         home = Home.open(folder)
         solutions, problem = Solutions(home), home.problem
-        studied, records = home.archive.studied(), solutions.records()
+        studied, records = solutions.views.with_outputs(home.archive.studied()), solutions.records()
         home.archive.close()
         trained = [r for r in records if r.outputs is not None]
         fitted = stored_fit(home, studied) if len(trained) >= FEWEST_NETWORKS else None
         respondent = pool = None
         if fitted is not None:
             predictor = fitted.predictor.at(solutions.passes)
-            respondent = Respondent.of(solutions, records, predictor, solutions.limits)
+            respondent = Respondent.of(solutions, studied, predictor, solutions.limits)
             pool = Pool.of(problem, predictor)
         front = frozenset(on_front(problem, records)) if trained else frozenset()
         return cls(

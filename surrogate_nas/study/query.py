@@ -81,23 +81,25 @@ class Respondent:
     predictor: Predictor
     limits: Limits
     trained: Mapping[str, Sequence[Record]]
-    """Records of trained networks, by encoding."""
+    """Records of trained networks, by encoding; on a ladder, those at the rung that is predicted."""
+    below: Mapping[str, Sequence[Record]]
+    """Records of the highest rung of each training that has not reached the predicted one, by encoding."""
     measure: Callable[[Record, Floats], dict[str, Any]]
     """Function that measures a trained network at (E − 1,) thresholds."""
 
     @classmethod
     def of(cls, solutions: Solutions, records: Sequence[Record], predictor: Predictor, limits: Limits) -> "Respondent":
         """Build for one study, from a fitted surrogate and records."""
-        trained: dict[str, list[Record]] = {}
-        for record in records:
-            if record.failure is None:
-                trained.setdefault(str(record.architecture), []).append(record)
+        rung = predictor.design.rung
+        succeeded = [record for record in records if record.failure is None]
+        trained = _by_encoding([r for r in succeeded if r.proposal.passes == rung])
+        below = {} if rung is None else _by_encoding(_highest_below(succeeded, rung))
 
         def measure(record: Record, thresholds: Floats) -> dict[str, Any]:
             measurement = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
             return {name: getattr(measurement, name) for name in Measured.__slots__}
 
-        return cls(solutions.home.problem, predictor, limits, trained, measure)
+        return cls(solutions.home.problem, predictor, limits, trained, below, measure)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
         """Blocks of answers, in the order of the questions; at most one block of questions is read ahead."""
@@ -185,8 +187,37 @@ class Respondent:
             "trained": trainings,
             "cautions": [[*texts, *self._of_the_rung] for texts in self._domain.cautions(candidates)],
             "passes": [self.predictor.design.rung] * len(encodings),
+            "going_on": self._going_on(encodings, candidates, prediction.thresholds),
         }
         return [Answer(*row) for row in zip(*(columns[name] for name in Answer.__slots__), strict=True)]
+
+    def _going_on(
+        self, encodings: list[str], candidates: Candidates, thresholds: Floats
+    ) -> list[list[dict[str, Any]] | None]:
+        """Predictions of trainings below the rung, for each architecture; `None` without a ladder."""
+        if self.predictor.design.rung is None:
+            return [None] * len(encodings)
+        going_on: list[list[dict[str, Any]] | None] = [[] for _ in encodings]
+        pairs = [(i, record) for i, encoding in enumerate(encodings) for record in self.below.get(encoding, ())]
+        if not pairs:
+            return going_on
+        rows = np.array([i for i, _ in pairs])
+        predictor = self.predictor.of_trainings([record.proposal.training for _, record in pairs])
+        predicted = predictor.predict(candidates[rows], thresholds[rows], self.limits)
+        accuracies, macs = _triples(predicted.accuracy), _triples(predicted.expected_macs)
+        for (i, record), accuracy, expected_macs in zip(pairs, accuracies, macs, strict=True):
+            of_network = going_on[i]
+            assert of_network is not None
+            of_network.append(
+                {
+                    "id": record.id,
+                    "seed": record.proposal.seed,
+                    "passes": record.proposal.passes,
+                    "accuracy": accuracy,
+                    "expected_macs": expected_macs,
+                }
+            )
+        return going_on
 
     @property
     def _of_the_rung(self) -> list[str]:
@@ -227,7 +258,24 @@ def respondent_of(solutions: Solutions, limits: Limits, rung: int | None = None)
         passes = require_rung(ladder, rung)
     records = home.archive.studied()
     predictor = fit(home, records).predictor.at(passes)
-    return Respondent.of(solutions, [r for r in records if r.proposal.passes == passes], predictor, limits)
+    return Respondent.of(solutions, records, predictor, limits)
+
+
+def _by_encoding(records: Iterable[Record]) -> dict[str, list[Record]]:
+    by_encoding: dict[str, list[Record]] = {}
+    for record in records:
+        by_encoding.setdefault(str(record.architecture), []).append(record)
+    return by_encoding
+
+
+def _highest_below(records: Sequence[Record], rung: int) -> list[Record]:
+    """The record of the highest rung of each training that has not reached a rung, in image passes."""
+    reached = {r.proposal.training for r in records if (r.proposal.passes or 0) >= rung}
+    highest: dict[str, Record] = {}
+    for record in sorted(records, key=lambda r: r.proposal.passes or 0):
+        if record.proposal.training not in reached:
+            highest[record.proposal.training] = record
+    return list(highest.values())
 
 
 def _triples(estimate: Spread) -> list[Any]:

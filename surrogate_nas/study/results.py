@@ -237,12 +237,15 @@ class Answer:
     """Exits, choices and costs of this architecture that no trained network has; see `ApplicabilityDomain`."""
     passes: int | None = None
     """Rung that is predicted, and that `trained` are measured at, in image passes; `None` without a ladder."""
+    going_on: list[dict[str, Any]] | None = None
+    """Trainings of this architecture that have reached only lower rungs: id and seed, the image passes so far, and the
+    accuracy and expected MACs predicted at `passes` from what they have shown; `None` without a ladder."""
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Fields by name; `passes` only on a ladder."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return fields if self.passes is not None else {name: v for name, v in fields.items() if name != "passes"}
+        """Fields by name; those about rungs only on a ladder."""
+        on_ladder = () if self.passes is not None else ("passes", "going_on")
+        return {name: getattr(self, name) for name in self.__slots__ if name not in on_ladder}
 
     @property
     def mean(self) -> float:
