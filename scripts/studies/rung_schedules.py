@@ -64,6 +64,7 @@ SCHEDULE_FREE: dict[str, dict[str, float]] = {
     "schedule-free": {},
     "schedule-free-r1": {"r": 1.0},
     "schedule-free-m95": {"momentum": 0.95},
+    "schedule-free-m95-r1": {"momentum": 0.95, "r": 1.0},
     "schedule-free-wd1": {"weight_decay": 1e-4},
     "schedule-free-wd2": {"weight_decay": 2e-4},
 }
