@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.exits.digits import approximate
 from surrogate_nas.report.contents import Contents, PredictionCheck
 from surrogate_nas.report.drawing import BLACK, BLUE, GREY, VERMILLION
@@ -58,7 +59,10 @@ def held_out_figures(surrogate: FittedSurrogate) -> tuple[go.Figure, go.Figure]:
         [PredictionCheck(*point) for point in surrogate.chosen_validation.held_out[target].T.tolist()]
         for target in (ACCURACY, EXPECTED_MACS)
     )
-    names = list(surrogate.predictor.design.records)
+    design = surrogate.predictor.design
+    names = list(design.records)
+    if design.passes is not None:
+        names = [f"{id} at {passes_text(passes)} passes" for id, passes in zip(names, design.passes, strict=True)]
     return _accuracies(accuracy, names), _macs(macs, names)
 
 

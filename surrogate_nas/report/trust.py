@@ -69,11 +69,18 @@ def trust_section(contents: Contents) -> str:
         "should be 90 %. NLL is the negative log likelihood in nats; less is better. Regret is the gap between the "
         "best network and the best of the five predicted to be best."
     )
+    if contents.rung is not None:
+        intro += (
+            " Networks of all rungs are judged, and ranked with those of their own rung; those that go on had been "
+            "trained to a lower rung before, which their prediction knew."
+        )
     validations = contents.surrogate.validations
     cautions = [
         paragraph(f"{text[0].upper()}{text[1:]}.", "warning") for text in contents.surrogate.chosen_validation.cautions
     ]
-    tables = [_validation(v, in_use=v.kind == kind) for v in validations]
+    tables = [_validation(v, f"{_named(v)}{' – in use' if v.kind == kind else ''}") for v in validations]
+    if (promotion := contents.surrogate.promotion) is not None:
+        tables.append(_validation(promotion, f"{_named(promotion)}, networks that go on"))
     accuracy, macs = held_out_figures(contents.surrogate)
     where = f"all thresholds at {thresholds[HELD_OUT_AT]}; bars are 90 % intervals"
     return section(
@@ -102,12 +109,16 @@ def _domain_part(genes: Genes, trained: Candidates) -> list[str]:
     return ["<h3>Trained networks</h3>", paragraph(" ".join(texts), "note")]
 
 
-def _validation(validation: Validation, *, in_use: bool) -> str:
+def _named(validation: Validation) -> str:
+    return NAMES.get(validation.kind, validation.kind)
+
+
+def _validation(validation: Validation, title: str) -> str:
     bodies = [entry([escape(s.target), str(s.n), *score_texts(s)]) for s in validation.scores]
     columns = ("quantity", "networks", "τ", "RMSE", "coverage", "NLL", "regret")
     return "\n".join(
         [
-            f"<div><h3>{escape(NAMES.get(validation.kind, validation.kind))}{' – in use' if in_use else ''}</h3>",
+            f"<div><h3>{escape(title)}</h3>",
             html_table(f"Held-out scores of {validation.kind}", columns, bodies),
             paragraph(f"For comparison, ranking by size has τ = {validation.cost_tau:.2f} for accuracy.", "note"),
             "</div>",

@@ -154,7 +154,8 @@ def _disk(problem: Problem, splits: Splits, typical: list[Architecture], trainin
     outputs = held_out * (problem.space.positions * per_answer + splits.tune.labels.itemsize)
     weights = weights_size(max(int(problem.costing.of(a).parameters[0]) for a in typical))
     kept_weights = 0 if problem.settings.keep == "none" else weights  # all may be on the front, or within `keep_gb`
-    return trainings * (outputs + kept_weights) + workers * COPIES_OF_WEIGHTS * weights
+    trunks = 0 if problem.ladder is None else COPIES_OF_WEIGHTS * weights  # states to go on from, which are always kept
+    return trainings * (outputs + kept_weights + trunks) + workers * COPIES_OF_WEIGHTS * weights
 
 
 def estimated_seconds(problem: Problem, splits: Splits, plan: Plan, records: Sequence[Record]) -> float | None:
