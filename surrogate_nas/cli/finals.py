@@ -91,15 +91,21 @@ def promote(
     ray_address: RayAddress = None,
     gpus_per_trial: GpusPerTrial = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Train networks on to a higher rung of the ladder, from where they stopped."""
-    home = open_study(study, changes_of({**locals(), "rung": None}), wait)
+    home = open_study(study, changes_of({**locals(), "rung": None}), wait, dry_run)
     from surrogate_nas.api import Study
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows
+    from surrogate_nas.study import preview
+    from surrogate_nas.study.networks import record_of
 
+    if dry_run:
+        answer_preview(preview.of_promote(home, [record_of(home, id) for id in networks], rung), as_json)
+        return
     rows = record_rows(home.costing, Study(home).promote(networks, rung=rung))
     answer(rows, as_json, lambda: print_records(rows, wide=wide))
 

@@ -16,6 +16,7 @@ from surrogate_nas.search.proposals import (
     final_proposals,
     initial_proposals,
     next_round,
+    promotions,
     top_proposals,
 )
 from surrogate_nas.study.baselines import choose_baselines
@@ -25,6 +26,7 @@ from surrogate_nas.study.finals import to_finalize
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.trainings import grouped_by_rung
 from surrogate_nas.study.verification import missing_trainings, require_seeds, to_verify
 from surrogate_nas.training.recipe import Recipe
 
@@ -169,6 +171,14 @@ def of_finalize(home: Home, ids: Sequence[str], at: Sequence[float], seeds: int,
     ground = Ground.of(home)
     missing = ground.missing(final_proposals(home.problem, architectures, seeds), "final")
     return ground.preview(len(missing), missing, home.settings.full_recipe)
+
+
+def of_promote(home: Home, records: Sequence[Record], rung: int | None) -> Preview:
+    """Preview of `Study.promote`, whose errors it raises; the rung is the highest."""
+    ground, of_passes = Ground.of(home), grouped_by_rung(home, records, rung)
+    proposals = [p for passes, trainings in of_passes.items() for p in promotions(trainings, passes, 0)]
+    missing = ground.missing(proposals, *STUDIED)
+    return ground.preview(len(missing), missing, passes=max(of_passes, default=None))
 
 
 def of_verify(home: Home, ids: Sequence[str], seeds: int) -> Preview:

@@ -84,30 +84,12 @@ class Trainer:
 
     def promote(self, records: Sequence[Record], rung: int | None) -> list[Record]:
         """Train networks on to a rung, by default each to its next; see `Study.promote`."""
-        of_passes: dict[int, list[Proposal]] = {}
-        for record in records:
-            of_passes.setdefault(self._rung_above(record, rung), []).append(record.proposal)
+        trained = list[Record]()
         with self.at_work():
-            promoted = [
-                record
-                for passes, trainings in sorted(of_passes.items())
-                for record in self.evaluate(promotions(trainings, passes, self._next_round()))
-            ]
+            for passes, trainings in grouped_by_rung(self.home, records, rung).items():
+                trained += self.evaluate(promotions(trainings, passes, self._next_round()))
         place = {r.proposal.training: i for i, r in enumerate(records)}
-        return sorted(promoted, key=lambda r: place[r.proposal.training])
-
-    def _rung_above(self, record: Record, rung: int | None) -> int:
-        """Image passes of a rung, by default of the next, above that of a record; raises `InputError`."""
-        ladder, proposal = self.home.problem.ladder, record.proposal
-        if ladder is None:
-            raise InputError(f"study {self.home.path} has no ladder, so that no network can be promoted")
-        if proposal.group == "baseline" or proposal.passes is None:
-            raise InputError(f"{record.id} is a baseline, which is not promoted; allowed: networks of the search")
-        own = ladder.number(proposal.passes)
-        passes = ladder.passes(min(own + 1, len(ladder.rungs)) if rung is None else rung)
-        if passes <= proposal.passes:
-            raise InputError(f"{record.id} was trained to {ladder.name(proposal.passes)}; allowed: a rung above it")
-        return passes
+        return sorted(trained, key=lambda r: place[r.proposal.training])
 
     def collect_at_the_top(self, architectures: Sequence[Architecture], seeds: int) -> list[Record]:
         """Train architectures to the top rung, each with several seeds: trainings that there are go on first."""
@@ -275,6 +257,36 @@ class Trainer:
             + (f"; memory: about {amount(plan.memory)} per training" if plan.memory else "")
             + (f", and {amount(plan.gpu.memory)} of the GPU" if plan.gpu else "")
         )
+
+
+def grouped_by_rung(home: Home, records: Sequence[Record], rung: int | None) -> dict[int, list[Proposal]]:
+    """Trainings to promote by the rung to train them to, in image passes, the lowest first.
+
+    Args:
+        home: the study.
+        records: trained networks.
+        rung: number of the rung, from 1; by default the next of each network.
+
+    Raises:
+        InputError: for a study without a ladder, a baseline, or a rung that is not above a network's own.
+    """
+    of_passes: dict[int, list[Proposal]] = {}
+    for record in records:
+        of_passes.setdefault(_rung_above(home, record, rung), []).append(record.proposal)
+    return dict(sorted(of_passes.items()))
+
+
+def _rung_above(home: Home, record: Record, rung: int | None) -> int:
+    ladder, proposal = home.problem.ladder, record.proposal
+    if ladder is None:
+        raise InputError(f"study {home.path} has no ladder, so that no network can be promoted")
+    if proposal.group == "baseline" or proposal.passes is None:
+        raise InputError(f"{record.id} is a baseline, which is not promoted; allowed: networks of the search")
+    own = ladder.number(proposal.passes)
+    passes = ladder.passes(min(own + 1, len(ladder.rungs)) if rung is None else rung)
+    if passes <= proposal.passes:
+        raise InputError(f"{record.id} was trained to {ladder.name(proposal.passes)}; allowed: a rung above it")
+    return passes
 
 
 class TrainingProgress:

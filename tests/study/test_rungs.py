@@ -287,7 +287,11 @@ def test_commands_name_the_rung(study: Study, command: Command) -> None:
     answers = json.loads(command("query", study.path, "--sample", 2, "--json")[1])
     assert {answer["passes"] for answer in answers} == {ladder_of(study).top}
     assert "networks trained to rung 1 of 3 (320 passes): 6" in command("status", study.path)[1]
-    code, out, _ = command("promote", study.path, at(study, 1)[5].id, "--json")
+    alone = at(study, 1)[5].id
+    preview = json.loads(command("promote", study.path, alone, "--dry-run", "--json")[1])
+    assert (preview["trainings"], preview["passes"]) == (1, 992)
+    assert len(at(study, 2)) == 5
+    code, out, _ = command("promote", study.path, alone, "--json")
     assert code == 0
     assert [row["passes"] for row in json.loads(out)] == [992]
 
