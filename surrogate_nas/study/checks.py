@@ -46,15 +46,13 @@ def require_ladder(settings: Settings, ladder: Ladder | None) -> None:
     recipe = settings.recipe
     if recipe.loss.kind == "nachos":
         raise InputError("loss nachos has phases of a whole training, and cannot be used on a ladder")
-    if recipe.optimizer != "sgd" or not 0 < recipe.momentum < 1:
-        raise InputError(
-            f"a ladder needs optimizer sgd and a momentum between 0 and 1, got {recipe.optimizer} and "
-            f"{recipe.momentum:g}"
-        )
+    if recipe.optimizer != "sgd":
+        raise InputError(f"a ladder needs optimizer sgd, got {recipe.optimizer}")
     if recipe.ema:
         raise InputError(f"ema {recipe.ema:g} cannot be used on a ladder, whose weights are averages already")
-    if recipe.schedule != Recipe.model_fields["schedule"].default:
-        raise InputError(f"schedule {recipe.schedule} cannot be used on a ladder, which has a schedule of its own")
+    for name in ("schedule", "momentum"):
+        if (value := getattr(recipe, name)) != Recipe.model_fields[name].default:
+            raise InputError(f"{name} {value} cannot be used on a ladder, whose trainings have none of the recipe's")
     if settings.final is not None:
         raise InputError("a final recipe cannot be used on a ladder: finalize trains to its top rung")
 

@@ -154,14 +154,14 @@ class Recipe(Config):
 
     def fidelity_on(self, top: int) -> str:
         """Text that identifies the fidelity of all rungs of a ladder: `fidelity`, with the image passes of the top rung
-        in place of epochs and schedule."""
+        in place of epochs, schedule and momentum; see `training.rungs`."""
         values = json.loads(self.fidelity)
         kept = {name: value for name, value in values.items() if name not in _OF_WHOLE_EPOCHS}
         return json.dumps({TOP: top, **kept}, separators=(",", ":"))
 
     @classmethod
     def of_fidelity(cls, text: str) -> "Recipe":
-        """Recipe of a record's fidelity; on a ladder, epochs and schedule have no meaning."""
+        """Recipe of a record's fidelity; on a ladder, epochs, schedule and momentum have no meaning."""
         values = json.loads(text)
         if values.pop(TOP, None) is not None:
             return cls.model_validate(values)
@@ -178,7 +178,7 @@ class Recipe(Config):
 
 TOP = "top"
 """Key of a fidelity on a ladder: image passes of the top rung."""
-_OF_WHOLE_EPOCHS = ("epochs", "schedule")
+_OF_WHOLE_EPOCHS = ("epochs", "schedule", "momentum")
 _NEUTRAL: dict[str, Any] = {
     "optimizer": "sgd",
     "cutout": 0.0,

@@ -32,6 +32,8 @@ from surrogate_nas.training.training import Training, TrainingFailure, parameter
 RATE = 60.0
 """Learning rate, in multiples of the recipe's, which is for momentum and a schedule: they multiply it by about ten, and
 a schedule has the largest rate only for a while."""
+MOMENTUM = 0.95
+"""Share of the average in the weights at which gradients are computed; β of the paper."""
 WARM_UP = 0.02
 """Share of the top rung's steps in which the learning rate rises."""
 FORWARD, MOST_FORWARD = 0.1, 16
@@ -80,7 +82,7 @@ def to_rung(
     Args:
         network: from `build`.
         data: the training split.
-        recipe: hyperparameters; epochs and schedule have no meaning here.
+        recipe: hyperparameters; epochs, schedule and momentum have no meaning here.
         seed: seed of the order of samples and of augmentation.
         passes: image passes of the rung.
         top: image passes of the top rung.
@@ -123,7 +125,7 @@ def _optimizer(network: nn.Module, recipe: Recipe, warm_up: int) -> SGDScheduleF
     optimizer = SGDScheduleFree(
         parameter_groups(network, recipe),
         lr=RATE * recipe.learning_rate,
-        momentum=recipe.momentum,
+        momentum=MOMENTUM,
         warmup_steps=warm_up,
     )
     optimizer.train()
