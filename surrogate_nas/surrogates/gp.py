@@ -177,8 +177,8 @@ class _Block(torch.nn.Module):
         """Fit the hyperparameters, to at most 150 of the rows."""
         learner = self
         if len(training) > MOST_TO_LEARN:
-            subset = np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
-            learner = _Block(training.rows(subset), self.view, self.inputs)
+            subset = _whole_groups if self.inputs.identities else _evenly
+            learner = _Block(training.rows(subset(training)), self.view, self.inputs)
         parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
         closure = ForwardBackwardClosure(learner.surprise, parameters)
         scipy_minimize(closure, parameters, options={"maxiter": iterations, "ftol": CONVERGED})
@@ -370,3 +370,17 @@ class _Block(torch.nn.Module):
         """Kernel, training rows and `_solution`, in single precision."""
         root, weights = self._solution
         return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()
+
+
+def _evenly(training: TrainingSet) -> Ints:
+    """150 of the rows, evenly."""
+    return np.linspace(0, len(training) - 1, MOST_TO_LEARN).astype(np.int64)
+
+
+def _whole_groups(training: TrainingSet) -> Ints:
+    """About 150 of the rows: all those of some groups, evenly over how many rows a group has. Single rows of a training
+    would not show what lasts from rung to rung."""
+    names, counts = np.unique(training.group, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    chosen = order[np.linspace(0, len(order) - 1, max(MOST_TO_LEARN * len(order) // len(training), 2)).astype(np.int64)]
+    return np.flatnonzero(np.isin(training.group, names[chosen]))

@@ -1,7 +1,7 @@
 """How well each rung of a ladder ranks the top one, and what surrogates add, on a table of trainings at several rungs.
 
     python scripts/bench/tables/eenn_rungs.py data/ladder-cifar10 [--networks 16,32,64] [--draws 20]
-        [--surrogate stack] [--jobs 2] [--json figures.jsonl]
+        [--surrogate stack] [--input trend] [--jobs 2] [--json figures.jsonl]
 
 First, for each rung: Kendall's τ between the accuracies there, on tune, and at the top, on test, of all networks, with
 a 90 % bootstrap interval over networks, and the top-5 regret: how much less accurate, on test, the best of the five
@@ -14,6 +14,10 @@ half of the networks at the first two rungs and an eighth at the top, the rest o
 rung that is known of each. Accuracies are at thresholds 0.5, 0.8 and 0.95, the same at each exit, and τ is the mean
 over these; judged are all networks of the table, not those that a search would promote. Rows are means over draws with
 90 % intervals of the mean over draws, by bootstrap.
+
+`--input` is what surrogates know of a rung: `trend`, as in the package, the logarithm of its passes, with a trend and
+smoothly; `smooth`, without the trend; `effect`, each rung with an effect of its own, added to what all share; `top`,
+records at the top alone.
 """
 
 import argparse
@@ -21,8 +25,9 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +46,14 @@ from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from surrogate_nas.surrogates.metrics import bootstrap_tau, kendall
+from surrogate_nas.surrogates.places import Places
 from surrogate_nas.surrogates.predictor import Predictor
+from surrogate_nas.surrogates.training_set import InputKind
 
 THRESHOLDS = (0.5, 0.8, 0.95)
 TOP, LEVEL, RESAMPLES = 5, 0.9, 2000
+INPUTS: dict[str, InputKind] = {"trend": "passes", "smooth": "number", "effect": "additive", "top": "passes"}
+"""Kinds of input that rungs may be taken for."""
 Figures = dict[str, float]
 
 
@@ -148,25 +157,44 @@ class Task:
     path: Path
     name: str
     surrogate: str
+    input: str
     draw: int
     known: tuple[tuple[int, ...], ...]
     """(R,) rows known at each rung."""
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"name": self.name, "surrogate": self.surrogate, "draw": self.draw}
+        return {"name": self.name, "surrogate": self.surrogate, "input": self.input, "draw": self.draw}
 
 
 def figures(task: Task) -> dict[str, Any]:
     """Figures of one draw."""
     warnings.simplefilter("ignore")
-    with one_thread():
+    with one_thread(), patched(task.input):
         return {**task.key, **_figures(rungs_of(task.path), task)}
+
+
+@contextmanager
+def patched(name: str) -> Iterator[None]:
+    """Take rungs for another kind of input inside the block."""
+    own = Places.__dict__["kinds"]
+
+    def kinds(places: Places) -> tuple[InputKind, ...]:
+        return tuple(INPUTS[name] if kind == "passes" else kind for kind in own.func(places))
+
+    changed = cached_property(kinds)
+    changed.__set_name__(Places, "kinds")
+    type.__setattr__(Places, "kinds", changed)
+    try:
+        yield
+    finally:
+        type.__setattr__(Places, "kinds", own)
 
 
 def _figures(rungs: Rungs, task: Task) -> Figures:
     problem, last = rungs.problem, len(rungs.ladder.rungs) - 1
-    records = [rungs.records[row][k] for k, rows in enumerate(task.known) for row in rows]
+    used = [(k, row) for k, rows in enumerate(task.known) for row in rows if task.input != "top" or k == last]
+    records = [rungs.records[row][k] for k, row in used]
     views = problem.views.trained(records)
     design = DesignMatrix.build(views, problem.space, problem.costing, ladder=rungs.ladder)
     fitted = fit_surrogate(design, [exits for _, exits in views], task.surrogate, task.draw)
@@ -175,7 +203,9 @@ def _figures(rungs: Rungs, task: Task) -> Figures:
     below = np.array(sorted(seen - set(task.known[last])))
     reached = np.array([max(k for k, rows in enumerate(task.known) if row in rows) for row in below])
     predictor = fitted.predictor
-    going_on = predictor.of_trainings([rungs.records[row][0].proposal.training for row in below])
+    trainings = [rungs.records[row][0].proposal.training for row in below]
+    known = [training in set(design.trainings or ()) for training in trainings]
+    going_on = predictor.of_trainings(trainings) if all(known) else predictor
     return {
         **_judged("never seen", rungs, predictor, never),
         **_judged("going on", rungs, going_on, below),
@@ -216,25 +246,25 @@ def _own(rungs: Rungs, rows: Ints, reached: Ints) -> Figures:
     return result
 
 
-def tasks(path: Path, sizes: Sequence[int], draws: int, surrogate: str) -> Iterator[Task]:
+def tasks(path: Path, sizes: Sequence[int], draws: int, surrogate: str, input: str) -> Iterator[Task]:
     rungs = rungs_of(path)
     count, beyond = len(rungs.first), len(rungs.ladder.rungs) - 1
     for n in [size for size in sizes if size < count]:
         for draw in range(draws):
             order = np.random.default_rng([n, draw]).permutation(rungs.first)[:n]
             known = (tuple(order), *[tuple(order[: max(n // 4, 1)])] * beyond)
-            yield Task(path, f"{n} networks, a quarter beyond", surrogate, draw, known)
+            yield Task(path, f"{n} networks, a quarter beyond", surrogate, input, draw, known)
     for draw in range(draws):
         order = np.random.default_rng([0, draw]).permutation(rungs.first)
         half, eighth = tuple(order[: count // 2]), tuple(order[: count // 8])
-        yield Task(path, "half at two rungs, an eighth at the top", surrogate, draw, (half, half, (), eighth))
+        yield Task(path, "half at two rungs, an eighth at the top", surrogate, input, draw, (half, half, (), eighth))
 
 
 def printed(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     names = dict.fromkeys(line["name"] for line in lines)
     for name in names:
         own = [line for line in lines if line["name"] == name]
-        yield f"\n{name}: {own[0]['surrogate']}, {len(own)} draws"
+        yield f"\n{name}: {own[0]['surrogate']}, input {own[0]['input']}, {len(own)} draws"
         yield "| | networks | τ tune | τ test | RMSE | coverage | width | top-5 regret |"
         yield "|---|---|---|---|---|---|---|---|"
         for kind in ("never seen", "as fresh", "going on"):
@@ -260,14 +290,15 @@ def main() -> None:
     parser.add_argument("--networks", default="16,32,64")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--surrogate", default="stack")
+    parser.add_argument("--input", choices=INPUTS, default="trend")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     print("\n".join(rankings(rungs_of(arguments.table))), flush=True)
     sizes = [int(n) for n in arguments.networks.split(",")]
-    todo = list(tasks(arguments.table, sizes, arguments.draws, arguments.surrogate))
+    todo = list(tasks(arguments.table, sizes, arguments.draws, arguments.surrogate, arguments.input))
     lines = [json.loads(text) for text in arguments.json.read_text().splitlines()] if _exists(arguments.json) else []
-    done = [{name: line[name] for name in ("name", "surrogate", "draw")} for line in lines]
+    done = [{name: line[name] for name in ("name", "surrogate", "input", "draw")} for line in lines]
     lines, countdown = [line for line, key in zip(lines, done, strict=True) if key in [t.key for t in todo]], None
     left, countdown = [task for task in todo if task.key not in done], Countdown("draws")
     with ProcessPoolExecutor(arguments.jobs) as pool:
