@@ -337,8 +337,8 @@ class _Block(torch.nn.Module):
         return ((own == other) & (own > 0)).to(a.dtype)
 
     def _luck(self, a: Tensor, b: Tensor, *, diag: bool = False) -> Tensor:
-        """(…, m, n, n') covariances of what trainings have shown so far beyond what inputs explain, or their diagonal;
-        0 for fresh trainings."""
+        """(…, m, n, n') covariances of what trainings have shown so far beyond what inputs explain, or their diagonal:
+        σ² [ρ 1(same architecture) + (1 − ρ) λ 1(same exit of one training)]; 0 for fresh trainings."""
         if not self.inputs.identities:
             return a.new_zeros(())
         in_common, lasting = (
