@@ -52,6 +52,6 @@ def record_ids(context: typer.Context, incomplete: str) -> list[str]:
     if study is None or not (study / ARCHIVE).is_file():
         return []
     try:
-        return [record.id for record in Archive.open(study / ARCHIVE).records() if record.id.startswith(incomplete)]
+        return [record.id for record in Archive.open(study / ARCHIVE).studied() if record.id.startswith(incomplete)]
     except SurrogateNASError:
         return []

@@ -77,12 +77,18 @@ images for which the segment is computed, with its 95 % interval.
   others, all may leave early with confident, wrong answers. Measure accuracy and cost on images from the place of use.
 - Confidence scores are {POLICIES[manifest["policy"]].words}. They rank images; they are probabilities only if
   temperatures were fitted.
-- Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), seed {manifest["training"]["seed"]}.
+- Trained from scratch on {data["name"]} (fingerprint {data["fingerprint"][:12]}…), {_training(manifest["training"])}.
 - `{EXAMPLES}` contains test images of that data set: check its licence before sharing this folder.
 - Checksums in `manifest.json` detect damage; they do not prove who made the folder.
 
 Architecture: `{manifest["architecture"]}`
 """
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    """Seed of the training and, on a ladder, how far it went."""
+    rung = f", {training['passes']:,} image passes" if "passes" in training else ""
+    return f"seed {training['seed']}{rung}"
 
 
 def _preparation(manifest: Mapping[str, Any]) -> str:

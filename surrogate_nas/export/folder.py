@@ -231,6 +231,7 @@ class _Exporting:
             "training": {
                 "seed": self.record.proposal.seed,
                 "recipe": self.record.proposal.fidelity,
+                **({} if self.record.proposal.passes is None else {"passes": self.record.proposal.passes}),
                 **self.record.provenance,
             },
             "exported": {

@@ -30,7 +30,7 @@ MOST_CLASSES = 100
 
 
 def front_csv(front: Sequence[Solution], positions: int, classes: int, limits: Limits) -> str:
-    """CSV text with a header and a line for each solution, in order.
+    """CSV text with a header and a line for each solution, in order; on a ladder with a column of their rung.
 
     Args:
         front: solutions on the front.
@@ -49,9 +49,10 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int, limits: L
             *(f"test_exit_rate_{e}" for e in places),
             *(f"test_exit_accuracy_{e}" for e in places),
             *(f"test_class_accuracy_{c}" for c in indices),
+            *(["passes"] if any(_rung(s) for s in front) else []),
         ]
     )
-    writer.writerows([*_row(s, limits), *s.test.class_accuracy[: len(indices)]] for s in front)
+    writer.writerows([*_row(s, limits), *s.test.class_accuracy[: len(indices)], *_rung(s)] for s in front)
     return text.getvalue()
 
 
@@ -76,3 +77,9 @@ def _row(solution: Solution, limits: Limits) -> list[object]:
         *test.rates,
         *test.exit_accuracy,
     ]
+
+
+def _rung(solution: Solution) -> list[object]:
+    """Image passes of the solution's rung; nothing without a ladder."""
+    passes = solution.record.proposal.passes
+    return [] if passes is None else [passes]

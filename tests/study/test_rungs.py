@@ -1,5 +1,6 @@
 """A study with a ladder: rungs are reached one after the other, and compared with their own kind."""
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -306,3 +307,16 @@ def test_limits_hold_at_every_rung(study: Study) -> None:
     study.update(limits=Limits(max_macs=4e4))
     for rung in (1, 2, 3):
         assert all(s.tune.expected_macs <= 4e4 for s in study.front(rung=rung))
+
+
+def test_a_page_a_table_and_an_export_say_how_far_networks_were_trained(study: Study) -> None:
+    page = study.report().read_text(encoding="utf-8")
+    top = ladder_of(study).top
+    assert "The front at rung 3 of 3" in page
+    rows = list(csv.DictReader((study.path / "front.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["passes"] for row in rows} == {str(top)}
+    pytest.importorskip("onnxruntime")
+    export = study.export(study.front()[-1], limits=Limits())
+    manifest = json.loads((export.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["training"]["passes"] == top
+    assert f", {top:,} image passes." in (export.folder / "README.md").read_text(encoding="utf-8")
