@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from eenn_table import EACH_TRAIN, part_of
 from ledger import Ledger
+from scipy.stats import kendalltau, t
 from torch import Tensor, nn
 
 from surrogate_nas import datasets
@@ -37,6 +38,7 @@ from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.datasets.dataset import Dataset, LabeledImages, Splits
 from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.space.costs import costing_for
 from surrogate_nas.space.sampling import sample_within
@@ -71,7 +73,8 @@ SCHEDULE_FREE: dict[str, dict[str, float]] = {
 """Variants: options that differ from momentum 0.9, uniform weights and the recipe's weight decay."""
 FORWARD, MOST_FORWARD = 0.1, 16
 """Share of a rung's steps, and most steps, whose forward passes alone estimate batch-norm statistics of averages."""
-LEVEL = 1.645
+LEVEL = 0.95
+"""One-sided level of each end of an interval."""
 Line = dict[str, Any]
 Rate = Callable[[float], float]
 """Learning rate as a share of the largest, at a number of image passes in units of `UNIT`."""
@@ -341,11 +344,48 @@ def _work(case: Case, root: Path) -> Line:
     return trained(case, root)
 
 
+def report(ledger: Ledger, reference: str) -> None:
+    """Print, for each schedule and way of measuring, the difference at the top to the best schedule of a known end, and
+    how well lower rungs rank the top: on tune, against the other images at the top."""
+    name, _, rate = reference.partition(":")
+    known = ledger.lines(schedule=name, rate=float(rate))
+    best = {_key(x): x["rungs"][str(RUNGS[-1])]["raw"]["judge"][-1] for x in known}
+    print(
+        f"| schedule | measured | trainings | top − {reference}, points [90 %] | τ of rungs {RUNGS[:-1]} with the top |"
+    )
+    print("|---|---|---|---|---|")
+    for schedule, own_rate in dict.fromkeys((x["schedule"], x["rate"]) for x in ledger.lines()):
+        own = [x for x in ledger.lines(schedule=schedule, rate=own_rate) if _key(x) in best]
+        ways = own[0]["rungs"][str(RUNGS[0])] if len(own) > 1 else {}
+        for way in ways:
+            top = way if way in own[0]["rungs"][str(RUNGS[-1])] else "raw"
+            off = np.array([x["rungs"][str(RUNGS[-1])][top]["judge"][-1] - best[_key(x)] for x in own])
+            taus = [_rank(own, str(rung), way, top) for rung in RUNGS[:-1]]
+            print(f"| {schedule} {own_rate:g} | {way} | {len(own)} | {_interval(off)} | {' / '.join(taus)} |")
+
+
+def _key(line: Line) -> tuple[str, int]:
+    return line["network"], line["seed"]
+
+
+def _interval(differences: Floats) -> str:
+    reach = t.ppf(LEVEL, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
+    mean = differences.mean()
+    return f"{100 * mean:+.2f} [{100 * (mean - reach):+.2f}, {100 * (mean + reach):+.2f}]"
+
+
+def _rank(lines: list[Line], rung: str, way: str, top: str) -> str:
+    low = [x["rungs"][rung][way]["tune"][-1] for x in lines]
+    high = [x["rungs"][str(RUNGS[-1])][top]["judge"][-1] for x in lines]
+    return f"{kendalltau(low, high).statistic:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--reference", default="one-cycle:0.3", metavar="NAME:RATE")
     parser.add_argument("--schedules", nargs="+", default=["one-cycle:0.1"], metavar="NAME:RATE")
     parser.add_argument("--networks", type=int, default=16)
     parser.add_argument("--network-seed", type=int, default=NETWORK_SEED)
@@ -353,18 +393,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     ledger = Ledger(arguments.ledger)
-    if not arguments.report:
-        cases = [
-            Case(network, seed, name, float(rate))
-            for seed in range(arguments.seeds)
-            for network in networks(arguments.networks, arguments.network_seed)
-            for name, _, rate in (text.partition(":") for text in arguments.schedules)
-        ]
-        left = [case for case in cases if not ledger.lines(**case.key)]
-        with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-            waiting = [pool.apply_async(_work, (case, arguments.data_root), callback=ledger.add) for case in left]
-            for result in waiting:
-                result.get()
+    if arguments.report:
+        report(ledger, arguments.reference)
+        return
+    cases = [
+        Case(network, seed, name, float(rate))
+        for seed in range(arguments.seeds)
+        for network in networks(arguments.networks, arguments.network_seed)
+        for name, _, rate in (text.partition(":") for text in arguments.schedules)
+    ]
+    left = [case for case in cases if not ledger.lines(**case.key)]
+    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
+        waiting = [pool.apply_async(_work, (case, arguments.data_root), callback=ledger.add) for case in left]
+        for result in waiting:
+            result.get()
 
 
 if __name__ == "__main__":

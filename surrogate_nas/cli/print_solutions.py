@@ -47,6 +47,9 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
         broken = ", ".join(map(str, nearest.tune.broken(limits)))
         print_line(f"No trained network keeps {limits} on tune. The closest one breaks: {broken}.")
         _print_solutions([nearest], "Closest network, outside the limits on tune", limits)
+    ladder = solutions.home.problem.ladder
+    if ladder is not None and solutions.passes != ladder.top:
+        print_line(f"surrogate-nas finalize {path} trains the networks of the front on to {ladder.name(ladder.top)}.")
     print_line(f"report: {page}")
 
 
