@@ -9,9 +9,11 @@ from surrogate_nas.foundation.errors import InputError
 
 RATIOS = (1, 3, 9, 27)
 """Rungs of a ladder by default, as ratios."""
+DEFAULT = "default"
+"""Text that stands for `RATIOS`."""
 LEAST_STEPS = 5
 """Optimiser steps of the shortest training that can be measured: a fifth of them is the decay of the learning rate."""
-FORMS = "allowed: ratios such as 1:3:9:27, or image passes such as 20k,60k,180k"
+FORMS = "allowed: ratios such as 1:3:9:27 (default), or image passes such as 20k,60k,180k"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Ladder:
         """Read a ladder as people write it.
 
         Args:
-            value: ratios such as "1:3:9:27" or `True` for these, of which the last stands for `whole`; or image passes,
-                as "20k,60k" or as a sequence of numbers.
+            value: ratios such as "1:3:9:27", of which the last stands for `whole`, and which "default" and `True` mean;
+                or image passes, as "20k,60k" or as a sequence of numbers.
             whole: image passes of a whole training.
             step: images of one optimiser step: rungs are rounded to whole steps.
 
@@ -84,7 +86,7 @@ LadderLike = str | bool | Sequence[float]
 
 
 def _passes(value: LadderLike, whole: int) -> list[float]:
-    if value is True:
+    if value is True or value == DEFAULT:
         value = ":".join(map(str, RATIOS))
     parts: Sequence[object] = value if isinstance(value, Sequence) else ()
     ratios = isinstance(value, str) and ":" in value

@@ -117,7 +117,7 @@ def _add_pages(app: FastAPI, live: Live) -> None:
 
     @page("/networks")
     async def networks() -> str:
-        return pages.networks_page()
+        return pages.networks_page(live.snapshot)
 
     @page("/what-if")
     async def what_if() -> str:

@@ -83,14 +83,14 @@ def strip(live: Live) -> str:
     return f'<p class="strip" id="live" role="status" data-version="{live.version}">{text}</p>'
 
 
-def networks_page() -> str:
+def networks_page(snapshot: Snapshot) -> str:
     """Page with the card of a network, which its script fills."""
     intro = (
         "A trained network along its threshold curve: cheaper on the left, more accurate on the right. Thresholds were "
         "chosen on the tune split; the test split was used for no choice."
     )
     parts = [
-        paragraph(intro, "note"),
+        paragraph(intro + _of_the_rung(snapshot), "note"),
         '<p class="field"><label for="network">Network</label> <select id="network"></select></p>',
         '<div id="card" class="card" hidden>',
         '<p class="encoding"><code id="encoding"></code></p>',
@@ -131,8 +131,15 @@ def what_if_page(snapshot: Snapshot) -> str:
     form = f'<form id="form" autocomplete="off">{limits}<div id="genes"></div>{thresholds}</form>'
     answer = '<section id="answer" class="answer"><h2>Prediction</h2><div id="prediction"></div></section>'
     summary = '<p id="summary" class="strip" role="status" hidden></p>'
-    body = f'{paragraph(intro, "note")}\n{_note()}\n{summary}<div class="split">{form}{answer}</div>'
+    first = paragraph(intro + _of_the_rung(snapshot), "note")
+    body = f'{first}\n{_note()}\n{summary}<div class="split">{form}{answer}</div>'
     return whole_page("What if", "/what-if", body, "what_if.js")
+
+
+def _of_the_rung(snapshot: Snapshot) -> str:
+    """Sentence on the rung of all figures; empty without a ladder."""
+    name = snapshot.solutions.rung_name
+    return "" if name is None else f" All figures are of {escape(name)}."
 
 
 def _number(name: str, label: str, step: str, most: int | None = None) -> str:

@@ -39,7 +39,9 @@ class Snapshot:
     solutions: Solutions
     """Trained networks of a copy of the study, whose archive has been closed."""
     records: tuple[Record, ...]
-    """Records of the search, with their outputs."""
+    """Records of the search at the rung of `solutions`, with their outputs."""
+    networks: int
+    """Number of trained networks, at any rung."""
     respondent: Respondent | None
     """Respondent within the study's limits; `None` while there is no surrogate."""
     pool: Pool | None
@@ -58,11 +60,12 @@ class Snapshot:
             InputError: if there is no study, or its settings are wrong.
         """
         home = Home.open(folder)
-        solutions, problem = Solutions(home), home.problem
+        solutions, problem = Solutions(home).fixed(), home.problem
         studied, records = solutions.views.with_outputs(home.archive.studied()), solutions.records()
         home.archive.close()
         trained = [r for r in records if r.outputs is not None]
-        fitted = stored_fit(home, studied) if len(trained) >= FEWEST_NETWORKS else None
+        networks = len({r.proposal.training for r in studied if r.outputs is not None})
+        fitted = stored_fit(home, studied) if networks >= FEWEST_NETWORKS else None
         respondent = pool = None
         if fitted is not None:
             predictor = fitted.predictor.at(solutions.passes)
@@ -72,6 +75,7 @@ class Snapshot:
         return cls(
             solutions=solutions,
             records=tuple(records),
+            networks=networks,
             respondent=respondent,
             pool=pool,
             front=front,
@@ -90,9 +94,8 @@ class Snapshot:
         limits = self.solutions.limits if limits is None else limits
         require_cost_table(self.solutions.home.problem, limits)
         if self.respondent is None:
-            trained = sum(r.outputs is not None for r in self.records)
-            few = f"it needs at least {FEWEST_NETWORKS} trained networks, got {trained}"
-            raise JobError(f"no surrogate yet: {'it is being fitted' if trained >= FEWEST_NETWORKS else few}")
+            few = f"it needs at least {FEWEST_NETWORKS} trained networks, got {self.networks}"
+            raise JobError(f"no surrogate yet: {'it is being fitted' if self.networks >= FEWEST_NETWORKS else few}")
         return replace(self.respondent, limits=limits)
 
     def query(self, encodings: Sequence[str], thresholds: str | None, limits: Limits | None) -> list[dict[str, Any]]:

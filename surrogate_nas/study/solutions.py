@@ -46,6 +46,12 @@ class Solutions:
             return problem.ladder.passes(self._rung)
         return self.home.archive.highest_rung() or problem.passes
 
+    def fixed(self) -> "Solutions":
+        """These solutions at the rung that they have now, also after networks are trained further, or the archive is
+        closed."""
+        ladder, passes = self.home.problem.ladder, self.passes
+        return self if ladder is None or passes is None else Solutions(self.home, ladder.number(passes))
+
     @property
     def rung_name(self) -> str | None:
         """The rung in words, such as "rung 2 of 4 (54k passes)"; `None` without a ladder."""

@@ -16,6 +16,8 @@ from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Record
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.serve.pages import networks_page, what_if_page
+from surrogate_nas.serve.snapshot import Snapshot
 from surrogate_nas.study.paths import CHECKPOINTS, TRUNK
 from tests.conftest import Command
 
@@ -320,3 +322,13 @@ def test_a_page_a_table_and_an_export_say_how_far_networks_were_trained(study: S
     manifest = json.loads((export.folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["training"]["passes"] == top
     assert f", {top:,} image passes." in (export.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_server_shows_one_rung(study: Study) -> None:
+    top = ladder_of(study).top
+    snapshot = Snapshot.of(study.path)
+    assert {r.proposal.passes for r in snapshot.records} == {top}
+    (answer,) = snapshot.query([str(at(study, 1)[0].architecture)], None, None)
+    assert answer["passes"] == top
+    for page in (networks_page(snapshot), what_if_page(snapshot)):
+        assert "All figures are of rung 3 of 3" in page
