@@ -30,6 +30,7 @@ from torch.nn.functional import logsigmoid
 from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.surrogates.inputs import Inputs
 from surrogate_nas.surrogates.kernels import SMALLEST, VIEWS, View, covariances
+from surrogate_nas.surrogates.luck import LastingLuck
 from surrogate_nas.surrogates.normal_model import CHUNK, Apart, NormalModel
 from surrogate_nas.surrogates.training_set import TrainingSet
 
@@ -149,9 +150,9 @@ class _Block(torch.nn.Module):
         group = torch.from_numpy(training.group)
         self.same_group = (group[:, None] == group).double()
         batch = torch.Size([training.outputs])
-        self.raw_correlation = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
-        if inputs.identities:  # rungs of one training share its luck
-            self.raw_lasting = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
+        self.luck = LastingLuck(inputs, batch) if inputs.identities else None
+        if self.luck is None:
+            self.raw_correlation = torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64))
         noise = torch.from_numpy(training.Yvar).clamp(SMALLEST_NOISE, UNDEFINED_NOISE)
         likelihood = FixedNoiseGaussianLikelihood(
             noise=noise.T.contiguous(),
@@ -177,7 +178,7 @@ class _Block(torch.nn.Module):
         """Fit the hyperparameters, to at most 150 of the rows."""
         learner = self
         if len(training) > MOST_TO_LEARN:
-            subset = _whole_groups if self.inputs.identities else _evenly
+            subset = _evenly if self.luck is None else _whole_groups
             learner = _Block(training.rows(subset(training)), self.view, self.inputs)
         parameters = {name: p for name, p in learner.named_parameters() if p.requires_grad}
         closure = ForwardBackwardClosure(learner.surprise, parameters)
@@ -189,8 +190,10 @@ class _Block(torch.nn.Module):
         """Take the hyperparameters of a block of other rows."""
         self.gp.covar_module.load_state_dict(other.gp.covar_module.state_dict())
         self.gp.likelihood.second_noise_covar.load_state_dict(other.gp.likelihood.second_noise_covar.state_dict())
-        for own, its in zip(self._shares, other._shares, strict=True):
-            own.data.copy_(its.data)
+        if self.luck is None or other.luck is None:
+            self.raw_correlation.data.copy_(other.raw_correlation.data)
+        else:
+            self.luck.load_state_dict(other.luck.state_dict())
 
     def surprise(self) -> Tensor:
         """Negative log posterior density of the logarithms of the hyperparameters, and of the logit of the correlation,
@@ -213,18 +216,20 @@ class _Block(torch.nn.Module):
         """(…, q, m) means and (…, m, q, q) covariances at (…, q, d) inputs."""
         root, weights = self._solution
         kernel, columns = self.gp.covar_module, self.inputs(X)[..., None, :, :]
-        cross = covariances(kernel, columns, self._rows) + self._luck(columns, self._rows)
+        cross = covariances(kernel, columns, self._rows) + self._known_luck(columns, self._rows, self.luck)
         explained = cross @ root
-        within = covariances(kernel, columns, columns) + self._luck(columns, columns) - explained @ explained.mT
+        prior = covariances(kernel, columns, columns) + self._known_luck(columns, columns, self.luck)
+        within = prior - explained @ explained.mT
         return (cross @ weights)[..., 0].mT, within
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) means and variances at (n, d) inputs, in single precision."""
-        kernel, rows, root, weights = self._single
+        kernel, luck, rows, root, weights = self._single
         means, variances = list[Tensor](), list[Tensor]()
         for columns in torch.split(self.inputs(X).float(), CHUNK):
-            cross = covariances(kernel, columns, rows) + self._luck(columns, rows)
-            prior = covariances(kernel, columns, columns, diag=True) + self._luck(columns, columns, diag=True)
+            cross = covariances(kernel, columns, rows) + self._known_luck(columns, rows, luck)
+            prior = covariances(kernel, columns, columns, diag=True)
+            prior = prior + self._known_luck(columns, columns, luck, diag=True)
             variances.append(prior - (cross @ root).square().sum(-1))
             means.append((cross @ weights)[..., 0])
         variance = torch.cat(variances, -1).clamp_min(SMALLEST_NOISE)
@@ -259,8 +264,7 @@ class _Block(torch.nn.Module):
     @torch.no_grad()
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats]:
         """(n, m) means and variances of the rows that are predicted in `apart`."""
-        lasting = self.raw_correlation.sigmoid() * self._learned_noise + self._lasting
-        return self._without(apart, self._solution, self._noise - lasting)
+        return self._without(apart, self._solution, self._noise - self._shared_noise)
 
     def _without(self, apart: Sequence[Apart], solution: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Floats, Floats]:
         """(n, m) means and variances of the rows to predict, without a (m, n) part of their noise."""
@@ -278,7 +282,8 @@ class _Block(torch.nn.Module):
     @cached_property
     def _priors(self) -> list[tuple[Module, LogNormalPrior, Callable[[Module], Tensor]]]:
         """Hyperparameters with their log-normal priors: each with the module it belongs to, and how to get it."""
-        return [(module, prior, of) for _, module, prior, of, _ in self.gp.named_priors()]
+        modules = [self.gp] if self.luck is None else [self.gp, self.luck]
+        return [(module, prior, of) for own in modules for _, module, prior, of, _ in own.named_priors()]
 
     @property
     def _rows(self) -> Tensor:
@@ -301,54 +306,32 @@ class _Block(torch.nn.Module):
     @property
     def _covariance(self) -> Tensor:
         """(m, n, n) covariance of the rows, including their noise."""
-        in_common = self.raw_correlation.sigmoid() * self._learned_noise
         parts = [covariances(self.gp.covar_module, part, self._rows) for part in torch.split(self._rows, ROWS_AT_ONCE)]
-        covariance = torch.cat(parts, dim=-2).add_(in_common[..., None] * self.same_group)
-        if self.inputs.identities:
-            covariance.add_(self._lasting[..., None] * self._same_exit(self._rows, self._rows))
-            in_common = in_common + self._lasting
-        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - in_common)
+        in_common = self.same_group if self.luck is None else self.luck(self._rows, self._rows)
+        scale = self._shared_noise if self.luck is None else self._learned_noise
+        covariance = torch.cat(parts, dim=-2).add_(scale[..., None] * in_common)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - self._shared_noise)
         return covariance
 
     @property
-    def _shares(self) -> list[Tensor]:
-        """Logits of the shares of the learned noise that rows have in common: of an architecture, and of an exit at all
-        rungs of one training."""
-        return [self.raw_correlation, self.raw_lasting] if self.inputs.identities else [self.raw_correlation]
+    def _shared_noise(self) -> Tensor:
+        """(m, 1) or (m, n) variance of the learned noise that rows may have in common."""
+        if self.luck is None:
+            return self.raw_correlation.sigmoid() * self._learned_noise
+        shared: Tensor = self._learned_noise * self.luck(self._rows, self._rows, diag=True)
+        return shared
 
     @property
-    def _lasting(self) -> Tensor:
-        """(m, 1) variance of the luck of an exit that lasts from rung to rung of its training."""
-        own = 1 - self.raw_correlation.sigmoid()
-        lasting: Tensor = own * self.raw_lasting.sigmoid() * self._learned_noise
-        return lasting
+    def _shares(self) -> list[Tensor]:
+        """Logits of the shares of the learned noise that rows have in common."""
+        return [self.raw_correlation] if self.luck is None else self.luck.shares
 
-    def _same_exit(self, a: Tensor, b: Tensor) -> Tensor:
-        """(…, n, n') whether inputs are of the same exit of the same training."""
-        same = self._same(a, b, self.inputs.identities[1])
-        for column in self.inputs.position:
-            same = same * (a[..., :, None, column] == b[..., None, :, column])
-        return same
-
-    @staticmethod
-    def _same(a: Tensor, b: Tensor, column: int) -> Tensor:
-        """(…, n, n') whether inputs have the same number, which is not 0."""
-        own, other = a[..., :, None, column], b[..., None, :, column]
-        return ((own == other) & (own > 0)).to(a.dtype)
-
-    def _luck(self, a: Tensor, b: Tensor, *, diag: bool = False) -> Tensor:
-        """(…, m, n, n') covariances of what trainings have shown so far beyond what inputs explain, or their diagonal:
-        σ² [ρ 1(same architecture) + (1 − ρ) λ 1(same exit of one training)]; 0 for fresh trainings."""
-        if not self.inputs.identities:
+    def _known_luck(self, a: Tensor, b: Tensor, luck: LastingLuck | None, *, diag: bool = False) -> Tensor:
+        """(…, m, n, n') covariances of the luck that trainings have shown, or their diagonal; 0 for fresh trainings."""
+        if luck is None:
             return a.new_zeros(())
-        in_common, lasting = (
-            v.detach().to(a.dtype) for v in (self.raw_correlation.sigmoid() * self._learned_noise, self._lasting)
-        )
-        if diag:
-            known = (a[..., self.inputs.identities[1]] > 0).to(a.dtype)
-            return (in_common + lasting) * known[..., None, :] if a.dim() > 2 else (in_common + lasting) * known
-        architecture, exit = self._same(a, b, self.inputs.identities[0]), self._same_exit(a, b)
-        return in_common[..., None] * architecture + lasting[..., None] * exit
+        noise = self._learned_noise.detach().to(a.dtype)
+        return noise * luck(a, b, diag=True) if diag else noise[..., None] * luck(a, b)
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor]:
@@ -366,10 +349,11 @@ class _Block(torch.nn.Module):
         return root, root @ (root.mT @ self.gp.train_targets[..., None])
 
     @cached_property
-    def _single(self) -> tuple[Kernel, Tensor, Tensor, Tensor]:
-        """Kernel, training rows and `_solution`, in single precision."""
+    def _single(self) -> tuple[Kernel, LastingLuck | None, Tensor, Tensor, Tensor]:
+        """Kernel, luck, training rows and `_solution`, in single precision."""
         root, weights = self._solution
-        return copy.deepcopy(self.gp.covar_module).float(), self._rows.float(), root.float(), weights.float()
+        kernel, luck = copy.deepcopy(self.gp.covar_module).float(), copy.deepcopy(self.luck)
+        return kernel, None if luck is None else luck.float(), self._rows.float(), root.float(), weights.float()
 
 
 def _evenly(training: TrainingSet) -> Ints:

@@ -36,7 +36,7 @@ class Inputs(torch.nn.Module):
         )
         self.numbers = training.columns("cost", "number", "passes")
         nominal = set(training.columns("nominal")) & set(levels)
-        self.position = training.columns("position")
+        self.position, self.passes = training.columns("position"), training.columns("passes")
         self.identities = training.columns(*IDENTITIES)
         """Columns with the numbers of the architecture and of the training; none without a ladder."""
         self.ordinal = [j for j in range(d) if j not in nominal and j not in self.identities]
