@@ -103,12 +103,10 @@ def whole(
 def _parts(
     surrogate: Surrogate, members: Mapping[str, FittedMember], *, going_on: bool
 ) -> list[tuple[Model, HeldOutPredictions]]:
-    """Models of a surrogate with their held-out predictions: for trainings that go on, of those that know of trainings,
-    or of all if none does."""
+    """Models of a surrogate with their held-out predictions: for trainings that go on, of what is known of them, too,
+    where a model can."""
     own = [members[name] for name in surrogate.members]
-    fresh = [(member.model, member.held_out) for member in own]
-    known = [(member.model, member.going_on) for member in own if member.going_on is not None]
-    return known if going_on and known else fresh
+    return [(member.model, (going_on and member.going_on) or member.held_out) for member in own]
 
 
 def fit_whole(training: TrainingSet, surrogate: Surrogate, seed: int) -> Model:

@@ -120,15 +120,10 @@ class GaussianProcesses(_SideBySide):
             mean[cells], variance[cells] = block.left_out(part, fold[rows])
         return mean, variance
 
-    @property
-    def knows_trainings(self) -> bool:
-        """Whether the rows say which training they are of."""
-        return bool(self.blocks[0].inputs.identities)
-
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
         """(n, m) means and variances of the rows that are predicted in `apart`, in closed form, by all others and what
         these show of the luck of their training; `None` if the rows do not say which training they are of."""
-        if not self.knows_trainings:
+        if self.blocks[0].luck is None:
             return None
         n = max(int(rows.max()) for rows in self.rows) + 1
         mean, variance = np.zeros((2, n, self.num_outputs))

@@ -44,13 +44,8 @@ class NormalModel(Model):  # type: ignore[misc]
 
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
         """(n, m) means and variances of the rows that are predicted in `apart`, as of trainings that go on, and 0 of
-        the others; `None` unless the model `knows_trainings`."""
+        the others; `None` if the model predicts them as fresh ones, which it does by default."""
         return None
-
-    @property
-    def knows_trainings(self) -> bool:
-        """Whether predictions of a training that goes on know what it has shown so far; see `Places.inputs`."""
-        return False
 
     @abstractmethod
     def joint(self, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -206,8 +206,7 @@ def _going_on(model: Model, design: DesignMatrix, tensors: dict[str, torch.Tenso
     own = _of_exits(model)
     if not isinstance(own, Mixture) or GOING_ON_WEIGHTS not in tensors:
         return model
-    known = [member for member in own.members if member.knows_trainings] or list(own.members)
-    return design.whole(Mixture(known, tensors[GOING_ON_WEIGHTS].numpy()))
+    return design.whole(Mixture(list(own.members), tensors[GOING_ON_WEIGHTS].numpy()))
 
 
 def _validation(name: str, document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Validation:

@@ -62,12 +62,12 @@ class Places:
         kinds += [next(of[g] for g in genes_of_role if g is not None) for genes_of_role in self._roles]
         kinds += ["additive"] * len(genes.exits)
         kinds += self._kinds_of_numbers
-        return tuple(kinds) if self.ladder is None else (*kinds, "passes", *IDENTITIES)
+        return tuple(kinds) if self.ladder is None else (*kinds, "cost", "passes", *IDENTITIES)
 
     def inputs(self, candidates: Candidates, span: tuple[Floats, Floats], trained: Trained | None) -> Floats:
         """(n, E, d) inputs: position, choices, presence of the other exits, numbers scaled by `span`, and on a ladder
-        the logarithm of the image passes, 0 at its first rung and 1 at the top, and the numbers of architecture and
-        training; all 0 where an exit is missing.
+        the logarithm of the image passes, 0 at its first rung and 1 at the top, its product with the MACs up to the
+        exit, and the numbers of architecture and training; all 0 where an exit is missing.
 
         Args:
             candidates: n architectures.
@@ -82,6 +82,7 @@ class Places:
             first, top = np.log(self.ladder.rungs[0]), np.log(self.ladder.top)
             far = (np.log(trained.passes) - first) / (top - first)
             of_network = np.stack([far, trained.architecture, trained.training], axis=-1)[:, None]
+            columns.append(columns[1][:, :, :1] * far[:, None, None])
             columns.append(np.broadcast_to(of_network, (*candidates.present.shape, of_network.shape[-1])))
         return np.concatenate(columns, axis=2) * candidates.present[:, :, None]
 
