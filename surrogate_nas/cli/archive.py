@@ -125,8 +125,10 @@ def archive_merge(
 def archive_validate(study: StudyPath, as_json: Json = False) -> None:
     """Check the archive for damage."""
     home = open_study(study, {})
+    from surrogate_nas.archive.record import STUDIED
+
     problems = home.archive.problems()
-    records = len(home.archive.studied())
+    records = sum(home.archive.count(group) for group in STUDIED)
     sound = f"{home.archive.path}: {records} records, sound"
     document = {"records": records, "problems": problems, "remarks": home.archive.remarks()}
     answer(document, as_json, lambda: typer.echo("\n".join(problems) or sound))

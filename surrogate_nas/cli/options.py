@@ -179,7 +179,7 @@ LadderText = Annotated[
     str | None,
     option(
         "Rungs of a new study, to which networks are trained one after the other: ratios such as 1:3:9:27 (which "
-        "`default` means) of --epochs, or image passes such as 20k,60k,180k. Without it, there are none.",
+        "`default` means) of --epochs, or image passes such as 20k,60k,180k. Default: none.",
         "--ladder",
         panel=EFFORT,
         kind=Kind("RUNGS"),

@@ -80,9 +80,10 @@ def estimate(study: Study, records: list[Record], trainings: int = 10) -> float:
 
 
 def test_the_estimate_is_what_has_been_measured_scaled_by_work_and_shared_by_the_workers(copy: Study) -> None:
-    problem, splits, recipe = copy.home.problem, copy.splits(), copy.settings.recipe
-    records = [replace(r, seconds=1e-6 * work(problem, splits, r.architecture, recipe)) for r in copy.archive.records()]
-    expected = 1e-6 * mean(work(problem, splits, a, recipe) for a in plan._sample(problem))
+    problem, splits = copy.home.problem, copy.splits()
+    passes = copy.settings.recipe.epochs * len(splits.train)
+    records = [replace(r, seconds=1e-6 * work(problem, splits, r.architecture, passes)) for r in copy.archive.records()]
+    expected = 1e-6 * mean(work(problem, splits, a, passes) for a in plan._sample(problem))
     assert estimate(copy, records) == pytest.approx(10 * expected / 2)
     slow = [replace(r, seconds=100 * r.seconds) for r in records[:2]]
     assert estimate(copy, slow) == pytest.approx(100 * estimate(copy, records[:2]))
