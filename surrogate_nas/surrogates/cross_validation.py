@@ -24,6 +24,10 @@ class HeldOutPredictions:
     variance: Floats
     """(n, m) variances."""
 
+    def rows(self, index: Ints) -> "HeldOutPredictions":
+        """Predictions of some of the rows."""
+        return HeldOutPredictions(self.mean[index], self.variance[index])
+
 
 @dataclass(frozen=True, slots=True)
 class FittedMember:
@@ -31,18 +35,24 @@ class FittedMember:
 
     model: Model
     held_out: HeldOutPredictions
-    going_on: HeldOutPredictions | None = None
-    """Predictions of rows by what is known of their training, too; `None` if the model knows nothing of trainings."""
+    going_on: HeldOutPredictions
+    """Predictions (k, m) of trainings that go on, by what is known of them, too; of models that know nothing of
+    trainings, as of fresh ones."""
 
     @classmethod
     def of(cls, training: TrainingSet, fold: Ints, name: str, seed: int, apart: Sequence[Apart] = ()) -> "FittedMember":
         """Fit, and predict every row: from all other architectures where the model can, else by models fitted to the
-        rows of other folds; and the rows in `apart` from all but those that these must not know."""
+        rows of other folds; and the rows to predict in `apart` from all but those that these must not know."""
         model = member_named(name).fit(training, seed)
         closed = model.left_out(training.group, fold) if isinstance(model, NormalModel) else None
         held_out = _refitted(training, fold, name, seed) if closed is None else HeldOutPredictions(*closed)
-        going_on = model.going_on(apart) if apart and isinstance(model, NormalModel) else None
-        return cls(model, held_out, None if going_on is None else HeldOutPredictions(*going_on))
+        known = model.going_on(apart) if apart and isinstance(model, NormalModel) else None
+        rows = np.array([row for rows, _ in apart for row in rows], dtype=np.int64)
+        return cls(model, held_out, held_out.rows(rows) if known is None else HeldOutPredictions(*known))
+
+
+Members = Mapping[str, FittedMember]
+"""Members of surrogates by their names."""
 
 
 def _refitted(training: TrainingSet, fold: Ints, name: str, seed: int) -> HeldOutPredictions:
@@ -56,57 +66,48 @@ def _refitted(training: TrainingSet, fold: Ints, name: str, seed: int) -> HeldOu
 
 
 def combine(
-    training: TrainingSet,
-    fold: Ints,
-    surrogate: Surrogate,
-    members: Mapping[str, FittedMember],
-    rows: Ints | None = None,
+    training: TrainingSet, fold: Ints, surrogate: Surrogate, members: Members, *, going_on: bool = False
 ) -> HeldOutPredictions:
     """Held-out predictions of a surrogate, from those of its members; weights for a fold come from other folds.
 
-    For `rows`, these rows are predicted as trainings that go on, by the members that know of trainings; others are 0.
+    Args:
+        training: the rows that are predicted.
+        fold: (n,) fold of each row.
+        surrogate: the surrogate.
+        members: its members, among others.
+        going_on: whether to take the members' predictions of trainings that go on.
     """
-    parts = [part for _, part in _parts(surrogate, members, going_on=rows is not None)]
+    parts = _held_out(surrogate, members, going_on)
     if len(parts) == 1:
         return parts[0]
     means, variances = (np.stack([getattr(part, name) for part in parts]) for name in ("mean", "variance"))
     mean, variance = np.zeros_like(training.Y), np.zeros_like(training.Y)
-    every = np.ones(len(training), dtype=bool) if rows is None else np.isin(np.arange(len(training)), rows)
     for test in (fold == k for k in np.unique(fold)):
-        if surrogate.stacked:
-            learned = ~test & every
-            weights = stacking_weights(means[:, learned], training.Y[learned], training.Yvar[learned])
-        else:
-            weights = equal_weights(len(parts), training.outputs)
+        weights = _weights(training.rows(np.flatnonzero(~test)), surrogate, means[:, ~test])
         mixture = mix(*(torch.from_numpy(a) for a in (weights[:, None], means[:, test], variances[:, test])))
         mean[test], variance[test] = mixture[0].numpy(), mixture[1].numpy()
     return HeldOutPredictions(mean, variance)
 
 
-def whole(
-    training: TrainingSet, surrogate: Surrogate, members: Mapping[str, FittedMember], rows: Ints | None = None
-) -> Model:
-    """A surrogate of all rows; if it is stacked, with weights from its members' held-out predictions: for `rows`, from
-    those of these rows as trainings that go on, by the members that know of trainings."""
-    models, parts = zip(*_parts(surrogate, members, going_on=rows is not None), strict=True)
-    if len(parts) == 1:
-        model: Model = models[0]
-        return model
-    if surrogate.stacked:
-        means, learned = np.stack([part.mean for part in parts]), slice(None) if rows is None else rows
-        weights = stacking_weights(means[:, learned], training.Y[learned], training.Yvar[learned])
-    else:
-        weights = equal_weights(len(parts), training.outputs)
+def whole(training: TrainingSet, surrogate: Surrogate, members: Members, *, going_on: bool = False) -> Model:
+    """A surrogate of all rows; if it is stacked, with weights from the held-out predictions that `combine` takes."""
+    models = [members[name].model for name in surrogate.members]
+    if len(models) == 1:
+        return models[0]
+    weights = _weights(training, surrogate, np.stack([p.mean for p in _held_out(surrogate, members, going_on)]))
     return Mixture([model for model in models if isinstance(model, NormalModel)], weights)
 
 
-def _parts(
-    surrogate: Surrogate, members: Mapping[str, FittedMember], *, going_on: bool
-) -> list[tuple[Model, HeldOutPredictions]]:
-    """Models of a surrogate with their held-out predictions: for trainings that go on, of what is known of them, too,
-    where a model can."""
+def _held_out(surrogate: Surrogate, members: Members, going_on: bool) -> list[HeldOutPredictions]:
     own = [members[name] for name in surrogate.members]
-    return [(member.model, (going_on and member.going_on) or member.held_out) for member in own]
+    return [member.going_on if going_on else member.held_out for member in own]
+
+
+def _weights(training: TrainingSet, surrogate: Surrogate, means: Floats) -> Floats:
+    """(K, m) weights of K members, from their (K, n, m) held-out means of the rows."""
+    if surrogate.stacked:
+        return stacking_weights(means, training.Y, training.Yvar)
+    return equal_weights(len(means), training.outputs)
 
 
 def fit_whole(training: TrainingSet, surrogate: Surrogate, seed: int) -> Model:

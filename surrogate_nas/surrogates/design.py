@@ -133,6 +133,16 @@ class DesignMatrix:
         """(n,) rung of each network, in image passes; `None` without a ladder."""
         return None if self.passes is None else np.array(self.passes)
 
+    @property
+    def rung_numbers(self) -> Ints | None:
+        """(n,) number of each network's rung, from 0; `None` without a ladder."""
+        return None if self.rungs is None else np.searchsorted(self.places.rungs, self.rungs)
+
+    @property
+    def rung_number(self) -> int:
+        """Number of the rung of other candidates, from 0."""
+        return 0 if self.rung is None else self.places.rungs.index(self.rung)
+
     @cached_property
     def layout(self) -> Layout:
         """Where the targets of an exit are among those of its network."""
@@ -201,14 +211,14 @@ class DesignMatrix:
 
     @property
     def apart(self) -> list[Apart]:
-        """Rows of exits of each network of `going_on`, and of those that it must be predicted without: itself, and its
-        training at higher rungs."""
-        network, apart = self.rows_of_exits[0], list[Apart]()
+        """For each case of `going_on`, the rows of exits of the network, and those that it must be predicted without:
+        its training at rungs above the one that is known."""
         if self.rungs is None:
-            return apart
-        for i in self.going_on:
-            same = self._training_numbers == self._training_numbers[i]
-            later = np.flatnonzero(same & (self.rungs >= self.rungs[i]))
+            return []
+        network, trainings = self.rows_of_exits[0], self._training_numbers
+        apart = list[Apart]()
+        for i, known in zip(*self.going_on, strict=True):
+            later = np.flatnonzero((trainings == trainings[i]) & (self.rungs > known))
             apart.append((np.flatnonzero(network == i), np.flatnonzero(np.isin(network, later))))
         return apart
 
@@ -224,15 +234,14 @@ class DesignMatrix:
         return np.array([number[training] for training in self.trainings or ()], dtype=np.int64)
 
     @cached_property
-    def going_on(self) -> Ints:
-        """Rows of networks that had been trained to a lower rung before, which show how trainings go on."""
-        if self.passes is None or self.trainings is None:
-            return np.zeros(0, dtype=np.int64)
-        lowest: dict[str, int] = {}
-        for training, passes in zip(self.trainings, self.passes, strict=True):
-            lowest[training] = min(passes, lowest.get(training, passes))
-        above = [p > lowest[t] for t, p in zip(self.trainings, self.passes, strict=True)]
-        return np.flatnonzero(above)
+    def going_on(self) -> tuple[Ints, Ints]:
+        """(k,) networks, each with a lower rung that its training had been trained to before: the cases that show how
+        trainings go on from one rung to another."""
+        if self.rungs is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        same = self._training_numbers[:, None] == self._training_numbers
+        network, before = np.nonzero(same & (self.rungs[:, None] > self.rungs))
+        return network, self.rungs[before]
 
     def compose(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> ExitBehavior:
         """Exit probabilities and accuracies from (…, C) coefficients; see `CurveBasis.compose`."""

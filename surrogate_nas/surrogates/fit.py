@@ -11,7 +11,13 @@ from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.progress import Countdown
 from surrogate_nas.foundation.threads import one_thread, side_by_side
 from surrogate_nas.settings import FEWEST_NETWORKS
-from surrogate_nas.surrogates.cross_validation import FittedMember, HeldOutPredictions, combine, whole
+from surrogate_nas.surrogates.cross_validation import (
+    FittedMember,
+    HeldOutPredictions,
+    Members,
+    combine,
+    whole,
+)
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.folds import folds
 from surrogate_nas.surrogates.predictor import GoingOn, Predictor
@@ -68,7 +74,8 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         members = _members(design, [*kinds, BY_SIZE], fold, seed)
         predictions = {kind: combine(training, fold, surrogate_named(kind), members) for kind in (*kinds, BY_SIZE)}
         measured = measured_quantities(design, exits, judged_settings(design.basis))
-        judged = side_by_side(lambda item: _judged(design, measured, *item, seed), predictions.items())
+        of_networks = folds(design.group, seed)
+        judged = side_by_side(lambda item: _judged(design, measured, *item, of_networks, seed), predictions.items())
         validations = tuple(judged)
         best_kind = preferred({v.kind: v.accuracy.tau for v in validations if v.kind in kinds})
         best = next(v for v in validations if v.kind == best_kind)
@@ -76,11 +83,11 @@ def fit_surrogate(design: DesignMatrix, exits: list[Exits], surrogate: str, seed
         predictor = Predictor(best.kind, design, model, best.calibration)
         if design.passes is None:
             return FittedSurrogate(predictor, validations)
-        going_on, promotion = _going_on(design, measured, best, members, seed)
+        going_on, promotion = _going_on(predictor, measured, members, seed)
         return FittedSurrogate(replace(predictor, going_on=going_on), validations, promotion)
 
 
-def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> dict[str, FittedMember]:
+def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) -> Members:
     names = list(dict.fromkeys(name for kind in kinds for name in surrogate_named(kind).members))
     members, countdown = dict[str, FittedMember](), Countdown("models cross-validated")
     for name in names:
@@ -89,32 +96,24 @@ def _members(design: DesignMatrix, kinds: Sequence[str], fold: Ints, seed: int) 
     return members
 
 
-def _judged(design: DesignMatrix, measured: Measured, kind: str, held_out: HeldOutPredictions, seed: int) -> Validation:
+def _judged(
+    design: DesignMatrix, measured: Measured, kind: str, held_out: HeldOutPredictions, fold: Ints, seed: int
+) -> Validation:
     of_networks = HeldOutPredictions(design.of_networks(held_out.mean), design.of_networks(held_out.variance))
-    return judge(design, measured, kind, of_networks, folds(design.group, seed), seed)
+    return judge(design, measured, kind, of_networks, fold, seed)
 
 
-def _going_on(
-    design: DesignMatrix, measured: Measured, chosen: Validation, members: Mapping[str, FittedMember], seed: int
-) -> tuple[GoingOn, Validation | None]:
-    """Prediction of trainings that go on, with its validation on networks of which lower rungs were known.
-
-    With too few of these, intervals are those of fresh trainings.
-    """
-    training, rows, surrogate = design.training, design.going_on, surrogate_named(chosen.kind)
-    if len({design.architectures[i] for i in rows}) < FEWEST_NETWORKS:
-        return GoingOn(design.whole(whole(training, surrogate, members)), chosen.calibration), None
-    exits = np.flatnonzero(np.isin(design.rows_of_exits[0], rows))
-    fold = folds(training.group, seed)
-    model = design.whole(whole(training, surrogate, members, exits))
-    held_out = combine(training, fold, surrogate, members, exits)
-    of_networks = (design.of_networks(values)[rows] for values in (held_out.mean, held_out.variance))
-    promotion = judge(
-        design.rows(rows),
-        {quantity: values[:, rows] for quantity, values in measured.items() if np.isfinite(values[:, rows]).any()},
-        chosen.kind,
-        HeldOutPredictions(*of_networks),
-        folds(design.group, seed)[rows],
-        seed,
-    )
+def _going_on(fresh: Predictor, measured: Measured, members: Members, seed: int) -> tuple[GoingOn, Validation | None]:
+    """Prediction of trainings that go on, with its validation on networks of which lower rungs were known: each rung is
+    predicted from each lower one. With too few networks, intervals are those of fresh trainings."""
+    rows, _ = fresh.design.going_on
+    if len({fresh.design.architectures[i] for i in rows}) < FEWEST_NETWORKS:
+        return GoingOn(fresh.model, fresh.calibration), None
+    cases, surrogate = fresh.design.rows(rows), surrogate_named(fresh.kind)
+    fold = folds(fresh.design.group, seed)[rows]
+    of_exits = fold[cases.rows_of_exits[0]]
+    held_out = combine(cases.training, of_exits, surrogate, members, going_on=True)
+    known = {quantity: values[:, rows] for quantity, values in measured.items() if np.isfinite(values[:, rows]).any()}
+    promotion = _judged(cases, known, fresh.kind, held_out, fold, seed)
+    model = cases.whole(whole(cases.training, surrogate, members, going_on=True))
     return GoingOn(model, promotion.calibration), promotion

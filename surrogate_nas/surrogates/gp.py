@@ -121,17 +121,19 @@ class GaussianProcesses(_SideBySide):
         return mean, variance
 
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
-        """(n, m) means and variances of the rows that are predicted in `apart`, in closed form, by all others and what
-        these show of the luck of their training; `None` if the rows do not say which training they are of."""
+        """Means and variances (k, m) of the k rows that are predicted in `apart`, in its order, in closed form, by all
+        others and what these show of the luck of their training; 0 where a target is undefined. `None` if the rows do
+        not say which training they are of."""
         if self.blocks[0].luck is None:
             return None
         n = max(int(rows.max()) for rows in self.rows) + 1
-        mean, variance = np.zeros((2, n, self.num_outputs))
+        wanted = np.concatenate([rows for rows, _ in apart])
+        mean, variance = np.zeros((2, len(wanted), self.num_outputs))
         for block, rows, columns in zip(self.blocks, self.rows, self.columns, strict=True):
             place = np.full(n, -1)
             place[rows] = np.arange(len(rows))
             own = [(place[wanted], place[out]) for wanted, out in apart]
-            cells = np.ix_(rows, columns)
+            cells = np.ix_(np.flatnonzero(place[wanted] >= 0), columns)
             mean[cells], variance[cells] = block.going_on([(w[w >= 0], o[o >= 0]) for w, o in own])
         return mean, variance
 
@@ -254,24 +256,26 @@ class _Block(torch.nn.Module):
         """(n, m) means and variances of each row, predicted from the rows of other groups by these hyperparameters,
         from the result of `_solve`."""
         groups = [np.flatnonzero(group == k) for k in np.unique(group)]
-        return self._without([(rows, rows) for rows in groups], solution, self._noise)
+        order = np.argsort(np.concatenate(groups), kind="stable")
+        mean, variance = self._without([(rows, rows) for rows in groups], solution, self._noise)
+        return mean[order], variance[order]
 
     @torch.no_grad()
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of the rows that are predicted in `apart`."""
+        """(k, m) means and variances of the rows that are predicted in `apart`, in its order."""
         return self._without(apart, self._solution, self._noise - self._shared_noise)
 
     def _without(self, apart: Sequence[Apart], solution: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Floats, Floats]:
-        """(n, m) means and variances of the rows to predict, without a (m, n) part of their noise."""
+        """(k, m) means and variances of the rows to predict, in order, without a (m, n) part of their noise."""
         root, weights = solution
         targets = self.gp.train_targets
-        mean, variance = torch.zeros_like(targets), torch.zeros_like(targets)
+        means, variances = [targets[:, :0]], [targets[:, :0]]
         for wanted, rows in apart:
             own, at = root[:, rows], np.flatnonzero(np.isin(rows, wanted))
             within = torch.linalg.inv(own @ own.mT)
-            predicted = targets[:, rows] - (within @ weights[:, rows])[..., 0]
-            mean[:, rows[at]] = predicted[:, at]
-            variance[:, rows[at]] = (within.diagonal(dim1=-2, dim2=-1) - noise[:, rows])[:, at]
+            means.append((targets[:, rows] - (within @ weights[:, rows])[..., 0])[:, at])
+            variances.append((within.diagonal(dim1=-2, dim2=-1) - noise[:, rows])[:, at])
+        mean, variance = torch.cat(means, dim=1), torch.cat(variances, dim=1)
         return mean.mT.numpy(), variance.clamp_min(SMALLEST_NOISE).mT.numpy()
 
     @cached_property

@@ -43,8 +43,8 @@ class NormalModel(Model):  # type: ignore[misc]
         return None
 
     def going_on(self, apart: Sequence[Apart]) -> tuple[Floats, Floats] | None:
-        """(n, m) means and variances of the rows that are predicted in `apart`, as of trainings that go on, and 0 of
-        the others; `None` if the model predicts them as fresh ones, which it does by default."""
+        """Means and variances (k, m) of the k rows that are predicted in `apart`, in its order, as of trainings that go
+        on; `None` if the model predicts them as fresh ones, which it does by default."""
         return None
 
     @abstractmethod

@@ -44,10 +44,10 @@ from surrogate_nas.surrogates.registry import member_named, surrogate_named
 from surrogate_nas.surrogates.targets import Targets
 from surrogate_nas.surrogates.validation import Validation
 
-FORMAT = 8
+FORMAT = 9
 """Version of the stored format; increased also when the same outputs give another fit.
 6: rows are exits, described by what they can depend on.
-8: rungs of a ladder."""
+9: rungs of a ladder."""
 PROMOTION = "promotion"
 """Name of the validation on networks of which lower rungs were known."""
 GOING_ON_WEIGHTS = "going_on.weights"

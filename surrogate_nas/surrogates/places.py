@@ -53,6 +53,11 @@ class Places:
         """Short text."""
         return f"<Places: {self.space.positions} of {self.space.spec.name}>"
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """(R,) image passes of the rungs of the ladder; none without one."""
+        return () if self.ladder is None else self.ladder.rungs
+
     @cached_property
     def kinds(self) -> tuple[InputKind, ...]:
         """(d,) kind of each input."""

@@ -114,10 +114,19 @@ class Predictor:
         if samples == 0:
             return self.design.coefficients(mean[None])
         if fresh:
-            return self.design.coefficients(self.calibration.fresh(mean, variance, samples, seed))
+            return self.design.coefficients(self._fresh(mean, variance, samples, seed))
         half = np.random.default_rng(seed).standard_normal(((samples + 1) // 2, 1, mean.shape[1]))
         deviation = np.concatenate([half, -half])[:samples]  # antithetic draws keep the mean
         return self.design.coefficients(mean + deviation * np.sqrt(variance))
+
+    @property
+    def network_variance(self) -> Floats:
+        """(m,) variance of the targets over trainings with other seeds; see `Calibration`."""
+        return np.asarray(self.calibration.network_variance[self.design.rung_number])
+
+    def _fresh(self, mean: Floats, variance: Floats, samples: int, seed: int) -> Floats:
+        """(samples, n, m) targets of fresh trainings."""
+        return self.calibration.fresh(mean, variance, samples, seed, self.design.rung_number)
 
     def best_thresholds(self, candidates: Candidates, limits: Limits, grid: Floats) -> Floats:
         """(n, E − 1) thresholds of the (T, E − 1) grid with the best prediction within the limits; see `best_first`.
@@ -150,7 +159,7 @@ class Predictor:
     def _predict(
         self, candidates: Candidates, targets: tuple[Floats, Floats], thresholds: Floats, limits: Limits, seed: int
     ) -> Prediction:
-        draws = self.design.coefficients(self.calibration.fresh(*targets, QUERY_SAMPLES, seed))
+        draws = self.design.coefficients(self._fresh(*targets, QUERY_SAMPLES, seed))
         behavior = behavior_at(self.design, candidates, torch.from_numpy(draws), thresholds)
         behavior = behavior.with_sampling_noise(self.design.samples, torch.Generator().manual_seed(seed))
         curve, figures, widening = behavior.curve, behavior.figures, self.calibration.widening

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surrogate_nas.foundation.arrays import Floats, Ints
+from surrogate_nas.foundation.arrays import Bools, Floats, Ints
 from surrogate_nas.surrogates.calibration import Calibration
 from surrogate_nas.surrogates.cross_validation import HeldOutPredictions
 from surrogate_nas.surrogates.curves import CurveBasis
@@ -103,13 +103,17 @@ def _calibrated(
 ) -> tuple[Calibration, Floats]:
     """Calibration by all rows, and (S, n, m) draws of each row that is calibrated by the other folds."""
     mean, variance, sampling = predictions.mean, predictions.variance, design.targets.Yvar
-    residual, axes = design.targets.Y - mean, design.layout.axes
+    residual, axes, rung = design.targets.Y - mean, design.layout.axes, design.rung_numbers
     draws = np.zeros((QUERY_SAMPLES, *mean.shape))
+
+    def calibration(rows: Bools) -> Calibration:
+        own = None if rung is None else rung[rows]
+        return Calibration.of(residual[rows], variance[rows], sampling[rows], axes, own, len(design.places.rungs))
+
     for k in np.unique(fold):
-        test, other = fold == k, fold != k
-        calibration = Calibration.of(residual[other], variance[other], sampling[other], axes)
-        draws[:, test] = calibration.fresh(mean[test], variance[test], QUERY_SAMPLES, seed)
-    return Calibration.of(residual, variance, sampling, axes), draws
+        test, at = fold == k, 0 if rung is None else rung[fold == k]
+        draws[:, test] = calibration(~test).fresh(mean[test], variance[test], QUERY_SAMPLES, seed, at)
+    return calibration(np.ones(len(fold), dtype=bool)), draws
 
 
 def _by_kind(needed: Mapping[Quantity, Floats]) -> Mapping[str, Floats]:

@@ -99,7 +99,7 @@ class _Worth:
         With present variance v, and variance s of a training's result, the new mean has variance v² / (v + s).
         """
         mean, variance = self.predictor.posterior(part)
-        noise = self.predictor.calibration.network_variance + self._sampling
+        noise = self.predictor.network_variance + self._sampling
         z = np.random.default_rng(self.value.seed).standard_normal((CURVE_SAMPLES // 2, 1, mean.shape[1]))
         z = np.concatenate([z, -z])  # antithetic draws keep the mean
         targets = mean + z * (variance / np.sqrt(variance + noise))
