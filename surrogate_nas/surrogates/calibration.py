@@ -8,7 +8,7 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Floats, Ints
 
 SMALLEST_NETWORK_VARIANCE, SMALLEST_OF_A_RUNG = 0.01, 0.001
-"""Of targets whose variance over networks is 1; on a ladder that is mostly the variance between its rungs."""
+"""For targets whose variance over networks is 1; on a ladder that is mostly the variance between its rungs."""
 NEARNESS = 0.25
 """Weight of rows of the next rung, for the variance of a rung; of the one after it, its square."""
 STEPS = 20

@@ -107,7 +107,7 @@ class DesignMatrix:
         )
 
     def at(self, rung: int | None) -> "DesignMatrix":
-        """The same rows, for candidates at another rung, in image passes."""
+        """These rows, for candidates at another rung (image passes)."""
         return replace(self, rung=rung)
 
     def __len__(self) -> int:

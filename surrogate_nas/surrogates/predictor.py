@@ -81,12 +81,11 @@ class Predictor:
         return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
     def at(self, rung: int | None) -> "Predictor":
-        """The same surrogate, which predicts trainings to another rung of the ladder, in image passes."""
+        """This surrogate, for trainings to another rung of the ladder (image passes)."""
         return replace(self, design=self.design.at(rung))
 
     def of_trainings(self, trainings: Sequence[str]) -> "Predictor":
-        """The same surrogate, which predicts (n,) trainings that go on instead of n fresh ones; see
-        `Proposal.training`."""
+        """This surrogate, for (n,) trainings that go on (`Proposal.training`) instead of n fresh ones."""
         assert self.going_on is not None
         return replace(
             self, model=self.going_on.model, calibration=self.going_on.calibration, trainings=tuple(trainings)
