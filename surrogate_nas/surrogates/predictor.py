@@ -81,11 +81,11 @@ class Predictor:
         return f"<Predictor {self.kind} of {len(self.design)} networks>"
 
     def at(self, rung: int | None) -> "Predictor":
-        """This surrogate, for trainings to another rung of the ladder (image passes)."""
+        """A copy for trainings to another rung of the ladder (image passes)."""
         return replace(self, design=self.design.at(rung))
 
     def of_trainings(self, trainings: Sequence[str]) -> "Predictor":
-        """This surrogate, for (n,) trainings that go on (`Proposal.training`) instead of n fresh ones."""
+        """A copy for (n,) trainings that go on (`Proposal.training`) instead of n fresh ones."""
         assert self.going_on is not None
         return replace(
             self, model=self.going_on.model, calibration=self.going_on.calibration, trainings=tuple(trainings)
