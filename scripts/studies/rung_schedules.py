@@ -56,6 +56,8 @@ MAX_MACS = 1e6
 TUNE_SHARE = 0.1
 NETWORK_SEED = 1
 DRAWN = 1000
+FEWEST = 5
+"""Trainings whose ranks say something."""
 JUDGES = 1000
 """Images of each class, of the training images that nothing else uses; the test images judge too."""
 DECAYS = (0.1, 0.2)
@@ -345,23 +347,27 @@ def _work(case: Case, root: Path) -> Line:
 
 
 def report(ledger: Ledger, reference: str) -> None:
-    """Print, for each schedule and way of measuring, the difference at the top to the best schedule of a known end, and
-    how well lower rungs rank the top: on tune, against the other images at the top."""
+    """Print, for each schedule and way of measuring, the difference at the top to the reference, and how well lower
+    rungs rank the top: on tune, against the other images at the top; beside it, how well those of the reference do on
+    the same trainings."""
     name, _, rate = reference.partition(":")
-    known = ledger.lines(schedule=name, rate=float(rate))
-    best = {_key(x): x["rungs"][str(RUNGS[-1])]["raw"]["judge"][-1] for x in known}
+    known = {_key(line): line for line in ledger.lines(schedule=name, rate=float(rate))}
     print(
-        f"| schedule | measured | trainings | top − {reference}, points [90 %] | τ of rungs {RUNGS[:-1]} with the top |"
+        f"| schedule | measured | trainings | top − {reference}, points [90 %] | τ of rungs {RUNGS[:-1]} | reference |"
     )
-    print("|---|---|---|---|---|")
+    print("|---" * 6 + "|")
     for schedule, own_rate in dict.fromkeys((x["schedule"], x["rate"]) for x in ledger.lines()):
-        own = [x for x in ledger.lines(schedule=schedule, rate=own_rate) if _key(x) in best]
-        ways = own[0]["rungs"][str(RUNGS[0])] if len(own) > 1 else {}
-        for way in ways:
+        own = [x for x in ledger.lines(schedule=schedule, rate=own_rate) if _key(x) in known]
+        beside = [known[_key(x)] for x in own]
+        for way in own[0]["rungs"][str(RUNGS[0])] if len(own) > 1 else ():
             top = way if way in own[0]["rungs"][str(RUNGS[-1])] else "raw"
-            off = np.array([x["rungs"][str(RUNGS[-1])][top]["judge"][-1] - best[_key(x)] for x in own])
-            taus = [_rank(own, str(rung), way, top) for rung in RUNGS[:-1]]
-            print(f"| {schedule} {own_rate:g} | {way} | {len(own)} | {_interval(off)} | {' / '.join(taus)} |")
+            off = np.array([_top(x, top) - _top(y, "raw") for x, y in zip(own, beside, strict=True)])
+            cells = [schedule + f" {own_rate:g}", way, str(len(own)), _interval(off), _ranks(own, way, top)]
+            print("| " + " | ".join([*cells, _ranks(beside, "raw", "raw")]) + " |")
+
+
+def _top(line: Line, way: str) -> float:
+    return float(line["rungs"][str(RUNGS[-1])][way]["judge"][-1])
 
 
 def _key(line: Line) -> tuple[str, int]:
@@ -374,10 +380,12 @@ def _interval(differences: Floats) -> str:
     return f"{100 * mean:+.2f} [{100 * (mean - reach):+.2f}, {100 * (mean + reach):+.2f}]"
 
 
-def _rank(lines: list[Line], rung: str, way: str, top: str) -> str:
-    low = [x["rungs"][rung][way]["tune"][-1] for x in lines]
-    high = [x["rungs"][str(RUNGS[-1])][top]["judge"][-1] for x in lines]
-    return f"{kendalltau(low, high).statistic:.2f}"
+def _ranks(lines: list[Line], way: str, top: str) -> str:
+    if len(lines) < FEWEST:
+        return "–"
+    high = [_top(line, top) for line in lines]
+    lower = [[line["rungs"][str(rung)][way]["tune"][-1] for line in lines] for rung in RUNGS[:-1]]
+    return " / ".join(f"{kendalltau(low, high).statistic:.2f}" for low in lower)
 
 
 def main() -> None:
