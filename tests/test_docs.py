@@ -357,8 +357,9 @@ def test_what_is_searched_for_is_found(kind: str) -> None:
 
 def test_pages_and_examples_are_found() -> None:
     assert len(PAGES) > 20
-    assert {"data/eenn-cifar10/README.md", "data/eenn-fashion-mnist/README.md"} <= set(PAGES)
-    assert fences("data/eenn-cifar10/README.md", "python")
+    cards = {f"data/{name}/README.md" for name in ("eenn-cifar10", "eenn-fashion-mnist", "ladder-cifar10")}
+    assert cards <= set(PAGES)
+    assert all(fences(card, "python") for card in cards)
     assert len(RUN) > 5
 
 

@@ -306,10 +306,11 @@ class _Block(torch.nn.Module):
     def _covariance(self) -> Tensor:
         """(m, n, n) covariance of the rows, including their noise."""
         parts = [covariances(self.gp.covar_module, part, self._rows) for part in torch.split(self._rows, ROWS_AT_ONCE)]
+        shared = self._shared_noise
         in_common = self.same_group if self.luck is None else self.luck(self._rows, self._rows)
-        scale = self._shared_noise if self.luck is None else self._learned_noise
+        scale = shared if self.luck is None else self._learned_noise
         covariance = torch.cat(parts, dim=-2).add_(scale[..., None] * in_common)
-        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - self._shared_noise)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(self._noise - shared)
         return covariance
 
     @property
