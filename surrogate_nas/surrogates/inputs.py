@@ -36,9 +36,10 @@ class Inputs(torch.nn.Module):
         )
         self.numbers = training.columns("cost", "number", "passes")
         nominal = set(training.columns("nominal")) & set(levels)
-        self.position, self.passes = training.columns("position"), training.columns("passes")
+        self.position = training.columns("position")
         self.identities = training.columns(*IDENTITIES)
-        """Columns with the numbers of the architecture and of the training; none without a ladder."""
+        """Columns with the numbers of the architecture and of the training, after that with how far it went; none
+        without a ladder."""
         self.ordinal = [j for j in range(d) if j not in nominal and j not in self.identities]
         self.ordinal += [h for h, j in zip(self.hot, self.source, strict=True) if j in nominal]
 

@@ -27,8 +27,8 @@ class LastingLuck(Kernel):  # type: ignore[misc]
 
     def __init__(self, inputs: Inputs, batch: torch.Size) -> None:
         super().__init__(batch_shape=batch)
-        (self.far,), self.position = inputs.passes, inputs.position
         self.architecture, self.training_number = inputs.identities
+        self.far, self.position = self.architecture - 1, inputs.position
         for name in ("raw_architecture", "raw_lasting"):
             self.register_parameter(name, torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64)))
         self.register_parameter("raw_reach", torch.nn.Parameter(torch.zeros(*batch, 1, dtype=torch.float64)))
