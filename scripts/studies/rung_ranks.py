@@ -49,10 +49,9 @@ def train(folder: Path, recipe: str, lows: Sequence[Record], data_root: Path, le
         return
     with study_of(folder, recipe, WHOLE, data_root) as study:
         fidelity = study.home.problem.fidelity
-        own = {replace(low.proposal, origin="user", fidelity=fidelity).id: low.proposal.training for low in left}
-        proposals = [replace(low.proposal, origin="user", fidelity=fidelity) for low in left]
-        for record in study.trainer.evaluate(proposals):
-            ledger.add({"recipe": recipe, "training": own[record.id], "tune": record.accuracy})
+        of = {replace(low.proposal, origin="user", fidelity=fidelity): low.proposal.training for low in left}
+        for record in study.trainer.evaluate([*of]):
+            ledger.add({"recipe": recipe, "training": of[record.proposal], "tune": record.accuracy})
 
 
 def report(ledger: Ledger, recipes: Sequence[str], pairs: dict[str, tuple[Record, Record]]) -> None:
@@ -102,7 +101,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true")
     arguments = parser.parse_args()
     ledger, pairs = Ledger(arguments.ledger), ended(EennTable.load(arguments.table))
-    lows = [low for low, _ in pairs.values()][: arguments.networks]
+    pairs = dict([*pairs.items()][: arguments.networks])
+    lows = [low for low, _ in pairs.values()]
     for recipe in [] if arguments.report else arguments.recipes:
         train(arguments.studies, recipe, lows, arguments.data_root, ledger)
     report(ledger, arguments.recipes, pairs)

@@ -21,17 +21,14 @@ import numpy as np
 import yaml
 from eenn_table import LADDER, LADDER_CIFAR10, cifar10_images, part_of
 from ledger import Ledger, Line
-from rung_schedules import TUNE_SHARE, networks
-from scipy.stats import t
+from rung_schedules import TUNE_SHARE, interval, networks
 
 from surrogate_nas import Study, datasets
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import Dataset
-from surrogate_nas.foundation.arrays import Floats
 
-LEVEL = 0.9
 WHOLE = 18_000
 """Training images of `data/eenn-cifar10`."""
 LADDER_RATIOS, EPOCHS = (1, 3, 9, 27), 81
@@ -101,20 +98,12 @@ def report(ledger: Ledger, recipes: Sequence[str], images: int) -> None:
     print(f"| {recipes[0]} | {len(base) // len(ladder)} | " + " | ".join(f"{100 * m:.1f} %" for m in means) + " |")
     for recipe in recipes[1:]:
         lines = {_key(line): line["accuracy"][-1] for line in ledger.lines(recipe=recipe, images=images)}
-        cells = [_interval(np.array([lines[k] - base[k] for k in lines if k in base and k[2] == p])) for p in ladder]
+        cells = [interval(np.array([lines[k] - base[k] for k in lines if k in base and k[2] == p])) for p in ladder]
         print(f"| {recipe} | {len(lines) // len(ladder)} | " + " | ".join(cells) + " |")
 
 
 def _key(line: Line) -> tuple[str, int, int]:
     return line["network"], line["seed"], line["passes"]
-
-
-def _interval(differences: Floats) -> str:
-    if len(differences) < 2:
-        return "–"
-    reach = t.ppf((1 + LEVEL) / 2, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
-    mean = differences.mean()
-    return f"{100 * mean:+.2f} [{100 * (mean - reach):+.2f}, {100 * (mean + reach):+.2f}]"
 
 
 def main() -> None:

@@ -362,7 +362,7 @@ def report(ledger: Ledger, reference: str) -> None:
         for way in own[0]["rungs"][str(RUNGS[0])] if len(own) > 1 else ():
             top = way if way in own[0]["rungs"][str(RUNGS[-1])] else "raw"
             off = np.array([_top(x, top) - _top(y, "raw") for x, y in zip(own, beside, strict=True)])
-            cells = [schedule + f" {own_rate:g}", way, str(len(own)), _interval(off), _ranks(own, way, top)]
+            cells = [schedule + f" {own_rate:g}", way, str(len(own)), interval(off), _ranks(own, way, top)]
             print("| " + " | ".join([*cells, _ranks(beside, "raw", "raw")]) + " |")
 
 
@@ -374,7 +374,10 @@ def _key(line: Line) -> tuple[str, int]:
     return line["network"], line["seed"]
 
 
-def _interval(differences: Floats) -> str:
+def interval(differences: Floats) -> str:
+    """Mean of paired differences in points, with its 90 % interval by Student's t."""
+    if len(differences) < 2:
+        return "–"
     reach = t.ppf(LEVEL, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
     mean = differences.mean()
     return f"{100 * mean:+.2f} [{100 * (mean - reach):+.2f}, {100 * (mean + reach):+.2f}]"

@@ -164,7 +164,8 @@ class Task:
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"name": self.name, "surrogate": self.surrogate, "input": self.input, "draw": self.draw}
+        of = len(rungs_of(self.path).first)
+        return {"of": of, "name": self.name, "surrogate": self.surrogate, "input": self.input, "draw": self.draw}
 
 
 def figures(task: Task) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def _mean(values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
-    parser.add_argument("--networks", default="16,32,64")
+    parser.add_argument("--networks", default="16,32,64", help="those as large as the table are left out")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--surrogate", default="stack")
     parser.add_argument("--input", choices=INPUTS, default="trend")
@@ -298,8 +299,9 @@ def main() -> None:
     sizes = [int(n) for n in arguments.networks.split(",")]
     todo = list(tasks(arguments.table, sizes, arguments.draws, arguments.surrogate, arguments.input))
     lines = [json.loads(text) for text in arguments.json.read_text().splitlines()] if _exists(arguments.json) else []
-    done = [{name: line[name] for name in ("name", "surrogate", "input", "draw")} for line in lines]
-    lines, countdown = [line for line, key in zip(lines, done, strict=True) if key in [t.key for t in todo]], None
+    keys = [task.key for task in todo]
+    done = [{name: line.get(name) for name in keys[0]} for line in lines]
+    lines = [line for line, key in zip(lines, done, strict=True) if key in keys]
     left, countdown = [task for task in todo if task.key not in done], Countdown("draws")
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for i, line in enumerate(pool.map(figures, left), 1):
