@@ -1,5 +1,6 @@
 """The Python interface: everything that the commands do, as methods of `Study`."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from surrogate_nas.exits.limits import LimitFields, Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.exits.tiers import TIERS
+from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.extras import require_extra
@@ -29,7 +31,7 @@ from surrogate_nas.network.backbone import Mount
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.settings import Settings, SettingsFields
 from surrogate_nas.space.space import SearchSpace
-from surrogate_nas.study import finals, fitting, searching, verification
+from surrogate_nas.study import finals, fitting, searching, timed, verification
 from surrogate_nas.study import merge as merging
 from surrogate_nas.study.baselines import train_baselines
 from surrogate_nas.study.checks import require_rung
@@ -120,8 +122,9 @@ class Study:
             splits: CSV file of splits and groups; see `datasets.split_file`.
             tune_share: share of the training data held out for the tune split; for `None`, it follows the number of
                 images, see `datasets.dataset.usual_tune_share`.
-            ladder: rungs that networks are trained to, such as `"1:3:9:27"` of the recipe's epochs, or image passes;
-                for `None`, trainings are of whole epochs. See `archive.ladder.Ladder.read`.
+            ladder: rungs that networks are trained to, such as `"1:3:9:27"` of the recipe's epochs, image passes, or
+                `"auto"`, by the number of images; for `None`, trainings are of whole epochs, until the study is run by
+                time. See `archive.ladder.Ladder`.
             exist_ok: open the study at `path` if there is one with this data, space and seed; `settings` then change
                 its settings, like `update`.
             settings: fields of `Settings`; `limits` and `recipe` may be mappings.
@@ -260,9 +263,19 @@ class Study:
 
     # ------------------------------------------------------------------ verbs that train
 
-    def run(self) -> list[Record]:
-        """Train the initial sample, then search until the budget is spent; continues where an earlier run stopped."""
-        return searching.run(self.trainer, self.solutions)
+    def run(self, *, time: float | str | None = None) -> list[Record]:
+        """Train the initial sample, then search until the budget is spent; continues where an earlier run stopped.
+
+        Args:
+            time: seconds, or text such as `"25m"`, to search for instead, the report included: `study.timed`. More
+                time adds to what is left. A study that was given time continues with it by default.
+
+        Raises:
+            InputError: for a time that is none, a study whose trainings are not on a ladder, or one without time left.
+        """
+        if time is None and not timed.is_timed(self.trainer):
+            return searching.run(self.trainer, self.solutions)
+        return timed.run(self.trainer, self.solutions, 0.0 if time is None else _seconds(time), self.report)
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
         """Train n more sampled architectures, or given ones; pending trainings come first.
@@ -715,6 +728,16 @@ def _path(path: str | Path) -> Path:
 
 def _folder(study: "str | Path | Study") -> Path:
     return study.path if isinstance(study, Study) else _path(study)
+
+
+def _seconds(time: float | str) -> float:
+    try:
+        seconds = numerals.seconds(time)
+    except ValueError as error:
+        raise InputError(f"time {error}") from None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise InputError(f"time {time!r} is not a time; allowed: seconds above 0, or text such as 25m or 1h30m")
+    return float(seconds)
 
 
 def _count(name: str, value: int) -> int:

@@ -25,8 +25,11 @@ KeepName = Literal["all", "front", "none"]
 SurrogateName = Literal["stack", "gp", "xgb", "switching", "size"]
 SURROGATE_NAMES = ("auto", *get_args(SurrogateName))
 """Names of surrogates; `auto` chooses among them by cross-validation."""
-StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random"]
+StrategyName = Literal["bayesian", "edanas", "nachos", "aebnas", "nsga2", "random", "asha", "pasha"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+TIMED_ONLY: tuple[StrategyName, ...] = ("asha", "pasha")
+"""Strategies that choose which networks are trained on, in a search by time."""
+GoalName = Literal["front", "accuracy", "cost"]
 ExecutorName = Literal["processes", "ray"]
 
 
@@ -50,6 +53,7 @@ class SettingsFields(TypedDict, total=False):
     temperature: bool
     charge_heads: ChargeHeads | None
     objective: Objective
+    goal: GoalName
     data_root: str | Path | None
     download: bool
     workers: int | None
@@ -107,6 +111,9 @@ class Settings(Config):
     of the space."""
     objective: Objective = "macs"
     """Expected cost to minimise while accuracy is maximised: `macs`, or the `cost` in the study's cost table."""
+    goal: GoalName = "front"
+    """Goal of the search within the limits: the whole `front` of accuracy and cost, the highest `accuracy`, or the
+    lowest `cost`."""
     data_root: Path | None = None
     """Path of the images: the folder of torchvision's data sets, a folder of images by class, or a `.npz` file; digits
     need none."""
@@ -160,6 +167,12 @@ class Settings(Config):
     def _costs_have_a_table(self) -> Self:
         if self.cost_table is None and (self.limits.limits_cost or self.objective == "cost"):
             raise ValueError("limits or objective refer to cost, but no cost_table is set")
+        return self
+
+    @model_validator(mode="after")
+    def _cheapest_needs_a_floor(self) -> Self:
+        if self.goal == "cost" and self.limits.min_accuracy is None:
+            raise ValueError("goal cost needs a limit min_accuracy: without one, the cheapest network is the worst")
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from surrogate_nas.datasets.splitting import split
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.folder import EXPORTS
 from surrogate_nas.foundation.threads import one_thread
-from surrogate_nas.search.bayesian import curve_value, strategy
+from surrogate_nas.search.bayesian import curve_value, pool
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import parse_spec, preset, preset_names
 from surrogate_nas.surrogates import gp, switching, xgb
@@ -91,7 +91,7 @@ def on_one_thread() -> Iterator[None]:
 LITTLE_EFFORT: dict[ModuleType, dict[str, int]] = {
     gp: {"FIT_ITERATIONS": 2},
     xgb: {"ROUNDS": 8, "MEMBERS": 2},
-    strategy: {"POOL_SAMPLES": 64, "POOL_MUTANTS": 32, "POOL_CHILDREN": 32, "MOST_NEIGHBORS": 64},
+    pool: {"POOL_SAMPLES": 64, "POOL_MUTANTS": 32, "POOL_CHILDREN": 32, "MOST_NEIGHBORS": 64},
     curve_value: {"CURVE_SAMPLES": 8},
 }
 """Constants that decide how good fits and proposals are, and not which there are."""

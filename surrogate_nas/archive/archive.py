@@ -10,6 +10,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.outputs import ANSWERS, Outputs
 from surrogate_nas.archive.record import GROUPS, STUDIED, Failure, Group, Proposal, Record
 from surrogate_nas.archive.soundness import require_sound_outputs, require_sound_proposal, require_sound_record
@@ -121,6 +123,19 @@ class Archive:
         self._connection.close()
 
     # ------------------------------------------------------------------ writing
+
+    def give_ladder(self, ladder: Ladder) -> None:
+        """Store the ladder of a study that has none, and no proposals yet.
+
+        Raises:
+            InputError: if there are proposals, or another ladder.
+        """
+        with _transaction(self._connection):
+            if self._connection.execute("SELECT COUNT(*) FROM proposals").fetchone()[0] or self.header.ladder:
+                raise InputError(f"{self.path} has trainings, or a ladder, already; another ladder needs a new study")
+            header = replace(self.header, ladder=ladder)
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'header'", (header.to_json(),))
+        self.header = header
 
     def propose(self, proposals: Iterable[Proposal]) -> None:
         """Store proposals before they are trained; those already stored are left unchanged."""

@@ -1,5 +1,6 @@
 """The ladder of a study: how far its networks are trained, in image passes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,9 +12,13 @@ RATIOS = (1, 3, 9, 27)
 """Rungs of a ladder by default, as ratios."""
 DEFAULT = "default"
 """Text that stands for `RATIOS`."""
+AUTO, AUTO_RATIOS = "auto", (1, 3, 9)
+"""Text that stands for these ratios of `usual_top`: lower rungs rank networks hardly better than by chance."""
+PASSES_PER_ROOT = 3_700
+"""Image passes of a whole training for each √n of n training images; measured, see docs/results/time.md."""
 LEAST_STEPS = 5
 """Optimiser steps of the shortest training that can be measured: a fifth of them is the decay of the learning rate."""
-FORMS = "allowed: ratios such as 1:3:9:27 (default), or image passes such as 20k,60k,180k"
+FORMS = "allowed: ratios such as 1:3:9:27 (default), image passes such as 20k,60k,180k, or auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,17 @@ class Ladder:
         return f"rung {self.number(passes)} of {len(self.rungs)} ({passes_text(passes)} passes)"
 
     @classmethod
+    def auto(cls, images: int, step: int, passes: float | None = None) -> "Ladder":
+        """The ladder of a number of training images; see `usual_top`.
+
+        Args:
+            images: number of training images.
+            step: images of one optimiser step.
+            passes: image passes of a whole training that there is time for; `None` if that is not known.
+        """
+        return cls.read(":".join(map(str, AUTO_RATIOS)), usual_top(images, passes), step)
+
+    @classmethod
     def read(cls, value: "LadderLike", whole: int, step: int) -> "Ladder":
         """Read a ladder as people write it.
 
@@ -79,6 +95,17 @@ class Ladder:
                 f"least two, ascending, the first at least {LEAST_STEPS} steps of {step} images"
             )
         return cls(tuple(s * step for s in steps))
+
+
+def usual_top(images: int, passes: float | None = None) -> int:
+    """Image passes of a whole training, by the number of training images n: `PASSES_PER_ROOT` √n, or as many passes as
+    there is time for, from a half to twice that.
+
+    >>> usual_top(2_200), usual_top(18_000), usual_top(54_000), usual_top(54_000, passes=1e5)
+    (173545, 496407, 859802, 429901)
+    """
+    usual = PASSES_PER_ROOT * math.sqrt(images)
+    return round(usual if passes is None else min(max(passes, usual / 2), usual * 2))
 
 
 LadderLike = str | bool | Sequence[float]

@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surrogate_nas.archive.ladder import DEFAULT
 from surrogate_nas.cli.options import UserLimits, changes_of
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
@@ -82,7 +83,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             splits=options["splits"],
             resize=options["resize"],
             tune_share=options["tune_share"],
-            ladder=options["ladder"],
+            ladder=options["ladder"] or _ladder_of_epochs(options),
         )
     home = Home.open(path)
     if sample is not None:
@@ -103,6 +104,12 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
     change(home, changes, options["dry_run"])
     _say_remarks(home)
     return home
+
+
+def _ladder_of_epochs(options: dict[str, Any]) -> str | None:
+    """Ladder of a new study that is searched by time, whose top are the --epochs if they are given; else the search
+    makes one, by the time that there is."""
+    return DEFAULT if options.get("time") is not None and options["epochs"] is not None else None
 
 
 def opened(study: "Home | NewStudy") -> "Study":

@@ -179,7 +179,8 @@ LadderText = Annotated[
     str | None,
     option(
         "Rungs of a new study, to which networks are trained one after the other: ratios such as 1:3:9:27 (which "
-        "`default` means) of --epochs, or image passes such as 20k,60k,180k. Default: none.",
+        "`default` means) of --epochs, image passes such as 20k,60k,180k, or auto, by the number of images. Default: "
+        "none, or auto with --time.",
         "--ladder",
         panel=EFFORT,
         kind=Kind("RUNGS"),
@@ -189,11 +190,31 @@ Rung = Annotated[
     int | None,
     option("Rung of the ladder that new networks are trained to, from 1. Default: 1.", panel=EFFORT, kind=COUNT),
 ]
+Time = Annotated[
+    float | None,
+    option(
+        "Time for the whole command, such as 25m or 2h, in place of a number of trainings: how many networks begin, "
+        "and which are trained on, follows from it. More time adds to what is left. Default: by --budget.",
+        "--time",
+        kind=SECONDS,
+    ),
+]
+Goal = Annotated[
+    str | None,
+    option(
+        "Goal within the limits: front (the best accuracy for each cost), accuracy (the most accurate network) or cost "
+        "(the cheapest above --min-accuracy). Default: front.",
+        panel=DESIGN,
+        kind=NAME,
+        complete=completion.goals,
+    ),
+]
 MaxHours = Annotated[
     float | None,
     option(
         "Time for the trainings of this command, in hours or such as 25m or 1h30m; the same command continues those "
         "that are unfinished. Default: no limit.",
+        panel=EFFORT,
         kind=HOURS,
     ),
 ]
@@ -370,8 +391,8 @@ Surrogate = Annotated[
 Strategy = Annotated[
     str | None,
     option(
-        "Search strategy: bayesian, edanas, nachos, aebnas, nsga2, random, or your own (package.module:function). "
-        "Default: bayesian.",
+        "Search strategy: bayesian, edanas, nachos, aebnas, nsga2, random, with --time also asha and pasha, or your "
+        "own (package.module:function). Default: bayesian.",
         panel=ADVANCED,
         kind=NAME,
         complete=completion.strategies,
@@ -393,6 +414,14 @@ Loss = Annotated[
         panel=ADVANCED,
         kind=NAME,
         complete=completion.losses,
+    ),
+]
+Balance = Annotated[
+    bool | None,
+    option(
+        "Draw training images so that all classes are equally frequent, for data with rare classes. Default: no.",
+        "--balance/--as-they-are",
+        panel=ADVANCED,
     ),
 ]
 Sampling = Annotated[

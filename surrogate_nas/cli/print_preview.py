@@ -31,8 +31,8 @@ def print_preview(preview: "Preview") -> None:
         "space": header.space.name,
         "seed": f"{header.seed}{f', stream {settings.stream}' if settings.stream else ''}",
         "limits": str(settings.limits),
-        "done": f"{preview.done} of {settings.budget} trainings of the search",
-        "to do": f"{plan.trainings} trainings, {plan.workers} at a time {where}; {_how_far(preview)}",
+        "done": f"{preview.done}{'' if preview.by_time else f' of {settings.budget}'} trainings of the search",
+        "to do": f"{_how_many(preview)}, {plan.workers} at a time {where}; {_how_far(preview)}",
         "time": estimate,
         "disk": f"at most {amount(plan.disk)} (weights kept: {kept_weights(settings)})",
         "memory": (f"about {amount(plan.memory)} per training" if plan.memory else "on other machines")
@@ -45,8 +45,14 @@ def print_preview(preview: "Preview") -> None:
     console.print("dry run: nothing was trained or written", soft_wrap=True)
 
 
+def _how_many(preview: "Preview") -> str:
+    return "what the time suffices for" if preview.by_time else f"{preview.plan.trainings} trainings"
+
+
 def _how_far(preview: "Preview") -> str:
     ladder = preview.problem.ladder
+    if preview.by_time:
+        return "on the ladder that the run makes" if ladder is None else f"on the ladder of {ladder} image passes"
     if ladder is None or preview.passes is None:
         return f"epochs: {preview.recipe.epochs}"
     return f"to {ladder.name(preview.passes)}"

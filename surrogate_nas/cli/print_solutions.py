@@ -29,6 +29,8 @@ POLICY_COLUMNS: dict[str, Quantity | None] = {
 def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> None:
     """Print whether early exits pay, and the front measured on test, or else the solution closest to the limits."""
     path, records, front = solutions.home.path, solutions.home.archive.records(), solutions.front()
+    if front:
+        print_line(_best(solutions, front))
     print_payoff(early_exits)
     if early_exits.static is None:
         print_line(f"surrogate-nas baselines {path} trains the best backbone without exits, to compare with.")
@@ -51,6 +53,16 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
     if ladder is not None and solutions.passes != ladder.top:
         print_line(f"surrogate-nas finalize {path} trains the networks of the front on to {ladder.name(ladder.top)}.")
     print_line(f"report: {page}")
+
+
+def _best(solutions: "Solutions", front: Sequence["Solution"]) -> str:
+    """The solution that limits and goal ask for."""
+    best = solutions.preferred(front)
+    (low, high), at = best.test.accuracy_interval, solutions.rung_name
+    return (
+        f"Best within your limits: {best.record.id}, {best.test.accuracy:.3f} [{low:.3f}, {high:.3f}] on test at "
+        f"{best.test.expected_macs:,.0f} expected MACs, thresholds {best.printed}" + ("" if at is None else f"; {at}")
+    )
 
 
 def print_payoff(result: "Payoff") -> None:

@@ -9,6 +9,7 @@ from surrogate_nas.cli.options import (
     Asynchronous,
     Backbone,
     BackboneInput,
+    Balance,
     Batch,
     Budget,
     ChargeHeads,
@@ -25,6 +26,7 @@ from surrogate_nas.cli.options import (
     Exits,
     Flips,
     Freeze,
+    Goal,
     GpusPerTrial,
     ImageSize,
     Initial,
@@ -50,6 +52,7 @@ from surrogate_nas.cli.options import (
     Stream,
     StudyPath,
     Surrogate,
+    Time,
     TuneShare,
     UserLimits,
     Wait,
@@ -61,6 +64,7 @@ from surrogate_nas.cli.options import (
 from surrogate_nas.cli.print_preview import answer_preview
 from surrogate_nas.cli.values import COUNT
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.study.paths import REPORT
 
 
 @takes_limits
@@ -76,6 +80,8 @@ def run(
     cost_table: CostTable = None,
     charge_heads: ChargeHeads = None,
     limits: UserLimits = NO_USER_LIMITS,
+    time: Time = None,
+    goal: Goal = None,
     budget: Budget = None,
     epochs: Epochs = None,
     ladder: LadderText = None,
@@ -104,6 +110,7 @@ def run(
     strategy: Strategy = None,
     policy: Policy = None,
     loss: Loss = None,
+    balance: Balance = None,
     sampling: Sampling = None,
     repeats: Repeats = None,
     asynchronous: Asynchronous = None,
@@ -113,24 +120,30 @@ def run(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole study: train sampled networks, search until the budget is spent, and write the report.
+    """Run a whole study: train sampled networks, search until the time or the budget is spent, and write the report.
 
     Started again, it continues an interrupted run.
     """
+    for name, value in (("budget", budget), ("max-hours", max_hours), ("initial", initial), ("batch", batch)):
+        if time is not None and value is not None:
+            raise InputError(f"--time decides how much is trained, got --{name} {value} too; give one of them")
     prepared = open_or_prepare(study, locals())
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
     from surrogate_nas.study import preview
+    from surrogate_nas.study.paths import TIME
     from surrogate_nas.study.payoff import payoff
 
+    by_time = time is not None or (study / TIME).is_file()
     if dry_run:
-        answer_preview(preview.of_run(prepared), as_json)
+        answer_preview(preview.of_time(prepared, time or 0.0) if by_time else preview.of_run(prepared), as_json)
         return
     whole = opened(prepared)
     with whole.home.changing():
-        whole.trainer.announce()
-        whole.run()
-        page = whole.report()
+        if not by_time:
+            whole.trainer.announce()
+        whole.run(time=time)
+        page = whole.path / REPORT if by_time else whole.report()
     early_exits = payoff(whole.solutions, whole.front())
     document = front_document(whole.solutions, page, early_exits)
     answer(document, as_json, lambda: print_front(whole.solutions, page, early_exits))
@@ -175,6 +188,7 @@ def collect(
     seed: Seed = None,
     policy: Policy = None,
     loss: Loss = None,
+    balance: Balance = None,
     sampling: Sampling = None,
     stream: Stream = None,
     config: Config = None,

@@ -10,9 +10,10 @@ from surrogate_nas.report.front_table import front_csv
 from surrogate_nas.report.page import page
 from surrogate_nas.report.static import static_figures
 from surrogate_nas.study.images import StudyImages
+from surrogate_nas.study.paths import REPORT
 from surrogate_nas.study.solutions import Solutions
 
-FRONT, REPORT = "front.csv", "report.html"
+FRONT = "front.csv"
 
 
 def write_report(solutions: Solutions, images: StudyImages, folder: Path | None = None) -> Path:

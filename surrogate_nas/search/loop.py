@@ -6,6 +6,7 @@ Training is an argument: a tabular benchmark passes the look-up in its table.
 from collections.abc import Callable, Iterator, Sequence
 
 from surrogate_nas.archive.record import Proposal, Record
+from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import next_round
 from surrogate_nas.search.strategy import History, Strategy, propose
@@ -26,7 +27,7 @@ def search(
     *,
     rounds: int | None = None,
     in_time: Callable[[], bool] = lambda: True,
-    excluded: frozenset[bytes] = frozenset(),
+    listed: Ints | None = None,
 ) -> list[Record]:
     """Run rounds of proposing and training.
 
@@ -38,7 +39,7 @@ def search(
         strategy: the search strategy; see `registry`.
         rounds: largest number of rounds; `None` for no limit but the budget.
         in_time: called before each round; the search ends if it returns false.
-        excluded: rows of architectures that cannot be trained.
+        listed: (k, G) rows of the only architectures that can be trained; `None` for the whole space.
 
     Returns:
         All records, earlier ones first.
@@ -49,7 +50,7 @@ def search(
     records, taken, settings, done = list(records), list(taken), problem.settings, 0
     while len(taken) < settings.budget and (rounds is None or done < rounds) and in_time():
         q = min(settings.batch, settings.budget - len(taken))
-        history = History(problem, tuple(records), tuple(taken), next_round(taken), excluded)
+        history = History(problem, tuple(records), tuple(taken), next_round(taken), listed)
         proposals = propose(strategy, history, q)
         new = evaluate(proposals)
         records += new

@@ -29,7 +29,7 @@ def initial_proposals(problem: Problem, n: int, taken: Sequence[Proposal], round
     rng = np.random.default_rng(problem.seed_of(round))
     rows = taken_rows(problem.space, [p.architecture for p in taken])
     settings = problem.settings
-    architectures = sample_within(problem.space, n, problem.costing, settings.limits, rng, rows, settings.sampling)
+    architectures = sample_within(problem.space, n, problem.costing, problem.bounds, rng, rows, settings.sampling)
     return [make_proposal(problem, a, round, rank, "initial") for rank, a in enumerate(architectures)]
 
 

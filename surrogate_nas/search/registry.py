@@ -8,6 +8,7 @@ import numpy as np
 from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.strategy import FitSurrogate, History, Strategy, Suggestion
+from surrogate_nas.search.timed.halving import RATIO, Halving, Schedule
 from surrogate_nas.settings import StrategyName
 
 
@@ -37,6 +38,8 @@ STRATEGIES: Mapping[StrategyName, Callable[[FitSurrogate], Strategy]] = {
     "aebnas": lambda fit: _evolutionary("aebnas"),
     "nsga2": lambda fit: _evolutionary("nsga2"),
     "random": lambda fit: at_random,
+    "asha": lambda fit: at_random,
+    "pasha": lambda fit: at_random,
 }
 
 
@@ -50,3 +53,13 @@ def strategy_named(name: str, fit: FitSurrogate) -> Strategy:
         return STRATEGIES[cast("StrategyName", name)](fit)
     strategy: Strategy = load_function(name, "strategy")
     return strategy
+
+
+def schedule_named(name: str, fit: FitSurrogate) -> Schedule:
+    """The schedule of a search by time, in which a strategy chooses the networks that begin: successive halving, but
+    for `random`, where each network is trained to the top before the next begins.
+
+    Raises:
+        InputError: for a function that cannot be imported.
+    """
+    return Halving(strategy_named(name, fit), ratio=1 if name == "random" else RATIO, growing=name == "pasha")

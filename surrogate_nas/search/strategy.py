@@ -13,7 +13,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.foundation.arrays import Ints
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.proposals import make_proposal
+from surrogate_nas.search.proposals import initial_proposals, make_proposal
 from surrogate_nas.space.candidates import Candidates, taken_rows, untaken
 from surrogate_nas.space.sampling import some_rows
 from surrogate_nas.surrogates.fit import FittedSurrogate
@@ -35,8 +35,11 @@ class History:
     """All proposals of new trainings so far; those without a record are in flight."""
     round: int
     """Number of the round to propose."""
-    excluded: frozenset[bytes] = field(default=frozenset(), repr=False)
-    """Rows, as bytes, of architectures that cannot be trained, such as those missing from a table."""
+    listed: Ints | None = field(default=None, repr=False)
+    """(k, G) rows of the only architectures that can be trained, such as those of a table; `None` for the whole
+    space."""
+    passes: int | None = None
+    """Rung, in image passes, at which networks are compared; by default that of new networks."""
 
     @property
     def seed(self) -> int:
@@ -45,8 +48,11 @@ class History:
 
     @cached_property
     def trained(self) -> list[tuple[Record, Exits]]:
-        """Successful trainings at the rung of new networks, each with its exits on tune."""
-        passes = self.problem.passes
+        """Successful trainings at the rung at which networks are compared, each with its exits on tune."""
+        return self.at(self.passes or self.problem.passes)
+
+    def at(self, passes: int | None) -> list[tuple[Record, Exits]]:
+        """Successful trainings at a rung, each with its exits on tune."""
         return self.problem.views.trained([r for r in self.records if r.proposal.passes == passes])
 
     @cached_property
@@ -62,21 +68,39 @@ class History:
 
     @cached_property
     def closed(self) -> set[bytes]:
-        """Rows, as bytes, of architectures that must not be proposed as new: proposed before, or excluded."""
-        return taken_rows(self.problem.space, [p.architecture for p in self.taken]) | self.excluded
+        """Rows, as bytes, of architectures that were proposed before."""
+        return taken_rows(self.problem.space, [p.architecture for p in self.taken])
+
+    @property
+    def size(self) -> int:
+        """Number of architectures that there are."""
+        return self.problem.space.size if self.listed is None else len(self.listed)
+
+    def has(self, row: Ints) -> bool:
+        """Whether the architecture of a (G,) row can be trained."""
+        return self._listed is None or row.tobytes() in self._listed
+
+    @cached_property
+    def _listed(self) -> frozenset[bytes] | None:
+        return None if self.listed is None else frozenset(row.tobytes() for row in self.listed)
 
     def candidates(self, architectures: Sequence[Architecture]) -> Candidates:
         """Candidates for architectures of the space, with encodings and exact costs."""
         return Candidates.of(self.problem.space, architectures, self.problem.costing)
 
     def new(self, rows: Ints) -> Candidates:
-        """Candidates for those of (n, G) canonical rows that are distinct, not taken, and within the exact limits."""
-        return untaken(self.problem.space, rows, self.problem.costing, self.problem.settings.limits, self.closed)
+        """Candidates for those of (n, G) canonical rows that can be trained, and are distinct, not taken, and within
+        the exact limits."""
+        if self.listed is not None:
+            rows = rows[np.array([self.has(row) for row in rows], dtype=bool)]
+        return untaken(self.problem.space, rows, self.problem.costing, self.problem.bounds, self.closed)
 
     def sample(self, most: int, rng: np.random.Generator) -> Candidates:
         """Up to `most` new candidates, uniform over choices; fewer if no more are found within the exact limits."""
-        problem, limits = self.problem, self.problem.settings.limits
-        return self.new(some_rows(problem.space, most, problem.costing, limits, rng, self.closed))
+        problem = self.problem
+        if self.listed is not None:
+            return self.new(rng.permutation(self.new(np.unique(self.listed, axis=0)).indices)[:most])
+        return self.new(some_rows(problem.space, most, problem.costing, problem.bounds, rng, self.closed))
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,20 @@ class Strategy(Protocol):
         """
 
 
+def sampled(history: History, n: int) -> list[Proposal]:
+    """Proposals of n sampled architectures; fewer if there are no more of those that are listed.
+
+    Raises:
+        InputError: if no more are found within the exact limits in a whole space; see `initial_proposals`.
+    """
+    problem = history.problem
+    if history.listed is None:
+        return initial_proposals(problem, n, history.taken, history.round)
+    rows = history.sample(n, np.random.default_rng(history.seed)).indices
+    architectures = problem.space.architectures(rows)
+    return [make_proposal(problem, a, history.round, rank, "initial") for rank, a in enumerate(architectures)]
+
+
 def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
     """The next proposals of a strategy, checked against its contract.
 
@@ -113,7 +151,7 @@ def propose(strategy: Strategy, history: History, q: int) -> list[Proposal]:
     rows = problem.space.indices([s.architecture for s in suggestions])
     for suggestion, row in zip(suggestions, rows, strict=True):
         taken = row.tobytes() in history.closed
-        if suggestion.again and (not taken or row.tobytes() in history.excluded):
+        if suggestion.again and not (taken and history.has(row)):
             raise JobError(f"the strategy proposed to repeat an untrained architecture: {suggestion.architecture}")
         if not suggestion.again and taken:
             raise JobError(f"the strategy proposed an architecture that was proposed before: {suggestion.architecture}")

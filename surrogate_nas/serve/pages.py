@@ -1,13 +1,17 @@
 """Pages: the report below a status strip, the networks, and the what-if form."""
 
+from contextlib import suppress
 from typing import Any
 
+from surrogate_nas.foundation.errors import JobError
+from surrogate_nas.foundation.lock import holder_of
 from surrogate_nas.report.page import POLICY
 from surrogate_nas.report.text import escape, paragraph, section
-from surrogate_nas.report.writing import REPORT
 from surrogate_nas.serve.gate import NO_EMBEDDING
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.snapshot import Snapshot
+from surrogate_nas.study.paths import REPORT
+from surrogate_nas.study.time_plan import TimePlan
 
 PAGES = {"/": "Report", "/networks": "Networks", "/what-if": "What if", "/docs": "API"}
 INLINE = (
@@ -28,8 +32,20 @@ def state_document(live: Live) -> dict[str, Any]:
         "report": REPORT in now.files,
         "surrogate": now.respondent is not None,
         "making": live.making,
+        "time": _time_of(live),
         "problem": live.problem,
     }
+
+
+def _time_of(live: Live) -> str:
+    """Time that a study has spent and planned, in words; empty for one that is not searched by time."""
+    with suppress(JobError):  # damaged, which the command that runs says
+        plan = TimePlan.read(live.study)
+        if plan is not None:
+            planned = ", ".join(f"{n:.0f}" for n in plan.planned)
+            text = plan.text(running=holder_of(live.study) is not None)
+            return f"Time: {text}." + (f" Networks planned at each rung: {planned}." if planned else "")
+    return ""
 
 
 def whole_page(title: str, at: str, body: str, script: str = "") -> str:
@@ -79,7 +95,7 @@ def strip(live: Live) -> str:
     """HTML of the status strip, with the number of trainings in the report; the page's script updates it."""
     n = len(live.snapshot.records)
     covers = f"This report covers {n} training{'' if n == 1 else 's'}." if REPORT in live.snapshot.files else ""
-    text = f'{covers} <span id="live-note"></span>'
+    text = f'{covers} <span id="live-note"></span> <span id="live-time">{escape(_time_of(live))}</span>'
     return f'<p class="strip" id="live" role="status" data-version="{live.version}">{text}</p>'
 
 

@@ -19,13 +19,14 @@ from surrogate_nas.exits.measurements import Measurements
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.report.drawing import FIGURES, exit_colour
-from surrogate_nas.report.writing import FRONT, REPORT
+from surrogate_nas.report.writing import FRONT
 from surrogate_nas.search.problem import on_front
 from surrogate_nas.serve.pool import Pool
 from surrogate_nas.settings import FEWEST_NETWORKS
 from surrogate_nas.space.genes import Gene
 from surrogate_nas.study.fitting import stored_fit
 from surrogate_nas.study.home import Home
+from surrogate_nas.study.paths import REPORT
 from surrogate_nas.study.query import Question, Respondent, require_cost_table
 from surrogate_nas.study.solutions import Solutions
 

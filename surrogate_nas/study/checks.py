@@ -7,7 +7,7 @@ from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.exits.policies import GATE_POLICIES
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.plugins import load_function
-from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, Settings
+from surrogate_nas.settings import STRATEGY_NAMES, SURROGATE_NAMES, TIMED_ONLY, Settings
 from surrogate_nas.space.costs import costing_for, require_all
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.space.spec import SpaceSpec
@@ -77,6 +77,12 @@ def require_surrogate(settings: Settings) -> None:
     """Raise `InputError` for a user's surrogate that cannot be imported."""
     if settings.surrogate not in SURROGATE_NAMES:
         load_function(settings.surrogate, "surrogate")
+
+
+def require_without_time(settings: Settings) -> None:
+    """Raise `InputError` for a strategy that needs a search by time."""
+    if settings.strategy in TIMED_ONLY:
+        raise InputError(f"strategy {settings.strategy} decides how far networks are trained, and needs --time")
 
 
 def require_strategy(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from surrogate_nas import datasets
 from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
-from surrogate_nas.archive.ladder import Ladder, LadderLike
+from surrogate_nas.archive.ladder import AUTO, Ladder, LadderLike
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.split_file import SplitFile
@@ -123,9 +123,9 @@ def prepare(
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
     divided = split(dataset, seed, tune_share)
-    rungs = None if ladder is None else _ladder(ladder, settings, len(divided.train))
-    if rungs is not None:  # a whole training is the top rung, also for estimates
-        settings = settings.updated({"recipe": {"epochs": max(round(rungs.top / len(divided.train)), 1)}})
+    rungs = None if ladder is None else ladder_of(ladder, settings, len(divided.train))
+    if rungs is not None:
+        settings = on_ladder(settings, rungs, len(divided.train))
     require_ladder(settings, rungs)
     problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table, ladder=rungs)
     _check(path, problem, dataset, divided, sample)
@@ -158,10 +158,16 @@ def _require_free(path: Path) -> None:
         raise InputError(f"{path} is not a study; allowed for a new one: a folder that does not exist or is empty")
 
 
-def _ladder(ladder: LadderLike, settings: Settings, images: int) -> Ladder:
+def ladder_of(ladder: LadderLike, settings: Settings, images: int) -> Ladder:
     """Read a ladder for a number of training images."""
     recipe = settings.recipe
-    return Ladder.read(ladder, whole=recipe.epochs * images, step=min(recipe.batch_size, images))
+    step = min(recipe.batch_size, images)
+    return Ladder.auto(images, step) if ladder == AUTO else Ladder.read(ladder, whole=recipe.epochs * images, step=step)
+
+
+def on_ladder(settings: Settings, ladder: Ladder, images: int) -> Settings:
+    """Settings of a study with a ladder: a whole training is its top rung, also for estimates."""
+    return settings.updated({"recipe": {"epochs": max(round(ladder.top / images), 1)}})
 
 
 def _check(path: Path, problem: Problem, data: Dataset, divided: Splits, sample: int | None) -> None:

@@ -14,6 +14,7 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import MOST_CLASSES_WITH_LOGITS
 from surrogate_nas.archive.record import Record
 from surrogate_nas.datasets.dataset import LabeledImages, Splits
+from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.machine import (
     amount,
@@ -24,9 +25,10 @@ from surrogate_nas.foundation.machine import (
     other_load,
 )
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.timed.seconds import TrainingSeconds
 from surrogate_nas.space.sampling import sample_within
 from surrogate_nas.study.pruning import weights_size
-from surrogate_nas.study.speed import measured_speed, timed_speed, work
+from surrogate_nas.study.speed import measured_speed, seconds_per_pass, timed_speed, work
 from surrogate_nas.study.workers import make_executor
 from surrogate_nas.training import training as train
 from surrogate_nas.training.devices import device_here, kind_of
@@ -36,6 +38,7 @@ from surrogate_nas.training.recipe import Recipe
 
 SECONDS_PER_FIT_AND_ROUND = 0.15  # per trained network, all surrogates cross-validated, on a slow core
 SAMPLED = 64
+START = 1.0  # seconds to start a process, read the images and store the outputs
 BASE_MEMORY = 600_000_000  # bytes of a process with torch that trains on digits; measured: 540 MB
 COPIES_OF_DATA = 2  # the file while it is split, and the splits
 COPIES_IN_TRAINING = 2  # activations kept for the gradient, and the gradient
@@ -109,7 +112,7 @@ def _sample(problem: Problem) -> list[Architecture]:
     n = min(problem.space.size, SAMPLED)
     with suppress(InputError):
         architectures = sample_within(
-            problem.space, n, problem.costing, problem.settings.limits, np.random.default_rng(0), set()
+            problem.space, n, problem.costing, problem.bounds, np.random.default_rng(0), set()
         )
         return sorted(architectures, key=lambda a: int(problem.costing.of(a).macs()[0, -1]))
     return problem.space.sample(1, np.random.default_rng(0))
@@ -211,6 +214,22 @@ def training_seconds(
     passes = passes or problem.passes or (recipe or settings.recipe).epochs * len(splits.train)
     training = speed * mean(work(problem, splits, a, passes) for a in networks or sample)
     return plan.trainings * training / at_a_time
+
+
+def sampled_macs(problem: Problem) -> Floats:
+    """(n,) multiply-accumulates to the last exit of sampled networks within the limits, ascending."""
+    return np.array([float(problem.costing.of(a).macs()[0, -1]) for a in _sample(problem)])
+
+
+def probed_seconds(problem: Problem, splits: Splits, workers: int) -> TrainingSeconds:
+    """Predicted seconds of trainings before there are any: from a few timed steps of a small and a large network on one
+    thread of this machine, and its load."""
+    sample = _sample(problem)
+    macs, speeds = zip(*(seconds_per_pass(problem, splits, a) for a in (sample[0], sample[-1])), strict=True)
+    slowdown = _slowdown(workers)
+    of_macs = max((speeds[1] - speeds[0]) / max(macs[1] - macs[0], 1.0), 0.0) * slowdown
+    each = max(speeds[0] * slowdown - of_macs * macs[0], 0.0)
+    return TrainingSeconds(START, each, of_macs, len(splits.tune) + len(splits.test))
 
 
 def _slowdown(workers: int) -> float:

@@ -12,6 +12,7 @@ from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.archive import Archive
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import GROUPS
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.lock import StudyLock
@@ -121,6 +122,17 @@ class Home:
             self._keep(settings)
             if changes.keys() & {"keep", "keep_gb"}:
                 self.prune()
+
+    def begin_ladder(self, ladder: Ladder, settings: Settings) -> None:
+        """Give a study without trainings a ladder, and settings that fit it.
+
+        Raises:
+            InputError: for settings that cannot be combined with a ladder, or a study with trainings or a ladder.
+        """
+        require_ladder(settings, ladder)
+        with self.changing():
+            self.archive.give_ladder(ladder)
+            self._keep(settings)
 
     def preview(self, changes: dict[str, Any]) -> None:
         """Change settings of this object alone, like `update`, but without writing anything.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from surrogate_nas.archive.ladder import Ladder, LadderLike
+from surrogate_nas.archive.ladder import AUTO, Ladder, LadderLike
 from surrogate_nas.datasets.dataset import Dataset
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.network.backbone import Mount
@@ -47,6 +47,7 @@ def _require_ladder(images: StudyImages, ladder: LadderLike) -> None:
     path, own = images.home.path, images.home.archive.header.ladder
     if own is None:
         raise InputError(f"study {path} has no ladder, got --ladder {ladder}; a ladder needs a new study")
-    step = min(images.home.settings.recipe.batch_size, len(images.splits().train))
-    if Ladder.read(ladder, whole=own.top, step=step) != own:
+    count = len(images.splits().train)
+    step = min(images.home.settings.recipe.batch_size, count)
+    if (Ladder.auto(count, step) if ladder == AUTO else Ladder.read(ladder, whole=own.top, step=step)) != own:
         raise InputError(f"study {path} has ladder {own}, got --ladder {ladder}; another ladder needs a new study")

@@ -5,6 +5,8 @@ from pathlib import Path
 SETTINGS, ARCHIVE, CHECKPOINTS, DATA = "config.yaml", "archive.sqlite", "checkpoints", "data.safetensors"
 COSTS, SPLITS = "costs.csv", "splits.csv"
 SURROGATE = "surrogate"
+TIME = "time.json"
+REPORT = "report.html"
 WEIGHTS, UNFINISHED, TRUNK = ".safetensors", ".unfinished", ".trunk"
 
 

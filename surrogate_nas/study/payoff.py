@@ -11,7 +11,6 @@ from statistics import median
 import numpy as np
 
 from surrogate_nas.archive.record import Record
-from surrogate_nas.exits.best import wants_cheapest
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import paired_bootstrap
 from surrogate_nas.exits.limit_table import LimitUnit, on_expected
@@ -134,8 +133,8 @@ def payoff(solutions: Solutions, front: Sequence[Solution]) -> Payoff:
     Raises:
         JobError: if no network has been trained yet.
     """
-    preferred, limits = solutions.preferred(front), solutions.limits
-    words = "the cheapest within the limits" if wants_cheapest(limits) else "the most accurate within the limits"
+    preferred = solutions.preferred(front)
+    words = "the cheapest within the limits" if solutions.wants_cheapest else "the most accurate within the limits"
     return Payoff(
         unit=on_expected(solutions.home.settings.objective).unit,
         words=words if front else "the closest to the limits",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from surrogate_nas.architecture.architecture import Architecture
@@ -20,12 +20,14 @@ from surrogate_nas.search.proposals import (
     top_proposals,
 )
 from surrogate_nas.study.baselines import choose_baselines
+from surrogate_nas.study.checks import require_without_time
 from surrogate_nas.study.creation import NewStudy
 from surrogate_nas.study.estimate import Plan, estimated_seconds, training_seconds
 from surrogate_nas.study.finals import to_finalize
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.solutions import Solutions
+from surrogate_nas.study.time_plan import TimePlan
 from surrogate_nas.study.trainings import grouped_by_rung
 from surrogate_nas.study.verification import missing_trainings, require_seeds, to_verify
 from surrogate_nas.training.recipe import Recipe
@@ -52,6 +54,8 @@ class Preview:
     """Number of trainings, and their memory and disk."""
     seconds: float | None
     """Estimated time; `None` if it cannot be estimated before the first training."""
+    by_time: bool = False
+    """Whether the time is given, and decides how many trainings there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,23 @@ class Ground:
 
 
 def of_run(study: NewStudy | Home) -> Preview:
-    """Preview of `Study.run`."""
+    """Preview of `Study.run` with a budget."""
     ground = Ground.of(study)
+    require_without_time(ground.problem.settings)
     done = ground.home.archive.count() if ground.home else 0
     return ground.preview(max(ground.problem.settings.budget - done, 0), with_fits=True)
+
+
+def of_time(study: NewStudy | Home, seconds: float) -> Preview:
+    """Preview of `Study.run` by time.
+
+    Raises:
+        InputError: for a study whose trainings are not on a ladder, or without time.
+    """
+    ground = Ground.of(study)
+    before = TimePlan.read(ground.path)
+    seconds += 0.0 if before is None else before.left
+    return replace(ground.preview(ground.pending() + 1), seconds=seconds, by_time=True)
 
 
 def of_collect(study: NewStudy | Home, n: int, architectures: Sequence[Architecture] = ()) -> Preview:
@@ -151,6 +168,7 @@ def of_collect(study: NewStudy | Home, n: int, architectures: Sequence[Architect
 
 def of_search(home: Home, rounds: int | None) -> Preview:
     """Preview of `Study.search`."""
+    require_without_time(home.settings)
     ground, settings = Ground.of(home), home.settings
     left = max(settings.budget - len(ground.proposals()), 0)
     new = left if rounds is None else min(rounds * settings.batch, left)

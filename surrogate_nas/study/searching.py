@@ -7,6 +7,7 @@ from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.search.loop import search as search_in_rounds
 from surrogate_nas.search.loop import search_asynchronously
 from surrogate_nas.search.registry import strategy_named
+from surrogate_nas.study.checks import require_without_time
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.trainings import Trainer
@@ -16,6 +17,7 @@ from surrogate_nas.training.executors.deadline import Deadline
 def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
     """Train the initial sample, then search until the budget or the time is spent; see `Study.run`."""
     home = trainer.home
+    require_without_time(home.settings)
     with trainer.at_work():
         trainer.finish_pending()
         missing = home.settings.initial - len(home.archive.proposals())
@@ -27,6 +29,7 @@ def run(trainer: Trainer, solutions: Solutions) -> list[Record]:
 def search(trainer: Trainer, solutions: Solutions, rounds: int | None) -> list[Record]:
     """Propose, train and refit, for a number of rounds or until the budget or the time is spent."""
     home = trainer.home
+    require_without_time(home.settings)
     with trainer.at_work() as deadline:
         trainer.finish_pending()
         with home.trial("strategy"):  # until its first proposals are trained

@@ -177,11 +177,17 @@ class Solutions:
         return [self.at(trained[owner[i]][0], points.thresholds[i]) for i in order]
 
     def preferred(self, front: Sequence[Solution]) -> Solution:
-        """The solution that the limits ask for, judged on tune: the most accurate of the front, the cheapest where
-        only accuracy is limited, the nearest to the limits where there is no front."""
+        """The solution that limits and goal ask for, judged on tune: the most accurate of the front, or the cheapest;
+        the nearest to the limits where there is no front."""
         if not front:
             return self.nearest()
-        return front[0] if wants_cheapest(self.limits) else front[-1]
+        return front[0] if self.wants_cheapest else front[-1]
+
+    @property
+    def wants_cheapest(self) -> bool:
+        """Whether the cheapest solution is asked for, by the goal, or by limits on accuracy alone."""
+        goal = self.home.settings.goal
+        return goal == "cost" or (goal == "front" and wants_cheapest(self.limits))
 
     def nearest(self) -> Solution:
         """The trained network and thresholds with the smallest violation of the limits on tune."""

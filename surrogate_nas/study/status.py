@@ -11,6 +11,7 @@ from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.lock import holder_of
 from surrogate_nas.study.home import Home
 from surrogate_nas.study.paths import CHECKPOINTS, unfinished_path
+from surrogate_nas.study.time_plan import TimePlan
 
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
@@ -31,6 +32,7 @@ class Trainings:
         "trainings": f"{s.trainings} of {s.budget}",
         **{origin: f"{t.trained} trained, {t.failed} failed, {t.pending} pending" for origin, t in s.records.items()},
         **s.rungs,
+        **{f"accuracy at {rung}": accuracy for rung, accuracy in s.accuracy.items()},
         "working": s.working,
         "seconds spent": s.seconds_spent,
         "seconds left": s.seconds_left,
@@ -59,6 +61,10 @@ class Status:
     """Ids of proposals without a record: running now, or to be trained by the next command."""
     begun: tuple[str, ...]
     """Ids of pending trainings with a stored epoch, from which they resume."""
+    time: TimePlan | None
+    """Time and plan of a study that is searched by time; `None` for one with a budget of trainings."""
+    accuracy: Mapping[str, float]
+    """Highest accuracy on tune within the limits at each rung that a network was trained to."""
     working: str | None
     """Command that is changing the study now; `None` if there is none."""
     seconds_spent: float
@@ -92,6 +98,8 @@ def status_of(home: Home, seconds_left: float | None) -> Status:
         rungs=_trained_to(home, records),
         pending=tuple(p.id for p in pending),
         begun=tuple(p.id for p in pending if unfinished_path(home.path / CHECKPOINTS, p.id).is_file()),
+        time=TimePlan.read(home.path),
+        accuracy=_accuracy_at(home, records),
         working=holder_of(home.path),
         seconds_spent=sum(r.seconds for r in records),
         seconds_left=seconds_left,
@@ -102,3 +110,14 @@ def _trained_to(home: Home, records: Sequence[Record]) -> Mapping[str, int]:
     ladder = home.problem.ladder
     counts = Counter(r.proposal.passes for r in records if r.failure is None and r.proposal.group in STUDIED)
     return {} if ladder is None else {ladder.name(passes): counts[passes] for passes in ladder.rungs}
+
+
+def _accuracy_at(home: Home, records: Sequence[Record]) -> Mapping[str, float]:
+    ladder, limits = home.problem.ladder, home.settings.limits
+    best = dict[str, float]()
+    for passes in () if ladder is None else ladder.rungs:
+        at = [r for r in records if r.proposal.passes == passes and r.proposal.group in STUDIED]
+        accuracies = [exits.within(limits).accuracy.max(initial=-1) for _, exits in home.problem.views.trained(at)]
+        if ladder is not None and (most := max(accuracies, default=-1)) >= 0:
+            best[ladder.name(passes)] = float(most)
+    return best

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from surrogate_nas.architecture.architecture import Architecture
+from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.archive.record import GROUPS, STUDIED, Proposal, Record
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.machine import amount, size_of
-from surrogate_nas.foundation.progress import Bar, duration, say
+from surrogate_nas.foundation.progress import Bar, console, duration, every, say
 from surrogate_nas.search.proposals import (
     baseline_proposals,
     final_proposals,
@@ -29,6 +30,8 @@ from surrogate_nas.training.executors.deadline import Deadline
 from surrogate_nas.training.executors.jobs import DataSource, Executor, Job
 from surrogate_nas.training.recipe import Recipe
 
+TELL_EVERY = 15.0
+"""Seconds between lines of progress in a log; they are at most twice as far apart."""
 ENDED = ("diverged", "error")
 """Kinds of failures that a resumed training would repeat, so that its stored state is removed."""
 
@@ -40,12 +43,26 @@ class Trainer:
         self.home, self.images = home, images
         self._deadline: Deadline | None = None
         """Deadline of the active `at_work` block."""
+        self._running: dict[str, float] = {}
+        """Finished share of each training that runs."""
+        self._time_left: Callable[[], str] | None = None
+        """Function that returns the time that is left, in words; `None` estimates it from the trainings."""
         self.on_record: Callable[[Record], None] = lambda record: None
         """Function that is called with each record, including its outputs, once it is stored."""
 
     @contextmanager
-    def at_work(self) -> Iterator[Deadline]:
-        """Hold the study's lock inside the block; yields the deadline, `max_hours` after the block starts.
+    def shown_by(self, running: dict[str, float], time_left: Callable[[], str]) -> Iterator[None]:
+        """Keep the finished shares of the trainings that run in `running` inside the block, and show the time left as
+        `time_left` tells it."""
+        self._running, self._time_left = running, time_left
+        try:
+            yield
+        finally:
+            self._running, self._time_left = {}, None
+
+    @contextmanager
+    def at_work(self, deadline: Deadline | None = None) -> Iterator[Deadline]:
+        """Hold the study's lock inside the block; yields the deadline, by default `max_hours` after the block starts.
 
         A nested block has the deadline of the outer one, so that all trainings of a command share it.
 
@@ -56,12 +73,13 @@ class Trainer:
             if self._deadline is not None:
                 yield self._deadline
                 return
-            self._deadline = deadline = Deadline.in_hours(self.home.settings.max_hours)
+            of_settings = deadline is None
+            self._deadline = deadline = deadline or Deadline.in_hours(self.home.settings.max_hours)
             try:
                 yield deadline
             finally:
                 self._deadline = None
-            if not deadline.may_start():
+            if of_settings and not deadline.may_start():
                 pending = sum(len(self.home.archive.pending(group)) for group in GROUPS)
                 say(f"time limit reached with {pending} trainings pending; run the same command again to continue")
 
@@ -148,9 +166,9 @@ class Trainer:
         records = [r for g in groups for r in archive.records(g) if r.id in place]
         return self.home.problem.views.with_outputs(sorted(records, key=lambda r: place[r.id]))
 
-    def train_as_workers_free(self, proposals: Iterator[Proposal], most: int) -> Iterator[Record]:
-        """Train up to `most` proposals, taking one whenever a worker is free. Each is stored before it is trained; its
-        record is stored, then yielded."""
+    def train_as_workers_free(self, proposals: Iterator[Proposal], most: int | None) -> Iterator[Record]:
+        """Train up to `most` proposals, or all, taking one whenever a worker is free. Each is stored before it is
+        trained; its record is stored, then yielded."""
 
         def store_each() -> Iterator[Proposal]:
             for proposal in proposals:
@@ -163,25 +181,29 @@ class Trainer:
             self.home.prune()
 
     def _train(
-        self, proposals: Iterable[Proposal], count: int, total: int | None, deadline: Deadline
+        self, proposals: Iterable[Proposal], count: int | None, total: int | None, deadline: Deadline
     ) -> Iterator[Record]:
-        """Train `count` proposals, and store and yield each record as it finishes."""
-        if not count or not deadline.may_start():
+        """Train `count` proposals, or for `None` all, and store and yield each record as it finishes."""
+        if count == 0 or not deadline.may_start():
             return
-        plan = self.plan(count)
+        plan = self.plan(self._at_a_time if count is None else count)
         plan.check(self.home.path)
-        done = len(self.home.archive.records())
+        done = len(self.home.archive.studied())
         if resuming := sum(self._job(p).unfinished.is_file() for p in proposals) if isinstance(proposals, list) else 0:
             say(f"{resuming} of {count} trainings resume from their last epoch")
-        bar = Bar(count)
-        progress = TrainingProgress(bar, done, total or done + count)
-        with bar.display():
+        bar = Bar(plan.trainings)
+        progress = TrainingProgress(bar, done, total or done + plan.trainings, self._running, self._time_left)
+        with bar.display(), every(TELL_EVERY, progress.tell):
             jobs = (self._job(p) for p in proposals)
             for record in self._executor(plan).run(jobs, progress.advance, deadline):
                 self._store(record)
                 progress.count(record)
                 self.on_record(record)
                 yield record
+
+    @property
+    def _at_a_time(self) -> int:
+        return max(self.plan(1).workers, 1)
 
     def _store(self, record: Record) -> None:
         self.home.archive.add(record)
@@ -292,12 +314,26 @@ def _rung_above(home: Home, record: Record, rung: int | None) -> int:
 class TrainingProgress:
     """Progress of a batch of trainings: a bar on a terminal, and one line for each finished training."""
 
-    def __init__(self, bar: Bar, done_before: int, total: int) -> None:
-        """Build for `total` trainings, of which `done_before` are already done."""
-        self._bar, self._first, self._total = bar, done_before, total
-        self._share: dict[str, float] = {}
+    def __init__(
+        self,
+        bar: Bar,
+        done_before: int,
+        total: int,
+        running: dict[str, float],
+        time_left: Callable[[], str] | None,
+    ) -> None:
+        """Build for `total` trainings, of which `done_before` are already done.
+
+        Args:
+            bar: bar to show.
+            done_before, total: numbers of trainings.
+            running: finished share of each training that runs, which this keeps up to date.
+            time_left: function that returns the time left in words; `None` estimates it from these trainings.
+        """
+        self._bar, self._first, self._total, self._time_of = bar, done_before, total, time_left
+        self._share = running
         self._count = 0
-        self._start = time.monotonic()
+        self._start = self._told = time.monotonic()
 
     def advance(self, proposal: Proposal, share: float) -> None:
         """Update the finished share of a training, in [0, 1]."""
@@ -308,15 +344,29 @@ class TrainingProgress:
         """Count a finished training and print its line."""
         self._share.pop(record.id, None)
         self._count += 1
-        outcome = "trained" if record.failure is None else f"failed ({record.failure.kind}: {record.failure.message})"
+        passes, failure = record.proposal.passes, record.failure
+        rung = "" if passes is None else f" to {passes_text(passes)} passes"
+        outcome = f"trained{rung}" if failure is None else f"failed ({failure.kind}: {failure.message})"
         number = self._first + self._count
-        say(f"[{number}/{self._total}] {record.id} {outcome} in {duration(record.seconds)}; {self._time_left()}")
+        place = f"{number}/{self._total}" if self._time_of is None else f"{number}"
+        say(f"[{place}] {record.id} {outcome} in {duration(record.seconds)}; {self._time_left()}")
+        self._told = time.monotonic()
         self._refresh()
+
+    def tell(self) -> None:
+        """Print how far trainings are, in a log: a terminal has the bar."""
+        if console.is_terminal or time.monotonic() - self._told < TELL_EVERY or not self._share:
+            return
+        self._told = time.monotonic()
+        running = ", ".join(f"{id} {share:.0%}" for id, share in list(self._share.items()))
+        say(f"training {running}; {self._time_left()}")
 
     def _trainings_done(self) -> float:
         return self._count + sum(self._share.values())
 
     def _time_left(self) -> str:
+        if self._time_of is not None:
+            return self._time_of()
         done = self._trainings_done()
         if done <= 0:
             return "time left unknown"

@@ -119,6 +119,9 @@ class Recipe(Config):
     """Side of a square that is blanked in each image, as a share of the image's side (arXiv 1708.04552); 0 for none."""
     mixup: NotNegative = 0.0
     """α of the Beta distribution of the shares in which pairs of images are mixed (arXiv 1710.09412); 0 for none."""
+    balance: bool = False
+    """Whether images are drawn so that all classes are equally frequent in training, for data with rare classes: with
+    replacement, as many as there are in an epoch."""
     ema: BelowOne = 0.0
     """Decay per step of a moving average of the weights, which replaces them after training; 0 for no average."""
     precision: Precision = "float32"
@@ -183,6 +186,7 @@ _NEUTRAL: dict[str, Any] = {
     "optimizer": "sgd",
     "cutout": 0.0,
     "mixup": 0.0,
+    "balance": False,
     "ema": 0.0,
     "precision": "float32",
     "loss": Joint(),

@@ -222,9 +222,18 @@ class Training:
     def draws(self) -> list[tuple[Tensor, augment.Draw]]:
         """Indices of the images in each batch of an epoch, and the augmentation of these, on the device."""
         n, size = min(self.recipe.batch_size, len(self.labels)), self.images.shape[-1]
-        order = torch.randperm(len(self.labels), generator=self.generator)[: self.steps * n].reshape(self.steps, n)
+        order = self._order()[: self.steps * n].reshape(self.steps, n)
         draws = [augment.draw(n, size, self.recipe, self.flips, self.generator) for _ in range(self.steps)]
         return list(zip(order.to(self.device), augment.moved(draws, self.device), strict=True))
+
+    def _order(self) -> Tensor:
+        """Indices of an epoch's images: all of them, or a draw in which all classes are equally frequent."""
+        count = len(self.labels)
+        if not self.recipe.balance:
+            return torch.randperm(count, generator=self.generator)
+        labels = self.labels.cpu()
+        weights = 1 / torch.bincount(labels).double()[labels]
+        return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     def loss(self, index: Tensor, drawn: augment.Draw, epoch: int, support: Tensor | None = None) -> Tensor:
         """Loss of the training images with these indices, augmented as drawn; `support` as in `losses.nachos`."""

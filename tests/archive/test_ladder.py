@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from surrogate_nas.archive.ladder import LEAST_STEPS, RATIOS, Ladder, passes_text
+from surrogate_nas.archive.ladder import LEAST_STEPS, RATIOS, Ladder, passes_text, usual_top
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -65,3 +65,12 @@ def test_what_is_no_ladder_is_refused_in_one_line(value: object, message: str) -
 def test_rungs_ascend(rungs: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="not at least two ascending numbers of image passes"):
         Ladder(rungs)
+
+
+@given(images=st.integers(200, 10**6), passes=st.floats(0, 1e9))
+def test_a_whole_training_follows_the_images_and_the_time(images: int, passes: float) -> None:
+    usual, top = usual_top(images), usual_top(images, passes)
+    assert usual // 2 - 1 <= top <= 2 * usual + 1
+    assert usual_top(images, usual) == usual
+    assert usual_top(4 * images) == pytest.approx(2 * usual, abs=2)
+    assert Ladder.auto(images, 64, passes).top == pytest.approx(top, abs=32)

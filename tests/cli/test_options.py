@@ -64,7 +64,7 @@ def test_no_help_text_of_a_setting_is_without_its_default(name: str) -> None:
 def test_the_ten_options_that_matter_most_come_first_in_the_help_of_run() -> None:
     first = [p.opts[0] for p in OWN["run",] if p.rich_help_panel is None]
     assert first == [
-        *("--data", "--space", "--max-macs", "--min-accuracy", "--budget", "--epochs", "--max-hours", "--workers"),
+        *("--data", "--space", "--max-macs", "--min-accuracy", "--time", "--budget", "--epochs", "--workers"),
         *("--dry-run", "--json"),
     ]
     panels = dict.fromkeys(p.rich_help_panel for p in OWN["run",] if p.rich_help_panel)

@@ -17,8 +17,7 @@ from surrogate_nas.exits.choosing import METHODS
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.export.runtime import ExportedNetwork
 from surrogate_nas.search import best_predicted
-from surrogate_nas.search.bayesian import curve_value
-from surrogate_nas.search.bayesian import strategy as bayesian
+from surrogate_nas.search.bayesian import curve_value, pool
 from surrogate_nas.search.evolutionary import nsga2
 from surrogate_nas.search.registry import strategy_named
 from surrogate_nas.search.strategy import History, propose
@@ -35,7 +34,7 @@ SMALL = {
     gp: {"FIT_ITERATIONS": 3},
     curve_fit: {"STEPS": 8},
     targets: {"GRID_SIZE": 8},
-    bayesian: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "MOST_NEIGHBORS": 16, "WHOLE_SPACE": 16},
+    pool: {"POOL_SAMPLES": 16, "POOL_MUTANTS": 8, "POOL_CHILDREN": 8, "MOST_NEIGHBORS": 16, "WHOLE_SPACE": 16},
     curve_value: {"MOST_IN_ALL_SUBSETS": 4, "SUBSETS_OF_MORE": 17, "RANDOM_THRESHOLDS": 8, "CURVE_SAMPLES": 8},
     best_predicted: {"POPULATION": 32, "MUTANTS": 8, "CHILDREN": 8, "GENERATIONS": 2, "SWEEPS": 0, "DRAWS": 16},
     nsga2: {"GENERATIONS": 3},

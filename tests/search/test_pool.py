@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from surrogate_nas.search.bayesian import strategy
-from surrogate_nas.search.bayesian.strategy import CLIMBERS, _Selection
+from surrogate_nas.search.bayesian import pool as pools
+from surrogate_nas.search.bayesian.pool import CLIMBERS
+from surrogate_nas.search.bayesian.strategy import _Selection
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.search.strategy import History
 from surrogate_nas.space import moves
+from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
 from tests.helpers.outputs import problem, verify
@@ -25,6 +27,10 @@ def selection(of: Problem) -> _Selection:
     return _Selection(history, predictor, joint=True)
 
 
+def pool_of(selected: _Selection) -> Candidates:
+    return selected.pool(4).candidates(selected.rng)
+
+
 @pytest.fixture(scope="module")
 def climbed() -> Iterator[_Selection]:
     with pytest.MonkeyPatch.context() as patched:
@@ -33,7 +39,7 @@ def climbed() -> Iterator[_Selection]:
 
 
 def test_no_neighbour_of_the_best_is_better(climbed: _Selection) -> None:
-    pool, history = climbed._pool(4), climbed.history
+    pool, history = pool_of(climbed), climbed.history
     value, _ = climbed.value(pool)
     for row in pool.indices[climbed._best_first(pool, 4)[:CLIMBERS]]:
         around = history.new(moves.neighbors(history.problem.space.genes, row))
@@ -42,10 +48,10 @@ def test_no_neighbour_of_the_best_is_better(climbed: _Selection) -> None:
 
 
 def test_neighbours_that_are_valued_are_bounded_in_number(climbed: _Selection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strategy, "MOST_NEIGHBORS", 0)
-    alone = selection(climbed.history.problem)._pool(4)
-    monkeypatch.setattr(strategy, "MOST_NEIGHBORS", 100)
-    some = selection(climbed.history.problem)._pool(4)
+    monkeypatch.setattr(pools, "MOST_NEIGHBORS", 0)
+    alone = pool_of(selection(climbed.history.problem))
+    monkeypatch.setattr(pools, "MOST_NEIGHBORS", 100)
+    some = pool_of(selection(climbed.history.problem))
     assert len(alone) < len(some) <= len(alone) + 100
     np.testing.assert_array_equal(some.indices[: len(alone)], alone.indices)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from surrogate_nas.archive.record import Record
-from surrogate_nas.search.bayesian import curve_value, repeats
-from surrogate_nas.search.bayesian import strategy as strategy_module
+from surrogate_nas.search.bayesian import curve_value, pool, repeats
 from surrogate_nas.search.bayesian.curve_value import CurveValue, threshold_grid
 from surrogate_nas.search.bayesian.repeats import MOST_TRAININGS, _Worth, worth_repeating
 from surrogate_nas.search.bayesian.strategy import Bayesian, known_front
@@ -76,9 +75,9 @@ def test_no_repeats_where_they_are_not_wanted() -> None:
 def test_of_rounds_of_one_place_at_most_every_other_is_a_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of a batch of one, and those where a free worker gets a proposal at once."""
     known, most = history(batch=1), 3
-    for module, name in ((repeats, "CURVE_SAMPLES"), (curve_value, "CURVE_SAMPLES"), (strategy_module, "POOL_SAMPLES")):
+    for module, name in ((repeats, "CURVE_SAMPLES"), (curve_value, "CURVE_SAMPLES"), (pool, "POOL_SAMPLES")):
         monkeypatch.setattr(module, name, 8)
-    monkeypatch.setattr(strategy_module, "MOST_NEIGHBORS", 0)
+    monkeypatch.setattr(pool, "MOST_NEIGHBORS", 0)
     monkeypatch.setattr(_Worth, "of_new", lambda self, picks: np.zeros(len(picks)))
     monkeypatch.setattr(_Worth, "of_repeats", lambda self, rows: np.ones(len(rows)))
     strategy = Bayesian(lambda records: fit(known.problem, records))

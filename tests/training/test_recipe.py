@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "optimizer": "adamw",
     "cutout": 0.25,
     "mixup": 0.2,
+    "balance": True,
     "ema": 0.99,
     "precision": "bfloat16",
     "loss": "distillation",

@@ -191,3 +191,21 @@ def test_bfloat16_on_a_cpu_is_for_dense_convolutions_and_linear_layers_alone() -
         torch.testing.assert_close(depthwise(x), exact)
     with autocast(CPU, "float32"):
         assert dense(x).dtype == linear(x.mean(dim=(2, 3))).dtype == torch.float32
+
+
+def test_balanced_epochs_draw_all_classes_equally_often(architecture: Architecture, digits: Splits) -> None:
+    rare = np.flatnonzero(digits.train.labels == 3)[4:]
+    data = digits.train[np.delete(np.arange(len(digits.train)), rare)]
+    recipe = Recipe(balance=True)
+
+    def drawn(seed: int) -> torch.Tensor:
+        network = untrained(architecture, digits)
+        training = train.Training(network, data, recipe, seed, train.optimizer_of(network, recipe), False, "all")
+        return torch.cat([index for _ in range(10) for index, _ in training.draws()])
+
+    index = drawn(0)
+    counts = torch.from_numpy(data.labels)[index].bincount(minlength=10)
+    expected = len(index) / 10
+    assert (abs(counts - expected) < 5 * expected**0.5).all()
+    assert torch.equal(index, drawn(0))
+    assert not torch.equal(index, drawn(1))

@@ -148,7 +148,7 @@ class EennProblem:
         begun = time.process_time()
         strategy = self._strategy(plan.strategy, task)
         records = search(
-            task, self.table.evaluate(start), start, self.table.evaluate, strategy, excluded=self.table.missing
+            task, self.table.evaluate(start), start, self.table.evaluate, strategy, listed=self.table.trained
         )
         seconds = (time.process_time() - begun) / max(len(records) - plan.initial, 1)
         trained = _trained(task, records)

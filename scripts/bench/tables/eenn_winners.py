@@ -124,8 +124,8 @@ class Picker:
         """Answers of `study.query.Respondent.best`, among the networks of the table that were not drawn."""
         problem, predictor, drawn = self.drawn.problem, self.fitted.predictor, self.drawn.candidates.indices
         evaluations = evolve(problem, predictor, limits, drawn, BEST)
-        closed = {row.tobytes() for row in drawn} | self.table.missing
-        index = np.array([i for i, row in enumerate(evaluations.rows) if row.tobytes() not in closed], dtype=np.int64)
+        waiting = {row.tobytes() for row in self.table.trained} - {row.tobytes() for row in drawn}
+        index = np.array([i for i, row in enumerate(evaluations.rows) if row.tobytes() in waiting], dtype=np.int64)
         shortlist = evaluations[index[: SHORTLIST * BEST]]
         candidates = Candidates.of_indices(problem.space, shortlist.rows, problem.costing)
         predicted = predictor.predict(candidates, shortlist.thresholds, limits)
@@ -138,7 +138,7 @@ class Picker:
     def _proposed(self) -> list[Pick]:
         """Picks of the search of this package."""
         problem, records = self.drawn.problem, [record for record, _ in self.drawn.views]
-        history = History(problem, records, [record.proposal for record in records], 1, self.table.missing)
+        history = History(problem, records, [record.proposal for record in records], 1, self.table.trained)
         proposals = propose(Bayesian(lambda _: self.fitted), history, PROPOSALS)
         predictions = [proposal.prediction or {} for proposal in proposals]
         rows = problem.space.indices([proposal.architecture for proposal in proposals])

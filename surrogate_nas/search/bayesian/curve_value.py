@@ -24,6 +24,8 @@ from surrogate_nas.exits.operating_point import OFF
 from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 from surrogate_nas.foundation.threads import side_by_side
 from surrogate_nas.search.bayesian.acquisition import Outcomes
+from surrogate_nas.search.goals import UNIT, toward
+from surrogate_nas.settings import GoalName
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.behavior import behavior_at
 from surrogate_nas.surrogates.curves import CurveBasis, ExitBehavior
@@ -72,11 +74,20 @@ class CurveValue:
     """
 
     def __init__(
-        self, predictor: Predictor, front: Front, limits: Limits, grid: Floats, seed: int, *, joint: bool = True
+        self,
+        predictor: Predictor,
+        front: Front,
+        limits: Limits,
+        grid: Floats,
+        seed: int,
+        *,
+        goal: GoalName = "front",
+        joint: bool = True,
     ) -> None:
-        """Build for a front and (T, E − 1) settings; `joint=False` scores the best single setting, not the curve."""
+        """Build for a front, as the goal counts it, and (T, E − 1) settings; `joint=False` scores the best single
+        setting, not the curve."""
         self.predictor, self.front, self.limits, self.grid, self.seed = predictor, front, limits, grid, seed
-        self.joint = joint
+        self.goal, self.joint = goal, joint
         self._scores: dict[bytes, tuple[float, int, float]] = {}
 
     def __call__(self, pool: Candidates) -> tuple[Floats, Ints]:
@@ -98,7 +109,8 @@ class CurveValue:
         return np.array([self._scores[row.tobytes()][2] for row in pool.indices])
 
     def curves(self, part: Candidates) -> tuple[Floats, Floats, Floats]:
-        """(S, n, T) sampled log₁₀ costs, accuracies and violations of the limits, of the mean over trainings.
+        """(S, n, T) sampled log₁₀ costs and accuracies as the goal counts them, and violations of the limits, of the
+        mean over trainings.
 
         A point that violates the limits has accuracy −1, so that it improves no front.
         """
@@ -118,7 +130,9 @@ class CurveValue:
         curve_coefficients = torch.from_numpy(coefficients.astype(np.float32))[:, :, None]
         behavior = behavior_at(self.predictor.design, part, curve_coefficients, self.grid[None].astype(np.float32))
         violation = behavior.excess(self.limits)
-        return np.log10(behavior.objective), np.where(violation <= 0, behavior.accuracy, WORTHLESS), violation
+        accuracy = np.where(violation <= 0, behavior.accuracy, WORTHLESS)
+        reference = self.front.reference_cost, self.front.reference_accuracy
+        return *toward(self.goal, np.log10(behavior.objective), accuracy, reference), violation
 
     def _score(self, part: Candidates, coefficients: Floats) -> tuple[Floats, Ints, Floats]:
         cost, accuracy, violation = self._compose(part, coefficients)
@@ -197,8 +211,9 @@ class OperatingPoints:
         self.exact = torch.from_numpy(np.concatenate([thresholds, candidates.present, *charges], axis=1))
         """(n, (3 + K) E − 1) thresholds, presence, the minimised cost, and K limited costs."""
 
-    def outcomes(self, front: Front) -> Outcomes:
-        """The composite model, with the limits as constraints on its samples."""
+    def outcomes(self, front: Front, goal: GoalName = "front") -> Outcomes:
+        """The composite model, with the limits as constraints on its samples, and objectives as the goal counts them;
+        see `goals.toward`."""
         limits, exact = self.limits, self.exact
         costs = GenericDeterministicModel(lambda X: exact[_index(X)], num_outputs=exact.shape[1])
         constraints: list[Callable[[Tensor], Tensor]] = []
@@ -209,7 +224,16 @@ class OperatingPoints:
             constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)
         constraints += [partial(self._over, k) for k in range(len(self.caps))]
         reference = front.reference_accuracy, -front.reference_cost
-        return Outcomes(ModelList(self.model, costs), self._objectives, constraints, reference)
+
+        def objectives(samples: Tensor) -> Tensor:
+            both = self._objectives(samples)
+            if goal == "accuracy":
+                both[..., 1] = reference[1] + UNIT
+            elif goal == "cost":
+                both[..., 0] = reference[0] + UNIT
+            return both
+
+        return Outcomes(ModelList(self.model, costs), objectives, constraints, reference)
 
     def _curve_and_costs(self, samples: Tensor) -> tuple[ExitBehavior, list[Tensor]]:
         """The curve, followed by the minimised cost and the limited costs."""

@@ -50,11 +50,11 @@ def _last_was_new(history: History) -> bool:
 
 
 def _may_repeat(history: History, row: Ints) -> bool:
-    """Whether an architecture is not in flight or excluded, and has fewer than `MOST_TRAININGS` trainings."""
+    """Whether an architecture can be trained, is not in flight, and has fewer than `MOST_TRAININGS` trainings."""
     key, space = row.tobytes(), history.problem.space
     pending = space.indices([p.architecture for p in history.pending])
     trained = sum(other.tobytes() == key for other in history.networks.indices)
-    return key not in history.excluded and trained < MOST_TRAININGS and all(p.tobytes() != key for p in pending)
+    return history.has(row) and trained < MOST_TRAININGS and all(p.tobytes() != key for p in pending)
 
 
 class _Worth:

@@ -17,19 +17,14 @@ from surrogate_nas.foundation.arrays import Floats, Ints, evenly
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.search.bayesian.acquisition import greedily, greedily_by_nehvi, safe
 from surrogate_nas.search.bayesian.curve_value import CurveValue, OperatingPoints, threshold_grid
+from surrogate_nas.search.bayesian.pool import Pool
 from surrogate_nas.search.bayesian.repeats import worth_repeating
+from surrogate_nas.search.goals import toward
 from surrogate_nas.search.strategy import FitSurrogate, History, Suggestion
-from surrogate_nas.space import moves
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.spread import Spread
 
-POOL_SAMPLES, POOL_MUTANTS, POOL_CHILDREN = 512, 256, 128
-WHOLE_SPACE = 1024
-"""Largest size of a space that is the pool as a whole."""
-CLIMBERS = 4
-MOST_NEIGHBORS = 4096
-"""Most neighbours scored in a round: a number, not a time, so that proposals do not depend on the machine."""
 SEMIFINALISTS = 128
 FINALISTS_PER_PICK = 3
 BASELINE = 48
@@ -60,6 +55,7 @@ def known_front(history: History) -> KnownFront:
     points = Measurements.concatenate(within)
     thresholds, cost, accuracy = points.thresholds, np.log10(points.objective), points.accuracy
     reference_cost, reference_accuracy = problem.reference(history.records)
+    cost, accuracy = toward(problem.settings.goal, cost, accuracy, (reference_cost, reference_accuracy))
     counts = (cost < reference_cost) & (accuracy > reference_accuracy)
     on_front = np.flatnonzero(counts)[pareto_order(accuracy[counts], cost[counts])]
     front = Front(cost[on_front], accuracy[on_front], reference_cost, reference_accuracy)
@@ -86,7 +82,7 @@ class Bayesian:
 
     def __call__(self, history: History, q: int) -> list[Suggestion]:
         """Up to q suggestions, each with its prediction."""
-        predictor = self.fit(history.records).predictor.at(history.problem.passes)
+        predictor = self.fit(history.records).predictor.at(history.passes or history.problem.passes)
         with one_thread():
             choices = _Selection(history, predictor, joint=self.curves).best(q)
             return [_suggestion(history, predictor, *choice) for choice in choices]
@@ -100,12 +96,17 @@ class _Selection:
         self.history, self.predictor, self.limits = history, predictor, problem.settings.limits
         self.known, self.rng = known_front(history), np.random.default_rng(history.seed)
         grid = threshold_grid(predictor.design.basis)
-        self.value = CurveValue(predictor, self.known.front, self.limits, grid, history.seed, joint=joint)
+        front, goal = self.known.front, problem.settings.goal
+        self.value = CurveValue(predictor, front, self.limits, grid, history.seed, goal=goal, joint=joint)
+
+    def pool(self, q: int) -> Pool:
+        """How the pool is made from which q are chosen."""
+        return Pool(self.history, self.known.parents, lambda p: self.value(p)[0], lambda p: self._best_first(p, q))
 
     def best(self, q: int) -> list[tuple[Candidates, Floats, bool]]:
         """Up to q architectures (n = 1 each), each with its (E − 1,) most useful thresholds, and whether its training
         is a repeat."""
-        pool = self._pool(q)
+        pool = self.pool(q).candidates(self.rng)
         picks, thresholds = self._pick(pool, q) if len(pool) else (pool, np.zeros((0, 0)))
         new = [(picks[np.array([i])], thresholds[i], False) for i in range(len(picks))]
         repeats = worth_repeating(self.history, self.value, self.known.parents, picks, q)
@@ -144,7 +145,7 @@ class _Selection:
         numbers = torch.arange(len(every), dtype=torch.float64)[:, None]
         points, baseline, in_flight = torch.split(numbers, [len(part) for part, _ in parts])
         return greedily_by_nehvi(
-            as_points.outcomes(self.known.front), baseline, points, q, self.history.seed, in_flight
+            as_points.outcomes(self.known.front, self.value.goal), baseline, points, q, self.history.seed, in_flight
         )
 
     def _best_first(self, pool: Candidates, q: int) -> Ints:
@@ -152,44 +153,6 @@ class _Selection:
         value, _ = self.value(pool)
         is_safe = safe(self.value.feasible(pool), self.known.feasible, q)
         return np.argsort(-np.where(is_safe, value, -np.inf), kind="stable")[: is_safe.sum()]
-
-    def _pool(self, q: int) -> Candidates:
-        """The whole space if it is small; else samples, mutants and children of the front, and neighbours of the
-        best."""
-        history, genes, rng = self.history, self.history.problem.space.genes, self.rng
-        if genes.size <= WHOLE_SPACE:
-            return history.sample(genes.size, rng)
-
-        def parents(n: int) -> Ints:
-            return self.known.parents[rng.integers(len(self.known.parents), size=n)]
-
-        children = moves.crossover(genes, parents(POOL_CHILDREN), parents(POOL_CHILDREN), rng)
-        mutants = [moves.mutate(genes, parents(POOL_MUTANTS), rng), moves.mutate(genes, children, rng, 0.02)]
-        return self._climb(history.new(np.concatenate([history.sample(POOL_SAMPLES, rng).indices, *mutants])), q)
-
-    def _climb(self, pool: Candidates, q: int) -> Candidates:
-        """Extend the pool by neighbours of its best, until none is better or `MOST_NEIGHBORS` have been added."""
-        most, climbed = len(pool) + MOST_NEIGHBORS, set[bytes]()
-        while 0 < len(pool) < most:
-            best = pool.indices[self._best_first(pool, q)[:CLIMBERS]]
-            starts = [row for row in best if row.tobytes() not in climbed]
-            if not starts:
-                break
-            near = [moves.neighbors(self.history.problem.space.genes, row) for row in starts]
-            self.value(self.history.new(np.concatenate(near))[: most - len(pool)])  # at once takes less time
-            for row, neighbors in zip(starts, near, strict=True):
-                climbed.add(row.tobytes())
-                around = self._around(row, neighbors, q, most - len(pool))
-                pool = self.history.new(np.concatenate([pool.indices, around]))[:most]
-        return pool
-
-    def _around(self, row: Ints, neighbors: Ints, q: int, most: int) -> Ints:
-        """Up to `most` of the neighbours of a (G,) row, followed by rows that combine the steps of the better ones."""
-        genes = self.history.problem.space.genes
-        start, near = self.history.new(row[None]), self.history.new(neighbors)[:most]
-        best = near[self._best_first(near, q)]
-        better = best.indices[self.value(best)[0] > self.value(start)[0]]
-        return np.concatenate([near.indices, moves.together(genes, row, better)])
 
 
 def _suggestion(

@@ -94,31 +94,14 @@ class EennTable:
 
     @cached_property
     def trained(self) -> Ints:
-        """(k, G) choice indices of the networks in the table, in the order of their first trainings."""
+        """(k, G) choice indices of the networks in the table, in the order of their first trainings; for the argument
+        `listed` of `loop.search`."""
         return self.space.indices(list(self._of))
 
     @property
     def seeds(self) -> Ints:
         """(k,) number of trainings of each network in `trained`, which differ in their seeds; rungs do not count."""
         return np.array([len({t.proposal.training for t in of}) for of in self._of.values()], dtype=np.int64)
-
-    @cached_property
-    def untrained(self) -> Ints:
-        """(size − k, G) choice indices of the space's networks that the table lacks, which a search must exclude.
-
-        Raises:
-            InputError: for a space that is too large to enumerate, as `compact` is. Such a table has `records` for
-                surrogates and thresholds, but cannot be searched.
-        """
-        trained_rows, everything = {row.tobytes() for row in self.trained}, self.space.genes.everything
-        if everything is None:
-            raise InputError(f"space {self.space.spec.name!r} is too large to list the networks that the table lacks")
-        return everything[[row.tobytes() not in trained_rows for row in everything]]
-
-    @property
-    def missing(self) -> frozenset[bytes]:
-        """Rows of `untrained` as bytes, for the argument `excluded` of `loop.search`; raises as `untrained`."""
-        return frozenset(row.tobytes() for row in self.untrained)
 
     @property
     def complete(self) -> float:

@@ -3,7 +3,7 @@ import { ask, byId, element } from "./common.js";
 
 const EVERY = 2000;
 const AT_THE_TOP = 40;
-const strip = byId("live"), place = byId("live-note");
+const strip = byId("live"), place = byId("live-note"), time = byId("live-time");
 
 async function look() {
   let state;
@@ -13,6 +13,7 @@ async function look() {
     place.textContent = error.message;
     return;
   }
+  time.textContent = state.time;
   if (String(state.version) !== strip.dataset.version) {
     if (scrollY < AT_THE_TOP) location.reload();
     else place.replaceChildren(element("a", { href: "/" }, `Show the newer report, of ${state.trainings} trainings`), ".");
