@@ -30,8 +30,8 @@ FIRST = 10
 """Number of sampled networks before the strategy chooses, and of networks at a rung at which it compares."""
 SAMPLING = 0.3
 """Largest share of the time in which networks are sampled."""
-ROUND = 0.03
-"""Share of the time that a round takes."""
+ROUND, MOST = 0.03, 128
+"""Share of the time that a round takes, and its largest number of trainings."""
 BEGINNING = 0.7
 """Share of the time in which networks begin."""
 
@@ -85,6 +85,8 @@ class _Round:
         """Trainings of the round, those that take longest first."""
         if sample := self._sample():
             return sample
+        if not self._at(self.first):  # every training failed
+            return []
         self._fill()
         new = self._begin()
         if len(new) < self.new:
@@ -118,7 +120,8 @@ class _Round:
     def _has_room(self) -> bool:
         """Whether the round takes further trainings: until it has its share of the time, and each worker its part."""
         longest = max((step.seconds for step in self.chosen), default=0.0)
-        return self._spent < max(ROUND * self.clock.total, longest) * self.clock.workers
+        share = max(ROUND * self.clock.total, longest) * self.clock.workers
+        return self._spent < share and len(self.chosen) + self.new < MOST
 
     @property
     def _spent(self) -> float:
@@ -208,9 +211,8 @@ class _Round:
 
     @cached_property
     def _typical(self) -> Floats:
-        """(R,) mean predicted seconds of the steps of networks that have begun."""
-        steps = self._steps_of(self._at(self.first))
-        return steps.mean(axis=0) if len(steps) else np.zeros(len(self.rungs))
+        """(R,) mean predicted seconds of the steps of networks that were measured at the first rung."""
+        return np.asarray(self._steps_of(self._at(self.first)).mean(axis=0))
 
     def _may_begin(self) -> bool:
         """Whether another network may begin, and reach the top in the time that is left."""
@@ -240,7 +242,7 @@ class _Round:
         return max(enough, default=self.first)
 
     def _timed(self, proposals: Sequence[Proposal]) -> list[Step]:
-        """Steps of new networks, with their predicted seconds; without those that could not reach the top in time."""
+        """Steps of new networks to their first rung, which keep their predicted seconds."""
         steps = self._steps([p.architecture for p in proposals])
         told = [
             replace(p, prediction={**(p.prediction or {}), "seconds": float(s), "seconds_left": self.clock.left})
@@ -258,6 +260,9 @@ def planned(clock: Clock, steps: Floats, begun: Sequence[int]) -> list[float]:
         begun: (R,) numbers of networks at each rung so far.
     """
     share = [RATIO**-k if k < clock.top else 0.0 for k in range(len(begun))]
-    unit = float(np.dot(steps, share))
-    more = max(clock.left, 0.0) * clock.workers / max(unit, 1e-9)
-    return [n + more * s for n, s in zip(begun, share, strict=True)]
+    until = max(clock.left - (1 - BEGINNING) * clock.total, 0.0)
+    more = until * clock.workers / max(float(np.dot(steps, share)), 1e-9)
+    counts = [n + more * s for n, s in zip(begun, share, strict=True)]
+    last = (max(clock.left, 0.0) - until) * clock.workers / max(float(steps[clock.top - 1]), 1e-9)
+    counts[clock.top - 1] += last
+    return counts

@@ -238,8 +238,19 @@ def test_plans_spend_what_is_left() -> None:
     counts = planned(clock, steps, [5, 1, 0])
     more = np.array(counts) - [5, 1, 0]
     assert float(more @ steps) == pytest.approx(200.0)
+    late = planned(replace(clock, left=10.0), steps, [5, 1, 0])  # no network begins any more
+    assert late == pytest.approx([5, 1, 20 / 9])
     assert planned(replace(clock, left=0.0), steps, [5, 1, 0]) == [5, 1, 0]
     assert planned(replace(clock, top=2), steps, [5, 1, 0])[2] == 0
+
+
+def test_a_search_whose_trainings_all_fail_ends() -> None:
+    world = World(50 * PATH)
+
+    def fail(proposals: Sequence[Proposal]) -> list[Record]:
+        return [Record(p, None, Failure("error", "?"), 0.1, {}) for p in proposals]
+
+    assert len(search_in_time(task(), [], [], fail, Halving(at_random), world.clock)) == FIRST
 
 
 def test_rounds_follow_each_other() -> None:
