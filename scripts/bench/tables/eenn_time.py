@@ -3,11 +3,12 @@
     python scripts/bench/tables/eenn_time.py data/ladder-cifar10 --ledger time.jsonl --jobs 2
 
 Methods: `time`, the search by time of this package; `asha`, `pasha` and `random` (each network to the top), which are
-its rivals by name; and `search@R/S`, a search at rung R for a share S of the seconds, whose front is then trained to
-the top. Networks begin at rung 2, as on the ladder `auto`, but for `asha@1` and the like. Trainings are charged by the
-seconds that they took when the table was made, and chosen by predicted ones. The most accurate network on tune within
-each cap of expected MACs is measured on test: its regret is what it lacks to the best of the table. The hypervolume is
-that of the front at the top, chosen on tune and measured on test.
+its rivals by name; `value` and `value-alone`, what promises most, per second or not (`time_by_value.py`); and
+`search@R/S`, a search at rung R for a share S of the seconds, whose front is then trained to the top. Networks begin at
+rung 2, as on the ladder `auto`, but for `asha@1` and the like. Trainings are charged by the seconds that they took when
+the table was made, and chosen by predicted ones. The most accurate network on tune within each cap of expected MACs is
+measured on test: its regret is what it lacks to the best of the table. The hypervolume is that of the front at the top,
+chosen on tune and measured on test.
 
 Runs are kept in the ledger, so that a stopped comparison continues. Compared are means over seeds, paired, with 90 %
 intervals.
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
+from time_by_value import ByValue
 
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.front import Front, pareto_order
@@ -38,6 +40,7 @@ from surrogate_nas.search.registry import schedule_named, strategy_named
 from surrogate_nas.search.strategy import History, sampled
 from surrogate_nas.search.tabular.table import EennTable
 from surrogate_nas.search.timed.clock import Clock
+from surrogate_nas.search.timed.halving import Schedule
 from surrogate_nas.search.timed.loop import search_in_time
 from surrogate_nas.search.timed.ranking import Curves
 from surrogate_nas.search.timed.seconds import Timing, TrainingSeconds, timings_of
@@ -53,6 +56,8 @@ FIRST_RUNG = 2
 """Rung at which networks begin: the ladder of `--ladder auto` has none below a ninth of the top."""
 PROBE = Timing(macs=1e6, passes=1_000, seconds=0.2)
 """Assumed timing before the first training: about the speed of the machine of the table."""
+VALUE = {"value": 1.0, "value-alone": 0.0}
+"""Power of the seconds that improvements are divided by, in `time_by_value`."""
 CONFIDENCE = 0.9
 
 
@@ -181,7 +186,10 @@ def by_time(world: World, name: str, seconds: float, seed: int) -> tuple[Problem
         top = len(problem.ladder.rungs) if problem.ladder else 0
         return Clock(seconds - meter.used, seconds, 1, TrainingSeconds.of(timings, held_out), top)
 
-    schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem))
+    if name in VALUE:
+        schedule: Schedule = ByValue(world.fit(problem), VALUE[name])
+    else:
+        schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem))
     records = search_in_time(problem, [], [], meter, schedule, clock, listed=world.table.trained)
     return problem, records, meter
 
