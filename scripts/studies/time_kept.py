@@ -1,10 +1,10 @@
 """Whether a run by time ends in time: alone, beside a process that takes one core, and killed five times.
 
-    python scripts/studies/time_kept.py FOLDER --time 10m -- --data digits --max-macs 60k
-    python scripts/studies/time_kept.py FOLDER --time 30m --beside -- --data fashion-mnist --data-root DIR --max-macs 2M
-    python scripts/studies/time_kept.py FOLDER --time 10m --kills 5 -- --data digits --max-macs 60k
+    python scripts/studies/time_kept.py FOLDER --time 10m --data digits --max-macs 60k
+    python scripts/studies/time_kept.py FOLDER --time 30m --beside --data fashion-mnist --data-root DIR --max-macs 2M
+    python scripts/studies/time_kept.py FOLDER --time 10m --kills 5 --data digits --max-macs 60k
 
-What follows `--` goes to `surrogate-nas run`. Printed are the seconds from the start of the command to its end, as a
+Further options go to `surrogate-nas run`. Printed are the seconds from the start of the command to its end, as a
 share of the time it was given; of a killed one, the sum over its lives, and what each kill lost.
 """
 
@@ -74,9 +74,7 @@ def main() -> None:
     parser.add_argument("--beside", action="store_true", help="beside a process that takes one core")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
-    options = [word for word in arguments.options if word != "--"]
+    arguments, options = parser.parse_known_args()
     if arguments.folder.exists():
         raise SystemExit(f"{arguments.folder} exists; allowed: a folder that does not")
     other = multiprocessing.Process(target=busy, daemon=True)
