@@ -1,6 +1,5 @@
 """The Python interface: everything that the commands do, as methods of `Study`."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,6 @@ from surrogate_nas.exits.limits import LimitFields, Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.exits.tiers import TIERS
-from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.extras import require_extra
@@ -275,7 +273,7 @@ class Study:
         """
         if time is None and not timed.is_timed(self.trainer):
             return searching.run(self.trainer, self.solutions)
-        return timed.run(self.trainer, self.solutions, 0.0 if time is None else _seconds(time), self.report)
+        return timed.run(self.trainer, self.solutions, 0.0 if time is None else timed.read_time(time), self.report)
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
         """Train n more sampled architectures, or given ones; pending trainings come first.
@@ -728,16 +726,6 @@ def _path(path: str | Path) -> Path:
 
 def _folder(study: "str | Path | Study") -> Path:
     return study.path if isinstance(study, Study) else _path(study)
-
-
-def _seconds(time: float | str) -> float:
-    try:
-        seconds = numerals.seconds(time)
-    except ValueError as error:
-        raise InputError(f"time {error}") from None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise InputError(f"time {time!r} is not a time; allowed: seconds above 0, or text such as 25m or 1h30m")
-    return float(seconds)
 
 
 def _count(name: str, value: int) -> int:

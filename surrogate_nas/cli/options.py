@@ -180,7 +180,7 @@ LadderText = Annotated[
     option(
         "Rungs of a new study, to which networks are trained one after the other: ratios such as 1:3:9:27 (which "
         "`default` means) of --epochs, image passes such as 20k,60k,180k, or auto, by the number of images. Default: "
-        "none, or auto with --time.",
+        "none; with --time by the images and the time.",
         "--ladder",
         panel=EFFORT,
         kind=Kind("RUNGS"),

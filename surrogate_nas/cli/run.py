@@ -127,7 +127,12 @@ def run(
     for name, value in (("budget", budget), ("max-hours", max_hours), ("initial", initial), ("batch", batch)):
         if time is not None and value is not None:
             raise InputError(f"--time decides how much is trained, got --{name} {value} too; give one of them")
-    prepared = open_or_prepare(study, locals())
+    options = locals()
+    if time is not None:  # before anything is written
+        from surrogate_nas.study.timed import read_time
+
+        read_time(time)
+    prepared = open_or_prepare(study, options)
     from surrogate_nas.cli.print_solutions import print_front
     from surrogate_nas.documents import front_document
     from surrogate_nas.study import preview

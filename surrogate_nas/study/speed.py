@@ -13,13 +13,12 @@ from surrogate_nas.datasets.dataset import LabeledImages, Splits
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.timed.seconds import MEASURING
 from surrogate_nas.training import training as train
 from surrogate_nas.training.devices import kind_of
 from surrogate_nas.training.recipe import Recipe
 
 TRIAL_STEPS = 6
-MEASURING = 1 / 3
-"""Work of measuring an image, relative to training on it."""
 LATEST = 32
 """Number of latest records that determine the speed: older ones may be from other conditions or machines."""
 

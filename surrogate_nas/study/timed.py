@@ -4,6 +4,7 @@ Time counts while a command runs. What a kill leaves pending is trained first by
 from the archive and the time that is left, so that nothing is decided twice.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -12,6 +13,7 @@ import numpy as np
 
 from surrogate_nas.archive.ladder import Ladder, passes_text
 from surrogate_nas.archive.record import STUDIED, Proposal, Record
+from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, every, say
@@ -47,6 +49,17 @@ SLACK = 0.01
 def is_timed(trainer: Trainer) -> bool:
     """Whether a study is searched by time."""
     return TimePlan.read(trainer.home.path) is not None
+
+
+def read_time(time: float | str) -> float:
+    """Seconds of a time as people write it; raises `InputError` for anything else, and unless it is above 0."""
+    try:
+        seconds = numerals.seconds(time)
+    except ValueError as error:
+        raise InputError(f"time {error}") from None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise InputError(f"time {time!r} is not a time; allowed: seconds above 0, or text such as 25m or 1h30m")
+    return float(seconds)
 
 
 def run(trainer: Trainer, solutions: Solutions, seconds: float, report: Callable[[], object]) -> list[Record]:
@@ -212,7 +225,7 @@ class TimedSearch:
             return len(self.ladder.rungs)
         whole = np.cumsum(self._typical_steps())
         enough = np.flatnonzero(ENOUGH * whole <= self.watch.granted * self.workers)
-        return int(enough.max(initial=0)) + 1
+        return max(int(enough.max(initial=0)) + 1, self.home.settings.rung)
 
     def _announce(self) -> None:
         ladder, watch, path = self.ladder, self.watch, float(self._typical_steps().sum())

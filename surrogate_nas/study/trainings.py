@@ -355,10 +355,10 @@ class TrainingProgress:
 
     def tell(self) -> None:
         """Print how far trainings are, in a log: a terminal has the bar."""
-        if console.is_terminal or time.monotonic() - self._told < TELL_EVERY or not self._share:
+        if console.is_terminal or time.monotonic() - self._told < TELL_EVERY:
             return
         self._told = time.monotonic()
-        running = ", ".join(f"{id} {share:.0%}" for id, share in list(self._share.items()))
+        running = ", ".join(f"{id} {share:.0%}" for id, share in list(self._share.items())) or "the first epoch"
         say(f"training {running}; {self._time_left()}")
 
     def _trainings_done(self) -> float:

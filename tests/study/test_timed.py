@@ -231,3 +231,17 @@ def test_five_kills_lose_nothing_but_the_trainings_in_flight(tmp_path: Path) -> 
         assert not study.validate()
         assert {r.id for r in study.archive.studied()} <= known.keys()
         assert (path / REPORT).is_file()
+
+
+def test_a_wrong_time_writes_nothing(tmp_path: Path, command: Command) -> None:
+    for wrong in ("0", "-5", "inf"):
+        code, out, err = command("run", tmp_path / "study", "--time", wrong)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert not (tmp_path / "study").exists()
+
+
+def test_the_top_is_no_lower_than_where_networks_begin(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "study", **{**FIELDS, "ladder": [640, 1_280, 2_000_000], "rung": 2}) as study:
+        study.run(time=6.0)
+        assert {r.proposal.passes for r in study.archive.studied()} == {1_280}

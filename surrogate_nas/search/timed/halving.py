@@ -54,8 +54,6 @@ class Halving:
     """Strategy that chooses which networks begin."""
     ratio: int = RATIO
     """Networks at a rung for each that goes on to the next; with 1 all go on, each before the next begins."""
-    beginning: float = BEGINNING
-    """Share of the time in which networks begin."""
     growing: bool = False
     """Whether networks go on beyond the second rung only while the orders at the two highest rungs differ (PASHA:
     Bohdal et al., ICLR 2023, arXiv 2207.06940); the best are trained to the top at the end."""
@@ -217,11 +215,7 @@ class _Round:
     def _may_begin(self) -> bool:
         """Whether another network may begin, and reach the top in the time that is left."""
         used = self.clock.total - self._left
-        return (
-            self.any_left
-            and used < self.halving.beginning * self.clock.total
-            and float(self._typical.sum()) <= self._left
-        )
+        return self.any_left and used < BEGINNING * self.clock.total and float(self._typical.sum()) <= self._left
 
     def _begin(self) -> list[Step]:
         """New networks to their first rung."""
