@@ -17,9 +17,10 @@ from surrogate_nas.archive import ladder as ladders
 from surrogate_nas.archive.ladder import AUTO_RATIOS, usual_top
 from surrogate_nas.archive.record import STUDIED, Proposal
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.foundation.progress import Bar
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.pages import state_document
-from surrogate_nas.study import estimate, timed
+from surrogate_nas.study import estimate, timed, trainings
 from surrogate_nas.study.paths import REPORT, TIME
 from surrogate_nas.study.time_plan import Stopwatch, TimePlan
 from tests.conftest import Command
@@ -245,3 +246,18 @@ def test_the_top_is_no_lower_than_where_networks_begin(tmp_path: Path) -> None:
     with Study.create(tmp_path / "study", **{**FIELDS, "ladder": [640, 1_280, 2_000_000], "rung": 2}) as study:
         study.run(time=6.0)
         assert {r.proposal.passes for r in study.archive.studied()} == {1_280}
+
+
+def test_a_log_is_told_how_far_trainings_are(
+    copy: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainings, "TELL_EVERY", 0)
+    shares: dict[str, float] = {}
+    progress = trainings.TrainingProgress(Bar(1), 0, 1, shares, lambda: "9 s left")
+    progress.tell()
+    assert capsys.readouterr().err == "training the first epoch; 9 s left\n"
+    record = copy.records()[0]
+    progress.advance(record.proposal, 0.5)
+    progress.tell()
+    assert capsys.readouterr().err == f"training {record.id} 50%; 9 s left\n"
+    assert shares == {record.id: 0.5}
