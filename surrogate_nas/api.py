@@ -95,7 +95,7 @@ class Study:
         path: str | Path,
         *,
         data: str | Path | Dataset = "digits",
-        space: str | Path | Mount = "tiny",
+        space: str | Path | Mount | None = None,
         seed: int = 0,
         image_size: int | None = None,
         flips: bool | None = None,
@@ -112,7 +112,8 @@ class Study:
             path: folder of the study; it must not exist yet, or be empty.
             data: name of a data set, path of a folder of images by class or of an `.npz` file, or a data set in memory,
                 to which `datasets.from_torch` converts any `torch.utils.data.Dataset`.
-            space: name of a preset, path of a YAML file, or a network of your own, mounted by `mount`.
+            space: name of a preset, path of a YAML file, or a network of your own, mounted by `mount`; for `None`, the
+                preset `tiny` or `compact`, by the size of the images.
             seed: seed of all random draws.
             image_size: side in pixels to which images are resized; by default they keep their size.
             flips: whether mirror images still belong to their class; for `None` the default of the data set.

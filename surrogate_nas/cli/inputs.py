@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from surrogate_nas.study.home import Home
     from surrogate_nas.study.query import Question
 
-DEFAULT_DATA, DEFAULT_SPACE = "digits", "tiny"
+DEFAULT_DATA = "digits"
 DRAW = 32_768
 """Number of architectures sampled at a time, if they are sampled in parts."""
 
@@ -74,7 +74,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         return prepare(
             path,
             data=data or DEFAULT_DATA,
-            space=mounted_backbone or space or DEFAULT_SPACE,
+            space=mounted_backbone or space,
             seed=seed or 0,
             settings=start.updated(changes),
             image_size=image_size,

@@ -92,7 +92,7 @@ Data = Annotated[
 Space = Annotated[
     str | None,
     option(
-        "Search space of a new study: a name (see `spaces`) or a YAML file. Default: tiny.",
+        "Search space of a new study: a name (see `spaces`) or a YAML file. Default: tiny or compact, by image size.",
         kind=NAME,
         complete=completion.spaces,
     ),

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from surrogate_nas.cli.answer import answer
-from surrogate_nas.cli.inputs import DEFAULT_SPACE, open_or_prepare, opened
+from surrogate_nas.cli.inputs import open_or_prepare, opened
 from surrogate_nas.cli.options import (
     NO_USER_LIMITS,
     Asynchronous,
@@ -210,13 +210,8 @@ def collect(
     options = locals()
     from surrogate_nas.cli.print_archive import print_records
     from surrogate_nas.documents import record_rows
-    from surrogate_nas.space.space import SearchSpace
-    from surrogate_nas.space.yaml_files import load_space
     from surrogate_nas.study import preview
-    from surrogate_nas.study.paths import ARCHIVE
 
-    if not (study / ARCHIVE).is_file() and backbone is None:  # a wrong encoding must not leave an empty study behind
-        _ = [SearchSpace(load_space(space or DEFAULT_SPACE)).parse(text) for text in encoding or []]
     prepared = open_or_prepare(study, options, sample=1 if n is None else n)
     architectures = [prepared.problem.space.parse(text) for text in encoding or []]
     if dry_run:

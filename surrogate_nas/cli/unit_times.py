@@ -41,17 +41,18 @@ def measure(
         if value < 1:
             raise InputError(f"{name} {value} is not a positive integer")
     from surrogate_nas.architecture.shape import ImageShape
-    from surrogate_nas.cli.inputs import DEFAULT_SPACE, mount_of
+    from surrogate_nas.cli.inputs import mount_of
     from surrogate_nas.foundation.progress import Countdown
     from surrogate_nas.network.unit_times import MICROSECONDS, time_units
     from surrogate_nas.space.costs import costing_for
     from surrogate_nas.space.space import SearchSpace
+    from surrogate_nas.space.spec import usual_preset
     from surrogate_nas.space.yaml_files import load_space
 
     shape = ImageShape(channels, image_size, classes)
     mounted_backbone = mount_of(locals())
     search_space = SearchSpace(
-        mounted_backbone.space(shape) if mounted_backbone else load_space(space or DEFAULT_SPACE)
+        mounted_backbone.space(shape) if mounted_backbone else load_space(space or usual_preset(image_size))
     )
     on_unit = Countdown("timings").at
     table = time_units(search_space, costing_for(search_space, shape), output, runs=runs, on_unit=on_unit)

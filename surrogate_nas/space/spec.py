@@ -250,6 +250,11 @@ class SpaceSpec(Spec):
         side = -(-min(self.resolution or self.image_sizes) // max(self.stem.stride))
         return -(-side // math.prod(stage.stride for stage in self.stages[: position + 1]))
 
+    def is_for(self, size: int) -> bool:
+        """Whether the space is for images of a side in pixels."""
+        low, high = self.image_sizes
+        return low <= size <= high
+
     @property
     def last_branch(self) -> Branch:
         """The classifier after the last stage."""
@@ -264,6 +269,29 @@ def preset_names() -> list[str]:
     """
     folder = resources.files(__package__) / "presets"
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+USUAL = ("tiny", "compact")
+"""Presets for devices with little memory, of which a new study takes the one for the size of its images."""
+
+
+def usual_preset(size: int) -> str:
+    """Name of the preset that a new study searches by default, by the side of its images in pixels.
+
+    Raises:
+        InputError: if there is none for that size; the message lists the presets that are.
+
+    >>> usual_preset(8), usual_preset(48)
+    ('tiny', 'compact')
+    """
+    if (name := next((n for n in USUAL if preset(n).is_for(size)), None)) is not None:
+        return name
+    others = ", ".join(n for n in preset_names() if preset(n).is_for(size)) or "none of the presets"
+    sizes = " or ".join("{} to {}".format(*preset(n).image_sizes) for n in USUAL)
+    raise InputError(
+        f"images of {size} pixels need a --space (allowed: {others}, or a file whose name ends in .yaml), "
+        f"or an --image-size of {sizes}"
+    )
 
 
 @cache

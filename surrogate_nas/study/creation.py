@@ -21,6 +21,7 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.space import SearchSpace
+from surrogate_nas.space.spec import usual_preset
 from surrogate_nas.space.yaml_files import load_space
 from surrogate_nas.study.checks import (
     cost_table,
@@ -77,7 +78,7 @@ def prepare(
     path: Path,
     *,
     data: str | Path | Dataset,
-    space: str | Path | Mount,
+    space: str | Path | Mount | None,
     seed: int,
     settings: Settings,
     image_size: int | None = None,
@@ -93,7 +94,8 @@ def prepare(
     Args:
         path: folder of the study.
         data: name of a data set, path of a folder of images by class or of an `.npz` file, or a data set in memory.
-        space: name of a preset, path of a YAML file, or a network of the user's own to mount exits on.
+        space: name of a preset, path of a YAML file, a network of the user's own to mount exits on, or `None` for the
+            preset that is usual for the size of the images.
         seed: seed of splits, sampling, training and search.
         settings: settings, which may change later.
         image_size: side in pixels to which images are resized; by default they keep their size.
@@ -112,13 +114,13 @@ def prepare(
     require_seed(seed)
     if isinstance(space, Mount):
         space.check()
-        spec = None
-    else:
-        spec = load_space(space)
+    elif space is not None:
+        load_space(space)
     dataset = read_images(data, settings, image_size, flips, splits, resize)
     if isinstance(space, Mount):
         spec = space.space(dataset.shape)
-    assert spec is not None
+    else:
+        spec = load_space(usual_preset(dataset.shape.size) if space is None else space)
     tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
@@ -173,8 +175,8 @@ def on_ladder(settings: Settings, ladder: Ladder, images: int) -> Settings:
 def _check(path: Path, problem: Problem, data: Dataset, divided: Splits, sample: int | None) -> None:
     """Check that the space fits the images, the device exists, some networks keep the limits, and resources suffice."""
     spec, settings = problem.space.spec, problem.settings
-    low, high = spec.image_sizes
-    if not low <= data.shape.size <= high:
+    if not spec.is_for(data.shape.size):
+        low, high = spec.image_sizes
         raise InputError(
             f"space {spec.name!r} is for images of {low} to {high} pixels; "
             f"those of {data.name!r} have {data.shape.size}"

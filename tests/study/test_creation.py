@@ -69,3 +69,19 @@ def test_a_backbone_that_cannot_be_cut_is_refused_before_the_images_are_read(
         Study.create(tmp_path / "study", space=mount(f"tests.helpers.networks:{reference}", exits))
     assert message in str(error.value)
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(("size", "name"), [(8, "tiny"), (28, "compact")])
+def test_the_space_follows_the_size_of_the_images(tmp_path: Path, size: int, name: str) -> None:
+    with Study.create(tmp_path / "study", image_size=size) as study:
+        assert study.space.spec.name == name
+        Study.create(study.path, image_size=size, exist_ok=True).close()
+
+
+def test_without_a_usual_space_those_that_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        Study.create(tmp_path / "study", image_size=96)
+    assert str(error.value) == (
+        "images of 96 pixels need a --space (allowed: aebnas, edanas, edanas-resolution, nachos, or a file whose name "
+        "ends in .yaml), or an --image-size of 8 to 16 or 28 to 64"
+    )
