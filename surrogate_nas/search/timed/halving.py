@@ -22,6 +22,7 @@ from surrogate_nas.search.proposals import promotions
 from surrogate_nas.search.strategy import History, Strategy, propose, sampled
 from surrogate_nas.search.timed.clock import Clock, Step
 from surrogate_nas.search.timed.ranking import Curves, Networks
+from surrogate_nas.search.timed.seconds import timings_of
 from surrogate_nas.settings import FEWEST_NETWORKS
 
 RATIO = 3
@@ -154,7 +155,9 @@ class _Round:
         """Networks that were measured at a rung, the best first, each with its predicted seconds of all steps."""
         if rung not in self._orders:
             networks = self._at(rung)
-            steps = self._steps_of(networks)
+            seconds = self.clock.seconds
+            paces = seconds.paces(timings_of([r for r, _ in networks], self.problem.costing, seconds.held_out))
+            steps = self._steps_of(networks) * paces[:, None]
             order = self._curves(networks).best_first()
             self._orders[rung] = [(networks[i][0], steps[i]) for i in order]
         return self._orders[rung]

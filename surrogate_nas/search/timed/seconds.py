@@ -55,6 +55,14 @@ class TrainingSeconds:
         """(…) predicted seconds for (…) multiply-accumulates and image passes to compute."""
         return np.asarray(self.begin + (passes + MEASURING * self.held_out) * (self.each + self.of_macs * macs))
 
+    def paces(self, timings: Sequence[Timing]) -> Floats:
+        """(n,) factors by which networks are slower than predicted: √(seconds / predicted) of a training of each.
+
+        Half of what one training deviates by, on a logarithmic scale, is the network's; the rest was the machine's.
+        """
+        macs, passes, seconds = np.array(timings, dtype=np.float64).reshape(-1, 3).T
+        return np.sqrt(seconds / self(macs, passes - MEASURING * self.held_out))
+
     def passes_in(self, seconds: float, macs: float) -> float:
         """Image passes of a training that takes so many seconds, of a network of so many multiply-accumulates."""
         each = max(self.each + self.of_macs * macs, 1e-12)

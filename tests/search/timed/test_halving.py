@@ -1,7 +1,7 @@
 """Laws of the search by time: what begins, what goes on, and that it ends in time. Training is replaced by draws."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrogate_nas.archive.ladder import Ladder
-from surrogate_nas.archive.record import Failure, Proposal, Record
+from surrogate_nas.archive.record import COMPUTED, Failure, Proposal, Record
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.search.registry import STRATEGIES, at_random, schedule_named
@@ -46,14 +46,15 @@ class World:
     used: float = 0.0
     fails: int = 0
     """Every so many trainings fail; 0 for none."""
+    pace: Callable[[str], float] = lambda training: 1.0
+    """How much longer than predicted a training takes."""
     rounds: list[list[Proposal]] = field(default_factory=list)
 
     def clock(self, records: Sequence[Record]) -> Clock:
         return Clock(self.total - self.used, self.total, self.workers, SECONDS, len(LADDER.rungs))
 
     def seconds(self, proposal: Proposal) -> float:
-        before = {b: a for a, b in zip((0, *LADDER.rungs), LADDER.rungs, strict=False)}[proposal.passes or 0]
-        return 0.1 + 1e-3 * ((proposal.passes or 0) - (before if proposal.origin == "promoted" else 0))
+        return (0.1 + 1e-3 * computed(proposal)) * self.pace(proposal.training)
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Record]:
         ends = [0.0] * self.workers
@@ -61,10 +62,20 @@ class World:
             ends[ends.index(min(ends))] += self.seconds(proposal)
         self.used += max(ends)
         self.rounds.append(list(proposals))
-        records, count = verify(proposals), sum(map(len, self.rounds))
+        records = [
+            replace(r, seconds=self.seconds(r.proposal), provenance={COMPUTED: computed(r.proposal)})
+            for r in verify(proposals)
+        ]
+        count = sum(map(len, self.rounds))
         if self.fails and count % self.fails == 0:
             records[-1] = Record(records[-1].proposal, None, Failure("diverged", "loss nan"), 0.1, {})
         return records
+
+
+def computed(proposal: Proposal) -> int:
+    """Image passes of a training, from the rung before."""
+    before = {b: a for a, b in zip((0, *LADDER.rungs), LADDER.rungs, strict=False)}[proposal.passes or 0]
+    return (proposal.passes or 0) - (before if proposal.origin == "promoted" else 0)
 
 
 def fit(records: Sequence[Record]) -> FittedSurrogate:
@@ -142,6 +153,17 @@ def test_decisions_keep_the_seconds_that_they_were_made_by() -> None:
         assert told is not None
         assert told["seconds"] == pytest.approx(world.seconds(record.proposal))
         assert 0 < told["seconds_left"] <= world.total
+
+
+def test_a_network_that_took_longer_than_predicted_is_expected_to_again() -> None:
+    def is_slow(training: str) -> bool:
+        return int(training, 16) % 2 == 0
+
+    world = World(12 * PATH, pace=lambda training: 4.0 if is_slow(training) else 1.0)
+    records = searched(Halving(at_random), world)
+    promoted = [r.proposal for r in records if r.proposal.passes == LADDER.rungs[1]]
+    seconds = {(is_slow(p.training), round(p.prediction["seconds"], 6)) for p in promoted if p.prediction}
+    assert seconds == {(True, 4.2), (False, 2.1)}
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES])

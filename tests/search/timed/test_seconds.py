@@ -52,6 +52,14 @@ def test_timings_are_of_the_passes_that_were_computed() -> None:
     assert [t.macs for t in timings] == [of.costing.of(r.architecture).macs()[0, -1] for r in timed]
 
 
+def test_a_network_that_was_slow_is_expected_to_be_half_as_slow_again() -> None:
+    seconds = TrainingSeconds(0.0, 1e-3, 0.0, HELD_OUT)
+    as_predicted = float(seconds(np.array(1e6), np.array(1e3)))
+    timings = [Timing(1e6, 1e3 + HELD_OUT / 3, factor * as_predicted) for factor in (1, 4, 0.25)]
+    np.testing.assert_allclose(seconds.paces(timings), [1, 2, 0.5])
+    assert seconds.paces([]).shape == (0,)
+
+
 def test_steps_are_of_the_passes_between_rungs() -> None:
     seconds = TrainingSeconds(0.0, 1e-3, 0.0, 0)
     steps = Clock(1, 1, 1, seconds, 2).steps(np.array([1e6, 2e6]), (1_000, 3_000, 9_000))
