@@ -8,7 +8,8 @@ from sphinx.application import Sphinx
 
 project = "surrogate_nas"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-include_patterns = ["docs/*.md", "docs/howto/*.md", "docs/results/*.md", "data/*/README.md"]
+PARTS = ("", "howto/", "explanation/", "results/")
+include_patterns = [*(f"docs/{part}*.md" for part in PARTS), "data/*/README.md"]
 root_doc = "docs/index"
 myst_heading_anchors = 4
 

@@ -10,6 +10,7 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.ladder import LadderLike
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Group, Proposal, Record
+from surrogate_nas.certificates.evidence import learned
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
 from surrogate_nas.datasets.corruptions import require as require_corruptions
 from surrogate_nas.datasets.dataset import Dataset, Splits
@@ -32,6 +33,7 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, timed, verification
 from surrogate_nas.study import merge as merging
 from surrogate_nas.study.baselines import train_baselines
+from surrogate_nas.study.certifying import open_seal
 from surrogate_nas.study.checks import require_rung
 from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
@@ -102,6 +104,7 @@ class Study:
         resize: ResizeName | None = None,
         splits: str | Path | None = None,
         tune_share: float | None = None,
+        confidence: float | None = None,
         ladder: LadderLike | None = None,
         exist_ok: bool = False,
         **settings: Unpack[SettingsFields],
@@ -121,6 +124,8 @@ class Study:
             splits: CSV file of splits and groups; see `datasets.split_file`.
             tune_share: share of the training data held out for the tune split; for `None`, it follows the number of
                 images, see `datasets.dataset.usual_tune_share`.
+            confidence: probability with which all certificates of the study hold together, such as 0.9; part of tune is
+                then sealed, see `study.certifying`. For `None` nothing is.
             ladder: rungs that networks are trained to, such as `"1:3:9:27"` of the recipe's epochs, image passes, or
                 `"auto"`, by the number of images; for `None`, trainings are of whole epochs, until the study is run by
                 time. See `archive.ladder.Ladder`.
@@ -146,6 +151,7 @@ class Study:
                     splits=split_file,
                     resize=resize,
                     tune_share=tune_share,
+                    confidence=confidence,
                     ladder=ladder,
                 )
                 study.update(**settings)
@@ -162,6 +168,7 @@ class Study:
             splits=split_file,
             resize=resize,
             tune_share=tune_share,
+            confidence=confidence,
             ladder=ladder,
         )
         return cls(new.write())
@@ -273,8 +280,18 @@ class Study:
             InputError: for a time that is none, a study whose trainings are not on a ladder, or one without time left.
         """
         if time is None and not timed.is_timed(self.trainer):
-            return searching.run(self.trainer, self.solutions)
-        return timed.run(self.trainer, self.solutions, 0.0 if time is None else timed.read_time(time), self.report)
+            records = searching.run(self.trainer, self.solutions)
+            self._certify_at_the_end()
+            return records
+        seconds = 0.0 if time is None else timed.read_time(time)
+        return timed.run(self.trainer, self.solutions, seconds, self.report, self._certify_at_the_end)
+
+    def _certify_at_the_end(self) -> None:
+        """Certify the study's limits, if images were sealed for it and any network has been trained."""
+        if self.archive.header.confidence is None or not learned(self.settings.limits):
+            return
+        if any(r.failure is None for r in self.solutions.records()):
+            self.certify()
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
         """Train n more sampled architectures, or given ones; pending trainings come first.
@@ -483,6 +500,35 @@ class Study:
             JobError: if no thresholds keep the limits; the message has the closest ones.
         """
         return self.solutions.tune(self.record(network), self._limits(limits, limit), method)
+
+    @spelled_out
+    def certify(
+        self,
+        networks: Network | Iterable[Network] = (),
+        limits: LimitsLike | None = None,
+        **limit: Unpack[LimitFields],
+    ) -> list[Solution]:
+        """Test on the sealed images which networks, at which thresholds, keep limits on new images.
+
+        Each opening of the sealed images spends part of what the confidence of the study allows, the first most of it;
+        all certificates of a study hold together. The same candidates are not tested twice. See `study.certifying`.
+
+        Args:
+            networks: trained networks whose weights are kept; by default those of the front, at the end of a run all.
+            limits: limits to certify.
+            limit: limits by name.
+
+        Returns:
+            The certified solutions that keep the limits, the Pareto front on tune, cheapest first.
+
+        Raises:
+            InputError: for an unknown network, a study without sealed images, or without a limit that images keep.
+            JobError: if no network has its weights.
+        """
+        records = [self.record(network) for network in as_list(networks)]
+        these = self._limits(limits, limit)
+        open_seal(self.solutions, self.images, these, records)
+        return self.solutions.certified(these, records or None)
 
     @spelled_out
     def tiers(

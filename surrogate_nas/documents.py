@@ -45,6 +45,7 @@ def solution_document(solution: "Solution", limits: "Limits") -> dict[str, Any]:
         "tune": measurement_document(solution.tune),
         "test": measurement_document(solution.test),
         "broken_on_test": solution.test.broken_names(limits),
+        "certificate": None if solution.certificate is None else solution.certificate.document(),
     }
 
 
@@ -68,6 +69,7 @@ def front_document(solutions: "Solutions", page: Path, early_exits: "Payoff") ->
         "failed": sum(r.failure is not None for r in records),
         "hypervolume": solutions.hypervolume()[-1],
         "front": [solution_document(s, limits) for s in front],
+        "certified": [solution_document(s, limits) for s in solutions.certified(limits)],
         "nearest": None if front else solution_document(solutions.nearest(), limits),
     }
 

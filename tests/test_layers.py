@@ -14,20 +14,32 @@ ARROWS: dict[str, set[str]] = ROOMS["module_arrows"](ROOT / "surrogate_nas", for
 RUN: dict[str, set[str]] = ROOMS["module_arrows"](ROOT / "surrogate_nas")
 
 EXACT = ["foundation", "architecture", "exits", "space"]
-LEFT = [*EXACT, "datasets", "network", "archive", "training", "settings", "surrogates", "search", "study"]
+LEFT = [
+    *EXACT,
+    "certificates",
+    "datasets",
+    "network",
+    "archive",
+    "training",
+    "settings",
+    "surrogates",
+    "search",
+    "study",
+]
 MAY_IMPORT = {
     "foundation": [],
     "architecture": EXACT[:1],
     "exits": EXACT[:2],
     "space": EXACT[:3],
+    "certificates": EXACT[:3],
     "datasets": EXACT[:2],
     "network": EXACT,
-    "archive": EXACT,
+    "archive": [*EXACT, "certificates"],
     "training": ["foundation", "architecture", "datasets", "network", "archive"],
     "settings": [*EXACT, "training"],
     "surrogates": [*EXACT, "archive", "settings"],
-    "search": [room for room in LEFT[:10] if room != "training"] + ["training.recipe"],
-    "study": LEFT[:11],
+    "search": [room for room in LEFT[:11] if room != "training"] + ["training.recipe"],
+    "study": LEFT[:12],
     "report": LEFT,
     "export": LEFT,
     "documents": [*LEFT, "report", "export"],
@@ -36,7 +48,7 @@ MAY_IMPORT = {
     "cli": [*LEFT, "report", "export", "documents", "serve", "api"],
     "__main__": ["cli"],
 }
-WITHOUT_TORCH = [*EXACT, "archive", "settings", "study.paths", "study.home", "documents"]
+WITHOUT_TORCH = [*EXACT, "certificates", "archive", "settings", "study.paths", "study.home", "documents"]
 LIBRARIES = {
     "torch": ["datasets", "network", "training", "surrogates", "search", "study", "export", "serve"],
     "torchvision": ["datasets.named"],

@@ -19,6 +19,7 @@ import numpy as np
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.ladder import Ladder
+from surrogate_nas.archive.openings import Opening
 from surrogate_nas.archive.outputs import ANSWERS, Outputs
 from surrogate_nas.archive.record import GROUPS, STUDIED, Failure, Group, Proposal, Record
 from surrogate_nas.archive.soundness import require_sound_outputs, require_sound_proposal, require_sound_record
@@ -27,14 +28,15 @@ from surrogate_nas.foundation.errors import InputError, JobError, one_line
 from surrogate_nas.foundation.files import replaced
 from surrogate_nas.space.space import SearchSpace
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Version of the schema, and its changes.
 2: records may be baselines, which readers of version 1 would count as part of the search.
 3: spaces have kinds of stages, branches and accounting that readers of version 2 do not know.
 4: records may be finals.
 5: outputs contain each exit's predicted class; before, it was derived from logits in half precision.
 6: splits may come from a file, and outputs may have groups of samples, which intervals draw as a whole.
-7: a study may have a ladder, and proposals of it have a rung."""
+7: a study may have a ladder, and proposals of it have a rung.
+8: part of tune may be sealed, and each opening of it is stored."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE proposals (
@@ -49,6 +51,8 @@ CREATE TABLE arrays (
     id TEXT NOT NULL REFERENCES records, name TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, name)
 );
 """
+_OPENINGS = "CREATE TABLE IF NOT EXISTS openings (number INTEGER PRIMARY KEY, value TEXT NOT NULL)"
+_NO_OPENINGS = "CREATE TEMP TABLE IF NOT EXISTS openings (number INTEGER PRIMARY KEY, value TEXT NOT NULL)"
 _ROUNDED = f"""SELECT COUNT(*) FROM arrays WHERE name = 'tune/logits'
     AND id NOT IN (SELECT id FROM arrays WHERE name = 'tune/{ANSWERS}')"""
 _HAS_RUNGS = "SELECT COUNT(*) FROM pragma_table_info('proposals') WHERE name = 'passes'"
@@ -93,7 +97,7 @@ class Archive:
         if path.exists():
             raise InputError(f"{path} already exists")
         with replaced(path) as partial, closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
-            empty.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}")
+            empty.executescript(f"{_SCHEMA} {_OPENINGS}; PRAGMA user_version = {SCHEMA_VERSION}")
             empty.execute("INSERT INTO meta VALUES ('header', ?)", (header.to_json(),))
             partial.write_bytes(empty.serialize())
         archive = cls.open(path)
@@ -191,6 +195,19 @@ class Archive:
             blobs = [(record.id, name, _pack(array)) for name, array in arrays.items()]
             self._connection.executemany("INSERT INTO arrays VALUES (?,?,?)", blobs)
 
+    def store_opening(self, opening: Opening) -> None:
+        """Store an opening of the sealed images, in place of the one with its number, if there is one.
+
+        Raises:
+            InputError: if that one has results, which no later look may change.
+        """
+        with _transaction(self._connection):
+            before = [o for o in self.openings() if o.number == opening.number]
+            if before and before[0].results is not None:
+                raise InputError(f"opening {opening.number} of the sealed images has its results already")
+            row = opening.number, opening.to_json()
+            self._connection.execute("INSERT OR REPLACE INTO openings VALUES (?,?)", row)
+
     def retry(self, ids: Iterable[str]) -> None:
         """Delete the failures among these trainings, which are then pending again. Others are left unchanged."""
         with _transaction(self._connection):
@@ -208,6 +225,11 @@ class Archive:
         return [id for id in ids if self._connection.execute(statement, (id,)).rowcount]
 
     # ------------------------------------------------------------------ reading
+
+    def openings(self) -> list[Opening]:
+        """Openings of the sealed images, in order; raises `JobError` for a damaged one."""
+        rows = self._connection.execute("SELECT value FROM openings ORDER BY number")
+        return [Opening.from_json(row[0]) for row in rows]
 
     def count(self, group: Group = "search") -> int:
         """Number of records in a group, failures included."""
@@ -313,9 +335,17 @@ class Archive:
                     self._check(_record(row) if has_record else _proposal(row[:_COLUMNS]))
                 except (InputError, JobError) as error:
                     problems.append(str(error).removesuffix(ADVICE))
+            problems += self._damaged_openings()
         except sqlite3.DatabaseError as error:
             problems.append(f"sqlite: {error}")
         return problems
+
+    def _damaged_openings(self) -> list[str]:
+        try:
+            self.openings()
+        except JobError as error:
+            return [str(error)]
+        return []
 
     def _texts(self, query: str) -> list[str]:
         """First column of the rows of a query, each value on one line."""
@@ -418,10 +448,12 @@ def _upgrade(connection: sqlite3.Connection, *, in_place: bool) -> None:
     if not in_place:
         if not connection.execute(_HAS_RUNGS).fetchone()[0]:
             connection.execute(_SHOW_RUNGS)
+        connection.execute(_NO_OPENINGS)
         return
     with _transaction(connection):
         if not connection.execute(_HAS_RUNGS).fetchone()[0]:  # another process may have added it by now
             connection.execute(_ADD_RUNGS)
+        connection.execute(_OPENINGS)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

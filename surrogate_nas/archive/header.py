@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from surrogate_nas.architecture.shape import ImageShape
 from surrogate_nas.archive.ladder import Ladder
+from surrogate_nas.certificates.levels import Seal
 from surrogate_nas.space.spec import SpaceSpec, parse_spec
 
 
@@ -30,6 +31,12 @@ class Header:
     """Digest of the file of splits or groups; `None` without one."""
     resize: str = "crop"
     """Way in which pictures that are not square became square; studies of older versions took the central square."""
+    confidence: float | None = None
+    """Probability with which all certificates of the study hold together; `None` without a sealed part of tune."""
+    sealed_share: float = 0.0
+    """Share of the tune split that is sealed, to certify by."""
+    sealed_draws: int = 0
+    """Number of sealed images, or of their groups."""
     ladder: Ladder | None = None
     """Rungs that networks are trained to; `None` for trainings of whole epochs, by the recipe."""
 
@@ -37,6 +44,11 @@ class Header:
         """JSON text, as stored in the archive."""
         ladder = None if self.ladder is None else self.ladder.rungs
         return json.dumps({**asdict(self), "space": self.space.model_dump(mode="json"), "ladder": ladder})
+
+    @property
+    def seal(self) -> Seal | None:
+        """The sealed images; `None` without a confidence."""
+        return None if self.confidence is None else Seal(self.sealed_draws, 1 - self.confidence)
 
     @classmethod
     def from_json(cls, text: str) -> "Header":
@@ -60,13 +72,20 @@ class Header:
         for name, number, smallest in (*least, ("classes", shape.classes, 2)):
             if type(number) is not int or number < smallest:
                 raise ValueError(f"{name} {number!r} is not an integer ≥ {smallest}")
-        for name in ("tune_share", "test_share"):
+        for name in ("tune_share", "test_share", "sealed_share"):
             share = getattr(self, name)
             if not isinstance(share, int | float) or not 0 <= share < 1:
                 raise ValueError(f"{name} {share!r} is not a share from 0 to below 1")
         for name in ("data", "fingerprint", "resize"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} {getattr(self, name)!r} is not text")
+        sealed = self.confidence, self.sealed_share, self.sealed_draws
+        if sealed != (None, 0, 0):
+            confidence, share, draws = sealed
+            if not (
+                isinstance(confidence, float) and 0 < confidence < 1 and share > 0 and type(draws) is int and draws > 0
+            ):
+                raise ValueError(f"confidence, sealed share and sealed draws {sealed!r}")
         if not isinstance(self.splits, str | None):
             raise ValueError(f"splits {self.splits!r} is not text")
 

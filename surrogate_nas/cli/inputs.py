@@ -83,6 +83,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
             splits=options["splits"],
             resize=options["resize"],
             tune_share=options["tune_share"],
+            confidence=options["confidence"],
             ladder=options["ladder"] or _ladder_of_epochs(options),
         )
     home = Home.open(path)
@@ -99,6 +100,7 @@ def open_or_prepare(path: Path, options: dict[str, Any], sample: int | None = No
         splits=options["splits"],
         resize=options["resize"],
         tune_share=options["tune_share"],
+        confidence=options["confidence"],
         ladder=options["ladder"],
     )
     change(home, changes, options["dry_run"])

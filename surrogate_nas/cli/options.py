@@ -275,6 +275,15 @@ TuneShare = Annotated[
         kind=FRACTION,
     ),
 ]
+Confidence = Annotated[
+    float | None,
+    option(
+        "Probability with which all certificates of a new study hold together, such as 0.9: part of tune is sealed, "
+        "and limits are certified by it. Default: none.",
+        panel=DATA,
+        kind=FRACTION,
+    ),
+]
 Flips = Annotated[
     bool | None,
     option(

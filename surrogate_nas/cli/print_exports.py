@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surrogate_nas.cli.output import print_line, print_table, with_legend
-from surrogate_nas.exits.limit_table import Quantity, marked
+from surrogate_nas.exits.limit_table import Quantity, kept_text, marked
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.export.card import rates_text
+from surrogate_nas.export.card import certificate_text, rates_text
+from surrogate_nas.export.certify import CertifiedSetting, chosen
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
-from surrogate_nas.export.runtime import ExportedNetwork, ExportError
+from surrogate_nas.export.runtime import GUARD, ExportedNetwork, ExportError, Guard
 from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError
 
@@ -23,6 +25,7 @@ EXPORT_COLUMNS: dict[str, Quantity | None] = {
     "setting": None,
     "thresholds": None,
     "test accuracy [95 %]": "accuracy",
+    "at least": None,
     "expected test MACs": "expected_macs",
     "worst-case MACs": "worst_macs",
     "test exit rates %": None,
@@ -68,9 +71,10 @@ def print_export(export: Export) -> None:
         test = setting["test"]
         low, high = test["accuracy_interval"]
         cells = (
-            f"{i} *" if i == manifest["default_setting"] else f"{i}",
+            f"{i}" + " *" * (i == manifest["default_setting"]) + " ✓" * ("certificate" in setting),
             setting["thresholds_text"],
             f"{test['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
+            kept_text(test["accuracy_bound"], floor=True),
             f"{test['expected_macs']:,.0f}",
             f"{setting['macs'][-1]:,}",
             rates_text(manifest, test["exit_rates"]),
@@ -80,14 +84,96 @@ def print_export(export: Export) -> None:
     note = (
         f"* default setting, chosen within {Limits(**manifest['limits'])} on tune; the others are for other budgets. "
         f"Logits differ from PyTorch's by at most {export.logit_difference:.2g}; at every setting all {images:,} test "
-        "images leave at PyTorch's exit"
+        f"images leave at PyTorch's exit. At least: lower bound of accuracy on new images, one-sided at 95 %"
     )
+    for setting in manifest["settings"]:
+        if "certificate" in setting:
+            note += f". ✓ {certificate_text(setting['certificate'])}"
+            break
     print_table(f"Exported network {manifest['network']}", [*EXPORT_COLUMNS], rows, with_legend(note, rows))
     print_line(str(export.folder))
 
 
-def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> None:
-    """Print some of the classified images, and the exit rates of all."""
+def certified_document(
+    network: ExportedNetwork,
+    images: int,
+    new: int,
+    limits: Limits,
+    confidence: float,
+    settings: Sequence[CertifiedSetting],
+) -> dict[str, Any]:
+    """Settings of a network as new images judge them, in the order of their tests."""
+    best = chosen(settings)
+    return {
+        "network": network.manifest["network"],
+        "limits": limits.model_dump(exclude_none=True),
+        "confidence": confidence,
+        "images": images,
+        "new_images": new,
+        "default_setting": network.default,
+        "certified_setting": None if best is None else best.setting,
+        "settings": [asdict(setting) for setting in settings],
+    }
+
+
+def print_certified(document: Mapping[str, Any]) -> None:
+    """Print what new images certify, in the order of the tests."""
+    rows = [
+        (
+            f"{s['setting']} *" if s["setting"] == document["default_setting"] else f"{s['setting']}",
+            f"{s['accuracy']:.4f}",
+            kept_text(s["accuracy_bound"], floor=True),
+            f"{PERCENT * s['drop']:+.2f}",
+            f"{s['expected_macs']:,.0f}",
+            "–" if s["p_value"] is None else f"{s['p_value']:.2g}",
+            "yes" if s["certified"] else "no" if s["p_value"] is not None else "not tested",
+        )
+        for s in document["settings"]
+    ]
+    heads = ("setting", "accuracy", "at least", "drop, points", "mean MACs", "p-value", "certified")
+    limits, confidence = Limits(**document["limits"]), f"{PERCENT * document['confidence']:.4g} %"
+    note = (
+        f"of {document['images']:,} images, {document['new_images']:,} of them new; in the order of the tests, which "
+        "end where one fails. * default setting. At least: lower bound of accuracy on new images at 95 %, at all times"
+    )
+    print_table(f"Network {document['network']}: {limits}, at {confidence}", heads, rows, note)
+    best = document["certified_setting"]
+    if best is None:
+        print_line("No setting is certified.")
+    else:
+        print_line(f"Certified at {confidence}: {limits}; of the certified settings, {best} costs least.")
+
+
+def guard_of(network: ExportedNetwork, setting: int, folder: Path | None) -> Guard | None:
+    """A guard of a setting, which goes on from the state in a folder; `None` for exports of older versions.
+
+    Raises:
+        InputError: for a state in the folder that is damaged, or of another setting.
+    """
+    if network.settings[setting].reference is None:
+        return None
+    with runtime_errors_as_bad_input():
+        guard = network.guard(setting)
+        return guard if folder is None else guard.load(folder / GUARD)
+
+
+def guard_document(guard: Guard) -> dict[str, Any]:
+    """State of a guard: images seen, the share of what raises the alarm, and when it was raised."""
+    return {"images": guard.images, "evidence": guard.evidence, "alarm_at": guard.alarm_at}
+
+
+def guard_text(guard: Guard) -> str:
+    """Sentence on whether images have changed."""
+    if guard.alarm_at is not None:
+        return (
+            f"The images have changed: after {guard.alarm_at:,} of {guard.images:,} the guard raised its alarm, which "
+            f"takes {guard.run_length:,.0f} images on average while nothing changes. Certificates no longer hold."
+        )
+    return f"No sign that images have changed, in {guard.images:,} of them ({guard.evidence:.1%} of an alarm)."
+
+
+def print_classified(network: ExportedNetwork, rows: Sequence[Classified], guard: Guard | None = None) -> None:
+    """Print some of the classified images, the exit rates of all, and what the guard says."""
     classified = [row for row in rows if row.error is None]
     cells = [
         [row.image, row.label, f"{row.probability:.3f}", row.exit, f"{row.macs:,}"]
@@ -102,6 +188,8 @@ def print_classified(network: ExportedNetwork, rows: Sequence[Classified]) -> No
         note = f"of the {len(classified):,} images given: exit rates: {rates}; mean MACs {mean_macs:,.0f}"
     title = f"Answers of network {network.manifest['network']}"
     print_table(title, ("image", "class", "probability", "exit", "MACs"), cells, note)
+    if guard is not None:
+        print_line(guard_text(guard))
 
 
 def print_latency(document: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from surrogate_nas.archive.ladder import passes_text
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table
 from surrogate_nas.exits.digits import approximate
+from surrogate_nas.exits.limit_table import kept_text
 from surrogate_nas.exits.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _print_answer(answer: "Answer") -> None:
         rates = " ".join(f"{rate:.3f}" for rate in training["rates"])
         print_line(
             f"trained as {training['id']} with seed {training['seed']}: accuracy {training['accuracy']:.4f}, "
-            f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images"
+            f"expected MACs {training['expected_macs']:,.0f}, exit rates {rates} on {training['n']} tune images; on "
+            f"test {training['test_accuracy']:.4f}, at least {kept_text(training['test_accuracy_bound'], floor=True)}"
+            + ("" if training["certificate"] is None else "; certified")
         )
     for text in _going_on(answer):
         print_line(text)

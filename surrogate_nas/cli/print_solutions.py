@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogate_nas.archive.ladder import passes_text
+from surrogate_nas.certificates.evidence import learned
 from surrogate_nas.cli.output import MOST_ROWS, print_line, print_table, with_legend
 from surrogate_nas.exits.limit_table import LIMITS, Quantity, exact_text, kept_text, marked
 from surrogate_nas.foundation.arrays import evenly
@@ -31,6 +32,8 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
     path, records, front = solutions.home.path, solutions.home.archive.records(), solutions.front()
     if front:
         print_line(_best(solutions, front))
+    if solutions.home.archive.header.confidence is not None and learned(solutions.limits):
+        print_certificates(solutions, solutions.limits, solutions.certified(solutions.limits))
     print_payoff(early_exits)
     if early_exits.static is None:
         print_line(f"surrogate-nas baselines {path} trains the best backbone without exits, to compare with.")
@@ -60,9 +63,21 @@ def _best(solutions: "Solutions", front: Sequence["Solution"]) -> str:
     best = solutions.preferred(front)
     (low, high), at = best.test.accuracy_interval, solutions.rung_name
     return (
-        f"Best within your limits: {best.record.id}, {best.test.accuracy:.3f} [{low:.3f}, {high:.3f}] on test at "
-        f"{best.test.expected_macs:,.0f} expected MACs, thresholds {best.printed}" + ("" if at is None else f"; {at}")
+        f"Best within your limits: {best.record.id}, {best.test.accuracy:.3f} [{low:.3f}, {high:.3f}] on test, at "
+        f"least {kept_text(best.test.accuracy_bound, floor=True)}, at {best.test.expected_macs:,.0f} expected MACs, "
+        f"thresholds {best.printed}" + ("" if at is None else f"; {at}")
     )
+
+
+def print_certificates(solutions: "Solutions", limits: "Limits", certified: Sequence["Solution"]) -> None:
+    """Print what is certified, or why nothing is, in a study with sealed images."""
+    from surrogate_nas.study.certifying import shortfall
+
+    if not certified:
+        print_line(f"Nothing is certified: {'; '.join(shortfall(solutions, limits))}.")
+        return
+    print_line(f"Certified: {certified[0].certificate}.")
+    _print_solutions(certified, f"{len(certified)} certified solutions, cheapest first", limits)
 
 
 def print_payoff(result: "Payoff") -> None:
@@ -87,6 +102,7 @@ def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limit
         "network": None,
         "origin": None,
         "test accuracy [95 %]": "accuracy",
+        "at least": None,
         "expected test MACs": "expected_macs",
         **({"expected test cost": "expected_cost"} if solutions[0].test.cost else {}),
         "worst-case MACs": "worst_macs",
@@ -95,7 +111,10 @@ def _print_solutions(solutions: Sequence["Solution"], title: str, limits: "Limit
         "thresholds": None,
     }
     rows = [marked(_cells(s), [*columns.values()], s.test.broken_names(limits)) for s in solutions]
-    note = f"thresholds were chosen on tune; the other figures are exact or of the {solutions[0].test.n} test images"
+    note = (
+        f"thresholds were chosen on tune; the other figures are exact or of the {solutions[0].test.n} test images; at "
+        "least: lower bound of accuracy on new images, one-sided at 95 %, for each solution by itself"
+    )
     print_table(title, [*columns], rows, with_legend(note, rows))
 
 
@@ -105,6 +124,7 @@ def _cells(solution: "Solution") -> list[object]:
         solution.record.id,
         solution.record.proposal.origin,
         f"{test.accuracy:.3f} [{low:.3f}, {high:.3f}]",
+        kept_text(test.accuracy_bound, floor=True),
         f"{test.expected_macs:,.0f}",
         *([f"{test.cost[0]:,.1f}"] if test.cost else []),
         f"{test.worst_macs:,}",
@@ -204,12 +224,16 @@ def print_tiers(tiers: Sequence["Tier"], network: str, limits: "Limits") -> None
         "thresholds": None,
         "tune accuracy": None,
         "test accuracy [95 %]": "accuracy",
+        "at least": None,
         "expected test MACs [95 %]": "expected_macs",
         **({"expected test cost": "expected_cost"} if tiers[0].solution.test.cost else {}),
         "test exit rates %": None,
     }
     rows = [marked(_tier_cells(r), [*columns.values()], r.solution.test.broken_names(r.limits)) for r in tiers]
-    note = "thresholds were chosen on tune, where they keep the budget; intervals: 95 % bootstrap over test images"
+    note = (
+        "thresholds were chosen on tune, where they keep the budget; intervals: 95 % bootstrap over test images; at "
+        "least: lower bound of accuracy on new images, one-sided at 95 %, for each setting by itself"
+    )
     title = f"{_named(network, tiers[0].solution)} within {limits} on tune"
     print_table(title, [*columns], rows, with_legend(note, rows))
 
@@ -222,6 +246,7 @@ def _tier_cells(tier: "Tier") -> list[object]:
         tier.solution.printed,
         f"{tier.solution.tune.accuracy:.4f}",
         f"{test.accuracy:.4f} [{low:.4f}, {high:.4f}]",
+        kept_text(test.accuracy_bound, floor=True),
         f"{test.expected_macs:,.0f} [{least:,.0f}, {most:,.0f}]",
         *([f"{test.cost[0]:,.1f}"] if test.cost else []),
         percentages(test.rates),

@@ -28,6 +28,12 @@ def print_status(status: "Status") -> None:
     if status.pending:
         ids = " ".join(status.pending[:MOST_IDS]) + (" …" if len(status.pending) > MOST_IDS else "")
         console.print(f"pending: {ids} ({len(status.begun)} of {len(status.pending)} have started)", soft_wrap=True)
+    if (sealed := status.sealed) is not None:
+        console.print(
+            f"sealed: {sealed.images:,} images, {sealed.openings} opening{'s' * (sealed.openings != 1)}, "
+            f"{sealed.spent:.4g} of δ = {sealed.delta:.4g} spent",
+            soft_wrap=True,
+        )
     console.print(f"running command: {status.working or 'none'}", soft_wrap=True)
     if status.time is None:
         left = status.seconds_left

@@ -6,7 +6,7 @@ from surrogate_nas.cli import completion
 from surrogate_nas.cli.answer import answer
 from surrogate_nas.cli.inputs import limits_of, open_study
 from surrogate_nas.cli.options import NO_USER_LIMITS, Json, Network, StudyPath, Tiers, UserLimits, option, takes_limits
-from surrogate_nas.cli.values import NAME
+from surrogate_nas.cli.values import FRACTION, NAME
 
 
 @takes_limits
@@ -22,6 +22,13 @@ def tune(
             complete=completion.methods,
         ),
     ] = "curve",
+    confidence: Annotated[
+        float | None,
+        option(
+            "Certify limits on new images with this probability, which is that of the study: opens its sealed images.",
+            kind=FRACTION,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Choose the best thresholds of a trained network within limits, without training.
@@ -30,20 +37,30 @@ def tune(
     """
     home = open_study(study, {})
     from surrogate_nas.api import Study
-    from surrogate_nas.cli.print_solutions import print_tuned
+    from surrogate_nas.cli.print_solutions import print_certificates, print_tuned
     from surrogate_nas.documents import curve_document, solution_document
 
     effective_limits = limits_of(limits, home)
     whole = Study(home)
+    if confidence is not None:
+        whole.images.require_data(None, None, None, confidence=confidence)
     solution = whole.tune(network, effective_limits, method=method)  # type: ignore[arg-type]  # which it checks
+    certified = [] if confidence is None else whole.certify(network, effective_limits)
     curve = curve_document(whole.solutions, solution.record)
     document = {
         "limits": effective_limits.model_dump(),
         "method": method,
         **solution_document(solution, effective_limits),
         "curve": curve,
+        **({} if confidence is None else {"certified": [solution_document(s, effective_limits) for s in certified]}),
     }
-    answer(document, as_json, lambda: print_tuned(solution, network, effective_limits))
+
+    def print_all() -> None:
+        print_tuned(solution, network, effective_limits)
+        if confidence is not None:
+            print_certificates(whole.solutions, effective_limits, certified)
+
+    answer(document, as_json, print_all)
 
 
 @takes_limits

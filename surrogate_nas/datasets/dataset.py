@@ -1,6 +1,7 @@
 """Data sets: images in memory as uint8, their classes, and a study's splits."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ TEST_SHARE = 0.2
 TUNE_IMAGES = 500
 """Number of tune images that are enough, where the training data are many."""
 LEAST_TUNE_SHARE, MOST_TUNE_SHARE = 0.1, 0.3
+ENOUGH_TO_CHOOSE = 500
+"""Number of tune images above which a sealed part takes more than half of four times as many."""
 BLOCK = 1024  # number of images counted at a time, which bounds memory
 BYTES = 256
 SMALLEST_SIZE, LARGEST_SIZE = 4, 256
@@ -42,6 +45,11 @@ class LabeledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def draws(self) -> int:
+        """Number of independent draws: of images, or of groups."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
     def __getitem__(self, index: Ints) -> "LabeledImages":
         groups = None if self.groups is None else self.groups[index]
@@ -187,11 +195,13 @@ def _digest(digest: "hashlib._Hash", part: LabeledImages | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The three splits of a study: train for weights, tune for all choices, test for reported results."""
+    """The splits of a study: train for weights, tune for all choices, test for reported results."""
 
     train: LabeledImages
     tune: LabeledImages
     test: LabeledImages
+    certify: LabeledImages | None = None
+    """Part of tune that was sealed: nothing is chosen by it; `None` in a study without a confidence."""
 
 
 def usual_tune_share(images: float) -> float:
@@ -204,6 +214,17 @@ def usual_tune_share(images: float) -> float:
     (0.3, 0.2, 0.1)
     """
     return round(min(max(TUNE_IMAGES / images, LEAST_TUNE_SHARE), MOST_TUNE_SHARE), 2)
+
+
+def usual_sealed_share(images: int) -> float:
+    """Share of so many tune images that is sealed where certificates are asked for: a half, and more of many.
+
+    What is left to choose by grows with √n from 1,000 of 2,000 images; see docs/results/certificates.md.
+
+    >>> usual_sealed_share(500), usual_sealed_share(2_000), usual_sealed_share(6_000)
+    (0.5, 0.5, 0.71)
+    """
+    return round(max(0.5, 1 - math.sqrt(ENOUGH_TO_CHOOSE / images)), 2)
 
 
 def check_image_size(size: int | None) -> None:

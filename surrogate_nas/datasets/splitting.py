@@ -19,6 +19,7 @@ from surrogate_nas.datasets.dataset import (
     Dataset,
     LabeledImages,
     Splits,
+    usual_sealed_share,
 )
 from surrogate_nas.datasets.notes import lacking_classes
 from surrogate_nas.foundation.arrays import Ints
@@ -32,18 +33,36 @@ FAR_OFF = 0.25
 """Relative deviation of a split's share of the images above which a note reports it."""
 
 
-def split(dataset: Dataset, seed: int, tune_share: float | None = None) -> Splits:
+def split(dataset: Dataset, seed: int, tune_share: float | None = None, sealed_share: float = 0) -> Splits:
     """Cut a data set into splits, stratified by class; a seed always gives the same splits.
 
     Without a given test split, 20 % of the data is held out first; without a given tune split, then `tune_share` of the
-    training data, by default `Dataset.tune_share`. Groups stay whole.
+    training data, by default `Dataset.tune_share`. Of the tune split, a share may be sealed. Groups stay whole.
 
     Raises:
         InputError: if a class, or the whole data set, has too few images or groups.
     """
     parts = _decided(dataset, seed, tune_share)
     train, tune, test = (_part(dataset, np.flatnonzero(parts == part)) for part in (TRAIN, TUNE, TEST))
-    return Splits(train, tune, test)
+    splits = Splits(train, tune, test)
+    return seal(splits, seed, sealed_share) if sealed_share else splits
+
+
+def seal(splits: Splits, seed: int, share: float) -> Splits:
+    """The splits with a share of tune, or of its groups, as `certify`: drawn at random whatever their classes, as
+    statements about new images need it."""
+    groups = splits.tune.groups
+    of = np.arange(len(splits.tune)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
+    draws = int(of.max()) + 1
+    drawn = np.random.default_rng(seed).permutation(draws)[: round(share * draws)]
+    is_sealed = np.isin(of, drawn)
+    left, sealed = (splits.tune[np.flatnonzero(which)] for which in (~is_sealed, is_sealed))
+    return replace(splits, tune=left, certify=sealed)
+
+
+def sealed_share_of(tune: LabeledImages) -> float:
+    """Usual share of a tune split to seal: of its images, or of its groups."""
+    return usual_sealed_share(tune.draws)
 
 
 def tune_share_of(dataset: Dataset, chosen: float | None = None) -> float:

@@ -7,8 +7,14 @@ from surrogate_nas.foundation.arrays import Array, Floats, Ints
 
 
 def wants_cheapest(limits: Limits) -> bool:
-    """Whether the best operating point is the cheapest, because accuracy is limited and no cost that depends on
-    thresholds is. Otherwise it is the most accurate."""
+    """Whether the best operating point of a network is the cheapest, because accuracy or its drop is limited and no
+    cost that depends on thresholds is. Otherwise it is the most accurate."""
+    return limits.limits_accuracy and not limits.limits_spending
+
+
+def wants_cheapest_network(limits: Limits) -> bool:
+    """Whether the best network is the cheapest, as `wants_cheapest`; a limit on the drop alone does not ask for it,
+    since networks that are hardly better than chance keep it too."""
     return limits.min_accuracy is not None and not limits.limits_spending
 
 

@@ -193,6 +193,7 @@ class Exits:
             thresholds=thresholds,
             leaving=leaving,
             correct=correct,
+            last_correct=np.repeat(np.count_nonzero(self.correct[-1]), T),
             macs=macs,
             costs=costs,
             objective=self._total_cost(thresholds, leaving) / leaving.sum(axis=1),

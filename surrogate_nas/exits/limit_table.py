@@ -19,6 +19,7 @@ Quantity = Literal[
     "worst_cost",
     "p95_cost",
     "accuracy",
+    "drop",
 ]
 """A quantity that limits bound."""
 STATISTICS = ("expected", "worst", "p95")
@@ -81,6 +82,11 @@ class Limit:
     def needs_cost_table(self) -> bool:
         """Whether values need a cost table."""
         return self.unit == "cost"
+
+    @property
+    def of_accuracy(self) -> bool:
+        """Whether the quantity follows from accuracy, so that only samples answered wrong make it worse."""
+        return self.quantity in ("accuracy", "drop")
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -165,13 +171,26 @@ LIMITS: tuple[Limit, ...] = (
         "Smallest accuracy, as a fraction or a percentage: 0.9 or 90%.",
         floor=True,
     ),
+    Limit(
+        "max_drop",
+        "drop",
+        "drop",
+        "fraction",
+        "samples",
+        "Largest drop of accuracy below that of the network's own last exit, as a fraction or percentage: 0.01 or 1%.",
+    ),
 )
 """All kinds of limits, in the order of the fields of `Limits`."""
 
 
+def limit_on(quantity: Quantity) -> Limit:
+    """Limit on a quantity."""
+    return next(limit for limit in LIMITS if limit.quantity == quantity)
+
+
 def on_expected(objective: Literal["macs", "cost"]) -> Limit:
     """Limit on the expected value of the objective."""
-    return next(limit for limit in LIMITS if limit.quantity == f"expected_{objective}")
+    return limit_on("expected_macs" if objective == "macs" else "expected_cost")
 
 
 def exact_text(value: float) -> str:

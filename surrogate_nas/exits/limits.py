@@ -51,7 +51,7 @@ class BrokenLimit:
 
     def __str__(self) -> str:
         """
-        >>> print(BrokenLimit(LIMITS[0], 15224.0, 1000.0), BrokenLimit(LIMITS[-1], 0.85, 0.9), sep=", ")
+        >>> print(BrokenLimit(LIMITS[0], 15224.0, 1000.0), BrokenLimit(LIMITS[-2], 0.85, 0.9), sep=", ")
         expected MACs 15,224 > 1,000, accuracy 0.85 < 0.9
         """
         same = rounded_text(self.value) == rounded_text(self.cap)
@@ -76,6 +76,7 @@ class LimitFields(TypedDict, total=False):
     max_worst_cost: float | str | None
     max_p95_cost: float | str | None
     min_accuracy: float | str | None
+    max_drop: float | str | None
 
 
 class Limits(Config):
@@ -91,6 +92,7 @@ class Limits(Config):
     max_worst_cost: Amount | None = _unset("max_worst_cost")
     max_p95_cost: Amount | None = _unset("max_p95_cost")
     min_accuracy: Share | None = _unset("min_accuracy")
+    max_drop: Share | None = _unset("max_drop")
 
     # ------------------------------------------------------------------ values against limits
 
@@ -139,14 +141,19 @@ class Limits(Config):
         return any(limit.needs_cost_table for limit, _ in self.active)
 
     @property
+    def limits_accuracy(self) -> bool:
+        """Whether a limit is set on accuracy, or on what is lost of it."""
+        return any(limit.of_accuracy for limit, _ in self.active)
+
+    @property
     def limits_spending(self) -> bool:
         """Whether a limit is set on a quantity, other than accuracy, that depends on thresholds."""
-        return any(limit.depends_on != "network" and not limit.floor for limit, _ in self.active)
+        return any(limit.depends_on != "network" and not limit.of_accuracy for limit, _ in self.active)
 
     def only_cuts(self, objective: Objective) -> bool:
         """Whether the best points within these limits are those of the unlimited front that keep them."""
         least = on_expected(objective)
-        return all(limit.depends_on == "network" or limit.floor or limit is least for limit, _ in self.active)
+        return all(limit.depends_on == "network" or limit.of_accuracy or limit is least for limit, _ in self.active)
 
     # ------------------------------------------------------------------ words
 

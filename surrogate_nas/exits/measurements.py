@@ -52,6 +52,8 @@ class Figures:
     """Quantities that limits bound, measured or predicted; shapes broadcast."""
 
     accuracy: Array
+    drop: Array
+    """Accuracy of the last exit on all samples, less the accuracy."""
     macs: Spending
     parameters: Array
     weight_bytes: Array
@@ -81,6 +83,8 @@ class Measurements:
     """(T, E) number of samples that leave at each position."""
     correct: Ints
     """(T, E) number of these samples that are classified correctly."""
+    last_correct: Ints
+    """(T,) number of samples that the last exit would classify correctly."""
     macs: Ints
     """(T, E) MACs M_e of leaving at each position; see `Cost.macs`."""
     costs: Floats
@@ -126,6 +130,11 @@ class Measurements:
         return np.asarray(self.correct.sum(axis=1) / self.leaving.sum(axis=1))
 
     @property
+    def drop(self) -> Floats:
+        """(T,) accuracy of the last exit on all samples, less the accuracy."""
+        return np.asarray((self.last_correct - self.correct.sum(axis=1)) / self.leaving.sum(axis=1))
+
+    @property
     def expected_macs(self) -> Floats:
         """(T,) expected MACs Σ p_e M_e."""
         return np.asarray((self.leaving * self.macs).sum(axis=1) / self.leaving.sum(axis=1))
@@ -141,6 +150,7 @@ class Measurements:
         cost = None if np.isnan(self.costs).any() else Spending(self.rates, self.costs)
         return Figures(
             self.accuracy,
+            self.drop,
             Spending(self.rates, self.macs),
             self.parameters,
             self.weight_bytes,

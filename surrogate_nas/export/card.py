@@ -33,8 +33,9 @@ Classifies images of {channels} × {height} × {width} pixels into {len(manifest
 {_stopping(manifest)}
 
 At the default setting, {PERCENT * test["accuracy"]:.2f} % of {test["images"]:,} test images are classified correctly
-(95 % interval {low:.2f} to {high:.2f}), with {test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and
-{setting["macs"][-1]:,} for an image that leaves at the last exit. It has {manifest["parameters"]:,} parameters.
+(95 % interval {low:.2f} to {high:.2f}; at least {PERCENT * test["accuracy_bound"]:.2f}, one-sided), with
+{test["expected_macs"]:,.0f} multiply-accumulates (MACs) on average and {setting["macs"][-1]:,} for an image that leaves
+at the last exit. It has {manifest["parameters"]:,} parameters.
 
 ## Use
 
@@ -63,6 +64,8 @@ Thresholds, one per exit position but the last, are printed with the digits that
 ones. They were chosen on {setting["tune"]["images"]:,} other images (the tune split); the values are measured on the
 test split, which was used for no choice. MACs are of convolutions and linear layers, with every branch that is run.
 {_limits(manifest)}
+
+{_certificates(manifest)}
 
 ## Exits
 
@@ -146,6 +149,31 @@ def _settings(manifest: Mapping[str, Any]) -> str:
         )
         rows.append(marked(cells, [*SETTING_COLUMNS.values()], setting["broken_on_test"]))
     return _markdown_table([*SETTING_COLUMNS], rows)
+
+
+def certificate_text(certificate: Mapping[str, Any]) -> str:
+    """Sentence on the certificate of a setting, without a full stop.
+
+    >>> certificate_text({"limits": {"min_accuracy": 0.9}, "confidence": 0.9, "images": 216})
+    'certified at 90 % by 216 sealed images: accuracy ≥ 0.9 on new images like those'
+    """
+    limits, confidence = Limits(**certificate["limits"]), f"{PERCENT * certificate['confidence']:.4g} %"
+    return f"certified at {confidence} by {certificate['images']:,} sealed images: {limits} on new images like those"
+
+
+def _certificates(manifest: Mapping[str, Any]) -> str:
+    """Sentences on what is certified of which setting."""
+    numbers = dict[str, list[int]]()
+    for i, setting in enumerate(manifest["settings"]):
+        if "certificate" in setting:
+            numbers.setdefault(certificate_text(setting["certificate"]), []).append(i)
+    if not numbers:
+        return "No setting is certified: measured accuracies, and their bounds, are of the test images alone."
+    texts = (f"Setting{'s' * (len(of) > 1)} {', '.join(map(str, of))}: {text}." for text, of in numbers.items())
+    return " ".join(texts) + (
+        " All certificates of its study hold together with that probability. They are void for any other thresholds or"
+        " weights, and once images change."
+    )
 
 
 def rates_text(manifest: Mapping[str, Any], rates: Sequence[float]) -> str:

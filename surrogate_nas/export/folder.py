@@ -24,9 +24,16 @@ from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.exits.tiers import TIERS
 from surrogate_nas.export import runtime
 from surrogate_nas.export.card import card
-from surrogate_nas.export.parity import ExitPredictions, OnImages, require_equal, require_same_answers
+from surrogate_nas.export.parity import predictions_of, require_equal, require_same_answers
 from surrogate_nas.export.pieces import Piece, pieces_of
-from surrogate_nas.export.points import Judge, chosen_points, exit_costs, setting_document, settle
+from surrogate_nas.export.points import (
+    Judge,
+    chosen_points,
+    confirmed,
+    exit_costs,
+    setting_document,
+    settle,
+)
 from surrogate_nas.export.runtime import EXAMPLES, FORMAT, MANIFEST, VERSION, ExportedNetwork, digest_of
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import JobError
@@ -34,6 +41,7 @@ from surrogate_nas.foundation.files import new_folder, require_new_folder
 from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.network.predictions import ExitPredictions, OnImages
 from surrogate_nas.study.images import StudyImages
 from surrogate_nas.study.results import Measured
 from surrogate_nas.study.solutions import Solutions
@@ -126,15 +134,22 @@ class _Exporting:
         torch_judge = Judge.of(costing, record, images, by_network)
         self._examples(part, files, images["test"], by_network["test"])
         self._save(part, self._manifest(torch_judge, points, default, exits, files))
-        by_export = self._predictions_by(
-            images, partial(ExitPredictions.by_export, ExportedNetwork.load(part)), "ONNX Runtime"
-        )
+        by_export = self._predictions_by(images, partial(predictions_of, ExportedNetwork.load(part)), "ONNX Runtime")
         quantized = record.architecture.bits is not None
         differences = [require_equal(by_network[s], by_export[s], quantized=quantized) for s in SPLITS]
 
         judge = Judge.of(costing, record, images, by_export)
         settled = [settle(point, torch_judge, judge) for point in points]
         manifest = self._manifest(judge, settled, default, exits, files)
+        if splits.certify is not None:
+            exported = ExportedNetwork.load(part)
+            for entry, certificate in zip(
+                manifest["settings"],
+                confirmed(self.solutions, record, settled, splits.certify, exported),
+                strict=True,
+            ):
+                if certificate is not None:
+                    entry["certificate"] = certificate.document()
         self._add(files, part, CARD, card(manifest).encode())
         manifest["files"] = files
         self._save(part, manifest)

@@ -14,7 +14,7 @@ from surrogate_nas.datasets.dataset import Images
 from surrogate_nas.datasets.notes import no_images
 from surrogate_nas.datasets.resizing import DEFAULT_RESIZE, ResizeName, resize_name
 from surrogate_nas.datasets.tree import files_below
-from surrogate_nas.export.runtime import BATCH, ExportedNetwork
+from surrogate_nas.export.runtime import BATCH, ExportedNetwork, Guard
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import say
 
@@ -96,6 +96,15 @@ def classify(network: ExportedNetwork, files: Sequence[Path], setting: int | Non
                 continue
             c, probabilities, exit, macs = next(answers)
             yield Classified(str(path), network.labels[c], float(probabilities[c]), int(exit), int(macs))
+
+
+def show(guard: Guard, network: ExportedNetwork, rows: Sequence[Classified]) -> None:
+    """Let a guard see classified images, in a random order: files are often sorted by class."""
+    place, answers = {stage.exit: x for x, stage in enumerate(network.stages)}, network.labels.index
+    for i in np.random.default_rng(guard.images).permutation(len(rows)):
+        row = rows[i]
+        if row.error is None and row.label is not None and row.exit is not None and row.probability is not None:
+            guard.see(place[row.exit], row.probability, answers(row.label))
 
 
 def _image_or_error(path: Path, shape: tuple[int, int, int], resize: ResizeName) -> Images | str:

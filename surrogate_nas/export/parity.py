@@ -1,76 +1,20 @@
 """Comparison of exported files with the network, and thresholds at which rounding changes no exit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 
-from surrogate_nas.exits.policies import PolicyName, confidence
-from surrogate_nas.export.runtime import BATCH, ExportedNetwork, ExportError, Predictions, difference
-from surrogate_nas.foundation.arrays import Array, Floats32
+from surrogate_nas.export.runtime import ExportedNetwork, ExportError, Predictions, difference
+from surrogate_nas.foundation.arrays import Array
 from surrogate_nas.foundation.errors import JobError
-from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.network.predictions import ExitPredictions, OnImages, no_progress
 
 LAST_PLACE, SLACK = 2.0**-23, 4e-6
 """Errors of scores: one unit in the last place of single precision at 1, where a softmax saturates, plus `SLACK` times
 the distance from 1."""
-OnImages = Callable[[int], object]
-"""Function that receives the number of images finished since the last call."""
 
 
-def no_progress(images: int) -> None:
-    """An `OnImages` that ignores progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitPredictions:
-    """Predictions of all X exits for N images, without early exiting."""
-
-    logits: Floats32
-    """(X, N, C) logits."""
-    confidence: Floats32
-    """(X − 1, N) confidence of each early exit by itself."""
-
-    @classmethod
-    def by_network(
-        cls,
-        network: EarlyExitNetwork,
-        policy: PolicyName,
-        temperatures: Sequence[float],
-        images: Array,
-        on_images: OnImages = no_progress,
-    ) -> "ExitPredictions":
-        """Predictions by PyTorch; temperatures are (E,), or empty."""
-        where = network.architecture.exit_positions[:-1]
-
-        @torch.inference_mode()
-        def predict(batch: Array) -> tuple[Array, Array]:
-            pairs = network.exit_outputs(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
-            confidences = np.zeros((len(where), len(batch)), dtype=np.float32)
-            for x, (e, (logits, gate)) in enumerate(zip(where, pairs[:-1], strict=True)):
-                T = temperatures[e] if temperatures else 1.0
-                confidences[x] = confidence(policy, logits.numpy(), None if gate is None else gate.numpy(), T)
-            return np.stack([logits.numpy() for logits, _ in pairs]), confidences
-
-        return cls._batched(predict, images, on_images)
-
-    @classmethod
-    def by_export(cls, network: ExportedNetwork, images: Array, on_images: OnImages = no_progress) -> "ExitPredictions":
-        """Predictions by ONNX Runtime."""
-        return cls._batched(network.everything, images, on_images)
-
-    @classmethod
-    def _batched(
-        cls, predict: Callable[[Array], tuple[Array, Array]], images: Array, on_images: OnImages
-    ) -> "ExitPredictions":
-        parts = []
-        for at in range(0, len(images), BATCH):
-            batch = images[at : at + BATCH]
-            parts.append(predict(batch))
-            on_images(len(batch))
-        logits, confidence = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-        return cls(logits, confidence)
+def predictions_of(network: ExportedNetwork, images: Array, on_images: OnImages = no_progress) -> ExitPredictions:
+    """Predictions of all exits by ONNX Runtime."""
+    return ExitPredictions.batched(network.everything, images, on_images)
 
 
 def require_equal(network: ExitPredictions, export: ExitPredictions, *, quantized: bool) -> float:

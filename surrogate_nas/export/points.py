@@ -1,6 +1,6 @@
 """Settings of an exported network: thresholds for several budgets, with their measurements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.outputs import SPLITS, Split
 from surrogate_nas.archive.record import Record
+from surrogate_nas.certificates.evidence import Evidence
 from surrogate_nas.datasets.dataset import LabeledImages, Labels
 from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
@@ -16,9 +17,13 @@ from surrogate_nas.exits.intervals import share_interval
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import PolicyName
-from surrogate_nas.export.parity import ExitPredictions, clear_of
+from surrogate_nas.export import runtime
+from surrogate_nas.export.parity import clear_of, predictions_of
+from surrogate_nas.export.runtime import ExportedNetwork, Reference
 from surrogate_nas.foundation.arrays import Array, Floats32
-from surrogate_nas.study.results import Measured
+from surrogate_nas.foundation.progress import say
+from surrogate_nas.network.predictions import ExitPredictions
+from surrogate_nas.study.results import Certificate, Measured
 from surrogate_nas.study.solutions import Solutions
 
 
@@ -45,12 +50,9 @@ class Judge:
 
     def exits(self, split: Split, policy: PolicyName) -> Exits:
         """Scores and correctness of all exits on one split."""
-        architecture, predictions, labels = self.record.architecture, self.predictions[split], self.images[split].labels
-        E, where = architecture.positions, list(architecture.exit_positions)
-        scores, correct = np.zeros((E, len(labels)), dtype=np.float32), np.zeros((E, len(labels)), dtype=np.bool_)
-        scores[where[:-1]], correct[where] = predictions.confidence, predictions.logits.argmax(axis=2) == labels
-        present = np.isin(np.arange(E), where)
-        return Exits(policy, present, scores, correct, self.costing.of(architecture), self.images[split].groups)
+        architecture, images = self.record.architecture, self.images[split]
+        cost = self.costing.of(architecture)
+        return self.predictions[split].exits(architecture, cost, policy, images.labels, images.groups)
 
     def compared(self, point: OperatingPoint) -> Floats32:
         """(E, n) scores of all images, as compared with the thresholds of an operating point."""
@@ -72,18 +74,23 @@ class Judge:
 
 
 def chosen_points(solutions: Solutions, record: Record, limits: Limits, tiers: int) -> tuple[list[OperatingPoint], int]:
-    """Operating points, cheapest first, and the index of the best one within limits.
+    """Operating points, cheapest first, and the index of the best one within limits: of the certified ones, if any.
 
-    The other points are tiers for budgets below and above that of the limits; they keep all other limits.
+    All that are certified within the limits are among them. The other points are tiers for budgets below and above that
+    of the limits; they keep all other limits.
 
     Raises:
         JobError: if no thresholds keep the limits; the message names the closest.
     """
-    best = solutions.tune(record, limits)
+    certified = solutions.certified(limits, [record])
+    best = solutions.best_of(certified) if certified else solutions.tune(record, limits)
     others = limits.with_budget(solutions.home.settings.objective, None)
     chosen = [tier.solution for tier in solutions.tiers(record, others, tiers)]
     thresholds = {solution.operating_point for solution in chosen}
-    chosen += [] if best.operating_point in thresholds else [best]
+    for solution in [*certified, best]:
+        if solution.operating_point not in thresholds:
+            chosen.append(solution)
+            thresholds.add(solution.operating_point)
     chosen.sort(key=lambda s: (s.tune.expected_macs, s.tune.accuracy))
     points = [solution.operating_point for solution in chosen]
     return points, points.index(best.operating_point)
@@ -102,6 +109,39 @@ def settle(point: OperatingPoint, one: Judge, other: Judge) -> OperatingPoint:
         threshold = point.thresholds[e]
         thresholds[e] = None if threshold is None else clear_of(threshold, scores[0][e], scores[1][e])
     return OperatingPoint(tuple(thresholds), point.policy, point.temperatures)
+
+
+def confirmed(
+    solutions: Solutions,
+    record: Record,
+    points: Sequence[OperatingPoint],
+    sealed: LabeledImages,
+    network: ExportedNetwork,
+) -> list[Certificate | None]:
+    """The certificate of each operating point of an exported network; `None` where there is none.
+
+    A certificate is one of the exported network only if that answers every sealed image as the network did when it was
+    tested; where it does not, this is reported.
+    """
+    certificates = [solutions.solution(record, point).certificate for point in points]
+    if not any(certificates):
+        return certificates
+    predictions = predictions_of(network, sealed.images)
+    cost = solutions.home.costing.of(record.architecture)
+    for i, (point, certificate) in enumerate(zip(points, certificates, strict=True)):
+        if certificate is None:
+            continue
+        exits = predictions.exits(record.architecture, cost, point.policy, sealed.labels, sealed.groups)
+        evidence, tested = Evidence(exits, point), certificate.tested
+        reason = None
+        if not evidence.answers_as(tested.right, tested.worse, tested.better):
+            reason = "exported, it answers some of the sealed images otherwise"
+        elif solutions.home.costing.charge_heads != "all" and certificate.limits.limits_spending:
+            reason = "it was certified by costs that leave branches out, which a device must run"
+        if reason is not None:
+            say(f"note: setting {i} loses its certificate: {reason}")
+            certificates[i] = None
+    return certificates
 
 
 def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dict[str, Any]:
@@ -123,8 +163,22 @@ def setting_document(judge: Judge, point: OperatingPoint, limits: Limits) -> dic
         "macs": cost.macs(on)[0, exits].tolist(),
         **({} if others is None else {"cost": others[0, exits].tolist()}),
         **documents,
+        "reference": _reference(judge, point),
         "broken_on_test": measured["test"].broken_names(limits),
     }
+
+
+def _reference(judge: Judge, point: OperatingPoint) -> dict[str, Any]:
+    """Reference of a guard at one operating point, from the images of all splits; no labels are read."""
+    where = judge.record.architecture.exit_positions
+    exits, answers = list[Array](), list[Array]()
+    for split in judge.predictions:
+        x = np.searchsorted(where, judge.exits(split, point.policy).route(point))
+        temperatures = np.array([point.temperature(e) for e in where], dtype=np.float32)[x]
+        logits = judge.predictions[split].logits[x, np.arange(len(x))]
+        exits.append(x)
+        answers.append(runtime.softmax(logits / temperatures[:, None]))
+    return Reference.of(np.concatenate(exits), np.concatenate(answers), len(where)).document()
 
 
 def _measured_document(measured: Measured, view: Exits, point: OperatingPoint) -> dict[str, Any]:
@@ -135,6 +189,9 @@ def _measured_document(measured: Measured, view: Exits, point: OperatingPoint) -
         "images": measured.n,
         "accuracy": measured.accuracy,
         "accuracy_interval": list(measured.accuracy_interval),
+        "accuracy_bound": measured.accuracy_bound,
+        "drop": measured.drop,
+        "drop_bound": measured.drop_bound,
         "expected_macs": measured.expected_macs,
         "expected_macs_interval": list(measured.expected_macs_interval),
         "p95_macs": measured.p95_macs,

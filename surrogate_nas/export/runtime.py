@@ -11,9 +11,11 @@ Images that leave at an exit are not computed further. A copy of this file lies 
 """
 
 import argparse
+import bisect
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 import zipfile
@@ -27,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-MANIFEST, EXAMPLES = "manifest.json", "examples.npz"
+MANIFEST, EXAMPLES, GUARD = "manifest.json", "examples.npz", "guard.json"
 FORMAT, VERSION = "surrogate_nas early-exit network", 1
 POLICIES = ("max_softmax", "margin", "entropy", "gate", "cumulative_gate")
 TOLERANCE = 1e-4
@@ -37,6 +39,18 @@ MOST_MACS = 2**53
 MOST_EXITS = 10_000
 LARGEST_MANIFEST = 16 << 20
 BATCH = 256
+RUN_LENGTH, DRIFT = 10_000.0, 0.01
+"""Mean number of images until a false alarm of the guard, and tolerated drift of the mean uncertainty."""
+STAKES = (0.1, 0.3, 0.8)
+ERRORS = 2.5
+"""Standard errors of a reference that are allowed for."""
+BINS = 8
+REMEMBER, PRIOR = 1 + 1 / 32, 4.0
+"""How much more an image counts than the one before among those lately seen, and the weight of the reference there, in
+images."""
+MOST_WEIGHT = 1e12
+LEVELS = 64
+"""Number of quantiles of a reference."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Floats32 = npt.NDArray[np.float32]
@@ -62,6 +76,8 @@ class Setting:
     """Expected MACs per image on test."""
     accuracy: float
     """Accuracy on test."""
+    reference: "Reference | None" = None
+    """Reference of its guard; `None` in folders of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +218,7 @@ class ExportedNetwork:
                 _number(one["tune"]["expected_macs"], "expected MACs", 0, MOST_MACS),
                 _number(one["test"]["expected_macs"], "expected MACs", 0, MOST_MACS),
                 _number(one["test"]["accuracy"], "accuracy", 0, 1),
+                None if "reference" not in one else Reference.read(one["reference"], len(stages)),
             )
             for one in manifest["settings"]
         )
@@ -239,6 +256,10 @@ class ExportedNetwork:
         for setting in self.settings:
             if len(setting.thresholds) != X - 1 or len(setting.macs) != X:
                 raise ExportError(f"{X} exits need {X - 1} thresholds and {X} costs, got {setting}")
+            if setting.reference is not None and len(setting.reference.classes) != len(self.labels):
+                raise ExportError(
+                    f"a reference has {len(setting.reference.classes)} classes; expected {len(self.labels)}"
+                )
 
     def _require_answer(self) -> None:
         """Compute all exits of a black image; raise `ExportError` if the pieces do not fit together."""
@@ -278,6 +299,31 @@ class ExportedNetwork:
         return round((1 - load) * self.default)
 
     # ------------------------------------------------------------------ running
+
+    def guard(
+        self,
+        setting: int | None = None,
+        run_length: float = RUN_LENGTH,
+        drift: float = DRIFT,
+        answers: bool = True,
+    ) -> "Guard":
+        """A guard of the images that are run at a setting; see `Guard`.
+
+        Raises:
+            ExportError: for an unknown setting, or one without a reference.
+        """
+        index = self._setting(setting)
+        if (reference := self.settings[index].reference) is None:
+            raise ExportError(f"setting {index} has no reference for a guard; export the network again")
+        return Guard(reference, run_length, drift, answers)
+
+    def watch(self, guard: "Guard", answers: Predictions) -> bool:
+        """Let a guard see the answers of a run; returns whether its alarm is raised."""
+        largest, place = answers.probabilities.max(axis=1), {stage.exit: x for x, stage in enumerate(self.stages)}
+        raised = False
+        for exit, p, answer in zip(answers.exits.tolist(), largest.tolist(), answers.classes.tolist(), strict=True):
+            raised = guard.see(place[exit], p, answer)
+        return raised
 
     def run(self, images: Array, setting: int | None = None) -> Predictions:
         """Classify images, computing each only up to the exit at which it leaves.
@@ -407,6 +453,214 @@ class ExportedNetwork:
             if not (low >= 0 and high <= 255):  # NaN is neither
                 raise ExportError(f"pixels are from {low:g} to {high:g}; allowed: {allowed}")
         return np.ascontiguousarray(images, dtype=np.float32)
+
+
+# ---------------------------------------------------------------------- guard
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Behaviour of a setting's exits on images like those that it was chosen and certified on; no labels are used."""
+
+    images: int
+    """Number N of images that were seen."""
+    before: tuple[float, ...]
+    """(X,) share of them that left before each exit."""
+    levels: tuple[tuple[float, ...], ...]
+    """For each of X exits, ascending quantiles of the largest probability of its answers; () where none left."""
+    mean: float
+    """Mean of the uncertainty u of these images."""
+    deviation: float
+    """Standard deviation of u."""
+    bins: tuple[float, ...]
+    """Shares of these images in equally wide bins of u."""
+    classes: tuple[float, ...]
+    """(C,) shares of the answers."""
+
+    @classmethod
+    def of(cls, exits: Ints, probabilities: Floats32, X: int) -> "Reference":
+        """Build from (N,) places of the exits, from 0, and (N, C) probabilities of the answers."""
+        N, largest, answers = len(exits), probabilities.max(axis=1), probabilities.argmax(axis=1)
+        shares = np.bincount(exits, minlength=X) / N
+        levels = tuple(_quantiles(largest[exits == x]) for x in range(X))
+        classes = tuple((np.bincount(answers, minlength=probabilities.shape[1]) / N).tolist())
+        rough = cls(N, tuple((np.cumsum(shares) - shares).tolist()), levels, 0.5, 0.0, (), classes)
+        u = np.array([rough.uncertainty(x, p) for x, p in zip(exits.tolist(), largest.tolist(), strict=True)])
+        bins = tuple((np.bincount(_bin_of(u), minlength=BINS) / N).tolist())
+        return cls(N, rough.before, levels, float(u.mean()), float(u.std()), bins, classes)
+
+    def uncertainty(self, x: int, largest: float) -> float:
+        """u in [0, 1]: about the share of the reference that is less uncertain. Whoever leaves later is less certain,
+        and at one exit, who has the smaller probability."""
+        low = self.before[x]
+        high = self.before[x + 1] if x + 1 < len(self.before) else 1.0
+        levels = self.levels[x]
+        if not levels:
+            return high
+        surer = 1 - bisect.bisect_left(levels, largest) / len(levels)
+        return low + (high - low) * surer
+
+    def document(self) -> dict[str, Any]:
+        """Entry of the manifest."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], X: int) -> "Reference":
+        """Read an entry of the manifest, of a network with X exits; raises `ExportError` if it is damaged."""
+        lengths = {"before": X, "levels": X, "bins": BINS}
+        for name, length in lengths.items():
+            if len(entry[name]) != length:
+                raise ExportError(f"{name} of a reference has {len(entry[name])} values; expected {length}")
+        before, bins, classes = (
+            tuple(_number(share, "share of a reference", 0, 1) for share in entry[name])
+            for name in ("before", "bins", "classes")
+        )
+        return cls(
+            _integer(entry["images"], "images of a reference", 1, MOST_MACS),
+            before,
+            tuple(tuple(_number(p, "level of a reference", 0, 1) for p in of) for of in entry["levels"]),
+            _number(entry["mean"], "mean of a reference", 0, 1),
+            _number(entry["deviation"], "deviation of a reference", 0, 1),
+            bins,
+            classes,
+        )
+
+
+def _quantiles(values: Array) -> tuple[float, ...]:
+    if not len(values):
+        return ()
+    shares = (np.arange(LEVELS) + 0.5) / LEVELS
+    return tuple(np.quantile(values.astype(np.float64), shares).tolist())
+
+
+def _bin_of(u: Array) -> Ints:
+    return np.minimum((u * BINS).astype(np.int64), BINS - 1)
+
+
+class Guard:
+    """A sequential test, without labels, of whether images are still like those of the reference.
+
+    It bets against "each share p of the reference has moved by at most a drift, besides 2.5 standard errors of the N
+    images that it was measured on", in three ways, with factors whose mean is then at most 1:
+
+    - 1 ± λ (u − m′) for some stakes λ: the mean uncertainty has left m by more;
+    - q / p′ of the bin of u, and of the class of the answer, with the q of lately seen images, and p′ the largest p.
+
+    For each it keeps Rₜ = (Rₜ₋₁ + 1) · factor, and raises the alarm when their mean reaches the run length A. While
+    nothing has changed, R − t is a supermartingale, so that a false alarm takes at least A images on average (an
+    e-detector: Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", NEJSDS
+    2, 2024). Only these numbers are kept, no images.
+    """
+
+    def __init__(
+        self, reference: Reference, run_length: float = RUN_LENGTH, drift: float = DRIFT, answers: bool = True
+    ) -> None:
+        """Begin.
+
+        Args:
+            reference: what has been seen before.
+            run_length: mean number of images until a false alarm.
+            drift: tolerated drift of every share.
+            answers: whether the classes of the answers count; not where images of one class follow each other.
+        """
+        if not run_length >= 1 or not 0 <= drift < 0.5:
+            raise ExportError(f"run length {run_length} and drift {drift}; allowed: at least 1, and 0 to below 0.5")
+        self.reference, self.run_length, self.drift = reference, float(run_length), float(drift)
+        root = math.sqrt(reference.images)
+        slack = drift + ERRORS * reference.deviation / root
+        up, down = min(reference.mean + slack, 1.0), max(reference.mean - slack, 0.0)
+        self._bets = [(stake / max(up, 0.5), up) for stake in STAKES]
+        self._bets += [(-stake / max(1 - down, 0.5), down) for stake in STAKES]
+        self._shares = [reference.bins, reference.classes][: 1 + answers]
+        self._most = [[self._largest(p, drift + ERRORS / root) for p in of] for of in self._shares]
+        self.reset()
+
+    def _largest(self, p: float, slack: float) -> float:
+        """p′, the largest share that one of the reference stands for."""
+        error = math.sqrt(max(p * (1 - p), 1 / self.reference.images))
+        return min(p + self.drift + (slack - self.drift) * error, 1.0)
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.images = 0
+        """Number of images seen."""
+        self.alarm_at: int | None = None
+        """Number of images seen when the alarm was raised, until `reset`; `None` if it was not."""
+        self._by_mean = [0.0] * len(self._bets)
+        self._by_share = [0.0] * len(self._shares)
+        self._lately = [[0.0] * len(of) for of in self._shares]
+        self._seen, self._unit = 0.0, 1.0
+
+    def see(self, x: int, largest: float, answer: int) -> bool:
+        """Take note of an image that left at the x-th exit, from 0, with an answer and its probability; returns whether
+        the alarm is raised."""
+        u, unit = self.reference.uncertainty(x, largest), self._unit
+        self._by_mean = [
+            min((R + 1) * (1 + stake * (u - mean)), MOST_WEIGHT)
+            for R, (stake, mean) in zip(self._by_mean, self._bets)  # noqa: B905  strict costs as much as the rest
+        ]
+        for i, k in enumerate((min(int(u * BINS), BINS - 1), answer)[: len(self._shares)]):
+            q = (PRIOR * self._shares[i][k] + self._lately[i][k] / unit) / (PRIOR + self._seen / unit)
+            self._by_share[i] = min((self._by_share[i] + 1) * q / self._most[i][k], MOST_WEIGHT)
+            self._lately[i][k] += unit
+        self._seen, self._unit = self._seen + unit, unit * REMEMBER
+        self.images += 1
+        if self._unit > MOST_WEIGHT:
+            self._rescale()
+        if self.alarm_at is None and self.evidence >= 1:
+            self.alarm_at = self.images
+        return self.alarm_at is not None
+
+    def save(self, path: str | Path) -> None:
+        """Write what the guard keeps to a file, whole or not at all; see `load`."""
+        path = Path(path)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        names = ("images", "alarm_at", "_by_mean", "_by_share", "_lately", "_seen", "_unit")
+        state = {name.removeprefix("_"): getattr(self, name) for name in (*names, "evidence", "run_length")}
+        try:
+            partial.write_text(json.dumps({"version": VERSION, "bets": [list(b) for b in self._bets], **state}) + "\n")
+            partial.replace(path)
+        except OSError as error:
+            raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None
+
+    def load(self, path: str | Path) -> "Guard":
+        """Go on from a file that `save` wrote; as new if there is none.
+
+        Raises:
+            ExportError: for a damaged file, or one of another reference, run length or drift.
+        """
+        path = Path(path)
+        try:
+            state = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return self
+        except (OSError, ValueError, RecursionError) as error:
+            raise ExportError(f"{path} is not the state of a guard: {' '.join(str(error).split())}") from None
+        lengths = [len(self._bets), len(self._shares), *map(len, self._shares)]
+        try:
+            lists = [state["by_mean"], state["by_share"], *state["lately"]]
+            numbers = [[_number(n, "number of a guard", 0, math.inf) for n in of] for of in lists]
+            if state["bets"] != [list(bet) for bet in self._bets] or [len(of) for of in numbers] != lengths:
+                raise ExportError(f"{path} is of a guard with another reference, run length or drift")
+            seen, unit = (_number(state[name], "number of a guard", 0, math.inf) for name in ("seen", "unit"))
+            alarm, images = state["alarm_at"], _integer(state["images"], "images of a guard", 0, MOST_MACS)
+            self.alarm_at = None if alarm is None else _integer(alarm, "alarm of a guard", 1, MOST_MACS)
+        except (KeyError, TypeError) as error:
+            raise ExportError(f"{path} is not the state of a guard: {error!r}") from None
+        self._by_mean, self._by_share, *self._lately = numbers
+        self.images, self._seen, self._unit = images, seen, unit
+        return self
+
+    @property
+    def evidence(self) -> float:
+        """Share of what raises the alarm, 1 or more where it is raised now."""
+        mean = sum(self._by_mean) / len(self._by_mean)
+        return (mean + sum(self._by_share)) / (1 + len(self._by_share)) / self.run_length
+
+    def _rescale(self) -> None:
+        """Count images seen in the unit of the next one."""
+        self._lately = [[count / self._unit for count in of] for of in self._lately]
+        self._seen, self._unit = self._seen / self._unit, 1.0
 
 
 # ---------------------------------------------------------------------- files

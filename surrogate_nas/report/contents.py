@@ -13,6 +13,7 @@ from surrogate_nas.architecture.costing import Costing
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.record import Record
 from surrogate_nas.archive.views import ExitCalibration
+from surrogate_nas.certificates.evidence import learned
 from surrogate_nas.datasets.dataset import Splits
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import Measurements
@@ -20,9 +21,11 @@ from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.exits.policies import POLICIES
 from surrogate_nas.foundation.arrays import evenly
 from surrogate_nas.foundation.errors import InputError, JobError
+from surrogate_nas.report.guards import GuardState, read_guards
 from surrogate_nas.report.latency import Latency, read_latencies
 from surrogate_nas.report.leaving import Examples
 from surrogate_nas.study.baselines import name_of
+from surrogate_nas.study.certifying import shortfall
 from surrogate_nas.study.finals import Final, finals
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.home import Home
@@ -137,6 +140,10 @@ class Contents:
     front: tuple[Solution, ...]
     nearest: Solution | None
     """The network closest to the limits, if none keeps them."""
+    certified: tuple[Solution, ...]
+    """Certified solutions within the limits, cheapest first."""
+    uncertified: tuple[str, ...]
+    """Reasons why nothing is certified; empty without a confidence, or where something is."""
     predictions: tuple[CheckedPrediction, ...]
     surrogate: FittedSurrogate | None
     """The fitted surrogate; `None` if too few networks have been trained."""
@@ -154,6 +161,8 @@ class Contents:
     """Record ids of some networks of the front, each with the calibration of its exits."""
     latencies: tuple[Latency, ...]
     """Latencies of exported networks that were timed."""
+    guards: tuple[GuardState, ...]
+    """Guards of exported networks that were watched."""
     classes: Classes
     examples: Examples
     splits: SplitSizes
@@ -167,7 +176,7 @@ class Contents:
         trained_records = [r for r in records if r.outputs is not None]
         front = tuple(solutions.front()) if trained_records else ()
         nearest = solutions.nearest() if trained_records and not front else None
-        splits = _splits(images)
+        splits, certified = _splits(images), solutions.certified(solutions.limits) if trained_records else []
         return cls(
             header=home.archive.header,
             costing=home.costing,
@@ -178,6 +187,8 @@ class Contents:
             networks=tuple(_network(solutions, r) for r in trained_records),
             front=front,
             nearest=nearest,
+            certified=tuple(certified),
+            uncertified=() if certified or not trained_records else _uncertified(solutions),
             predictions=tuple(_checked_predictions(solutions, trained_records)),
             surrogate=_fit_surrogate(home),
             payoff=payoff(solutions, front) if trained_records else None,
@@ -188,6 +199,7 @@ class Contents:
             finals=tuple(finals(solutions, solutions.limits)) if trained_records else (),
             calibration=_calibration(front),
             latencies=tuple(read_latencies(home.path)),
+            guards=tuple(read_guards(home.path)),
             classes=_classes(images, home.shape.classes, [*trained_records, *baselines]),
             examples=Examples.of([nearest] if nearest else front, splits, solutions.views),
             splits=_split_sizes(splits, trained_records),
@@ -199,6 +211,12 @@ class Contents:
     def failures(self) -> tuple[Record, ...]:
         """Records of failed trainings."""
         return tuple(r for r in self.records if r.failure is not None)
+
+
+def _uncertified(solutions: Solutions) -> tuple[str, ...]:
+    """Why nothing is certified in a study with sealed images."""
+    asked_for = solutions.home.archive.header.confidence is not None and learned(solutions.limits)
+    return tuple(shortfall(solutions, solutions.limits)) if asked_for else ()
 
 
 def _calibration(front: Sequence[Solution]) -> tuple[tuple[str, tuple[ExitCalibration, ...]], ...]:

@@ -20,10 +20,12 @@ COLUMNS = (
     "test_accuracy",
     "test_accuracy_low",
     "test_accuracy_high",
+    "test_accuracy_bound",
     "test_balanced_accuracy",
     "test_expected_macs",
     "worst_macs",
     "broken_on_test",
+    "certified",
 )
 MOST_CLASSES = 100
 """Largest number of classes whose accuracies get columns."""
@@ -38,7 +40,7 @@ def front_csv(front: Sequence[Solution], positions: int, classes: int, limits: L
             one for the accuracy of the samples that leave there, which is empty if there are none.
         classes: number of classes; if there are at most 100, each, counted from 0, has a column for its accuracy.
         limits: limits that all solutions keep on tune; the names of those broken on test are in `broken_on_test`,
-            separated by spaces.
+            separated by spaces, and limits that are certified in `certified`.
     """
     places, indices = range(1, positions + 1), range(classes if classes <= MOST_CLASSES else 0)
     text = io.StringIO()
@@ -70,10 +72,12 @@ def _row(solution: Solution, limits: Limits) -> list[object]:
         tune.expected_macs,
         test.accuracy,
         *test.accuracy_interval,
+        test.accuracy_bound,
         test.balanced_accuracy,
         test.expected_macs,
         test.worst_macs,
         " ".join(test.broken_names(limits)),
+        "" if solution.certificate is None else solution.certificate.limits,
         *test.rates,
         *test.exit_accuracy,
     ]

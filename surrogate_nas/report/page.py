@@ -14,6 +14,7 @@ from surrogate_nas.report.examples import examples_section
 from surrogate_nas.report.exit_mix import exit_mix_section
 from surrogate_nas.report.figures import captioned, hypervolume_figure
 from surrogate_nas.report.finals import finals_section
+from surrogate_nas.report.guards import guards_section
 from surrogate_nas.report.latency import latency_section
 from surrogate_nas.report.solutions import front_section, static_links
 from surrogate_nas.report.text import count, entry, escape, html_table, limits_text, origin, paragraph, percent, section
@@ -31,6 +32,7 @@ def page(contents: Contents) -> str:
         front_section(contents),
         finals_section(contents),
         latency_section(contents.latencies),
+        guards_section(contents.guards),
         exit_mix_section(contents),
         calibration_section(contents),
         examples_section(contents),

@@ -22,6 +22,7 @@ COLUMNS: dict[str, Quantity | None] = {
     "id": None,
     "test accuracy": "accuracy",
     "95 % interval": None,
+    "at least": None,
     "tune accuracy": None,
     "expected test MACs": "expected_macs",
     "worst-case MACs": "worst_macs",
@@ -39,7 +40,18 @@ def front_section(contents: Contents) -> str:
     figure = captioned(front_figure(contents), "front", caption)
     answer = _front_table(contents) if contents.front else _infeasible(contents)
     title = "The front" if contents.rung is None else f"The front at {contents.rung}"
-    return section(title, figure, static_links("front"), answer, baselines_part(contents))
+    parts = figure, static_links("front"), answer, _certified_part(contents), baselines_part(contents)
+    return section(title, *parts)
+
+
+def _certified_part(contents: Contents) -> str:
+    """Certified solutions, or why there are none; empty in a study without a confidence."""
+    if not contents.certified:
+        reasons = "; ".join(map(escape, contents.uncertified))
+        return paragraph(f"Nothing is certified: {reasons}.", "warning") if reasons else ""
+    intro = f"{escape(contents.certified[0].certificate)}. It holds while images are like those of the study."
+    table = _solutions_table(evenly_by_cost(contents.certified, MOST_SOLUTIONS), contents.limits)
+    return "\n".join(["<h3>Certified solutions, cheapest first</h3>", paragraph(intro, "note"), table])
 
 
 def static_links(name: str) -> str:
@@ -72,7 +84,8 @@ def _front_table(contents: Contents) -> str:
     solutions, n = page_solutions(contents), len(contents.front)
     few = f"{len(solutions)} of {n} solutions, spread evenly over the front; all are in <code>front.csv</code>. "
     intro = ("" if len(solutions) == n else few) + (
-        "There is one threshold per early exit position; <code>off</code> if the exit is off or does not exist."
+        "There is one threshold per early exit position; <code>off</code> if the exit is off or does not exist. At "
+        "least: lower bound of accuracy on new images, one-sided at 95 %, for each solution by itself."
     )
     return "\n".join(
         ["<h3>Solutions, cheapest first</h3>", paragraph(intro, "note"), _solutions_table(solutions, contents.limits)]
@@ -108,6 +121,7 @@ def _cells(solution: Solution, limits: Limits) -> list[str]:
         escape(solution.record.id),
         percent(test.accuracy),
         f"{100 * low:.1f} – {100 * high:.1f}",
+        percent(test.accuracy_bound),
         percent(solution.tune.accuracy),
         count(test.expected_macs),
         count(test.worst_macs),

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from surrogate_nas.exits.best import best_first, wants_cheapest
+from surrogate_nas.exits.best import best_first, wants_cheapest_network
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
@@ -77,7 +77,7 @@ def ranking(limits: Limits, feasible: Floats, accuracy: Floats, objective: Float
     beyond = np.full(len(feasible), -1)
     unlikely = np.flatnonzero(feasible < EVEN)
     beyond[unlikely[np.argsort(-feasible[unlikely], kind="stable")]] = np.arange(len(unlikely))
-    return best_first(accuracy, objective, beyond, cheapest=wants_cheapest(limits))
+    return best_first(accuracy, objective, beyond, cheapest=wants_cheapest_network(limits))
 
 
 def evolve(

@@ -13,6 +13,7 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Record
 from surrogate_nas.archive.views import Views, front_of
+from surrogate_nas.certificates.levels import Seal
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
 from surrogate_nas.settings import Settings
@@ -39,6 +40,8 @@ class Problem:
     """Archive to read outputs from, for records that do not carry them."""
     ladder: Ladder | None = None
     """Rungs that networks are trained to; `None` for trainings of whole epochs, by the recipe."""
+    seal: Seal | None = None
+    """Images that certify in the end; `None` where no certificate is asked for."""
 
     @cached_property
     def costing(self) -> Costing:

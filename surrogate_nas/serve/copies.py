@@ -6,6 +6,8 @@ from pathlib import Path
 
 from surrogate_nas.archive.archive import copy_archive
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.report.guards import STATES
+from surrogate_nas.report.latency import TIMED
 from surrogate_nas.study.paths import ARCHIVE, COSTS, DATA, SETTINGS, SPLITS, SURROGATE
 
 Stamp = tuple[tuple[int, int] | None, ...]
@@ -13,8 +15,13 @@ Stamp = tuple[tuple[int, int] | None, ...]
 
 def stamp(study: Path) -> Stamp:
     """Modification time and size of the files of a study, by which changes are detected."""
-    names = (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)
-    return tuple(_file_stamp(study / name) for name in names)
+    paths = [study / name for name in (ARCHIVE, f"{ARCHIVE}-wal", SETTINGS, COSTS)]
+    return tuple(_file_stamp(path) for path in [*paths, *_of_exports(study)])
+
+
+def _of_exports(study: Path) -> list[Path]:
+    """Files that were written beside exported networks, for the report."""
+    return [path for pattern in (TIMED, STATES) for path in sorted(study.glob(pattern))]
 
 
 def _file_stamp(path: Path) -> tuple[int, int] | None:
@@ -43,6 +50,9 @@ def copy_study(study: Path, home: Path, before: Path | None = None) -> None:
     for name in (SETTINGS, COSTS, SPLITS):
         if (study / name).is_file():
             shutil.copyfile(study / name, home / name)
+    for path in _of_exports(study):
+        (home / path.relative_to(study)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, home / path.relative_to(study))
     if (study / DATA).is_file():
         _refer(study / DATA, home / DATA)
     for fits in (before, study):

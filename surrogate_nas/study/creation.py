@@ -8,10 +8,12 @@ from surrogate_nas.architecture.cost_table import CostTable
 from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.ladder import AUTO, Ladder, LadderLike
+from surrogate_nas.certificates.levels import Seal, require_confidence
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.split_file import SplitFile
-from surrogate_nas.datasets.splitting import split, tune_share_of
+from surrogate_nas.datasets.splitting import seal as sealed_part
+from surrogate_nas.datasets.splitting import sealed_share_of, split, tune_share_of
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import is_left_of, left_beside
@@ -87,6 +89,7 @@ def prepare(
     splits: Path | None = None,
     resize: str | None = None,
     tune_share: float | None = None,
+    confidence: float | None = None,
     ladder: LadderLike | None = None,
 ) -> NewStudy:
     """Check a new study in a folder that does not exist, is empty, or was left by an interrupted creation.
@@ -104,6 +107,7 @@ def prepare(
         splits: CSV file of splits and groups; see `datasets.split_file`.
         resize: way in which pictures that are not square become square: crop (for `None`), pad or squash.
         tune_share: share of the training data held out for the tune split; for `None` by the number of images.
+        confidence: probability with which all certificates of the study hold together; part of tune is then sealed.
         ladder: rungs that networks are trained to, see `Ladder.read`, whose ratios are those of the recipe's epochs;
             for `None`, trainings are of whole epochs.
 
@@ -112,6 +116,7 @@ def prepare(
     """
     _require_free(path)
     require_seed(seed)
+    require_confidence(confidence)
     if isinstance(space, Mount):
         space.check()
     elif space is not None:
@@ -124,12 +129,17 @@ def prepare(
     tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    divided = split(dataset, seed, tune_share)
+    divided, sealed_share = split(dataset, seed, tune_share), 0.0
+    if confidence is not None:
+        sealed_share = sealed_share_of(divided.tune)
+        divided = sealed_part(divided, seed, sealed_share)
     rungs = None if ladder is None else ladder_of(ladder, settings, len(divided.train))
     if rungs is not None:
         settings = on_ladder(settings, rungs, len(divided.train))
     require_ladder(settings, rungs)
-    problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table, ladder=rungs)
+    draws = 0 if divided.certify is None else divided.certify.draws
+    seal = None if confidence is None else Seal(draws, 1 - confidence)
+    problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table, ladder=rungs, seal=seal)
     _check(path, problem, dataset, divided, sample)
     stamp = None
     if not isinstance(data, Dataset) and (stamp := datasets.source_stamp(str(data))) is not None:
@@ -142,6 +152,9 @@ def prepare(
         seed=seed,
         tune_share=tune_share,
         test_share=test_share,
+        confidence=confidence,
+        sealed_share=sealed_share,
+        sealed_draws=draws,
         source_stamp=stamp,
         splits=None if dataset.given is None else dataset.given.digest,
         resize=dataset.resize,

@@ -69,7 +69,9 @@ class Home:
 
     def _with_costs(self, model: CostModel | None) -> Problem:
         header = self.archive.header
-        return Problem(self.space, header.shape, self.settings, header.seed, model, self.archive, header.ladder)
+        return Problem(
+            self.space, header.shape, self.settings, header.seed, model, self.archive, header.ladder, header.seal
+        )
 
     @property
     def costing(self) -> Costing:

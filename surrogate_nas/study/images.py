@@ -103,6 +103,7 @@ class StudyImages:
         splits: Path | None = None,
         resize: str | None = None,
         tune_share: float | None = None,
+        confidence: float | None = None,
     ) -> None:
         """Raise `InputError` if an argument differs from the images or splits of the study; `None` is not checked."""
         path, header = self.home.path, self.home.archive.header
@@ -116,6 +117,9 @@ class StudyImages:
         if tune_share not in (None, header.tune_share):
             had = f"has tune share {header.tune_share:g}"
             raise InputError(f"study {path} {had}, got --tune-share {tune_share:g}; another share needs a new study")
+        if confidence not in (None, header.confidence):
+            sealed = "has no sealed images" if header.confidence is None else f"has confidence {header.confidence:g}"
+            raise InputError(f"study {path} {sealed}, got --confidence {confidence:g}; another needs a new study")
         if splits is not None and SplitFile.read(splits).digest != header.splits:
             raise InputError(
                 f"study {path} was created with other splits, got --splits {splits}; they need a new study"
@@ -137,6 +141,6 @@ class StudyImages:
             raise other
 
     def splits(self) -> Splits:
-        """The train, tune and test splits."""
+        """The splits."""
         header = self.home.archive.header
-        return split(self.dataset, header.seed, header.tune_share)
+        return split(self.dataset, header.seed, header.tune_share, header.sealed_share)

@@ -162,7 +162,8 @@ def _data(header: Header) -> str:
 def _splits(home: Home) -> str:
     header = home.archive.header
     file = "" if header.splits is None else f", file {header.splits[:12]}"
-    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test{file}"
+    sealed = f", {header.sealed_share:g} of tune sealed" if header.sealed_share else ""
+    return f"seed {header.seed}, shares {header.tune_share:g} for tune and {header.test_share:g} for test{sealed}{file}"
 
 
 def _flips(home: Home) -> bool | None:

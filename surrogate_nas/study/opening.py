@@ -21,6 +21,7 @@ def require_same(
     splits: Path | None,
     resize: str | None,
     tune_share: float | None,
+    confidence: float | None = None,
     ladder: LadderLike | None = None,
 ) -> None:
     """Check that a study has the given space, seed, images and splits; `None` is not checked.
@@ -39,7 +40,7 @@ def require_same(
         raise InputError(f"study {path} has seed {header.seed}, got --seed {seed}; another seed needs a new study")
     if ladder is not None:
         _require_ladder(images, ladder)
-    images.require_data(data, image_size, flips, splits, resize, tune_share)
+    images.require_data(data, image_size, flips, splits, resize, tune_share, confidence)
 
 
 def _require_ladder(images: StudyImages, ladder: LadderLike) -> None:

@@ -76,7 +76,10 @@ class Ground:
             splits = StudyImages(study, store_copy=False).splits()
             return cls(study.path, study.archive.header, study.problem, splits, study)
         return cls(
-            study.path, study.header, study.problem, split(study.data, study.header.seed, study.header.tune_share)
+            study.path,
+            study.header,
+            study.problem,
+            split(study.data, study.header.seed, study.header.tune_share, study.header.sealed_share),
         )
 
     def records(self) -> list[Record]:

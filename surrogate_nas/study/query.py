@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from surrogate_nas.archive.outputs import SPLITS
 from surrogate_nas.archive.record import Record
+from surrogate_nas.certificates.passing import to_pass
+from surrogate_nas.certificates.sequence import spent
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
@@ -96,8 +99,15 @@ class Respondent:
         below = {} if rung is None else _by_encoding(_highest_below(succeeded, rung))
 
         def measure(record: Record, thresholds: Floats) -> dict[str, Any]:
-            measurement = solutions.measured(record, "tune", solutions.operating_point(record, thresholds))
-            return {name: getattr(measurement, name) for name in Measured.__slots__}
+            point = solutions.operating_point(record, thresholds)
+            tune, test = (solutions.measured(record, split, point) for split in SPLITS)
+            certificate = solutions.certificate(record, point)
+            return {
+                **{name: getattr(tune, name) for name in Measured.__slots__},
+                "test_accuracy": test.accuracy,
+                "test_accuracy_bound": test.accuracy_bound,
+                "certificate": None if certificate is None else certificate.document(),
+            }
 
         return cls(solutions.home.problem, predictor, limits, trained, below, measure)
 
@@ -243,7 +253,8 @@ def respondent_of(solutions: Solutions, limits: Limits, rung: int | None = None)
 
     Args:
         solutions: solutions of the study.
-        limits: limits whose probability of being kept is `feasible_probability`.
+        limits: limits whose probability of being kept is `feasible_probability`; with sealed images, of being
+            certified.
         rung: number of the rung to predict, from 1; by default the top. Without a ladder there is none.
 
     Raises:
@@ -257,7 +268,9 @@ def respondent_of(solutions: Solutions, limits: Limits, rung: int | None = None)
     if rung is not None:
         passes = require_rung(ladder, rung)
     records = home.archive.studied()
-    predictor = fit(home, records).predictor.at(passes)
+    predictor, seal = fit(home, records).predictor.at(passes), home.problem.seal
+    if seal is not None:
+        limits = to_pass(limits, seal.draws, spent(seal.delta, 1))
     return Respondent.of(solutions, records, predictor, limits)
 
 

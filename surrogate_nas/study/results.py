@@ -1,17 +1,19 @@
 """Result types: measurements of trained networks and predictions for the others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.cost import Objective
+from surrogate_nas.archive.openings import Outcome
 from surrogate_nas.archive.record import Record
+from surrogate_nas.certificates.evidence import Evidence
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import CONFIDENCE, bootstrap, share_interval
-from surrogate_nas.exits.limit_table import Quantity, on_expected
+from surrogate_nas.exits.limit_table import Quantity, limit_on, on_expected
 from surrogate_nas.exits.limits import BrokenLimit, Limits
 from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.exits.operating_point import OperatingPoint
@@ -27,6 +29,13 @@ class Measured:
     accuracy: float
     accuracy_interval: tuple[float, float]
     """95 % Wilson interval; see `intervals.share_interval`."""
+    accuracy_bound: float
+    """Lower bound of the accuracy on new images, one-sided at 95 % and by itself: exact (Clopper and Pearson); with
+    groups by betting. It is one on test, which chose nothing; on tune the choice has used up what it promises."""
+    drop: float
+    """Accuracy of the last exit on all samples, less the accuracy."""
+    drop_bound: float
+    """Upper bound of the drop, like that of the accuracy."""
     expected_macs: float
     expected_macs_interval: tuple[float, float]
     """95 % bootstrap interval over samples; see `intervals.bootstrap`."""
@@ -65,13 +74,16 @@ class Measured:
         figures = measurements.figures
         leaving = exits.route(operating_point)
         is_correct, cells = exits.right(leaving), exits.group_counts(leaving)
-        m = measurements
+        m, evidence = measurements, Evidence(exits, operating_point)
         _, macs_interval = bootstrap(m.leaving[0], m.correct[0], m.macs[0], CONFIDENCE, cells)
         of_class, correct = (np.bincount(labels, weights=w, minlength=classes) for w in (None, is_correct))
         per_class = np.divide(correct, of_class, out=np.full(classes, np.nan), where=of_class > 0)
         return cls(
             accuracy=float(measurements.accuracy[0]),
             accuracy_interval=share_interval(is_correct, exits.clusters),
+            accuracy_bound=evidence.bound(limit_on("accuracy"), 1 - CONFIDENCE),
+            drop=float(measurements.drop[0]),
+            drop_bound=evidence.bound(limit_on("drop"), 1 - CONFIDENCE),
             expected_macs=float(measurements.expected_macs[0]),
             expected_macs_interval=macs_interval,
             p95_macs=int(figures.macs.p95[0]),
@@ -92,6 +104,7 @@ class Measured:
         """Values of all quantities that can be limited."""
         values: dict[Quantity, float] = {
             "accuracy": self.accuracy,
+            "drop": self.drop,
             "expected_macs": self.expected_macs,
             "p95_macs": self.p95_macs,
             "worst_macs": self.worst_macs,
@@ -126,6 +139,43 @@ def _of_solution(solution: "Solution") -> Mapping[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Limits that a network at its thresholds keeps on new images like those of the study, with a probability over the
+    draw of the images that certify: all certificates of a study hold together with it."""
+
+    limits: Limits
+    """The limits that were tested; those that are exact hold in any case."""
+    confidence: float
+    opening: int
+    """Number of the opening of the sealed images, from 1."""
+    images: int
+    """Number of sealed images, or of their groups."""
+    tested: Outcome
+    """Result of the test on them."""
+
+    def document(self) -> dict[str, Any]:
+        """For JSON, and for the manifest of an export."""
+        return {
+            "limits": self.limits.model_dump(exclude_none=True),
+            "confidence": self.confidence,
+            "opening": self.opening,
+            "images": self.images,
+            **asdict(self.tested),
+        }
+
+    def __str__(self) -> str:
+        """
+        >>> tested = Outcome(p_value=0.01, right=208, worse=2, better=1, passed=True)
+        >>> print(Certificate(Limits(min_accuracy=0.9), 0.9, 1, 215, tested))
+        accuracy ≥ 0.9 on new images: certified at 90 % by 215 sealed images, with all of the study together
+        """
+        return (
+            f"{self.limits} on new images: certified at {100 * self.confidence:.4g} % by {self.images} sealed images, "
+            "with all of the study together"
+        )
+
+
 @displayed_by(_of_solution)
 @dataclass(frozen=True, slots=True, repr=False)
 class Solution:
@@ -142,6 +192,8 @@ class Solution:
     """Measurements on tune, on which thresholds are chosen."""
     test: Measured
     """Measurements on test."""
+    certificate: Certificate | None = None
+    """Certificate at these thresholds; `None` without one."""
 
     @property
     def id(self) -> str:
@@ -222,7 +274,7 @@ class Answer:
     exit_accuracies: list[Interval | None]
     """Accuracy of the samples that leave at each position; `None` where none is predicted to."""
     feasible_probability: float
-    """Probability that the network keeps the limits on tune."""
+    """Probability that the network keeps the limits on tune; with sealed images, that they will be certified."""
     macs: list[int]
     """Exact MACs from the input to each exit position."""
     worst_macs: int
@@ -232,7 +284,8 @@ class Answer:
     cost: Interval | None
     """Expected cost by the study's cost table, if it has one."""
     trained: list[dict[str, Any]]
-    """Trainings of this architecture: id, seed and measurements on tune of each."""
+    """Trainings of this architecture: id, seed and measurements on tune of each, its accuracy on test with a bound, and
+    its certificate at these thresholds, if there is one."""
     cautions: list[str]
     """Exits, choices and costs of this architecture that no trained network has; see `ApplicabilityDomain`."""
     passes: int | None = None

@@ -8,7 +8,8 @@ from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.archive.outputs import SPLITS, Split, SplitOutputs
 from surrogate_nas.archive.record import Group, Record
 from surrogate_nas.archive.views import Views, exits_of
-from surrogate_nas.exits.best import wants_cheapest
+from surrogate_nas.certificates.evidence import exact_part, implies
+from surrogate_nas.exits.best import wants_cheapest_network
 from surrogate_nas.exits.choosing import METHODS, MethodName
 from surrogate_nas.exits.digits import shortest
 from surrogate_nas.exits.exits import Exits
@@ -22,7 +23,7 @@ from surrogate_nas.exits.tiers import tiers_of
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.study.home import Home
-from surrogate_nas.study.results import Measured, Solution, Tier
+from surrogate_nas.study.results import Certificate, Measured, Solution, Tier
 
 
 class Solutions:
@@ -82,9 +83,43 @@ class Solutions:
         return OperatingPoint.from_array(thresholds, self.home.problem.policy, self.views.temperatures(record))
 
     def solution(self, record: Record, operating_point: OperatingPoint) -> Solution:
-        """A trained network at an operating point, on both splits."""
+        """A trained network at an operating point, on both splits, with its certificate if there is one."""
         tune, test = (self.measured(record, split, operating_point) for split in SPLITS)
-        return Solution(record, operating_point, self._printed(record, operating_point), tune, test)
+        certificate = self.certificate(record, operating_point)
+        printed = self._printed(record, operating_point) if certificate is None else operating_point
+        return Solution(record, operating_point, printed, tune, test, certificate)
+
+    def certificate(self, record: Record, operating_point: OperatingPoint) -> Certificate | None:
+        """Certificate of a network at an operating point, if there is one."""
+        return self._certificates().get((record.id, operating_point))
+
+    def _certificates(self) -> dict[tuple[str, OperatingPoint], Certificate]:
+        """Certificates by network and operating point."""
+        archive = self.home.archive
+        if (confidence := archive.header.confidence) is None:
+            return {}
+        return {
+            (candidate.network, candidate.point): Certificate(
+                Limits(**opening.limits), confidence, opening.number, opening.images, tested
+            )
+            for opening in archive.openings()
+            for candidate, tested in opening.certified()
+        }
+
+    def certified(self, limits: Limits, records: Sequence[Record] | None = None) -> list[Solution]:
+        """Certified solutions that keep limits, cheapest first: the Pareto front of them on tune.
+
+        Args:
+            limits: limits that certificates must imply, and measurements on tune keep where they are exact.
+            records: networks to choose from; by default all at the rung.
+        """
+        of = {r.id: r for r in (self.records() if records is None else records)}
+        keys = [key for key, c in self._certificates().items() if key[0] in of and implies(c.limits, limits)]
+        solutions = [self.solution(of[id], point) for id, point in keys]
+        solutions = [s for s in solutions if not s.tune.broken(exact_part(limits))]
+        accuracy = np.array([s.tune.accuracy for s in solutions])
+        cost = np.array([s.tune.expected(self.home.settings.objective) for s in solutions])
+        return [solutions[i] for i in pareto_order(accuracy, cost)]
 
     def _printed(self, record: Record, point: OperatingPoint) -> OperatingPoint:
         """The operating point with the fewest digits that have the same figures on both splits."""
@@ -177,17 +212,20 @@ class Solutions:
         return [self.at(trained[owner[i]][0], points.thresholds[i]) for i in order]
 
     def preferred(self, front: Sequence[Solution]) -> Solution:
-        """The solution that limits and goal ask for, judged on tune: the most accurate of the front, or the cheapest;
-        the nearest to the limits where there is no front."""
-        if not front:
-            return self.nearest()
+        """The solution that limits and goal ask for, judged on tune: the most accurate, or the cheapest, of those that
+        are certified, else of the front; the nearest to the limits where there is no front."""
+        front = self.certified(self.limits) or front
+        return self.best_of(front) if front else self.nearest()
+
+    def best_of(self, front: Sequence[Solution]) -> Solution:
+        """The solution that limits and goal ask for, of Pareto-optimal ones, cheapest first."""
         return front[0] if self.wants_cheapest else front[-1]
 
     @property
     def wants_cheapest(self) -> bool:
         """Whether the cheapest solution is asked for, by the goal, or by limits on accuracy alone."""
         goal = self.home.settings.goal
-        return goal == "cost" or (goal == "front" and wants_cheapest(self.limits))
+        return goal == "cost" or (goal == "front" and wants_cheapest_network(self.limits))
 
     def nearest(self) -> Solution:
         """The trained network and thresholds with the smallest violation of the limits on tune."""

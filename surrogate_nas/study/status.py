@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from surrogate_nas.archive.openings import spent_by
 from surrogate_nas.archive.record import GROUPS, STUDIED, Origin, Record
 from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.lock import holder_of
@@ -24,6 +25,19 @@ class Trainings:
     failed: int = 0
     pending: int = 0
     """Number of proposals without a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Sealed images, and how often they have been looked at."""
+
+    images: int
+    """Number of images, or of their groups."""
+    openings: int
+    spent: float
+    """Part of δ that the openings have spent."""
+    delta: float
+    """δ of all certificates of the study together."""
 
 
 @displayed_by(
@@ -65,6 +79,8 @@ class Status:
     """Time and plan of a study that is searched by time; `None` for one with a budget of trainings."""
     accuracy: Mapping[str, float]
     """Highest accuracy on tune within the limits at each rung that a network was trained to."""
+    sealed: Sealed | None
+    """Images that certify; `None` in a study without a confidence."""
     working: str | None
     """Command that is changing the study now; `None` if there is none."""
     seconds_spent: float
@@ -100,10 +116,16 @@ def status_of(home: Home, seconds_left: float | None) -> Status:
         begun=tuple(p.id for p in pending if unfinished_path(home.path / CHECKPOINTS, p.id).is_file()),
         time=TimePlan.read(home.path),
         accuracy=_accuracy_at(home, records),
+        sealed=_sealed(home),
         working=holder_of(home.path),
         seconds_spent=sum(r.seconds for r in records),
         seconds_left=seconds_left,
     )
+
+
+def _sealed(home: Home) -> Sealed | None:
+    seal, openings = home.archive.header.seal, home.archive.openings()
+    return None if seal is None else Sealed(seal.draws, len(openings), spent_by(openings), seal.delta)
 
 
 def _trained_to(home: Home, records: Sequence[Record]) -> Mapping[str, int]:

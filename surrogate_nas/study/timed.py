@@ -21,7 +21,7 @@ from surrogate_nas.search.registry import schedule_named
 from surrogate_nas.search.timed.clock import Clock
 from surrogate_nas.search.timed.halving import planned
 from surrogate_nas.search.timed.loop import search_in_time, search_in_time_asynchronously
-from surrogate_nas.search.timed.seconds import TrainingSeconds, timings_of
+from surrogate_nas.search.timed.seconds import MEASURING, TrainingSeconds, timings_of
 from surrogate_nas.study.creation import on_ladder
 from surrogate_nas.study.estimate import Plan, probed_seconds, sampled_macs
 from surrogate_nas.study.fitting import fit
@@ -42,6 +42,8 @@ TRIAL_REPORT = 0.5
 """Share of the time after which a first report is written, which shows how long the last one takes."""
 GROWTH = 1.6
 """Seconds of the last report, relative to those of the first, which has about half as many networks."""
+CERTIFIED = 8
+"""Networks that time is kept for to measure on the sealed images."""
 SLACK = 0.01
 """Share of the time that is kept for starting and ending the command."""
 
@@ -62,7 +64,13 @@ def read_time(time: float | str) -> float:
     return float(seconds)
 
 
-def run(trainer: Trainer, solutions: Solutions, seconds: float, report: Callable[[], object]) -> list[Record]:
+def run(
+    trainer: Trainer,
+    solutions: Solutions,
+    seconds: float,
+    report: Callable[[], object],
+    certify: Callable[[], object] = lambda: None,
+) -> list[Record]:
     """Search by time, and write the report; see `Study.run`.
 
     Args:
@@ -70,6 +78,7 @@ def run(trainer: Trainer, solutions: Solutions, seconds: float, report: Callable
         solutions: its solutions.
         seconds: time to add to what is left of earlier commands.
         report: function that writes the report.
+        certify: function that certifies what was found, before the last report.
 
     Raises:
         InputError: for a study whose trainings are not on a ladder, or without any time left.
@@ -93,6 +102,7 @@ def run(trainer: Trainer, solutions: Solutions, seconds: float, report: Callable
             finally:
                 watch.running.clear()
                 watch.note()
+        certify()
         report()
         watch.note()
     return solutions.views.with_outputs(home.archive.studied())
@@ -207,7 +217,13 @@ class TimedSearch:
             return
         self._reported, start = True, self.deadline.clock()
         self.report()
-        self.keep(GROWTH * (self.deadline.clock() - start))
+        self.keep(GROWTH * (self.deadline.clock() - start) + self._certifying())
+
+    def _certifying(self) -> float:
+        """Predicted seconds of measuring networks on the sealed images, if there are any."""
+        seal = self.problem.seal
+        each = self.seconds.each + self.seconds.of_macs * float(np.median(sampled_macs(self.problem)))
+        return 0.0 if seal is None else CERTIFIED * MEASURING * seal.draws * each
 
     # ------------------------------------------------------------------ plan
 

@@ -219,7 +219,8 @@ class Trainer:
 
     def _job(self, proposal: Proposal) -> Job:
         home, header = self.home, self.home.archive.header
-        source, weights = DataSource(home.path / DATA, header.seed, header.tune_share), home.path / CHECKPOINTS
+        cuts = header.seed, header.tune_share, header.sealed_share
+        source, weights = DataSource(home.path / DATA, *cuts), home.path / CHECKPOINTS
         return Job(
             proposal=proposal,
             source=source,

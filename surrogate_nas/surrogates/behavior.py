@@ -22,7 +22,7 @@ class CandidateBehavior:
 
     curve: ExitBehavior
     costs: Figures
-    """Exact costs; exit rates and accuracy are left empty."""
+    """Exact costs; exit rates, accuracy and drop are left empty."""
     objective_costs: Floats
     """(…, E) cost of leaving at each exit, of the kind that is minimised."""
 
@@ -47,6 +47,7 @@ class CandidateBehavior:
         return replace(
             self.costs,
             accuracy=self.accuracy,
+            drop=np.asarray(self.curve.drop.numpy()),
             macs=Spending(rates, self.costs.macs.costs),
             cost=None if cost is None else Spending(rates, cost.costs),
         )
@@ -83,6 +84,7 @@ def behavior_at(
         broadcast(cost.backbone_memory[:, -1]), (broadcast(cost.branch_memory)[..., :-1] * on).max(axis=-1, initial=0)
     )
     costs = Figures(
+        nothing,
         nothing,
         Spending(nothing, exit_costs(cost.backbone, cost.branch)),
         broadcast(cost.parameters),

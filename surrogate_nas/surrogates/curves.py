@@ -25,7 +25,7 @@ p is one of few numbers, 1 unless the median is below 0.55, so that another netw
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TypeVar
 
@@ -92,11 +92,18 @@ class ExitBehavior:
     """Exit probabilities p_e; they sum to 1."""
     exit_accuracy: Tensor
     """Accuracies a_e of the samples that leave at each exit; defined by the curves even where p_e is 0."""
+    without: Tensor
+    """(…) accuracy of the last exit on all samples, a network's without early exits."""
 
     @property
     def accuracy(self) -> Tensor:
         """(…) accuracy Σ p_e a_e."""
         return (self.rates * self.exit_accuracy).sum(-1)
+
+    @property
+    def drop(self) -> Tensor:
+        """(…) accuracy of the last exit on all samples, less the accuracy."""
+        return self.without - self.accuracy
 
     def expected(self, costs: Tensor) -> Tensor:
         """(…) expected cost Σ p_e M_e for (…, E) costs of leaving at each position."""
@@ -106,7 +113,8 @@ class ExitBehavior:
         """Draw these quantities as measured on a finite number of held-out samples.
 
         The first dimension holds the draws; networks share the noise of a draw, so that comparisons are less noisy.
-        Binomial counts are approximated by rounded normal variables. Where no sample leaves, the accuracy is unchanged.
+        Binomial counts are approximated by rounded normal variables. Where no sample leaves, the accuracy is unchanged;
+        so is the drop, since most samples are answered alike with early exits and without.
         """
         inside = torch.full_like(self.rates[..., 0], samples)
         ahead = torch.ones_like(inside)
@@ -119,7 +127,8 @@ class ExitBehavior:
             rates.append(leaving / samples)
             accuracy.append(torch.where(leaving > 0, right / leaving.clamp_min(1), self.exit_accuracy[..., e]))
             inside, ahead = inside - leaving, ahead - self.rates[..., e]
-        return ExitBehavior(torch.stack(rates, -1), torch.stack(accuracy, -1))
+        noisy = ExitBehavior(torch.stack(rates, -1), torch.stack(accuracy, -1), self.without)
+        return replace(noisy, without=self.without + noisy.accuracy - self.accuracy)
 
 
 @dataclass(frozen=True)
@@ -190,10 +199,10 @@ class CurveBasis:
         accuracy = right.div_(rates.clamp_min(SMALLEST_SHARE)).clamp_(0, 1).masked_fill_(rates < SMALLEST_SHARE, 0.5)
         if dependence is not None and dependence.any():
             rates, accuracy = locally_dependent(rates, accuracy, dependence)
+        without = without if dependence is None else right_of_all(without, dependence)
         if math.isfinite(gain):
-            without = without if dependence is None else right_of_all(without, dependence)
             accuracy = without_more(rates, accuracy, without + gain)
-        return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1))
+        return ExitBehavior(rates.movedim(0, -1), accuracy.movedim(0, -1), without)
 
     def _shares(self, coefficients: Tensor, thresholds: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(E, …) shares of all samples that leave at each position, and that leave there with a right answer, and the

@@ -196,6 +196,7 @@ class Predictor:
         return replace(
             figures,
             accuracy=wide(figures.accuracy, ACCURACY),
+            drop=wide(figures.drop, ACCURACY),
             macs=Spending(wide(macs.rates, EXPECTED_MACS), macs.costs),
             cost=None if cost is None else Spending(wide(cost.rates, EXPECTED_COST), cost.costs),
         )

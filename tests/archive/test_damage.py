@@ -210,7 +210,7 @@ def test_what_belongs_to_no_record_is_named(archive: Archive) -> None:
     assert "nobody" in nobody
 
 
-OPTIONAL = {"source_stamp", "splits", "resize", "ladder"}
+OPTIONAL = {"source_stamp", "splits", "resize", "ladder", "confidence", "sealed_share", "sealed_draws"}
 """Fields that a header may lack."""
 
 
@@ -228,6 +228,13 @@ def damaged_headers() -> Iterator[str]:
         yield json.dumps({**header, name: value})
     for value in (3, [], {}):
         yield json.dumps({**header, "splits": value})
+    sealed = {**header, "confidence": 0.9, "sealed_share": 0.5, "sealed_draws": 100}
+    assert Header.from_json(json.dumps(sealed)).seal is not None
+    for name, value in itertools.product(
+        ("confidence", "sealed_share", "sealed_draws"), ("x", -1, 0, 1, 1.5, None, [], {})
+    ):
+        if (name, value) != ("sealed_draws", 1):
+            yield json.dumps({**sealed, name: value})
     for value in ("x", 5, {}, [], [5], [5, 5], [9, 3], [0, 3], [1, "3"], [1.5, 3], [None, 1], True):
         yield json.dumps({**header, "ladder": value})
 

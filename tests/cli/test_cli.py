@@ -226,7 +226,18 @@ def test_an_option_for_every_limit_stands_in_every_command_that_takes_limits() -
         if name != "infer"  # whose budget is one of the settings that an export has
     }
     taking = {name: options for name, options in taking.items() if options}
-    assert {"run", "collect", "search", "query", "tune", "tiers", "policies", "export", "shift"} == taking.keys()
+    assert {
+        "run",
+        "collect",
+        "search",
+        "query",
+        "tune",
+        "tiers",
+        "policies",
+        "export",
+        "shift",
+        "certify",
+    } == taking.keys()
     for options in taking.values():
         assert [option.name for option in options] == [*(limit.name for limit in LIMITS), "no_limits"]
         assert [option.opts for option in options[:-1]] == [[f"--{x.name.replace('_', '-')}"] for x in LIMITS]

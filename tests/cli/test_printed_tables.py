@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from surrogate_nas.api import Study
+from surrogate_nas.archive.openings import Outcome
 from surrogate_nas.cli import (
     output,
     print_archive,
@@ -26,11 +27,13 @@ from surrogate_nas.cli import (
     print_solutions,
 )
 from surrogate_nas.documents import baseline_rows, finals_document, record_rows, verification_document
+from surrogate_nas.exits.limits import Limits
+from surrogate_nas.export.certify import CertifiedSetting
 from surrogate_nas.export.folder import Export
 from surrogate_nas.export.images import Classified
 from surrogate_nas.space.card import space_rows
 from surrogate_nas.study.payoff import payoff
-from surrogate_nas.study.results import Tier
+from surrogate_nas.study.results import Certificate, Tier
 from surrogate_nas.study.shift import CLEAN, Shift, ShiftedImages
 from surrogate_nas.study.verification import Claim, Verification
 from tests.whole.test_old_study import WRITTEN
@@ -61,6 +64,7 @@ def manifest() -> dict[str, Any]:
         one["exit"] = 2 * one.pop("position") + 1  # a network that has no exit at every second position
     for setting in whole["settings"]:
         setting |= {"broken_on_test": [], "thresholds_text": "off,off,0.13,off"}
+        setting["test"]["accuracy_bound"] = 0.5
     return whole
 
 
@@ -104,6 +108,19 @@ def verification(study: Study) -> list[dict[str, Any]]:
     return verification_document(claims, study.settings.limits)
 
 
+def certified(study: Study) -> Any:
+    tested = Outcome(p_value=0.01, right=90, worse=1, better=0, passed=True)
+    certificate = Certificate(Limits(min_accuracy=0.5), 0.9, 1, 100, tested)
+    return [dataclasses.replace(study.front()[0], certificate=certificate)]
+
+
+def certified_document() -> dict[str, Any]:
+    setting = CertifiedSetting(0, 0.9, 0.8, 0.01, 9.0, 0.02, certified=True)
+    untested = dataclasses.replace(setting, setting=1, p_value=None, certified=False)
+    network_ = SimpleNamespace(manifest={"network": "a1"}, default=0)
+    return print_exports.certified_document(network_, 9, 3, Limits(min_accuracy=0.5), 0.9, [setting, untested])  # type: ignore[arg-type]
+
+
 def answers(study: Study) -> Any:
     return study.query([r.architecture for r in study.records()[:3]])
 
@@ -131,6 +148,9 @@ WITH_FIGURES: dict[str, Show] = {
     ),
     "print_policies": lambda s, wide: print_solutions.print_policies(s.front()[:1], "a1", s.settings.limits),
     "print_verification": lambda s, wide: print_solutions.print_verification(verification(s)),
+    "print_certificates": lambda s, wide: print_solutions.print_certificates(
+        s.solutions, s.settings.limits, certified(s)
+    ),
     "print_payoff": lambda s, wide: print_solutions.print_payoff(payoff(s.solutions, s.front())),
     "show": lambda s, wide: print_shift.show(shift(s)),
     "print_export": lambda s, wide: print_exports.print_export(Export(Path("x"), manifest(), 0.0)),
@@ -138,6 +158,7 @@ WITH_FIGURES: dict[str, Show] = {
 }
 OF_NO_SPLIT = {
     "print_classified": "images given",  # which are the user's own
+    "print_certified": "of 9 images, 3 of them new",
     "print_records": "exact",
     "print_space_check": "exact",
     "print_proposals": "",  # names
@@ -234,6 +255,7 @@ def test_other_tables_say_whose_their_figures_are(study: Study, monkeypatch: pyt
     rows = [Classified("a.png", "1", 0.9, exit, 9) for exit in (1, 3, 3, 5)]
     for name, show in {
         "print_classified": lambda: print_exports.print_classified(network(), rows),
+        "print_certified": lambda: print_exports.print_certified(certified_document()),
         "print_records": lambda: WITH_ENCODINGS["print_records"](study, False),
         "print_space_check": lambda: print_catalogue.print_space_check(
             {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from surrogate_nas.architecture.cost import Objective
 from surrogate_nas.architecture.shape import ImageShape
-from surrogate_nas.exits.best import best_first, wants_cheapest
+from surrogate_nas.exits.best import best_first, wants_cheapest, wants_cheapest_network
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limit_table import LIMITS, Limit, Quantity, exact_text, kept_text, on_expected
 from surrogate_nas.exits.limits import Limits
@@ -67,7 +67,7 @@ def test_every_field_has_a_row_every_row_a_quantity_of_its_own_and_both_are_docu
 
 @every_limit
 def test_a_limit_holds_up_to_its_amount_and_is_named_where_it_breaks(limit: Limit) -> None:
-    amount = 0.75 if limit.floor else 1500.0
+    amount = 0.75 if limit.of_accuracy else 1500.0
     limits, worse = Limits(**{limit.name: amount}), amount * (1 - 1e-9 if limit.floor else 1 + 1e-9)
     assert [phrase.split()[-1] for phrase in limits.phrases()] == [exact_text(amount)]
     assert str(limits) == f"{limit.words} {limit.sign} {exact_text(amount)}"
@@ -89,10 +89,11 @@ def test_what_costs_tell_of_a_limit_is_held_against_it_before_a_training(limit: 
     candidates = Candidates.of(
         space, space.sample(5, np.random.default_rng(0)), costing_for(space, shape, "all", table_of(space, shape))
     )
-    tight, loose = (Limits(**{limit.name: 1e-9 if one ^ limit.floor else 1 if limit.floor else 1e9}) for one in (1, 0))
+    most = 1 if limit.of_accuracy else 1e9
+    tight, loose = (Limits(**{limit.name: amount}) for amount in ([most, 1e-9] if limit.floor else [1e-9, most]))
     assert keeps_exact_limits(candidates.cost, candidates.present, loose).all()
-    assert keeps_exact_limits(candidates.cost, candidates.present, tight).any() == limit.floor
-    assert (least_excess(candidates.cost, candidates.present, tight) > 0).any() == (not limit.floor)
+    assert keeps_exact_limits(candidates.cost, candidates.present, tight).any() == limit.of_accuracy
+    assert (least_excess(candidates.cost, candidates.present, tight) > 0).any() == (not limit.of_accuracy)
 
 
 def test_distances_add_up_over_limits() -> None:
@@ -132,6 +133,7 @@ def test_what_is_measured_keeps_the_limits_that_equal_it_also_as_text(objective:
             "max_cost": float((point.leaving * point.costs).sum() / point.n),
             "max_params": point.parameters.item(),
             "min_accuracy": point.accuracy.item(),
+            **({"max_drop": drop} if (drop := point.drop.item()) > 0 else {}),
         }
         last_place += point.figures.macs.expected.item() > stated["max_macs"]
         for name, value in stated.items():
@@ -158,6 +160,7 @@ def curve_of_three() -> Measurements:
         macs=macs,
         costs=costs,
         objective=objective,
+        last_correct=np.full(3, 9),
         parameters=size,
         weight_bytes=4 * size,
         activation_bytes=size,
@@ -178,6 +181,9 @@ def curve_of_three() -> Measurements:
         (Limits(min_accuracy=0.51), 1),
         (Limits(min_accuracy=0.9), 2),
         (Limits(min_accuracy=0.5, max_params=1000), 0),
+        (Limits(max_drop=0.1), 1),
+        (Limits(max_drop=0.05), 2),
+        (Limits(max_drop=0.4), 0),
     ],
 )
 def test_best_is_the_most_accurate_within_a_cap_or_the_cheapest_above_a_floor(limits: Limits, best: int) -> None:
@@ -227,10 +233,12 @@ def test_the_best_first_keep_the_limits_then_are_better_then_spend_better_then_s
 
 @every_limit
 def test_the_cheapest_is_wanted_where_thresholds_have_a_floor_alone(limit: Limit) -> None:
-    amount = 0.5 if limit.floor else 9.0
+    amount = 0.5 if limit.of_accuracy else 9.0
     alone, with_floor = Limits(**{limit.name: amount}), Limits(**{limit.name: amount, "min_accuracy": 0.5})
-    assert wants_cheapest(alone) == limit.floor
-    assert wants_cheapest(with_floor) == (limit.floor or limit.depends_on == "network")
+    assert wants_cheapest(alone) == limit.of_accuracy
+    assert wants_cheapest_network(alone) == limit.floor
+    for wants in (wants_cheapest, wants_cheapest_network):
+        assert wants(with_floor) == (limit.of_accuracy or limit.depends_on == "network")
 
 
 @pytest.mark.parametrize("charge", ["all", "own"])

@@ -29,7 +29,7 @@ from surrogate_nas.exits.policies import POLICIES, PolicyName, gate_scores, scor
 from surrogate_nas.export import folder as exporting_module
 from surrogate_nas.export.images import classify, image_files, read_image, resize_of
 from surrogate_nas.export.latency import LATENCY, time_network
-from surrogate_nas.export.parity import ExitPredictions, clear_of, require_equal, require_same_answers
+from surrogate_nas.export.parity import clear_of, predictions_of, require_equal, require_same_answers
 from surrogate_nas.export.pieces import TWINS, BranchPiece, pieces_of
 from surrogate_nas.export.runtime import (
     MANIFEST,
@@ -44,6 +44,7 @@ from surrogate_nas.export.runtime import (
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.network.backbone import mount
 from surrogate_nas.network.network import EarlyExitNetwork
+from surrogate_nas.network.predictions import ExitPredictions
 from surrogate_nas.report.latency import latency_section, read_latencies
 from surrogate_nas.space import moves
 from surrogate_nas.space.space import SearchSpace
@@ -102,7 +103,7 @@ def differences(
     images = np.random.default_rng(1).integers(256, size=(n, shape.channels, shape.size, shape.size), dtype=np.uint8)
     warmed(network, images)
     exported = alone(network, folder, policy)
-    return ExitPredictions.by_network(network, policy, (), images), ExitPredictions.by_export(exported, images)
+    return ExitPredictions.by_network(network, policy, (), images), predictions_of(exported, images)
 
 
 @pytest.mark.slow
@@ -136,7 +137,7 @@ def test_a_network_without_early_exits_is_a_single_piece(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.glob("*.onnx")] == ["segment_2.onnx"]
     expected, actual = (
         ExitPredictions.by_network(network, "max_softmax", (), images),
-        ExitPredictions.by_export(exported, images),
+        predictions_of(exported, images),
     )
     assert require_equal(expected, actual, quantized=False) < 1e-4
     for n in (1, 5):

@@ -38,3 +38,7 @@ class CrowdedSource:
     def tune_share(self) -> float:
         """Share of the training images."""
         return self.source.tune_share
+
+    @property
+    def sealed_share(self) -> float:
+        return self.source.sealed_share

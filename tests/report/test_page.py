@@ -279,8 +279,8 @@ def test_the_accuracy_in_an_excess_is_a_floor_that_its_network_keeps(contents: C
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
 def test_every_limit_alone_is_told(contents: Contents, limit: Limit) -> None:
-    limits = Limits(**{limit.name: 0.955 if limit.floor else 12345})
-    amount = percent(0.955) if limit.floor else "12,345"
+    limits = Limits(**{limit.name: 0.955 if limit.of_accuracy else 12345})
+    amount = percent(0.955) if limit.of_accuracy else "12,345"
     words = f"{limit.words} {limit.sign} {amount}"
     assert f"<dt>Limits</dt><dd>{escape(words)}</dd>" in header(replace(contents, limits=limits))
     caption = unescape(front_section(replace(contents, limits=limits)))
@@ -413,10 +413,12 @@ def test_the_csv_says_what_the_front_says(study: Study, contents: Contents) -> N
             "test_accuracy": test.accuracy,
             "test_accuracy_low": test.accuracy_interval[0],
             "test_accuracy_high": test.accuracy_interval[1],
+            "test_accuracy_bound": test.accuracy_bound,
             "test_balanced_accuracy": test.balanced_accuracy,
             "test_expected_macs": test.expected_macs,
             "worst_macs": test.worst_macs,
             "broken_on_test": " ".join(b.limit.name for b in contents.limits.broken(test.quantities)),
+            "certified": "",
         }
         for e, (rate, accuracy) in enumerate(zip(test.rates, test.exit_accuracy, strict=True), start=1):
             expected[f"test_exit_rate_{e}"] = rate
@@ -441,6 +443,6 @@ def test_the_csv_of_no_solutions_is_a_header(contents: Contents) -> None:
 
 def test_the_csv_has_the_classes_last_and_leaves_out_very_many(contents: Contents) -> None:
     columns = front_csv((), contents.positions, 3, Limits()).strip().split(",")
-    assert columns.index("test_balanced_accuracy") == columns.index("test_accuracy_high") + 1
+    assert columns.index("test_balanced_accuracy") == columns.index("test_accuracy_bound") + 1
     assert columns[-3:] == [f"test_class_accuracy_{c}" for c in range(3)]
     assert "class" not in front_csv(contents.front, contents.positions, MOST_CLASSES + 1, Limits())

@@ -15,9 +15,9 @@ from surrogate_nas.archive.outputs import Split
 from surrogate_nas.datasets.dataset import LabeledImages
 from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.intervals import share_interval, wilson
-from surrogate_nas.export.parity import ExitPredictions
 from surrogate_nas.export.points import Judge, setting_document
 from surrogate_nas.foundation.errors import InputError
+from surrogate_nas.network.predictions import ExitPredictions
 from surrogate_nas.study.merge import merge
 from surrogate_nas.study.paths import DATA, SPLITS
 from surrogate_nas.study.results import Measured

@@ -120,10 +120,21 @@ def test_a_time_that_is_none_is_refused(study: Study, wrong: Any) -> None:
     assert len(decisions(study)) == len(decisions(Study.open(study.path)))
 
 
+def test_the_sealed_images_are_opened_once_at_the_end(tmp_path: Path) -> None:
+    fields = {**FIELDS, "limits": {"min_accuracy": 0.15}}
+    with patched({timed: {"TRIAL_REPORT": 0.3}}), Study.create(tmp_path / "study", confidence=0.9, **fields) as study:
+        study.run(time=6.0)
+        [opening] = study.archive.openings()
+        assert opening.results is not None
+        assert opening.limits == {"min_accuracy": 0.15}
+        networks = {c.network for strand in opening.candidates for c in strand}
+        assert networks <= {r.id for r in study.solutions.records()}
+
+
 def test_a_study_without_trainings_gets_the_ladder_of_its_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladders, "PASSES_PER_ROOT", 60)
+    monkeypatch.setattr(ladders, "PASSES_PER_ROOT", 120)  # the shortest rung has some steps on any machine
     fields = {name: value for name, value in FIELDS.items() if name != "ladder"}
     with Study.create(tmp_path / "study", **fields) as study:
         assert study.archive.header.ladder is None

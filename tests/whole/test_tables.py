@@ -75,10 +75,12 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> list[Table | str]:
 
 
 def with_quantities(like: Measured, amount: float, cost: bool) -> Measured:
-    """Everything that limits bound is `amount`; the accuracy, where more is better, is 1 / amount."""
+    """Everything that limits bound is `amount`, the drop a millionth of it; the accuracy, where more is better, is 1 /
+    amount."""
     figures: dict[str, Any] = {
         "accuracy": 1 / amount,
         "accuracy_interval": (0.0, 1.0),
+        "drop": amount / 1e6,
         "expected_macs": amount,
         "p95_macs": int(amount),
         "worst_macs": int(amount),
@@ -95,7 +97,8 @@ def solution_beyond(like: Solution, limit: Limit) -> tuple[Solution, Limits]:
     """A solution that keeps a limit on tune and breaks it on test, and that limit."""
     cost = limit.needs_cost_table
     tune, test = (with_quantities(s, amount, cost) for s, amount in ((like.tune, AMOUNT), (like.test, AMOUNT + 1)))
-    return replace(like, tune=tune, test=test), Limits(**{limit.name: 1 / AMOUNT if limit.floor else AMOUNT})
+    most = AMOUNT / 1e6 if limit.quantity == "drop" else AMOUNT
+    return replace(like, tune=tune, test=test), Limits(**{limit.name: 1 / AMOUNT if limit.floor else most})
 
 
 def final(study: Study, solution: Solution) -> Final:
@@ -121,6 +124,7 @@ def manifest(solution: Solution, limits: Limits) -> dict[str, Any]:
         one["exit"] = one.pop("position") + 1
     for setting in whole["settings"]:
         setting |= {"broken_on_test": [], "thresholds_text": "off,0.13"}
+        setting["test"]["accuracy_bound"] = 0.5
     default = whole["settings"][whole["default_setting"]]
     default["test"] |= {name: getattr(solution.test, name) for name in ("accuracy", "expected_macs", "p95_macs")}
     default["broken_on_test"] = solution.test.broken_names(limits)

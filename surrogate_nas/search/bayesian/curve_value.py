@@ -180,7 +180,7 @@ def _caps(limits: Limits, objective: Objective) -> list[tuple[Limit, float]]:
     Worst-case limits are exact, and already applied when curves are scored.
     """
     least = on_expected(objective)
-    return [(row, cap) for row, cap in limits.active if not (row.exact or row.floor or row is least)]
+    return [(row, cap) for row, cap in limits.active if not (row.exact or row.of_accuracy or row is least)]
 
 
 def _charges(limit: Limit, cost: Cost) -> tuple[Array, Array]:
@@ -219,6 +219,8 @@ class OperatingPoints:
         constraints: list[Callable[[Tensor], Tensor]] = []
         if (floor := limits.min_accuracy) is not None:
             constraints.append(lambda samples: floor - self._objectives(samples)[..., 0])
+        if (most := limits.max_drop) is not None:
+            constraints.append(lambda samples: self._curve_and_costs(samples)[0].drop - most)
         if (cheapest := limits.budget(self.objective)) is not None:
             log_cap = float(np.log10(cheapest))
             constraints.append(lambda samples: -self._objectives(samples)[..., 1] - log_cap)

@@ -21,6 +21,7 @@ from surrogate_nas.search.bayesian.pool import Pool
 from surrogate_nas.search.bayesian.repeats import worth_repeating
 from surrogate_nas.search.goals import toward
 from surrogate_nas.search.strategy import FitSurrogate, History, Suggestion
+from surrogate_nas.search.wanted import wanted_limits
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.predictor import Predictor
 from surrogate_nas.surrogates.spread import Spread
@@ -49,7 +50,7 @@ class KnownFront:
 def known_front(history: History) -> KnownFront:
     """Compute the feasible front of the trained networks."""
     problem, views, rows = history.problem, history.trained, history.networks
-    limits = problem.settings.limits
+    limits = wanted_limits(problem)
     within = [exits.within(limits) for _, exits in views]
     owner = np.concatenate([np.full(len(m), i) for i, m in enumerate(within)])
     points = Measurements.concatenate(within)
@@ -93,7 +94,7 @@ class _Selection:
 
     def __init__(self, history: History, predictor: Predictor, *, joint: bool) -> None:
         problem = history.problem
-        self.history, self.predictor, self.limits = history, predictor, problem.settings.limits
+        self.history, self.predictor, self.limits = history, predictor, wanted_limits(problem)
         self.known, self.rng = known_front(history), np.random.default_rng(history.seed)
         grid = threshold_grid(predictor.design.basis)
         front, goal = self.known.front, problem.settings.goal
@@ -159,7 +160,7 @@ def _suggestion(
     history: History, predictor: Predictor, candidate: Candidates, thresholds: Floats, again: bool
 ) -> Suggestion:
     problem = history.problem
-    predicted = predictor.predict(candidate, thresholds[None], problem.settings.limits, history.seed)
+    predicted = predictor.predict(candidate, thresholds[None], wanted_limits(problem), history.seed)
     prediction = {
         "surrogate": predictor.kind,
         "policy": problem.policy,

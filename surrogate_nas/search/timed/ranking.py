@@ -10,6 +10,7 @@ from surrogate_nas.exits.front import Front
 from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.search.goals import toward
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.wanted import wanted_limits
 
 Networks = Sequence[tuple[Record, Exits]]
 
@@ -19,7 +20,7 @@ class Curves:
 
     def __init__(self, problem: Problem, networks: Networks, reference: tuple[float, float]) -> None:
         """Build from networks that were trained to one rung, and the reference point of the hypervolume."""
-        limits, goal = problem.settings.limits, problem.settings.goal
+        limits, goal = wanted_limits(problem), problem.settings.goal
         self.front = Front.of(np.zeros(0), np.zeros(0), *reference)
         self.points: list[tuple[Floats, Floats]] = []
         """(T,) costs and accuracies of each network's points within the limits; empty if there are none."""

@@ -39,6 +39,7 @@ class DataSource:
     """File with the study's copy of the data; see `datasets.stored`."""
     seed: int
     tune_share: float
+    sealed_share: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,8 @@ def _train_and_predict(
 ) -> Generator[Progress, None, tuple[Outputs, int | None]]:
     """Train and measure; the result is the outputs and, on a ladder, the image passes computed."""
     data = store.load(job.source.path) if data is None else data
-    splits, classes, flips = split(data, job.source.seed, job.source.tune_share), len(data.classes), data.flips
+    cuts = job.source.seed, job.source.tune_share, job.source.sealed_share
+    splits, classes, flips = split(data, *cuts), len(data.classes), data.flips
     del data  # the splits are copies
     network = train.build(job.proposal.architecture, splits, classes, job.proposal.seed, device, job.backbone)
     passes = yield from _timed(_parts(job, network, splits.train, flips))

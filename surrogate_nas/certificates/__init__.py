@@ -1,0 +1,1 @@
+"""Statements about new images that hold with a stated probability."""
