@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -10,7 +11,6 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.ladder import LadderLike
 from surrogate_nas.archive.outputs import Split
 from surrogate_nas.archive.record import Group, Proposal, Record
-from surrogate_nas.certificates.evidence import learned
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS
 from surrogate_nas.datasets.corruptions import require as require_corruptions
 from surrogate_nas.datasets.dataset import Dataset, Splits
@@ -33,7 +33,7 @@ from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study import finals, fitting, searching, timed, verification
 from surrogate_nas.study import merge as merging
 from surrogate_nas.study.baselines import train_baselines
-from surrogate_nas.study.certifying import open_seal
+from surrogate_nas.study.certifying import certify_at_the_end, open_seal
 from surrogate_nas.study.checks import require_rung
 from surrogate_nas.study.creation import prepare
 from surrogate_nas.study.finals import Final
@@ -281,17 +281,11 @@ class Study:
         """
         if time is None and not timed.is_timed(self.trainer):
             records = searching.run(self.trainer, self.solutions)
-            self._certify_at_the_end()
+            certify_at_the_end(self.solutions, self.images)
             return records
         seconds = 0.0 if time is None else timed.read_time(time)
-        return timed.run(self.trainer, self.solutions, seconds, self.report, self._certify_at_the_end)
-
-    def _certify_at_the_end(self) -> None:
-        """Certify the study's limits, if images were sealed for it and any network has been trained."""
-        if self.archive.header.confidence is None or not learned(self.settings.limits):
-            return
-        if any(r.failure is None for r in self.solutions.records()):
-            self.certify()
+        certify = partial(certify_at_the_end, self.solutions, self.images)
+        return timed.run(self.trainer, self.solutions, seconds, self.report, certify)
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
         """Train n more sampled architectures, or given ones; pending trainings come first.

@@ -1,6 +1,7 @@
 """How soon a guard notices that images have changed, and how rarely it is wrong, for the trained networks of a study.
 
     python scripts/bench/guard.py STUDY [--networks 20] [--orders 100]
+    python scripts/bench/guard.py --export EXPORT
 
 Each network is run at its cheapest thresholds that lose at most 1 point on tune. The reference is what an export has:
 tune and test images. False alarms: clean test images in random orders, drawn with replacement beyond their number
@@ -9,6 +10,7 @@ at least half of the orders raise the alarm within 200 images.
 """
 
 import argparse
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from surrogate_nas import Study
 from surrogate_nas.datasets.corruptions import CORRUPTIONS, LEVELS, corrupt
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.export.runtime import RUN_LENGTH, Guard, Reference, softmax
+from surrogate_nas.export.runtime import RUN_LENGTH, ExportedNetwork, Guard, Reference, read_examples, softmax
 from surrogate_nas.foundation.arrays import Array, Floats32, Ints
 from surrogate_nas.foundation.errors import JobError
 from surrogate_nas.foundation.progress import Countdown
@@ -33,18 +35,27 @@ ORDERS = 20
 """Orders of corrupted images."""
 
 
-def run(network: EarlyExitNetwork, point: OperatingPoint, images: Array, labels: Ints) -> tuple[Ints, Floats32, float]:
+def run(
+    study: Study, network: EarlyExitNetwork, point: OperatingPoint, images: Array, labels: Ints
+) -> tuple[Ints, Floats32, float]:
     """(N,) places of exits, (N, C) probabilities of the answers, and accuracy."""
     predictions = ExitPredictions.by_network(network, point.policy, point.temperatures, images)
-    where = list(network.architecture.exit_positions)
-    passes = np.ones((len(where), len(images)), dtype=bool)
-    for x, e in enumerate(where[:-1]):
-        threshold = point.thresholds[e]
-        passes[x] = threshold is not None and predictions.confidence[x].astype(np.float64) >= threshold
-    x = passes.argmax(axis=0)
-    logits = predictions.logits[x, np.arange(len(images))]
-    temperatures = np.array([point.temperature(e) for e in where], dtype=np.float32)[x]
-    return x, softmax(logits / temperatures[:, None]), float((logits.argmax(axis=1) == labels).mean())
+    architecture = network.architecture
+    exits = predictions.exits(architecture, study.home.costing.of(architecture), point.policy, labels)
+    leaving = exits.route(point)
+    x = np.searchsorted(architecture.exit_positions, leaving)
+    temperatures = np.array([point.temperature(e) for e in leaving], dtype=np.float32)
+    probabilities = softmax(predictions.logits[x, np.arange(len(images))] / temperatures[:, None])
+    return x, probabilities, float(exits.right(leaving).mean())
+
+
+def share_of_a_pass(folder: Path) -> float:
+    """Time of the guard for an image, relative to a pass of one image of an exported network."""
+    network, (images, _, _) = ExportedNetwork.load(folder), read_examples(folder)
+    guard, one = network.guard(), images[:1]
+    works = (lambda: guard.see(0, 0.8, 0)), (lambda: network.run(one))
+    seen, passed = (min(timeit.repeat(work, number=200, repeat=9)) for work in works)
+    return seen / passed
 
 
 def run_length(reference: Reference, x: Ints, p: Floats32, rng: np.random.Generator, most: int) -> int | None:
@@ -76,17 +87,21 @@ def guarded(study: Study, networks: int) -> Iterator[tuple[EarlyExitNetwork, Ope
 def main() -> None:
     """Print run lengths, delays by what shifts cost, and what is not noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path)
+    parser.add_argument("study", type=Path, nargs="?")
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--orders", type=int, default=100)
+    parser.add_argument("--export", type=Path, help="exported network: print how much of a pass its guard takes")
     arguments = parser.parse_args()
+    if arguments.export is not None:
+        print(f"the guard takes {share_of_a_pass(arguments.export):.2%} of a pass of one image")
+        return
     lengths, shifts = list[float](), list[tuple[str, float, float, float]]()
     with Study.open(arguments.study) as study, one_thread():
         splits = study.images.splits()
         countdown = Countdown("networks")
         for number, (network, point) in enumerate(guarded(study, arguments.networks)):
             rng = np.random.default_rng(number)
-            tune, test = (run(network, point, part.images, part.labels) for part in (splits.tune, splits.test))
+            tune, test = (run(study, network, point, part.images, part.labels) for part in (splits.tune, splits.test))
             both = [np.concatenate(pair) for pair in zip(tune[:2], test[:2], strict=True)]
             reference = Reference.of(both[0], both[1], len(network.architecture.exit_positions))
             lengths_here = [run_length(reference, *test[:2], rng, MOST_IMAGES) for _ in range(arguments.orders)]
@@ -94,7 +109,7 @@ def main() -> None:
             for name in CORRUPTIONS:
                 for level in LEVELS:
                     images = corrupt(splits.test.images, name, level, number)
-                    x, answers, accuracy = run(network, point, images, splits.test.labels)
+                    x, answers, accuracy = run(study, network, point, images, splits.test.labels)
                     delays = [run_length(reference, x, answers, rng, 2000) for _ in range(ORDERS)]
                     within = float(np.mean([n is not None and n <= IN_TIME for n in delays]))
                     median = float(np.median([np.inf if n is None else n for n in delays]))

@@ -20,6 +20,8 @@ class Outcome:
     """Number of sealed images that only the last exit classifies correctly."""
     better: int
     """Number of sealed images that only the last exit classifies wrong."""
+    answers: str
+    """Digest of what it answered to each of them; see `Evidence.answers`."""
     passed: bool
 
 
@@ -85,18 +87,11 @@ class Opening:
             raise JobError(f"an opening of the sealed images is damaged: {one_line(error)}") from None
 
     def _require_sound(self) -> None:
-        for name, number, most in (
-            ("number", self.number, None),
-            ("images", self.images, None),
-            ("delta", self.delta, 1),
-        ):
-            if (
-                isinstance(number, bool)
-                or not isinstance(number, int | float)
-                or number <= 0
-                or (most and number > most)
-            ):
+        for name, number in (("number", self.number), ("images", self.images)):
+            if type(number) is not int or number < 1:
                 raise ValueError(f"{name} {number!r}")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta {self.delta!r}")
         if len(self.weights) != len(self.candidates):
             raise ValueError(f"{len(self.weights)} weights for {len(self.candidates)} strands")
 

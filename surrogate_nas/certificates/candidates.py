@@ -31,9 +31,6 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.margin)
 
-    def __getitem__(self, index: Ints) -> "Candidates":
-        return Candidates(self.points[index], self.margin[index])
-
 
 def candidates_of(exits: Exits, limits: Limits, images: int) -> Candidates:
     """Operating points of a network that may keep the limits, and their margins.

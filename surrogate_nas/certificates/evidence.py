@@ -1,5 +1,6 @@
 """Evidence of images about limits: p-values and bounds for one network at one operating point."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from surrogate_nas.exits.limit_table import Limit
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.measurements import P95
 from surrogate_nas.exits.operating_point import OperatingPoint
-from surrogate_nas.foundation.arrays import Bools, Floats, Ints
+from surrogate_nas.foundation.arrays import Array, Bools, Floats, Ints
 
 STEPS = 40
 """Halvings of the interval in which the bound of a mean is searched for."""
@@ -45,12 +46,6 @@ class Evidence:
         return np.asarray(self.exits.correct[-1])
 
     @property
-    def draws(self) -> int:
-        """Number of independent draws: of images, or of groups."""
-        clusters = self.exits.clusters
-        return self.exits.samples if clusters is None else int(clusters.max(initial=-1)) + 1
-
-    @property
     def worse(self) -> int:
         """Number of images that only the last exit classifies correctly."""
         return int(np.count_nonzero(self.last_right & ~self.right))
@@ -60,9 +55,11 @@ class Evidence:
         """Number of images that the last exit classifies wrong, and this operating point correctly."""
         return int(np.count_nonzero(self.right & ~self.last_right))
 
-    def answers_as(self, right: int, worse: int, better: int) -> bool:
-        """Whether as many images are classified correctly, and otherwise than by the last exit."""
-        return (int(np.count_nonzero(self.right)), self.worse, self.better) == (right, worse, better)
+    @property
+    def answers(self) -> str:
+        """Digest of where each image leaves, and of whether it is classified correctly there and by the last exit."""
+        parts = self.leaving.astype(np.int64), self.right, self.last_right
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
     def costs(self, limit: Limit) -> tuple[Floats, Floats]:
         """(N,) cost of each image, of the kind that a limit bounds, and (E,) costs that an image can have."""
@@ -91,20 +88,10 @@ class Evidence:
                 return bounds.drop_p(self.worse, self.better, n, cap)
             if limit.statistic == "p95":
                 return bounds.floor_p(int((self.costs(limit)[0] <= cap).sum()), n, P95)
-        values, mean = self._values(limit, cap)
+        nothing = np.zeros(0)
+        costs, possible = (nothing, nothing) if limit.of_accuracy else self.costs(limit)
+        values, mean = as_mean(limit, cap, self.right, self.last_right, costs, possible)
         return bounds.mean_p(self._drawn(values), mean)
-
-    def _values(self, limit: Limit, cap: float) -> tuple[Floats, float]:
-        """(N,) values in [0, 1], and the mean that they exceed where the limit is kept."""
-        if limit.quantity == "accuracy":
-            return self.right.astype(np.float64), cap
-        if limit.quantity == "drop":
-            return (1 - (self.last_right.astype(np.float64) - self.right)) / 2, (1 - cap) / 2
-        costs, possible = self.costs(limit)
-        if limit.statistic == "p95":
-            return (costs <= cap).astype(np.float64), P95
-        least, most = possible.min(), possible.max()
-        return (most - costs) / (most - least), float((most - cap) / (most - least))
 
     def _drawn(self, values: Floats) -> Floats:
         """Values of the draws, in an order that does not depend on them: images, or the means of groups."""
@@ -135,6 +122,29 @@ class Evidence:
         if limit.statistic == "p95":
             return float(next((c for c in possible if self.p_of(limit, c) <= delta), possible[-1]))
         return _least(lambda x: self.p_of(limit, x) <= delta, float(possible[0]), float(possible[-1]))
+
+
+def as_mean(
+    limit: Limit, cap: float, right: Bools, last_right: Bools, costs: Array, possible: Array
+) -> tuple[Floats, float]:
+    """(N,) values in [0, 1] of images, and the mean in (0, 1) that they exceed where a limit is kept.
+
+    Args:
+        limit: limit on what images do.
+        cap: its amount; of a cost, between the least and the largest possible one.
+        right: (N,) whether each image is classified correctly.
+        last_right: (N,) whether the last exit classifies it correctly.
+        costs: (N,) its cost; not read for limits of accuracy.
+        possible: costs that an image can have.
+    """
+    if limit.quantity == "accuracy":
+        return right.astype(np.float64), cap
+    if limit.quantity == "drop":
+        return (1 - (last_right.astype(np.float64) - right)) / 2, (1 - cap) / 2
+    if limit.statistic == "p95":
+        return (costs <= cap).astype(np.float64), P95
+    least, most = float(possible.min()), float(possible.max())
+    return (most - costs) / (most - least), (most - cap) / (most - least)
 
 
 def charged_by(limit: Limit, cost: Cost, on: Bools) -> Floats:

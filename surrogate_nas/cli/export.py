@@ -137,7 +137,7 @@ def certify_images(
 
     require_confidence(confidence)
     with require_extra("export"):
-        from surrogate_nas.export.certify import Counted, certify, count_images
+        from surrogate_nas.export.certify import Counted, certify, count_images, require_certifiable
     from surrogate_nas.cli.print_exports import certified_document, load_network, print_certified
     from surrogate_nas.exits.limits import Limits
     from surrogate_nas.foundation.fields import parse
@@ -145,7 +145,7 @@ def certify_images(
     network = load_network(folder, threads)
     effective_limits = parse(Limits, limits or network.manifest["limits"], "limits")
     level, known = confidence or CONFIDENCE, Counted.read(folder, network)
-    certify(network, known, effective_limits, level)  # which refuses wrong limits before images are read
+    require_certifiable(network, effective_limits)  # before images are read
     counted = count_images(network, folder, images, known)
     settings = certify(network, counted, effective_limits, level)
     document = certified_document(

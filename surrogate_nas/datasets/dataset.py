@@ -219,7 +219,7 @@ def usual_tune_share(images: float) -> float:
 def usual_sealed_share(images: int) -> float:
     """Share of so many tune images that is sealed where certificates are asked for: a half, and more of many.
 
-    What is left to choose by grows with √n from 1,000 of 2,000 images; see docs/results/certificates.md.
+    What is left to choose by grows with √n, from 1,000 of 2,000 images.
 
     >>> usual_sealed_share(500), usual_sealed_share(2_000), usual_sealed_share(6_000)
     (0.5, 0.5, 0.71)

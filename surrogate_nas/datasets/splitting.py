@@ -45,10 +45,10 @@ def split(dataset: Dataset, seed: int, tune_share: float | None = None, sealed_s
     parts = _decided(dataset, seed, tune_share)
     train, tune, test = (_part(dataset, np.flatnonzero(parts == part)) for part in (TRAIN, TUNE, TEST))
     splits = Splits(train, tune, test)
-    return seal(splits, seed, sealed_share) if sealed_share else splits
+    return with_seal(splits, seed, sealed_share) if sealed_share else splits
 
 
-def seal(splits: Splits, seed: int, share: float) -> Splits:
+def with_seal(splits: Splits, seed: int, share: float) -> Splits:
     """The splits with a share of tune, or of its groups, as `certify`: drawn at random whatever their classes, as
     statements about new images need it."""
     groups = splits.tune.groups

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from surrogate_nas.certificates.bounds import e_value
-from surrogate_nas.certificates.evidence import learned
+from surrogate_nas.certificates.evidence import as_mean, learned
 from surrogate_nas.certificates.sequence import Strand, refuted
 from surrogate_nas.exits.limit_table import Limit, limit_on
 from surrogate_nas.exits.limits import Limits
-from surrogate_nas.exits.measurements import P95, Spending
+from surrogate_nas.exits.measurements import Spending
 from surrogate_nas.export.images import image_files, read_image, resize_of
 from surrogate_nas.export.runtime import BATCH, ExportedNetwork, having_left
 from surrogate_nas.foundation.arrays import Array, Floats, Ints
@@ -95,28 +95,13 @@ class SettingEvidence:
     """(X,) costs by the study's cost table, if it had one."""
 
     def p_of(self, limit: Limit, cap: float) -> float:
-        """Anytime-valid p-value of "this limit is broken"."""
-        values, counts, mean = self._values(limit, cap)
-        if not 0 < mean < 1:
-            return 0.0 if mean <= 0 else 1.0
-        return min(1 / max(e_value(values, counts, mean), np.finfo(float).tiny), 1.0)
-
-    def _values(self, limit: Limit, cap: float) -> tuple[Floats, Ints, float]:
-        """Distinct values in [0, 1], their counts, and the mean that they exceed where the limit is kept."""
-        right, last = self.counts.sum(axis=(0, 2)), self.counts.sum(axis=0)
-        if limit.quantity == "accuracy":
-            return np.array([0.0, 1.0]), right, cap
-        if limit.quantity == "drop":  # worse, alike, better
-            outcomes = np.array([last[0, 1], last[0, 0] + last[1, 1], last[1, 0]])
-            return np.array([0.0, 0.5, 1.0]), outcomes, (1 - cap) / 2
-        costs, leaving = self._costs(limit), self.counts.sum(axis=(1, 2))
-        if limit.statistic == "p95":
-            within = costs <= cap
-            return np.array([0.0, 1.0]), np.array([leaving[~within].sum(), leaving[within].sum()]), P95
-        least, most = costs.min(), costs.max()
-        if least == most:
-            return costs, leaving, 0.0 if most <= cap else 1.0
-        return (most - costs) / (most - least), leaving, float((most - cap) / (most - least))
+        """Anytime-valid p-value of "this limit is broken"; 0 or 1 where every exit, or none, keeps a limit on costs."""
+        costs = self.macs if limit.of_accuracy else self._costs(limit)
+        if not limit.of_accuracy and (costs.max() <= cap or costs.min() > cap):
+            return float(costs.max() > cap)
+        exits, right, last_right = np.indices(self.counts.shape).reshape(3, -1)
+        values, mean = as_mean(limit, cap, right > 0, last_right > 0, costs[exits], costs)
+        return min(1 / max(e_value(values, self.counts.ravel(), mean), np.finfo(float).tiny), 1.0)
 
     def _costs(self, limit: Limit) -> Floats:
         if not limit.needs_cost_table:
@@ -233,15 +218,11 @@ def certify(network: ExportedNetwork, counted: Counted, limits: Limits, confiden
     With the stated probability no certified setting breaks a limit on new images like these, however often one looks.
 
     Raises:
-        InputError: without a limit on what images do, or one on a cost that the network does not have.
+        InputError: as `require_certifiable`.
     """
-    caps = learned(limits)
-    if not caps:
-        raise InputError(f"nothing to certify: {limits}; allowed: limits that images keep, such as min_accuracy")
-    order = order_of(network.manifest)
+    require_certifiable(network, limits)
+    order, caps = order_of(network.manifest), learned(limits)
     evidence = [_evidence(network, counted, i) for i in order]
-    if any(limit.needs_cost_table for limit, _ in caps) and evidence[0].costs is None:
-        raise InputError(f"{limits}: the network has no costs by a table, only MACs")
     p_values = list[float]()
 
     def p_value(_: int, place: int) -> float:
@@ -263,10 +244,19 @@ def certify(network: ExportedNetwork, counted: Counted, limits: Limits, confiden
     ]
 
 
+def require_certifiable(network: ExportedNetwork, limits: Limits) -> None:
+    """Raise `InputError` without a limit on what images do, or for one on a cost that the network does not have."""
+    caps = learned(limits)
+    if not caps:
+        raise InputError(f"nothing to certify: {limits}; allowed: limits that images keep, such as min_accuracy")
+    if any(limit.needs_cost_table for limit, _ in caps) and "cost" not in network.manifest["settings"][0]:
+        raise InputError(f"{limits}: the network has no costs by a table, only MACs")
+
+
 def order_of(manifest: Any) -> list[int]:
     """Numbers of the settings in the order in which they are certified: the most accurate on tune first."""
     settings = manifest["settings"]
-    return manifest.get("certify_order") or sorted(
+    return sorted(
         range(len(settings)), key=lambda i: (-settings[i]["tune"]["accuracy"], -settings[i]["tune"]["expected_macs"])
     )
 

@@ -132,9 +132,8 @@ def confirmed(
         if certificate is None:
             continue
         exits = predictions.exits(record.architecture, cost, point.policy, sealed.labels, sealed.groups)
-        evidence, tested = Evidence(exits, point), certificate.tested
         reason = None
-        if not evidence.answers_as(tested.right, tested.worse, tested.better):
+        if Evidence(exits, point).answers != certificate.tested.answers:
             reason = "exported, it answers some of the sealed images otherwise"
         elif solutions.home.costing.charge_heads != "all" and certificate.limits.limits_spending:
             reason = "it was certified by costs that leave branches out, which a device must run"

@@ -17,7 +17,7 @@ from surrogate_nas.exits.exits import Exits
 from surrogate_nas.exits.limit_table import Limit, exact_text, kept_text
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError, JobError
-from surrogate_nas.foundation.progress import Countdown
+from surrogate_nas.foundation.progress import Countdown, say
 from surrogate_nas.foundation.threads import one_thread
 from surrogate_nas.network.predictions import ExitPredictions
 from surrogate_nas.study.home import Home
@@ -78,6 +78,17 @@ def open_seal(
         return sealed.test(opening)
 
 
+def certify_at_the_end(solutions: Solutions, images: StudyImages) -> None:
+    """Certify the study's limits, if images were sealed for it and there is something to certify."""
+    home = solutions.home
+    if home.archive.header.confidence is None or not learned(home.settings.limits):
+        return
+    if any(home.checkpoint(r.id).is_file() for r in solutions.records() if r.failure is None):
+        open_seal(solutions, images, home.settings.limits)
+    else:
+        say("note: nothing was certified: no network has its weights (see the setting keep)")
+
+
 def delta_of(home: Home) -> float:
     """δ of all certificates of a study together.
 
@@ -100,7 +111,8 @@ def shortfall(solutions: Solutions, limits: Limits) -> list[str]:
         InputError: for a study without sealed images.
     """
     archive, delta = solutions.home.archive, delta_of(solutions.home)
-    best, level = solutions.preferred(solutions.front()), spent(delta, len(archive.openings()) + 1)
+    front, level = solutions.front(), spent(delta, len(archive.openings()) + 1)
+    best = solutions.best_of(front) if front else solutions.nearest()
     return [_shortfall(solutions, best, limit, cap, level) for limit, cap in learned(limits)]
 
 
@@ -138,7 +150,7 @@ def _strands(
     if [limit.quantity for limit, _ in learned(limits)] == ["drop"]:
         if not networks:
             front = solutions.front()
-            ids = dict.fromkeys(s.id for s in ([solutions.preferred(front), *front] if front else []))
+            ids = dict.fromkeys(s.id for s in ([solutions.best_of(front), *front] if front else []))
             there = [r for id in ids for r in there if r.id == id]
         strands = [_in_order(solutions, [r], limits, images) for r in there]
         return tuple(strand for strand in strands if strand)
@@ -210,4 +222,5 @@ class _Sealed:
 
 
 def _tested(p: float, evidence: Evidence, passed: bool) -> Outcome:
-    return Outcome(p, int(np.count_nonzero(evidence.right)), evidence.worse, evidence.better, passed)
+    right = int(np.count_nonzero(evidence.right))
+    return Outcome(p, right, evidence.worse, evidence.better, evidence.answers, passed)

@@ -12,8 +12,7 @@ from surrogate_nas.certificates.levels import Seal, require_confidence
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.split_file import SplitFile
-from surrogate_nas.datasets.splitting import seal as sealed_part
-from surrogate_nas.datasets.splitting import sealed_share_of, split, tune_share_of
+from surrogate_nas.datasets.splitting import sealed_share_of, split, tune_share_of, with_seal
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import is_left_of, left_beside
@@ -129,10 +128,7 @@ def prepare(
     tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    divided, sealed_share = split(dataset, seed, tune_share), 0.0
-    if confidence is not None:
-        sealed_share = sealed_share_of(divided.tune)
-        divided = sealed_part(divided, seed, sealed_share)
+    divided, sealed_share = _divided(dataset, seed, tune_share, sealed=confidence is not None)
     rungs = None if ladder is None else ladder_of(ladder, settings, len(divided.train))
     if rungs is not None:
         settings = on_ladder(settings, rungs, len(divided.train))
@@ -163,6 +159,13 @@ def prepare(
     return NewStudy(
         path=path, header=header, data=dataset, settings=settings, problem=problem, table=table, splits=splits
     )
+
+
+def _divided(dataset: Dataset, seed: int, tune_share: float, *, sealed: bool) -> tuple[Splits, float]:
+    """The splits, and the share of tune that is sealed."""
+    splits = split(dataset, seed, tune_share)
+    share = sealed_share_of(splits.tune) if sealed else 0.0
+    return (with_seal(splits, seed, share) if sealed else splits), share
 
 
 def _require_free(path: Path) -> None:

@@ -61,7 +61,15 @@ def _kept_ids(archive: Archive, problem: Problem, records: Sequence[Record]) -> 
             kept_ids = {r.id for r in records if r.proposal.group == "baseline"} | _best_finals(archive, problem)
             for passes in {r.proposal.passes for r in searched}:  # the front of each rung
                 kept_ids |= on_front(problem, [r for r in searched if r.proposal.passes == passes])
+            kept_ids |= _certified(archive)
             return kept_ids | _most_accurate(problem, [r for r in searched if r.id not in kept_ids])
+
+
+def _certified(archive: Archive) -> set[str]:
+    """Ids of the networks that are certified, or whose test was interrupted."""
+    openings = archive.openings()
+    begun = {c.network for opening in openings if opening.results is None for of in opening.candidates for c in of}
+    return begun | {candidate.network for opening in openings for candidate, _ in opening.certified()}
 
 
 def _most_accurate(problem: Problem, records: Sequence[Record]) -> set[str]:

@@ -11,8 +11,6 @@ import numpy as np
 
 from surrogate_nas.archive.outputs import SPLITS
 from surrogate_nas.archive.record import Record
-from surrogate_nas.certificates.passing import to_pass
-from surrogate_nas.certificates.sequence import spent
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.operating_point import OperatingPoint
 from surrogate_nas.foundation.arrays import Floats, Ints
@@ -21,6 +19,7 @@ from surrogate_nas.foundation.progress import say
 from surrogate_nas.search.bayesian.curve_value import threshold_grid
 from surrogate_nas.search.best_predicted import EVEN, evolve, ranking
 from surrogate_nas.search.problem import Problem
+from surrogate_nas.search.wanted import wanted_limits
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.study.checks import require_rung
@@ -268,10 +267,8 @@ def respondent_of(solutions: Solutions, limits: Limits, rung: int | None = None)
     if rung is not None:
         passes = require_rung(ladder, rung)
     records = home.archive.studied()
-    predictor, seal = fit(home, records).predictor.at(passes), home.problem.seal
-    if seal is not None:
-        limits = to_pass(limits, seal.draws, spent(seal.delta, 1))
-    return Respondent.of(solutions, records, predictor, limits)
+    predictor = fit(home, records).predictor.at(passes)
+    return Respondent.of(solutions, records, predictor, wanted_limits(home.problem, limits))
 
 
 def _by_encoding(records: Iterable[Record]) -> dict[str, list[Record]]:

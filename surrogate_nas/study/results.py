@@ -166,7 +166,7 @@ class Certificate:
 
     def __str__(self) -> str:
         """
-        >>> tested = Outcome(p_value=0.01, right=208, worse=2, better=1, passed=True)
+        >>> tested = Outcome(p_value=0.01, right=208, worse=2, better=1, answers="", passed=True)
         >>> print(Certificate(Limits(min_accuracy=0.9), 0.9, 1, 215, tested))
         accuracy ≥ 0.9 on new images: certified at 90 % by 215 sealed images, with all of the study together
         """

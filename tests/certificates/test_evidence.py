@@ -72,7 +72,6 @@ def test_a_group_is_one_draw() -> None:
     exits = exits_of(400)
     of_pairs = Exits(exits.policy, exits.present, exits.scores, exits.correct, exits.cost, np.arange(400) // 2)
     one, grouped = Evidence(exits, POINT), Evidence(of_pairs, POINT)
-    assert (one.draws, grouped.draws) == (400, 200)
     accuracy = limit_on("accuracy")
     assert grouped.bound(accuracy, 0.1) < one.bound(accuracy, 0.1)
     alone = Evidence(Exits(exits.policy, exits.present, exits.scores, exits.correct, exits.cost, np.zeros(400)), POINT)

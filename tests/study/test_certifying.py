@@ -116,6 +116,29 @@ def test_an_interrupted_look_is_ended_with_the_same_candidates(copy: Study, monk
         copy.archive.store_opening(begun)
 
 
+def test_later_candidates_do_not_depend_on_what_was_certified(copy: Study) -> None:
+    other = Study.open(shutil.copytree(copy.path, copy.path.with_name("other")))
+    copy.certify(min_accuracy=0.3)
+    assert copy.archive.openings()[0].certified()
+    for study in (copy, other):
+        study.certify(max_drop=0.3)
+    assert copy.archive.openings()[1].candidates == other.archive.openings()[0].candidates
+
+
+def test_weights_of_what_is_certified_are_kept(copy: Study) -> None:
+    certified = {solution.id for solution in copy.certify(**LIMITS)}
+    copy.update(keep="front", keep_gb=0, limits={"max_macs": 1.0})  # with which no network is on the front
+    assert all(copy.home.checkpoint(id).is_file() for id in certified)
+
+
+def test_without_weights_a_run_ends_uncertified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {**HERE, "keep": "none", "initial": 1, "budget": 1, "limits": LIMITS, "recipe": {"epochs": 1}}
+    with Study.create(tmp_path / "study", confidence=0.9, **settings) as study:
+        study.run()
+        assert study.archive.openings() == []
+    assert "nothing was certified: no network has its weights" in capsys.readouterr().err
+
+
 def test_certified_solutions_come_first(copy: Study) -> None:
     copy.update(limits=LIMITS)
     copy.certify()
