@@ -234,7 +234,8 @@ class Study:
         """Records with their outputs, in the order of proposal.
 
         Args:
-            group: `search`, `baseline`, or `final`, which are trainings at full fidelity.
+            group: `search`, `promoted` (networks at higher rungs), `baseline`, or `final`, which are trainings at full
+                fidelity.
         """
         return self.solutions.records(group)
 
@@ -246,7 +247,7 @@ class Study:
         """
         return self.solutions.views.with_outputs([record_of(self.home, network)])[0]
 
-    def frame(self) -> Any:
+    def frame(self) -> Any:  # pandas is no dependency
         """Table of all trainings, including baselines and finals; see `study.frame.frame_of` for its columns.
 
         Returns:
@@ -277,7 +278,7 @@ class Study:
                 time adds to what is left. A study that was given time continues with it by default.
 
         Raises:
-            InputError: for a time that is none, a study whose trainings are not on a ladder, or one without time left.
+            InputError: for a text that is no time, a study without a ladder, or one without time left.
         """
         if time is None and not timed.is_timed(self.trainer):
             records = searching.run(self.trainer, self.solutions)
@@ -288,9 +289,11 @@ class Study:
         return timed.run(self.trainer, self.solutions, seconds, self.report, certify)
 
     def collect(self, n: int | None = None, *, encodings: Network | Iterable[Network] | None = None) -> list[Record]:
-        """Train n more sampled architectures, or given ones; pending trainings come first.
+        """Train more sampled architectures, or given ones; pending trainings come first.
 
-        An architecture that has been trained is trained again with another seed.
+        Args:
+            n: number of architectures to sample.
+            encodings: architectures to train; one that has been trained is trained again with another seed.
 
         Raises:
             InputError: for neither or both of `n` and `encodings`, or an architecture outside the space.
@@ -424,11 +427,11 @@ class Study:
         return warm_start(self.home, [_folder(other) for other in others], n)
 
     def retry(self, networks: Network | Iterable[Network] = ()) -> list[str]:
-        """Make failed trainings pending again, all of them if none is named; returns their ids."""
+        """Make failed trainings of `networks` pending again, all of them if none is named; returns their ids."""
         return self.home.retry(self._ids(networks))
 
     def drop(self, networks: Network | Iterable[Network] = ()) -> list[str]:
-        """Delete failed trainings, all of them if none is named; returns their ids."""
+        """Delete failed trainings of `networks`, all of them if none is named; returns their ids."""
         return self.home.drop(self._ids(networks))
 
     def validate(self) -> list[str]:
@@ -486,7 +489,7 @@ class Study:
         Args:
             network: a trained network.
             limits: limits to keep on tune.
-            method: method of choosing thresholds; see `exits.choosing`.
+            method: way of choosing thresholds: `curve`, from all there are, or as published, `nachos` or `aebnas`.
             limit: limits by name.
 
         Raises:

@@ -74,7 +74,8 @@ class Settings(Config):
     budget: Count = 32
     """Number of trainings in the search, the initial ones included."""
     initial: Count = 20
-    """Number of sampled networks to train before the search starts."""
+    """Number of sampled networks to train before the search starts: at least 4, or the whole budget if it is
+    smaller."""
     sampling: SamplingName = "uniform"
     """Sampling of the initial networks: `uniform` over the choices of each gene, `stratified` over the logarithm of the
     cost, or `space-filling` over the encoding."""
@@ -85,14 +86,15 @@ class Settings(Config):
     recipe: Recipe = Recipe()
     """Training recipe of every network in the search."""
     final: Recipe | None = None
-    """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs and no time limit."""
+    """Training recipe of `finalize`; `None`: `recipe` with five times as many epochs and no time limit. Not on a
+    ladder, whose top it is."""
     rung: Count = 1
-    """Rung that new networks are trained to, from 1, in a study with a ladder."""
+    """Rung of the ladder that new networks are trained to, from 1; without a ladder there is only 1."""
     surrogate: str = "auto"
     """Surrogate model: one of `SURROGATE_NAMES`, or `package.module:function`, which fits a model of your own."""
     strategy: str = "bayesian"
     """Search strategy, which proposes the networks to train: one of `STRATEGY_NAMES`, or `package.module:function` for
-    your own."""
+    your own. `asha` and `pasha` need a search by time, `aebnas` needs `max_macs`."""
     repeats: bool = True
     """Whether the search may train a network of the front again with another seed, where that is expected to improve
     the front more than a new network."""
@@ -103,32 +105,34 @@ class Settings(Config):
     """Number of the random stream: studies with the same seed have the same splits, but each stream has its own sampled
     networks, proposals and training seeds."""
     policy: PolicyName | None = None
-    """Exit policy: the confidence score that is compared with thresholds; `None`: the default of the space."""
+    """Exit policy: the confidence score that is compared with thresholds; `None`: the default of the space. Those of
+    gates need a space whose branches have them."""
     temperature: bool = False
-    """Whether to divide the logits of each exit by a temperature, fitted on tune, before confidence is scored."""
+    """Whether to divide the logits of each exit by a temperature, fitted on tune, before confidence is scored; for
+    up to 20 classes."""
     charge_heads: ChargeHeads | None = None
     """Exit branches in the cost of a sample: `all` that were run until it left, or only its `own`; `None`: the default
     of the space."""
     objective: Objective = "macs"
-    """Expected cost to minimise while accuracy is maximised: `macs`, or the `cost` in the study's cost table."""
+    """Expected cost to minimise while accuracy is maximised: `macs`, or the `cost`, which needs a cost table."""
     goal: GoalName = "front"
     """Goal of the search within the limits: the whole `front` of accuracy and cost, the highest `accuracy`, or the
-    lowest `cost`."""
+    lowest `cost`, which needs `min_accuracy`."""
     data_root: Path | None = None
     """Path of the images: the folder of torchvision's data sets, a folder of images by class, or a `.npz` file; digits
     need none."""
     download: bool = False
     """Whether torchvision may download a data set that is missing in `data_root`."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Number of simultaneous trainings; 0 trains in the process of the command; `None`: one per core, or as many as the
-    Ray cluster has room for."""
+    """Number of simultaneous trainings; 0 trains in the process of the command, not with `ray`; `None`: one per core,
+    or as many as the Ray cluster has room for."""
     executor: ExecutorName = "processes"
     """Where trainings run: in `processes` of this machine, or on a `ray` cluster."""
     ray_address: str | None = None
-    """Address of the Ray cluster; `None` starts one on this machine."""
+    """Address of the Ray cluster, with `executor: ray`; `None` starts one on this machine."""
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
-    """GPUs that Ray reserves for each training, such as 0.25; `None`: 1 if `device` is cuda, or if it is auto and the
-    cluster has GPUs, else 0."""
+    """GPUs that Ray reserves for each training, such as 0.25, with `executor: ray`; `None`: 1 if `device` is cuda, or
+    if it is auto and the cluster has GPUs, else 0."""
     max_memory_gb: Gigabytes | None = None
     """Memory limit of each training process, in 10⁹ bytes; a training that exceeds it fails. `None`: an equal share of
     the free memory."""

@@ -108,6 +108,14 @@ def test_links_and_images_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(path), target
 
 
+def test_every_page_is_two_clicks_from_the_readme() -> None:
+    near, pages = {ROOT / "README.md"}, {*PAGES.values()} - {ROOT / "docs/index.md", ROOT / "scripts/README.md"}
+    for _ in range(2):
+        targets = ((p, link.partition("#")[0]) for p in near for link in links(str(p.relative_to(ROOT))))
+        near |= {(p.parent / name).resolve() for p, name in targets} & pages
+    assert pages - near == set()
+
+
 def named_scripts(page: str) -> set[str]:
     return set(SCRIPT.findall(PAGES[page].read_text(encoding="utf-8")))
 
@@ -127,7 +135,7 @@ def test_modules_that_are_named_are_there() -> None:
 
 
 def test_the_glossary_is_in_order_and_linked() -> None:
-    text = PAGES["docs/glossary.md"].read_text(encoding="utf-8")
+    text = PAGES["docs/reference/glossary.md"].read_text(encoding="utf-8")
     terms = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     assert len(terms) > 40
     assert terms == sorted(set(terms), key=str.lower)
@@ -277,6 +285,7 @@ def reader(study_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (30, 40), (i, i, i)).save(path)
     shutil.copytree(study_path, folder / "studies/digits")
     (folder / "data").symlink_to(ROOT / "data")
+    (folder / "in.csv").write_text(f"encoding\n{Study.open(study_path).front()[0].architecture}\n")
     return folder
 
 
@@ -292,6 +301,73 @@ def test_examples_of_cheap_commands_run(
     trained = Study.open("studies/digits").front()[0].record.id
     code, out, err = command(*(trained if re.fullmatch("[0-9a-f]{8}", word) else word for word in words))
     assert (code, bool(out)) == (0, True), err
+
+
+MADE = re.compile(r"<!-- (?:lines (?:-?\d*:-?\d*(?::\d+)?[ ;]*)+|kept: .+, \d{4}-\d\d-\d\d) -->")
+"""Comment above an output: the lines shown by `write_outputs.py`, or machine and date of one that it cannot make."""
+
+
+@EVERY_PAGE
+def test_outputs_are_made_by_a_script_or_dated(page: str) -> None:
+    lines = PAGES[page].read_text(encoding="utf-8").splitlines()
+    above = [before for before, line in itertools.pairwise(["", *lines]) if line.strip() == "```console"]
+    assert [comment for comment in above if not MADE.fullmatch(comment.strip())] == []
+
+
+def test_messages_that_are_explained_are_those_of_the_code() -> None:
+    code = " ".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "surrogate_nas").rglob("*.py")))
+    joined = re.sub(r'"\s*\n\s*f?"', "", code)
+    rows = re.findall(
+        r"^\| (.+?) \|", PAGES["docs/reference/troubleshooting.md"].read_text(encoding="utf-8"), re.MULTILINE
+    )
+    messages = [part.strip(" ;") for row in rows for text in re.findall("`(.+?)`", row) for part in text.split("…")]
+    assert len(messages) > 30
+    assert [message for message in messages if message not in joined] == []
+
+
+# ---------------------------------------------------------------------- words
+
+WORDS_IN_A_ROW = 8
+GENERATED = "<!-- Written by "
+README_LINES = 130
+
+
+def prose(page: str) -> Iterator[str]:
+    """Paragraphs and items of lists; no code, tables, headings and comments."""
+    parts = tokens(page)
+    tables = [range(*t.map) for t in parts if t.type == "table_open" and t.map]
+    for opened, token in itertools.pairwise(parts):
+        if opened.type == "paragraph_open" and not any(opened.map[0] in rows for rows in tables if opened.map):
+            yield "".join(c.content if c.type == "text" else " " for c in token.children or ())
+
+
+def rows_of_words(page: str) -> set[tuple[str, ...]]:
+    """Every eight words in a row."""
+    texts = [re.findall(r"[\w’'-]+", text.lower()) for text in prose(page)]
+    return {tuple(words[i : i + WORDS_IN_A_ROW]) for words in texts for i in range(len(words) - WORDS_IN_A_ROW + 1)}
+
+
+def kind_of(page: str) -> str:
+    """Pages that may repeat each other: those written from the code, and cards of tables, which go with their files."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    return "generated" if GENERATED in text else "card" if page.startswith("data/") else page
+
+
+def test_no_page_repeats_another() -> None:
+    where: dict[tuple[str, ...], set[str]] = {}
+    for page in PAGES:
+        for words in rows_of_words(page):
+            where.setdefault(words, set()).add(kind_of(page))
+    assert {" ".join(words): kinds for words, kinds in where.items() if len(kinds) > 1} == {}
+
+
+def test_what_is_repeated_would_be_seen() -> None:
+    assert len(rows_of_words("README.md")) > 100
+    assert not any("surrogate-nas" in words and "--data" in words for words in rows_of_words("docs/start.md"))
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
 # ---------------------------------------------------------------------- Python
@@ -317,7 +393,7 @@ def test_python_sessions_say_what_is_shown(page: str, reader: Path, monkeypatch:
 
 def test_the_surrogate_of_the_documentation_is_one() -> None:
     names: dict[str, Any] = {"__name__": "example"}
-    [text] = fences("docs/surrogates.md", "python")
+    [text] = fences("docs/howto/surrogate.md", "python")
     exec(text, names)
     rng = np.random.default_rng(0)
     X = rng.random((20, 3))
@@ -326,14 +402,6 @@ def test_the_surrogate_of_the_documentation_is_one() -> None:
     posterior = names["fit"](training, 0).posterior(torch.from_numpy(X))
     assert np.abs(posterior.mean.numpy() - Y).max() < 0.05
     assert (posterior.variance.numpy() > 0).all()
-
-
-def test_the_tutorial_makes_a_folder_of_images_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    [text] = fences("docs/tutorial.md", "python")
-    exec(text, {})
-    assert len(list((tmp_path / "images").iterdir())) == 10
-    assert len(list((tmp_path / "images").rglob("*.png"))) == 1797
 
 
 # ---------------------------------------------------------------------- what is searched for is found
@@ -372,7 +440,7 @@ def plain(text: str) -> str:
 
 def test_formulas_are_those_of_the_code() -> None:
     code = plain(" ".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "surrogate_nas").rglob("*.py"))))
-    formulas = [plain(line) for text in fences("docs/method.md", "text") for line in text.splitlines()]
+    formulas = [plain(line) for text in fences("docs/explanation/method.md", "text") for line in text.splitlines()]
     assert len(formulas) > 20
     assert [formula for formula in formulas if formula not in code] == []
 

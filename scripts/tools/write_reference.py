@@ -1,15 +1,12 @@
-"""Write the reference of commands and settings, docs/commands.md and docs/configuration.md, from the code itself.
+"""Write the reference, docs/reference/, of commands, settings and the Python interface from the code itself.
 
 python scripts/tools/write_reference.py
 """
 
 import ast
-import inspect
 import re
-import textwrap
-import tomllib
+import sys
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -22,10 +19,10 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.settings import Settings
 from surrogate_nas.training.recipe import Distillation, Joint, Nachos, Recipe
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-WIDTH: int = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["line-length"]
-GENERATED = "<!-- Written by scripts/tools/write_reference.py from the code: change that, and run it again. -->"
+sys.path.insert(0, str(Path(__file__).parent))  # where runpy does not look
+
+from api_reference import GENERATED, ROOT, api_page, fields, prose
+
 SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "study": (Settings, ""),
     "limits": (Limits, "`limits:`"),
@@ -44,12 +41,6 @@ def cell(text: str) -> str:
 def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(map(cell, line))} |" for line in lines]
-
-
-def prose(text: str) -> str:
-    """Paragraphs in lines of the configured length."""
-    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
-    return "\n\n".join(textwrap.fill(p, WIDTH, break_long_words=False, break_on_hyphens=False) for p in paragraphs)
 
 
 # ---------------------------------------------------------------------- commands
@@ -92,7 +83,7 @@ def command_lines(name: str, command: Any) -> Iterator[str]:
 
 
 def commands_page() -> str:
-    """docs/commands.md."""
+    """docs/reference/commands.md."""
     group = typer.main.get_command(app)
     named = [(name, c) for name, c in commands(group, "surrogate-nas") if c is not group]
     lines = [
@@ -134,7 +125,7 @@ def allowed(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = ", ".join(f"{sign} {part[name]:g}" for name, sign in bounds.items() if name in part)
+    limits = ", ".join(f"{sign} {part[name]:.10g}" for name, sign in bounds.items() if name in part)
     names = {"null": "`null`", "string": part.get("format", "text"), "boolean": "`true`, `false`"}
     return " ".join([names.get(part["type"], part["type"]), *[limits] * bool(limits)])
 
@@ -160,21 +151,10 @@ def meaning(text: str) -> str:
     return re.sub(r"`([A-Z]+_NAMES)`", names, text).replace("`None`", "`null`")
 
 
-def documented(model: type[BaseModel]) -> dict[str, str]:
-    """Docstrings below the fields in the source of a model; pydantic would read it at every start."""
-    (definition,) = ast.parse(inspect.getsource(model)).body
-    assert isinstance(definition, ast.ClassDef)
-    return {
-        ast.unparse(field.target): inspect.cleandoc(below.value.value)
-        for field, below in pairwise(definition.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
-        if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
-    }
-
-
 def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[str]:
     """A section of the reference."""
-    schema, texts = model.model_json_schema(), documented(model)
+    schema = model.model_json_schema()
+    texts = {ast.unparse(field.target): text for field, text in fields(model)}
     about = [prose(meaning(text)) for text in (where, model.__doc__ or "") if text]
     yield from ["", f"## {title}", "", "\n\n".join(about), ""]
     yield from markdown_table(
@@ -192,7 +172,7 @@ def setting_lines(title: str, model: type[BaseModel], where: str) -> Iterator[st
 
 
 def settings_page() -> str:
-    """docs/configuration.md."""
+    """docs/reference/configuration.md."""
     lines = [
         "# Configuration",
         "",
@@ -206,14 +186,18 @@ def settings_page() -> str:
         "`max_weight_bytes: 64KiB`, `max_hours: 1h30m`. They are stored as plain numbers in the unit of the setting.",
         "",
         "Space, images, splits and seed are the study's for good, and not among these. From Python, settings are",
-        "keywords of `Study.create`.",
+        "keywords of [`Study.create`](api.md#studycreate).",
     ]
     sections = (line for title, (model, where) in SECTIONS.items() for line in setting_lines(title, model, where))
     return "\n".join([*lines, *sections, ""])
 
 
-PAGES = {"commands.md": commands_page, "configuration.md": settings_page}
+PAGES = {
+    "reference/api.md": api_page,
+    "reference/commands.md": commands_page,
+    "reference/configuration.md": settings_page,
+}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():
-        (DOCS / file).write_text(page(), encoding="utf-8")
+        (ROOT / "docs" / file).write_text(page(), encoding="utf-8")

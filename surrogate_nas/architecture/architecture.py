@@ -142,6 +142,7 @@ class Architecture:
     """
 
     stem: Stem | Backbone
+    """First layer of a network of this package, or a backbone of the user."""
     stages: tuple[Stage | Segment, ...]
     """Stages after a stem, segments of a backbone."""
     branches: tuple[Branch | None, ...]

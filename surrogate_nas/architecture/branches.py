@@ -136,6 +136,7 @@ class ResizeBranch:
 
 
 Branch = ConvBranch | MobileBranch | GatedBranch | ResizeBranch
+"""Exit branch of any kind."""
 
 
 @lru_cache(KNOWN_PARTS)

@@ -270,7 +270,12 @@ class Archive:
     def records(self, group: Group = "search", *, outputs: bool = False) -> list[Record]:
         """Records of a group in (round, rank) order, failures included.
 
-        Arrays are read only for `outputs=True`. Raises `JobError` for a damaged record.
+        Args:
+            group: `search`, `promoted`, `baseline` or `final`.
+            outputs: whether arrays are read, too.
+
+        Raises:
+            JobError: for a damaged record.
         """
         rows = self._connection.execute(f"SELECT {_RECORDS} WHERE {_IN[group]} {_IN_ORDER}")
         records = [_record(row) for row in rows]
@@ -295,7 +300,7 @@ class Archive:
         return matches[0]
 
     def outputs(self, id: str) -> Outputs:
-        """Held-out outputs of a record.
+        """Held-out outputs of the record with an id.
 
         Raises:
             JobError: if the record is a failure, which has no outputs, or is damaged.

@@ -47,8 +47,8 @@ class Header:
 
     @property
     def seal(self) -> Seal | None:
-        """The sealed images; `None` without a confidence."""
-        return None if self.confidence is None else Seal(self.sealed_draws, 1 - self.confidence)
+        """The sealed images; `None` without a confidence, and where there were too few images to seal any."""
+        return Seal(self.sealed_draws, 1 - self.confidence) if self.confidence and self.sealed_draws else None
 
     @classmethod
     def from_json(cls, text: str) -> "Header":
@@ -83,7 +83,10 @@ class Header:
         if sealed != (None, 0, 0):
             confidence, share, draws = sealed
             if not (
-                isinstance(confidence, float) and 0 < confidence < 1 and share > 0 and type(draws) is int and draws > 0
+                isinstance(confidence, float)
+                and 0 < confidence < 1
+                and type(draws) is int
+                and (draws > 0) == (share > 0)
             ):
                 raise ValueError(f"confidence, sealed share and sealed draws {sealed!r}")
         if not isinstance(self.splits, str | None):

@@ -14,6 +14,7 @@ from surrogate_nas.foundation.errors import InputError
 
 MOST_CLASSES_WITH_LOGITS = 20
 Split = Literal["tune", "test"]
+"""Images that were held out: `tune` to choose, `test` to report."""
 SPLITS: tuple[Split, Split] = ("tune", "test")
 SCORES = "scores/"
 """Prefix of the names of score arrays, followed by the policy."""

@@ -10,6 +10,7 @@ from surrogate_nas.archive.outputs import Outputs
 from surrogate_nas.foundation.display import displayed_by
 
 Origin = Literal["initial", "search", "user", "promoted", "baseline", "final"]
+"""Reason for a training: sampled, proposed by the search, named by the user, or its group."""
 Group = Literal["search", "promoted", "baseline", "final"]
 """Purpose of a training. Records of the `search` (sampled, proposed, or requested by the user) count against the
 budget; those `promoted` are of its networks at a higher rung of the ladder. Both train surrogates and form fronts. A
@@ -23,6 +24,7 @@ PACKAGE = "surrogate-nas"
 COMPUTED = "image_passes"
 """Key in the provenance of a record on a ladder: image passes computed for it, since the rung that it went on from."""
 FailureKind = Literal["diverged", "memory", "time", "crashed", "error"]
+"""Reason of a failure: weights that are not finite, a limit exceeded, a process that died, or an exception."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class Failure:
     """The reason why a training has no outputs."""
 
     kind: FailureKind
+    """Reason of the failure."""
     message: str
+    """Sentence on the failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,11 @@ class Proposal:
     rank: int
     """Position within the round."""
     origin: Origin
+    """Reason for the training."""
     architecture: Architecture
+    """Network to train."""
     seed: int
+    """Seed of weights, batches and augmentation."""
     fidelity: str
     """Fidelity of the recipe; see `Recipe.fidelity`. On a ladder it is the same at all rungs."""
     passes: int | None = None
@@ -95,6 +102,7 @@ class Record:
     """A proposal and the result of its training."""
 
     proposal: Proposal
+    """Training that was done."""
     outputs: Outputs | None
     """Held-out outputs; `None` for a failure, and if arrays were not read."""
     failure: Failure | None

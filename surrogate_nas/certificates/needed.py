@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 from scipy.special import ndtri
 
-from surrogate_nas.certificates.bounds import enough, floor_p
+from surrogate_nas.certificates.bounds import drop_p, enough, floor_p
+from surrogate_nas.certificates.evidence import learned
+from surrogate_nas.exits.limit_table import Limit
+from surrogate_nas.exits.limits import Limits
 
 POWER = 0.8
 """Probability with which a network that keeps a limit should pass."""
@@ -45,6 +48,22 @@ def for_drop(drop: float, different: float, most: float, delta: float) -> int | 
         return None
     reach = float(-ndtri(delta) + ndtri(POWER))
     return math.ceil(reach**2 * max(different - drop**2, 0.0) / (most - drop) ** 2)
+
+
+def at_best(limits: Limits, delta: float) -> int:
+    """Least number of images that certify limits on the accuracy at δ, if a network answers all of them correctly.
+
+    >>> at_best(Limits(min_accuracy=0.9), 0.075), at_best(Limits(max_drop=0.05), 0.075), at_best(Limits(), 0.075)
+    (25, 73, 1)
+    """
+    return _least(lambda n: all(_possible(limit, cap, n, delta) for limit, cap in learned(limits)))
+
+
+def _possible(limit: Limit, cap: float, n: int, delta: float) -> bool:
+    """Whether n images without an error can show that a limit is kept."""
+    if limit.quantity == "accuracy":
+        return enough(n, cap, delta) <= n
+    return limit.quantity != "drop" or drop_p(0, 0, n, cap) <= delta
 
 
 def _least(do: Callable[[int], bool]) -> int:

@@ -32,7 +32,7 @@ def print_front(solutions: "Solutions", page: Path, early_exits: "Payoff") -> No
     path, records, front = solutions.home.path, solutions.home.archive.records(), solutions.front()
     if front:
         print_line(_best(solutions, front))
-    if solutions.home.archive.header.confidence is not None and learned(solutions.limits):
+    if solutions.home.archive.header.seal is not None and learned(solutions.limits):
         print_certificates(solutions, solutions.limits, solutions.certified(solutions.limits))
     print_payoff(early_exits)
     if early_exits.static is None:

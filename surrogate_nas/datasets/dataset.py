@@ -14,7 +14,9 @@ from surrogate_nas.foundation.display import displayed_by
 from surrogate_nas.foundation.errors import InputError
 
 Images = npt.NDArray[np.uint8]
+"""(N, channels, size, size) pixels."""
 Labels = Ints
+"""(N,) numbers of classes, from 0."""
 TEST_SHARE = 0.2
 TUNE_IMAGES = 500
 """Number of tune images that are enough, where the training data are many."""
@@ -88,10 +90,13 @@ class Dataset:
     """
 
     name: str
+    """Name, or path, of the data set."""
     train: LabeledImages
+    """Images that train and tune are cut from."""
     test: LabeledImages | None
     """The official test split, or `None` where there is none."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     flips: bool
     """Whether a mirror image is still an image of its class."""
     notes: tuple[str, ...] = ()
@@ -198,8 +203,11 @@ class Splits:
     """The splits of a study: train for weights, tune for all choices, test for reported results."""
 
     train: LabeledImages
+    """Images that weights learn from."""
     tune: LabeledImages
+    """Images that everything is chosen by."""
     test: LabeledImages
+    """Images of the reported results."""
     certify: LabeledImages | None = None
     """Part of tune that was sealed: nothing is chosen by it; `None` in a study without a confidence."""
 

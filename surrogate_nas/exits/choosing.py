@@ -14,6 +14,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 
 MethodName = Literal["curve", "nachos", "aebnas"]
+"""Way of choosing thresholds: from the whole `curve`, or as published."""
 NACHOS_SWEEP = (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)
 AEBNAS_GRID = (0.1, 0.2, OFF)
 AEBNAS_WEIGHT = 0.1

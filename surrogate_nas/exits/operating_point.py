@@ -27,6 +27,7 @@ class OperatingPoint:
     thresholds: tuple[float | None, ...]
     """Threshold at each position but the last; without effect where a network has no exit."""
     policy: PolicyName = "max_softmax"
+    """Policy that scores samples; see `exits.policies`."""
     temperatures: tuple[float, ...] = ()
     """Temperature at each position, by which logits are divided before they are scored; `()` is 1 everywhere."""
 
@@ -40,7 +41,7 @@ class OperatingPoint:
 
     @classmethod
     def parse(cls, text: str, positions: int, policy: PolicyName = "max_softmax") -> "OperatingPoint":
-        """Parse a text such as `0.8,off,0.6`.
+        """Parse a text such as `0.8,off,0.6`: a threshold for each of the positions but the last, under a policy.
 
         Raises:
             InputError: for a wrong number of thresholds, or one that is neither a number in [0, 1] nor `off`.
@@ -79,7 +80,7 @@ class OperatingPoint:
     def from_array(
         cls, thresholds: Floats, policy: PolicyName = "max_softmax", temperatures: tuple[float, ...] = ()
     ) -> "OperatingPoint":
-        """Create from (E − 1,) thresholds with ∞ for off."""
+        """Create from (E − 1,) thresholds with ∞ for off, under a policy with its temperatures."""
         return cls(tuple(None if np.isinf(t) else float(t) for t in thresholds), policy, temperatures)
 
     def temperature(self, position: int) -> float:

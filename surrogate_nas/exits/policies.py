@@ -13,6 +13,7 @@ import numpy as np
 from surrogate_nas.foundation.arrays import Array, Floats32
 
 PolicyName = Literal["max_softmax", "margin", "entropy", "gate", "cumulative_gate"]
+"""Rule that scores how sure an exit is, in [0, 1], larger = surer."""
 LARGEST_GATE_LOGIT = 80.0
 
 

@@ -65,7 +65,9 @@ class Export:
     """An exported folder."""
 
     folder: Path
+    """Folder that was written."""
     manifest: Mapping[str, Any]
+    """Contents of its `manifest.json`: input, exits, settings, certificates, provenance, checksums."""
     logit_difference: float
     """Largest difference between logits of PyTorch and ONNX Runtime, over the tune and test splits."""
 

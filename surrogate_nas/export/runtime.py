@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,11 @@ class ExportedNetwork:
     shape: tuple[int, int, int]
     """Channels, height and width of images."""
 
+    @cached_property
+    def _places(self) -> Mapping[int, int]:
+        """Place among the X exits, from 0, of each number of an exit."""
+        return {stage.exit: x for x, stage in enumerate(self.stages)}
+
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> "ExportedNetwork":
         """Load the network in an exported folder, and check every file against the manifest.
@@ -319,11 +325,9 @@ class ExportedNetwork:
 
     def watch(self, guard: "Guard", answers: Predictions) -> bool:
         """Let a guard see the answers of a run; returns whether its alarm is raised."""
-        largest, place = answers.probabilities.max(axis=1), {stage.exit: x for x, stage in enumerate(self.stages)}
-        raised = False
-        for exit, p, answer in zip(answers.exits.tolist(), largest.tolist(), answers.classes.tolist(), strict=True):
-            raised = guard.see(place[exit], p, answer)
-        return raised
+        for i, (exit, answer) in enumerate(zip(answers.exits.tolist(), answers.classes.tolist(), strict=True)):
+            guard.see(self._places[exit], float(answers.probabilities[i, answer]), answer)
+        return guard.alarm_at is not None
 
     def run(self, images: Array, setting: int | None = None) -> Predictions:
         """Classify images, computing each only up to the exit at which it leaves.
@@ -492,13 +496,13 @@ class Reference:
     def uncertainty(self, x: int, largest: float) -> float:
         """u in [0, 1]: about the share of the reference that is less uncertain. Whoever leaves later is less certain,
         and at one exit, who has the smaller probability."""
-        low = self.before[x]
+        return self.uncertainties(x)[bisect.bisect_left(self.levels[x], largest)]
+
+    def uncertainties(self, x: int) -> list[float]:
+        """u at the x-th exit, from 0, of a probability above 0, 1, … all of its levels."""
+        low, most = self.before[x], len(self.levels[x])
         high = self.before[x + 1] if x + 1 < len(self.before) else 1.0
-        levels = self.levels[x]
-        if not levels:
-            return high
-        surer = 1 - bisect.bisect_left(levels, largest) / len(levels)
-        return low + (high - low) * surer
+        return [low + (high - low) * (1 - i / most if most else 1.0) for i in range(most + 1)]
 
     def document(self) -> dict[str, Any]:
         """Entry of the manifest."""
@@ -573,6 +577,11 @@ class Guard:
         self._bets += [(-stake / max(1 - down, 0.5), down) for stake in STAKES]
         self._shares = [reference.bins, reference.classes][: 1 + answers]
         self._most = [[self._largest(p, drift + ERRORS / root) for p in of] for of in self._shares]
+        self._known = [
+            [([1 + stake * (u - mean) for stake, mean in self._bets], min(int(u * BINS), BINS - 1)) for u in of]
+            for of in map(reference.uncertainties, range(len(reference.before)))
+        ]
+        """Factors of the bets on the mean, and the bin, of every u that there is."""
         self.reset()
 
     def _largest(self, p: float, slack: float) -> float:
@@ -594,20 +603,22 @@ class Guard:
     def see(self, x: int, largest: float, answer: int) -> bool:
         """Take note of an image that left at the x-th exit, from 0, with an answer and its probability; returns whether
         the alarm is raised."""
-        u, unit = self.reference.uncertainty(x, largest), self._unit
-        self._by_mean = [
-            min((R + 1) * (1 + stake * (u - mean)), MOST_WEIGHT)
-            for R, (stake, mean) in zip(self._by_mean, self._bets)  # noqa: B905  strict costs as much as the rest
-        ]
-        for i, k in enumerate((min(int(u * BINS), BINS - 1), answer)[: len(self._shares)]):
-            q = (PRIOR * self._shares[i][k] + self._lately[i][k] / unit) / (PRIOR + self._seen / unit)
-            self._by_share[i] = min((self._by_share[i] + 1) * q / self._most[i][k], MOST_WEIGHT)
-            self._lately[i][k] += unit
-        self._seen, self._unit = self._seen + unit, unit * REMEMBER
         self.images += 1
+        if self.alarm_at is not None:
+            return True
+        factors, bin = self._known[x][bisect.bisect_left(self.reference.levels[x], largest)]
+        self._by_mean = [(R + 1) * f for R, f in zip(self._by_mean, factors)]  # noqa: B905  strict costs as much again
+        unit = self._unit
+        before = PRIOR * unit
+        for i, k in enumerate((bin, answer)[: len(self._shares)]):
+            lately = self._lately[i]
+            q = (self._shares[i][k] * before + lately[k]) / (before + self._seen)
+            self._by_share[i] = (self._by_share[i] + 1) * q / self._most[i][k]
+            lately[k] += unit
+        self._seen, self._unit = self._seen + unit, unit * REMEMBER
         if self._unit > MOST_WEIGHT:
             self._rescale()
-        if self.alarm_at is None and self.evidence >= 1:
+        if self.evidence >= 1:
             self.alarm_at = self.images
         return self.alarm_at is not None
 
@@ -653,7 +664,7 @@ class Guard:
 
     @property
     def evidence(self) -> float:
-        """Share of what raises the alarm, 1 or more where it is raised now."""
+        """Share of what raises the alarm, 1 or more from the alarm on."""
         mean = sum(self._by_mean) / len(self._by_mean)
         return (mean + sum(self._by_share)) / (1 + len(self._by_share)) / self.run_length
 

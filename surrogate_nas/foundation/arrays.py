@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+"""NumPy array of 64-bit floats."""
 Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+"""NumPy array of 64-bit integers."""
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 

@@ -39,6 +39,7 @@ ANY_CLASSES = 10
 MOST_PIXELS = 1024
 """Largest side of images in pixels; those of another size than the backbone takes are resized."""
 Factory = Callable[..., nn.Module]
+"""Function that makes a backbone."""
 
 
 def reference_of(factory: Factory) -> tuple[str, str | None]:

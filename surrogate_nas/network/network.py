@@ -252,6 +252,10 @@ class EarlyExitNetwork(nn.Module):
     def predict(self, x: Tensor, operating_point: OperatingPoint) -> EarlyExit:
         """Classify images; a sample that has left is not computed further.
 
+        Args:
+            x: (N, channels, size, size) pixels 0 … 255.
+            operating_point: thresholds, and the policy that they are for.
+
         Raises:
             InputError: if the number of thresholds is not that of the network's early positions.
         """

@@ -215,7 +215,7 @@ class Contents:
 
 def _uncertified(solutions: Solutions) -> tuple[str, ...]:
     """Why nothing is certified in a study with sealed images."""
-    asked_for = solutions.home.archive.header.confidence is not None and learned(solutions.limits)
+    asked_for = solutions.home.archive.header.seal is not None and learned(solutions.limits)
     return tuple(shortfall(solutions, solutions.limits)) if asked_for else ()
 
 

@@ -31,6 +31,7 @@ class SearchSpace:
     """
 
     spec: SpaceSpec
+    """Choices, as in a YAML file."""
 
     def __repr__(self) -> str:
         """Short text, without the choices."""
@@ -57,7 +58,7 @@ class SearchSpace:
         return self.genes.size
 
     def sample(self, n: int, rng: np.random.Generator) -> list[Architecture]:
-        """n distinct architectures.
+        """n distinct architectures, drawn by `rng`.
 
         Raises:
             InputError: if the space has fewer.
@@ -229,7 +230,7 @@ class SearchSpace:
         return indices
 
     def decode(self, X: Floats) -> list[Architecture]:
-        """Architectures nearest to (n, d) vectors; raises like `decode_indices`."""
+        """Architectures nearest to (n, d) vectors in [0, 1]; raises `InputError` for other coordinates."""
         return self.architectures(self.decode_indices(X))
 
     def parse(self, text: str) -> Architecture:

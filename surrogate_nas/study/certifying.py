@@ -81,7 +81,7 @@ def open_seal(
 def certify_at_the_end(solutions: Solutions, images: StudyImages) -> None:
     """Certify the study's limits, if images were sealed for it and there is something to certify."""
     home = solutions.home
-    if home.archive.header.confidence is None or not learned(home.settings.limits):
+    if home.archive.header.seal is None or not learned(home.settings.limits):
         return
     if any(home.checkpoint(r.id).is_file() for r in solutions.records() if r.failure is None):
         open_seal(solutions, images, home.settings.limits)
@@ -95,12 +95,15 @@ def delta_of(home: Home) -> float:
     Raises:
         InputError: for a study without sealed images.
     """
-    confidence = home.archive.header.confidence
-    if confidence is None:
-        raise InputError(
-            f"study {home.path} has no sealed images; a new study with --confidence 0.9 seals part of tune"
-        )
-    return 1 - confidence
+    header = home.archive.header
+    if header.seal is None:
+        remedy = "a new study with --confidence 0.9 seals part of tune"
+        if header.confidence is not None:
+            remedy = (
+                "there were too few to certify its limits; a new study of more images, or with looser limits, has some"
+            )
+        raise InputError(f"study {home.path} has no sealed images; {remedy}")
+    return header.seal.delta
 
 
 def shortfall(solutions: Solutions, limits: Limits) -> list[str]:

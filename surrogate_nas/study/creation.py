@@ -9,14 +9,18 @@ from surrogate_nas.archive.archive import Archive
 from surrogate_nas.archive.header import Header
 from surrogate_nas.archive.ladder import AUTO, Ladder, LadderLike
 from surrogate_nas.certificates.levels import Seal, require_confidence
+from surrogate_nas.certificates.needed import at_best
+from surrogate_nas.certificates.sequence import spent
 from surrogate_nas.datasets import stored as store
 from surrogate_nas.datasets.dataset import Dataset, Splits
 from surrogate_nas.datasets.split_file import SplitFile
 from surrogate_nas.datasets.splitting import sealed_share_of, split, tune_share_of, with_seal
+from surrogate_nas.exits.limits import Limits
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.fields import require_seed
 from surrogate_nas.foundation.files import is_left_of, left_beside
 from surrogate_nas.foundation.lock import HOLDER, LOCK, StudyLock
+from surrogate_nas.foundation.progress import say
 from surrogate_nas.network.backbone import Mount
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import initial_proposals
@@ -128,13 +132,13 @@ def prepare(
     tune_share, test_share = tune_share_of(dataset, tune_share), dataset.test_share
     dataset = settle_splits(dataset, seed, tune_share)
     table = cost_table(settings, SearchSpace(spec), dataset.shape)
-    divided, sealed_share = _divided(dataset, seed, tune_share, sealed=confidence is not None)
+    divided, sealed_share = _divided(dataset, seed, tune_share, confidence, settings.limits)
     rungs = None if ladder is None else ladder_of(ladder, settings, len(divided.train))
     if rungs is not None:
         settings = on_ladder(settings, rungs, len(divided.train))
     require_ladder(settings, rungs)
     draws = 0 if divided.certify is None else divided.certify.draws
-    seal = None if confidence is None else Seal(draws, 1 - confidence)
+    seal = Seal(draws, 1 - confidence) if confidence is not None and draws else None
     problem = Problem(SearchSpace(spec), dataset.shape, settings, seed, table, ladder=rungs, seal=seal)
     _check(path, problem, dataset, divided, sample)
     stamp = None
@@ -161,11 +165,23 @@ def prepare(
     )
 
 
-def _divided(dataset: Dataset, seed: int, tune_share: float, *, sealed: bool) -> tuple[Splits, float]:
-    """The splits, and the share of tune that is sealed."""
+def _divided(
+    dataset: Dataset, seed: int, tune_share: float, confidence: float | None, limits: Limits
+) -> tuple[Splits, float]:
+    """The splits, and the share of tune that is sealed: none if so few images could not certify the limits."""
     splits = split(dataset, seed, tune_share)
-    share = sealed_share_of(splits.tune) if sealed else 0.0
-    return (with_seal(splits, seed, share) if sealed else splits), share
+    if confidence is None:
+        return splits, 0.0
+    share = sealed_share_of(splits.tune)
+    sealed = with_seal(splits, seed, share)
+    there = 0 if sealed.certify is None else sealed.certify.draws
+    if (least := at_best(limits, spent(1 - confidence, 1))) <= there:
+        return sealed, share
+    say(
+        f"note: nothing is sealed, and only bounds are reported: {limits} at {confidence:g} needs at least {least:,} "
+        f"sealed images, and of {splits.tune.draws:,} to choose by {there:,} would be"
+    )
+    return splits, 0.0
 
 
 def _require_free(path: Path) -> None:

@@ -41,6 +41,7 @@ class Final:
     """One architecture at full fidelity within some limits."""
 
     architecture: Architecture
+    """Architecture that was trained to the end."""
     low: Solution | None
     """Solution at low fidelity, within the same limits; `None` without such a training, or if it breaks the limits."""
     solutions: tuple[Solution, ...]

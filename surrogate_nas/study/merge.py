@@ -61,6 +61,7 @@ class MergeResult:
     """Result of merging one study's records into another's archive."""
 
     source: Path
+    """Folder of the other study."""
     added: tuple[str, ...] = ()
     """Ids of records that this study did not have, failures included."""
     trained: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class MergeResult:
     duplicates: tuple[str, ...] = ()
     """Ids of records that this study already has: with the same outputs, or failed in the other study."""
     conflicts: tuple[Conflict, ...] = ()
+    """Trainings of both studies with different outputs; those of this study stay."""
     weights: int = 0
     """Number of added or replaced records whose weights this study now has."""
 

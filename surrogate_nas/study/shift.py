@@ -46,6 +46,7 @@ class ShiftedImages:
     level: int
     """Level of the corruption; 0 for none."""
     measured: Measured
+    """Measurements on these images, at the thresholds of clean ones."""
     broken: tuple[BrokenLimit, ...]
     """Limits that are broken on these images."""
 
@@ -67,7 +68,9 @@ class Shift:
     solution: Solution
     """The operating point, as chosen on clean tune images, with the stored measurements."""
     limits: Limits
+    """Limits that are held against every corruption."""
     clean: ShiftedImages
+    """Measurements on clean test images."""
     shifted: tuple[ShiftedImages, ...]
     """Measurements on corrupted images, by corruption, then by level."""
 

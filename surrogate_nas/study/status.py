@@ -22,7 +22,9 @@ class Trainings:
     """Numbers of trainings of one origin."""
 
     trained: int = 0
+    """Number of records with outputs."""
     failed: int = 0
+    """Number of records of failures."""
     pending: int = 0
     """Number of proposals without a record."""
 
@@ -34,6 +36,7 @@ class Sealed:
     images: int
     """Number of images, or of their groups."""
     openings: int
+    """Number of times that they have been looked at."""
     spent: float
     """Part of δ that the openings have spent."""
     delta: float
@@ -57,11 +60,13 @@ class Status:
     """State of a study at one moment."""
 
     path: Path
+    """Folder of the study."""
     data: str
     """Name of the data set."""
     space: str
     """Name of the search space."""
     seed: int
+    """Seed of the study."""
     budget: int
     """Number of trainings of the search that the study may do in total."""
     trainings: int

@@ -36,6 +36,8 @@ NETWORKS = 12
 """Networks that could be trained to the top of a new ladder in the time, if nothing else were done."""
 ENOUGH = 4
 """Timings of trainings that replace the probe; networks that must reach a rung for it to be the top of a search."""
+REACH = 100
+"""Image passes of a rung, relative to the longest training so far, up to which timings tell how long it takes."""
 LEAST_RESERVE, RESERVE = 2.0, 0.03
 """Least seconds kept for a report before there was one, and share of the time."""
 TRIAL_REPORT = 0.5
@@ -143,7 +145,7 @@ class TimedSearch:
         self.ladder: Ladder = self.problem.ladder
         splits = trainer.images.splits()
         self.held_out = len(splits.tune) + len(splits.test)
-        self._reported, self._known = False, False
+        self._reported, self._known, self._reach = False, False, math.inf
         self.deadline = Deadline()
         self.keep(max(LEAST_RESERVE, RESERVE * watch.granted))
 
@@ -208,6 +210,7 @@ class TimedSearch:
         timings = timings_of(records, self.problem.costing, self.held_out)
         self._known = len(timings) >= ENOUGH or self.plan.device == "cpu"
         if len(timings) >= ENOUGH:
+            self._reach = REACH * max(timing.passes for timing in timings)
             return TrainingSeconds.of(timings, self.held_out)
         return probed_seconds(self.problem, self.trainer.images.splits(), self.workers)
 
@@ -235,12 +238,13 @@ class TimedSearch:
         return np.asarray(np.median(steps, axis=0))
 
     def _top(self) -> int:
-        """Number of the highest rung to which enough networks can be trained in all of the time; the last one where
-        nothing is known yet of how fast trainings are."""
+        """Number of the highest rung to which enough networks can be trained in all of the time, as far as timings
+        tell; the last one where nothing is known yet of how fast trainings are."""
         if not self._known:
             return len(self.ladder.rungs)
         whole = np.cumsum(self._typical_steps())
-        enough = np.flatnonzero(ENOUGH * whole <= self.watch.granted * self.workers)
+        in_time = ENOUGH * whole <= self.watch.granted * self.workers
+        enough = np.flatnonzero(in_time & (np.array(self.ladder.rungs) <= self._reach))
         return max(int(enough.max(initial=0)) + 1, self.home.settings.rung)
 
     def _announce(self) -> None:

@@ -26,6 +26,7 @@ class Claim:
     """A solution on the front, and trainings of its architecture with other seeds within the same expected cost."""
 
     solution: Solution
+    """Solution on the front."""
     again: tuple[Solution, ...]
     """Solutions of the other seeds that can keep this cost, each at its own best thresholds on tune."""
 
@@ -45,6 +46,7 @@ class Verification:
     """Claims of one architecture on the front."""
 
     architecture: Architecture
+    """Architecture on the front."""
     claims: tuple[Claim, ...]
     """The architecture's solutions on the front, cheapest first; at least one of them has been trained again."""
     trainings: int
@@ -55,11 +57,11 @@ class Verification:
         return [claim for claim in self.claims if claim.again]
 
     def claimed(self, split: Split) -> float:
-        """Mean accuracy of the solutions on the front."""
+        """Mean accuracy of the solutions on the front, on `tune` or `test`."""
         return mean(_accuracy(claim.solution, split) for claim in self._repeated_claims)
 
     def again(self, split: Split) -> float:
-        """Mean accuracy with other seeds, over solutions and seeds."""
+        """Mean accuracy with other seeds on `tune` or `test`, over solutions and seeds."""
         return mean(mean(_accuracy(s, split) for s in claim.again) for claim in self._repeated_claims)
 
 

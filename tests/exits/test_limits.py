@@ -26,7 +26,7 @@ from surrogate_nas.space.spec import preset
 from tests.exits.test_exits import some_exits
 from tests.helpers.spaces import table_of
 
-CONFIGURATION = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+CONFIGURATION = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0])

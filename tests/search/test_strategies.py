@@ -34,7 +34,7 @@ from tests.helpers.outputs import SHAPE, problem, records, verify
 
 pytestmark = pytest.mark.usefixtures("quick_fits", "quick_regressors")
 LIMITS = {"max_macs": 6e4, "max_worst_macs": 2e5, "max_params": 12_000, "min_accuracy": 0.6}
-EXAMPLE = Path(__file__).parents[2] / "docs" / "example_strategy.py"
+EXAMPLE = Path(__file__).parents[2] / "docs/howto/example_strategy.py"
 WITH_GENES = ("edanas", "aebnas", "nsga2")
 
 

@@ -8,7 +8,7 @@ from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.space.spec import preset
 from surrogate_nas.space.yaml_files import load_space, read_space
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "example_space.yaml"
+EXAMPLE = Path(__file__).parents[2] / "docs/howto/example_space.yaml"
 GOOD = """\
 name: mine
 image_sizes: [8, 16]

@@ -50,6 +50,19 @@ def test_half_of_tune_is_sealed_and_in_no_record(study: Study) -> None:
         }
 
 
+def test_too_few_images_to_certify_anything_are_not_sealed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = {**HERE, "limits": {"min_accuracy": 0.99}}
+    study = Study.create(tmp_path / "study", confidence=0.9, **wanted)
+    assert "needs at least 258 sealed images, and of 432 to choose by 216 would be" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert (study.splits().certify, study.status().sealed, len(study.splits().tune)) == (None, None, 432)
+    with pytest.raises(InputError, match="has no sealed images; there were too few to certify its limits"):
+        study.certify(min_accuracy=0.5)
+    study.close()
+    assert Study.create(tmp_path / "study", confidence=0.9, exist_ok=True, **wanted).archive.header.confidence == 0.9
+
+
 def test_no_choice_reads_what_is_sealed(tmp_path: Path, quick_fits: None, quick_regressors: None) -> None:
     digits = datasets.load("digits", None, False)
     settings = {**HERE, "initial": 5, "budget": 6, "batch": 1, "limits": LIMITS}

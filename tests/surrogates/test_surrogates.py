@@ -50,7 +50,7 @@ KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == "switching" else (
 
 def own_surrogate() -> ModuleType:
     """The surrogate of the documentation, as a module."""
-    text = (Path(__file__).parents[2] / "docs" / "surrogates.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/howto/surrogate.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40
     module = ModuleType(OWN.partition(":")[0])
