@@ -54,9 +54,11 @@ def run(
 def times_of(folder: Path) -> tuple[float, float]:
     """Seconds of the guard for an image, and of a pass of single images, of an exported network."""
     network, (images, _, _) = ExportedNetwork.load(folder), read_examples(folder)
-    guard, singles = network.guard(), [images[i : i + 1] for i in np.resize(np.arange(len(images)), REPEATED)]
+    guard, order = network.guard(), np.random.default_rng(0).permutation(np.resize(np.arange(len(images)), REPEATED))
+    singles = [images[i : i + 1] for i in order]
     answers = [network.run(single) for single in singles]
-    seen = timeit.repeat(lambda: [network.watch(guard, answer) for answer in answers], number=1, repeat=9)
+    seen = timeit.repeat(lambda: [network.watch(guard, answer) for answer in answers], guard.reset, number=1, repeat=9)
+    assert guard.alarm_at is None, "the guard was not at work"
     passed = timeit.repeat(lambda: [network.run(single) for single in singles], number=1, repeat=9)
     return min(seen) / REPEATED, min(passed) / REPEATED
 
