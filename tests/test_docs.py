@@ -134,6 +134,13 @@ def test_modules_that_are_named_are_there() -> None:
     ] == []
 
 
+def test_the_map_of_rooms_has_every_room() -> None:
+    package = ROOT / "surrogate_nas"
+    rooms = {p.parent.name for p in package.glob("*/__init__.py")} | {p.name for p in package.glob("[!_]*.py")}
+    drawn = {*re.findall(r">([\w.]+)</text>", (ROOT / "docs/pictures/rooms.svg").read_text(encoding="utf-8"))}
+    assert rooms - drawn == set()
+
+
 def test_the_glossary_is_in_order_and_linked() -> None:
     text = PAGES["docs/reference/glossary.md"].read_text(encoding="utf-8")
     terms = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)

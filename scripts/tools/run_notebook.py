@@ -2,22 +2,19 @@
 
     python scripts/tools/run_notebook.py docs/notebooks/first_study.ipynb [BUDGET=8 ...] [--out FILE]
 
-NAME=VALUE changes what the cell tagged `parameters` sets, for this run alone. Progress is stored as one text for each
-cell.
+NAME=VALUE changes what the cell tagged `parameters` sets, for this run alone.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
-from nbformat.v4 import new_output
 
 SECONDS = 3600
 """Longest time of a cell."""
-Output = nbformat.NotebookNode
 
 
 def executed(notebook: Path, folder: Path, settings: Mapping[str, str]) -> nbformat.NotebookNode:
@@ -35,23 +32,7 @@ def executed(notebook: Path, folder: Path, settings: Mapping[str, str]) -> nbfor
         run, timeout=SECONDS, kernel_name="python3", resources=where, record_timing=False, coalesce_streams=True
     ).execute()
     parameters.source = source
-    for cell in run.cells:
-        if cell.cell_type == "code":
-            cell.outputs = with_progress_joined(cell.outputs)
     return run
-
-
-def with_progress_joined(outputs: Sequence[Output]) -> list[Output]:
-    """Outputs whose lines of progress, which the package shows one by one, are one text."""
-    joined = list[Output]()
-    for output in outputs:
-        if not output.get("data", {}).get("text/html", "").startswith("<pre"):
-            joined.append(output)
-            continue
-        if not joined or joined[-1].get("name") != "stderr":
-            joined.append(new_output("stream", name="stderr", text=""))
-        joined[-1].text += output.data["text/plain"]
-    return joined
 
 
 def main() -> None:

@@ -251,7 +251,7 @@ class Interval(NamedTuple):
 @displayed_by(
     lambda a: {
         "encoding": a.encoding,
-        "thresholds": a.thresholds,
+        "thresholds": a.thresholds and OperatingPoint.parse(a.thresholds, a.thresholds.count(",") + 2).rounded(),
         "accuracy": a.accuracy,
         "expected_macs": a.expected_macs,
         "cautions": len(a.cautions),

@@ -31,7 +31,7 @@ def _summary(fitted: "FittedSurrogate") -> Mapping[str, object]:
     return {
         "surrogate": fitted.predictor.kind,
         "networks": len(fitted.predictor.design),
-        "held-out τ of accuracy": (score.tau, score.tau_low, score.tau_high),
+        "held-out τ of accuracy": f"{score.tau:.2f} [{score.tau_low:.2f}, {score.tau_high:.2f}]",
         "RMSE": score.rmse,
         "90 % intervals cover": f"{score.coverage:.0%}",
     }
