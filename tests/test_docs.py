@@ -125,6 +125,13 @@ def test_scripts_that_are_named_are_there(page: str) -> None:
     assert [name for name in named_scripts(page) if not (ROOT / name).is_file()] == []
 
 
+def test_pages_that_the_code_names_are_there() -> None:
+    paths = [p for folder in ("surrogate_nas", "scripts") for p in (ROOT / folder).rglob("*.py")]
+    named = {name for p in paths for name in re.findall(r"docs/[\w/-]+\.md", p.read_text(encoding="utf-8"))}
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def test_modules_that_are_named_are_there() -> None:
     texts = [token.content for page in PAGES for token in inline(page) if token.type == "code_inline"]
     named = {text for text in texts if re.fullmatch(r"[a-z]\w*(/\w+)+\.py", text)}

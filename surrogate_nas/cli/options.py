@@ -382,7 +382,7 @@ Stream = Annotated[
     int | None,
     option(
         "Number of one of many independent sequences of proposals and training seeds under the same seed and splits; "
-        "see docs/share.md. Default: 0.",
+        "see docs/howto/merge.md. Default: 0.",
         panel=ADVANCED,
         kind=COUNT,
     ),
