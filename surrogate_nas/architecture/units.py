@@ -65,6 +65,11 @@ class Unit:
         return sum(layer.macs(x) for layer, x in self._layers_and_inputs)
 
     @cached_property
+    def activations(self) -> int:
+        """Elements of all layers' outputs, for one image."""
+        return sum(layer.out(x).elements for layer, x in self._layers_and_inputs)
+
+    @cached_property
     def parameters(self) -> int:
         """Number of weights, biases, and batch-norm scales and shifts."""
         return sum(layer.parameters(x) for layer, x in self._layers_and_inputs)
@@ -130,6 +135,11 @@ class GivenUnit:
     memory: int
     held_bytes: int
     """Bytes of other values than the output map that later segments read."""
+
+    @property
+    def activations(self) -> int:
+        """Elements of the output map: those within the segment are not known."""
+        return self.output.elements
 
     def __str__(self) -> str:
         return self.name

@@ -16,14 +16,11 @@ from surrogate_nas.archive.views import Views, front_of
 from surrogate_nas.certificates.levels import Seal
 from surrogate_nas.exits.limits import Limits
 from surrogate_nas.exits.policies import PolicyName
+from surrogate_nas.search.bounds import bounds_on_a_ladder
 from surrogate_nas.settings import Settings
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.space.costs import costing_for
-from surrogate_nas.space.sampling import some_rows
 from surrogate_nas.space.space import SearchSpace
-
-MOST_WORST = 2.0
-"""Largest worst-case MACs of networks that are worth training, as a multiple of a limit on expected MACs."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +59,9 @@ class Problem:
 
     @cached_property
     def bounds(self) -> Limits:
-        """Limits of the networks that are sampled and proposed: on a ladder, a limit on expected MACs alone also bounds
-        the worst case, unless that leaves no network.
-
-        The best network within a limit on expected MACs has at most `MOST_WORST` times as many to its last exit: on
-        data/eenn-cifar10 and data/eenn-fashion-mnist there was no exception.
-        """
-        limits = self.settings.limits
-        if self.ladder is None or limits.max_macs is None or limits.max_worst_macs is not None:
-            return limits
-        bounded = limits.model_copy(update={"max_worst_macs": MOST_WORST * limits.max_macs})
-        some = some_rows(self.space, 1, self.costing, bounded, np.random.default_rng(0), set())
-        return bounded if len(some) else limits
+        """Limits of the networks that are sampled and proposed; on a ladder, see `bounds`."""
+        settings = self.settings
+        return settings.limits if self.ladder is None else bounds_on_a_ladder(self.space, self.costing, settings)
 
     @property
     def policy(self) -> PolicyName:

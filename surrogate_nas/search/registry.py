@@ -8,8 +8,8 @@ import numpy as np
 from surrogate_nas.foundation.plugins import load_function
 from surrogate_nas.search.bayesian.strategy import Bayesian
 from surrogate_nas.search.strategy import FitSurrogate, History, Strategy, Suggestion
-from surrogate_nas.search.timed.halving import RATIO, Halving, Schedule
-from surrogate_nas.settings import StrategyName
+from surrogate_nas.search.timed.halving import RATIO, RATIO_FOR_ONE, Halving
+from surrogate_nas.settings import GoalName, StrategyName
 
 
 def at_random(history: History, q: int) -> Sequence[Suggestion]:
@@ -55,11 +55,14 @@ def strategy_named(name: str, fit: FitSurrogate) -> Strategy:
     return strategy
 
 
-def schedule_named(name: str, fit: FitSurrogate) -> Schedule:
+def schedule_named(name: str, fit: FitSurrogate, goal: GoalName = "front") -> Halving:
     """The schedule of a search by time, in which a strategy chooses the networks that begin: successive halving, but
     for `random`, where each network is trained to the top before the next begins.
+
+    Where a single network is looked for, fewer go on than for a front; the rivals `asha` and `pasha` have one ratio.
 
     Raises:
         InputError: for a function that cannot be imported.
     """
-    return Halving(strategy_named(name, fit), ratio=1 if name == "random" else RATIO, growing=name == "pasha")
+    ratio = RATIO if goal == "front" or name in ("asha", "pasha") else RATIO_FOR_ONE
+    return Halving(strategy_named(name, fit), ratio=1 if name == "random" else ratio, growing=name == "pasha")

@@ -25,7 +25,7 @@ from surrogate_nas.foundation.machine import (
     other_load,
 )
 from surrogate_nas.search.problem import Problem
-from surrogate_nas.search.timed.seconds import TrainingSeconds
+from surrogate_nas.search.timed.seconds import Timing, TrainingSeconds, Work, work_of
 from surrogate_nas.space.sampling import sample_within
 from surrogate_nas.study.pruning import weights_size
 from surrogate_nas.study.speed import measured_speed, seconds_per_pass, timed_speed, work
@@ -216,20 +216,22 @@ def training_seconds(
     return plan.trainings * training / at_a_time
 
 
-def sampled_macs(problem: Problem) -> Floats:
-    """(n,) multiply-accumulates to the last exit of sampled networks within the limits, ascending."""
-    return np.array([float(problem.costing.of(a).macs()[0, -1]) for a in _sample(problem)])
+def sampled_work(problem: Problem) -> Floats:
+    """(n, 2) work of sampled networks within the limits; see `surrogate_nas.search.timed.seconds.Work`."""
+    return work_of(_sample(problem), problem.costing)
 
 
 def probed_seconds(problem: Problem, splits: Splits, workers: int) -> TrainingSeconds:
-    """Predicted seconds of trainings before there are any: from a few timed steps of a small and a large network on one
-    thread of this machine, and its load."""
+    """Predicted seconds of trainings before there are any: from a few timed steps on one thread of this machine, and
+    its load. The networks are those of fewest and most multiply-accumulates, and activations for each of these."""
     sample = _sample(problem)
-    macs, speeds = zip(*(seconds_per_pass(problem, splits, a) for a in (sample[0], sample[-1])), strict=True)
-    slowdown = _slowdown(workers)
-    of_macs = max((speeds[1] - speeds[0]) / max(macs[1] - macs[0], 1.0), 0.0) * slowdown
-    each = max(speeds[0] * slowdown - of_macs * macs[0], 0.0)
-    return TrainingSeconds(START, each, of_macs, len(splits.tune) + len(splits.test))
+    work = work_of(sample, problem.costing)
+    macs, density = work[:, 0], work[:, 1] / work[:, 0]
+    probed = sorted({int(i) for i in (macs.argmin(), macs.argmax(), density.argmin(), density.argmax())})
+    timings = [Timing(Work(*work[i]), 1.0, seconds_per_pass(problem, splits, sample[i])) for i in probed]
+    fit, slowdown = TrainingSeconds.of(timings, 0), _slowdown(workers)
+    each, of_macs, of_activations = (slowdown * c for c in (fit.begin + fit.each, fit.of_macs, fit.of_activations))
+    return TrainingSeconds(START, each, of_macs, of_activations, len(splits.tune) + len(splits.test))
 
 
 def _slowdown(workers: int) -> float:

@@ -60,13 +60,11 @@ def _on(record: Record, device: str | None) -> bool:
 
 def timed_speed(problem: Problem, splits: Splits, architecture: Architecture) -> float:
     """Seconds per multiply-accumulate of a few steps on one thread of this machine's processor."""
-    macs, seconds = seconds_per_pass(problem, splits, architecture)
-    return seconds / macs
+    return seconds_per_pass(problem, splits, architecture) / int(problem.costing.of(architecture).macs()[0, -1])
 
 
-def seconds_per_pass(problem: Problem, splits: Splits, architecture: Architecture) -> tuple[float, float]:
-    """Multiply-accumulates of a network, and seconds for each image of a few steps of training it on one thread of this
-    machine's processor."""
+def seconds_per_pass(problem: Problem, splits: Splits, architecture: Architecture) -> float:
+    """Seconds for each image of a few steps of training a network on one thread of this machine's processor."""
     recipe = problem.settings.recipe.model_copy(update={"epochs": 1, "max_seconds": None})
     network = train.build(
         architecture, splits, problem.shape.classes, 0, train.resolve_device("cpu"), problem.costing.backbone
@@ -74,7 +72,7 @@ def seconds_per_pass(problem: Problem, splits: Splits, architecture: Architectur
     images = splits.train[np.arange(min(len(splits.train), TRIAL_STEPS * recipe.batch_size))]
     passes = max(len(images) // recipe.batch_size, 1) * recipe.batch_size
     seconds = min(_time_training(network, images, recipe) for _ in range(2))
-    return float(problem.costing.of(architecture).macs()[0, -1]), seconds / passes
+    return seconds / passes
 
 
 def _time_training(network: EarlyExitNetwork, data: LabeledImages, recipe: Recipe) -> float:

@@ -23,7 +23,7 @@ from surrogate_nas.search.timed.halving import planned
 from surrogate_nas.search.timed.loop import search_in_time, search_in_time_asynchronously
 from surrogate_nas.search.timed.seconds import MEASURING, TrainingSeconds, timings_of
 from surrogate_nas.study.creation import on_ladder
-from surrogate_nas.study.estimate import Plan, probed_seconds, sampled_macs
+from surrogate_nas.study.estimate import Plan, probed_seconds, sampled_work
 from surrogate_nas.study.fitting import fit
 from surrogate_nas.study.solutions import Solutions
 from surrogate_nas.study.time_plan import Stopwatch, TimePlan
@@ -131,7 +131,7 @@ def _require_ladder(trainer: Trainer, seconds: float) -> None:
     if plan.device == "cpu":
         predicted = probed_seconds(bounded, splits, plan.workers)
         each = seconds * max(plan.workers, 1) / NETWORKS
-        ladder = auto(predicted.passes_in(each, float(np.median(sampled_macs(bounded)))))
+        ladder = auto(predicted.passes_in(each, sampled_work(bounded)))
     home.begin_ladder(ladder, on_ladder(settings, ladder, images))
 
 
@@ -145,6 +145,8 @@ class TimedSearch:
         self.ladder: Ladder = self.problem.ladder
         splits = trainer.images.splits()
         self.held_out = len(splits.tune) + len(splits.test)
+        settings = self.home.settings
+        self.schedule = schedule_named(settings.strategy, partial(fit, self.home), settings.goal)
         self._reported, self._known, self._reach = False, False, math.inf
         self.deadline = Deadline()
         self.keep(max(LEAST_RESERVE, RESERVE * watch.granted))
@@ -167,11 +169,10 @@ class TimedSearch:
         self.trainer.finish_pending()
         records = self.solutions.views.with_outputs(self.home.archive.studied())
         taken = [p for group in STUDIED for p in self.home.archive.proposals(group)]
-        schedule = schedule_named(self.home.settings.strategy, partial(fit, self.home))
         if self.home.settings.asynchronous:
-            search_in_time_asynchronously(self.problem, records, taken, self._train_freely, schedule, self.clock)
+            search_in_time_asynchronously(self.problem, records, taken, self._train_freely, self.schedule, self.clock)
         else:
-            search_in_time(self.problem, records, taken, self._train, schedule, self.clock)
+            search_in_time(self.problem, records, taken, self._train, self.schedule, self.clock)
 
     def _train(self, proposals: Sequence[Proposal]) -> list[Record]:
         return self.trainer.evaluate(proposals)
@@ -193,7 +194,7 @@ class TimedSearch:
             seconds=self.seconds,
             top=self.watch.top,
         )
-        self.watch.planned = tuple(planned(clock, self._typical_steps(), self._begun(records)))
+        self.watch.planned = tuple(planned(clock, self._typical_steps(), self._begun(records), self.schedule.ratio))
         return clock
 
     @cached_property
@@ -225,15 +226,15 @@ class TimedSearch:
     def _certifying(self) -> float:
         """Predicted seconds of measuring networks on the sealed images, if there are any."""
         seal = self.problem.seal
-        each = self.seconds.each + self.seconds.of_macs * float(np.median(sampled_macs(self.problem)))
-        return 0.0 if seal is None else CERTIFIED * MEASURING * seal.draws * each
+        each = np.median(self.seconds.each_pass(sampled_work(self.problem)))
+        return 0.0 if seal is None else CERTIFIED * MEASURING * seal.draws * float(each)
 
     # ------------------------------------------------------------------ plan
 
     def _typical_steps(self) -> Floats:
         """(R,) median predicted seconds of the steps of sampled networks to each rung."""
         steps = Clock(0, 0, 1, self.seconds, len(self.ladder.rungs)).steps(
-            sampled_macs(self.problem), self.ladder.rungs
+            sampled_work(self.problem), self.ladder.rungs
         )
         return np.asarray(np.median(steps, axis=0))
 

@@ -105,12 +105,13 @@ def _judged(
 
 def _going_on(fresh: Predictor, measured: Measured, members: Members, seed: int) -> tuple[GoingOn, Validation | None]:
     """Prediction of trainings that go on, with its validation on networks of which lower rungs were known: each rung is
-    predicted from each lower one. With too few networks, intervals are those of fresh trainings."""
+    predicted from each lower one. With too few networks, or all of them in one fold, intervals are those of fresh
+    trainings."""
     rows, _ = fresh.design.going_on
-    if len({fresh.design.architectures[i] for i in rows}) < FEWEST_NETWORKS:
+    fold = folds(fresh.design.group, seed)[rows]
+    if len({fresh.design.architectures[i] for i in rows}) < FEWEST_NETWORKS or len(np.unique(fold)) < 2:
         return GoingOn(fresh.model, fresh.calibration), None
     cases, surrogate = fresh.design.rows(rows), surrogate_named(fresh.kind)
-    fold = folds(fresh.design.group, seed)[rows]
     of_exits = fold[cases.rows_of_exits[0]]
     held_out = combine(cases.training, of_exits, surrogate, members, going_on=True)
     known = {quantity: values[:, rows] for quantity, values in measured.items() if np.isfinite(values[:, rows]).any()}

@@ -21,6 +21,9 @@ from surrogate_nas.space.genes import Key
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.training_set import IDENTITIES, InputKind
 
+SAME = 1e-9
+"""Largest difference of numbers that count as the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -80,7 +83,7 @@ class Places:
             trained: how far each candidate is trained; `None` without a ladder.
         """
         low, high = span
-        numbers = (self.numbers(candidates) - low) / np.maximum(high - low, 1e-9)
+        numbers = (self.numbers(candidates) - low) / (high - low)
         columns = [self._choices(candidates), np.nan_to_num(numbers)]
         if self.ladder is not None:
             assert trained is not None
@@ -92,12 +95,13 @@ class Places:
         return np.concatenate(columns, axis=2) * candidates.present[:, :, None]
 
     def span(self, candidates: Candidates) -> tuple[Floats, Floats]:
-        """Smallest and largest of each number over the exits of trained architectures."""
+        """Smallest and largest of each number over the exits of trained architectures; apart by 1 where all are the
+        same, such as the number of exits of a few networks, so that others are not infinitely far from them."""
         rows = self.numbers(candidates)[candidates.present]
         is_there = np.isfinite(rows).any(axis=0)
         low, high = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
         low[is_there], high[is_there] = np.nanmin(rows[:, is_there], axis=0), np.nanmax(rows[:, is_there], axis=0)
-        return low, high
+        return low, np.where(high - low > SAME, high, low + 1)
 
     def _choices(self, candidates: Candidates) -> Floats:
         genes, E = self.space.genes, self.space.positions

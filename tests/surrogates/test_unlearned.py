@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
 from surrogate_nas.architecture.architecture import Architecture
 from surrogate_nas.architecture.costing import Costing
@@ -12,6 +13,7 @@ from surrogate_nas.exits.limits import Limits
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import fit_surrogate
+from surrogate_nas.surrogates.normal_model import moments
 from surrogate_nas.surrogates.predictor import Predictor
 from tests.helpers.outputs import SHAPE, problem, verify
 
@@ -91,3 +93,18 @@ def test_an_exit_that_two_architectures_have_is_learned() -> None:
     design = fitted(trained([*without[:24], *having[:2]])).design
     assert design.targets.learned.all()
     assert not design.targets.unknown.any()
+
+
+@pytest.mark.parametrize("name", ["gp", "xgb"])
+def test_networks_with_another_number_of_exits_than_all_trained_ones_are_no_further_than_others(name: str) -> None:
+    """A number that all trained networks share was once scaled by its span of almost 0."""
+    three = [a for a in SAMPLE if len(a.exit_positions) == 2][:8]
+    others = [a for a in SAMPLE if len(a.exit_positions) != 2][:20]
+    views = PROBLEM.views.trained(trained(three))
+    design = DesignMatrix.build(views, PROBLEM.space, Costing(SHAPE))
+    predictor = fit_surrogate(design, [exits for _, exits in views], name, seed=0).predictor
+    candidates = Candidates.of(PROBLEM.space, others, Costing(SHAPE))
+    assert np.abs(design.places.inputs(candidates, design.span, None)).max() < 10
+    mean, covariance = moments(predictor.model, torch.from_numpy(predictor.design.inputs(candidates)))
+    assert mean.abs().max() < 100
+    assert covariance.abs().max() < 1000

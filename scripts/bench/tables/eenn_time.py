@@ -43,7 +43,7 @@ from surrogate_nas.search.timed.clock import Clock
 from surrogate_nas.search.timed.halving import Schedule
 from surrogate_nas.search.timed.loop import search_in_time
 from surrogate_nas.search.timed.ranking import Curves
-from surrogate_nas.search.timed.seconds import Timing, TrainingSeconds, timings_of
+from surrogate_nas.search.timed.seconds import Timing, TrainingSeconds, Work, timings_of
 from surrogate_nas.settings import Settings
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
@@ -54,7 +54,7 @@ INITIAL, BATCH = 16, 4
 """Sampled networks, and networks of a round, of a search at one rung."""
 FIRST_RUNG = 2
 """Rung at which networks begin: the ladder of `--ladder auto` has none below a ninth of the top."""
-PROBE = Timing(macs=1e6, passes=1_000, seconds=0.2)
+PROBE = Timing(Work(macs=1e6, activations=1e5), passes=1_000, seconds=0.2)
 """Assumed timing before the first training: about the speed of the machine of the table."""
 VALUE = {"value": 1.0, "value-alone": 0.0}
 """Power of the seconds that improvements are divided by, in `time_by_value`."""
@@ -189,7 +189,7 @@ def by_time(world: World, name: str, seconds: float, seed: int) -> tuple[Problem
     if name in VALUE:
         schedule: Schedule = ByValue(world.fit(problem), VALUE[name])
     else:
-        schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem))
+        schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem), problem.settings.goal)
     records = search_in_time(problem, [], [], meter, schedule, clock, listed=world.table.trained)
     return problem, records, meter
 

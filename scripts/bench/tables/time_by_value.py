@@ -19,6 +19,7 @@ from surrogate_nas.search.proposals import make_proposal, promotions
 from surrogate_nas.search.strategy import FitSurrogate, History, sampled
 from surrogate_nas.search.timed.clock import Clock, Step
 from surrogate_nas.search.timed.halving import FIRST, ROUND
+from surrogate_nas.search.timed.seconds import work_of
 from surrogate_nas.space.candidates import Candidates
 from surrogate_nas.surrogates.predictor import Predictor
 
@@ -79,8 +80,9 @@ class _Round:
         return chosen
 
     def _curves(self, predictor: Predictor, candidates: Candidates) -> tuple[Floats, Floats]:
-        limits, seed = self.history.problem.settings.limits, self.history.seed
-        value = CurveValue(predictor, self._front(), limits, threshold_grid(predictor.design.basis), seed)
+        settings, seed = self.history.problem.settings, self.history.seed
+        grid = threshold_grid(predictor.design.basis)
+        value = CurveValue(predictor, self._front(), settings.limits, grid, seed, goal=settings.goal)
         return value.curves(candidates)[:2]
 
     def _front(self) -> Front:
@@ -97,10 +99,10 @@ class _Round:
 
     def _seconds(self) -> Floats:
         """(n, R) predicted seconds of the steps that are left: of the networks that began, then of new ones."""
-        architectures = [r.architecture for r in self.started]
-        macs = [self.history.candidates(architectures).cost.macs()[:, -1]] if architectures else []
-        macs.append(self.new.cost.macs()[:, -1])
-        steps = self.clock.steps(np.concatenate(macs).astype(np.float64), self.rungs)
+        problem = self.history.problem
+        new = problem.space.architectures(self.new.indices)
+        work = work_of([*(r.architecture for r in self.started), *new], problem.costing)
+        steps = self.clock.steps(work, self.rungs)
         steps[:, self.first] = steps[:, : self.first + 1].sum(axis=1)
         steps[:, : self.first] = 0.0
         for i, record in enumerate(self.started):

@@ -23,15 +23,15 @@ class Clock:
     top: int
     """Number of the rung that networks are to be trained to, from 1."""
 
-    def steps(self, macs: Floats, rungs: tuple[int, ...]) -> Floats:
+    def steps(self, work: Floats, rungs: tuple[int, ...]) -> Floats:
         """(n, top) predicted seconds of training n networks from each rung to the next.
 
         Args:
-            macs: (n,) multiply-accumulates of the whole networks.
+            work: (n, 2) work of the networks; see `seconds.Work`.
             rungs: (R,) image passes of the ladder.
         """
         passes = np.diff(np.array([0, *rungs[: self.top]], dtype=np.float64))
-        return self.seconds(macs[:, None], passes[None])
+        return self.seconds(work[:, None], passes[None])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Successive halving by measurement, with a strategy that chooses which networks begin.
 
-Of the networks that were measured at a rung, the best third go on to the next; while none may, a new network begins
-(ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a network begins or goes on
+Of the networks that were measured at a rung, the best third go on to the next, or the best sixth; while none may, a
+new network begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a network begins or goes on
 only if it can reach the top in the time that is left, and toward the end no network begins: what was begun is ended.
 
 With surrogates, new networks are those that promise most at the highest rung with enough measurements (as in BOHB:
@@ -22,11 +22,11 @@ from surrogate_nas.search.proposals import promotions
 from surrogate_nas.search.strategy import History, Strategy, propose, sampled
 from surrogate_nas.search.timed.clock import Clock, Step
 from surrogate_nas.search.timed.ranking import Curves, Networks
-from surrogate_nas.search.timed.seconds import timings_of
+from surrogate_nas.search.timed.seconds import timings_of, work_of
 from surrogate_nas.settings import FEWEST_NETWORKS
 
-RATIO = 3
-"""Networks at a rung for each that goes on to the next."""
+RATIO, RATIO_FOR_ONE = 3, 6
+"""Networks at a rung for each that goes on to the next; and where a single one is looked for, not a front."""
 FIRST = 10
 """Number of sampled networks before the strategy chooses, and of networks at a rung at which it compares."""
 SAMPLING = 0.3
@@ -35,6 +35,9 @@ ROUND, MOST = 0.03, 128
 """Share of the time that a round takes, and its largest number of trainings."""
 BEGINNING = 0.7
 """Share of the time in which networks begin."""
+MARGIN = 1.2
+"""Seconds that must be left for a network to go on, relative to the predicted ones: three of four trainings that went
+on took no longer."""
 
 
 class Schedule(Protocol):
@@ -143,7 +146,7 @@ class _Round:
             waiting = order[: int(len(order) / self.halving.ratio)] if by_quota else order
             for record, steps in waiting:
                 proposal, passes = record.proposal, self.rungs[rung + 1]
-                if (proposal.training, passes) in self.gone or steps[rung + 1 :].sum() > self._left:
+                if (proposal.training, passes) in self.gone or MARGIN * steps[rung + 1 :].sum() > self._left:
                     continue
                 seconds = float(steps[rung + 1])
                 [promoted] = promotions([proposal], passes, self.history.round)
@@ -181,8 +184,7 @@ class _Round:
     def _steps(self, architectures: Sequence[Architecture]) -> Floats:
         """(n, R) predicted seconds of the steps to each rung; the first is that of new networks, and 0 are those
         below."""
-        macs = self.history.candidates(architectures).cost.macs()[:, -1]
-        steps = self.clock.steps(macs.astype(np.float64), self.rungs)
+        steps = self.clock.steps(work_of(architectures, self.problem.costing), self.rungs)
         steps[:, self.first] = steps[:, : self.first + 1].sum(axis=1)
         steps[:, : self.first] = 0.0
         return steps
@@ -248,15 +250,16 @@ class _Round:
         return [Step(p, float(s[self.first])) for p, s in zip(told, steps, strict=True)]
 
 
-def planned(clock: Clock, steps: Floats, begun: Sequence[int]) -> list[float]:
+def planned(clock: Clock, steps: Floats, begun: Sequence[int], ratio: int = RATIO) -> list[float]:
     """Numbers of networks that are expected at each rung when the time ends.
 
     Args:
         clock: the time that is left.
         steps: (R,) predicted seconds of a network from each rung to the next.
         begun: (R,) numbers of networks at each rung so far.
+        ratio: networks at a rung for each that goes on to the next.
     """
-    share = [RATIO**-k if k < clock.top else 0.0 for k in range(len(begun))]
+    share = [ratio**-k if k < clock.top else 0.0 for k in range(len(begun))]
     until = max(clock.left - (1 - BEGINNING) * clock.total, 0.0)
     more = until * clock.workers / max(float(np.dot(steps, share)), 1e-9)
     counts = [n + more * s for n, s in zip(begun, share, strict=True)]

@@ -28,7 +28,7 @@ from tests.helpers.outputs import problem, verify
 
 pytestmark = pytest.mark.usefixtures("quick_fits", "quick_regressors")
 LADDER = Ladder((1_000, 3_000, 9_000))
-SECONDS = TrainingSeconds(0.1, 1e-3, 0.0, 0)
+SECONDS = TrainingSeconds(0.1, 1e-3, 0.0, 0.0, 0)
 PATH = 0.3 + 9.0
 """Seconds of a network to the top."""
 
