@@ -1,14 +1,16 @@
 """Compare searches by time on a table with a ladder: the same seconds of training for each, by the table's seconds.
 
     python scripts/bench/tables/eenn_time.py data/ladder-cifar10 --ledger time.jsonl --jobs 2
+    python scripts/bench/tables/eenn_time.py data/ladder-cifar10 --ledger time.jsonl --jobs 2 --goal accuracy
 
 Methods: `time`, the search by time of this package; `asha`, `pasha` and `random` (each network to the top), which are
 its rivals by name; `value` and `value-alone`, what promises most, per second or not (`time_by_value.py`); and
 `search@R/S`, a search at rung R for a share S of the seconds, whose front is then trained to the top. Networks begin at
-rung 2, as on the ladder `auto`, but for `asha@1` and the like. Trainings are charged by the seconds that they took when
-the table was made, and chosen by predicted ones. The most accurate network on tune within each cap of expected MACs is
-measured on test: its regret is what it lacks to the best of the table. The hypervolume is that of the front at the top,
-chosen on tune and measured on test.
+rung 2, as on the ladder `auto`, but for `asha@1` and the like; one in Q goes on with `time:Q`, `asha:Q` and so on.
+Trainings are charged by the seconds that they took when the table was made, and chosen by predicted ones. The most
+accurate network on tune within each cap of expected MACs is measured on test: its regret is what it lacks to the best
+of the table. The hypervolume is that of the front at the top, chosen on tune and measured on test. With `--goal
+accuracy` there is a search for each cap, which looks for that network alone.
 
 Runs are kept in the ledger, so that a stopped comparison continues. Compared are means over seeds, paired, with 90 %
 intervals.
@@ -99,11 +101,11 @@ class World:
     table: EennTable
     surrogate: str
 
-    def problem(self, seed: int, rung: int = 1) -> Problem:
-        """The search problem."""
+    def problem(self, seed: int, rung: int = 1, cap: float | None = None) -> Problem:
+        """The search problem: the front up to the largest cap, or the most accurate network within one."""
         settings = Settings().updated(
-            {"limits": {"max_macs": CAPS[-1]}, "rung": rung, "repeats": False, "initial": INITIAL, "batch": BATCH,
-             "budget": 10_000, "surrogate": self.surrogate}
+            {"limits": {"max_macs": cap or CAPS[-1]}, "goal": "accuracy" if cap else "front", "rung": rung,
+             "repeats": False, "initial": INITIAL, "batch": BATCH, "budget": 10_000, "surrogate": self.surrogate}
         )  # fmt: skip
         return self.table.problem(settings, seed)
 
@@ -174,10 +176,13 @@ def cache_folder() -> Path:
     return Path(mkdtemp(prefix="curves-"))
 
 
-def by_time(world: World, name: str, seconds: float, seed: int) -> tuple[Problem, list[Record], Meter]:
+def by_time(
+    world: World, name: str, seconds: float, seed: int, cap: float | None
+) -> tuple[Problem, list[Record], Meter]:
     """The search by time with a strategy."""
+    name, _, ratio = name.partition(":")
     name, _, rung = name.partition("@")
-    problem, meter = world.problem(seed, int(rung or FIRST_RUNG)), Meter(world.table, seconds)
+    problem, meter = world.problem(seed, int(rung or FIRST_RUNG), cap), Meter(world.table, seconds)
     assert problem.ladder is not None
     held_out = sum(map(len, world.table.labels))
 
@@ -190,15 +195,16 @@ def by_time(world: World, name: str, seconds: float, seed: int) -> tuple[Problem
         schedule: Schedule = ByValue(world.fit(problem), VALUE[name])
     else:
         schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem), problem.settings.goal)
+        schedule = replace(schedule, ratio=int(ratio)) if ratio else schedule
     records = search_in_time(problem, [], [], meter, schedule, clock, listed=world.table.trained)
     return problem, records, meter
 
 
 def at_one_rung(
-    world: World, rung: int, share: float, seconds: float, seed: int
+    world: World, rung: int, share: float, seconds: float, seed: int, cap: float | None
 ) -> tuple[Problem, list[Record], Meter]:
     """A search at one rung for a share of the seconds, whose front is then trained to the top."""
-    problem, meter = world.problem(seed, rung), Meter(world.table, seconds)
+    problem, meter = world.problem(seed, rung, cap), Meter(world.table, seconds)
     assert problem.ladder is not None
     rungs = problem.ladder.rungs
 
@@ -231,21 +237,34 @@ def at_one_rung(
     return problem, records, meter
 
 
-def run(folder: Path, surrogate: str, method: str, seconds: float, seed: int) -> dict[str, Any]:
-    """One search; returns its line in the ledger."""
+def run(folder: Path, surrogate: str, goal: str, method: str, seconds: float, seed: int) -> dict[str, Any]:
+    """One search, or one for each cap; returns its line in the ledger."""
     here, begun = world(folder, surrogate), time.process_time()
+    parts = [_searched(here, method, seconds, seed, cap) for cap in (CAPS if goal == "accuracy" else (None,))]
+    line = {
+        "method": method, "seconds": seconds, "seed": seed, "surrogate": surrogate, "goal": goal, "used": parts[0][3],
+        "reached": np.mean([reached for *_, reached, _ in parts], axis=0).tolist(),
+        "deciding": time.process_time() - begun,
+    }  # fmt: skip
+    if goal == "accuracy":
+        return {**line, "regrets": [regrets[c] for c, (regrets, *_) in enumerate(parts)]}
+    return {**line, "regrets": parts[0][0], "hypervolume": parts[0][1]}
+
+
+def _searched(
+    here: World, method: str, seconds: float, seed: int, cap: float | None
+) -> tuple[list[float], float, list[int], float]:
+    """Regrets within the caps, hypervolume, networks at each rung, and seconds used, of a search."""
     with one_thread():
         if method.startswith("search@"):
             rung, share = method.removeprefix("search@").split("/")
-            problem, records, meter = at_one_rung(here, int(rung), float(share), seconds, seed)
+            problem, records, meter = at_one_rung(here, int(rung), float(share), seconds, seed, cap)
         else:
-            problem, records, meter = by_time(here, method, seconds, seed)
+            problem, records, meter = by_time(here, method, seconds, seed, cap)
         regrets, volume = here.worth(problem, records)
-    reached = [sum(r.proposal.passes == p for r in records) for p in here.table.ladder.rungs]  # type: ignore[union-attr]
-    return {
-        "method": method, "seconds": seconds, "seed": seed, "surrogate": surrogate, "regrets": regrets,
-        "hypervolume": volume, "used": meter.used, "reached": reached, "deciding": time.process_time() - begun,
-    }  # fmt: skip
+    assert here.table.ladder is not None
+    reached = [sum(r.proposal.passes == p for r in records) for p in here.table.ladder.rungs]
+    return regrets, volume, reached, meter.used
 
 
 # ---------------------------------------------------------------------- report
@@ -260,6 +279,11 @@ def interval(values: Floats) -> tuple[float, float, float]:
     return mean, mean - reach, mean + reach
 
 
+def _volume(volume: tuple[float, float, float], sign: str = "") -> str:
+    """Text of a hypervolume with its interval; a dash where a single network is looked for."""
+    return "–" if np.isnan(volume[0]) else "{:{s}.4f} [{:{s}.4f}, {:{s}.4f}]".format(*volume, s=sign)
+
+
 def report(lines: Sequence[dict[str, Any]]) -> None:
     """Print means by method and seconds, and what half of the seconds of `time` gives against all of the others."""
     of: dict[tuple[str, float], dict[int, dict[str, Any]]] = {}
@@ -270,12 +294,12 @@ def report(lines: Sequence[dict[str, Any]]) -> None:
     for (method, seconds), runs in sorted(of.items(), key=lambda item: (item[0][1], item[0][0])):
         regrets = 100 * np.array([r["regrets"] for r in runs.values()])
         mean, low, high = interval(regrets.mean(axis=1))
-        volume = interval(np.array([r["hypervolume"] for r in runs.values()]))
+        volume = interval(np.array([r.get("hypervolume", np.nan) for r in runs.values()]))
         caps = ", ".join(f"{v:.2f}" for v in regrets.mean(axis=0))
         reached = ", ".join(f"{v:.0f}" for v in np.mean([r["reached"] for r in runs.values()], axis=0))
         print(
             f"| {seconds:,.0f} | {method} | {len(runs)} | {mean:.2f} [{low:.2f}, {high:.2f}] | {caps} | "
-            f"{volume[0]:.4f} [{volume[1]:.4f}, {volume[2]:.4f}] | {reached} |"
+            f"{_volume(volume)} | {reached} |"
         )
     print("\nDifferences, paired by seed: `time` minus the other (regret below 0 and hypervolume above 0 are good).\n")
     print(
@@ -288,9 +312,9 @@ def report(lines: Sequence[dict[str, Any]]) -> None:
             if method == "time" or len(seeds) < 2:
                 continue
             regret = np.array([100 * np.mean(ours[s]["regrets"]) - 100 * np.mean(runs[s]["regrets"]) for s in seeds])
-            volume = np.array([ours[s]["hypervolume"] - runs[s]["hypervolume"] for s in seeds])
+            volume = np.array([ours[s].get("hypervolume", np.nan) - runs[s].get("hypervolume", 0) for s in seeds])
             texts = ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*interval(regret))]
-            texts.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(*interval(volume)))
+            texts.append(_volume(interval(volume), sign="+"))
             print(f"| {own:,.0f} | {method} | {seconds:,.0f} | {len(seeds)} | {texts[0]} | {texts[1]} |")
 
 
@@ -303,25 +327,27 @@ def main() -> None:
     parser.add_argument("--seconds", default="900,1800,3600,7200")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--surrogate", default="gp")
+    parser.add_argument("--goal", choices=("front", "accuracy"), default="front")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="report what the ledger has, and run nothing")
     args = parser.parse_args()
     lines = [json.loads(line) for line in args.ledger.read_text().splitlines()] if args.ledger.exists() else []
-    done = {(x["method"], x["seconds"], x["seed"], x["surrogate"]) for x in lines}
+    lines = [{"goal": "front", **line} for line in lines]
+    done = {(x["method"], x["seconds"], x["seed"], x["surrogate"], x["goal"]) for x in lines}
     jobs = [
         (method, seconds, seed)
         for seed in range(args.seeds)
         for seconds in map(float, args.seconds.split(","))
         for method in args.methods.split(",")
-        if (method, seconds, seed, args.surrogate) not in done and not args.report
+        if (method, seconds, seed, args.surrogate, args.goal) not in done and not args.report
     ]
     with ProcessPoolExecutor(args.jobs) as pool, args.ledger.open("a") as ledger:
-        futures = [pool.submit(run, args.table, args.surrogate, *job) for job in jobs]
+        futures = [pool.submit(run, args.table, args.surrogate, args.goal, *job) for job in jobs]
         for future in futures:
             lines.append(future.result())
             ledger.write(json.dumps(lines[-1]) + "\n")
             ledger.flush()
-    report([x for x in lines if x["surrogate"] == args.surrogate])
+    report([x for x in lines if x["surrogate"] == args.surrogate and x["goal"] == args.goal])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def read(file: Path) -> dict[str, Runs]:
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     runs: dict[str, dict[float, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
-        if line["surrogate"] == lines[0]["surrogate"]:
+        if line["surrogate"] == lines[0]["surrogate"] and line.get("goal", "front") == "front":
             runs[line["method"]][line["seconds"]][line["seed"]] = float(line["hypervolume"])
     return {method: runs[method] for method in sorted(runs)}
 
