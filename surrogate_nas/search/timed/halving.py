@@ -1,8 +1,9 @@
 """Successive halving by measurement, with a strategy that chooses which networks begin.
 
 Of the networks that were measured at a rung, the best third go on to the next, or the best sixth; while none may, a
-new network begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a network begins or goes on
-only if it can reach the top in the time that is left, and toward the end no network begins: what was begun is ended.
+new network begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a
+network begins or goes on only if it can reach the top in the time that is left, and toward the end no network begins:
+what was begun is ended.
 
 With surrogates, new networks are those that promise most at the highest rung with enough measurements (as in BOHB:
 Falkner et al., ICML 2018, arXiv 1807.01774).
