@@ -185,3 +185,15 @@ def test_a_fit_without_a_network_at_the_top_is_unsure_of_it() -> None:
     low, top = (accuracies(fitted.predictor.at(rung), slice(None)) for rung in (LADDER.rungs[0], LADDER.top))
     assert fitted.promotion is None
     assert np.mean(top[2] - top[1]) > np.mean(low[2] - low[1])
+
+
+def test_networks_that_go_on_in_one_fold_alone_are_predicted_as_fresh_ones() -> None:
+    """There are no others that their intervals could be judged by."""
+    first = [trained(p) for p in FIRST]
+    fold = folds(design_of(first).group, 0)
+    on = [trained(replace(FIRST[i], passes=LADDER.rungs[1])) for i in np.flatnonzero(fold == fold[0])[:4]]
+    design = design_of([*first, *on])
+    rows, _ = design.going_on
+    assert len(np.unique(folds(design.group, 0)[rows])) == 1
+    fitted = fit_surrogate(design, [e for _, e in PROBLEM.views.trained([*first, *on])], "gp", 0)
+    assert fitted.promotion is None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from surrogate_nas.archive.ladder import Ladder
@@ -15,11 +15,20 @@ from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.search.registry import STRATEGIES, at_random, schedule_named
 from surrogate_nas.search.timed.clock import Clock
-from surrogate_nas.search.timed.halving import BEGINNING, FIRST, RATIO, Halving, Schedule, planned
+from surrogate_nas.search.timed.halving import (
+    BEGINNING,
+    FIRST,
+    MARGIN,
+    RATIO,
+    RATIO_FOR_ONE,
+    Halving,
+    Schedule,
+    planned,
+)
 from surrogate_nas.search.timed.loop import search_in_time, search_in_time_asynchronously
 from surrogate_nas.search.timed.ranking import Curves
 from surrogate_nas.search.timed.seconds import TrainingSeconds
-from surrogate_nas.settings import FEWEST_NETWORKS
+from surrogate_nas.settings import FEWEST_NETWORKS, GoalName
 from surrogate_nas.space.space import SearchSpace
 from surrogate_nas.surrogates.design import DesignMatrix
 from surrogate_nas.surrogates.fit import FittedSurrogate, fit_surrogate
@@ -107,6 +116,18 @@ def test_it_ends_in_time_and_each_network_goes_up_rung_by_rung(paths: float, wor
     if paths > 2:
         assert world.used > world.total - PATH - 2  # nor is time wasted
         assert reached(records)[-1] > 0
+
+
+@given(paths=st.floats(2, 12))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_networks_go_on_only_with_a_margin_of_seconds_to_reach_the_top(paths: float) -> None:
+    world, used = World(paths * PATH), 0.0
+    searched(Halving(at_random), world)
+    for proposals in world.rounds:
+        for proposal in (p for p in proposals if p.origin == "promoted"):
+            before = LADDER.rungs[LADDER.rungs.index(proposal.passes or 0) - 1]
+            assert MARGIN * 1e-3 * (LADDER.top - before) <= world.total - used
+        used += sum(map(world.seconds, proposals))
 
 
 def test_a_third_of_the_networks_goes_on_until_no_more_begin() -> None:
@@ -280,3 +301,18 @@ def test_rounds_follow_each_other() -> None:
     searched(Halving(at_random), world)
     assert [{p.round for p in one} for one in world.rounds] == [{k} for k in range(len(world.rounds))]
     assert next_round([p for one in world.rounds for p in one]) == len(world.rounds)
+
+
+@pytest.mark.parametrize(
+    ("name", "goal", "ratio"),
+    [
+        ("bayesian", "front", RATIO),
+        ("bayesian", "accuracy", RATIO_FOR_ONE),
+        ("bayesian", "cost", RATIO_FOR_ONE),
+        ("asha", "accuracy", RATIO),
+        ("pasha", "cost", RATIO),
+        ("random", "accuracy", 1),
+    ],
+)
+def test_fewer_go_on_where_a_single_network_is_looked_for(name: str, goal: GoalName, ratio: int) -> None:
+    assert schedule_named(name, fit, goal).ratio == ratio
