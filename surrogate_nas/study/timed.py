@@ -32,8 +32,9 @@ from surrogate_nas.training.executors.deadline import Deadline
 
 NOTE_EVERY = 2.0
 """Seconds between two notes of the time spent, which a kill loses at most."""
-NETWORKS = 12
-"""Networks that could be trained to the top of a new ladder in the time, if nothing else were done."""
+NETWORKS, NETWORKS_FOR_ONE = 12, 8
+"""Networks that could be trained to the top of a new ladder in the time, if nothing else were done; and where a single
+one is looked for, not a front."""
 ENOUGH = 4
 """Timings of trainings that replace the probe; networks that must reach a rung for it to be the top of a search."""
 REACH = 100
@@ -130,7 +131,8 @@ def _require_ladder(trainer: Trainer, seconds: float) -> None:
     ladder = auto()
     if plan.device == "cpu":
         predicted = probed_seconds(bounded, splits, plan.workers)
-        each = seconds * max(plan.workers, 1) / NETWORKS
+        networks = NETWORKS if settings.goal == "front" else NETWORKS_FOR_ONE
+        each = seconds * max(plan.workers, 1) / networks
         ladder = auto(predicted.passes_in(each, sampled_work(bounded)))
     home.begin_ladder(ladder, on_ladder(settings, ladder, images))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from surrogate_nas.api import Study
@@ -18,9 +19,11 @@ from surrogate_nas.archive.ladder import AUTO_RATIOS, usual_top
 from surrogate_nas.archive.record import STUDIED, Proposal
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import Bar
+from surrogate_nas.search.timed.seconds import TrainingSeconds
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.pages import state_document
 from surrogate_nas.study import estimate, timed, trainings
+from surrogate_nas.study.estimate import sampled_work
 from surrogate_nas.study.paths import REPORT, TIME
 from surrogate_nas.study.time_plan import Stopwatch, TimePlan
 from tests.conftest import Command
@@ -150,6 +153,23 @@ def test_a_study_without_trainings_gets_the_ladder_of_its_images(
         rungs = study.archive.header.ladder
         assert rungs is not None
         assert abs(rungs.top - usual_top(images)) <= 32
+
+
+@pytest.mark.parametrize(("goal", "networks"), [("front", 12), ("accuracy", 8), ("cost", 8)])
+def test_a_new_ladder_ends_where_so_many_networks_could_be_trained_to_its_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: str, networks: int
+) -> None:
+    fields = {name: value for name, value in FIELDS.items() if name != "ladder"} | {"goal": goal}
+    fields["limits"] = {"max_macs": 2e5, "min_accuracy": 0.5}
+    predicted = TrainingSeconds(begin=1.0, each=1e-3, of_macs=1e-9, of_activations=0.0, held_out=500)
+    monkeypatch.setattr(timed, "probed_seconds", lambda *of: predicted)
+    with Study.create(tmp_path / "study", **fields) as study:
+        seconds = networks * 1.2e-3 * usual_top(len(study.splits().train))
+        timed._require_ladder(study.trainer, seconds)
+        ladder = study.archive.header.ladder
+        assert ladder is not None
+        whole = np.median(predicted(sampled_work(study.home.problem), np.array(float(ladder.top))))
+        assert networks * whole == pytest.approx(seconds, rel=0.02)
 
 
 def test_trainings_of_whole_epochs_cannot_go_on_by_time(copy: Study) -> None:

@@ -31,6 +31,7 @@ import numpy as np
 from scipy.stats import t as student
 from time_by_value import ByValue
 
+from surrogate_nas.archive.ladder import Ladder
 from surrogate_nas.archive.record import Proposal, Record
 from surrogate_nas.exits.front import Front, pareto_order
 from surrogate_nas.foundation.arrays import Floats
@@ -119,12 +120,16 @@ class World:
 
         return fit
 
+    @property
+    def ladder(self) -> Ladder:
+        """Rungs of the table."""
+        assert self.table.ladder is not None
+        return self.table.ladder
+
     @cached_property
     def top(self) -> list[Record]:
         """Records at the top rung, one of each network."""
-        ladder = self.table.ladder
-        assert ladder is not None
-        of = {r.architecture: r for r in reversed(self.table.records()) if r.proposal.passes == ladder.top}
+        of = {r.architecture: r for r in reversed(self.table.records()) if r.proposal.passes == self.ladder.top}
         return list(of.values())
 
     @cached_property
@@ -134,13 +139,15 @@ class World:
         return np.max([_within(problem, [r])[1] for r in self.top], axis=0)
 
     def worth(self, problem: Problem, records: Sequence[Record]) -> tuple[list[float], float]:
-        """Regrets on test within the caps, and hypervolume on test, of networks at the top rung."""
-        records = [r for r in records if r.proposal.passes == self.top[0].proposal.passes]
-        if not records:
-            return [float(b) - 1 / problem.shape.classes for b in self.best], 0.0
-        _, test = _within(problem, records)
+        """Regrets on test within the caps, each of the highest rung that was reached there, and hypervolume on test of
+        networks at the top rung."""
+        at = [[r for r in records if r.proposal.passes == passes] for passes in self.ladder.rungs]
+        test = np.full(len(CAPS), 1 / problem.shape.classes)
+        for networks in at:
+            reached, accuracy = _within(problem, networks)
+            test = np.where(reached > 0, accuracy, test)
         points = [np.zeros((4, 0))]
-        for record in records:
+        for record in at[-1]:
             curve = problem.views.exits(record, "tune").curve
             tested = problem.views.exits(record, "test").measure(curve.thresholds)
             costs = np.log10(curve.expected_macs), np.log10(tested.expected_macs)
@@ -152,8 +159,9 @@ class World:
 
 
 def _within(problem: Problem, records: Sequence[Record]) -> tuple[Floats, Floats]:
-    """(caps,) accuracies on tune and test of the network that is most accurate on tune within each cap."""
-    best = np.full((2, len(CAPS)), 1 / problem.shape.classes)
+    """(caps,) accuracies on tune and test of the network that is most accurate on tune within each cap; 0 if there is
+    none."""
+    best = np.zeros((2, len(CAPS)))
     for record in records:
         curve, test = problem.views.exits(record, "tune").curve, problem.views.exits(record, "test")
         for c, cap in enumerate(CAPS):
@@ -262,8 +270,7 @@ def _searched(
         else:
             problem, records, meter = by_time(here, method, seconds, seed, cap)
         regrets, volume = here.worth(problem, records)
-    assert here.table.ladder is not None
-    reached = [sum(r.proposal.passes == p for r in records) for p in here.table.ladder.rungs]
+    reached = [sum(r.proposal.passes == p for r in records) for p in here.ladder.rungs]
     return regrets, volume, reached, meter.used
 
 
