@@ -5,12 +5,13 @@
         --seeds 0 1 2
     python scripts/studies/by_time.py FOLDER --report
 
-Both arms have the same ladder, limit, seed and wall time, and one core each, which they swap from seed to seed; nothing
-else may run. `time` is `run --time --goal accuracy` of this checkout. `before` is the search of an older checkout
-(`--before`, a worktree) at the first rung for a share of the time; then its networks are trained to the top one after
-the other, the most accurate on tune within the limit first, until the time is spent. With `--choose` the shares 0.4,
-0.6 and 0.8 are compared on tune: one search is copied at each. The most accurate network on tune of the highest rung
-that was reached, within the limit, is measured on test. A line of `FOLDER/by-time.jsonl` is one arm.
+Both arms have the same limit, seed and wall time, and one core each, which they swap from seed to seed; nothing else
+may run. `time` is `run --time --goal accuracy` of this checkout, whose ladder follows from the time. `before` is the
+search of an older checkout (`--before`, a worktree) at the first rung of `--ladder` for a share of the time; then its
+networks are trained to the top one after the other, the most accurate on tune within the limit first, until the time is
+spent. With `--choose` shares of it are compared on tune, 0.4, 0.6 and 0.8 unless `--share` names one: one search is
+copied at each. The most accurate network on tune of the highest rung that was reached, within the limit, is measured on
+test. A line of `FOLDER/by-time.jsonl` is one arm.
 """
 
 import argparse
@@ -92,7 +93,7 @@ def command(arguments: argparse.Namespace, study: Path, seed: int) -> list[str]:
     """The command that both arms begin with."""
     return [
         *(sys.executable, "-m", "surrogate_nas", "run", str(study), "--data", arguments.data, "--space", "compact"),
-        *("--data-root", str(arguments.data_root), "--max-macs", str(arguments.max_macs), "--ladder", arguments.ladder),
+        *("--data-root", str(arguments.data_root), "--max-macs", str(arguments.max_macs)),
         *("--seed", str(seed), "--workers", "1", "--keep", "none"),
     ]
 
@@ -118,7 +119,7 @@ def this_script(*words: str) -> list[str]:
 
 def searching(arguments: argparse.Namespace, study: Path, seed: int, seconds: float) -> list[str]:
     """The command that searches at the first rung, or goes on, for some seconds."""
-    limits = ["--budget", "400", "--rung", "1", "--max-hours", str(seconds / 3600)]
+    limits = ["--ladder", arguments.ladder, "--budget", "400", "--rung", "1", "--max-hours", str(seconds / 3600)]
     return command(arguments, study, seed) + limits
 
 
@@ -170,7 +171,7 @@ def choose(arguments: argparse.Namespace, seed: int, core: int) -> list[dict[str
     seconds, lines, spent = 60.0 * arguments.minutes, list[dict[str, Any]](), 0.0
     search = arguments.folder / f"{arguments.data}-{seed}-search"
     log = search.with_suffix(".log")
-    for share in SHARES:
+    for share in (arguments.share,) if arguments.share else SHARES:
         begun = time.monotonic()
         start(searching(arguments, search, seed, share * seconds - spent), arguments.before, core, log).wait()
         spent += time.monotonic() - begun
@@ -178,7 +179,8 @@ def choose(arguments: argparse.Namespace, seed: int, core: int) -> list[dict[str
         shutil.copytree(search, copy)
         left = str(seconds - spent)
         start(this_script(str(arguments.folder), "--finish", str(copy), left), arguments.before, core, log).wait()
-        lines.append({"data": arguments.data, "seed": seed, "arm": "choice", "share": share, **measured(copy)})
+        told = {"data": arguments.data, "seed": seed, "arm": "choice", "share": share, "ladder": arguments.ladder}
+        lines.append({**told, **measured(copy)})
     return lines
 
 
@@ -230,7 +232,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--max-macs", type=float, default=2e6)
-    parser.add_argument("--ladder", help="image passes of the rungs of both arms, such as 50k,150k,450k")
+    parser.add_argument("--ladder", help="image passes of the rungs of `before`, such as 50k,150k,450k")
     parser.add_argument("--share", type=float)
     parser.add_argument("--core", type=int, default=0, help="core of --choose")
     parser.add_argument("--choose", action="store_true")
