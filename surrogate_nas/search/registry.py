@@ -59,10 +59,14 @@ def schedule_named(name: str, fit: FitSurrogate, goal: GoalName = "front") -> Ha
     """The schedule of a search by time, in which a strategy chooses the networks that begin: successive halving, but
     for `random`, where each network is trained to the top before the next begins.
 
-    Where a single network is looked for, fewer go on than for a front; the rivals `asha` and `pasha` have one ratio.
+    Where a single network is looked for, fewer go on than for a front, if there is time; the rivals `asha` and `pasha`
+    have one ratio.
 
     Raises:
         InputError: for a function that cannot be imported.
     """
-    ratio = RATIO if goal == "front" or name in ("asha", "pasha") else RATIO_FOR_ONE
-    return Halving(strategy_named(name, fit), ratio=1 if name == "random" else ratio, growing=name == "pasha")
+    strategy = strategy_named(name, fit)
+    if name == "random":
+        return Halving(strategy, ratio=1, most=1)
+    most = RATIO if goal == "front" or name in ("asha", "pasha") else RATIO_FOR_ONE
+    return Halving(strategy, most=most, growing=name == "pasha")

@@ -196,7 +196,9 @@ class TimedSearch:
             seconds=self.seconds,
             top=self.watch.top,
         )
-        self.watch.planned = tuple(planned(clock, self._typical_steps(), self._begun(records), self.schedule.ratio))
+        steps = self._typical_steps()
+        ratio = self.schedule.ratio_in(clock, steps)
+        self.watch.planned = tuple(planned(clock, steps, self._begun(records), ratio))
         return clock
 
     @cached_property

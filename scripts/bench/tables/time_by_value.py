@@ -2,7 +2,7 @@
 
 Every network, new or begun, is worth the expected improvement of the hypervolume at the top by its curve there, as the
 surrogate predicts it, per second that it still takes to get there. It is trained to its next rung, and then everything
-is predicted anew.
+is predicted anew. Where none is predicted to improve, it is worth what it would be alone.
 """
 
 from collections.abc import Sequence
@@ -67,12 +67,13 @@ class _Round:
         seconds = self._seconds()
         rest, chosen, room, left = seconds.sum(axis=1), list[Step](), ROUND * self.clock.total, self.clock.left
         fronts, open_ = [self._front()] * len(cost), np.ones(len(rest), dtype=bool)
-        while room > 0:
+        while room > 0 and (may := open_ & (rest <= left)).any():
             gains = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
-            value = np.where(open_ & (rest <= left), gains / rest**self.power, -1)
+            if gains[may].max() <= 0:
+                fronts = [self._empty] * len(cost)
+                gains = np.mean([self._empty.improvement(c, a) for c, a in zip(cost, accuracy, strict=True)], axis=0)
+            value = np.where(may, gains / rest**self.power, -1)
             best = int(value.argmax())
-            if value[best] <= 0:
-                break
             step = float(seconds[best][seconds[best] > 0][0])
             chosen.append(Step(self._proposal(best, len(chosen)), step))
             open_[best], room, left = False, room - step, left - step

@@ -1,7 +1,7 @@
 """Successive halving by measurement, with a strategy that chooses which networks begin.
 
-Of the networks that were measured at a rung, the best third go on to the next, or the best sixth; while none may, a
-new network begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a
+Of the networks that were measured at a rung, the best third to sixth go on to the next; while none may, a new network
+begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a
 network begins or goes on only if it can reach the top in the time that is left, and toward the end no network begins:
 what was begun is ended.
 
@@ -27,7 +27,9 @@ from surrogate_nas.search.timed.seconds import timings_of, work_of
 from surrogate_nas.settings import FEWEST_NETWORKS
 
 RATIO, RATIO_FOR_ONE = 3, 6
-"""Networks at a rung for each that goes on to the next; and where a single one is looked for, not a front."""
+"""Networks at a rung for each that goes on to the next; and where a single one is looked for, not a front, at most."""
+RATIO_BY_TIME = 0.5
+"""Ratio for a single one, relative to the number of networks that could be trained to the top in all of the time."""
 FIRST = 10
 """Number of sampled networks before the strategy chooses, and of networks at a rung at which it compares."""
 SAMPLING = 0.3
@@ -57,8 +59,10 @@ class Halving:
 
     strategy: Strategy
     """Strategy that chooses which networks begin."""
-    ratio: int = RATIO
+    ratio: float = RATIO
     """Networks at a rung for each that goes on to the next; with 1 all go on, each before the next begins."""
+    most: float = RATIO
+    """The largest ratio, to which it grows with the time."""
     growing: bool = False
     """Whether networks go on beyond the second rung only while the orders at the two highest rungs differ (PASHA:
     Bohdal et al., ICLR 2023, arXiv 2207.06940); the best are trained to the top at the end."""
@@ -66,6 +70,11 @@ class Halving:
     def __call__(self, history: History, clock: Clock) -> list[Step]:
         """The trainings of a round, those that take longest first."""
         return _Round(self, history, clock).steps()
+
+    def ratio_in(self, clock: Clock, steps: Floats) -> float:
+        """Networks at a rung for each that goes on, where a network takes (R,) seconds from each rung to the next."""
+        networks = clock.total * clock.workers / max(float(steps[: clock.top].sum()), 1e-9)
+        return min(max(self.ratio, RATIO_BY_TIME * networks), self.most)
 
 
 class _Round:
@@ -144,7 +153,7 @@ class _Round:
         top = self._cap if by_quota else len(self.rungs) - 1
         for rung in range(top - 1, self.first - 1, -1):
             order = self._order(rung)
-            waiting = order[: int(len(order) / self.halving.ratio)] if by_quota else order
+            waiting = order[: int(len(order) / self._ratio)] if by_quota else order
             for record, steps in waiting:
                 proposal, passes = record.proposal, self.rungs[rung + 1]
                 if (proposal.training, passes) in self.gone or MARGIN * steps[rung + 1 :].sum() > self._left:
@@ -154,6 +163,11 @@ class _Round:
                 told = {"seconds": seconds, "seconds_left": self.clock.left}
                 return Step(replace(promoted, rank=len(self.chosen), prediction=told), seconds)
         return None
+
+    @cached_property
+    def _ratio(self) -> float:
+        """Networks at a rung for each that goes on to the next."""
+        return self.halving.ratio_in(self.clock, self._typical)
 
     def _order(self, rung: int) -> list[tuple[Record, Floats]]:
         """Networks that were measured at a rung, the best first, each with its predicted seconds of all steps."""
@@ -251,7 +265,7 @@ class _Round:
         return [Step(p, float(s[self.first])) for p, s in zip(told, steps, strict=True)]
 
 
-def planned(clock: Clock, steps: Floats, begun: Sequence[int], ratio: int = RATIO) -> list[float]:
+def planned(clock: Clock, steps: Floats, begun: Sequence[int], ratio: float = RATIO) -> list[float]:
     """Numbers of networks that are expected at each rung when the time ends.
 
     Args:

@@ -315,4 +315,22 @@ def test_rounds_follow_each_other() -> None:
     ],
 )
 def test_fewer_go_on_where_a_single_network_is_looked_for(name: str, goal: GoalName, ratio: int) -> None:
-    assert schedule_named(name, fit, goal).ratio == ratio
+    steps = np.diff([0.0, *LADDER.rungs])
+    clock = Clock(100 * steps.sum(), 100 * steps.sum(), 1, SECONDS, len(LADDER.rungs))
+    assert schedule_named(name, fit, goal).ratio_in(clock, steps) == ratio
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("networks", "ratio"), [(1, 3), (6, 3), (9, 4.5), (12, 6), (20, 6)])
+def test_of_few_that_there_is_time_for_more_go_on(networks: int, ratio: float, workers: int) -> None:
+    steps = np.diff([0.0, *LADDER.rungs])
+    seconds = networks * steps.sum() / workers
+    clock = Clock(seconds, seconds, workers, SECONDS, len(LADDER.rungs))
+    assert schedule_named("bayesian", fit, "accuracy").ratio_in(clock, steps) == pytest.approx(ratio)
+
+
+def test_a_ratio_that_grows_with_the_time_trains_more_to_the_top_in_a_short_one() -> None:
+    growing, fixed = (Halving(at_random, ratio, RATIO_FOR_ONE) for ratio in (RATIO, RATIO_FOR_ONE))
+    short, long = ([reached(searched(h, World(paths * PATH))) for h in (growing, fixed)] for paths in (4, 20))
+    assert short[0][-1] > short[1][-1] > 0
+    assert long[0] == long[1]
