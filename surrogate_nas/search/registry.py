@@ -67,6 +67,6 @@ def schedule_named(name: str, fit: FitSurrogate, goal: GoalName = "front") -> Ha
     """
     strategy = strategy_named(name, fit)
     if name == "random":
-        return Halving(strategy, ratio=1, most=1)
+        return Halving(strategy, (1, 1))
     most = RATIO if goal == "front" or name in ("asha", "pasha") else RATIO_FOR_ONE
-    return Halving(strategy, most=most, growing=name == "pasha")
+    return Halving(strategy, (RATIO, most), growing=name == "pasha")

@@ -203,7 +203,7 @@ def by_time(
         schedule: Schedule = ByValue(world.fit(problem), VALUE[name])
     else:
         schedule = schedule_named("bayesian" if name == "time" else name, world.fit(problem), problem.settings.goal)
-        schedule = replace(schedule, ratio=int(ratio), most=int(ratio)) if ratio else schedule
+        schedule = replace(schedule, ratios=(int(ratio), int(ratio))) if ratio else schedule
     records = search_in_time(problem, [], [], meter, schedule, clock, listed=world.table.trained)
     return problem, records, meter
 

@@ -67,11 +67,16 @@ class _Round:
         seconds = self._seconds()
         rest, chosen, room, left = seconds.sum(axis=1), list[Step](), ROUND * self.clock.total, self.clock.left
         fronts, open_ = [self._front()] * len(cost), np.ones(len(rest), dtype=bool)
+
+        def mean_gains() -> Floats:
+            gains = [f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)]
+            return np.asarray(np.mean(gains, axis=0))
+
         while room > 0 and (may := open_ & (rest <= left)).any():
-            gains = np.mean([f.improvement(c, a) for f, c, a in zip(fronts, cost, accuracy, strict=True)], axis=0)
+            gains = mean_gains()
             if gains[may].max() <= 0:
                 fronts = [self._empty] * len(cost)
-                gains = np.mean([self._empty.improvement(c, a) for c, a in zip(cost, accuracy, strict=True)], axis=0)
+                gains = mean_gains()
             value = np.where(may, gains / rest**self.power, -1)
             best = int(value.argmax())
             step = float(seconds[best][seconds[best] > 0][0])

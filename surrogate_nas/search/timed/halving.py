@@ -1,9 +1,9 @@
 """Successive halving by measurement, with a strategy that chooses which networks begin.
 
 Of the networks that were measured at a rung, the best third to sixth go on to the next; while none may, a new network
-begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a
-network begins or goes on only if it can reach the top in the time that is left, and toward the end no network begins:
-what was begun is ended.
+begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a network begins or
+goes on only if it can reach the top in the time that is left, and toward the end no network begins: what was begun is
+ended.
 
 With surrogates, new networks are those that promise most at the highest rung with enough measurements (as in BOHB:
 Falkner et al., ICML 2018, arXiv 1807.01774).
@@ -27,9 +27,9 @@ from surrogate_nas.search.timed.seconds import timings_of, work_of
 from surrogate_nas.settings import FEWEST_NETWORKS
 
 RATIO, RATIO_FOR_ONE = 3, 6
-"""Networks at a rung for each that goes on to the next; and where a single one is looked for, not a front, at most."""
+"""Networks at a rung for each that goes on to the next; and the most of them, where a single one is looked for."""
 RATIO_BY_TIME = 0.5
-"""Ratio for a single one, relative to the number of networks that could be trained to the top in all of the time."""
+"""Networks at a rung for each that goes on, relative to those that could be trained to the top in all of the time."""
 FIRST = 10
 """Number of sampled networks before the strategy chooses, and of networks at a rung at which it compares."""
 SAMPLING = 0.3
@@ -59,10 +59,9 @@ class Halving:
 
     strategy: Strategy
     """Strategy that chooses which networks begin."""
-    ratio: float = RATIO
-    """Networks at a rung for each that goes on to the next; with 1 all go on, each before the next begins."""
-    most: float = RATIO
-    """The largest ratio, to which it grows with the time."""
+    ratios: tuple[float, float] = (RATIO, RATIO)
+    """Networks at a rung for each that goes on to the next, least and most; it grows with the time. With 1 all go on,
+    each before the next begins."""
     growing: bool = False
     """Whether networks go on beyond the second rung only while the orders at the two highest rungs differ (PASHA:
     Bohdal et al., ICLR 2023, arXiv 2207.06940); the best are trained to the top at the end."""
@@ -74,7 +73,7 @@ class Halving:
     def ratio_in(self, clock: Clock, steps: Floats) -> float:
         """Networks at a rung for each that goes on, where a network takes (R,) seconds from each rung to the next."""
         networks = clock.total * clock.workers / max(float(steps[: clock.top].sum()), 1e-9)
-        return min(max(self.ratio, RATIO_BY_TIME * networks), self.most)
+        return float(np.clip(RATIO_BY_TIME * networks, *self.ratios))
 
 
 class _Round:
@@ -265,7 +264,7 @@ class _Round:
         return [Step(p, float(s[self.first])) for p, s in zip(told, steps, strict=True)]
 
 
-def planned(clock: Clock, steps: Floats, begun: Sequence[int], ratio: float = RATIO) -> list[float]:
+def planned(clock: Clock, steps: Floats, begun: Sequence[int], ratio: float) -> list[float]:
     """Numbers of networks that are expected at each rung when the time ends.
 
     Args:

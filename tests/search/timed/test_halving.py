@@ -278,13 +278,13 @@ def test_where_all_networks_have_begun_all_are_trained_to_the_top(user_space: Se
 def test_plans_spend_what_is_left() -> None:
     clock = Clock(100.0, 200.0, 2, SECONDS, 3)
     steps = np.array([1.0, 3.0, 9.0])
-    counts = planned(clock, steps, [5, 1, 0])
+    counts = planned(clock, steps, [5, 1, 0], RATIO)
     more = np.array(counts) - [5, 1, 0]
     assert float(more @ steps) == pytest.approx(200.0)
-    late = planned(replace(clock, left=10.0), steps, [5, 1, 0])  # no network begins any more
+    late = planned(replace(clock, left=10.0), steps, [5, 1, 0], RATIO)  # no network begins any more
     assert late == pytest.approx([5, 1, 20 / 9])
-    assert planned(replace(clock, left=0.0), steps, [5, 1, 0]) == [5, 1, 0]
-    assert planned(replace(clock, top=2), steps, [5, 1, 0])[2] == 0
+    assert planned(replace(clock, left=0.0), steps, [5, 1, 0], RATIO) == [5, 1, 0]
+    assert planned(replace(clock, top=2), steps, [5, 1, 0], RATIO)[2] == 0
 
 
 def test_a_search_whose_trainings_all_fail_ends() -> None:
@@ -330,7 +330,7 @@ def test_of_few_that_there_is_time_for_more_go_on(networks: int, ratio: float, w
 
 
 def test_a_ratio_that_grows_with_the_time_trains_more_to_the_top_in_a_short_one() -> None:
-    growing, fixed = (Halving(at_random, ratio, RATIO_FOR_ONE) for ratio in (RATIO, RATIO_FOR_ONE))
+    growing, fixed = (Halving(at_random, (least, RATIO_FOR_ONE)) for least in (RATIO, RATIO_FOR_ONE))
     short, long = ([reached(searched(h, World(paths * PATH))) for h in (growing, fixed)] for paths in (4, 20))
     assert short[0][-1] > short[1][-1] > 0
     assert long[0] == long[1]
