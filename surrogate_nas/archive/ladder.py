@@ -13,9 +13,13 @@ RATIOS = (1, 3, 9, 27)
 DEFAULT = "default"
 """Text that stands for `RATIOS`."""
 AUTO, AUTO_RATIOS = "auto", (1, 3, 9)
-"""Text that stands for these ratios of `usual_top`: lower rungs rank networks hardly better than by chance."""
+"""Text that stands for these ratios of `usual_top`, or for `RATIOS` of one beyond `FURTHEST`: lower
+rungs rank networks hardly better than by chance."""
 PASSES_PER_ROOT = 3_700
 """Image passes of a whole training for each √n of n training images; measured, see docs/results/time.md."""
+NEAREST, FURTHEST, FURTHEST_FOR_ONE = 0.5, 2, 4
+"""Least and most image passes of a top that follows the time, relative to the usual ones; and the most where a single
+network is looked for."""
 LEAST_STEPS = 5
 """Optimiser steps of the shortest training that can be measured: a fifth of them is the decay of the learning rate."""
 FORMS = "allowed: ratios such as 1:3:9:27 (default), image passes such as 20k,60k,180k, or auto"
@@ -64,15 +68,18 @@ class Ladder:
         return f"rung {self.number(passes)} of {len(self.rungs)} ({passes_text(passes)} passes)"
 
     @classmethod
-    def auto(cls, images: int, step: int, passes: float | None = None) -> "Ladder":
+    def auto(cls, images: int, step: int, passes: float | None = None, furthest: float = FURTHEST) -> "Ladder":
         """The ladder of a number of training images; see `usual_top`.
 
         Args:
             images: number of training images.
             step: images of one optimiser step.
             passes: image passes of a whole training that there is time for; `None` if that is not known.
+            furthest: most image passes of the top, relative to the usual ones.
         """
-        return cls.read(":".join(map(str, AUTO_RATIOS)), usual_top(images, passes), step)
+        top = usual_top(images, passes, furthest)
+        ratios = RATIOS if top > FURTHEST * usual_top(images) else AUTO_RATIOS
+        return cls.read(":".join(map(str, ratios)), top, step)
 
     @classmethod
     def read(cls, value: "LadderLike", whole: int, step: int) -> "Ladder":
@@ -97,15 +104,15 @@ class Ladder:
         return cls(tuple(s * step for s in steps))
 
 
-def usual_top(images: int, passes: float | None = None) -> int:
+def usual_top(images: int, passes: float | None = None, furthest: float = FURTHEST) -> int:
     """Image passes of a whole training, by the number of training images n: `PASSES_PER_ROOT` √n, or as many passes as
-    there is time for, from a half to twice that.
+    there is time for, from `NEAREST` to `furthest` times that.
 
     >>> usual_top(2_200), usual_top(18_000), usual_top(54_000), usual_top(54_000, passes=1e5)
     (173545, 496407, 859802, 429901)
     """
     usual = PASSES_PER_ROOT * math.sqrt(images)
-    return round(usual if passes is None else min(max(passes, usual / 2), usual * 2))
+    return round(usual if passes is None else min(max(passes, NEAREST * usual), furthest * usual))
 
 
 LadderLike = str | bool | Sequence[float]

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from surrogate_nas.archive.ladder import Ladder, passes_text
+from surrogate_nas.archive.ladder import FURTHEST, FURTHEST_FOR_ONE, Ladder, passes_text
 from surrogate_nas.archive.record import STUDIED, Proposal, Record
 from surrogate_nas.foundation import numerals
 from surrogate_nas.foundation.arrays import Floats
@@ -32,11 +32,14 @@ from surrogate_nas.training.executors.deadline import Deadline
 
 NOTE_EVERY = 2.0
 """Seconds between two notes of the time spent, which a kill loses at most."""
-NETWORKS, NETWORKS_FOR_ONE = 12, 8
+NETWORKS, NETWORKS_FOR_ONE = 12, 4
 """Networks that could be trained to the top of a new ladder in the time, if nothing else were done; and where a single
 one is looked for, not a front."""
-ENOUGH = 4
-"""Timings of trainings that replace the probe; networks that must reach a rung for it to be the top of a search."""
+TIMINGS = 4
+"""Timings of trainings that replace the probe."""
+ENOUGH, ENOUGH_FOR_ONE = 4, 2
+"""Networks that could be trained to a rung in all of the time, for it to be the top of a search; and where a single one
+is looked for."""
 REACH = 100
 """Image passes of a rung, relative to the longest training so far, up to which timings tell how long it takes."""
 LEAST_RESERVE, RESERVE = 2.0, 0.03
@@ -131,9 +134,9 @@ def _require_ladder(trainer: Trainer, seconds: float) -> None:
     ladder = auto()
     if plan.device == "cpu":
         predicted = probed_seconds(bounded, splits, plan.workers)
-        networks = NETWORKS if settings.goal == "front" else NETWORKS_FOR_ONE
+        networks, furthest = (NETWORKS, FURTHEST) if settings.goal == "front" else (NETWORKS_FOR_ONE, FURTHEST_FOR_ONE)
         each = seconds * max(plan.workers, 1) / networks
-        ladder = auto(predicted.passes_in(each, sampled_work(bounded)))
+        ladder = auto(predicted.passes_in(each, sampled_work(bounded)), furthest)
     home.begin_ladder(ladder, on_ladder(settings, ladder, images))
 
 
@@ -148,6 +151,7 @@ class TimedSearch:
         splits = trainer.images.splits()
         self.held_out = len(splits.tune) + len(splits.test)
         settings = self.home.settings
+        self.enough = ENOUGH if settings.goal == "front" else ENOUGH_FOR_ONE
         self.schedule = schedule_named(settings.strategy, partial(fit, self.home), settings.goal)
         self._reported, self._known, self._reach = False, False, math.inf
         self.deadline = Deadline()
@@ -213,8 +217,8 @@ class TimedSearch:
 
     def _seconds(self, records: Sequence[Record]) -> TrainingSeconds:
         timings = timings_of(records, self.problem.costing, self.held_out)
-        self._known = len(timings) >= ENOUGH or self.plan.device == "cpu"
-        if len(timings) >= ENOUGH:
+        self._known = len(timings) >= TIMINGS or self.plan.device == "cpu"
+        if len(timings) >= TIMINGS:
             self._reach = REACH * max(timing.passes for timing in timings)
             return TrainingSeconds.of(timings, self.held_out)
         return probed_seconds(self.problem, self.trainer.images.splits(), self.workers)
@@ -248,7 +252,7 @@ class TimedSearch:
         if not self._known:
             return len(self.ladder.rungs)
         whole = np.cumsum(self._typical_steps())
-        in_time = ENOUGH * whole <= self.watch.granted * self.workers
+        in_time = self.enough * whole <= self.watch.granted * self.workers
         enough = np.flatnonzero(in_time & (np.array(self.ladder.rungs) <= self._reach))
         return max(int(enough.max(initial=0)) + 1, self.home.settings.rung)
 
@@ -263,7 +267,7 @@ class TimedSearch:
             passes = ladder.rungs[watch.top - 1]
             say(
                 f"{duration(watch.granted)} is too little for the top: networks are trained to {ladder.name(passes)}; "
-                f"about {duration(ENOUGH * path / self.workers)} is enough, and more time goes on from here"
+                f"about {duration(self.enough * path / self.workers)} is enough, and more time goes on from here"
             )
 
     def _begun(self, records: Sequence[Record]) -> list[int]:

@@ -155,7 +155,7 @@ def test_a_study_without_trainings_gets_the_ladder_of_its_images(
         assert abs(rungs.top - usual_top(images)) <= 32
 
 
-@pytest.mark.parametrize(("goal", "networks"), [("front", 12), ("accuracy", 8), ("cost", 8)])
+@pytest.mark.parametrize(("goal", "networks"), [("front", 12), ("accuracy", 4), ("cost", 4)])
 def test_a_new_ladder_ends_where_so_many_networks_could_be_trained_to_its_top(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: str, networks: int
 ) -> None:
