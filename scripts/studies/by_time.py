@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--max-macs", type=float, default=2e6)
     parser.add_argument("--ladder", help="image passes of the rungs of `before`, such as 50k,150k,450k")
     parser.add_argument("--share", type=float)
-    parser.add_argument("--core", type=int, default=0, help="core of --choose")
+    parser.add_argument("--core", type=int, default=0, help="core of --choose, and of `time` with the first seed")
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--finish", nargs=2, help=argparse.SUPPRESS)
@@ -249,7 +249,7 @@ def main() -> None:
         arms = {"choice"} if arguments.choose else {"time"}
         if any(x["data"] == arguments.data and x["seed"] == seed and x["arm"] in arms for x in lines):
             continue
-        new = choose(arguments, seed, arguments.core) if arguments.choose else pair(arguments, seed, place % 2)
+        new = choose(arguments, seed, arguments.core) if arguments.choose else pair(arguments, seed, (arguments.core + place) % 2)
         with ledger.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in new)
         lines += new

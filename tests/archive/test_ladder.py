@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from surrogate_nas.archive.ladder import LEAST_STEPS, RATIOS, Ladder, passes_text, usual_top
+from surrogate_nas.archive.ladder import FURTHEST, FURTHEST_FOR_ONE, LEAST_STEPS, RATIOS, Ladder, passes_text, usual_top
 from surrogate_nas.foundation.errors import InputError
 
 
@@ -74,3 +74,13 @@ def test_a_whole_training_follows_the_images_and_the_time(images: int, passes: f
     assert usual_top(images, usual) == usual
     assert usual_top(4 * images) == pytest.approx(2 * usual, abs=2)
     assert Ladder.auto(images, 64, passes).top == pytest.approx(top, abs=32)
+
+
+@given(images=st.integers(200, 10**6), passes=st.floats(0, 1e9))
+def test_a_ladder_for_one_network_may_end_further_and_begins_no_lower(images: int, passes: float) -> None:
+    usual = usual_top(images)
+    ladder, nearest = (Ladder.auto(images, 1, p, FURTHEST_FOR_ONE) for p in (passes, 0.0))
+    assert usual // 2 - 1 <= ladder.top <= FURTHEST_FOR_ONE * usual + 2
+    assert len(ladder.rungs) == (4 if ladder.top > FURTHEST * usual else 3)
+    assert ladder.rungs[0] >= nearest.rungs[0]
+    assert ladder == Ladder.auto(images, 1, passes) or ladder.top > FURTHEST * usual
