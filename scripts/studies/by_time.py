@@ -249,7 +249,8 @@ def main() -> None:
         arms = {"choice"} if arguments.choose else {"time"}
         if any(x["data"] == arguments.data and x["seed"] == seed and x["arm"] in arms for x in lines):
             continue
-        new = choose(arguments, seed, arguments.core) if arguments.choose else pair(arguments, seed, (arguments.core + place) % 2)
+        core = arguments.core if arguments.choose else (arguments.core + place) % 2
+        new = (choose if arguments.choose else pair)(arguments, seed, core)
         with ledger.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in new)
         lines += new

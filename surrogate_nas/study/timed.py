@@ -117,8 +117,8 @@ def run(
 def _require_ladder(trainer: Trainer, seconds: float) -> None:
     """Give the study a ladder, if it has none and no trainings; raise `InputError` if it has.
 
-    Twice as many image passes are worth as much as twice as many networks where there are about `NETWORKS`; see
-    docs/results/time.md.
+    For a front, twice as many image passes are worth as much as twice as many networks where there are about
+    `NETWORKS`. Near a limit networks differ less, so that fewer do; see docs/results/time.md.
     """
     home = trainer.home
     if home.problem.ladder is not None:

@@ -155,9 +155,9 @@ def test_a_study_without_trainings_gets_the_ladder_of_its_images(
         assert abs(rungs.top - usual_top(images)) <= 32
 
 
-@pytest.mark.parametrize(("goal", "networks"), [("front", 12), ("accuracy", 4), ("cost", 4)])
+@pytest.mark.parametrize(("goal", "networks", "enough"), [("front", 12, 4), ("accuracy", 4, 2), ("cost", 4, 2)])
 def test_a_new_ladder_ends_where_so_many_networks_could_be_trained_to_its_top(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: str, networks: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: str, networks: int, enough: int
 ) -> None:
     fields = {name: value for name, value in FIELDS.items() if name != "ladder"} | {"goal": goal}
     fields["limits"] = {"max_macs": 2e5, "min_accuracy": 0.5}
@@ -170,6 +170,11 @@ def test_a_new_ladder_ends_where_so_many_networks_could_be_trained_to_its_top(
         assert ladder is not None
         whole = np.median(predicted(sampled_work(study.home.problem), np.array(float(ladder.top))))
         assert networks * whole == pytest.approx(seconds, rel=0.02)
+        for share, below in ((1.05, 0), (0.95, 1)):
+            watch = Stopwatch(tmp_path / f"{below}", share * enough * whole)
+            search = timed.TimedSearch(study.trainer, study.solutions, watch, lambda: None)
+            search.seconds = search._seconds([])
+            assert search._top() == len(ladder.rungs) - below
 
 
 def test_trainings_of_whole_epochs_cannot_go_on_by_time(copy: Study) -> None:
