@@ -32,6 +32,8 @@ ROOT = Path(__file__).parents[2]
 SHARES = (0.4, 0.6, 0.8)
 CONFIDENCE = 0.9
 LEDGER = "by-time.jsonl"
+BEST = 3
+"""Networks of each rung whose accuracies on tune are kept, the best first."""
 FEWEST_SECONDS = 30.0
 """Seconds below which nothing more is begun."""
 
@@ -69,6 +71,11 @@ def measured(study: Path) -> dict[str, Any]:
         ]
         if not front:
             return {"tune": None, "test": None, "networks": counts}
+        tunes: dict[int | None, list[float]] = {p: [] for p in rungs(opened)}
+        trained = [r for r in opened.archive.studied() if r.failure is None]
+        for record, exits in opened.solutions.views.trained(trained):
+            if len(accuracy := exits.within(opened.settings.limits).accuracy):
+                tunes[record.proposal.passes].append(float(accuracy.max()))
         best = front[-1]
         return {
             "network": best.id,
@@ -77,6 +84,7 @@ def measured(study: Path) -> dict[str, Any]:
             "test": best.test.accuracy,
             "macs": best.test.expected_macs,
             "networks": counts,
+            "best": [sorted(of, reverse=True)[:BEST] for of in tunes.values()],
         }
 
 

@@ -13,8 +13,8 @@ RATIOS = (1, 3, 9, 27)
 DEFAULT = "default"
 """Text that stands for `RATIOS`."""
 AUTO, AUTO_RATIOS = "auto", (1, 3, 9)
-"""Text that stands for these ratios of `usual_top`, or for `RATIOS` of one beyond `FURTHEST`: lower
-rungs rank networks hardly better than by chance."""
+"""Text that stands for these ratios of `usual_top`, or for `RATIOS` if the top is beyond `FURTHEST`: lower rungs rank
+networks hardly better than by chance."""
 PASSES_PER_ROOT = 3_700
 """Image passes of a whole training for each √n of n training images; measured, see docs/results/time.md."""
 NEAREST, FURTHEST, FURTHEST_FOR_ONE = 0.5, 2, 4
