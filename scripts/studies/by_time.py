@@ -167,6 +167,7 @@ def pair(arguments: argparse.Namespace, seed: int, core: int) -> list[dict[str, 
             "core": core if arm == "time" else 1 - core,
             "minutes": arguments.minutes,
             "share": arguments.share if arm == "before" else None,
+            "ladder": arguments.ladder if arm == "before" else None,
             "wall": round(walls[arm], 1),
             **measured(path),
         }
