@@ -47,12 +47,7 @@ def train_on(study: Path, seconds: float) -> None:
 
     ends = time.monotonic() + seconds
     with Study.open(study) as opened:
-        within = [
-            (float(best.max()), record.id)
-            for record, exits in opened.solutions.views.trained(opened.records())
-            if len(best := exits.within(opened.settings.limits).accuracy)
-        ]
-        for _, network in sorted(within, reverse=True):
+        for _, network, _ in sorted(accuracies(opened, opened.records()), reverse=True):
             left = ends - time.monotonic()
             if left < FEWEST_SECONDS:
                 return
@@ -66,16 +61,11 @@ def measured(study: Path) -> dict[str, Any]:
 
     with Study.open(study) as opened:
         front = opened.front()
-        counts = [
-            sum(r.failure is None and r.proposal.passes == p for r in opened.archive.studied()) for p in rungs(opened)
-        ]
+        trained = [r for r in opened.archive.studied() if r.failure is None]
+        counts = [sum(r.proposal.passes == p for r in trained) for p in rungs(opened)]
         if not front:
             return {"tune": None, "test": None, "networks": counts}
-        tunes: dict[int | None, list[float]] = {p: [] for p in rungs(opened)}
-        trained = [r for r in opened.archive.studied() if r.failure is None]
-        for record, exits in opened.solutions.views.trained(trained):
-            if len(accuracy := exits.within(opened.settings.limits).accuracy):
-                tunes[record.proposal.passes].append(float(accuracy.max()))
+        tunes = sorted(accuracies(opened, trained), reverse=True)
         best = front[-1]
         return {
             "network": best.id,
@@ -84,8 +74,17 @@ def measured(study: Path) -> dict[str, Any]:
             "test": best.test.accuracy,
             "macs": best.test.expected_macs,
             "networks": counts,
-            "best": [sorted(of, reverse=True)[:BEST] for of in tunes.values()],
+            "best": [[a for a, _, passes in tunes if passes == p][:BEST] for p in rungs(opened)],
         }
+
+
+def accuracies(study: Any, records: Sequence[Any]) -> list[tuple[float, str, int]]:
+    """Best accuracy on tune within the limits, id and image passes of each network that can keep them."""
+    return [
+        (float(accuracy.max()), record.id, record.proposal.passes)
+        for record, exits in study.solutions.views.trained(records)
+        if len(accuracy := exits.within(study.settings.limits).accuracy)
+    ]
 
 
 def rungs(study: Any) -> Sequence[int]:
