@@ -67,6 +67,12 @@ class History:
         return [p for p in self.taken if p.id not in done]
 
     @cached_property
+    def reached(self) -> int:
+        """Image passes of the farthest training that has not failed, those in flight included; 0 without any."""
+        failed = {r.id for r in self.records if r.failure is not None}
+        return max((p.passes or 0 for p in self.taken if p.id not in failed), default=0)
+
+    @cached_property
     def closed(self) -> set[bytes]:
         """Rows, as bytes, of architectures that were proposed before."""
         return taken_rows(self.problem.space, [p.architecture for p in self.taken])

@@ -18,6 +18,7 @@ from surrogate_nas.foundation.arrays import Floats
 from surrogate_nas.foundation.errors import InputError
 from surrogate_nas.foundation.progress import duration, every, say
 from surrogate_nas.search.registry import schedule_named
+from surrogate_nas.search.strategy import History
 from surrogate_nas.search.timed.clock import Clock
 from surrogate_nas.search.timed.halving import planned
 from surrogate_nas.search.timed.loop import search_in_time, search_in_time_asynchronously
@@ -188,10 +189,10 @@ class TimedSearch:
 
     # ------------------------------------------------------------------ time
 
-    def clock(self, records: Sequence[Record]) -> Clock:
+    def clock(self, history: History) -> Clock:
         """The time that is left now, and what trainings are predicted to take."""
-        self.seconds = self._seconds(records)
-        self.watch.top = max(self.watch.top, self._top())
+        self.seconds = self._seconds(history.records)
+        self._replan(history)
         self._report_once()
         clock = Clock(
             left=self.deadline.end - self.deadline.clock(),
@@ -202,8 +203,19 @@ class TimedSearch:
         )
         steps = self._typical_steps()
         ratio = self.schedule.ratio_in(clock, steps)
-        self.watch.planned = tuple(planned(clock, steps, self._begun(records), ratio))
+        self.watch.planned = tuple(planned(clock, steps, self._begun(history.records), ratio))
         return clock
+
+    def _replan(self, history: History) -> None:
+        """Follow what trainings take here, up and down, but not below a rung that was reached; and say so."""
+        before, rungs = self.watch.top, self.ladder.rungs
+        self.watch.top = max(self._top(), sum(passes <= history.reached for passes in rungs))
+        if self.watch.top != before:
+            takes, name = float(self._typical_steps().sum()), self.ladder.name(rungs[self.watch.top - 1])
+            say(
+                f"study {self.home.path}: a network takes about {duration(takes)} to the top of the ladder; "
+                f"from here on, networks are trained to {name}"
+            )
 
     @cached_property
     def plan(self) -> Plan:

@@ -19,6 +19,7 @@ from surrogate_nas.archive.ladder import AUTO_RATIOS, usual_top
 from surrogate_nas.archive.record import STUDIED, Proposal
 from surrogate_nas.foundation.errors import InputError, JobError
 from surrogate_nas.foundation.progress import Bar
+from surrogate_nas.search.strategy import History
 from surrogate_nas.search.timed.seconds import TrainingSeconds
 from surrogate_nas.serve.live import Live
 from surrogate_nas.serve.pages import state_document
@@ -194,6 +195,33 @@ def test_too_little_time_for_the_top_is_said_and_used_for_a_lower_rung(
         log = capsys.readouterr().err
         assert "is too little for the top: networks are trained to rung 2 of 3 (1.28k passes)" in log
         assert max(r.proposal.passes or 0 for r in study.archive.studied()) == 1_280
+
+
+def test_the_top_follows_what_trainings_take_until_it_was_reached(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem, ladder = study.home.problem, study.archive.header.ladder
+    assert ladder is not None
+    each, slower = 1e-3, list[float]()
+    monkeypatch.setattr(timed.TimedSearch, "_seconds", lambda *_: TrainingSeconds(0, each * slower[-1], 0, 0, 0))
+    search = timed.TimedSearch(study.trainer, study.solutions, Stopwatch(study.path, 0.0), lambda: None)
+    search.watch.granted, search.watch.top = 1.01 * timed.ENOUGH * each * ladder.top, len(ladder.rungs)
+    search._known = True
+    records, taken = study.archive.studied(), decisions(study)
+    lower = [p for p in taken if p.passes != ladder.top]
+    for slow, proposals, top, told in [
+        (1, lower, 3, False),
+        (2.5, lower, 2, True),
+        (2.5, lower, 2, False),
+        (9, lower, 1 + any(p.passes == ladder.rungs[1] for p in lower), False),
+        (1, lower, 3, True),
+        (9, taken, 3, False),  # which includes one at the top
+    ]:
+        slower.append(slow)
+        clock = search.clock(History(problem, records, proposals, 1))
+        assert (clock.top, search.watch.top) == (top, top)
+        said = f"from here on, networks are trained to {ladder.name(ladder.rungs[top - 1])}"
+        assert (said in capsys.readouterr().err) == told
 
 
 def test_a_first_report_is_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

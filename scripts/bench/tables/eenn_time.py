@@ -194,8 +194,8 @@ def by_time(
     assert problem.ladder is not None
     held_out = sum(map(len, world.table.labels))
 
-    def clock(records: Sequence[Record]) -> Clock:
-        timings = timings_of(records, problem.costing, held_out) or [PROBE]
+    def clock(history: History) -> Clock:
+        timings = timings_of(history.records, problem.costing, held_out) or [PROBE]
         top = len(problem.ladder.rungs) if problem.ladder else 0
         return Clock(seconds - meter.used, seconds, 1, TrainingSeconds.of(timings, held_out), top)
 

@@ -3,7 +3,7 @@
 Of the networks that were measured at a rung, the best third to sixth go on to the next; while none may, a new network
 begins (ASHA: Li et al., MLSys 2020, arXiv 1810.05934). Here the order at a rung is by hypervolume, a network begins or
 goes on only if it can reach the top in the time that is left, and toward the end no network begins: what was begun is
-ended.
+ended. Where none can, and none is there, the top is a lower rung.
 
 With surrogates, new networks are those that promise most at the highest rung with enough measurements (as in BOHB:
 Falkner et al., ICML 2018, arXiv 1807.01774).
@@ -67,8 +67,15 @@ class Halving:
     Bohdal et al., ICLR 2023, arXiv 2207.06940); the best are trained to the top at the end."""
 
     def __call__(self, history: History, clock: Clock) -> list[Step]:
-        """The trainings of a round, those that take longest first."""
-        return _Round(self, history, clock).steps()
+        """The trainings of a round, those that take longest first. While there is none, and the top was not reached,
+        it is the rung below."""
+        problem = history.problem
+        assert problem.ladder is not None
+        while not (steps := _Round(self, history, clock).steps()):
+            if clock.top <= problem.settings.rung or problem.ladder.rungs[clock.top - 1] <= history.reached:
+                break
+            clock = replace(clock, top=clock.top - 1)
+        return steps
 
     def ratio_in(self, clock: Clock, steps: Floats) -> float:
         """Networks at a rung for each that goes on, where a network takes (R,) seconds from each rung to the next."""

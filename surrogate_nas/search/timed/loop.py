@@ -11,11 +11,11 @@ from surrogate_nas.search.loop import Evaluate, TrainContinuously
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import next_round
 from surrogate_nas.search.strategy import History
-from surrogate_nas.search.timed.clock import Clock
+from surrogate_nas.search.timed.clock import Clock, Step
 from surrogate_nas.search.timed.halving import Schedule
 
-ClockOf = Callable[[Sequence[Record]], Clock]
-"""Function that returns the time that is left, and what trainings are predicted to take, from the records so far."""
+ClockOf = Callable[[History], Clock]
+"""Function that returns the time that is left, and what trainings are predicted to take, from the trainings so far."""
 
 
 def search_in_time(
@@ -44,7 +44,8 @@ def search_in_time(
     """
     records, taken = list(records), list(taken)
     while True:
-        steps = schedule(_history(problem, records, taken, listed), clock(records))
+        history = _history(problem, records, taken, listed)
+        steps = schedule(history, clock(history))
         proposals = [step.proposal for step in steps]
         new = evaluate(proposals) if proposals else []
         records += new
@@ -70,10 +71,14 @@ def search_in_time_asynchronously(
     """
     records, taken = list(records), list(taken)
 
+    def steps() -> Sequence[Step]:
+        history = _history(problem, records, taken, None)
+        return schedule(history, clock(history))
+
     def proposals() -> Iterator[Proposal]:
-        while steps := schedule(_history(problem, records, taken, None), clock(records)):
-            taken.append(steps[0].proposal)
-            yield steps[0].proposal
+        while chosen := steps():
+            taken.append(chosen[0].proposal)
+            yield chosen[0].proposal
 
     for record in train(proposals()):
         records.append(record)

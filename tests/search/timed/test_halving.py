@@ -14,6 +14,7 @@ from surrogate_nas.archive.record import COMPUTED, Failure, Proposal, Record
 from surrogate_nas.search.problem import Problem
 from surrogate_nas.search.proposals import next_round, user_proposals
 from surrogate_nas.search.registry import STRATEGIES, at_random, schedule_named
+from surrogate_nas.search.strategy import History, sampled
 from surrogate_nas.search.timed.clock import Clock
 from surrogate_nas.search.timed.halving import (
     BEGINNING,
@@ -59,7 +60,7 @@ class World:
     """How much longer than predicted a training takes."""
     rounds: list[list[Proposal]] = field(default_factory=list)
 
-    def clock(self, records: Sequence[Record]) -> Clock:
+    def clock(self, history: History) -> Clock:
         return Clock(self.total - self.used, self.total, self.workers, SECONDS, len(LADDER.rungs))
 
     def seconds(self, proposal: Proposal) -> float:
@@ -128,6 +129,29 @@ def test_networks_go_on_only_with_a_margin_of_seconds_to_reach_the_top(paths: fl
             before = LADDER.rungs[LADDER.rungs.index(proposal.passes or 0) - 1]
             assert MARGIN * 1e-3 * (LADDER.top - before) <= world.total - used
         used += sum(map(world.seconds, proposals))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("paths", "fails"), [(0.8, 0), (0.9, 0), (0.9, 3)])
+def test_where_no_network_can_reach_the_top_the_time_goes_to_the_rung_below(
+    paths: float, fails: int, workers: int
+) -> None:
+    world = World(paths * PATH, workers, fails=fails)
+    records = searched(Halving(at_random), world)
+    assert reached(records)[1] > 0
+    assert reached(records)[2] == 0
+    assert world.used > world.total - MARGIN * 2.1  # what a network of the first rung takes to the second
+
+
+def test_trainings_that_failed_have_reached_nothing_and_those_in_flight_have() -> None:
+    of = task()
+    first = sampled(History(of, (), (), 0), 3)
+    higher = [replace(p, passes=passes, origin="promoted") for p, passes in zip(first, LADDER.rungs, strict=True)]
+    failed = Record(higher[2], None, Failure("diverged", "loss nan"), 0.1, {})
+    assert History(of, (), (), 0).reached == 0
+    assert History(of, (failed,), higher[2:], 1).reached == 0
+    assert History(of, (failed,), higher, 1).reached == LADDER.rungs[1]
+    assert History(of, (), higher, 1).reached == LADDER.top
 
 
 def test_a_third_of_the_networks_goes_on_until_no_more_begin() -> None:
