@@ -220,8 +220,8 @@ def test_the_top_follows_what_trainings_take_until_it_was_reached(
         slower.append(slow)
         clock = search.clock(History(problem, records, proposals, 1))
         assert (clock.top, search.watch.top) == (top, top)
-        said = f"from here on, networks are trained to {ladder.name(ladder.rungs[top - 1])}"
-        assert (said in capsys.readouterr().err) == told
+        line = f"from here on, networks are trained to {ladder.name(ladder.rungs[top - 1])}"
+        assert (line in capsys.readouterr().err) == told
 
 
 def test_a_first_report_is_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
